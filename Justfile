@@ -9,7 +9,7 @@ components := target / "wasm32-wasip2/guest"
 default:
     @just --list --unsorted
 
-# Start a Weir, split, redact and rank a folder of real documents in two flows, swap a processor in each meanwhile, one of them from Rust to Python, check and print the result (default: this repository and the system's licences); `--broker URL` does it on a RabbitMQ or a Pulsar
+# Run the demo: split, redact and rank a folder of real documents in two flows, swap a processor in each, one of them from Rust to Python, then check and print the result (default: this repository and the system's licences); `--broker URL` uses RabbitMQ or Pulsar
 demo *ARGUMENTS: release
     "{{ target }}/release/weir" build sdk/python/examples/splitter --output "{{ components }}/weir_splitter_python.wasm"
     python3 -B demo/demo.py --weir "{{ target }}/release/weir" --components "{{ components }}" {{ ARGUMENTS }}
@@ -35,11 +35,11 @@ lint:
     cargo clippy --all-targets -- -D warnings
     cargo clippy --profile guest --target wasm32-wasip2 -p weir-guests {{ plugins }} --examples --lib -- -D warnings
 
-# Install a RabbitMQ for the tests: 3.10, 4.0 or 4.3, unless WEIR_TEST_RABBITMQ_URL names a running one
+# Install RabbitMQ for the tests: 3.10, 4.0 or 4.3, unless WEIR_TEST_RABBITMQ_URL is set to a running one
 rabbitmq VERSION="4.0":
     test -n "${WEIR_TEST_RABBITMQ_URL:-}" || tests/brokers/rabbitmq.sh "{{ VERSION }}"
 
-# Install an Apache Pulsar for the tests, unless WEIR_TEST_PULSAR_URL names a running one
+# Install Apache Pulsar for the tests, unless WEIR_TEST_PULSAR_URL is set to a running one
 pulsar:
     test -n "${WEIR_TEST_PULSAR_URL:-}" || tests/brokers/pulsar.sh
 
@@ -50,14 +50,14 @@ test: lint rabbitmq pulsar
     cargo test {{ plugins }}
     cargo test -p weir-redactor --features ip
 
-# Run the tests that use RabbitMQ, Pulsar or the network's faults, on Pulsar and on all versions of RabbitMQ that are supported, or on VERSIONS, with ROUNDS times the faults of `./just test`, and on each with ROLE_ROUNDS rounds of faults on roles in processes of their own (`./just test`: 20 on RabbitMQ, 5 on Pulsar)
+# Run the tests of RabbitMQ, Pulsar and network faults, on Pulsar and on all supported versions of RabbitMQ, or on VERSIONS, with ROUNDS times the faults of `./just test`, and on each with ROLE_ROUNDS rounds of faults on roles in separate processes (`./just test`: 20 on RabbitMQ, 5 on Pulsar)
 faults VERSIONS="3.10 4.0 4.3" ROUNDS="5" ROLE_ROUNDS="200": pulsar
     cargo build --bin weir
     for version in {{ VERSIONS }}; do test -n "${WEIR_TEST_RABBITMQ_URL:-}" || tests/brokers/rabbitmq.sh $version || exit 1; done
     for version in {{ VERSIONS }}; do echo "RabbitMQ $version"; WEIR_TEST_RABBITMQ=$version WEIR_TEST_ROUNDS={{ ROUNDS }} WEIR_TEST_ROLE_ROUNDS={{ ROLE_ROUNDS }} cargo test --test it -- rabbitmq proxy || exit 1; done
     WEIR_TEST_ROUNDS={{ ROUNDS }} WEIR_TEST_ROLE_ROUNDS={{ ROLE_ROUNDS }} cargo test --test it -- pulsar
 
-# Run one test or those whose names hold FILTER, without the lints
+# Run the tests whose names contain FILTER, without the lints
 test-only FILTER:
     cargo build --bin weir
     cargo test {{ FILTER }}
@@ -66,7 +66,7 @@ test-only FILTER:
 deny:
     cargo deny check bans licenses sources
 
-# Build the opponent of `weir-bench pulsar`, with the crate `pulsar`
+# Build the reference client of `weir-bench pulsar`, with the crate `pulsar`
 pulsar-peer:
     PROTOC="{{ justfile_directory() }}/bench/pulsar-peer/protoc" cargo build --release -p weir-pulsar-peer
 

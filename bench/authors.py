@@ -55,7 +55,7 @@ def wait_for(what, condition, pause_s=0.005):
         if found := condition():
             return found
         time.sleep(pause_s)
-    sys.exit(f"waited in vain for {what}")
+    sys.exit(f"timed out waiting for {what}")
 
 
 def edit(author, language):

@@ -3,7 +3,7 @@
 
 BROKER_URL is a RabbitMQ of its own, for example that of `target/debug/rabbitmq`. A flow of three echo processors works off messages of 1 KiB
 with one host and with two, in turns; then a processor of it is swapped with `--wait` over three hosts while messages flow, and the leading
-flow service is killed while another one stands by. Each message is counted at the end: what is lost or doubled is printed.
+flow service is killed while another one stands by. Each message is counted at the end: the numbers of lost and duplicated messages are printed.
 """
 
 import contextlib
@@ -106,11 +106,11 @@ def until(what: str, look):
             if found := look():
                 return found
         time.sleep(0.1)
-    sys.exit(f"waited {DEADLINE_S} s in vain for {what}")
+    sys.exit(f"timed out after {DEADLINE_S} s waiting for {what}")
 
 
 class Tally:
-    """What was lost or doubled over all measures."""
+    """Lost and duplicated messages over all measures."""
 
     def __init__(self) -> None:
         self.sent = self.lost = self.doubled = 0
@@ -122,7 +122,7 @@ class Tally:
         self.doubled += len(taken) - len(set(taken))
 
     def __str__(self) -> str:
-        return f"{self.sent} sent, {self.lost} lost, {self.doubled} doubled"
+        return f"{self.sent} sent, {self.lost} lost, {self.doubled} duplicated"
 
 
 def rate(site: Site, hosts_count: int, count: int, tally: Tally, first: int) -> float:

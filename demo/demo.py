@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Sends a folder of real documents through two flows of one blueprint, swaps a processor in each meanwhile, and checks what came out.
+"""Sends a folder of real documents through two flows of one blueprint, swaps a processor in each while they run, and checks the output.
 
 Each flow splits the documents, redacts the chunks and ranks their key terms. In one flow the redactor is swapped for a new version, in the
 other the splitter in Rust for one in Python. Among the documents are letters with personal data that were made up. Everything goes through the command line and the exits of the flows, as an operator would do it. Only the standard library
@@ -33,7 +33,7 @@ FLOWS = {
 # By flow: what is swapped, for what, and what is new about it.
 SWAPS = {
     "fine": ("redactor", "redactor@0.2.0", "it also finds IP addresses"),
-    "coarse": ("splitter", "splitter@0.2.0", "in Python, in place of Rust"),
+    "coarse": ("splitter", "splitter@0.2.0", "in Python instead of Rust"),
 }
 
 
@@ -45,7 +45,7 @@ def main():
         texts, planted = letters(folder / "letters")
         documents = mixed(real_documents(arguments.folders), texts)
         size_bytes = sum(len(text.encode()) for text in documents.values())
-        say(f"{len(documents) - len(texts)} documents and {len(texts)} made-up letters, {size_bytes / 1e6:.1f} MB of text, through two flows:")
+        say(f"{len(documents) - len(texts)} documents and {len(texts)} fictitious letters, {size_bytes / 1e6:.1f} MB of text, through two flows:")
         for flow, parameters in FLOWS.items():
             say(f"  {flow:7} splitter -> redactor -> keywords   " + " ".join(f"{name}={value}" for name, value in parameters.items()))
         say("")
@@ -64,7 +64,7 @@ def main():
             weir.stop()
         report = Report(run, documents, planted, size_bytes, dead)
         report.print()
-        print(f"what came out is in {arguments.results}/")
+        print(f"the output is in {arguments.results}/")
     sys.exit(0 if report.is_good() else 1)
 
 
@@ -72,15 +72,15 @@ def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--weir", type=pathlib.Path, required=True, help="the binary")
     parser.add_argument("--components", type=pathlib.Path, required=True, help="the folder of built plugins")
-    parser.add_argument("--broker", help="the URL of a RabbitMQ or a Pulsar to use instead of the embedded broker; no other Weir may use its virtual host or its tenant `tg`")
-    parser.add_argument("--pulsar-admin", help="the URL of the Pulsar's admin API")
-    parser.add_argument("--token-file", type=pathlib.Path, help="a file with a token for the Pulsar; its role must be allowed to create the tenant `tg`")
-    parser.add_argument("--results", type=pathlib.Path, default=pathlib.Path("demo-results"), help="where what comes out is left")
+    parser.add_argument("--broker", help="the URL of RabbitMQ or Pulsar to use instead of the embedded broker; no other Weir may use its virtual host or its tenant `tg`")
+    parser.add_argument("--pulsar-admin", help="the URL of Pulsar's admin API")
+    parser.add_argument("--token-file", type=pathlib.Path, help="a file with a token for Pulsar; its role must be permitted to create the tenant `tg`")
+    parser.add_argument("--results", type=pathlib.Path, default=pathlib.Path("demo-results"), help="the folder for the output")
     parser.add_argument("folders", nargs="*", type=pathlib.Path, help="folders or files to read")
     arguments = parser.parse_args()
     is_pulsar = (arguments.broker or "").startswith("pulsar")
     if is_pulsar and not arguments.pulsar_admin:
-        parser.error("a Pulsar requires --pulsar-admin, for example --pulsar-admin http://HOST:8080")
+        parser.error("Pulsar requires --pulsar-admin, for example --pulsar-admin http://HOST:8080")
     if not is_pulsar and (arguments.pulsar_admin or arguments.token_file):
         parser.error("--pulsar-admin and --token-file require --broker pulsar://HOST:6650")
     return arguments
@@ -162,7 +162,7 @@ class Run:
             elif now - last_change > STALL_S or (now - last_change > 3 and now - asked > 3 and self.is_rest_dead()):
                 for collector in collectors:
                     collector.process.terminate()
-                say(f"\nnothing has come for {now - last_change:.0f} s: giving up")
+                say(f"\nno output for {now - last_change:.0f} s: giving up")
                 return
             if now - asked > 3:
                 asked = now

@@ -1,4 +1,4 @@
-"""Tells what came out, and whether it is right."""
+"""Reports what came out, and whether it is correct."""
 
 import json
 import pathlib
@@ -39,7 +39,7 @@ class Report:
                 rows.append((flow, "", chunks))
                 continue
             rows.append((flow, "before the swap", [chunk for chunk in chunks if chunk["arrived"] <= self.run.swaps[flow].end]))
-            rows.append((flow, "after it", [chunk for chunk in chunks if chunk["arrived"] > self.run.swaps[flow].end]))
+            rows.append((flow, "after the swap", [chunk for chunk in chunks if chunk["arrived"] > self.run.swaps[flow].end]))
         kinds = ["email", "phone", "card", "iban", "token", "secret", "private-key", NEXT_KIND]
         print(f"{'flow':8} {'':15} {'chunks':>7}" + "".join(f"{kind:>{max(7, len(kind) + 1)}}" for kind in kinds))
         for flow, when, chunks in rows:
@@ -74,13 +74,13 @@ class Report:
             if flow != self.swapped and not all(shown):
                 faults.append(f"flow {flow} was not swapped, but redacts like the next version")
             if flow == self.swapped and (all(shown) or sorted(shown, reverse=True) != shown):
-                faults.append(f"flow {flow} was swapped, but does not redact like the next version from some letter on")
+                faults.append(f"flow {flow} was swapped, but did not switch to the next version's redaction at one point")
         return faults
 
     def print_letter(self):
         """The last letter, as it left both flows."""
         path = list(self.planted)[-1]
-        print(f"{pathlib.Path(path).name.upper()}, A MADE-UP ONE")
+        print(f"{pathlib.Path(path).name.upper()}, FICTITIOUS")
         print(f"  {'sent':7} {self.middle(self.documents[path])}")
         for flow in self.flows:
             chunks = self.letters_of(flow)[path]
@@ -118,7 +118,7 @@ class Report:
             print(f"  {flow:7} {sum(shown):2} of {len(shown)} letters kept their IP address, {len(shown) - sum(shown):2} lost it")
         for flow, swap in self.run.swaps.items():
             sent = len(self.run.rest)
-            print(f"  {flow:7} {swap.processor} ({swap.news}): {swap.complete_before} documents were through before the swap, {sent} were sent after it")
+            print(f"  {flow:7} {swap.processor} ({swap.news}): {swap.complete_before} documents completed before the swap, {sent} sent after it")
             self.print_gap(flow, swap)
         print()
 
@@ -129,10 +129,10 @@ class Report:
         before = chunks.longest_gap(swap.begin - (end - swap.begin), swap.begin)
         gap = chunks.longest_gap(swap.begin, end)
         if end <= swap.end or gap is None or before is None:
-            print(f"          all chunks of {flow} had passed when the swap was done: no gap to measure")
+            print(f"          all chunks of {flow} had passed before the swap completed: no gap to measure")
             return
         print(f"          longest gap between two chunks of {flow}: {gap * 1e3:.0f} ms from the swap to {end - swap.end:.1f} s after it, ", end="")
-        print(f"{before * 1e3:.0f} ms in as long a time before")
+        print(f"{before * 1e3:.0f} ms in an equally long period before")
 
     def print_sum(self):
         seconds = self.run.end - self.run.begin
@@ -140,7 +140,7 @@ class Report:
         both = len(self.flows) * self.size_bytes / 1e6
         print(f"{both:.1f} MB in, {chunks} chunks split, redacted and ranked in {seconds:.1f} s: {both / seconds:.1f} MB/s, {chunks / seconds:,.0f} chunks/s")
         kinds = len(next(iter(self.planted.values()))) - 1
-        print(f"{len(self.planted) * kinds} pieces of personal data in made-up letters, {len(self.leaks)} of them in what came out")
+        print(f"{len(self.planted) * kinds} pieces of personal data in fictitious letters, {len(self.leaks)} of them in the output")
         for problem in (self.leaks + self.faults)[:10]:
             print(f"  {problem}")
-        print(f"{self.lost} lost, {self.doubled} doubled" + (f", {len(self.dead)} in the dead letters" if self.dead else ""))
+        print(f"{self.lost} lost, {self.doubled} duplicated" + (f", {len(self.dead)} in the dead letters" if self.dead else ""))

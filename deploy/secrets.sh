@@ -1,14 +1,14 @@
 #!/bin/sh
-# Makes what the roles of a trial need, in a new folder: a certificate authority and a certificate for the gateway, tokens, and a password for
-# the broker. Certificates of an authority that your clients trust already are better where other people use the gateway.
+# Creates the files that the roles of a trial need, in a new folder: a certificate authority and a certificate for the gateway, tokens, and a password for
+# the broker. If other people use the gateway, prefer certificates of an authority that your clients already trust.
 #
-#   deploy/secrets.sh FOLDER NAME...     each NAME is a name or an IPv4 address that clients reach the gateway by
+#   deploy/secrets.sh FOLDER NAME...     each NAME is a name or an IPv4 address that clients use for the gateway
 set -eu
 
 [ $# -ge 2 ] || { echo "usage: secrets.sh FOLDER NAME..." >&2; exit 64; }
 folder=$1
 shift
-# Makes it, or fails if it is there: secrets that are in use are never written over.
+# Creates the folder, or fails if it exists: secrets in use are never overwritten.
 umask 077
 mkdir "$folder"
 cd "$folder"
@@ -37,7 +37,7 @@ password=$(openssl rand -hex 32)
 printf 'RABBITMQ_DEFAULT_USER=weir\nRABBITMQ_DEFAULT_PASS=%s\nRABBITMQ_DEFAULT_VHOST=weir\n' "$password" >rabbitmq.env
 printf 'WEIR_BROKER_URL=amqp://weir:%s@rabbitmq:5672/weir\n' "$password" >broker.env
 
-# The user of the image. Files that are mounted into a container keep their owner.
+# The user of the image. Files mounted into a container keep their owner.
 if [ "$(id -u)" = 0 ]; then
   chown 10001:10001 gateway.pem gateway-key.pem ca.pem tokens host-token
 fi

@@ -37,7 +37,7 @@ async fn import_run(messages: u32) -> anyhow::Result<f64> {
         peer.feed(Message::Text(body.clone())).await?;
     }
     peer.close(None).await?;
-    let last = peer.next().await.context("the import ended without a word")??;
+    let last = peer.next().await.context("the import ended without an answer")??;
     ensure!(last.is_close(), "the import ended with {last}");
     let rate = f64::from(messages) / began.elapsed().as_secs_f64();
     let stored_count = gateway.stored_count();

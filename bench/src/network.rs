@@ -78,7 +78,7 @@ pub(crate) struct Run {
 
 impl Run {
     pub(crate) fn shown(&self) -> String {
-        format!("{:.0}/s, {:.0} us a message, {:.0} us of them of this process's cores", self.rate, 1e6 / self.rate, self.cpu_us)
+        format!("{:.0}/s, {:.0} us per message, {:.0} us of them on this process's cores", self.rate, 1e6 / self.rate, self.cpu_us)
     }
 }
 

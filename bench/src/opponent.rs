@@ -21,7 +21,7 @@ impl Opponent {
     pub(crate) async fn ended(&mut self) -> anyhow::Result<()> {
         loop {
             if let Some(status) = self.0.try_wait()? {
-                ensure!(status.success(), "what is measured against failed: {status}");
+                ensure!(status.success(), "the reference failed: {status}");
                 return Ok(());
             }
             tokio::time::sleep(LOOK_TIME).await;

@@ -60,7 +60,7 @@ struct Subject {
 
 pub(crate) async fn run(options: &Options) -> anyhow::Result<()> {
     let (messages, kib) = messages(&options.texts, options.size)?;
-    ensure!(!messages.is_empty(), "no text in UTF-8 was found there");
+    ensure!(!messages.is_empty(), "no UTF-8 text was found there");
     let folder = tempfile::tempdir()?;
     let subject = Subject::load(options, folder.path())?;
     let mut instance = subject.instance(None).await?;
@@ -79,14 +79,14 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<()> {
         messages.len()
     );
     println!("size            {:.0} KiB", subject.bytes.len() as f64 / 1024.0);
-    println!("start           {:.1} ms to an instance that is set up, its code at hand", subject.start_ms().await?);
+    println!("start           {:.1} ms to an instance that is set up, with its code cached", subject.start_ms().await?);
     println!(
-        "time            {:.1} us a KiB, {:.0} us a message; fastest of {} rounds",
+        "time            {:.1} us per KiB, {:.0} us per message; fastest of {} rounds",
         best_us / kib,
         best_us / messages.len() as f64,
         options.rounds
     );
-    println!("memory          {:.1} MiB, the least in which all of it works", memory as f64 / f64::from(1 << 20));
+    println!("memory          {:.1} MiB, the lowest limit with which everything works", memory as f64 / f64::from(1 << 20));
     Ok(())
 }
 

@@ -116,8 +116,8 @@ async fn make_and_delete(backend: &Arc<PulsarBroker>) -> anyhow::Result<()> {
         }
         anyhow::Ok((made, begin.elapsed()))
     };
-    let (made, deleted) = timeout(STEP_TIME, one_by_one).await.context("making and deleting queues hangs")??;
-    println!("{QUEUES_COUNT} queues one after the other: made in {} ms, deleted in {} ms", made.as_millis(), deleted.as_millis());
+    let (made, deleted) = timeout(STEP_TIME, one_by_one).await.context("creating and deleting queues hangs")??;
+    println!("{QUEUES_COUNT} queues one after the other: created in {} ms, deleted in {} ms", made.as_millis(), deleted.as_millis());
     let together = async {
         let begin = Instant::now();
         let specs: Vec<QueueSpec> = queues.iter().map(|queue| QueueSpec::new(queue.clone())).collect();
@@ -126,10 +126,10 @@ async fn make_and_delete(backend: &Arc<PulsarBroker>) -> anyhow::Result<()> {
         try_join_all(queues.iter().map(|queue| backend.delete_queue(queue, Delete::Always))).await?;
         anyhow::Ok((made, begin.elapsed()))
     };
-    let (made, deleted) = timeout(STEP_TIME, together).await.context("making and deleting queues side by side hangs")??;
-    println!("{QUEUES_COUNT} queues side by side: made in {} ms, deleted in {} ms", made.as_millis(), deleted.as_millis());
+    let (made, deleted) = timeout(STEP_TIME, together).await.context("creating and deleting queues in parallel hangs")??;
+    println!("{QUEUES_COUNT} queues in parallel: created in {} ms, deleted in {} ms", made.as_millis(), deleted.as_millis());
     for queue in &queues {
-        ensure!(!backend.queue_exists(queue).await?, "{queue} is still there");
+        ensure!(!backend.queue_exists(queue).await?, "{queue} still exists");
     }
     Ok(())
 }

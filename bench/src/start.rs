@@ -84,7 +84,7 @@ async fn start(weir: &Path, data: &Path) -> anyhow::Result<Start> {
         let Ok(answer) = http.get(url).send().await else { continue };
         answers.get_or_insert_with(|| began.elapsed());
         let queues: serde_json::Value = serde_json::from_slice(&answer.bytes().await?)?;
-        let all = queues["queues"].as_array().context("the gateway tells no queues")?;
+        let all = queues["queues"].as_array().context("the gateway lists no queues")?;
         let found = all.iter().find(|found| found["topic"] == stage::INPUT && found["subscription"] == queue.subscription().as_str());
         if found.is_some_and(|found| found["depth-count"] == 0) {
             return Ok(Start { answers: answers.unwrap_or_default(), settled: began.elapsed() });

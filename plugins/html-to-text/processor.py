@@ -44,7 +44,7 @@ def convert(
     document = _read(message, id_property, max_bytes)
     tags = len(_TAG.findall(document.html))
     if tags > max_tags:
-        raise weir.Reject(f"document `{document.id}` has {tags} tags, of at most {max_tags}: set parameter `max-tags` higher, or send it in parts")
+        raise weir.Reject(f"document `{document.id}` has {tags} tags; the limit is {max_tags}: increase parameter `max-tags`, or send it in parts")
     root = _parse(document.html)
     title = document.title or _title(root)
     text, found = render(_kept(root, select, remove), links, _base(root, document.url))
@@ -62,7 +62,7 @@ def _read(message: weir.Message, id_property: str, max_bytes: int) -> Document:
     if message.content_type is None or message.content_type.split(";")[0].strip().lower() == "application/json":
         fields = message.json()
         if not isinstance(fields, dict):
-            raise weir.Reject('the body is JSON, but no object: send {"id": "...", "html": "..."}, or HTML with the media type text/html')
+            raise weir.Reject('the body is JSON, but not an object: send {"id": "...", "html": "..."}, or HTML with the media type text/html')
         return _of_fields(fields, max_bytes)
     identity = properties.get(id_property) or weir.message_id()
     _check_size(identity, len(message.body), max_bytes)
@@ -72,7 +72,7 @@ def _read(message: weir.Message, id_property: str, max_bytes: int) -> Document:
 def _of_fields(fields: dict[str, Any], max_bytes: int) -> Document:
     identity = _text(fields, "id")
     if not identity:
-        raise weir.Reject("field `id` is missing or empty: name the document")
+        raise weir.Reject("field `id` is missing or empty: add an id for the document")
     given = [name for name in _FIELDS if fields.get(name) is not None]
     if len(given) != 1:
         raise weir.Reject(f"document `{identity}` must have exactly one of the fields `html` (text) and `html-base64` (bytes)")
@@ -99,7 +99,7 @@ def _text(fields: dict[str, Any], name: str) -> str | None:
 
 def _check_size(identity: str, size: int, max_bytes: int) -> None:
     if size > max_bytes:
-        raise weir.Reject(f"document `{identity}` has {size} bytes of HTML, of at most {max_bytes}: set parameter `max-bytes` higher")
+        raise weir.Reject(f"document `{identity}` has {size} bytes of HTML; the limit is {max_bytes}: increase parameter `max-bytes`")
 
 
 def _parse(html: str) -> Node:

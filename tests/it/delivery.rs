@@ -108,7 +108,7 @@ async fn an_exit_is_a_trap() {
     stage.send_text("{}").await;
     assert_eq!(stage.outputs().await.next_text().await, "{}");
     let (letter, _) = stage.dead_letter().await;
-    assert!(letter.error == "trap" && letter.reason.contains("exit code"), "{letter:?}");
+    assert!(letter.error == "trap" && letter.reason.contains("exited with code"), "{letter:?}");
     stage.end().await;
 }
 
@@ -256,7 +256,7 @@ async fn a_host_stops_within_its_grace_and_says_who_held_it_up() {
     stage.send_text(r#"{"spin": true}"#).await;
     stage.until("spin", |status| status.in_hand_count == 1).await;
     let stopped = stage.stop_host_within(Duration::from_millis(200)).await;
-    assert_eq!(stopped.held_up, ["spin v: 1 messages in hand"]);
+    assert_eq!(stopped.held_up, ["spin v: 1 messages in flight"]);
     assert_eq!(stage.given_back("flow:tg:in", "spin--v--input").await, 1, "it comes again");
     stage.end().await;
 }
@@ -296,13 +296,13 @@ async fn sends_that_cannot_be_are_refused_with_a_reason() {
         assert!(report[what]["kind"].as_str().unwrap().contains("Invalid"), "{what}: {report}");
         assert!(report[what]["reason"].as_str().unwrap().contains(word), "{what}: {report}");
     };
-    check("unknown", "there is no output `no-such-output`: the outputs are output");
-    check("input", "there is no output `input`");
+    check("unknown", "output `no-such-output` does not exist; must be one of: output");
+    check("input", "output `input` does not exist");
     for property in ["weir-origin", "traceparent", "tracestate", "id"] {
-        check(property, &format!("the property `{property}` is the host's own"));
+        check(property, &format!("the property `{property}` is reserved for the host"));
     }
-    check("reply", "no request");
-    check("request", "there is no request `no-such-service`: the requests are none");
+    check("reply", "not a request");
+    check("request", "request `no-such-service` does not exist; must be one of: none");
     stage.end().await;
 }
 

@@ -43,10 +43,10 @@ async fn swaps_while_documents_flow_and_loses_nothing(arguments: Vec<String>) {
     let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{}\n{said}", output.status);
     for line in [
-        "redactor (fine) is swapped from redactor@0.1.0 to redactor@0.2.0",
-        "splitter (coarse) is swapped from splitter@0.1.0 to splitter@0.2.0",
-        "splitter (in Python, in place of Rust)",
-        "0 lost, 0 doubled",
+        "redactor (fine) swapped from redactor@0.1.0 to redactor@0.2.0",
+        "splitter (coarse) swapped from splitter@0.1.0 to splitter@0.2.0",
+        "splitter (in Python instead of Rust)",
+        "0 lost, 0 duplicated",
         "240 pieces of personal data",
     ] {
         assert!(said.contains(line), "without `{line}`:\n{said}");

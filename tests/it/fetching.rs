@@ -123,14 +123,14 @@ async fn other_bytes_are_never_run_and_what_ran_goes_on() {
     fetching.until_runs("p", &one).await;
     fetching.name("p", &two, Some(&one)).await;
     let (digest, came) = (two.digest.to_string(), one.digest.to_string());
-    fetching.until_refused(&two, &[&digest, fetching.gateway.url(), "it sent other bytes", &came]).await;
+    fetching.until_refused(&two, &[&digest, fetching.gateway.url(), "it sent different bytes", &came]).await;
     assert_eq!(fetching.stage.status("p").unwrap().component.unwrap(), one);
     let outputs = fetching.stage.outputs().await;
     fetching.stage.send_text("goes on").await;
     assert_eq!(outputs.next_text().await, "goes on");
     let size = guest(guests::ECHO).len();
     fetching.gateway.says(Says::Component(vec![0; size + 100]));
-    fetching.until_refused(&two, &["more than the", "bytes that the component has came"]).await;
+    fetching.until_refused(&two, &["more bytes arrived than the component's size"]).await;
     assert_eq!(fetching.kept(), [format!("{}.wasm", one.digest.to_hex())]);
     fetching.gateway.says(Says::Component(marked_guest(guests::ECHO, 2)));
     assert_eq!(fetching.until_runs("p", &two).await.refused, None);
@@ -148,7 +148,7 @@ async fn each_way_in_which_a_gateway_has_nothing_is_told_with_what_to_do() {
         (Says::Error(404, "<html>"), "not a gateway of Weir: check the address"),
         (Says::Error(401, r#"{"error": {"type": "unauthorized", "message": "show one"}}"#), "requires a token with scope read"),
         (Says::Error(503, r#"{"error": {"type": "unavailable", "message": "the store is away"}}"#), "status 503: the store is away"),
-        (Says::Half(marked_guest(guests::ECHO, 1)), "the connection broke"),
+        (Says::Half(marked_guest(guests::ECHO, 1)), "the connection was lost"),
     ] {
         fetching.gateway.says(says);
         consumed = if consumed.is_empty() { &["output"] } else { &[] };

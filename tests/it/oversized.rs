@@ -35,7 +35,7 @@ async fn a_message_whose_output_is_refused_again_and_again_becomes_a_dead_letter
     stage.send_text("small").await;
     let (letter, message) = stage.dead_letter().await;
     assert_eq!((letter.error.as_str(), letter.attempts_count), ("too-large", 2));
-    assert!(letter.reason.contains("2000 bytes, of at most 1000"), "{}", letter.reason);
+    assert!(letter.reason.contains("2000 bytes; the limit is 1000"), "{}", letter.reason);
     assert_eq!(message.body, large);
     assert_eq!(faulty.refusals_count(), 2, "the component may send less the second time, and has no third");
     assert_eq!(stage.outputs().await.next_text().await, "small");

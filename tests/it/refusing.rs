@@ -196,7 +196,7 @@ async fn a_weir_killed_in_the_middle_of_refusing_stops_loses_nothing_that_was_co
             start(&weir, "relay", "r").await;
         }
     }
-    println!("{} stops were taken back", weir.said().matches("stop of a flow taken back").count());
+    println!("{} stops were taken back", weir.said().matches("stop of a flow reverted").count());
     assert_eq!(weir.end().await.code(), Some(0));
     check(data.path(), &confirmed).await;
 }

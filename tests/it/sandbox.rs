@@ -68,7 +68,7 @@ async fn memory_is_limited_and_the_reason_told() {
         .await;
     stage.send_text(r#"{"grow": true}"#).await;
     let (letter, _) = stage.dead_letter().await;
-    assert!(letter.error == "trap" && letter.reason.contains("of at most 16777216 (limits.memory-bytes)"), "{letter:?}");
+    assert!(letter.error == "trap" && letter.reason.contains("limit 16777216 (limits.memory-bytes)"), "{letter:?}");
     // Each takes more than half of the limit, and the next one gets a new instance.
     for _ in 0..3 {
         stage.send_text(r#"{"grow_bytes": 10000000}"#).await;
@@ -113,7 +113,7 @@ async fn sends_are_limited_in_number_and_size() {
     for (command, word) in [
         (r#"{"count": 11, "bytes": 1}"#, "limits.sends-count"),
         (r#"{"count": 3, "bytes": 3000000}"#, "limits.sends-bytes"),
-        (r#"{"count": 1, "bytes": 4194305}"#, "4194305 bytes, of at most 4194304"),
+        (r#"{"count": 1, "bytes": 4194305}"#, "4194305 bytes; the limit is 4194304"),
     ] {
         stage.send_text(command).await;
         let (letter, _) = stage.dead_letter().await;

@@ -1,6 +1,9 @@
 //! The rules of CONTRIBUTING.md that a program can check. Each failure says what to do.
 
+mod circles;
 mod modules;
+mod paths;
+mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

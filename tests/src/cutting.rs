@@ -261,7 +261,7 @@ impl Backend for Cutting {
 
     fn trouble(&self) -> Option<String> {
         let lost = [&self.link.consuming, &self.link.publishing].into_iter().find_map(|wire| wire.connected().err());
-        lost.map(|error| chain(&error)).or_else(|| self.link.is_blocked().then(|| "the broker takes no messages".to_owned()))
+        lost.map(|error| chain(&error)).or_else(|| self.link.is_blocked().then(|| "the broker accepts no messages".to_owned()))
     }
 
     async fn failed(&self) -> String {

@@ -21,7 +21,7 @@ impl Tally {
     pub fn show(self, test: &str) {
         let Tally { sent_count, lost_count, doubled_count } = self;
         // Not captured, as what is printed by macros.
-        let line = format!("\n{test}: {sent_count} sent, {lost_count} lost, {doubled_count} doubled\n");
+        let line = format!("\n{test}: {sent_count} sent, {lost_count} lost, {doubled_count} duplicated\n");
         std::io::stdout().write_all(line.as_bytes()).unwrap();
         assert_eq!(lost_count, 0, "{test}");
     }

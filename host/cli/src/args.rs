@@ -28,11 +28,11 @@ use crate::settings::units::parse_time;
 
 /// Runs message processors as sandboxed WebAssembly components between durable queues.
 ///
-/// `weir up` starts everything on this machine; the other commands speak to it.
+/// `weir up` starts everything on this machine; the other commands connect to it.
 #[derive(Debug, Parser)]
 #[command(name = "weir", version, max_term_width = 100, arg_required_else_help = true, after_help = AFTER_HELP)]
 pub(crate) struct Arguments {
-    /// Where the data is, and where the other commands find the address of a running Weir
+    /// The data folder; the other commands read the address of a running Weir from it
     #[arg(long, global = true, value_name = "DIR", env = "WEIR_DATA", default_value = DEFAULT_DATA, help_heading = "Options for every command")]
     pub(crate) data: PathBuf,
     #[command(flatten)]
@@ -49,21 +49,22 @@ pub(crate) struct Arguments {
 pub(crate) const DEFAULT_DATA: &str = "./weir-data";
 
 const AFTER_HELP: &str = "\
-Exit codes: 0 done; 1 Weir refused or failed, or does not have what was named; 64 wrong usage; 65 wrong input (not JSON, not a \
+Exit codes: 0 success; 1 Weir refused the request, failed, or has nothing of that name; 64 wrong usage; 65 invalid input (not JSON, not a \
 component, too large); 66 a file cannot be read; 69 Weir cannot be reached, is full, or did not answer in time; 73 the data folder \
-cannot be used; 77 the gateway requires a token that was not given, or one of a larger scope; 78 the settings file or a WEIR_... setting is wrong; 130 `weir up` \
-left at once, after a second signal, or Ctrl-C ended `weir take` (143: SIGTERM did).
+cannot be used; 77 the gateway requires a token and none was sent, or one with a larger scope; 78 the settings file or a WEIR_... variable \
+is invalid; 130 a second signal forced `weir up` to shut down, or Ctrl-C ended `weir take` (143: SIGTERM did).
 
-Environment: WEIR_TOKEN is the token of the gateway: `weir up` requires it of every client, the other commands send it. WEIR_LOG sets what \
-`weir up` logs, for example WEIR_LOG=debug or WEIR_LOG=warn,weir_runtime=debug. NO_COLOR turns colours off, CLICOLOR_FORCE on where \
-the output is no terminal. Every setting has a variable: weir init writes all of them down. WEIR_BROKER_URL is the broker, with its password.";
+Environment: WEIR_TOKEN is the token of the gateway: `weir up` requires it from every client, the other commands send it. WEIR_LOG sets what \
+`weir up` logs, for example WEIR_LOG=debug or WEIR_LOG=warn,weir_runtime=debug. NO_COLOR turns colours off, CLICOLOR_FORCE turns them on \
+where the output is not a terminal. Every setting has a variable; the file that `weir init` writes lists them. WEIR_BROKER_URL is the URL \
+of the broker, with its password.";
 
 const SETTINGS_HELP: &str = "\
-Sources, each wins over those before it: defaults, settings.toml in the data folder (or --settings FILE), WEIR_... in the \
-environment, flags of `weir up`. `weir init` writes a file that explains every setting.";
+Sources, each overriding those before it: defaults, settings.toml in the data folder (or --settings FILE), WEIR_... in the environment, \
+flags of `weir up`. `weir init` writes a file that explains every setting.";
 
 const COMPLETION_HELP: &str = "\
-Where it goes:
+Where to store it:
   bash   weir completion bash > ~/.local/share/bash-completion/completions/weir
   zsh    weir completion zsh > ~/.zfunc/_weir    (and `fpath+=~/.zfunc` before `compinit`)
   fish   weir completion fish > ~/.config/fish/completions/weir.fish";
@@ -71,14 +72,14 @@ Where it goes:
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Make the data folder, with a settings file that explains every setting; with a broker elsewhere, prepare that too
+    /// Create the data folder, with a settings file that explains every setting; with an external broker, prepare that too
     Init(Init),
     /// Start Weir on this machine: broker, services, host and gateway in one process
     Up(Up),
     /// Start one role of a Weir that runs in several processes, on one or many machines
     #[command(subcommand, after_help = run::HELP)]
     Run(Run),
-    /// What `weir up` goes by
+    /// Show the effective settings
     #[command(subcommand, after_help = SETTINGS_HELP)]
     Settings(Settings),
     /// Create a project for a processor: a source, weir.toml and fixtures in a new folder
@@ -86,55 +87,55 @@ pub(crate) enum Command {
     /// Build the component of a project
     #[command(after_help = project::BUILD_HELP)]
     Build(Build),
-    /// Run the fixtures of a project against its component, which is built first if a source is newer
+    /// Run the fixtures of a project against its component, after building it if a source is newer
     #[command(after_help = project::TEST_HELP)]
     Test(Test),
-    /// Build, test and run a project at each change of its sources
+    /// Build, test and run a project on each change of its sources
     #[command(after_help = project::DEV_HELP)]
     Dev(Dev),
-    /// Bring a component: check it, store it, and record it under a name and version
+    /// Deploy a component: check it, store it and record it under a name and version
     Deploy(Deploy),
-    /// List what is deployed, with its inputs, outputs and parameters, show a deployment with its limits, or remove one
+    /// List deployments with their inputs, outputs and parameters, show one with its limits, or remove one
     Components(Components),
-    /// Remove the bytes of components and the compiled code that nothing refers to
+    /// Remove component files and compiled code that nothing refers to
     #[command(after_help = components::PRUNE_HELP)]
     Prune(Prune),
-    /// Tell what a component consumes, produces, asks for and needs, without running it and without a running Weir
+    /// Describe a component's inputs, outputs, requests and requirements, without running it and without a running Weir
     Inspect(Inspect),
-    /// Templates of flows
+    /// Store, show, list and delete blueprints, the templates of flows
     #[command(subcommand)]
     Blueprint(Blueprint),
-    /// Running flows
+    /// Start, stop, list and show flows
     #[command(subcommand)]
     Flow(Flow),
-    /// Let a processor of a running flow go over to another component, while messages flow
+    /// Replace a processor's component in a running flow without downtime
     Swap(Swap),
     /// Send messages into a flow
     Send(Send),
     /// Send a request to an interface of a flow and print its answer
     Request(Request),
-    /// Show the messages that pass an interface of a flow, without taking any
+    /// Show the messages that pass through an interface of a flow, without removing any
     Tail(Tail),
-    /// Take the messages that left a flow out of its exit, the oldest first, each acknowledged once the output has it
+    /// Take the messages in the exit of a flow, oldest first; each is acknowledged once the output has received it
     #[command(after_help = take::HELP)]
     Take(Take),
     /// Show hosts, processors, flows, queues and the last errors
     Status(Status),
-    /// Show what is in each queue
+    /// List the queues with their messages, sizes and subscribers
     Queues(Queues),
-    /// The configuration: values by type and key
+    /// Read and change the configuration: values by type and key
     #[command(subcommand)]
     Config(Config),
-    /// List, show, send again or delete messages that could not be handled
+    /// List, show, resend or delete messages that could not be handled
     #[command(subcommand)]
     DeadLetters(DeadLetters),
-    /// Run a dead letter through a component here, with the entry's parameters and the current configuration, and send nothing
+    /// Run a dead letter through a component on this machine, with the entry's parameters and the current configuration, without sending
+    /// anything
     #[command(after_help = project::REPLAY_HELP)]
     Replay(Replay),
-    /// Look at the data folder, the disk, the settings and a running Weir, and tell what is amiss and what to do. Exit code 1 if a check
-    /// fails
+    /// Diagnose problems with the data folder, the disk, the settings and a running Weir, and suggest fixes. Exit code 1 if a check fails
     Doctor(Doctor),
-    /// Print what a shell needs to complete the words of `weir`
+    /// Print the completion script of a shell
     #[command(after_help = COMPLETION_HELP)]
     Completion(Completion),
 }
@@ -142,17 +143,17 @@ pub(crate) enum Command {
 /// Arguments of `weir init`.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Init {
-    /// Prepare this broker: make the exchange of a RabbitMQ, or the tenant and namespaces of a Pulsar, and set policies or print the commands for
-    /// them [env: WEIR_BROKER_URL]
+    /// Prepare this broker: create the exchange on RabbitMQ, or the tenant and namespaces on Pulsar, and set policies or print the
+    /// commands for them [env: WEIR_BROKER_URL]
     #[arg(long, value_name = "URL")]
     pub(crate) broker: Option<String>,
-    /// The management API of that broker, by which policies are set, too [env: WEIR_BROKER_MANAGEMENT]
+    /// The management API of that broker, through which policies are set [env: WEIR_BROKER_MANAGEMENT]
     #[arg(long, value_name = "URL")]
     pub(crate) broker_management: Option<String>,
-    /// The admin API of a Pulsar, for example http://HOST:8080 [env: WEIR_BROKER_PULSAR_ADMIN]
+    /// The admin API of Pulsar, for example http://HOST:8080 [env: WEIR_BROKER_PULSAR_ADMIN]
     #[arg(long, value_name = "URL")]
     pub(crate) pulsar_admin: Option<String>,
-    /// The settings file that names the broker, in place of settings.toml in the data folder
+    /// The settings file that names the broker, instead of settings.toml in the data folder
     #[arg(long, value_name = "FILE", env = "WEIR_SETTINGS")]
     pub(crate) settings: Option<PathBuf>,
 }
@@ -162,8 +163,8 @@ pub(crate) struct Init {
 pub(crate) struct Up {
     #[command(flatten)]
     pub(crate) flags: SettingFlags,
-    /// Serve only this processor, and follow nothing else in the configuration. NAME: its entries without a component run the newest
-    /// deployment of its name. NAME=FILE: they run the component in the file, which is deployed. May be repeated [default: every entry
+    /// Serve only this processor, and ignore all others in the configuration. NAME: its entries without a component run the newest
+    /// deployment of that name. NAME=FILE: they run the component in the file, which is deployed first. May be repeated [default: every entry
     /// that names a component]
     #[arg(long = "processor", value_name = "NAME[=FILE]", value_parser = parse_served)]
     pub(crate) processors: Vec<ServedProcessor>,
@@ -176,7 +177,7 @@ pub(crate) struct SettingFlags {
     pub(crate) of_roles: RoleFlags,
     #[command(flatten)]
     pub(crate) access: AccessFlags,
-    /// Keep no components here, but forward uploads and fetches to the gateway at this URL [env: WEIR_GATEWAY_COMPONENTS_FROM]
+    /// Store no components here; forward uploads and fetches to the gateway at this URL [env: WEIR_GATEWAY_COMPONENTS_FROM]
     #[arg(long, value_name = "URL")]
     pub(crate) components_from: Option<String>,
 }
@@ -207,10 +208,10 @@ impl From<RoleFlags> for SettingFlags {
 pub(crate) struct Doctor {
     #[command(flatten)]
     pub(crate) flags: SettingFlags,
-    /// Delete the queues that Weir made, that no flow names any more and that nothing reads, if they are empty
+    /// Delete empty queues that Weir created, that no flow uses any more and that have no subscriber
     #[arg(long)]
     pub(crate) remove_orphans: bool,
-    /// With --remove-orphans: delete also those that hold messages, with their messages
+    /// With --remove-orphans: also delete those that hold messages, with their messages
     #[arg(long, requires = "remove_orphans")]
     pub(crate) discard: bool,
 }
@@ -218,7 +219,7 @@ pub(crate) struct Doctor {
 /// `weir settings ...`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Settings {
-    /// Show every setting that `weir up` would go by if it were started now, and where it is from. A running Weir is not asked
+    /// Show every setting that `weir up` would use if started now, and its source. Does not query a running Weir
     #[command(after_help = SETTINGS_HELP)]
     Show {
         #[command(flatten)]
@@ -232,9 +233,9 @@ pub(crate) struct Deploy {
     /// NAME@VERSION and the file. Name and version default to those in the component's descriptor
     #[arg(num_args = 1..=2, required = true, value_names = ["NAME[@VERSION]", "FILE.wasm"])]
     pub(crate) target_and_file: Vec<String>,
-    /// A limit in place of what the component requests and of the setting: memory-bytes, time-ms, sends-count, sends-bytes or
-    /// log-bytes-per-minute. May be repeated. It belongs to the version and never changes. Without it, memory and time that the component
-    /// requests are granted up to component.max-memory and component.max-time
+    /// A limit that overrides what the component requests and the setting: memory-bytes, time-ms, sends-count, sends-bytes or
+    /// log-bytes-per-minute. May be repeated. It belongs to the version and never changes. Without it, the memory and time that the
+    /// component requests are granted, up to component.max-memory and component.max-time
     #[arg(long = "limit", value_name = "NAME=NUMBER", value_parser = parse_limit)]
     pub(crate) limits: Vec<(String, u64)>,
 }
@@ -250,7 +251,7 @@ pub(crate) struct Inspect {
 /// `weir blueprint ...`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Blueprint {
-    /// Store a blueprint, in place of an older one of that name
+    /// Store a blueprint, replacing an older one of that name
     Put {
         /// Its name
         name: String,
@@ -264,7 +265,7 @@ pub(crate) enum Blueprint {
     },
     /// List the names of all blueprints
     List,
-    /// Delete a blueprint; flows that were started from it go on
+    /// Delete a blueprint; flows started from it keep running
     Delete {
         /// Its name
         name: String,
@@ -273,23 +274,23 @@ pub(crate) enum Blueprint {
 
 /// Arguments of `weir swap`.
 ///
-/// The new component is fetched, compiled and set up beside the old one; then each worker finishes its message and goes on with the new
-/// one. No message is lost or handled twice for it. A component that cannot run never takes over.
+/// The new component is fetched, compiled and set up while the old one keeps working; then each worker finishes its message and switches
+/// to the new one. No message is lost or handled twice because of it. A component that cannot run never replaces the old one.
 #[derive(Debug, Args)]
 pub(crate) struct Swap {
     /// The flow's id
     pub(crate) flow: String,
     /// The processor: NAME, or NAME:VARIANT where the flow has several of that name
     pub(crate) processor: String,
-    /// The deployment to go over to: NAME@VERSION, or NAME for its newest version
+    /// The deployment to switch to: NAME@VERSION, or NAME for its newest version
     pub(crate) component: String,
-    /// Wait until all hosts that have the processor run it; an error tells why one does not
+    /// Wait until all hosts of the processor run it; if one cannot, the error states why
     #[arg(long)]
     pub(crate) wait: bool,
     /// How long to wait, for example 10s, 500ms or 2m
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = parse_time, requires = "wait")]
     pub(crate) timeout: Duration,
-    /// Swap it for other flows too, where they share the processor's entry
+    /// Also swap it in other flows that share the processor's entry
     #[arg(long)]
     pub(crate) shared: bool,
 }
@@ -301,16 +302,16 @@ pub(crate) struct Send {
     pub(crate) flow: String,
     /// The interface's name
     pub(crate) interface: String,
-    /// Files of JSON, each one message; a folder stands for all files in it; `-` for standard input
+    /// JSON files, one message each; a folder means all files in it; `-` for standard input
     #[arg(value_name = "FILE", conflicts_with = "text")]
     pub(crate) files: Vec<PathBuf>,
     /// Send {"text": TEXT}
     #[arg(long)]
     pub(crate) text: Option<String>,
-    /// Every line is a message, not every file
+    /// Treat each line as a message, not each file
     #[arg(long, conflicts_with_all = ["text", "as_text"])]
     pub(crate) each_line: bool,
-    /// Print the id of each message once it is stored, one a line: an id leads through the log and to the dead letters
+    /// Print the id of each message once it is stored, one per line. The id identifies the message in the log and among the dead letters
     #[arg(long)]
     pub(crate) ids: bool,
     /// The files are plain text: send each as {"id": PATH, "title": NAME, "text": CONTENT}
@@ -325,9 +326,9 @@ pub(crate) struct Request {
     pub(crate) flow: String,
     /// The interface's name
     pub(crate) interface: String,
-    /// The request, which is JSON; `-` for standard input, where it is read from if nothing is given
+    /// The request as JSON; `-` for standard input, which is also the default
     pub(crate) body: Option<String>,
-    /// How long to wait for the whole answer, for example 30s, 500ms or 2m; at most, and unless given, as long as the gateway waits
+    /// How long to wait for the complete answer, for example 30s, 500ms or 2m. Default and maximum: the time that the gateway waits
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub(crate) timeout: Option<Duration>,
 }
@@ -339,13 +340,13 @@ pub(crate) struct Tail {
     pub(crate) flow: String,
     /// The interface's name
     pub(crate) interface: String,
-    /// Not supported any more: see `weir take`
+    /// No longer supported: see `weir take`
     #[arg(long, hide = true)]
     pub(crate) from_exit: bool,
-    /// End after so many messages
+    /// End after this many messages
     #[arg(long, short = 'n')]
     pub(crate) count: Option<u64>,
-    /// End when no message came for so many milliseconds
+    /// End after this many milliseconds without a message
     #[arg(long, value_name = "MILLISECONDS")]
     pub(crate) idle_ms: Option<u64>,
 }
@@ -353,10 +354,11 @@ pub(crate) struct Tail {
 /// Arguments of `weir status`.
 #[derive(Debug, Args)]
 pub(crate) struct Status {
-    /// Show it again each second until Ctrl-C: in place on a terminal, else one behind the other, with --json one line each
+    /// Refresh every second until Ctrl-C: in place on a terminal, otherwise appended, with --json one line each
     #[arg(long)]
     pub(crate) watch: bool,
-    /// Show all flows, processors and queues; else of many those that need a look, and how many more there are. --json has all
+    /// Show all flows, processors and queues; without it, long lists show only those that need attention, and how many more there are.
+    /// --json has all
     #[arg(long)]
     pub(crate) all: bool,
 }
@@ -364,14 +366,14 @@ pub(crate) struct Status {
 /// Arguments of `weir queues`.
 #[derive(Debug, Args)]
 pub(crate) struct Queues {
-    /// Those of one flow only
+    /// Only queues of this flow
     pub(crate) flow: Option<String>,
 }
 
 /// `weir config ...`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Config {
-    /// Print a value as it is stored
+    /// Print a stored value
     Get {
         /// Its type, for example `parameter-type`
         #[arg(value_name = "TYPE")]
@@ -379,7 +381,7 @@ pub(crate) enum Config {
         /// Its key
         key: String,
     },
-    /// Store a value, in place of an older one
+    /// Store a value, replacing an older one
     Put(ConfigPut),
     /// Delete a value
     Delete {
@@ -388,19 +390,20 @@ pub(crate) enum Config {
         config_type: String,
         /// Its key
         key: String,
-        /// Delete it even if it is of a type that Weir keeps by itself
+        /// Delete it even if Weir manages its type
         #[arg(long)]
         force: bool,
     },
-    /// List the types, or what is stored of one type
+    /// List the types, or the values of one type
     List {
         /// The type
         #[arg(value_name = "TYPE")]
         config_type: Option<String>,
     },
-    /// Print a line for each key that changes from now on, until Ctrl-C. It looks once a second: of several changes of a key, the last
+    /// Print a line for each key that changes from now on, until Ctrl-C. It polls once a second: of several changes to a key it reports
+    /// the last
     Watch {
-        /// One type only
+        /// Only this type
         #[arg(value_name = "TYPE")]
         config_type: Option<String>,
     },
@@ -409,21 +412,21 @@ pub(crate) enum Config {
 /// Arguments of `weir config put`.
 #[derive(Debug, Args)]
 pub(crate) struct ConfigPut {
-    /// Its type; new ones need no announcement
+    /// Its type; a new type needs no declaration
     #[arg(value_name = "TYPE")]
     pub(crate) config_type: String,
     /// Its key
     pub(crate) key: String,
-    /// The value, which is JSON; `-` for standard input
+    /// The value as JSON; `-` for standard input
     #[arg(allow_negative_numbers = true)]
     pub(crate) value: String,
-    /// Store VALUE as it is, whether it is JSON or not
+    /// Store VALUE as a plain string, even if it is not JSON
     #[arg(long)]
     pub(crate) text: bool,
-    /// Wait until every host works by it, and hear whether a processor cannot use it
+    /// Wait until every host has applied it, and report a processor that cannot use it
     #[arg(long)]
     pub(crate) wait: bool,
-    /// Store it even if it is of a type that Weir keeps by itself
+    /// Store it even if Weir manages its type
     #[arg(long)]
     pub(crate) force: bool,
     /// How long to wait, for example 10s, 500ms or 2m
@@ -452,7 +455,7 @@ pub(crate) enum Shell {
 
 fn parse_limit(text: &str) -> Result<(String, u64), String> {
     let limit = text.split_once('=').and_then(|(name, number)| Some((name.to_owned(), number.parse().ok()?)));
-    let (name, number) = limit.ok_or_else(|| "a limit is NAME=NUMBER, for example --limit sends-count=20000".to_owned())?;
+    let (name, number) = limit.ok_or_else(|| "a limit must be NAME=NUMBER, for example --limit sends-count=20000".to_owned())?;
     GivenLimits::check(&name, number).map_err(|error| error.to_string())?;
     Ok((name, number))
 }

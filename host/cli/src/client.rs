@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{Body, Method, RequestBuilder, Response, StatusCode};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -159,7 +160,7 @@ impl Client {
         if !status.is_success() {
             return Err(self.no_gateway(&format!("it answered with status {status}")));
         }
-        serde_json::from_slice(body).map_err(|error| self.no_gateway("its answer is not of the expected form").because(error))
+        serde_json::from_slice(body).map_err(|error| self.no_gateway("its answer does not have the expected form").because(error))
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
@@ -178,22 +179,22 @@ impl Client {
     async fn refused(&self, response: Response) -> Problem {
         match self.read::<Value>(response).await {
             Err(problem) => problem,
-            Ok(_) => self.no_gateway("its answer is not of the expected form"),
+            Ok(_) => self.no_gateway("its answer does not have the expected form"),
         }
     }
 
     fn no_gateway(&self, why: &str) -> Problem {
-        Problem::new(Exit::Unavailable, format!("what answers at {} (from {}) is not a gateway of this Weir: {why}", self.url(), self.from))
-            .next("check the address, and that `weir` and the running Weir are of the same version")
+        Problem::new(Exit::Unavailable, format!("the server at {} (from {}) is not a gateway of this Weir: {why}", self.url(), self.from))
+            .next("check the address, and that `weir` and the running Weir have the same version")
     }
 
     fn unauthorized(&self) -> Problem {
         let what = match &self.token {
-            Some(token) => format!("Weir at {} does not take the token of {}", self.url(), token.from()),
-            None => format!("Weir at {} requires a token, and none was given", self.url()),
+            Some(token) => format!("Weir at {} rejects the token of {}", self.url(), token.from()),
+            None => format!("Weir at {} requires a token; none was given", self.url()),
         };
         Problem::new(Exit::NoPermission, what)
-            .next("set WEIR_TOKEN to the token that its `weir up` was started with, or name its data folder, which has it: --data DIR")
+            .next("set WEIR_TOKEN to the token that its `weir up` was started with, or give its data folder, which stores it: --data DIR")
     }
 
     fn unreachable(&self, error: reqwest::Error) -> Problem {
@@ -202,12 +203,15 @@ impl Client {
             return Problem::new(Exit::Unavailable, what).next(fault.next());
         }
         let problem = if error.is_timeout() && !error.is_connect() {
-            Problem::new(Exit::Unavailable, format!("Weir at {} did not answer in time; what was asked may still happen", self.url()))
+            Problem::new(Exit::Unavailable, format!("Weir at {} did not answer in time; the request may still be executed", self.url()))
         } else if error.is_connect() {
-            Problem::new(Exit::Unavailable, format!("no Weir answers at {} (from {})", self.url(), self.from))
-                .next(format!("start one: {}; or name a running one: --data DIR or --gateway URL", self.up))
+            Problem::new(Exit::Unavailable, format!("Weir cannot be reached at {} (from {})", self.url(), self.from))
+                .next(format!("start it: {}; or select a running one: --data DIR or --gateway URL", self.up))
         } else {
-            Problem::new(Exit::Unavailable, format!("the connection to Weir at {} broke; what was asked may have happened", self.url()))
+            Problem::new(
+                Exit::Unavailable,
+                format!("the connection to Weir at {} was lost; the request may have been executed", self.url()),
+            )
         };
         problem.because(error.without_url())
     }
@@ -217,7 +221,7 @@ impl Client {
         if error.is_connect() || RemoteGateway::tls_fault(&error).is_some() {
             return self.unreachable(error);
         }
-        let what = if error.is_timeout() { "did not answer in time" } else { "sent no complete answer: the connection was lost" };
+        let what = if error.is_timeout() { "did not answer in time" } else { "did not send a complete answer: the connection was lost" };
         Problem::new(Exit::Unavailable, format!("Weir at {} {what}", self.url()))
             .next(format!("repeat the command: nothing was changed. If Weir has stopped, start it again: {}", self.up))
             .because(error.without_url())
@@ -228,15 +232,15 @@ impl Client {
 fn noted(data: &Path, given: Option<Secret>, up: &str) -> Result<Target, Problem> {
     if data.exists() && !data.is_dir() {
         let what = format!("the data folder {} is not a folder", data.display());
-        return Err(Problem::new(Exit::NoFolder, what).next("name another: --data DIR"));
+        return Err(Problem::new(Exit::NoFolder, what).next("choose another: --data DIR"));
     }
     let place = data.join("gateway.json");
     let note = read_note(data)
         .map_err(|error| Problem::new(Exit::Unavailable, format!("{} cannot be read", place.display())).because(error))
-        .map_err(|problem| problem.next("run this as the user that Weir runs as; weir doctor shows more"))?;
+        .map_err(|problem| problem.next("run this as Weir's user; weir doctor shows more"))?;
     let note = note.ok_or_else(|| {
         Problem::new(Exit::Unavailable, format!("no Weir is running on the data folder {}", data.display()))
-            .next(format!("start one: {up}; or name a running one: --data DIR or --gateway URL"))
+            .next(format!("start it: {up}; or select a running one: --data DIR or --gateway URL"))
     })?;
     let token = given.map_or_else(|| read_token(data), |given| Ok(Some(given)))?;
     let trust = note.certificate.map_or(Trust::System, Trust::Certificate);
@@ -247,13 +251,13 @@ fn noted(data: &Path, given: Option<Secret>, up: &str) -> Result<Target, Problem
 fn unusable(error: RemoteError) -> Problem {
     let (exit, next) = match &error {
         RemoteError::BadUrl { .. } => (Exit::Usage, "for example --gateway http://127.0.0.1:8088 or --gateway https://weir.example:8088"),
-        RemoteError::UserInfo { .. } => (Exit::Usage, "give the address without them, and the token in WEIR_TOKEN or by --token-file"),
+        RemoteError::UserInfo { .. } => (Exit::Usage, "remove them from the address, and pass a token in WEIR_TOKEN or with --token-file"),
         RemoteError::TokenInClear { .. } => (Exit::Usage, "use an https:// address in --gateway, or unset WEIR_TOKEN"),
         RemoteError::UnreadableAuthorities { .. } => {
             (Exit::NoInput, "check the path of --ca or WEIR_CA; it is relative to the current directory")
         }
-        RemoteError::BadAuthorities { .. } => (Exit::BadInput, "name a PEM file with the CA certificate: --ca FILE"),
-        _ => (Exit::Failed, "name a PEM file with the CA certificate: --ca FILE"),
+        RemoteError::BadAuthorities { .. } => (Exit::BadInput, "give a PEM file with the CA certificate: --ca FILE"),
+        _ => (Exit::Failed, "give a PEM file with the CA certificate: --ca FILE"),
     };
     let what = error.to_string();
     let problem = Problem::new(exit, what).next(next);
@@ -268,17 +272,12 @@ pub(crate) fn data_option(data: &Path) -> String {
     if data == Path::new(crate::args::DEFAULT_DATA) { String::new() } else { format!(" --data {}", data.display()) }
 }
 
+/// What has no meaning in a path.
+const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
 /// A part of a path, with everything escaped that has a meaning in one.
 pub(crate) fn escaped(part: &str) -> String {
-    use std::fmt::Write;
-    part.bytes().fold(String::with_capacity(part.len()), |mut escaped, byte| {
-        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
-            escaped.push(byte.into());
-        } else {
-            let _ = write!(escaped, "%{byte:02X}");
-        }
-        escaped
-    })
+    utf8_percent_encode(part, PLAIN).to_string()
 }
 
 /// An error of the gateway or of a service, as a problem with an exit code.
@@ -293,16 +292,18 @@ pub(crate) fn of_answer(error: &ErrorBody) -> Problem {
     };
     let problem = Problem::new(exit, error.message.clone());
     match error.kind.as_str() {
-        "queue-full" => problem
-            .next("wait until messages are processed, or free the disk if that is full (weir doctor shows which), then send it again"),
+        "queue-full" => problem.next(
+            "wait until messages are processed, or free disk space if the disk is full (weir doctor shows which), then send it again",
+        ),
         _ if error.message.contains(DISK_FULL) => problem.next("free space on the disk of the data folder, then repeat the command"),
-        "lease-ended" => problem
-            .next("`weir take` was suspended, or the reader of its output stood still: take again, with more time for it (--lease 10m)"),
+        "lease-ended" => {
+            problem.next("`weir take` was suspended, or the reader of its output stalled: run it again with a longer lease (--lease 10m)")
+        }
         // A stopped flow has no messages left, so nothing of it is delivered again.
         "flow-stopped" => problem.next("see which flows run: weir status"),
-        "insufficient-scope" => problem.next("set WEIR_TOKEN to a token of that scope, or name the data folder of that Weir: --data DIR"),
+        "insufficient-scope" => problem.next("set WEIR_TOKEN to a token of that scope, or give the data folder of that Weir: --data DIR"),
         "tls-required" => problem.next("use https:// in --gateway, and --ca FILE unless the system trusts the certificate"),
-        "outcome-unknown" => problem.next("look with `weir status` whether it arrived before sending it again"),
+        "outcome-unknown" => problem.next("check with `weir status` whether it arrived before sending it again"),
         _ => problem,
     }
 }
@@ -347,7 +348,7 @@ impl Lines {
     /// Whether more has come.
     async fn read_on(&mut self) -> Result<bool, Problem> {
         let chunk = self.response.chunk().await.map_err(|error| {
-            Problem::new(Exit::Unavailable, "the stream broke off: Weir was stopped, or the connection was lost")
+            Problem::new(Exit::Unavailable, "the stream ended early: Weir was stopped, or the connection was lost")
                 .because(error.without_url())
         })?;
         match &chunk {

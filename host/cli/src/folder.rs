@@ -70,7 +70,7 @@ impl DataFolder {
         match Holder::this(command).write_to(&mut lock) {
             // Only a second process that finds it locked would name this one.
             Err(error) if error.kind() == std::io::ErrorKind::StorageFull => {
-                tracing::warn!(error = %chain(&error), "process number not noted in LOCK")
+                tracing::warn!(error = %chain(&error), "process id not recorded in LOCK")
             }
             written => written.map_err(unusable)?,
         }
@@ -167,20 +167,20 @@ fn note_version(folder: &Path) -> Result<(), Problem> {
     let path = version_path(folder);
     let unreadable = |error: std::io::Error| {
         let what = if error.kind() == std::io::ErrorKind::Other { "is empty or damaged" } else { "cannot be read" };
-        Problem::new(Exit::NoFolder, format!("{} {what}, so the format of the data folder is not known", path.display()))
+        Problem::new(Exit::NoFolder, format!("{} {what}, so the format of the data folder is unknown", path.display()))
             .because(error)
             .next(format!("nothing was changed: {}", way_on(folder)))
     };
     let unwritable = |error: std::io::Error| {
         Problem::new(Exit::NoFolder, format!("{} cannot be written", path.display()))
             .because(error)
-            .next("free the disk, or choose a folder that you may write to: weir up --data DIR")
+            .next("free disk space, or choose a folder that you may write to: weir up --data DIR")
     };
     let ours = VersionNote { data_format: FORMAT, weir: env!("CARGO_PKG_VERSION").to_owned() };
     match read_version(folder).map_err(unreadable)? {
         Some(found) if found.data_format > FORMAT => {
             let what = format!(
-                "the data folder {} has format {}, written by Weir {}; this is Weir {}, which knows formats up to {FORMAT}",
+                "the data folder {} has format {}, written by Weir {}; this is Weir {}, which supports formats up to {FORMAT}",
                 folder.display(),
                 found.data_format,
                 found.weir,
@@ -194,7 +194,7 @@ fn note_version(folder: &Path) -> Result<(), Problem> {
         found => match write_whole(&path, &ours) {
             // Its format stands there already; only the version that used it last is an older one.
             Err(error) if error.kind() == std::io::ErrorKind::StorageFull && found.is_some_and(|it| it.data_format == FORMAT) => {
-                tracing::warn!(error = %chain(&error), path = %path.display(), "version not noted");
+                tracing::warn!(error = %chain(&error), path = %path.display(), "version not recorded");
                 Ok(())
             }
             written => written.map_err(unwritable),
@@ -259,7 +259,7 @@ fn in_use(path: &Path, lock: &File, command: &str) -> Problem {
     // Beside a gateway, another one needs an address of its own, too.
     let listen = if ["weir up", "weir run gateway"].contains(&command) { " --listen 127.0.0.1:0" } else { "" };
     Problem::new(Exit::NoFolder, format!("the data folder {} is in use by {by}", path.display()))
-        .next(format!("stop that Weir first, or give this one a folder of its own: {command} --data DIR{listen}"))
+        .next(format!("stop that Weir first, or give this one its own folder: {command} --data DIR{listen}"))
 }
 
 /// Makes a folder that only its owner can enter: messages are in it.
@@ -286,7 +286,7 @@ mod tests {
         let error = DataFolder::lock(&path, "weir run host").unwrap_err();
         assert_eq!(error.exit, Exit::NoFolder);
         assert_eq!(error.to_string(), format!("the data folder {} is in use by process {} (weir up)", path.display(), std::process::id()));
-        assert!(error.next_step().unwrap().ends_with("a folder of its own: weir run host --data DIR"));
+        assert!(error.next_step().unwrap().ends_with("its own folder: weir run host --data DIR"));
         drop(held);
         DataFolder::lock(&path, "weir up").unwrap();
     }

@@ -82,7 +82,7 @@ fn start(arguments: Arguments) -> Result<ExitCode> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     // A component may run for 10 ms at a time. By default a thread looks for sockets, timers and tasks of others once in 61 turns.
     builder.event_interval(1).global_queue_interval(1);
-    let runtime = builder.enable_all().build().context("the runtime did not start")?;
+    let runtime = builder.enable_all().build().context("the async runtime did not start")?;
     let outcome = runtime.block_on(run(arguments));
     // A thread that waits for standard input must not keep the process.
     runtime.shutdown_background();
@@ -148,7 +148,7 @@ async fn run_and_ended(data: &Path, reach: args::Reach, format: Format, run: arg
 
 fn start_logging(loaded: &settings::Loaded) {
     logging::start(&loaded.settings);
-    loaded.notes.iter().for_each(|note| tracing::warn!(note, "setting is perhaps misspelt"));
+    loaded.notes.iter().for_each(|note| tracing::warn!(note, "setting possibly misspelt"));
     if let Some(warning) = settings::exposed_password(loaded) {
         tracing::warn!(problem = warning, "password is visible to others");
     }

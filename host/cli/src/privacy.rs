@@ -75,7 +75,7 @@ pub(crate) fn readers(mode: u32) -> Others {
 pub(crate) fn check_folder(path: &Path, shared: SharedFolder) -> Result<(), Problem> {
     if writers(mode(path)) == Others::All && shared == SharedFolder::Refuse {
         return Err(Problem::new(Exit::NoFolder, in_folder(path)).next(format!(
-            "chmod 700 {}, after checking what is in it; or start with --shared-data-folder allow to use it all the same",
+            "chmod 700 {}, after checking its contents; or start with --shared-data-folder allow to use it anyway",
             path.display()
         )));
     }

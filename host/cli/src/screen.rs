@@ -49,7 +49,7 @@ fn fitting(text: &str, height: usize) -> Vec<String> {
     if lines.len() > room {
         let more_count = lines.len() - (room - 1);
         lines.truncate(room - 1);
-        lines.push(format!("... {more_count} more lines: a higher window shows them"));
+        lines.push(format!("... {more_count} more lines: enlarge the window to see them"));
     }
     lines
 }
@@ -61,7 +61,7 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_counted() {
         assert_eq!(fitting("a\nb", 3), ["a", "b"]);
-        assert_eq!(fitting("a\nb\nc\nd", 4), ["a", "b", "... 2 more lines: a higher window shows them"]);
-        assert_eq!(fitting("a\nb", 0), ["... 2 more lines: a higher window shows them"]);
+        assert_eq!(fitting("a\nb\nc\nd", 4), ["a", "b", "... 2 more lines: enlarge the window to see them"]);
+        assert_eq!(fitting("a\nb", 0), ["... 2 more lines: enlarge the window to see them"]);
     }
 }

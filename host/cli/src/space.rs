@@ -35,7 +35,8 @@ pub(crate) fn make_room(folder: &Path) -> bool {
     let is_full = DiskUse::of(folder).is_ok_and(is_full);
     if is_full {
         let is_given_up = reserve(folder).give_up();
-        tracing::warn!(folder = %folder.display(), is_given_up, "disk full at the start: no messages are accepted from outside until it has room");
+        tracing::warn!(folder = %folder.display(), is_given_up, "disk full at startup: messages from clients are refused until space is \
+             freed");
     }
     is_full
 }
@@ -45,10 +46,11 @@ pub(crate) fn note(folder: &DataFolder, noted: &Noted) -> bool {
     let token = noted.secret.as_ref().map_or(Ok(()), |secret| folder.write_token(secret));
     let written = token.and_then(|()| folder.write_note(noted));
     if let Err(error) = &written {
-        tracing::warn!(error = %chain(error), url = noted.url, folder = %folder.path().display(), "address not noted in the data folder: local commands need --gateway URL");
+        tracing::warn!(error = %chain(error), url = noted.url, folder = %folder.path().display(), "address not recorded in the data folder: \
+             local commands need --gateway URL");
         // Half of it would mislead them.
         if let Err(error) = folder.remove_notes() {
-            tracing::warn!(error = %chain(&error), "what is left of the note not removed");
+            tracing::warn!(error = %chain(&error), "leftover of the address record not removed");
         }
     }
     written.is_ok()

@@ -42,7 +42,7 @@ impl Secret {
     /// The same as the gateway checks it.
     pub(crate) fn to_token(&self) -> Result<Token, Problem> {
         Token::new(&self.text)
-            .map_err(|error| Problem::new(Exit::Usage, format!("what is in {} cannot be the gateway's token", self.from)).because(error))
+            .map_err(|error| Problem::new(Exit::Usage, format!("the content of {} is not a valid gateway token", self.from)).because(error))
     }
 
     /// The text itself, to be sent or kept.

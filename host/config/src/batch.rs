@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use crate::error::{ConfigError, Result};
 use crate::protocol::{Condition, Key, Request, Value};
-use crate::whole::size_of;
+use crate::whole::{Room, size_of};
 
 /// Entries of one request, at most: about a second of work for the store, so that one request cannot keep all others waiting for long.
 pub const MAX_REQUEST_ENTRIES_COUNT: usize = 10_000;
@@ -29,16 +29,6 @@ pub struct Batch {
     pub conditions: Vec<Condition>,
     /// What room it may take.
     pub room: Room,
-}
-
-/// What room a batch may take in the configuration, whose size is bounded.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Room {
-    /// What is left below the reserve.
-    #[default]
-    Common,
-    /// The reserve too: it finishes or undoes what was begun, which must not fail for want of room.
-    Reserve,
 }
 
 impl Batch {
@@ -88,7 +78,7 @@ impl Batch {
         self.check()?;
         let bytes = self.clone().into_request().body().len();
         if bytes > max_request_bytes {
-            return refused(format!("the request has {bytes} bytes, of at most {max_request_bytes}"));
+            return refused(format!("the request has {bytes} bytes; the limit is {max_request_bytes}"));
         }
         Ok(())
     }
@@ -131,7 +121,7 @@ impl Batch {
         }
         match self.delete.iter().find(|Key { config_type, key }| written.contains(&(config_type, key))) {
             Some(Key { config_type, key }) => {
-                refused(format!("{} is both in `values` and in `keys`: either write it or delete it", shown(config_type, key)))
+                refused(format!("{} is in both `values` and `keys`: either write it or delete it", shown(config_type, key)))
             }
             None => Ok(()),
         }
@@ -142,7 +132,7 @@ pub(crate) fn check_count(entries: usize) -> Result<()> {
     if entries <= MAX_REQUEST_ENTRIES_COUNT {
         return Ok(());
     }
-    refused(format!("the request has {entries} keys, values and conditions, of at most {MAX_REQUEST_ENTRIES_COUNT}: split it"))
+    refused(format!("the request has {entries} keys, values and conditions; the limit is {MAX_REQUEST_ENTRIES_COUNT}: split it"))
 }
 
 /// A key as errors name it, cut, control characters escaped.
@@ -182,6 +172,6 @@ mod tests {
         assert!(Batch::new().put("t", "k", "v").put("t", "k", "w").delete("t", "l").check().is_ok());
         let large = Batch::new().put("t", "k", "v".repeat(1000));
         assert!(large.check_fits(2000).is_ok());
-        assert!(large.check_fits(1000).unwrap_err().to_string().contains("bytes, of at most 1000"));
+        assert!(large.check_fits(1000).unwrap_err().to_string().contains("bytes; the limit is 1000"));
     }
 }

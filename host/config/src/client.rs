@@ -167,7 +167,7 @@ impl ConfigClient {
                 return Ok(Versioned { version, value: all });
             }
         }
-        Err(ConfigError::Conflict { message: "the configuration changed each time while it was read in portions; try again".to_owned() })
+        Err(ConfigError::Conflict { message: "the configuration kept changing while it was read in portions; try again".to_owned() })
     }
 
     async fn values_at_once(&self, config_type: &str) -> Result<Versioned<BTreeMap<String, String>>> {

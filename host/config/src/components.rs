@@ -1,21 +1,21 @@
 //! The folder that keeps the bytes of components, each in a file named by its digest; how they are written and read in pieces; and where a
 //! host finds them.
 
+mod files;
 mod incoming;
 mod reading;
 mod source;
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest as _, Sha256};
-
+use self::files::{blocking, digest_of, part_of, write_durably};
 use crate::error::{ConfigError, Result};
 use crate::records::Digest;
 
-pub use self::incoming::{Incoming, WrongBytes};
+pub use self::incoming::Incoming;
 pub use self::reading::StoredComponent;
 pub use self::source::{ComponentBytes, ComponentSource, RemoteComponents, RemoteFault};
 
@@ -181,35 +181,6 @@ pub fn remove_unused(files: &[UnusedFile]) -> Vec<(PathBuf, io::Error)> {
         _ => None,
     };
     files.iter().filter_map(remove).collect()
-}
-
-/// A name for a file that is being written.
-fn part_of(folder: &Path, digest: Digest) -> PathBuf {
-    folder.join(format!("{}.{:016x}.part", digest.to_hex(), rand::random::<u64>()))
-}
-
-fn write_durably(folder: &Path, part: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
-    fs::create_dir_all(folder)?;
-    let mut file = File::create_new(part)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(part, path)?;
-    File::open(folder)?.sync_all()
-}
-
-fn digest_of(bytes: &[u8]) -> Digest {
-    Digest::from_sha256(Sha256::digest(bytes).into())
-}
-
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(done) => done,
-        Err(failed) => match failed.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            // Only a runtime that is being torn down cancels blocking work: nobody waits any more.
-            Err(_) => std::future::pending().await,
-        },
-    }
 }
 
 #[cfg(test)]

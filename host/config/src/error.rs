@@ -5,7 +5,6 @@ use std::path::PathBuf;
 
 use weir_pubsub::{NameError, PubsubError};
 
-use crate::components::WrongBytes;
 use crate::protocol::Bound;
 use crate::records::Digest;
 
@@ -13,7 +12,7 @@ use crate::records::Digest;
 pub type Result<T, E = ConfigError> = std::result::Result<T, E>;
 
 /// What to do about an answer that is too large.
-const ASK_FOR_LESS: &str = "ask for fewer types or keys at a time";
+const ASK_FOR_LESS: &str = "request fewer types or keys at a time";
 
 /// In the message of every error that a full disk caused.
 pub const DISK_FULL: &str = "the disk of the configuration is full";
@@ -72,7 +71,8 @@ pub enum ConfigError {
     },
     /// The broker takes no answer of this size, whatever the settings say.
     #[error(
-        "the answer has {actual_bytes} bytes, and the broker takes at most {limit_bytes}: {ASK_FOR_LESS}, or raise its max_message_size; set broker.max-answer to no more than that"
+        "the answer has {actual_bytes} bytes, and the broker accepts at most {limit_bytes}: {ASK_FOR_LESS}, or raise its max_message_size; \
+             set broker.max-answer to at most that size"
     )]
     AnswerRefused {
         /// Of the answer.
@@ -82,7 +82,8 @@ pub enum ConfigError {
     },
     /// Everything together would not fit into one answer any more: nothing was changed; delete something first.
     #[error(
-        "the whole configuration would have {after_bytes} bytes, of at most {limit_bytes}; it has {before_bytes}: delete values that are not needed any more (`weir config list` shows the size of each type), or raise broker.max-answer if it is below 64 MiB"
+        "the whole configuration would have {after_bytes} bytes; the limit is {limit_bytes}; it has {before_bytes}: delete values that are no \
+             longer needed (`weir config list` shows the size of each type), or raise broker.max-answer if it is below 64 MiB"
     )]
     WholeTooLarge {
         /// What it has now.
@@ -193,4 +194,22 @@ impl ConfigError {
             source => ConfigError::Unavailable { source },
         }
     }
+}
+/// What came instead of a component.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WrongBytes {
+    /// It is longer than it may be.
+    #[error("more than the {most_bytes} bytes that the component has came")]
+    TooMany {
+        /// What it has.
+        most_bytes: u64,
+    },
+    /// Its digest is another.
+    #[error("{size_bytes} bytes with digest {digest} came")]
+    Other {
+        /// Theirs.
+        digest: Digest,
+        /// How many came.
+        size_bytes: u64,
+    },
 }

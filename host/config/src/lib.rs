@@ -43,13 +43,14 @@ pub mod units;
 mod watch;
 mod whole;
 
-pub use batch::{Batch, MAX_REQUEST_ENTRIES_COUNT, Room, Versioned};
+pub use batch::{Batch, MAX_REQUEST_ENTRIES_COUNT, Versioned};
 pub use client::ConfigClient;
 pub use components::{
-    ComponentBytes, ComponentFolder, ComponentSource, Incoming, RemoteComponents, RemoteFault, StoredComponent, UnusedFile, WrongBytes,
-    remove_unused, unused_files,
+    ComponentBytes, ComponentFolder, ComponentSource, Incoming, RemoteComponents, RemoteFault, StoredComponent, UnusedFile, remove_unused,
+    unused_files,
 };
-pub use error::{ConfigError, DISK_FULL, Result};
+pub use error::{ConfigError, DISK_FULL, Result, WrongBytes};
 pub use service::ConfigService;
 pub use store::{Applied, Everything, Store};
 pub use watch::{Change, Content, Follower, FollowerHandle, FollowerStatus, HandlerId};
+pub use whole::Room;

@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::batch::{Batch, Room};
+use crate::batch::Batch;
 use crate::error::{ConfigError, Result};
 use crate::protocol::{Notify, Request, RequestFault, Response, ServiceError};
 use crate::store::{Applied, Store};
-use crate::whole::MAX_WHOLE_BYTES;
+use crate::whole::{MAX_WHOLE_BYTES, Room};
 use weir_pubsub::chain;
 
 /// Keys that a notify carries, at most; with more it names the types alone.
@@ -58,7 +58,7 @@ pub(crate) fn failure(error: &ConfigError) -> Outcome {
 
 fn unknown_operation(operation: &str) -> String {
     let shown = weir_pubsub::shown(operation);
-    format!("field `operation`: `{shown}` is unknown: it must be get, list, getvalues, put, delete, config or list-types")
+    format!("field `operation`: `{shown}` is unknown; must be one of: get, list, getvalues, put, delete, config, list-types")
 }
 
 async fn read(store: &Store, request: Request, limit_bytes: usize) -> Result<Response> {
@@ -124,5 +124,5 @@ fn notify_of(version: u64, changed: BTreeMap<String, BTreeSet<String>>) -> Notif
 }
 
 fn present<T>(field: Option<T>, name: &str) -> Result<T> {
-    field.ok_or_else(|| ConfigError::Refused { reason: format!("field `{name}` is null: this operation needs it") })
+    field.ok_or_else(|| ConfigError::Refused { reason: format!("field `{name}` is null: this operation requires it") })
 }

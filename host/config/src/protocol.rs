@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// One request. A missing field is its default; `null` stays `None` and is refused by the operations that use the field.
+/// One request. A missing field has its default; `null` stays `None` and is rejected by the operations that use the field.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = ConfigRequest)]
 pub struct Request {
-    /// `get`, `list`, `getvalues`, `put`, `delete`, `config` or `list-types` (Weir's own).
+    /// `get`, `list`, `getvalues`, `put`, `delete`, `config` or `list-types` (Weir extension).
     pub operation: Option<String>,
     /// For `get` and `delete`; with `put`, keys deleted in the same step.
     pub keys: Option<Vec<Key>>,
@@ -20,11 +20,11 @@ pub struct Request {
     /// For `put`.
     #[schema(value_type = Option<Vec<ConfigValue>>)]
     pub values: Option<Vec<Value>>,
-    /// With `put` and `delete`: what must be true of the store, else nothing changes (Weir's own).
+    /// With `put` and `delete`: conditions; if one fails, nothing changes (Weir extension).
     #[serde(rename = "if", skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
-    /// With `put` and `delete`: it finishes or undoes what was begun, and may use the part of the bound that is kept free for that (Weir's
-    /// own). For services on the broker: the gateway removes it.
+    /// With `put` and `delete`: completes or rolls back an operation, and may use the part of the limit reserved for that (Weir extension).
+    /// For services on the broker: the gateway removes it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[schema(ignore)]
     pub reserve: bool,
@@ -126,7 +126,7 @@ pub struct Value {
     /// The key within the type.
     #[serde(default)]
     pub key: String,
-    /// The value, by convention JSON; `None` in answers where there is none. A missing one is empty.
+    /// The value, by convention JSON; `None` in answers if it does not exist. A missing value is empty.
     #[serde(default = "empty_text")]
     pub value: Option<String>,
 }
@@ -138,7 +138,7 @@ fn empty_text() -> Option<String> {
 /// What descriptions call it: to them a `Value` is any JSON.
 type ConfigValue = Value;
 
-/// What must be true for a batch to be written.
+/// A condition for writing a batch.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = ConfigCondition)]
 pub struct Condition {
@@ -147,7 +147,7 @@ pub struct Condition {
     pub config_type: String,
     /// The key within the type.
     pub key: String,
-    /// The value that must stand there; `None`: there must be none.
+    /// The required current value; `None`: the key must not exist.
     pub value: Option<String>,
 }
 
@@ -165,9 +165,9 @@ pub struct Response {
     pub directory: Vec<String>,
     /// For `config`: everything, by type and key.
     pub config: BTreeMap<String, BTreeMap<String, String>>,
-    /// What went wrong.
+    /// The error.
     pub error: Option<ServiceError>,
-    /// For `list-types`: how large everything is (Weir's own).
+    /// For `list-types`: the size of the configuration (Weir extension).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
     /// Beside an error of type `config-error`: the limit that the request would exceed, if that is the reason (Weir's own).
@@ -189,18 +189,18 @@ pub enum Bound {
     Other,
 }
 
-/// How large everything is, and how large it may become.
+/// The size of the configuration and its limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 #[schema(as = ConfigUsage)]
 pub struct Usage {
-    /// What everything takes in an answer.
+    /// The size of the whole configuration in an answer.
     pub size_bytes: u64,
-    /// What it may take: the smaller of 64 MiB and the broker's largest answer.
+    /// The limit: the smaller of 64 MiB and the broker's largest answer.
     pub limit_bytes: u64,
 }
 
-/// An error as services tell it.
+/// An error as returned by services.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ServiceError {
     /// For programs: `bad-operation`, `config-error`, `conflict`, `flow-error`.
@@ -218,7 +218,7 @@ pub struct Notify {
     pub version: u64,
     /// The types that changed; empty means everything.
     pub types: Vec<String>,
-    /// The keys that changed, by type; left out when there are many (Weir's own).
+    /// The keys that changed, by type; left out when there are many (Weir extension).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub keys: Option<BTreeMap<String, Vec<String>>>,
 }

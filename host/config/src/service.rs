@@ -58,7 +58,7 @@ impl ConfigService {
     /// Yes.
     pub async fn failed(&mut self) -> String {
         let Some(task) = &mut self.task else { std::future::pending().await };
-        let reason = task.await.map_or_else(broken_off, |()| "it ended by itself".to_owned());
+        let reason = task.await.map_or_else(broken_off, |()| "it ended unexpectedly".to_owned());
         self.task = None;
         reason
     }
@@ -135,7 +135,7 @@ impl Session {
             };
             match received {
                 Ok(delivery) => self.handle(delivery).await?,
-                Err(PubsubError::Lagged { missed_count }) => tracing::warn!(missed_count, "config requests were missed"),
+                Err(PubsubError::Lagged { missed_count }) => tracing::warn!(missed_count, "config requests missed"),
                 Err(error) => return Err(error),
             }
         }

@@ -24,7 +24,7 @@ pub type Everything = BTreeMap<String, BTreeMap<String, String>>;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// The newest schema that is known: the number of the last migration.
 const SCHEMA: i64 = 1;
-const BEGINNING_TO_READ: &str = "beginning to read";
+const BEGINNING_TO_READ: &str = "starting to read";
 /// Keys that one statement looks for: each is two of its parameters. SQLite compares each numbered parameter with all others, so that a
 /// statement of 1,000 keys takes longer than twenty of 50.
 const KEYS_PER_STATEMENT_COUNT: usize = 50;
@@ -81,7 +81,7 @@ impl Store {
         let opened = async {
             match Self::open_and_raise(path, now_seconds).await {
                 Err(error) if is_disk_full(&error) => {
-                    tracing::warn!(path = %path.display(), error = %chain(&error), "disk full, the configuration is opened to be read");
+                    tracing::warn!(path = %path.display(), error = %chain(&error), "disk full, configuration opened read-only");
                     Self::open_in(path, now_seconds, SqliteLockingMode::Exclusive).await
                 }
                 opened => opened,
@@ -275,8 +275,8 @@ impl Store {
     /// As [`Store::apply`], and `WholeTooLarge`. Cancel safety is the same, too.
     pub async fn apply_within(&self, batch: &Batch, limit_bytes: usize) -> Result<Applied> {
         batch.check()?;
-        let mut connection = self.connection().await.map_err(failed("beginning a write"))?;
-        let mut tx = connection.begin_with("BEGIN IMMEDIATE").await.map_err(failed("beginning a write"))?;
+        let mut connection = self.connection().await.map_err(failed("starting a write"))?;
+        let mut tx = connection.begin_with("BEGIN IMMEDIATE").await.map_err(failed("starting a write"))?;
         for condition in &batch.conditions {
             check_condition(&mut tx, condition).await?;
         }
@@ -290,7 +290,7 @@ impl Store {
         match tx.commit().await {
             Ok(()) => {}
             Err(error) if self.is_stored(connection, &step).await => {
-                tracing::warn!(error = %chain(&error), "commit of the configuration reported an error and is stored");
+                tracing::warn!(error = %chain(&error), "commit of the configuration reported an error but is stored");
             }
             Err(error) => return Err(failed("committing a batch")(error)),
         }
@@ -371,7 +371,7 @@ fn explained(error: sqlx::Error) -> Box<dyn std::error::Error + Send + Sync> {
     match &error {
         sqlx::Error::Migrate(migration) => match **migration {
             MigrateError::VersionMissing(found) => format!(
-                "it has schema {found}, and this program knows {SCHEMA}: it was written by a newer version, which is needed to open it"
+                "it has schema {found}, and this program supports {SCHEMA}: it was written by a newer version; use that version to open it"
             )
             .into(),
             _ => error.into(),
@@ -492,6 +492,6 @@ mod tests {
         sqlx::query(newer).execute(&store.pool).await.unwrap();
         store.close().await;
         let error = weir_pubsub::chain(&Store::open(&path).await.unwrap_err());
-        assert!(error.contains("it has schema 7, and this program knows 1: it was written by a newer version"), "{error}");
+        assert!(error.contains("it has schema 7, and this program supports 1: it was written by a newer version"), "{error}");
     }
 }

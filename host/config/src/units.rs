@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 /// What a time looks like, for errors.
-pub const A_TIME: &str = "a time is a number with ms, s, m or h, for example 10s";
+pub const A_TIME: &str = "a time must be a number with ms, s, m or h, for example 10s";
 /// What a size looks like, for errors.
-pub const A_SIZE: &str = "a size is a number with B, KiB, MiB, GiB or TiB, for example 64MiB";
+pub const A_SIZE: &str = "a size must be a number with B, KiB, MiB, GiB or TiB, for example 64MiB";
 
 const TIME_UNITS: [(&str, u64); 4] = [("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 const SIZE_UNITS: [(&str, u64); 5] = [("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];

@@ -2,7 +2,6 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::batch::Room;
 use crate::error::{ConfigError, Result};
 
 /// Whatever a broker carries, no more than this: everything is in memory several times while it is answered and read.
@@ -55,6 +54,16 @@ fn json_bytes(text: &str) -> u64 {
         _ => 0,
     };
     2 + text.len() as u64 + text.bytes().map(escaped).sum::<u64>()
+}
+
+/// What room a batch may take in the configuration, whose size is bounded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Room {
+    /// What is left below the reserve.
+    #[default]
+    Common,
+    /// The reserve too: it finishes or undoes what was begun, which must not fail for want of room.
+    Reserve,
 }
 
 /// Refuses a change after which everything would not fit into one answer. What makes it no larger always passes, and so does, within the

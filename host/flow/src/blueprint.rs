@@ -6,15 +6,16 @@ use serde_json::{Map, Value};
 use weir_pubsub::Topic;
 
 use crate::bounds::{check_count, check_description, check_parameters};
+use crate::naming::{check_name, shown};
 use crate::protocol::Interface;
 use crate::template::{BLUEPRINT, ID, mentions};
+
+pub use crate::naming::MAX_NAME_BYTES;
 
 /// The largest blueprint, in bytes: what one message to the config service carries.
 pub const MAX_BLUEPRINT_BYTES: usize = 4 << 20;
 /// The most processors in one blueprint.
 pub const MAX_PROCESSORS_COUNT: usize = 10_000;
-/// The longest name of a processor, variant, flow, blueprint, interface, spec or parameter, in bytes.
-pub const MAX_NAME_BYTES: usize = 128;
 
 const TOP_FIELDS: &[&str] = &["blueprint", "flow", "interfaces", "parameters", "description", "tags"];
 const PROCESSOR_FIELDS: &[&str] = &["topics", "parameters", "component"];
@@ -34,13 +35,13 @@ pub enum BlueprintError {
         column: usize,
     },
     /// Larger than [`MAX_BLUEPRINT_BYTES`].
-    #[error("the blueprint has {actual_bytes} bytes, of at most {MAX_BLUEPRINT_BYTES}")]
+    #[error("the blueprint has {actual_bytes} bytes; the limit is {MAX_BLUEPRINT_BYTES}")]
     TooLarge {
         /// Its size.
         actual_bytes: usize,
     },
     /// More than [`MAX_PROCESSORS_COUNT`].
-    #[error("the blueprint has {actual_count} processors, of at most {MAX_PROCESSORS_COUNT}: split it into several")]
+    #[error("the blueprint has {actual_count} processors; the limit is {MAX_PROCESSORS_COUNT}: split it into several")]
     TooManyProcessors {
         /// How many it has.
         actual_count: usize,
@@ -92,32 +93,6 @@ pub struct DeclaredParameter {
     pub kind: Option<String>,
     /// The parameter whose value it takes when it has none.
     pub controlled_by: Option<String>,
-}
-
-/// The text of a name, fit for an error message: cut, control characters escaped.
-pub(crate) fn shown(text: &str) -> String {
-    let mut shown: String = text.chars().take(80).flat_map(char::escape_debug).collect();
-    if text.chars().nth(80).is_some() {
-        shown.push_str("...");
-    }
-    shown
-}
-
-/// What is wrong with a text as a name, and how to mend it.
-pub(crate) fn check_name(name: &str) -> Result<(), String> {
-    if name.is_empty() {
-        return Err("the name is empty: give it one".to_owned());
-    }
-    if name.len() > MAX_NAME_BYTES {
-        return Err(format!("the name has {} bytes, of at most {MAX_NAME_BYTES}: shorten it", name.len()));
-    }
-    if name == "." || name == ".." {
-        return Err(format!("`{name}` cannot stand in the path of a URL: choose another name"));
-    }
-    match name.chars().find(|c| c.is_control() || matches!(c, '/' | '*' | '#')) {
-        Some(character) => Err(format!("the name holds {character:?}: names hold no control characters and none of / * #")),
-        None => Ok(()),
-    }
 }
 
 fn fault<T>(place: impl Into<String>, problem: impl Into<String>) -> Result<T, BlueprintError> {
@@ -179,7 +154,7 @@ impl Blueprint {
 /// Fields that have no meaning there. They are no error: other programs may have more.
 fn unknown(place: &str, fields: &Map<String, Value>, known: &[&str]) -> Vec<String> {
     let unknown = fields.keys().filter(|name| !known.contains(&name.as_str()));
-    unknown.map(|name| format!("{place}, field `{}`: is not known and ignored (known: {})", shown(name), known.join(", "))).collect()
+    unknown.map(|name| format!("{place}, field `{}`: unknown, ignored (known: {})", shown(name), known.join(", "))).collect()
 }
 
 fn not_json(error: serde_json::Error) -> BlueprintError {
@@ -193,7 +168,7 @@ fn kind_of(value: &Value) -> String {
         Value::Null => "null".to_owned(),
         Value::Bool(value) => format!("the boolean {value}"),
         Value::Number(value) => format!("the number {value}"),
-        Value::String(value) => format!("the text \"{}\"", shown(value)),
+        Value::String(value) => format!("the string \"{}\"", shown(value)),
         Value::Array(_) => "a list".to_owned(),
         Value::Object(_) => "an object".to_owned(),
     }
@@ -219,9 +194,9 @@ fn texts(place: &str, what: &str, parent: &Map<String, Value>, name: &str) -> Re
         match value {
             Value::String(text) => texts.insert(key.clone(), text.clone()),
             Value::Number(_) | Value::Bool(_) => {
-                return fault(place(), format!("is {}, and must be a text: write \"{value}\"", kind_of(value)));
+                return fault(place(), format!("is {}, and must be a string: write \"{value}\"", kind_of(value)));
             }
-            _ => return fault(place(), format!("is {}, and must be a text", kind_of(value))),
+            _ => return fault(place(), format!("is {}, and must be a string", kind_of(value))),
         };
     }
     check_parameters(&texts).or_else(|problem| fault(format!("{place}, field `{name}`"), problem))?;
@@ -245,7 +220,7 @@ fn processor(section: &str, key: &str, value: &Value) -> Result<ProcessorTemplat
         return fault(place, "the key has no variant: write it as PROCESSOR:VARIANT, for example \"chunker:{id}\"");
     };
     check_name(name).or_else(|problem| fault(format!("{place}, the part before `:`"), problem))?;
-    check_name(variant).or_else(|problem| fault(format!("{place}, the part behind `:`"), problem))?;
+    check_name(variant).or_else(|problem| fault(format!("{place}, the part after `:`"), problem))?;
     let fields = object(&place, value)?;
     let topics = texts(&place, "topic", fields, "topics")?;
     for (spec, topic) in &topics {
@@ -257,7 +232,7 @@ fn processor(section: &str, key: &str, value: &Value) -> Result<ProcessorTemplat
         Some(other) => {
             return fault(
                 format!("{place}, field `component`"),
-                format!("is {}, and must be a text such as \"chunker@1.2.0\"", kind_of(other)),
+                format!("is {}, and must be a string such as \"chunker@1.2.0\"", kind_of(other)),
             );
         }
     };
@@ -285,7 +260,7 @@ fn interface(name: &str, value: &Value) -> Result<Interface, BlueprintError> {
     let place = format!("section `interfaces`, interface `{}`", shown(name));
     check_name(name).or_else(|problem| fault(&place, problem))?;
     if let Value::String(topic) = value {
-        return fault(place, format!("is a bare text: write {{\"flow\": \"{}\"}}", shown(topic)));
+        return fault(place, format!("is a plain string: write {{\"flow\": \"{}\"}}", shown(topic)));
     }
     let fields = object(&place, value)?;
     let topic = |field: &str| match fields.get(field) {
@@ -320,13 +295,13 @@ fn parameter(name: &str, value: &Value) -> Result<DeclaredParameter, BlueprintEr
     let place = format!("section `parameters`, parameter `{}`", shown(name));
     check_name(name).or_else(|problem| fault(&place, problem))?;
     if [ID, BLUEPRINT].contains(&name) {
-        return fault(place, format!("{{{name}}} stands for the flow's own {name}: choose another name"));
+        return fault(place, format!("{{{name}}} is the flow's own {name}: choose another name"));
     }
     let fields = object(&place, value)?;
     let text = |field: &str| match fields.get(field) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) => Ok(Some(text.clone())),
-        Some(other) => fault(format!("{place}, field `{field}`"), format!("is {}, and must be a text", kind_of(other))),
+        Some(other) => fault(format!("{place}, field `{field}`"), format!("is {}, and must be a string", kind_of(other))),
     };
     Ok(DeclaredParameter { kind: text("type")?, controlled_by: text("controlled-by")? })
 }
@@ -349,7 +324,7 @@ fn check_controllers(declared: &BTreeMap<String, DeclaredParameter>) -> Result<(
                 break;
             }
             if !path.insert(controller) {
-                return fault(place(), format!("leads back to `{}`: break the circle", shown(controller)));
+                return fault(place(), format!("leads back to `{}`: remove the cycle", shown(controller)));
             }
             at = controller;
         }
@@ -402,12 +377,12 @@ mod tests {
         );
         flow(
             r#""a/b:{id}": {}"#,
-            "section `flow`, processor `a/b:{id}`, the part before `:`: the name holds '/': names hold no control characters and none of / * #",
+            "section `flow`, processor `a/b:{id}`, the part before `:`: the name contains '/': names must not contain control characters, /, * or #",
         );
         flow(r#"":{id}": {}"#, "section `flow`, processor `:{id}`, the part before `:`: the name is empty: give it one");
         flow(
             r#""a:x\u0007": {}"#,
-            r"section `flow`, processor `a:x\u{7}`, the part behind `:`: the name holds '\u{7}': names hold no control characters and none of / * #",
+            r"section `flow`, processor `a:x\u{7}`, the part after `:`: the name contains '\u{7}': names must not contain control characters, /, * or #",
         );
         flow(r#""a:b": []"#, "section `flow`, processor `a:b`: is a list, and must be an object");
         flow(
@@ -416,15 +391,15 @@ mod tests {
         );
         flow(
             r#""a:b": {"topics": {"input": 5}}"#,
-            r#"section `flow`, processor `a:b`, topic `input`: is the number 5, and must be a text: write "5""#,
+            r#"section `flow`, processor `a:b`, topic `input`: is the number 5, and must be a string: write "5""#,
         );
         flow(
             r#""a:b": {"parameters": {"size": true}}"#,
-            r#"section `flow`, processor `a:b`, parameter `size`: is the boolean true, and must be a text: write "true""#,
+            r#"section `flow`, processor `a:b`, parameter `size`: is the boolean true, and must be a string: write "true""#,
         );
         flow(
             r#""a:b": {"component": {}}"#,
-            r#"section `flow`, processor `a:b`, field `component`: is an object, and must be a text such as "chunker@1.2.0""#,
+            r#"section `flow`, processor `a:b`, field `component`: is an object, and must be a string such as "chunker@1.2.0""#,
         );
     }
 
@@ -436,7 +411,7 @@ mod tests {
         };
         check(
             r#""interfaces": {"in": "flow:tg:x"}"#,
-            r#"section `interfaces`, interface `in`: is a bare text: write {"flow": "flow:tg:x"}"#,
+            r#"section `interfaces`, interface `in`: is a plain string: write {"flow": "flow:tg:x"}"#,
         );
         check(
             r#""interfaces": {"in": {"request": "request:tg:x"}}"#,
@@ -446,18 +421,15 @@ mod tests {
             r#""interfaces": {"in": {"flow": 1}}"#,
             "section `interfaces`, interface `in`, field `flow`: is the number 1, and must be a topic",
         );
-        check(
-            r#""parameters": {"id": {}}"#,
-            "section `parameters`, parameter `id`: {id} stands for the flow's own id: choose another name",
-        );
-        check(r#""parameters": {"p": "integer"}"#, "section `parameters`, parameter `p`: is the text \"integer\", and must be an object");
+        check(r#""parameters": {"id": {}}"#, "section `parameters`, parameter `id`: {id} is the flow's own id: choose another name");
+        check(r#""parameters": {"p": "integer"}"#, "section `parameters`, parameter `p`: is the string \"integer\", and must be an object");
         check(
             r#""parameters": {"p": {"controlled-by": "q"}}"#,
             "section `parameters`, parameter `p`, field `controlled-by`: `q` is not among the blueprint's parameters: declare it or name another",
         );
         check(
             r#""parameters": {"p": {"controlled-by": "q"}, "q": {"controlled-by": "p"}}"#,
-            "section `parameters`, parameter `p`, field `controlled-by`: leads back to `p`: break the circle",
+            "section `parameters`, parameter `p`, field `controlled-by`: leads back to `p`: remove the cycle",
         );
     }
 
@@ -469,7 +441,7 @@ mod tests {
         assert_eq!(Blueprint::parse(&text), Err(BlueprintError::TooManyProcessors { actual_count: MAX_PROCESSORS_COUNT + 1 }));
         let long = format!(r#"{{"blueprint": {{}}, "flow": {{"{}:v": {{}}}}}}"#, "n".repeat(10_000));
         let message = Blueprint::parse(&long).unwrap_err().to_string();
-        assert!(message.contains("10000 bytes, of at most 128") && message.len() < 400, "{message}");
+        assert!(message.contains("10000 bytes; the limit is 128") && message.len() < 400, "{message}");
     }
 
     #[test]

@@ -17,23 +17,23 @@ pub(crate) fn check_description(text: &str) -> Result<(), String> {
     if text.len() <= MAX_DESCRIPTION_BYTES {
         return Ok(());
     }
-    Err(format!("the description has {} bytes, of at most {MAX_DESCRIPTION_BYTES}: shorten it", text.len()))
+    Err(format!("the description has {} bytes; the limit is {MAX_DESCRIPTION_BYTES}: shorten it", text.len()))
 }
 
 /// What is wrong with the number or size of parameters, and how to correct it.
 pub(crate) fn check_parameters(parameters: &BTreeMap<String, String>) -> Result<(), String> {
     check_count(parameters.len())?;
     if let Some((name, value)) = parameters.iter().find(|(_, value)| value.len() > MAX_PARAMETER_BYTES) {
-        let name = crate::blueprint::shown(name);
+        let name = crate::naming::shown(name);
         return Err(format!(
-            "the value of `{name}` has {} bytes, of at most {MAX_PARAMETER_BYTES}: shorten it, or keep it in the configuration (weir config put)",
+            "the value of `{name}` has {} bytes; the limit is {MAX_PARAMETER_BYTES}: shorten it, or keep it in the configuration (weir config put)",
             value.len()
         ));
     }
     let bytes: usize = parameters.iter().map(|(name, value)| name.len() + value.len()).sum();
     if bytes > MAX_PARAMETERS_BYTES {
         return Err(format!(
-            "all parameters together have {bytes} bytes, of at most {MAX_PARAMETERS_BYTES}: shorten them, or keep them in the configuration (weir config put)"
+            "all parameters together have {bytes} bytes; the limit is {MAX_PARAMETERS_BYTES}: shorten them, or keep them in the configuration (weir config put)"
         ));
     }
     Ok(())
@@ -44,7 +44,7 @@ pub(crate) fn check_count(count: usize) -> Result<(), String> {
     if count <= MAX_PARAMETERS_COUNT {
         return Ok(());
     }
-    Err(format!("there are {count}, of at most {MAX_PARAMETERS_COUNT}: give fewer"))
+    Err(format!("there are {count}; the limit is {MAX_PARAMETERS_COUNT}: give fewer"))
 }
 
 #[cfg(test)]
@@ -59,9 +59,9 @@ mod tests {
     fn number_and_size_are_bounded() {
         assert_eq!((check(MAX_PARAMETERS_COUNT, 10), check(1, MAX_PARAMETER_BYTES)), (Ok(()), Ok(())));
         for (result, words) in [
-            (check(MAX_PARAMETERS_COUNT + 1, 1), "there are 1001, of at most 1000"),
-            (check(1, MAX_PARAMETER_BYTES + 1), "the value of `0000` has 65537 bytes, of at most 65536"),
-            (check(5, MAX_PARAMETER_BYTES), "all parameters together have 327700 bytes, of at most 262144"),
+            (check(MAX_PARAMETERS_COUNT + 1, 1), "there are 1001; the limit is 1000"),
+            (check(1, MAX_PARAMETER_BYTES + 1), "the value of `0000` has 65537 bytes; the limit is 65536"),
+            (check(5, MAX_PARAMETER_BYTES), "all parameters together have 327700 bytes; the limit is 262144"),
         ] {
             let problem = result.err().unwrap_or_default();
             assert!(problem.contains(words), "{problem}");

@@ -182,7 +182,7 @@ impl FlowClient {
             ..Request::new("swap")
         };
         let swapped = self.ask_well(request).await?.swapped;
-        swapped.ok_or_else(|| FlowError::Answered { kind: FLOW_ERROR.to_owned(), message: "the answer to a swap says nothing".to_owned() })
+        swapped.ok_or_else(|| FlowError::Answered { kind: FLOW_ERROR.to_owned(), message: "the answer to a swap is empty".to_owned() })
     }
 
     /// Stops a flow and deletes its queues with all that is in them, but for what other flows use. Returns what could not be deleted yet,

@@ -1,5 +1,9 @@
 //! What can go wrong with blueprints and flows.
 
+mod backlog;
+mod refusal;
+mod unserved;
+
 use weir_config::ConfigError;
 use weir_pubsub::{NameError, PubsubError, chain};
 
@@ -7,7 +11,13 @@ use weir_pubsub::{NameError, PubsubError, chain};
 pub type Result<T, E = FlowError> = std::result::Result<T, E>;
 
 use crate::blueprint::BlueprintError;
-use crate::plan::{Held, PlanRefusal, SwapRefusal, Unserved};
+
+pub(crate) use self::unserved::hint;
+pub use self::{
+    backlog::{Held, HeldAt},
+    refusal::{NotDeployed, PlanRefusal, SwapRefusal},
+    unserved::{Unserved, UnservedCause},
+};
 
 /// Why an operation on blueprints or flows failed.
 #[derive(Debug, thiserror::Error)]
@@ -15,8 +25,8 @@ use crate::plan::{Held, PlanRefusal, SwapRefusal, Unserved};
 pub enum FlowError {
     /// The request names an operation that does not exist.
     #[error(
-        "unknown operation `{operation}`: must be one of: list-blueprints, get-blueprint, put-blueprint, delete-blueprint, list-flows, get-flow, \
-         start-flow, stop-flow, swap, list-orphans, remove-orphans"
+        "operation `{operation}` does not exist: use list-blueprints, get-blueprint, put-blueprint, delete-blueprint, list-flows, get-flow, \
+             start-flow, stop-flow, swap, list-orphans or remove-orphans"
     )]
     BadOperation {
         /// What was asked for.
@@ -34,19 +44,19 @@ pub enum FlowError {
     #[error(transparent)]
     Blueprint(#[from] BlueprintError),
     /// There is no blueprint of this name.
-    #[error("blueprint `{name}` does not exist: put it first, or name one that `weir blueprint list` tells")]
+    #[error("blueprint `{name}` does not exist: store it first, or use one listed by `weir blueprint list`")]
     UnknownBlueprint {
         /// The name.
         name: String,
     },
     /// There is a flow of this id already.
-    #[error("flow exists: there is a flow `{id}` already; stop it first, or choose another id")]
+    #[error("flow `{id}` already exists; stop it first, or choose another id")]
     FlowExists {
         /// The id.
         id: String,
     },
     /// There is no flow of this id.
-    #[error("flow `{id}` does not exist: `weir flow list` tells those that do")]
+    #[error("flow `{id}` does not exist: `weir flow list` lists all flows")]
     UnknownFlow {
         /// The id.
         id: String,
@@ -87,7 +97,8 @@ pub enum FlowError {
     },
     /// Nothing does the work of some of the flow's processors.
     #[error(
-        "nothing does the work of {}: deploy a component for each (`weir deploy NAME FILE.wasm`), correct the name in the blueprint, or, for a program outside of Weir, name it with --external NAME",
+        "nothing provides {}: deploy a component for each (`weir deploy NAME FILE.wasm`), correct the name in the blueprint, or, for an \
+             external program, add --external NAME",
         listed(.processors, *.more_count)
     )]
     Unserved {
@@ -97,9 +108,7 @@ pub enum FlowError {
         more_count: usize,
     },
     /// The flow is larger than the config service takes in one step.
-    #[error(
-        "the flow would have {processors_count} processors, too many for one step of the configuration: split the blueprint into several"
-    )]
+    #[error("the flow would have {processors_count} processors, too many for one configuration write: split the blueprint into several")]
     TooLarge {
         /// How many entries it would have.
         processors_count: usize,
@@ -143,7 +152,7 @@ pub enum FlowError {
         source: ConfigError,
     },
     /// Somebody else changed the same configuration meanwhile: nothing of this step was done; look again and repeat.
-    #[error("somebody else changed {what} meanwhile: look at it and try again")]
+    #[error("{what} was changed concurrently: check it and try again")]
     Changed {
         /// What was changed.
         what: String,
@@ -156,7 +165,8 @@ pub enum FlowError {
     },
     /// The flow is larger than what can be taken out of the configuration and put back in one step.
     #[error(
-        "flow `{id}` is too large for a stop that may be refused: stop its senders and read its exits, then run `weir flow stop {id} --discard`"
+        "flow `{id}` is too large to be stopped without --discard: stop its senders and read its exits, then run `weir flow stop {id} \
+             --discard`"
     )]
     TooLargeToRefuse {
         /// The flow.
@@ -166,7 +176,7 @@ pub enum FlowError {
         source: ConfigError,
     },
     /// A stop that may be refused was cut off by the shutdown of the service: the flow runs as before.
-    #[error("the flow service is shutting down; flow `{id}` is not stopped: repeat the stop when the service is back")]
+    #[error("the flow service is shutting down; flow `{id}` was not stopped: repeat the command when the service is back")]
     StopCutOff {
         /// The flow.
         id: String,
@@ -179,15 +189,15 @@ pub enum FlowError {
     },
     /// A queue that an earlier stop left over may be read or hold messages, and the broker does not count its consumers: the flow is not started.
     #[error(
-        "queue {queue} is left over from an earlier stop, may hold messages, and the broker does not count its consumers: stop what reads it \
-         and empty or delete it with the broker's own tools, then start the flow again"
+        "queue {queue} is left over from an earlier stop, may hold messages, and the broker does not count its consumers: stop its \
+             consumers, empty or delete it with the broker's own tools, then start the flow again"
     )]
     LeftoverInUse {
         /// The queue.
         queue: String,
     },
     /// An operation failed, and what it had done could not be undone: the service tries that again.
-    #[error("{failed}; what it had done is not undone yet: the flow service tries that again every 30 s and when it starts")]
+    #[error("{failed}; its changes have not been rolled back yet: the flow service retries that every 30 s and when it starts")]
     NotUndone {
         /// Why the operation failed, with its causes.
         failed: String,
@@ -196,7 +206,7 @@ pub enum FlowError {
         source: Box<FlowError>,
     },
     /// The service is shutting down; what is begun goes on when it is back.
-    #[error("the flow service is shutting down; {what} goes on when it is back")]
+    #[error("the flow service is shutting down; {what} continues when it is back")]
     ShuttingDown {
         /// What is not finished.
         what: String,

@@ -70,14 +70,14 @@ impl Session {
         // Beside the lock: services of others, which take none, are kept out where the broker can do that.
         let options = ConsumerOptions { sharing: Sharing::Exclusive, ..ConsumerOptions::default() };
         let requests = backend.consumer(queue.topic(), queue.subscription(), options).await.map_err(held)?;
-        let answers = backend.producer(&topics.response).await.map_err(FlowError::broker("answering requests for flows"))?;
+        let answers = backend.producer(&topics.response).await.map_err(FlowError::broker("answering flow requests"))?;
         Ok(Session { requests, answers: answers.into() })
     }
 }
 
 /// Makes a queue that is missing.
 pub(crate) async fn ensure(backend: &dyn Backend, spec: &QueueSpec) -> Result<()> {
-    ensure_bounded(backend, spec).await.map_err(FlowError::broker(format!("ensuring the queue {}", spec.queue)))
+    ensure_bounded(backend, spec).await.map_err(FlowError::broker(format!("restoring the queue {}", spec.queue)))
 }
 
 /// Another service has what only one may have.
@@ -115,7 +115,7 @@ impl Leading {
         };
         if !is_done {
             let operations_count = tracker.len();
-            tracing::warn!(operations_count, "operations on flows are cut off and finished or undone at the next start");
+            tracing::warn!(operations_count, "flow operations aborted; they are completed or rolled back at the next start");
             cut_off.cancel();
             tracker.wait().await;
         }
@@ -126,7 +126,7 @@ impl Leading {
         let Ground { tracker, cut_off, .. } = &self.ground;
         let operations_count = tracker.len();
         if operations_count > 0 {
-            tracing::warn!(operations_count, "operations on flows dropped: this flow service does not lead any more");
+            tracing::warn!(operations_count, "flow operations dropped: this flow service is no longer the leader");
         }
         cut_off.cancel();
         tracker.close();
@@ -173,14 +173,14 @@ impl Ground {
                         let _round = round;
                         // A host of another setting that found none has made one with another bound.
                         if let Err(error) = ensure_bounded(&*backend, &letters).await {
-                            tracing::warn!(queue = %letters.queue, error = %chain(&error), "dead-letter queue not ensured");
+                            tracing::warn!(queue = %letters.queue, error = %chain(&error), "dead-letter queue not restored");
                         }
                         lifecycle.resume().await;
                     });
                 }
                 received = session.requests.receive() => match received {
                     Ok(delivery) => self.take(delivery, &session.answers),
-                    Err(PubsubError::Lagged { missed_count }) => tracing::warn!(missed_count, "requests for flows were missed"),
+                    Err(PubsubError::Lagged { missed_count }) => tracing::warn!(missed_count, "flow requests missed"),
                     Err(error) => return Err(error),
                 },
             }
@@ -204,7 +204,7 @@ impl Ground {
         let cut_off = self.cut_off.clone();
         self.tracker.spawn(async move {
             if let Some(Err(payload)) = cut_off.run_until_cancelled(AssertUnwindSafe(work).catch_unwind()).await {
-                tracing::error!(error = panic_text(&*payload), "operation on flows panicked");
+                tracing::error!(error = panic_text(&*payload), "flow operation panicked");
             }
         });
     }
@@ -226,7 +226,7 @@ impl Ground {
                 }
                 None => {
                     if let Some(dropped_count) = nameless.count(1) {
-                        tracing::warn!(dropped_count, "requests for flows without property id dropped: no reply address");
+                        tracing::warn!(dropped_count, "flow requests without property id dropped: no reply address");
                     }
                     settle(&*backend, &delivery).await;
                 }
@@ -251,7 +251,7 @@ fn request_id(message: &Message, correlation: &str) -> String {
 
 async fn settle(backend: &dyn Backend, request: &Delivery) {
     if let Err(error) = backend.settle(&request.receipt, Vec::new()).await {
-        tracing::warn!(error = %chain(&error), "request for flows is not settled");
+        tracing::warn!(error = %chain(&error), "flow request not settled");
     }
 }
 
@@ -260,13 +260,16 @@ async fn settle(backend: &dyn Backend, request: &Delivery) {
 async fn performed(lifecycle: &Arc<Lifecycle>, config: &ConfigClient, id: &str, request: Request) -> Response {
     let response = AssertUnwindSafe(perform(lifecycle, config, id, request)).catch_unwind().await.unwrap_or_else(|payload| {
         let panic = panic_text(&*payload);
-        tracing::error!(error = panic, "request for flows panicked");
-        Response::of_error(FLOW_ERROR, format!("the operation failed by a fault of Weir, look at the flow before you repeat it: {panic}"))
+        tracing::error!(error = panic, "flow request panicked");
+        Response::of_error(
+            FLOW_ERROR,
+            format!("the operation failed because of a bug in Weir; check the flow before you repeat it: {panic}"),
+        )
     });
     if response.error.is_some()
         && let Err(error) = lifecycle.writes.confirm_now().await
     {
-        tracing::debug!(error = %chain(&error), "not known whether this flow service still leads");
+        tracing::debug!(error = %chain(&error), "unknown whether this flow service is still the leader");
     }
     response
 }
@@ -280,7 +283,7 @@ async fn answer(answers: &dyn Producer, id: &str, response: &Response) {
         published = answers.publish_repeated(Message::new(body(&refusal)).with(CORRELATION_ID, id), REPEAT_TIME).await;
     }
     if let Err(error) = published {
-        tracing::warn!(error = %chain(&error), "answer to a request for flows is not sent");
+        tracing::warn!(error = %chain(&error), "answer to a flow request not sent");
     }
 }
 

@@ -2,6 +2,38 @@
 //!
 //! A flow service owns every queue that flows use. It reads and writes configuration only through the config service's client, and tells
 //! processors what to do by entries (`processor:NAME`). Deciding and acting are apart: planning is pure, executing a plan is not.
+//!
+//! What a start would change can be seen without a broker or a configuration:
+//!
+//! ```
+//! use std::collections::BTreeMap;
+//!
+//! use weir_flow::blueprint::Blueprint;
+//! use weir_flow::parameters::resolve;
+//! use weir_flow::plan::{Draft, Exits, FlowIdentity, World, plan_start};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let blueprint = Blueprint::parse(
+//!     r#"{
+//!         "blueprint": {},
+//!         "flow": {"summarizer:{id}": {"topics": {"input": "flow:tg:texts:{id}", "output": "flow:tg:summaries:{id}"}}},
+//!         "interfaces": {"texts": {"flow": "flow:tg:texts:{id}"}, "summaries": {"flow": "flow:tg:summaries:{id}"}}
+//!     }"#,
+//! )?;
+//! let parameters = resolve(&blueprint, &BTreeMap::new(), &BTreeMap::new())?;
+//! let flow = FlowIdentity { id: "news".to_owned(), blueprint: "summaries".to_owned(), description: String::new() };
+//! let draft = Draft::new(flow, &blueprint, parameters)?;
+//! let plan = plan_start(&draft, &World::default(), Exits::Keep { limit_bytes: 1 << 20 })?;
+//!
+//! // A queue of what the processor consumes, and one that keeps its results until somebody takes them.
+//! let topics: Vec<&str> = plan.queues.iter().map(|queue| queue.topic.as_str()).collect();
+//! assert_eq!(topics, ["flow:tg:texts:news", "flow:tg:summaries:news"]);
+//! let (key, entry) = plan.entries.first_key_value().expect("the processor has an entry");
+//! assert_eq!((key.processor.as_str(), key.variant.as_str()), ("summarizer", "news"));
+//! assert_eq!(entry.consumed, ["output"]);
+//! # Ok(())
+//! # }
+//! ```
 
 pub mod blueprint;
 pub mod bounds;
@@ -9,6 +41,7 @@ mod client;
 mod error;
 mod leading;
 mod lifecycle;
+mod naming;
 mod operations;
 mod orphans;
 pub mod parameters;

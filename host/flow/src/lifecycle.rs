@@ -13,6 +13,7 @@ mod refuse;
 mod resume;
 mod start;
 mod stop;
+mod stored;
 mod swap;
 mod world;
 
@@ -72,6 +73,7 @@ impl Lifecycle {
         let known = Arc::new(Known::default());
         let following = Following::begin(Follower::new(backend.clone(), topicspace, config.clone()), &known)?;
         Ok(Lifecycle {
+            done: Done::new(config.clone()),
             known,
             following,
             writes,
@@ -81,7 +83,6 @@ impl Lifecycle {
             writer: Mutex::default(),
             flows: FlowLocks::default(),
             failed_starts: FailedStarts::default(),
-            done: Done::default(),
             refusals: Refusals::default(),
             token,
         })

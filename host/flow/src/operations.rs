@@ -2,10 +2,11 @@
 
 use weir_config::{Batch, ConfigClient};
 
-use crate::blueprint::{Blueprint, check_name, shown};
+use crate::blueprint::Blueprint;
 use crate::bounds::check_description;
 use crate::error::{FlowError, Result};
 use crate::lifecycle::{Lifecycle, Orphans, Start};
+use crate::naming::{check_name, shown};
 use crate::plan::{FlowIdentity, Readers, SwapOrder};
 use crate::protocol::{BAD_OPERATION, BLUEPRINT_TYPE, Backlog, FLOW_ERROR, FLOW_TYPE, FlowRecord, Request, Response};
 use crate::writes::Writes;
@@ -42,7 +43,7 @@ async fn dispatch(lifecycle: &Lifecycle, config: &ConfigClient, id: &str, reques
 
 /// A field that must be there and not empty.
 fn required(field: &'static str, what: &str, value: Option<String>) -> Result<String> {
-    value.filter(|text| !text.is_empty()).ok_or_else(|| FlowError::Request { field, problem: format!("no {what}: give one") })
+    value.filter(|text| !text.is_empty()).ok_or_else(|| FlowError::Request { field, problem: format!("{what} is missing: add it") })
 }
 
 /// The same, fit for a new name.
@@ -97,7 +98,7 @@ async fn start_flow(lifecycle: &Lifecycle, of: &str, request: Request) -> Result
     let id = new_name("flow_id", "flow id", request.flow_id)?;
     let description = request
         .description
-        .ok_or_else(|| FlowError::Request { field: "description", problem: "is null: give a text, which may be empty".to_owned() })?;
+        .ok_or_else(|| FlowError::Request { field: "description", problem: "is null: give a string, which may be empty".to_owned() })?;
     let flow = FlowIdentity { id, blueprint, description };
     check_description(&flow.description).map_err(|problem| FlowError::Request { field: "description", problem })?;
     let parameters = request.parameters.unwrap_or_default();

@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 use weir_config::records::{ParameterKind, ParameterSpec};
 
-use crate::blueprint::{Blueprint, DeclaredParameter, check_name, shown};
+use crate::blueprint::{Blueprint, DeclaredParameter};
 use crate::bounds::check_parameters;
 use crate::error::{FlowError, Result};
+use crate::naming::{check_name, shown};
 
 /// What a parameter may be: a config value of type `parameter-type`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,14 +40,14 @@ impl ParameterType {
         let fields = value.as_object().ok_or_else(|| fault("must be an object".to_owned()))?;
         let default = match fields.get("default") {
             None | Some(Value::Null) => None,
-            Some(value) => Some(text_of(value).ok_or_else(|| fault("field `default` must be a text, a number or a boolean".to_owned()))?),
+            Some(value) => Some(text_of(value).ok_or_else(|| fault("field `default` must be a string, a number or a boolean".to_owned()))?),
         };
         let choices = match fields.get("enum") {
             None | Some(Value::Null) => Vec::new(),
             Some(Value::Array(items)) => items
                 .iter()
                 .map(|item| {
-                    choice(item).ok_or_else(|| fault("field `enum` holds something that is neither a text nor {\"id\": ...}".to_owned()))
+                    choice(item).ok_or_else(|| fault("field `enum` contains a value that is neither a string nor {\"id\": ...}".to_owned()))
                 })
                 .collect::<Result<_>>()?,
             Some(_) => return Err(fault("field `enum` must be a list".to_owned())),
@@ -105,7 +106,7 @@ pub fn resolve(blueprint: &Blueprint, given: &BTreeMap<String, Value>, types: &B
     for (name, value) in given {
         let fault = |problem| FlowError::Parameter { name: shown(name), problem };
         check_name(name).map_err(fault)?;
-        let text = text_of(value).ok_or_else(|| fault("must be a text, a number or a boolean".to_owned()))?;
+        let text = text_of(value).ok_or_else(|| fault("must be a string, a number or a boolean".to_owned()))?;
         resolved.values.insert(name.clone(), text);
     }
     // Most often a typing error; it is kept all the same, as others' flow services do.
@@ -140,7 +141,7 @@ fn type_of(name: &str, declared: &DeclaredParameter, types: &BTreeMap<String, Pa
     types.get(kind).cloned().unwrap_or_else(|| {
         if !["string", "integer", "number", "boolean", "json"].contains(&kind) {
             notes.push(format!(
-                "parameter `{}` has the type `{}`, which config does not hold: any value is taken, and there is no default",
+                "parameter `{}` has the type `{}`, which is not in config: any value is accepted, and there is no default",
                 shown(name),
                 shown(kind)
             ));
@@ -239,8 +240,8 @@ mod tests {
         check_error(&json!({"type": "integer"}), &json!({"p": 1.0}), "parameter `p`: `1.0` is not a whole number");
         check_error(&json!({"type": "boolean"}), &json!({"p": "True"}), "parameter `p`: `True` is not true or false");
         check_error(&json!({"enum": ["a", {"id": "b"}]}), &json!({"p": "c"}), "parameter `p`: `c` is not one of a, b");
-        check_error(&json!({}), &json!({"p": [1]}), "parameter `p`: must be a text, a number or a boolean");
-        check_error(&json!({}), &json!({"p": null}), "parameter `p`: must be a text, a number or a boolean");
+        check_error(&json!({}), &json!({"p": [1]}), "parameter `p`: must be a string, a number or a boolean");
+        check_error(&json!({}), &json!({"p": null}), "parameter `p`: must be a string, a number or a boolean");
     }
 
     #[test]
@@ -249,7 +250,7 @@ mod tests {
         let resolved = resolve(&blueprint(&json!({"p": {"type": "nowhere"}})), &BTreeMap::new(), &BTreeMap::new()).unwrap();
         assert_eq!(
             resolved.notes,
-            ["parameter `p` has the type `nowhere`, which config does not hold: any value is taken, and there is no default"]
+            ["parameter `p` has the type `nowhere`, which is not in config: any value is accepted, and there is no default"]
         );
     }
 

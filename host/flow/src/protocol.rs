@@ -30,38 +30,38 @@ pub struct Request {
     pub blueprint_name: Option<String>,
     /// For `put-blueprint`: the blueprint's JSON text.
     pub blueprint_definition: Option<String>,
-    /// For `start-flow`: what the flow is for, for people.
+    /// For `start-flow`: a description of the flow.
     pub description: Option<String>,
     /// For the operations on flows.
     pub flow_id: Option<String>,
-    /// For `start-flow`: values by parameter name; texts, numbers or booleans.
+    /// For `start-flow`: values by parameter name; strings, numbers or booleans.
     pub parameters: Option<BTreeMap<String, serde_json::Value>>,
-    /// For `start-flow`: keep no results where nobody reads them (Weir's own).
+    /// For `start-flow`: create no exits, so unread results are not kept (Weir extension).
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub drop_exits: bool,
-    /// For `start-flow`: refuse a flow with a processor that nothing does (Weir's own). A processor is done by a deployment, by a program
-    /// that has a `descriptor` in config, by a host that reported its name within 20 s, or by one that `external` names.
+    /// For `start-flow`: reject a flow with a processor that nothing provides (Weir extension). A processor is provided by a deployment,
+    /// by a program that has a `descriptor` in config, by a host that reported its name within 20 s, or by a program listed in `external`.
     #[serde(alias = "require-readers", skip_serializing_if = "std::ops::Not::not")]
     pub require_readers: bool,
-    /// For `start-flow`: processors that programs outside of Weir do (Weir's own).
+    /// For `start-flow`: processors provided by external programs (Weir extension).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub external: Vec<String>,
-    /// For `stop-flow`: what becomes of messages that are still in the flow's queues (Weir's own). `discard`, the default, deletes them;
-    /// with `refuse` the flow is stopped only if there are none. For `remove-orphans`, where `refuse` is the default: the same of queues that
-    /// no flow names any more.
+    /// For `stop-flow`: how to handle messages that are still in the flow's queues (Weir extension). `discard`, the default, deletes them;
+    /// with `refuse` the flow is stopped only if there are none. For `remove-orphans`, whose default is `refuse`: the same for queues that
+    /// no flow uses any more.
     #[serde(deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Backlog>)]
     pub backlog: Option<serde_json::Value>,
-    /// For `swap`: the processor, `NAME` or `NAME:VARIANT` (Weir's own).
+    /// For `swap`: the processor, `NAME` or `NAME:VARIANT` (Weir extension).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub processor: Option<String>,
-    /// For `swap`: the deployment to go over to, `NAME@VERSION`, or `NAME` for the newest (Weir's own).
+    /// For `swap`: the deployment to switch to, `NAME@VERSION`, or `NAME` for the newest (Weir extension).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub component: Option<String>,
-    /// For `swap`: other flows that share the processor's entry go over with it (Weir's own).
+    /// For `swap`: also swap other flows that share the processor's entry (Weir extension).
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub shared: bool,
-    /// For `swap`: the entry keeps nothing to go back to, so that what it named can be removed (Weir's own).
+    /// For `swap`: discard the rollback target, so that the previous component can be removed (Weir extension).
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub forget: bool,
 }
@@ -100,7 +100,7 @@ fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<serde_json
     serde_json::Value::deserialize(deserializer).map(Some)
 }
 
-/// What becomes of the messages that are still in the queues of a flow that is stopped.
+/// How to handle messages that are still in the queues of a flow when it is stopped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Backlog {
@@ -120,7 +120,7 @@ pub struct Response {
     pub blueprint_names: Vec<String>,
     /// For `list-flows`.
     pub flow_ids: Vec<String>,
-    /// For `get-blueprint`: the JSON text, `None` where there is none of that name.
+    /// For `get-blueprint`: the JSON document, `None` if it does not exist.
     pub blueprint_definition: Option<String>,
     /// For `get-flow`: the flow's record as a JSON text.
     pub flow: Option<String>,
@@ -128,48 +128,48 @@ pub struct Response {
     pub description: Option<String>,
     /// For `get-flow`: the values that the flow runs with.
     pub parameters: BTreeMap<String, String>,
-    /// What went wrong.
+    /// The error.
     pub error: Option<ServiceError>,
-    /// What was assumed or left undone, for people (Weir's own).
+    /// Human-readable notes: assumptions and skipped steps (Weir extension).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
-    /// For `swap`: what was done (Weir's own).
+    /// For `swap`: the result (Weir extension).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub swapped: Option<Swapped>,
-    /// For `list-orphans` and `remove-orphans`: at most 1,000 (Weir's own).
+    /// For `list-orphans` and `remove-orphans`: at most 1,000 (Weir extension).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub orphans: Vec<Orphan>,
 }
 
-/// A queue that the flow service made, and that no flow names any more.
+/// A queue that the flow service created and that no flow uses any more.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct Orphan {
-    /// The topic that it is fed from.
+    /// The topic that feeds it.
     pub topic: String,
     /// The subscription that it serves.
     pub subscription: String,
-    /// Messages that wait in it; `null` where the broker does not count them.
+    /// Messages in it; `null` if the broker does not count them.
     pub messages_count: Option<u64>,
     /// Whether it was deleted.
     pub is_removed: bool,
-    /// Why it was not, for people.
+    /// Why it was not, human-readable.
     pub kept_because: Option<String>,
 }
 
-/// What a swap did.
+/// The result of a swap.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Swapped {
     /// The processor.
     pub processor: String,
     /// The key of its entry.
     pub variant: String,
-    /// What the entry names from now on.
+    /// The new component of the entry.
     pub component: ComponentRef,
-    /// What it named before; none where it named nothing.
+    /// The previous component; absent if it had none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<ComponentRef>,
-    /// It named that component already: nothing was written.
+    /// Whether it already had that component, so nothing was written.
     #[serde(default)]
     pub unchanged: bool,
     /// Other flows that share the entry.
@@ -219,16 +219,16 @@ pub struct FlowRecord {
     /// Where it is between two states; absent while it runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<FlowStatus>,
-    /// Only while it is being stopped with `refuse` (Weir's own).
+    /// Only while it is being stopped with `refuse` (Weir extension).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backlog: Option<Backlog>,
-    /// The id of the request that started it, by which that request is recognised if it is delivered again (Weir's own).
+    /// The id of the request that started it, by which that request is recognised if it is delivered again (Weir extension).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<String>,
-    /// Only while it is being stopped: the id of the request for that (Weir's own).
+    /// Only while it is being stopped: the id of the request for that (Weir extension).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stop_request: Option<String>,
-    /// What it owns (Weir's own): everything later goes by it and never by the blueprint, which may have changed.
+    /// What it owns (Weir extension): everything later goes by it and never by the blueprint, which may have changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<PlanRecord>,
 }
@@ -294,7 +294,7 @@ pub struct PlanRecord {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct QueueRecord {
-    /// The topic that it is fed from.
+    /// The topic that feeds it.
     pub topic: String,
     /// The subscription that it serves.
     pub subscription: String,

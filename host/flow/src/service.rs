@@ -67,7 +67,7 @@ impl FlowService {
     /// Yes.
     pub async fn failed(&mut self) -> String {
         let Some(task) = &mut self.task else { std::future::pending().await };
-        let reason = task.await.map_or_else(broken_off, |()| "it ended by itself".to_owned());
+        let reason = task.await.map_or_else(broken_off, |()| "it ended unexpectedly".to_owned());
         self.task = None;
         reason
     }
@@ -141,7 +141,7 @@ impl Service {
         }
         let subscription = self.topics.requests.subscription();
         let reports = self.backend.consumer(&self.topics.status, subscription, ConsumerOptions::default()).await;
-        Ok((session, reports.map_err(FlowError::broker("listening to hosts"))?, ground))
+        Ok((session, reports.map_err(FlowError::broker("subscribing to host reports"))?, ground))
     }
 
     /// Waits for the config service; other faults are for later rounds.
@@ -154,7 +154,7 @@ impl Service {
             }
         };
         if let Some(Err(error)) = self.token.run_until_cancelled(recovery.get(ensure)).await {
-            tracing::warn!(error = %chain(&error), "queues of running flows not ensured, tried again with the next round");
+            tracing::warn!(error = %chain(&error), "queues of running flows not restored, retrying in the next round");
         }
     }
 

@@ -94,7 +94,7 @@ async fn collect(
     let deadline = Instant::now() + time;
     loop {
         let next = tokio::time::timeout_at(deadline, stream.next()).await;
-        let next = next.map_err(|_| GatewayError::BodyBroken { problem: format!("it did not come within {} s", time.as_secs()) })?;
+        let next = next.map_err(|_| GatewayError::BodyBroken { problem: format!("did not arrive within {} s", time.as_secs()) })?;
         match next {
             None => return Ok(Some(std::mem::take(body).whole())),
             Some(Ok(chunk)) if body.length() + chunk.len() > limit_bytes => return Ok(None),
@@ -215,7 +215,7 @@ impl Lines {
                 // Nothing more is expected of it, so that its connection ends at once.
                 self.ended = true;
                 let problem =
-                    format!("nothing more came for {} s: send white space or a blank line during a pause", self.pause_time.as_secs());
+                    format!("no data arrived for {} s: send white space or a blank line during a pause", self.pause_time.as_secs());
                 return Err(GatewayError::BodyBroken { problem });
             }
         }
@@ -308,6 +308,6 @@ mod tests {
     #[tokio::test]
     async fn a_line_above_the_limit_is_refused_with_its_number() {
         let error = lines_of(&["1\n", "12345", "6789"], 8).await.unwrap_err();
-        assert_eq!(error.to_string(), "line 2 has more than 8 bytes, the most that a message may have");
+        assert_eq!(error.to_string(), "line 2 has more than 8 bytes, the limit of a message");
     }
 }

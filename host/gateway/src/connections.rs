@@ -74,7 +74,7 @@ async fn next(listener: &TcpListener) -> TcpStream {
         match listener.accept().await {
             Ok((stream, _)) => return stream,
             Err(error) => {
-                tracing::warn!(error = %weir_pubsub::chain(&error), "a connection cannot be taken");
+                tracing::warn!(error = %weir_pubsub::chain(&error), "connection not accepted");
                 tokio::time::sleep(ACCEPT_WAIT).await;
             }
         }
@@ -112,7 +112,7 @@ impl Server {
         match (opened, arrival.into_stream()) {
             (Opened::Ready, Some(stream)) => self.serve(stream, pulse).await,
             (Opened::NotTls, Some(stream)) => room::refuse(stream, || GatewayError::NotTls).await,
-            (Opened::Failed(error), _) => tracing::debug!(error = %weir_pubsub::chain(&error), "handshake of TLS failed"),
+            (Opened::Failed(error), _) => tracing::debug!(error = %weir_pubsub::chain(&error), "failed TLS handshake"),
             (Opened::Ready | Opened::NotTls, None) => {}
         }
     }
@@ -179,7 +179,7 @@ impl Server {
 
 fn ended(served: hyper::Result<()>) {
     if let Err(error) = served {
-        tracing::debug!(error = %weir_pubsub::chain(&error), "a connection ended early");
+        tracing::debug!(error = %weir_pubsub::chain(&error), "connection ended early");
     }
 }
 
@@ -187,6 +187,6 @@ fn note(ended: Result<(), JoinError>) {
     if let Err(error) = ended
         && error.is_panic()
     {
-        tracing::error!(error = %weir_pubsub::chain(&error), "a connection ended by a fault of Weir");
+        tracing::error!(error = %weir_pubsub::chain(&error), "connection ended by a bug in Weir");
     }
 }

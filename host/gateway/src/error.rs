@@ -6,9 +6,9 @@ use weir_config::records::Digest;
 use weir_pubsub::{NameError, PubsubError, chain};
 
 use crate::error_kind::{kind_of_broker, kind_of_config};
-use crate::forwarding::StoreFault;
 use crate::protocol::ErrorBody;
 use crate::scope::Scope;
+use crate::store_fault::StoreFault;
 
 /// The result of a request.
 pub(crate) type Result<T, E = GatewayError> = std::result::Result<T, E>;
@@ -18,13 +18,13 @@ pub(crate) type Result<T, E = GatewayError> = std::result::Result<T, E>;
 #[non_exhaustive]
 pub enum GatewayError {
     /// It shows no token, and this gateway has one.
-    #[error("this gateway wants a token, and the request shows none: send the header `Authorization: Bearer TOKEN`; {}", TOKEN_ADVICE)]
+    #[error("this gateway requires a token; none was sent: send the header `Authorization: Bearer TOKEN`; {}", TOKEN_ADVICE)]
     MissingToken,
     /// It shows another token.
-    #[error("the token is not that of this gateway; {}", TOKEN_ADVICE)]
+    #[error("the token is not valid for this gateway; {}", TOKEN_ADVICE)]
     WrongToken,
     /// Its token does not permit it.
-    #[error("{what} requires a token of scope `{needed}`, and the one of this request has scope `{scope}`: use one of scope `{needed}`")]
+    #[error("{what} requires a token of scope `{needed}`; the token of this request has scope `{scope}`: use one of scope `{needed}`")]
     SmallScope {
         /// What was tried.
         what: String,
@@ -34,11 +34,11 @@ pub enum GatewayError {
         scope: Scope,
     },
     /// It came without TLS to a port with TLS.
-    #[error("this port requires TLS, and the request came without: use https:// in its address, or wss:// for a WebSocket")]
+    #[error("this port requires TLS: use https:// in the address, or wss:// for a WebSocket")]
     NotTls,
     /// A web page sent it.
     #[error(
-        "refused: the request carries `Origin: {origin}`, so a web page sent it, and it shows no token; a page needs that of the gateway"
+        "refused: the request has `Origin: {origin}`, so a web page sent it, and it has no token; a web page must send the gateway's token"
     )]
     ForeignOrigin {
         /// The header's value.
@@ -46,8 +46,8 @@ pub enum GatewayError {
     },
     /// A browser sent it on behalf of a page of another site.
     #[error(
-        "refused: the request carries `Sec-Fetch-Site: {site}`, so a web page of another site caused it, and it has no token; \
-         open the address directly, or send the gateway's token"
+        "refused: the request has `Sec-Fetch-Site: {site}`, so a web page of another site caused it, and it has no token; open the address \
+             directly, or send the gateway's token"
     )]
     ForeignSite {
         /// The header's value.
@@ -60,7 +60,7 @@ pub enum GatewayError {
         host: String,
     },
     /// The body is said to be something else than what the path takes.
-    #[error("the body is `{actual}`; this path takes {expected}: set the header `Content-Type`")]
+    #[error("the body is `{actual}`; this path accepts {expected}: set the header `Content-Type`")]
     WrongContentType {
         /// What is taken.
         expected: &'static str,
@@ -68,7 +68,7 @@ pub enum GatewayError {
         actual: String,
     },
     /// The body is larger than the path takes.
-    #[error("the body {}; this path takes at most {limit_bytes}", size(*.actual_bytes))]
+    #[error("the body {}; this path accepts at most {limit_bytes}", size(*.actual_bytes))]
     BodyTooLarge {
         /// Its size, where it was said.
         actual_bytes: Option<u64>,
@@ -77,8 +77,8 @@ pub enum GatewayError {
     },
     /// A request to a service is larger than a message may be.
     #[error(
-        "a request to {service} has at most {limit_bytes} bytes, this one has {actual_bytes}: send less at a time; what is \
-             larger by itself belongs in a file or a store of its own"
+        "a request to {service} may have {limit_bytes} bytes, this one has {actual_bytes}: split it into several; keep larger values in a \
+             file or another store"
     )]
     RequestTooLarge {
         /// Which service.
@@ -89,7 +89,7 @@ pub enum GatewayError {
         limit_bytes: u64,
     },
     /// A line of a body is larger than a message may be.
-    #[error("line {number} has more than {limit_bytes} bytes, the most that a message may have")]
+    #[error("line {number} has more than {limit_bytes} bytes, the limit of a message")]
     LineTooLarge {
         /// Its number, from 1.
         number: u64,
@@ -112,7 +112,7 @@ pub enum GatewayError {
         source: serde_json::Error,
     },
     /// A message of a WebSocket is above the limit.
-    #[error("{what} has {actual_bytes} bytes, of at most {limit_bytes}")]
+    #[error("{what} has {actual_bytes} bytes; the limit is {limit_bytes}")]
     MessageTooLarge {
         /// Which.
         what: String,
@@ -128,19 +128,19 @@ pub enum GatewayError {
         what: String,
     },
     /// There is no such service.
-    #[error("there is no service `{service}`: there are `config` and `flow`, and with the field `flow` the interfaces of that flow")]
+    #[error("service `{service}` does not exist: use `config` or `flow`, or with the field `flow` an interface of that flow")]
     UnknownService {
         /// What was asked for.
         service: String,
     },
     /// A reader of what passes was too slow.
-    #[error("{missed_count} messages passed unread, because they came faster than they were read")]
+    #[error("{missed_count} messages were missed because they arrived faster than they were read")]
     Missed {
         /// How many.
         missed_count: u64,
     },
     /// More WebSockets would be too many.
-    #[error("{limit_count} WebSockets are open, which is the most: close some, or try again later")]
+    #[error("{limit_count} WebSockets are open, the maximum: close some, or try again later")]
     TooManySockets {
         /// How many may be open.
         limit_count: usize,
@@ -172,7 +172,7 @@ pub enum GatewayError {
         problem: String,
     },
     /// There is no such path.
-    #[error("there is no {method} {path} here; see docs/wire.md for what there is")]
+    #[error("{method} {path} does not exist; docs/wire.md lists the paths")]
     UnknownPath {
         /// What was asked.
         method: String,
@@ -191,8 +191,8 @@ pub enum GatewayError {
     },
     /// A lease on messages of an exit has ended, or there never was one of this id.
     #[error(
-        "lease {lease} has ended: it ran out, its stream was closed, the flow was stopped, or no lease had this id; messages that were not \
-         acknowledged are delivered again: take them under a new lease"
+        "lease {lease} has ended: it expired, its stream was closed, the flow was stopped, or no lease has this id; unacknowledged messages \
+             are redelivered: take them under a new lease"
     )]
     LeaseEnded {
         /// Its id.
@@ -221,15 +221,13 @@ pub enum GatewayError {
         flow: String,
     },
     /// The flow is not there yet.
-    #[error("flow `{flow}` is being started: try again in a moment; `weir flow show {flow}` tells how it is")]
+    #[error("flow `{flow}` is being started: try again in a moment; `weir flow show {flow}` shows its state")]
     FlowStarting {
         /// Its id.
         flow: String,
     },
     /// The gateway's follower cannot fetch.
-    #[error(
-        "the gateway has not read version {version} of the configuration yet: try again in a moment; `GET /readyz` tells what is wrong"
-    )]
+    #[error("the gateway has not read version {version} of the configuration yet: try again in a moment; `GET /readyz` shows the cause")]
     Behind {
         /// The version that is needed.
         version: u64,
@@ -271,7 +269,7 @@ pub enum GatewayError {
         problem: String,
     },
     /// The version belongs to other bytes.
-    #[error("{key} is taken by another file ({taken}, yours is {given}): deploy yours under another version")]
+    #[error("{key} is already used by another file ({taken}, yours is {given}): deploy yours under another version")]
     VersionTaken {
         /// `NAME@VERSION`.
         key: String,
@@ -303,13 +301,13 @@ pub enum GatewayError {
         problem: String,
     },
     /// No such deployment.
-    #[error("there is no deployment {key}; weir components lists those that are there")]
+    #[error("deployment {key} does not exist; weir components lists all deployments")]
     UnknownDeployment {
         /// `NAME@VERSION`.
         key: String,
     },
     /// The store has no such component.
-    #[error("there is no component {digest} in the store; `weir deploy` brings one")]
+    #[error("component {digest} is not in the store; deploy it with `weir deploy`")]
     UnknownComponent {
         /// Its digest.
         digest: Digest,
@@ -326,7 +324,7 @@ pub enum GatewayError {
     #[error("the folder of compiled code cannot be read")]
     CompiledCode(#[source] std::io::Error),
     /// There is no such dead letter.
-    #[error("there is no dead letter `{letter}`; `weir dead-letters list` shows those that are there")]
+    #[error("dead letter `{letter}` does not exist; `weir dead-letters list` shows all of them")]
     UnknownDeadLetter {
         /// Its position or id.
         letter: String,
@@ -350,7 +348,7 @@ pub enum GatewayError {
     #[error("the configuration could not be read or written")]
     Config(#[source] ConfigError),
     /// The request took too long.
-    #[error("not done within {limit_s} s; it may still happen")]
+    #[error("not completed within {limit_s} s; it may still be executed")]
     TimedOut {
         /// How long it may take.
         limit_s: u64,
@@ -360,11 +358,12 @@ pub enum GatewayError {
     ShuttingDown,
     /// The gateway is ending and cannot wait for the answer.
     #[error(
-        "Weir is shutting down and did not wait for the answer: the request may have been handled; check, then send it again once Weir runs"
+        "Weir is shutting down and did not wait for the answer: the request may have been handled; check, then send it again once Weir is \
+             running"
     )]
     CutOff,
     /// Something that must not happen did.
-    #[error("{what} failed inside of Weir; the log says more")]
+    #[error("{what} failed because of a bug in Weir; see the log")]
     Broken {
         /// What.
         what: &'static str,
@@ -372,8 +371,8 @@ pub enum GatewayError {
 }
 
 /// Where it is from, for whoever has none or a wrong one.
-const TOKEN_ADVICE: &str = "it is the one that `weir up` was started with. A WebSocket may end its address with `?token=TOKEN`, the \
-                            command line takes WEIR_TOKEN, TrustGraph's tools take TRUSTGRAPH_TOKEN";
+const TOKEN_ADVICE: &str = "it is the one that `weir up` was started with. For a WebSocket, append `?token=TOKEN` to the address; the \
+     command line reads WEIR_TOKEN, TrustGraph's tools read TRUSTGRAPH_TOKEN";
 
 fn size(actual_bytes: Option<u64>) -> String {
     actual_bytes.map_or_else(|| "is too large".to_owned(), |bytes| format!("has {bytes} bytes"))

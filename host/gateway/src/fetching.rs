@@ -33,11 +33,11 @@ impl RemoteComponents for RemoteGateway {
 }
 
 fn unreached(error: &reqwest::Error) -> RemoteFault {
-    RemoteFault(format!("it cannot be reached: {}; the fetch is tried again", without_url(error)))
+    RemoteFault(format!("it cannot be reached: {}; the fetch is retried", without_url(error)))
 }
 
 fn broken(error: &reqwest::Error) -> RemoteFault {
-    RemoteFault(format!("the connection broke: {}; the fetch is tried again", without_url(error)))
+    RemoteFault(format!("the connection was lost: {}; the fetch is retried", without_url(error)))
 }
 
 /// The causes of an error, without the address, which is told already; where TLS is wrong, with what to do.
@@ -53,7 +53,7 @@ fn refused(status: StatusCode, said: Option<&str>) -> RemoteFault {
         (StatusCode::NOT_FOUND, Some(_)) => {
             "it does not have this component: deploy the same file there again, weir deploy NAME@VERSION FILE.wasm".to_owned()
         }
-        (StatusCode::NOT_FOUND, None) => "what answers there is not a gateway of Weir: check the address".to_owned(),
+        (StatusCode::NOT_FOUND, None) => "the server there is not a gateway of Weir: check the address".to_owned(),
         (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, said) => {
             let said = said.unwrap_or("access denied");
             format!("it answered status {}: {said}; a host requires a token with scope read", status.as_u16())

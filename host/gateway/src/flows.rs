@@ -45,7 +45,7 @@ pub(crate) async fn read(config: &ConfigClient) -> Result<Records> {
 pub(crate) async fn records(config: &ConfigClient) -> Result<(u64, BTreeMap<String, FlowRecord>)> {
     let records = read(config).await?;
     for (flow, error) in &records.unreadable {
-        tracing::debug!(flow, error, "unreadable flow record left out");
+        tracing::debug!(flow, error, "unreadable flow record skipped");
     }
     Ok((records.version, records.readable))
 }
@@ -178,7 +178,7 @@ impl QueueSummary {
                 self.is_missing = true;
                 Ok(())
             }
-            Err(error) => Err(GatewayError::broker(format!("queue {queue} cannot be looked at"))(error)),
+            Err(error) => Err(GatewayError::broker(format!("queue {queue} cannot be inspected"))(error)),
         }
     }
 }

@@ -19,8 +19,9 @@ use weir_pubsub::chain;
 
 use crate::body::drain;
 use crate::error::{GatewayError, Result};
-use crate::gateway::Gateway;
 use crate::remote::{RemoteGateway, TlsFault};
+use crate::settings::GatewaySettings;
+use crate::store_fault::StoreFault;
 
 /// Marks a request that a gateway sent on: it is not sent on again, so that gateways which name each other do not send it for ever.
 const FORWARDED: HeaderName = HeaderName::from_static("weir-forwarded");
@@ -44,65 +45,18 @@ impl From<ComponentFolder> for Components {
     }
 }
 
-/// Why a request did not get to the gateway that keeps the components.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StoreFault {
-    /// That gateway does not answer.
-    #[error(
-        "components are kept by the gateway {url} (gateway.components-from), which cannot be reached: {problem}; try again once it runs"
-    )]
-    Away {
-        /// Its address.
-        url: String,
-        /// What was tried and failed.
-        problem: String,
-    },
-    /// That gateway does not accept this one.
-    #[error(
-        "components are kept by the gateway {url} (gateway.components-from), which answered status {status}: give this gateway a token of \
-         that one with scope deploy, in the file of gateway.components-token-file"
-    )]
-    Refused {
-        /// Its address.
-        url: String,
-        /// 401 or 403.
-        status: u16,
-    },
-    /// A gateway sent the request on to this one, which would send it on again.
-    #[error(
-        "this gateway does not keep components itself but forwards requests about them to {url} (gateway.components-from), and this one was \
-         forwarded already: set gateway.components-from of the gateway that it came from to the one that keeps them"
-    )]
-    ForwardedTwice {
-        /// Where it would go.
-        url: String,
-    },
-}
-
-impl StoreFault {
-    /// The HTTP status and the error's type for programs.
-    pub(crate) fn kind(&self) -> (StatusCode, &'static str) {
-        match self {
-            StoreFault::Away { .. } => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
-            StoreFault::Refused { .. } => (StatusCode::BAD_GATEWAY, "store-refused"),
-            StoreFault::ForwardedTwice { .. } => (StatusCode::LOOP_DETECTED, "forwarded-twice"),
-        }
-    }
-}
-
 /// A body that is on its way, and what is left of it.
 type Upload = Arc<Mutex<BodyDataStream>>;
 
 /// Sends a request on to the gateway that keeps the components; its answer.
-pub(crate) async fn forward(gateway: &Gateway, store: &RemoteGateway, request: Request) -> Result<Response> {
+pub(crate) async fn forward(settings: &GatewaySettings, store: &RemoteGateway, request: Request) -> Result<Response> {
     if request.headers().contains_key(&FORWARDED) {
         return Err(StoreFault::ForwardedTwice { url: store.url().to_owned() }.into());
     }
     let (parts, body) = request.into_parts();
     let body = Arc::new(Mutex::new(body.into_data_stream()));
     let sent = match alive(store).await {
-        Ok(()) => send(gateway, store, &parts, body.clone()).await,
+        Ok(()) => send(settings, store, &parts, body.clone()).await,
         Err(away) => Err(away.into()),
     };
     if sent.is_err() {
@@ -110,7 +64,7 @@ pub(crate) async fn forward(gateway: &Gateway, store: &RemoteGateway, request: R
         let mut left = body.lock().await;
         drain(&mut left).await;
     }
-    Ok(backward(sent?, gateway.settings.body_time))
+    Ok(backward(sent?, settings.body_time))
 }
 
 /// Whether it answers at all. What it answers is seen by the request itself.
@@ -119,14 +73,14 @@ async fn alive(store: &RemoteGateway) -> Result<(), StoreFault> {
     match tokio::time::timeout(ALIVE_TIME, store.request(Method::GET, "/healthz").send()).await {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(error)) => Err(away(problem_of(error))),
-        Err(_) => Err(away(format!("it accepts connections and does not answer within {} s", ALIVE_TIME.as_secs()))),
+        Err(_) => Err(away(format!("it accepts connections but does not answer within {} s", ALIVE_TIME.as_secs()))),
     }
 }
 
-async fn send(gateway: &Gateway, store: &RemoteGateway, parts: &Parts, body: Upload) -> Result<reqwest::Response> {
+async fn send(settings: &GatewaySettings, store: &RemoteGateway, parts: &Parts, body: Upload) -> Result<reqwest::Response> {
     let url = store.url().to_owned();
     // The store gives up earlier, and says why.
-    let time = gateway.settings.body_time + gateway.settings.service_time;
+    let time = settings.body_time + settings.service_time;
     let silent = |_| StoreFault::Away { url: url.clone(), problem: format!("it did not answer within {} s", time.as_secs()) };
     let answered = tokio::time::timeout(time, onward(store, parts, body).send()).await.map_err(silent)?;
     let response = answered.map_err(|error| match error.is_body() {

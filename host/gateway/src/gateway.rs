@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use utoipa::openapi::OpenApi;
 use weir_config::names;
 use weir_config::records::{ComponentDefaults, ComponentRecord, Digest, GivenLimits};
 use weir_config::{ConfigClient, Follower, UnusedFile};
@@ -12,7 +13,7 @@ use weir_flow::protocol::FLOW_TYPE;
 use weir_pubsub::{Backend, NameError, Subscription, Topic};
 
 use crate::budget::Budget;
-use crate::dispatch::Dispatch;
+use crate::dispatch::{Dispatch, Link};
 use crate::error::{GatewayError, Result};
 use crate::exit::Leases;
 use crate::forwarding::Components;
@@ -68,6 +69,8 @@ pub(crate) struct Gateway {
     pub(crate) turns: Turns,
     pub(crate) topicspace: String,
     pub(crate) contract: &'static str,
+    /// The description of all paths.
+    pub(crate) document: fn() -> &'static OpenApi,
     pub(crate) dropped_log_lines: fn() -> u64,
     pub(crate) settings: GatewaySettings,
     pub(crate) services: Services,
@@ -83,8 +86,6 @@ pub(crate) struct Gateway {
     pub(crate) leases: Arc<Leases>,
     /// Places of WebSockets.
     pub(crate) sockets: Arc<Semaphore>,
-    /// What the gateway's own subscriptions are called.
-    pub(crate) subscription: Subscription,
     /// Cancelled when the gateway ends: streams end then.
     pub(crate) stopping: CancellationToken,
 }
@@ -102,7 +103,11 @@ pub(crate) type Shared = Arc<Gateway>;
 
 impl Gateway {
     /// Connects to the services and binds to the hosts' reports. No service needs to be there yet.
-    pub(crate) async fn connect(parts: GatewayParts, stopping: CancellationToken) -> Result<(Shared, Heard)> {
+    pub(crate) async fn connect(
+        parts: GatewayParts,
+        document: fn() -> &'static OpenApi,
+        stopping: CancellationToken,
+    ) -> Result<(Shared, Heard)> {
         let GatewayParts { backend, config, components, inspect, defaults, unused_code, topicspace, contract, dropped_log_lines, settings } =
             parts;
         let services = Services::connect(&backend, &topicspace, settings.service_time).await?;
@@ -112,9 +117,11 @@ impl Gateway {
         let (summaries, details) = (topic(names::status_summaries(&topicspace))?, topic(names::status_details(&topicspace))?);
         let reports = Reports::subscribe(&backend, summaries, details, &subscription)
             .await
-            .map_err(GatewayError::broker("the reports of hosts cannot be listened to"))?;
+            .map_err(GatewayError::broker("subscribing to the reports of hosts failed"))?;
         let follower = Follower::new(backend.clone(), &topicspace, config.clone()).map_err(GatewayError::Config)?;
-        let dispatch = Arc::new(Dispatch::new(config.clone(), &follower.handle()));
+        let open: Arc<Open> = Arc::default();
+        let link = Link::new(backend.clone(), subscription, open.clone());
+        let dispatch = Arc::new(Dispatch::new(config.clone(), link, &follower.handle(), stopping.clone()));
         let follower = follower.on([FLOW_TYPE], {
             let dispatch = dispatch.clone();
             move |change| {
@@ -136,17 +143,17 @@ impl Gateway {
             turns: Turns::default(),
             topicspace,
             contract,
+            document,
             dropped_log_lines,
             settings,
             services,
             hosts: Hosts::default(),
             asking,
             requests: Requests::default(),
-            open: Arc::default(),
+            open,
             budget,
             leases: Arc::default(),
             sockets: Arc::new(Semaphore::new(max_sockets_count)),
-            subscription,
             stopping,
         };
         Ok((Arc::new(gateway), Heard { reports, follower }))

@@ -17,11 +17,12 @@ use axum::http::header::{AUTHORIZATION, HOST, ORIGIN, UPGRADE};
 use axum::http::request::Parts;
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderName, Method};
+use percent_encoding::percent_decode_str;
 
 use crate::body;
+use crate::caller::Caller;
 use crate::error::{GatewayError, Result};
-use crate::gateway::Gateway;
-use crate::scope::{Need, Scope};
+use crate::scope::Need;
 use crate::tokens::Tokens;
 
 /// Where a request of a browser comes from, relative to the gateway.
@@ -31,9 +32,9 @@ const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 
 /// Refuses a request whose sender may not speak to this gateway, or not on a path that requires this; otherwise the request says who
 /// [sent](Caller) it.
-pub(crate) async fn admit(gateway: &Gateway, need: Need, request: Request) -> Result<Request> {
+pub(crate) async fn admit(tokens: Option<&Tokens>, need: Need, request: Request) -> Result<Request> {
     let (mut parts, body) = request.into_parts();
-    match check(gateway.settings.tokens.as_ref(), need, &parts) {
+    match check(tokens, need, &parts) {
         Ok(caller) => {
             parts.extensions.insert(caller);
             Ok(Request::from_parts(parts, body))
@@ -43,37 +44,6 @@ pub(crate) async fn admit(gateway: &Gateway, need: Need, request: Request) -> Re
             body::drain(&mut body.into_data_stream()).await;
             Err(error)
         }
-    }
-}
-
-/// Who sent a request that is let in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Caller {
-    /// May do what this scope permits, and is told names and figures.
-    Trusted(Scope),
-    /// Has shown no token of a gateway that has some: it is told no names and no figures.
-    Unknown,
-}
-
-impl Caller {
-    /// The gateway itself.
-    pub(crate) const SELF: Caller = Caller::Trusted(Scope::Deploy);
-
-    /// Refuses a caller without this scope.
-    ///
-    /// # Errors
-    /// `SmallScope`, with what requires it.
-    pub(crate) fn require(self, needed: Scope, what: impl FnOnce() -> String) -> Result<()> {
-        match self {
-            Caller::Trusted(scope) if scope >= needed => Ok(()),
-            Caller::Trusted(scope) => Err(GatewayError::SmallScope { what: what(), needed, scope }),
-            Caller::Unknown => Err(GatewayError::MissingToken),
-        }
-    }
-
-    /// Whether it may do everything.
-    pub(crate) fn is_unbounded(self) -> bool {
-        self == Caller::Trusted(Scope::Deploy)
     }
 }
 
@@ -111,15 +81,7 @@ fn shown_token(request: &Parts) -> Option<Vec<u8>> {
 
 /// Reads `%2B` and the like. A `+` stays one: no token holds a space, and clients send it both ways.
 fn unescaped(text: &str) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((first, behind)) = rest.split_first() {
-        let escaped = behind.get(..2).filter(|_| *first == b'%').and_then(|digits| std::str::from_utf8(digits).ok());
-        let escaped = escaped.and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        bytes.push(escaped.unwrap_or(*first));
-        rest = if escaped.is_some() { &behind[2..] } else { behind };
-    }
-    bytes
+    percent_decode_str(text).collect()
 }
 
 fn local_program_only(request: &Parts) -> Result<()> {
@@ -306,5 +268,6 @@ mod tests {
     fn what_is_no_escape_stays_as_it_is() {
         assert_eq!(unescaped("%41%4"), b"A%4");
         assert_eq!(unescaped("%zz%"), b"%zz%");
+        assert_eq!(unescaped("%+1"), b"%+1");
     }
 }

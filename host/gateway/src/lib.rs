@@ -2,10 +2,55 @@
 //!
 //! It reaches the config and flow services through their queues only. Whoever shows one of its [`Tokens`] may use it as far as the
 //! token's [`Scope`] goes; where none is set, programs of this machine may, and what comes from a web page or names another host is refused.
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use tokio::net::TcpListener;
+//! use tokio_util::sync::CancellationToken;
+//! use weir_config::{ComponentFolder, ConfigClient};
+//! use weir_gateway::{GatewayParts, GatewaySettings};
+//! use weir_pubsub::Backend;
+//! use weir_pubsub::embedded::{EmbeddedBroker, EmbeddedOptions};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let temporary = tempfile::tempdir()?;
+//! # let folder = temporary.path();
+//! let backend: Arc<dyn Backend> = EmbeddedBroker::open(&folder.join("queues"), EmbeddedOptions::default())?;
+//! let parts = GatewayParts {
+//!     config: ConfigClient::connect(backend.clone(), "tg").await?,
+//!     backend,
+//!     components: ComponentFolder::new(folder.join("components")).into(),
+//!     // `weir up` checks components by `weir_runtime::Checker`; this gateway takes none.
+//!     inspect: Arc::new(|_, _| Err("no components are deployed here".to_owned())),
+//!     defaults: Default::default(),
+//!     unused_code: Arc::new(|_| Ok(Vec::new())),
+//!     topicspace: "tg".to_owned(),
+//!     contract: "0.1.0",
+//!     dropped_log_lines: || 0,
+//!     settings: GatewaySettings::default(),
+//! };
+//! let listener = TcpListener::bind("127.0.0.1:0").await?;
+//! let address = listener.local_addr()?;
+//! let stop = CancellationToken::new();
+//! let serving = tokio::spawn(weir_gateway::serve(listener, parts, stop.clone()));
+//!
+//! // It serves although no service is there yet; `/readyz` says what is missing.
+//! let client = reqwest::Client::builder().no_proxy().build()?;
+//! assert!(client.get(format!("http://{address}/healthz")).send().await?.status().is_success());
+//! assert_eq!(client.get(format!("http://{address}/nothing")).send().await?.status(), 404);
+//!
+//! stop.cancel();
+//! serving.await??;
+//! # Ok(())
+//! # }
+//! ```
 
 mod again;
 mod body;
 mod budget;
+mod caller;
 mod certificate;
 mod connections;
 mod dead_letters;
@@ -24,6 +69,7 @@ mod hosts;
 mod import;
 mod line;
 mod metrics;
+mod ndjson;
 mod openapi;
 mod page;
 mod pages;
@@ -42,6 +88,7 @@ mod settings;
 mod settling;
 mod socket;
 mod stalled;
+mod store_fault;
 mod tls;
 mod token;
 mod tokens;
@@ -50,13 +97,14 @@ mod turns;
 mod unowned;
 
 pub use error::GatewayError;
-pub use forwarding::{Components, StoreFault};
+pub use forwarding::Components;
 pub use gateway::{GatewayParts, Inspect, UnusedCode};
 pub use remote::{RemoteError, RemoteGateway, TlsFault, TokenReach, Trust};
 pub use routes::components::record_deployment;
 pub use scope::{NotAScope, Scope};
 pub use serve::serve;
 pub use settings::GatewaySettings;
+pub use store_fault::StoreFault;
 pub use tls::{BadIdentity, TlsIdentity, TlsServer, Validity};
 pub use token::{BadToken, Token};
 pub use tokens::{BadTokens, TokenLine, Tokens, read_tokens};

@@ -1,6 +1,8 @@
 //! Messages as lines of JSON: `{"id", "properties", "body"}`. A body that is no JSON is given as `text`, and one that is no UTF-8
 //! either as `base64`, in place of `body`.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde::de::IgnoredAny;
 use weir_pubsub::Message;
 
@@ -55,25 +57,13 @@ fn write_body(body: &[u8], out: &mut Vec<u8>) {
         write_text(text, out);
     } else {
         out.extend_from_slice(b"\"base64\":\"");
-        write_base64(body, out);
+        out.extend_from_slice(STANDARD.encode(body).as_bytes());
         out.push(b'"');
     }
 }
 
 fn write_text(text: &str, out: &mut Vec<u8>) {
     serde_json::to_writer(out, text).expect("a text is written as JSON into memory without fail");
-}
-
-fn write_base64(bytes: &[u8], out: &mut Vec<u8>) {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    for group in bytes.chunks(3) {
-        let padded = [group[0], group.get(1).copied().unwrap_or(0), group.get(2).copied().unwrap_or(0)];
-        let bits = u32::from_be_bytes([0, padded[0], padded[1], padded[2]]);
-        for at in 0..4 {
-            let digit = DIGITS[(bits >> (18 - 6 * at)) as usize & 63];
-            out.push(if at <= group.len() { digit } else { b'=' });
-        }
-    }
 }
 
 #[cfg(test)]

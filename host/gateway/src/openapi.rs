@@ -1,8 +1,6 @@
 //! What the gateway takes and answers, as a document for programs (OpenAPI 3.1). Paths, bodies and shapes come from the code that serves
 //! them; here is what holds for all of them.
 
-use std::sync::LazyLock;
-
 use axum::http::Method;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
@@ -12,10 +10,9 @@ use utoipa::openapi::{
 };
 use utoipa::{PartialSchema, ToSchema};
 
-use crate::paths::Needs;
+use crate::paths::{Needs, Paths};
 use crate::protocol::ErrorAnswer;
 use crate::scope::Need;
-use crate::serve;
 
 /// How the token is called among the security schemes.
 const TOKEN: &str = "token";
@@ -23,27 +20,25 @@ const UNAUTHORIZED: &str = "Unauthorized";
 const FORBIDDEN: &str = "Forbidden";
 const FAILED: &str = "Failed";
 
-const ABOUT: &str = "The way into a running Weir for people, programs and the command line. Names are in kebab-case at the outermost level; \
-                     below it they belong to the user. docs/wire.md has the same in prose, with the types of errors.";
-const ABOUT_TOKEN: &str = "A token of the gateway, where `weir up` was started with any: every path requires one that does not say otherwise. A token \
-     has a scope, `read`, `operate` or `deploy`, each of which includes those before it. A WebSocket may end its address with `?token=TOKEN`.";
+const ABOUT: &str = "The HTTP interface of a running Weir. Top-level field names are in kebab-case; those below are the user's. \
+     docs/wire.md describes the same in prose, with the error types.";
+const ABOUT_TOKEN: &str = "A token of the gateway, if `weir up` was started with any: every path requires one unless stated otherwise. A \
+     token has a scope, `read`, `operate` or `deploy`, each including those before it. For a WebSocket, `?token=TOKEN` may be appended to \
+     the address.";
 /// What each group of paths is.
 const GROUPS: [(&str, &str); 6] = [
-    ("services", "Shared with TrustGraph 2.3: here every error but 401 and 403 is an answer of status 200 with `error`."),
+    ("services", "Compatible with TrustGraph 2.3: every error except 401 and 403 is an answer with status 200 and `error`."),
     ("flows", "Messages into flows and out of them."),
     ("components", "What processors run."),
-    ("views", "How everything is. Nothing is taken or changed."),
-    ("dead letters", "Messages that could not be handled: sent again, or deleted."),
-    ("health", "For whoever watches over the process."),
+    ("views", "The current state. These requests change nothing."),
+    ("dead letters", "Messages that could not be handled: list, resend or delete them."),
+    ("health", "Health checks and metrics."),
 ];
 
-/// The document. It is the same for the whole life of a process.
-pub(crate) fn document() -> &'static OpenApi {
-    static DOCUMENT: LazyLock<OpenApi> = LazyLock::new(|| {
-        let (paths, needs) = serve::paths().into_openapi();
-        whole(outline().merge_from(paths), &needs)
-    });
-    &DOCUMENT
+/// The document of these paths.
+pub(crate) fn document(paths: Paths) -> OpenApi {
+    let (paths, needs) = paths.into_openapi();
+    whole(outline().merge_from(paths), &needs)
 }
 
 /// The document without paths.
@@ -68,12 +63,12 @@ fn whole(mut document: OpenApi, needs: &Needs) -> OpenApi {
     ErrorAnswer::schemas(&mut shapes);
     components.schemas.extend(shapes);
     for (name, about) in [
-        (UNAUTHORIZED, "The gateway has tokens, and the request shows none or another one"),
+        (UNAUTHORIZED, "The gateway requires a token, and none or an unknown one was sent"),
         (
             FORBIDDEN,
-            "The token has a smaller scope than this requires; or no token was shown, and a web page sent the request or it names another host",
+            "The scope of the token is too small; or no token was sent, and the request came from a web page or names another host",
         ),
-        (FAILED, "Refused or failed: `type` is for programs, `message` says what, where, why and what to do"),
+        (FAILED, "Refused or failed: `type` is for programs, `message` states what is wrong, where, why and what to do"),
     ] {
         components.responses.insert(name.to_owned(), RefOr::T(error(about)));
     }

@@ -82,14 +82,14 @@ fn token(document: &Value) -> String {
 fn refusals(document: &Value) -> String {
     let all = fields(&document["components"]["responses"]);
     let rows: String = all.map(|(name, response)| answer(&format!("<span id=\"answer-{name}\">{name}</span>"), response)).collect();
-    format!("<h4>What many paths answer</h4><table>{rows}</table>")
+    format!("<h4>Common answers</h4><table>{rows}</table>")
 }
 
 fn section(operation: &Operation<'_>) -> String {
     let detail = operation.detail;
     let open = match detail["security"][1]["token"][0].as_str() {
         Some(scope) => {
-            format!("<p class=\"open\">Requires a token of scope <code>{}</code>, where the gateway has tokens.</p>", escaped(scope))
+            format!("<p class=\"open\">Requires a token of scope <code>{}</code>, if the gateway has tokens.</p>", escaped(scope))
         }
         None => "<p class=\"open\">Requires no token.</p>".to_owned(),
     };
@@ -107,7 +107,7 @@ fn section(operation: &Operation<'_>) -> String {
 
 fn takes(detail: &Value) -> String {
     let parameter = |parameter: &Value| {
-        let must = if parameter["required"] == true { "" } else { " <i>may be left out</i>" };
+        let must = if parameter["required"] == true { "" } else { " <i>optional</i>" };
         row([
             format!("<code>{}</code>{must}", text(&parameter["name"])),
             format!("{}, in the {}", shape::of(&parameter["schema"]), text(&parameter["in"])),

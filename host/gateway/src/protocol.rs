@@ -23,50 +23,50 @@ pub use self::removal::{PruneRequest, Pruned, PrunedFile, RemoveComponent, Remov
 /// An answer that is an error.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ErrorAnswer {
-    /// What went wrong.
+    /// The error.
     pub error: ErrorBody,
 }
 
-/// An error as callers get it.
+/// An error as returned to callers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ErrorBody {
     /// For programs.
     #[serde(rename = "type")]
     pub kind: String,
-    /// For people: what, where, why, with all causes.
+    /// Human-readable: what, where and why, with all causes.
     pub message: String,
 }
 
-/// A message as one line of an answer. One of `body`, `text` and `base64` is there.
+/// A message as one line of an answer. It has exactly one of `body`, `text` and `base64`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct MessageLine {
     /// 32 hexadecimal digits.
     pub id: Option<String>,
-    /// What came with it.
+    /// Its properties.
     pub properties: BTreeMap<String, String>,
-    /// Its body, where that is JSON.
+    /// Its body, if it is JSON.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body: Option<Value>,
-    /// Its body, where that is another text.
+    /// Its body, if it is other text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
-    /// Its body, where that is no text.
+    /// Its body, if it is not text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base64: Option<String>,
 }
 
-/// What to take from an exit: the body of `POST .../take`.
+/// Options for taking messages from an exit: the body of `POST .../take`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct TakeRequest {
-    /// End after so many messages; without it there is no such end.
+    /// End after this many messages; default: no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub count: Option<u64>,
-    /// End when no message came for so many milliseconds; 0: when the exit is empty. Without it the stream goes on.
+    /// End when no message came for so many milliseconds; 0: when the exit is empty. Default: the stream continues.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wait_ms: Option<u64>,
-    /// How long the lease lasts without an acknowledgement while messages are unacknowledged, in milliseconds: from 100 to 3600000, 60000
-    /// unless given.
+    /// How long the lease lasts without an acknowledgement while messages are unacknowledged, in milliseconds: from 100 to 3600000,
+    /// default 60000.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lease_ms: Option<u64>,
 }
@@ -78,10 +78,10 @@ pub struct LeaseLine {
     pub lease: String,
 }
 
-/// A message that was handed out under a lease. One of `body`, `text` and `base64` is there.
+/// A message delivered under a lease. It has exactly one of `body`, `text` and `base64`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct TakenLine {
-    /// Its number under this lease, from 1, to acknowledge it by.
+    /// Its number under this lease, from 1; used to acknowledge it.
     pub receipt: u64,
     /// The message.
     #[serde(flatten)]
@@ -96,7 +96,7 @@ pub struct Acknowledge {
     pub lease: String,
     /// The receipt of the last message to acknowledge; all before it are acknowledged too. 0 acknowledges nothing and renews the lease.
     pub through: u64,
-    /// Whether to end the lease with it: everything else is given back before this is answered, and the stream ends.
+    /// Whether to end the lease: all other messages are requeued before the answer, and the stream ends.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub end: bool,
 }
@@ -112,9 +112,9 @@ pub struct Acknowledged {
 /// A dead letter with the whole message, as one line of an answer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct DeadLetterLine {
-    /// Why it is there.
+    /// Why it became a dead letter.
     pub letter: DeadLetterSummary,
-    /// What could not be handled.
+    /// The message that could not be handled.
     pub message: MessageLine,
 }
 
@@ -138,9 +138,9 @@ pub struct Deployed {
     pub version: String,
     /// Whether the same bytes were deployed under this name and version before.
     pub unchanged: bool,
-    /// The record as it is in the configuration.
+    /// The stored record.
     pub record: ComponentRecord,
-    /// The running entries that go on with what they have.
+    /// The running entries that keep their current component.
     pub not_reached: Vec<Unreached>,
 }
 
@@ -149,24 +149,24 @@ pub struct Deployed {
 pub struct Deployment {
     /// `NAME@VERSION`.
     pub component: String,
-    /// The limits that hold, by name.
+    /// The effective limits, by name.
     pub limits: BTreeMap<String, EffectiveLimit>,
-    /// How failed messages are tried again, by name.
+    /// The effective retry policy, by name.
     pub retry: BTreeMap<String, EffectiveLimit>,
-    /// The record as it is in the configuration.
+    /// The stored record.
     pub record: ComponentRecord,
 }
 
-/// A limit that holds.
+/// An effective limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct EffectiveLimit {
     /// The number, in the unit that its name ends with.
     pub value: u64,
-    /// Where it is from.
+    /// Its source.
     pub from: LimitSource,
 }
 
-/// Where a limit is from.
+/// The source of a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum LimitSource {
@@ -176,20 +176,20 @@ pub enum LimitSource {
     Settings,
 }
 
-/// A running entry that a deployment does not reach.
+/// A running entry that does not use the new deployment.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 pub struct Unreached {
     /// The processor.
     pub processor: String,
     /// The key of its entry.
     pub variant: String,
-    /// The flow, where the entry belongs to one alone.
+    /// The flow, if the entry belongs to a single one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flow: Option<String>,
-    /// The flows that use an entry which belongs to none alone.
+    /// The flows that use a shared entry.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub flows: Vec<String>,
-    /// `NAME@VERSION` that it runs; none where it names no component.
+    /// The `NAME@VERSION` that it runs; absent if it has no component.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runs: Option<String>,
 }
@@ -200,31 +200,31 @@ pub struct Unreached {
 pub struct Status {
     /// The gateway's version of Weir.
     pub version: String,
-    /// The newest version of `weir:processor` that it checks components against. Empty of an older version.
+    /// The newest version of `weir:processor` that it checks components against. Empty for older versions.
     #[serde(default)]
     pub contract: String,
     /// When this was answered, in milliseconds since 1970, by the gateway's clock.
     #[serde(default)]
     pub time_ms: u64,
-    /// The services that do not answer. Without the config service there are no flows and queues here.
+    /// The services that do not answer. Without the config service, flows and queues are empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<MissingService>,
     /// The topicspace that it serves.
     pub topicspace: String,
     /// The newest version of the configuration; 0 while the config service does not answer.
     pub config_version: u64,
-    /// How large the whole configuration is, and how large it may become.
+    /// The size of the whole configuration and its limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Usage>)]
     pub config_usage: Option<Usage>,
-    /// What keeps the broker from working now, for people: it takes no messages, or is away.
+    /// Why the broker is currently not working, human-readable: it accepts no messages, or is unavailable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub broker_problem: Option<String>,
     /// The hosts that reported within the last two minutes and have not stopped.
     pub hosts: Vec<HostReport>,
     /// The flows, by id.
     pub flows: Vec<FlowSummary>,
-    /// The queues of flows, the dead letters, and those that belong to no flow.
+    /// The queues of flows, the dead-letter queue, and queues without a flow.
     pub queues: Vec<QueueSummary>,
 }
 
@@ -248,7 +248,7 @@ pub struct FlowSummary {
     pub processors: Vec<FlowProcessor>,
 }
 
-/// What an interface takes.
+/// The kind of an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum InterfaceKind {
@@ -265,7 +265,7 @@ pub struct FlowProcessor {
     pub processor: String,
     /// The key of its entry.
     pub variant: String,
-    /// What the entry names; none for a program outside of Weir.
+    /// The component of the entry; none for an external program.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub component: Option<ComponentRef>,
 }
@@ -276,43 +276,42 @@ pub struct FlowProcessor {
 pub struct QueueSummary {
     /// The topic.
     pub topic: String,
-    /// Who reads it.
+    /// Its subscription.
     pub subscription: String,
     /// The flows that use it.
     pub flows: Vec<String>,
-    /// The interface that is read from it, where it is an exit.
+    /// The interface that it belongs to, if it is an exit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit: Option<String>,
-    /// Whether a flow names it and the broker has no such queue.
+    /// Whether a flow uses it, but the broker has no such queue.
     #[serde(default)]
     pub is_missing: bool,
-    /// Messages in it, those in work included; null when the queue is missing, or the broker does not count them.
+    /// Messages in it, including those in flight; null if the queue is missing or the broker does not count them.
     pub depth_count: Option<u64>,
-    /// Messages that wait for a reader, those in work excluded; null when the broker does not count them.
+    /// Messages waiting for a consumer, excluding those in flight; null if the broker does not count them.
     #[serde(default)]
     pub ready_count: Option<u64>,
-    /// Messages in work; null when the broker does not count them.
+    /// Messages in flight; null if the broker does not count them.
     pub unsettled_count: Option<u64>,
-    /// Its size; null when the broker does not know it.
+    /// Its size; null if the broker does not report it.
     pub size_bytes: Option<u64>,
-    /// Its readers; null when the broker does not count them.
+    /// Its consumers; null if the broker does not count them.
     pub consumer_count: Option<u64>,
-    /// Messages dropped because of the queue's own bound; null when the broker does not count them.
+    /// Messages dropped because of the queue's limit; null if the broker does not count them.
     pub dropped_count: Option<u64>,
-    /// The queue's own bound above which it refuses messages, where it has one: the dead letters do.
+    /// The limit above which it refuses messages, if any; the dead-letter queue has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit_bytes: Option<u64>,
-    /// How often a message was refused because of that bound since Weir was started; a repetition counts again. Null when the broker does not
-    /// count them.
+    /// Messages refused because of that limit since Weir was started; each repetition counts. Null if the broker does not count them.
     #[serde(default)]
     pub refused_count: Option<u64>,
-    /// Whether that bound is reached: a message was refused, and since then none was accepted or removed. Null when the broker does not know.
+    /// Whether that limit is reached: a message was refused, and none was accepted or removed since. Null if the broker does not report it.
     #[serde(default)]
     pub is_full: Option<bool>,
     /// Messages that the broker lost after it had confirmed them, since it was opened; null when the broker does not count them.
     #[serde(default)]
     pub damaged_count: Option<u64>,
-    /// Whether it belongs to no flow, for example because the configuration was lost: nothing reads it.
+    /// Whether it does not belong to a flow, for example because the configuration was lost: it has no consumer.
     #[serde(default)]
     pub is_unowned: bool,
 }
@@ -328,14 +327,14 @@ pub struct Queues {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct DeadLetters {
-    /// All that are there; null when the broker does not count them.
+    /// The total; null if the broker does not count them.
     pub depth_count: Option<u64>,
-    /// The oldest ones that are selected, up to the limit or 1 MiB of text.
+    /// The oldest selected ones, up to the limit or 1 MiB of text.
     pub letters: Vec<DeadLetterSummary>,
-    /// The position to go on behind, where there may be more.
+    /// The position to continue after, if there may be more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_after: Option<Position>,
-    /// The position of the newest letter that the queue ever had; absent if there was none, or the broker does not know it.
+    /// The position of the newest letter that the queue ever had; absent if there was none, or if the broker does not report it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub newest: Option<Position>,
 }
@@ -344,25 +343,25 @@ pub struct DeadLetters {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct DeadLetterOrder {
-    /// Positions and message ids, at most 10,000; an id stands for all letters of the message.
+    /// Positions and message ids, at most 10,000; an id selects all letters of the message.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ids: Option<Vec<DeadLetterId>>,
-    /// Those of this flow.
+    /// Only those of this flow.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub flow: Option<String>,
-    /// Those of this processor.
+    /// Only those of this processor.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub processor: Option<String>,
     /// All of them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub all: Option<bool>,
-    /// Only those behind this position.
+    /// Only those after this position.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub after: Option<Position>,
-    /// Only those up to this position; unless given, those that are there at the beginning.
+    /// Only those up to this position; default: those present at the start.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub through: Option<Position>,
-    /// End after about so many, and answer where to go on; unless given, and with `ids`, all are worked on.
+    /// Stop after about this many, and return the position to continue from; by default, and with `ids`, all are processed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<u32>,
 }
@@ -381,16 +380,16 @@ pub enum DeadLetterId {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct DeadLettersRedriven {
-    /// Letters that were sent again.
+    /// Letters that were resent.
     pub redriven_count: u64,
-    /// Letters that stay although they were selected, and what was named and is not there.
+    /// Selected letters that were kept, and ids or positions that do not exist.
     pub failed_count: u64,
     /// The first 100 of those.
     pub failures: Vec<DeadLetterFailure>,
-    /// With `limit`: the position to go on behind (`after`), where there may be more.
+    /// With `limit`: the position to continue after (`after`), if there may be more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_after: Option<Position>,
-    /// Up to which position letters are looked at; to be given again (`through`) to go on. Absent where the broker does not know one.
+    /// The position up to which letters are processed; pass it again (`through`) to continue. Absent if the broker does not report it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub through: Option<Position>,
 }
@@ -401,28 +400,28 @@ pub struct DeadLettersRedriven {
 pub struct DeadLettersDeleted {
     /// Letters that were deleted.
     pub deleted_count: u64,
-    /// Letters that stay although they were selected, and what was named and is not there.
+    /// Selected letters that were kept, and ids or positions that do not exist.
     pub failed_count: u64,
     /// The first 100 of those.
     pub failures: Vec<DeadLetterFailure>,
-    /// With `limit`: the position to go on behind (`after`), where there may be more.
+    /// With `limit`: the position to continue after (`after`), if there may be more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_after: Option<Position>,
-    /// Up to which position letters are looked at; to be given again (`through`) to go on. Absent where the broker does not know one.
+    /// The position up to which letters are processed; pass it again (`through`) to continue. Absent if the broker does not report it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub through: Option<Position>,
 }
 
-/// A dead letter that stays, and why.
+/// A dead letter that was kept, and why.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DeadLetterFailure {
-    /// Its place in the queue.
+    /// Its position in the queue.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub position: Option<Position>,
     /// The message's id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
-    /// The flows that it is from.
+    /// The flows that it came from.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub flows: Vec<String>,
     /// The topic that it came from.
@@ -435,7 +434,7 @@ pub struct DeadLetterFailure {
     /// `unavailable` or `outcome-unknown`.
     #[serde(rename = "type")]
     pub kind: String,
-    /// For people: what is wrong, and what to do.
+    /// Human-readable: what is wrong, and the fix.
     pub message: String,
 }
 
@@ -450,22 +449,22 @@ impl DeadLetterFailure {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct DeadLetterSummary {
-    /// Its place in the queue, to go on behind.
+    /// Its position in the queue, to continue after.
     pub position: Position,
     /// The message's id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
     /// The topic that it came from.
     pub topic: String,
-    /// Whose queue it was.
+    /// The subscription of the queue.
     pub subscription: String,
     /// The type of the last error.
     pub error: String,
-    /// What the error says.
+    /// The error message.
     pub reason: String,
-    /// How often it was tried.
+    /// The number of attempts.
     pub attempts_count: u32,
-    /// The component that tried it.
+    /// The component that attempted it.
     pub digest: String,
     /// Its deployment, `NAME@VERSION`; empty in letters of earlier versions of Weir.
     #[serde(default)]
@@ -473,10 +472,10 @@ pub struct DeadLetterSummary {
     /// When it was given up, in milliseconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time_ms: Option<u64>,
-    /// The version of the configuration then.
+    /// The version of the configuration at that time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config_version: Option<u64>,
-    /// The flows that it is from.
+    /// The flows that it came from.
     #[serde(default)]
     pub flows: Vec<String>,
     /// The processor that gave it up.
@@ -485,7 +484,7 @@ pub struct DeadLetterSummary {
     /// The key of the processor's entry.
     #[serde(default)]
     pub variant: String,
-    /// What the letter lost of the message, because both together were above a limit; it cannot be sent again.
+    /// The parts of the message that were dropped because the letter exceeded a limit; it cannot be resent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lost: Option<String>,
     /// Why it cannot be read.

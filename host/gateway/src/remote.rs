@@ -1,32 +1,22 @@
 //! A client of a gateway: its URL, which certificates it trusts, and the token that it sends. The command line, hosts that fetch components
 //! and gateways that forward to another one reach a gateway only by it.
 
+mod error;
 mod fault;
 mod trust;
 
 use std::net::IpAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use axum::http::{HeaderValue, Method};
 use reqwest::{RequestBuilder, Url};
-use weir_config::records::Digest;
 
+pub use self::error::RemoteError;
 pub use self::fault::TlsFault;
+pub use self::trust::Trust;
 use crate::token::{BadToken, Token};
 
 const CONNECT_TIME: Duration = Duration::from_secs(5);
-
-/// Which certificates of a gateway are trusted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Trust {
-    /// Those that the CAs of the operating system signed.
-    System,
-    /// Those that the CAs in this PEM file signed, and no others.
-    Authorities(PathBuf),
-    /// The one with this SHA-256 digest, whatever its name and dates are: a running Weir noted it in its own data folder.
-    Certificate(Digest),
-}
 
 /// Where a client may send its token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,53 +25,6 @@ pub enum TokenReach {
     Encrypted,
     /// To the URL as it is: a running Weir on this machine noted it beside the token.
     Noted,
-}
-
-/// Why there is no client for a gateway.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum RemoteError {
-    /// The URL cannot be used.
-    #[error("the gateway's address `{url}` is not of the form https://HOST:PORT or http://HOST:PORT")]
-    BadUrl {
-        /// As it was given.
-        url: String,
-    },
-    /// The URL holds a user name or password, which a request would not send; it is shown without them.
-    #[error("the gateway's address {url} was given with a user name or password: a gateway is given a token")]
-    UserInfo {
-        /// Without them.
-        url: String,
-    },
-    /// The token would be readable on the way.
-    #[error("the token is not sent to {url}: without TLS it can be read on the way to another machine")]
-    TokenInClear {
-        /// The gateway's URL.
-        url: String,
-    },
-    /// The token is not one.
-    #[error(transparent)]
-    BadToken(#[from] BadToken),
-    /// The file of the CAs cannot be read.
-    #[error("the CA file {} cannot be read", file.display())]
-    UnreadableAuthorities {
-        /// Which.
-        file: PathBuf,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
-    /// The file of the CAs holds no certificate that can be used.
-    #[error("the CA file {} {problem}", file.display())]
-    BadAuthorities {
-        /// Which.
-        file: PathBuf,
-        /// What is wrong with it.
-        problem: String,
-    },
-    /// The HTTP client cannot be made, for example because the system has no CAs.
-    #[error("the HTTP client could not be made")]
-    Client(#[from] reqwest::Error),
 }
 
 /// A client of one gateway. Cloning is cheap.
@@ -181,7 +124,7 @@ mod tests {
         for url in ["http://10.0.0.1:8088", "http://weir.example", "http://localhost.example:8088", "http://[::2]:8088", "http://0.0.0.0:1"]
         {
             let problem = refused(url, Some(TOKEN), TokenReach::Encrypted).unwrap();
-            assert_eq!(problem, format!("the token is not sent to {url}: without TLS it can be read on the way to another machine"));
+            assert_eq!(problem, format!("the token is not sent to {url}: without TLS it could be read in transit"));
             assert_eq!(refused(url, None, TokenReach::Encrypted), None, "{url}");
             assert_eq!(refused(url, Some(TOKEN), TokenReach::Noted), None, "{url}");
         }
@@ -190,7 +133,10 @@ mod tests {
     #[test]
     fn only_the_address_of_a_server_is_a_gateways() {
         for url in ["", "weir.example", "ftp://weir.example", "http://", "http://weir.example?a=1", "unix:/a"] {
-            assert!(refused(url, None, TokenReach::Encrypted).is_some_and(|problem| problem.contains("not of the form")), "{url}");
+            assert!(
+                refused(url, None, TokenReach::Encrypted).is_some_and(|problem| problem.contains("does not have the expected form")),
+                "{url}"
+            );
         }
     }
 
@@ -198,7 +144,7 @@ mod tests {
     fn what_may_be_a_password_is_not_shown() {
         for url in ["https://u:pass@weir.example", "https://u:p@ss@weir.example", "u:pass@weir.example", "https://pass@weir.example/?a=1"] {
             let problem = refused(url, None, TokenReach::Encrypted).unwrap();
-            assert!(problem.contains("a gateway is given a token") && problem.contains("@weir.example"), "{problem}");
+            assert!(problem.contains("use a token instead") && problem.contains("@weir.example"), "{problem}");
             assert!(!problem.contains("pass@") && !problem.contains("p@ss"), "{problem}");
         }
     }

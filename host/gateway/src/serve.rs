@@ -9,6 +9,7 @@ use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use utoipa::openapi::OpenApi;
 use utoipa_axum::routes;
 
 use crate::error::{GatewayError, Result};
@@ -16,7 +17,7 @@ use crate::gateway::{Gateway, GatewayParts, Shared};
 use crate::paths::{Needs, Paths};
 use crate::scope::Need::{self, ByOperation, Open};
 use crate::scope::Scope;
-use crate::{connections, passage, routes};
+use crate::{connections, openapi, passage, routes};
 
 /// Serves until the token is cancelled; then takes no more requests, ends the streams, and returns when those under way are done.
 ///
@@ -27,7 +28,7 @@ use crate::{connections, passage, routes};
 /// # Cancel safety
 /// Dropping the future ends the server at once; what it had accepted of an import is stored or not.
 pub async fn serve(listener: TcpListener, parts: GatewayParts, token: CancellationToken) -> Result<()> {
-    let (gateway, heard) = Gateway::connect(parts, token.clone()).await?;
+    let (gateway, heard) = Gateway::connect(parts, document, token.clone()).await?;
     let hosts = heard.reports.listen(&gateway.hosts, token.clone());
     let flows = heard.follower.run(token.clone());
     let server = connections::serve(listener, router(gateway.clone()), &gateway.settings, &token);
@@ -85,7 +86,7 @@ fn router(gateway: Shared) -> Router {
         .into_router()
         .fallback(unknown_path)
         .method_not_allowed_fallback(unknown_path)
-        .layer(from_fn_with_state(gateway.clone(), passage::pass))
+        .layer(from_fn_with_state((gateway.clone(), needs()), passage::pass))
         .with_state(gateway)
 }
 
@@ -93,6 +94,12 @@ fn router(gateway: Shared) -> Router {
 pub(crate) fn needs() -> &'static Needs {
     static NEEDS: LazyLock<Needs> = LazyLock::new(|| paths().into_needs());
     &NEEDS
+}
+
+/// The document of the paths. It is the same for the whole life of a process.
+fn document() -> &'static OpenApi {
+    static DOCUMENT: LazyLock<OpenApi> = LazyLock::new(|| openapi::document(paths()));
+    &DOCUMENT
 }
 
 async fn unknown_path(method: Method, request: Request) -> Response {

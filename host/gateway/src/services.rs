@@ -7,8 +7,8 @@ use bytes::Bytes;
 use weir_config::names::{CONFIG_SERVICE, FLOW_SERVICE, Service};
 use weir_pubsub::{Backend, Message, PubsubError, Requester, Subscription};
 
+use crate::caller::Caller;
 use crate::error::{GatewayError, Result};
-use crate::guard::Caller;
 use crate::scope::{self, Required};
 use crate::translate;
 

@@ -37,7 +37,7 @@ impl Settling {
     async fn wait(&mut self, left_count: usize) -> Result<()> {
         while self.under_way.len() > left_count {
             let Some(oldest) = self.under_way.pop_front() else { break };
-            let failed = GatewayError::broker("a message that was handed over could not be settled, and will come again");
+            let failed = GatewayError::broker("delivered message could not be settled and will be redelivered");
             oldest.await.map_err(|unsettled| failed(unsettled.error))?;
         }
         Ok(())

@@ -29,7 +29,7 @@ pub struct TokenLine<'a> {
 #[non_exhaustive]
 pub enum BadTokens {
     /// The line has more than a scope and a token.
-    #[error("line {line}: has {count} words; a line is `SCOPE TOKEN`, or a token alone, which permits everything")]
+    #[error("line {line}: has {count} words; a line must be `SCOPE TOKEN`, or only a token, which permits everything")]
     Words {
         /// Its number, from 1.
         line: usize,
@@ -51,7 +51,7 @@ pub enum BadTokens {
         problem: BadToken,
     },
     /// A token stands there twice.
-    #[error("lines {first} and {second} have the same token: give each line a token of its own")]
+    #[error("lines {first} and {second} have the same token: use a different one in each line")]
     Twice {
         /// The number of the first, from 1.
         first: usize,
@@ -63,7 +63,8 @@ pub enum BadTokens {
     TooMany,
     /// There is none.
     #[error(
-        "it has no token: write a line `SCOPE TOKEN` with the scope read, operate or deploy; `openssl rand -hex 32` makes a good token"
+        "it contains no token: write a line `SCOPE TOKEN` with the scope read, operate or deploy; generate a token with `openssl rand -hex \
+             32`"
     )]
     None,
 }
@@ -166,13 +167,13 @@ mod tests {
     #[test]
     fn what_is_wrong_is_told_with_its_line_and_without_the_token() {
         for (text, problem) in [
-            ("".to_owned(), "it has no token"),
-            ("# only a comment\n\n".to_owned(), "it has no token"),
+            ("".to_owned(), "it contains no token"),
+            ("# only a comment\n\n".to_owned(), "it contains no token"),
             (format!("\nwrite {ONE}"), "line 2: its first word is not a scope: use read, operate or deploy"),
             (format!("{ONE} {TWO}"), "line 1: its first word is not a scope"),
             (format!("read {ONE} now"), "line 1: has 3 words"),
-            (format!("read {ONE}\ndeploy short"), "line 2: a token has 16 to 1024 characters, and this has 5"),
-            (format!("read {ONE}!"), "line 1: a token has letters"),
+            (format!("read {ONE}\ndeploy short"), "line 2: a token must have 16 to 1024 characters, this one has 5"),
+            (format!("read {ONE}!"), "line 1: a token may contain only letters"),
             (format!("read {ONE}\n\ndeploy {ONE}"), "lines 1 and 3 have the same token"),
         ] {
             let found = read_tokens(&text).unwrap_err().to_string();

@@ -58,7 +58,7 @@ pub(crate) async fn queues(
 /// Logs a warning for each queue that belongs to no flow, and another if the configuration is empty beside messages.
 pub async fn warn_of_unowned_queues(backend: &dyn Backend, config: &ConfigClient, topicspace: &str) {
     if let Err(error) = warn(backend, config, topicspace).await {
-        tracing::warn!(error = %chain(&error), "search for queues of no flow failed");
+        tracing::warn!(error = %chain(&error), "search for unowned queues failed");
     }
 }
 
@@ -66,10 +66,10 @@ async fn warn(backend: &dyn Backend, config: &ConfigClient, topicspace: &str) ->
     let unowned = queues(backend, config, topicspace, &[]).await?;
     for queue in unowned.iter().take(LOGGED_COUNT) {
         let (topic, subscription) = (queue.topic.as_str(), queue.subscription.as_str());
-        tracing::warn!(topic, subscription, messages_count = queue.depth_count, "queue belongs to no flow; see weir doctor");
+        tracing::warn!(topic, subscription, messages_count = queue.depth_count, "queue without a flow; see weir doctor");
     }
     if let Some(more_count) = unowned.len().checked_sub(LOGGED_COUNT).filter(|count| *count > 0) {
-        tracing::warn!(more_count, "more queues belong to no flow; see weir doctor");
+        tracing::warn!(more_count, "more queues without a flow; see weir doctor");
     }
     let mut letters = QueueSummary::of(&names::dead_letters(topicspace).map_err(GatewayError::topicspace)?);
     letters.look(backend).await?;
@@ -83,7 +83,7 @@ async fn warn(backend: &dyn Backend, config: &ConfigClient, topicspace: &str) ->
     let is_counted = unowned.iter().chain([&letters]).all(|queue| queue.is_missing || queue.depth_count.is_some());
     if queues_count == 0 && letters.depth_count.or(letters.ready_count).is_none() {
         tracing::warn!(
-            "configuration is empty, and the broker does not count dead letters: if there are some, config.sqlite was lost or replaced; \
+            "configuration empty, and the broker does not count dead letters: if there are any, config.sqlite was lost or replaced; \
              restore a backup of the data folder, or start the flows again under their old names"
         );
     } else {
@@ -91,7 +91,7 @@ async fn warn(backend: &dyn Backend, config: &ConfigClient, topicspace: &str) ->
             queues_count,
             messages_count,
             is_counted,
-            "configuration is empty, but the queues are not: config.sqlite was lost or replaced; restore a backup of the data folder, or \
+            "configuration empty, but the queues are not: config.sqlite was lost or replaced; restore a backup of the data folder, or \
              start the flows again under their old names"
         );
     }

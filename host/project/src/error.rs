@@ -40,13 +40,13 @@ pub enum ProjectError {
         source: std::io::Error,
     },
     /// Something is where a new project should go.
-    #[error("{} exists already, and nothing is overwritten", path.display())]
+    #[error("{} already exists and is not overwritten", path.display())]
     Exists {
         /// What is there.
         path: PathBuf,
     },
     /// A name that a component cannot have.
-    #[error("`{name}` cannot be the name of a component: it must be lower-case words joined by `-`, for example word-counter")]
+    #[error("`{name}` is not a valid component name: use lower-case words joined by `-`, for example word-counter")]
     BadName {
         /// The name.
         name: String,
@@ -82,7 +82,7 @@ pub enum ProjectError {
         fix: Option<String>,
     },
     /// The runtime cannot be started on this machine.
-    #[error("the runtime did not start")]
+    #[error("the async runtime did not start")]
     Runtime(#[source] weir_runtime::RuntimeError),
 }
 
@@ -102,7 +102,7 @@ impl ProjectError {
     pub fn fix(&self) -> Option<String> {
         match self {
             ProjectError::NoManifest { .. } => {
-                Some("go to the folder of a project, name it, or make one: weir new --lang rust NAME".to_owned())
+                Some("change to a project folder, give its path, or create one: weir new --lang rust NAME".to_owned())
             }
             ProjectError::Exists { .. } => Some("choose another name, or remove it".to_owned()),
             ProjectError::MissingTool { fix, .. } => Some(fix.clone()),

@@ -11,7 +11,7 @@ pub(crate) fn explained(message: &str) -> String {
         let meant = nearest(given, known.iter().copied()).map(|meant| format!(": did you mean `{meant}`?")).unwrap_or_default();
         let given = weir_pubsub::shown(given);
         return match known.is_empty() {
-            true => format!("unknown {} `{given}`; there are none here", &what["unknown ".len()..]),
+            true => format!("unknown {} `{given}`; none are allowed here", &what["unknown ".len()..]),
             false => format!("{what} `{given}`{meant}; must be one of: {}", known.join(", ")),
         };
     }

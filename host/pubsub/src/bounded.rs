@@ -38,8 +38,9 @@ pub async fn ensure_bounded(backend: &dyn Backend, spec: &QueueSpec) -> Result<(
 
 fn unbounded(spec: &QueueSpec, lacking: &str) -> QueueSpec {
     if is_first(&spec.queue) {
-        let next = "weir doctor shows whether that can be set up";
-        tracing::warn!(queue = %spec.queue, bound = %spec.overflow, lacking, next, "broker does not support the bound of a queue; the queue has none");
+        let next = "weir doctor shows whether it can be set up";
+        tracing::warn!(queue = %spec.queue, bound = %spec.overflow, lacking, next, "queue limit not supported by the broker; the queue has \
+             none");
     }
     QueueSpec::new(spec.queue.clone())
 }

@@ -16,7 +16,7 @@ pub fn check_url(url: &str) -> Result<(), String> {
         return (kind.check_url)(url);
     }
     if url.trim().is_empty() {
-        return Err("the URL is empty: name a broker, or remove the setting".to_owned());
+        return Err("the URL is empty: set a broker, or remove the setting".to_owned());
     }
     // Without `://` the text before a colon may be anything, a password too.
     match url.split_once("://").filter(|(scheme, _)| scheme.chars().all(|letter| letter.is_ascii_alphanumeric())) {

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::backend::LockName;
+use crate::lock_name::LockName;
 use crate::topic::{NameError, Queue, Topic};
 
 /// The result of a pub/sub operation.
@@ -53,7 +53,7 @@ pub enum PubsubError {
         fix: Option<&'static str>,
     },
     /// The message is above a limit and can never be sent.
-    #[error("{what} has {actual_bytes} bytes, of at most {limit_bytes}")]
+    #[error("{what} has {actual_bytes} bytes; the limit is {limit_bytes}")]
     TooLarge {
         /// Which part, for example `the body`.
         what: String,
@@ -94,7 +94,7 @@ pub enum PubsubError {
     },
     /// The broker refuses for good: no permission, a wrong password, no such virtual host. Retries fail until its operator or the settings
     /// change that.
-    #[error("the broker refuses it: {reason}")]
+    #[error("the broker refused the operation: {reason}")]
     Refused {
         /// What is refused and what to change, for people.
         reason: String,
@@ -102,7 +102,7 @@ pub enum PubsubError {
         source: Option<Cause>,
     },
     /// The message may or may not have been stored.
-    #[error("it is not known whether the message was stored: {reason}")]
+    #[error("it is unknown whether the message was stored: {reason}")]
     OutcomeUnknown {
         /// Why, for people.
         reason: String,
@@ -168,12 +168,12 @@ impl PubsubError {
 
     /// [`PubsubError::Refused`] of a topic and a subscription that no queue can have.
     pub(crate) fn not_a_queue(error: NameError) -> Self {
-        PubsubError::refused_because("no queue can have that name", error)
+        PubsubError::refused_because("the name is not valid for a queue", error)
     }
 
     /// [`PubsubError::WrongClass`] of a topic without queues, to one of which a message should go.
     pub(crate) fn no_queues_to_send_to(topic: &Topic) -> Self {
-        let reason = "only flow and request topics have queues to send to: publish on it instead";
+        let reason = "only flow and request topics have queues: publish to the topic instead";
         PubsubError::WrongClass { topic: topic.to_string(), reason }
     }
 

@@ -91,12 +91,12 @@ static EMBEDDED: BrokerKind = BrokerKind {
     required: None,
     variables: "WEIR_BROKER_URL, or `url`",
     listing: None,
-    policies_fix: "look at the log",
+    policies_fix: "check the log",
     by_hand: "Run by hand:",
     request_queues: None,
     check_url: |url| match url {
         EMBEDDED_URL => Ok(()),
-        _ => Err(format!("write `{EMBEDDED_URL}` alone: the data folder is set by --data")),
+        _ => Err(format!("use only `{EMBEDDED_URL}`: the data folder is set with --data")),
     },
     connect: |settings| open_embedded(settings.clone()).boxed(),
 };
@@ -114,11 +114,11 @@ static RABBITMQ: BrokerKind = BrokerKind {
     required: None,
     variables: "WEIR_BROKER_URL, or `url`",
     listing: Some(("broker.management", "rabbitmqctl list_queues -p VHOST name messages consumers")),
-    policies_fix: "correct broker.management; or remove it, and the commands to run on a machine of the broker are printed",
+    policies_fix: "correct broker.management; or remove it to have the commands printed instead, to run on a machine of the broker",
     by_hand: "Run on a machine of the broker; with --broker-management URL, weir init does it (RabbitMQ 4):",
     request_queues: Some(RequestQueues {
-        as_declared: "not durable; before an upgrade to RabbitMQ 4.3 set `deprecated_features.permit.transient_nonexcl_queues = true`, or \
-                      delete them, or it does not boot",
+        as_declared: "not durable; before an upgrade to RabbitMQ 4.3, delete them or set \
+             `deprecated_features.permit.transient_nonexcl_queues = true`, otherwise it does not boot",
         otherwise: "if services of TrustGraph itself use this broker, set `deprecated_features.permit.transient_nonexcl_queues = true` on all \
                     nodes",
     }),
@@ -143,7 +143,7 @@ static PULSAR: BrokerKind = BrokerKind {
     variables: "WEIR_BROKER_URL and WEIR_BROKER_PULSAR_ADMIN, or `url` and `pulsar-admin`",
     listing: None,
     policies_fix: "correct broker.pulsar-admin and broker.token-file",
-    by_hand: "What is left for an administrator of the broker, where ROLE is the role of Weir's token:",
+    by_hand: "Remaining steps for an administrator of the broker, where ROLE is the role of Weir's token:",
     // A topic is the queue of requests, of one kind.
     request_queues: None,
     check_url: pulsar::check_url,

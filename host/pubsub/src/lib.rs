@@ -6,6 +6,35 @@
 //! | `request` | no | one consumer of each subscription | as `flow` | as `flow` |
 //! | `response` | no | every subscriber | the subscriber | the broker, when the subscriber goes |
 //! | `notify` | no | every subscriber | as `response` | as `response` |
+//!
+//! [`Backend`] is what every broker promises; [`connect`] opens the one that the settings name. The embedded one needs nothing but a folder:
+//!
+//! ```
+//! use weir_pubsub::embedded::{EmbeddedBroker, EmbeddedOptions};
+//! use weir_pubsub::{Backend, ConsumerOptions, Message, Queue, QueueSpec, Settled};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let temporary = tempfile::tempdir()?;
+//! # let folder = temporary.path();
+//! let broker = EmbeddedBroker::open(folder, EmbeddedOptions::default())?;
+//! let queue = Queue::new("flow:tg:orders".parse()?, "billing".parse()?)?;
+//! broker.create_queue(&QueueSpec::new(queue.clone())).await?;
+//!
+//! // Durable when this returns.
+//! let producer = broker.producer(queue.topic()).await?;
+//! producer.publish_confirmed(Message::new(r#"{"order": 1}"#)).await?;
+//!
+//! let consumer = broker.consumer(queue.topic(), queue.subscription(), ConsumerOptions::default()).await?;
+//! let delivery = consumer.receive().await?;
+//! assert_eq!(delivery.message.body, r#"{"order": 1}"#);
+//! // Acknowledges the message, and in the same step sends its outputs, of which there are none.
+//! let settled = broker.settle(&delivery.receipt, Vec::new()).await?;
+//! assert_eq!(settled, Settled::Done { dropped_count: 0 });
+//! broker.close().await;
+//! # Ok(())
+//! # }
+//! ```
 
 mod backend;
 mod bounded;
@@ -18,11 +47,13 @@ mod error;
 mod kind;
 mod limits;
 mod lock;
+mod lock_name;
 mod mailbox;
 mod message;
 mod nearest;
 mod network;
 mod occasional;
+mod output;
 mod pulsar;
 mod rabbitmq;
 mod recovery;

@@ -1,8 +1,8 @@
 //! What every backend refuses before a client library sees the message: the same limits everywhere.
 
-use crate::backend::Output;
 use crate::error::{PubsubError, Result};
-use crate::message::Message;
+use crate::message::{Message, size_of};
+use crate::output::Output;
 use crate::topic::{Class, Topic};
 
 /// Bounds on messages. A breach is [`PubsubError::TooLarge`] to the one caller who caused it.
@@ -65,13 +65,6 @@ impl Limits {
     }
 }
 
-/// What a message counts against bounds: body, properties, and what is kept beside them.
-pub(crate) fn size_of(message: &Message) -> u64 {
-    let texts = message.from.as_ref().map_or(0, |t| t.len()) + message.content_type.as_ref().map_or(0, |t| t.len());
-    let properties: usize = message.properties.iter().map(|(name, value)| name.len() + value.len()).sum();
-    (message.body.len() + texts + properties) as u64
-}
-
 fn at_most(what: &str, actual: usize, limit: usize) -> Result<()> {
     if actual <= limit {
         return Ok(());
@@ -89,7 +82,7 @@ mod tests {
         let check = |topic: &str, message: Message| Limits::default().check(&topic.parse().unwrap(), &message).map_err(|e| e.to_string());
         let body = |size: usize| Message::new(vec![0; size]);
         assert_eq!(check("flow:tg:x", body(4 << 20)), Ok(()));
-        assert_eq!(check("flow:tg:x", body((4 << 20) + 1)), Err("the body of the message has 4194305 bytes, of at most 4194304".into()));
+        assert_eq!(check("flow:tg:x", body((4 << 20) + 1)), Err("the body of the message has 4194305 bytes; the limit is 4194304".into()));
         assert_eq!(check("response:tg:x", body((4 << 20) + 1)), Ok(()));
         assert!(check("response:tg:x", body((64 << 20) + 1)).is_err());
         assert_eq!(check("flow:tg:x", body(1).with("n".repeat(128), "v")), Ok(()));

@@ -9,8 +9,6 @@ use bytes::Bytes;
 use rand::Rng;
 use sha2::{Digest, Sha256};
 
-use crate::limits::size_of;
-
 /// The media type that a message without one has.
 pub const DEFAULT_CONTENT_TYPE: &str = "application/json";
 /// The property that ties a reply to its request.
@@ -212,6 +210,13 @@ impl Message {
     pub fn memory_bytes(&self) -> u64 {
         size_of(self) + MESSAGE_MEMORY_BYTES + PROPERTY_MEMORY_BYTES * self.properties.len() as u64
     }
+}
+
+/// What a message counts against bounds: body, properties, and what is kept beside them.
+pub(crate) fn size_of(message: &Message) -> u64 {
+    let texts = message.from.as_ref().map_or(0, |t| t.len()) + message.content_type.as_ref().map_or(0, |t| t.len());
+    let properties: usize = message.properties.iter().map(|(name, value)| name.len() + value.len()).sum();
+    (message.body.len() + texts + properties) as u64
 }
 
 #[cfg(test)]

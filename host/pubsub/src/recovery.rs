@@ -180,12 +180,12 @@ impl Recovery {
         let error = chain(error);
         let is_known = self.logged.as_ref().is_some_and(|logged| *logged == trouble || trouble == Trouble::Away);
         match &trouble {
-            _ if is_known => return tracing::debug!(subject, error, "still not available"),
+            _ if is_known => return tracing::debug!(subject, error, "still unavailable"),
             Trouble::Refused(_) => {
-                let next = "change that at the broker or in the settings; it is tried again until then";
+                let next = "fix this on the broker or in the settings; Weir retries until then";
                 tracing::error!(subject, error, next, "refused by the broker");
             }
-            Trouble::Away | Trouble::Other(_) => tracing::warn!(subject, error, "not available, trying again"),
+            Trouble::Away | Trouble::Other(_) => tracing::warn!(subject, error, "unavailable, retrying"),
         }
         self.logged = Some(trouble);
     }

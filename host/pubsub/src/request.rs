@@ -129,7 +129,7 @@ impl Line {
                 }
             }
             if tokio::time::timeout_at(deadline, changes.changed()).await.is_err() {
-                let reason = "answers cannot be received: the subscription to them was lost and is not back yet";
+                let reason = "answers cannot be received: the subscription to them was lost and is not restored yet";
                 return Err(match lock(&self.waiting).lost.clone() {
                     Some(error) => PubsubError::unavailable_because(reason, error),
                     None => PubsubError::unavailable(reason),
@@ -171,7 +171,7 @@ impl Requester {
         while let Some(part) = replies.next().await? {
             last = Some(part);
         }
-        last.ok_or_else(|| PubsubError::unavailable("the answer ended without a part"))
+        last.ok_or_else(|| PubsubError::unavailable("the answer had no parts"))
     }
 
     /// Asks and returns once the request is confirmed; the answer's parts are read from what is returned. The request expires with its time.
@@ -284,7 +284,7 @@ impl Replies {
     /// Why there are no more parts, although the last one has not come.
     fn lost(&self) -> PubsubError {
         if self.unread.is_overrun.load(Ordering::Relaxed) {
-            return PubsubError::unavailable("the parts of the answer came faster than they were read");
+            return PubsubError::unavailable("the parts of the answer arrived faster than they were read");
         }
         let reason = "the subscription to the answers was lost";
         match lock(&self.line.waiting).lost.clone() {

@@ -75,7 +75,7 @@ pub enum NameError {
         class: String,
     },
     /// A character that names cannot hold.
-    #[error("{what} `{text}` holds {character:?}, which is not allowed there")]
+    #[error("{what} `{text}` contains {character:?}, which is not allowed there")]
     BadCharacter {
         /// What kind of name it is.
         what: &'static str,
@@ -92,7 +92,7 @@ pub enum NameError {
     },
     /// A queue whose name on the wire is too long.
     #[error(
-        "the queue name `{text}...` has {actual_bytes} bytes, of at most {MAX_QUEUE_NAME_BYTES}: shorten the topic, the processor's name or its variant"
+        "the queue name `{text}...` has {actual_bytes} bytes; the limit is {MAX_QUEUE_NAME_BYTES}: shorten the topic, the processor's name or its variant"
     )]
     TooLong {
         /// The beginning of the name.

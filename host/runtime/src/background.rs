@@ -244,7 +244,7 @@ impl Lane {
         let handle = runtime.handle().clone();
         std::thread::Builder::new().name(THREAD_NAME.to_owned()).spawn(move || {
             if let Err(error) = rustix::process::nice(LOWEST) {
-                tracing::warn!(error = %chain(&error), "background thread keeps its priority");
+                tracing::warn!(error = %chain(&error), "priority of a background thread not lowered");
             }
             runtime.block_on(std::future::pending::<()>());
         })?;

@@ -103,7 +103,7 @@ fn digest_of(path: &Path) -> Option<Digest> {
 
 fn remove(path: &Path) {
     if let Err(error) = fs::remove_file(path) {
-        tracing::warn!(path = %path.display(), error = %weir_pubsub::chain(&error), "cached file cannot be removed");
+        tracing::warn!(path = %path.display(), error = %weir_pubsub::chain(&error), "cached file not removed");
     }
 }
 

@@ -11,13 +11,15 @@ use weir_config::UnusedFile;
 use weir_config::records::{ComponentLimits, Digest};
 use weir_pubsub::{chain, panic_text};
 
+use crate::code_cache::unused_code;
 use crate::component::{indices, slots_count};
-use crate::engine::{settings, unused_code};
+use crate::engine::settings;
 use crate::error::{ComponentFault, RuntimeError};
-use crate::guest::{Guest, MAX_INSTANCES_COUNT, MemoryLimit};
+use crate::guest::Guest;
 use crate::hollow::hollow;
 use crate::imports;
 use crate::inspect::{Inspected, inspect};
+use crate::memory_limit::{MAX_INSTANCES_COUNT, MemoryLimit};
 use crate::slots::Slots;
 
 /// The engine of a host without a pool for instances at work. One can be kept and used from many threads.

@@ -173,9 +173,9 @@ impl Loader {
         match tokio::task::spawn_blocking(work).await {
             Ok(Ok(Trimmed { files_count: 0, .. })) | Err(_) => {}
             Ok(Ok(Trimmed { files_count, size_bytes })) => {
-                tracing::info!(files_count, size_bytes, most_bytes, "cached components and code removed: those not used for longest");
+                tracing::info!(files_count, size_bytes, most_bytes, "least recently used cached components and code removed");
             }
-            Ok(Err(error)) => tracing::warn!(error = %weir_pubsub::chain(&error), "cached components cannot be looked through"),
+            Ok(Err(error)) => tracing::warn!(error = %weir_pubsub::chain(&error), "cached components cannot be listed"),
         }
     }
 

@@ -138,11 +138,11 @@ impl Speaker {
         let Room { is_kept, is_first_dropped, dropped_count } = self.quota.take(bytes);
         let (processor, variant, flow, component) = (&*self.processor, &*self.variant, &*self.flow, &*self.component);
         if dropped_count > 0 {
-            tracing::warn!(processor, variant, flow, component, dropped_count, "component log lines were dropped in the last minute");
+            tracing::warn!(processor, variant, flow, component, dropped_count, "component log lines dropped in the last minute");
         }
         if is_first_dropped {
             let limit_bytes = self.quota.limit_bytes;
-            tracing::warn!(processor, variant, flow, component, limit_bytes, "component logs too much: lines are dropped for this minute");
+            tracing::warn!(processor, variant, flow, component, limit_bytes, "component log limit reached: dropping lines for this minute");
         }
         if !is_kept {
             return;

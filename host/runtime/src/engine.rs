@@ -1,24 +1,20 @@
-//! The WebAssembly engine: one for all languages, its pool of instances, its clock, and the cache of compiled code.
+//! The WebAssembly engine: one for all languages, its pool of instances and its clock.
 
-use std::collections::BTreeSet;
-use std::fs;
-use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use wasmtime::component::{Component, Linker};
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig, WasmFeatures};
-use weir_config::UnusedFile;
 use weir_config::records::Digest;
 
-use crate::caches::touch;
+use crate::code_cache::CodeCache;
 use crate::error::RuntimeError;
-use crate::guest::{Guest, MAX_INSTANCES_COUNT, MAX_MEMORIES_COUNT, MAX_TABLES_COUNT};
+use crate::guest::Guest;
 use crate::imports;
+use crate::memory_limit::{MAX_INSTANCES_COUNT, MAX_MEMORIES_COUNT, MAX_TABLES_COUNT};
 use crate::slots::Slots;
 use crate::suspects::Suspects;
 
@@ -79,7 +75,7 @@ impl Engine {
 
     /// Where compiled code is kept.
     pub(crate) fn code_folder(&self) -> &Path {
-        &self.cache.folder
+        self.cache.folder()
     }
 
     pub(crate) fn linker(&self) -> &Linker<Guest> {
@@ -106,7 +102,7 @@ impl Engine {
         give_back_memory();
         if let Err(error) = stored {
             // Without the cache the next start takes longer, and nothing else.
-            tracing::warn!(%digest, error = %weir_pubsub::chain(&error), "compiled code cannot be kept");
+            tracing::warn!(%digest, error = %weir_pubsub::chain(&error), "compiled code not cached");
         }
         component
     }
@@ -198,106 +194,4 @@ fn tick(engine: &wasmtime::Engine, ended: &CancellationToken) -> io::Result<()> 
         ended.disarm();
     })?;
     Ok(())
-}
-
-/// Compiled code by digest: files `DIGEST-ENGINE.cwasm` in a folder that only this user can enter. Beside each lies its checksum in a file
-/// `DIGEST-ENGINE.crc`: the engine trusts the code as it trusts itself, so a damaged disk must not reach it.
-struct CodeCache {
-    folder: PathBuf,
-    /// Stands for the engine's version and settings: code of others is not even looked at.
-    engine: String,
-}
-
-impl CodeCache {
-    fn open(folder: &Path, engine: &wasmtime::Engine) -> Result<Self, RuntimeError> {
-        let failed = |source| RuntimeError::CodeCache { path: folder.to_owned(), source };
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
-        fs::set_permissions(folder, fs::Permissions::from_mode(0o700)).map_err(failed)?;
-        Ok(CodeCache { folder: folder.to_owned(), engine: id_of(engine) })
-    }
-
-    fn file(&self, digest: Digest, extension: &str) -> PathBuf {
-        self.folder.join(format!("{}-{}.{extension}", digest.to_hex(), self.engine))
-    }
-
-    fn load(&self, engine: &wasmtime::Engine, digest: Digest) -> Option<Component> {
-        let path = self.file(digest, "cwasm");
-        if !path.exists() {
-            return None;
-        }
-        touch(&path);
-        self.load_file(engine, digest, &path)
-            .inspect_err(|error| {
-                tracing::warn!(path = %path.display(), error = format!("{error:#}"), "compiled code is not usable and is made again");
-                let _ = fs::remove_file(&path);
-            })
-            .ok()
-    }
-
-    fn load_file(&self, engine: &wasmtime::Engine, digest: Digest, path: &Path) -> wasmtime::Result<Component> {
-        let wanted = fs::read_to_string(self.file(digest, "crc"))?;
-        if checksum(&fs::read(path)?) != wanted {
-            return Err(wasmtime::Error::msg("the file is not what was written: its checksum differs"));
-        }
-        #[allow(unsafe_code, reason = "a file that this host wrote whole and just verified, in a folder of mode 0700, for this engine")]
-        unsafe {
-            Component::deserialize_file(engine, path)
-        }
-    }
-
-    /// Keeps code. A checksum and code that do not belong together, after a crash between the two, are no code.
-    fn store(&self, digest: Digest, code: &[u8]) -> io::Result<()> {
-        self.write(&self.file(digest, "crc"), checksum(code).as_bytes())?;
-        self.write(&self.file(digest, "cwasm"), code)
-    }
-
-    /// Written beside and renamed, so that nobody ever sees half a file.
-    fn write(&self, path: &Path, content: &[u8]) -> io::Result<()> {
-        let part = self.folder.join(format!("{:016x}.part", rand::random::<u64>()));
-        let written = fs::OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&part)
-            .and_then(|mut file| file.write_all(content).and_then(|()| file.sync_data()))
-            .and_then(|()| fs::rename(&part, path));
-        if written.is_err() {
-            let _ = fs::remove_file(&part);
-        }
-        written
-    }
-}
-
-/// Stands for the version and settings of an engine in the names of files.
-fn id_of(engine: &wasmtime::Engine) -> String {
-    let mut hasher = DefaultHasher::new();
-    engine.precompile_compatibility_hash().hash(&mut hasher);
-    format!("{:016x}", hasher.finish())
-}
-
-/// How old what an interrupted write left is, at the least: what is younger may be written just now.
-const PART_AGE: Duration = Duration::from_secs(3_600);
-
-/// The files of compiled code that no host would use when only these digests are named: code of other components or of another engine,
-/// and what interrupted writes left.
-pub(crate) fn unused_code(folder: &Path, engine: &wasmtime::Engine, named: &BTreeSet<Digest>) -> io::Result<Vec<UnusedFile>> {
-    let engine = id_of(engine);
-    let is_old = |name: &str| {
-        let modified = fs::metadata(folder.join(name)).and_then(|meta| meta.modified());
-        modified.is_ok_and(|modified| modified.elapsed().is_ok_and(|age| age > PART_AGE))
-    };
-    let is_unused = |name: &str| match name.rsplit_once('.') {
-        Some((stem, "cwasm" | "crc")) => match stem.split_once('-') {
-            Some((hex, made_by)) => hex.parse::<Digest>().is_ok_and(|digest| made_by != engine || !named.contains(&digest)),
-            None => false,
-        },
-        Some((_, "part")) => is_old(name),
-        _ => false,
-    };
-    weir_config::unused_files(folder, is_unused)
-}
-
-/// Length and CRC-32C: against damage, not against people, whom the folder's mode keeps out.
-fn checksum(code: &[u8]) -> String {
-    format!("{} {:08x}", code.len(), crc32c::crc32c(code))
 }

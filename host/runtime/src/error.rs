@@ -16,7 +16,7 @@ pub const WORLD_VERSION: &str = "0.1.0";
 #[non_exhaustive]
 pub enum ComponentFault {
     /// The file does not begin like WebAssembly.
-    #[error("the file is no WebAssembly (it is {size_bytes} bytes and begins with {found}): give the .wasm file that the build made")]
+    #[error("the file is not WebAssembly (it has {size_bytes} bytes and begins with {found}): use the .wasm file that the build produced")]
     NotWasm {
         /// The first bytes, for people.
         found: String,
@@ -25,13 +25,11 @@ pub enum ComponentFault {
     },
     /// A core module, not yet a component.
     #[error(
-        "the file is a core WebAssembly module, not a component: build it for wasm32-wasip2, or make a component of it with `wasm-tools component new`"
+        "the file is a core WebAssembly module, not a component: build it for wasm32-wasip2, or convert it with `wasm-tools component new`"
     )]
     CoreModule,
     /// Of a component format that this host does not read.
-    #[error(
-        "the file is WebAssembly in a format that this host does not know (layer {layer}, version {version}): build it with current tools"
-    )]
+    #[error("the file is WebAssembly in an unsupported format (layer {layer}, version {version}): build it with current tools")]
     UnknownFormat {
         /// 0 for modules, 1 for components.
         layer: u16,
@@ -39,13 +37,13 @@ pub enum ComponentFault {
         version: u16,
     },
     /// The file ends too early.
-    #[error("the file is cut off: more was expected at its end, byte {offset}; copy or build it again")]
+    #[error("the file is truncated at byte {offset}: copy or build it again")]
     Truncated {
         /// Where the file ends.
         offset: u64,
     },
     /// WebAssembly that breaks the rules of its format.
-    #[error("the file is damaged, or uses a feature that this host does not know, at byte {offset}: {problem}")]
+    #[error("the file is damaged or uses an unsupported feature at byte {offset}: {problem}")]
     Invalid {
         /// Where.
         offset: u64,
@@ -70,7 +68,8 @@ pub enum ComponentFault {
     },
     /// It needs what this host does not have.
     #[error(
-        "the component needs {needs}, which this host does not have: it serves weir:processor {served}, and the component was built against {built_against}; build it against {served} without these, or update the host{}",
+        "the component requires {needs}, which this host does not have: it serves weir:processor {served}, and the component was built \
+             against {built_against}; build it against {served} without these, or update the host{}",
         http_hint(needs)
     )]
     Unserved {
@@ -91,7 +90,8 @@ pub enum ComponentFault {
     },
     /// It uses a feature of WebAssembly that the engine does not have.
     #[error(
-        "the component uses a feature of WebAssembly that this host does not run, at byte {offset}: {problem}; build it without it (threads, exceptions and GC are not supported)"
+        "the component uses a WebAssembly feature that this host does not support, at byte {offset}: {problem}; build it without that \
+             feature (threads, exceptions and GC are not supported)"
     )]
     Feature {
         /// Where.
@@ -111,22 +111,11 @@ pub enum ComponentFault {
     )]
     NoDescriptor,
     /// It says two things of itself.
-    #[error("the component has several sections `weir:descriptor` that differ: keep the one that describes the whole")]
+    #[error("the component has several different sections `weir:descriptor`: keep only the one that describes the whole component")]
     TwoDescriptors,
     /// What it says of itself is not usable.
-    #[error("the section `weir:descriptor` of the component is not usable")]
+    #[error("the section `weir:descriptor` of the component is unusable")]
     Descriptor(#[source] DescriptorError),
-}
-
-/// Whose fault an error is, and so who can mend it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Blame {
-    /// The component's author.
-    Component,
-    /// Who deployed it or wrote the flow.
-    Deployment,
-    /// The host or what it stands on: it may pass.
-    Host,
 }
 
 /// Why a host cannot start, or cannot run a component.
@@ -134,7 +123,7 @@ pub enum Blame {
 #[non_exhaustive]
 pub enum RuntimeError {
     /// The WebAssembly engine cannot be made.
-    #[error("the WebAssembly engine cannot be made for {instances_count} instances")]
+    #[error("the WebAssembly engine cannot be created for {instances_count} instances")]
     Engine {
         /// How many instances its pool was asked for.
         instances_count: u32,
@@ -197,16 +186,16 @@ pub enum RuntimeError {
         largest_count: u32,
     },
     /// An instance cannot be made now.
-    #[error("no instance can be made now")]
+    #[error("no instance can be created now")]
     Instance(#[source] Cause),
     /// The component refused to be set up.
-    #[error("the component refuses its setup: {reason}")]
+    #[error("the component rejected its setup: {reason}")]
     SetupRefused {
         /// Its own words.
         reason: String,
     },
     /// The component broke off in its setup.
-    #[error("the component broke off in its setup: {reason}")]
+    #[error("setup of the component crashed: {reason}")]
     SetupFailed {
         /// What happened.
         reason: String,
@@ -221,7 +210,7 @@ pub enum RuntimeError {
         problem: String,
     },
     /// What the host uses cannot have such a name.
-    #[error("{what} cannot be a name")]
+    #[error("{what} is not a valid name")]
     Name {
         /// Of what, with the text.
         what: String,
@@ -230,30 +219,11 @@ pub enum RuntimeError {
         source: weir_pubsub::NameError,
     },
     /// The broker refuses what the host asks.
-    #[error("the broker does not do what the host needs")]
+    #[error("the broker refused an operation")]
     Pubsub(#[from] weir_pubsub::PubsubError),
 }
 
 impl RuntimeError {
-    /// Whose fault it is.
-    pub fn blame(&self) -> Blame {
-        match self {
-            RuntimeError::Component { .. } | RuntimeError::ComponentUnfit { .. } => Blame::Component,
-            RuntimeError::SetupRefused { .. }
-            | RuntimeError::Unfit(_)
-            | RuntimeError::Entry { .. }
-            | RuntimeError::Name { .. }
-            | RuntimeError::TooManySlots { .. } => Blame::Deployment,
-            RuntimeError::SetupFailed { .. } => Blame::Component,
-            RuntimeError::Engine { .. }
-            | RuntimeError::CodeCache { .. }
-            | RuntimeError::ComponentMissing { .. }
-            | RuntimeError::ComponentUnreadable { .. }
-            | RuntimeError::Instance(_)
-            | RuntimeError::Pubsub(_) => Blame::Host,
-        }
-    }
-
     /// Whether trying again with nothing changed is of no use.
     pub fn is_permanent(&self) -> bool {
         matches!(

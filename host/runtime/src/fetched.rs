@@ -30,7 +30,7 @@ impl<R: RemoteComponents> FetchedComponents<R> {
     }
 
     async fn fetch(&self, digest: Digest, most_bytes: u64) -> Result<(), ConfigError> {
-        let silent = |_| self.not_fetched(digest, format!("nothing came for {} s", PAUSE_TIME.as_secs()));
+        let silent = |_| self.not_fetched(digest, format!("no data arrived for {} s", PAUSE_TIME.as_secs()));
         let failed = |fault: RemoteFault| self.not_fetched(digest, fault.to_string());
         let mut pieces = timeout(PAUSE_TIME, self.remote.open(digest)).await.map_err(silent)?.map_err(failed)?;
         let mut incoming = self.folder.receive(digest, most_bytes).await?;
@@ -56,13 +56,16 @@ impl<R: RemoteComponents> ComponentSource for FetchedComponents<R> {
         }
         let most_bytes = self.max_component_bytes;
         if size_bytes > most_bytes {
-            let problem = format!("it has {size_bytes} bytes, and this host accepts {most_bytes}: raise gateway.max-component");
+            let problem = format!("it has {size_bytes} bytes, and this host accepts at most {most_bytes}: raise gateway.max-component");
             return Err(self.not_fetched(digest, problem));
         }
         let _turn = self.turns.acquire().await.expect("the semaphore is never closed");
         self.fetch(digest, size_bytes).await.map_err(|error| match error {
             ConfigError::WrongComponent { digest, came } => {
-                let problem = format!("it sent other bytes: {came}; check what answers at that address, and deploy the component again");
+                let problem = format!(
+                    "it sent different bytes: {came}; check which server answers at that address, and deploy the \
+                     component again"
+                );
                 self.not_fetched(digest, problem)
             }
             error => error,
@@ -72,9 +75,9 @@ impl<R: RemoteComponents> ComponentSource for FetchedComponents<R> {
     async fn get(&self, digest: Digest) -> Result<Option<Vec<u8>>, ConfigError> {
         let got = self.folder.get(digest).await;
         if let Err(ConfigError::DamagedComponent { path }) = &got {
-            tracing::warn!(%digest, path = %path.display(), "cached component is damaged: it is fetched again");
+            tracing::warn!(%digest, path = %path.display(), "cached component damaged, fetching it again");
             self.folder.remove(digest).await?;
-            return Err(self.not_fetched(digest, "the copy in the host's folder was damaged, and is fetched again".to_owned()));
+            return Err(self.not_fetched(digest, "the copy in the host's folder was damaged and is fetched again".to_owned()));
         }
         got
     }

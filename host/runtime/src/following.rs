@@ -7,8 +7,8 @@ use tracing::field::display;
 use weir_pubsub::{Message, MessageId, Output, Topic};
 
 use crate::failure::{FaultKind, Next};
-use crate::instance::{Fault, Handled};
-use crate::program::Program;
+use crate::outcome::{Fault, Handled};
+use crate::variant::Variant;
 
 const TARGET: &str = "weir::message";
 
@@ -23,9 +23,9 @@ pub(crate) fn now() -> Option<Instant> {
 }
 
 /// A worker has a message in hand.
-pub(crate) fn received(program: &Program, input: usize, message: &Message, delivery_count: u32) {
-    let Program { processor, variant, flow, deployment, .. } = program;
-    let (queue, message_id, from) = (&program.inputs[input].queue, message.id.map(display), message.from.as_deref());
+pub(crate) fn received(of: &Variant, input: usize, message: &Message, delivery_count: u32) {
+    let Variant { processor, name: variant, flow, deployment, .. } = of;
+    let (queue, message_id, from) = (&of.inputs[input].queue, message.id.map(display), message.from.as_deref());
     tracing::debug!(
         target: TARGET,
         topic = %queue.topic(),
@@ -42,8 +42,8 @@ pub(crate) fn received(program: &Program, input: usize, message: &Message, deliv
 }
 
 /// A component has handled it; what it sent is told output by output.
-pub(crate) fn handled(program: &Program, message: &Message, attempt: u32, began: Instant, handled: &Handled) {
-    let Program { processor, variant, flow, deployment, .. } = program;
+pub(crate) fn handled(of: &Variant, message: &Message, attempt: u32, began: Instant, handled: &Handled) {
+    let Variant { processor, name: variant, flow, deployment, .. } = of;
     let (message_id, elapsed_ms) = (message.id.map(display), began.elapsed().as_millis() as u64);
     let outputs_count = handled.outputs.len() as u64 + u64::from(handled.left_count);
     tracing::debug!(
@@ -59,13 +59,13 @@ pub(crate) fn handled(program: &Program, message: &Message, attempt: u32, began:
         "message handled"
     );
     for Output { topic, message: output, .. } in &handled.outputs {
-        sent(program, topic, output.id, message.id);
+        sent(of, topic, output.id, message.id);
     }
 }
 
 /// A message comes of another one.
-pub(crate) fn sent(program: &Program, topic: &Topic, id: Option<MessageId>, parent: Option<MessageId>) {
-    let Program { processor, variant, flow, deployment, .. } = program;
+pub(crate) fn sent(of: &Variant, topic: &Topic, id: Option<MessageId>, parent: Option<MessageId>) {
+    let Variant { processor, name: variant, flow, deployment, .. } = of;
     let (message_id, parent_id) = (id.map(display), parent.map(display));
     tracing::debug!(
         target: TARGET,
@@ -81,42 +81,30 @@ pub(crate) fn sent(program: &Program, topic: &Topic, id: Option<MessageId>, pare
 }
 
 /// An attempt failed. What breaks an instance is told to everybody; that a component asks for another attempt, to who follows it.
-pub(crate) fn failed(program: &Program, message: &Message, attempt: u32, fault: &Fault, next: Next) {
-    let Program { processor, variant, flow, deployment, .. } = program;
+pub(crate) fn failed(of: &Variant, message: &Message, attempt: u32, fault: &Fault, next: Next) {
+    let Variant { processor, name: variant, flow, deployment, .. } = of;
     let (message_id, verdict, error) = (message.id.map(display), fault.kind.word(), &*fault.reason);
     let (next, wait_ms) = match next {
         Next::Again { wait } => ("again", Some(wait.as_millis() as u64)),
         Next::DeadLetter => ("given up", None),
-        Next::GiveBack => ("given back", None),
+        Next::GiveBack => ("requeued", None),
     };
     let (processor, variant, flow, component) = (&**processor, &**variant, &**flow, &**deployment);
     if matches!(fault.kind, FaultKind::Trap | FaultKind::TimeOut) {
-        tracing::warn!(
-            processor,
-            variant,
-            flow,
-            component,
-            message_id,
-            attempt,
-            verdict,
-            error,
-            next,
-            wait_ms,
-            "attempt at a message broke off"
-        );
+        tracing::warn!(processor, variant, flow, component, message_id, attempt, verdict, error, next, wait_ms, "attempt aborted");
     } else {
         tracing::debug!(
             target: TARGET, processor, variant, flow, component, message_id, attempt, verdict, error, next, wait_ms,
-            "attempt at a message failed"
+            "attempt failed"
         );
     }
 }
 
 /// It went back to its queue unsettled.
-pub(crate) fn given_back(program: &Program, message: &Message) {
-    let Program { processor, variant, flow, deployment, .. } = program;
+pub(crate) fn given_back(of: &Variant, message: &Message) {
+    let Variant { processor, name: variant, flow, deployment, .. } = of;
     let (processor, variant, flow, component) = (&**processor, &**variant, &**flow, &**deployment);
-    tracing::debug!(target: TARGET, processor, variant, flow, component, message_id = message.id.map(display), "message given back");
+    tracing::debug!(target: TARGET, processor, variant, flow, component, message_id = message.id.map(display), "message requeued");
 }
 
 /// It is acknowledged, together with what came of it.

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use weir_config::names::{dead_letters, parts_of_deployment_key};
-use weir_config::records::{COMPONENT_TYPE, ComponentDefaults, ComponentRecord, Digest, HostDetails};
+use weir_config::records::{ComponentDefaults, Digest, HostDetails};
 use weir_config::{Change, ComponentSource, ConfigClient, Follower, FollowerHandle, FollowerStatus, HandlerId};
 use weir_pubsub::{Backend, NameError, Overflow, QueueSpec, shown};
 
@@ -22,11 +22,12 @@ use crate::board::{Board, Identity};
 use crate::component::Loader;
 use crate::config_state::{ConfigState, Followed};
 use crate::consumed::Consumed;
+use crate::deployments::GivenComponent;
 use crate::engine::Engine;
 use crate::error::RuntimeError;
 use crate::keeper::{Keeper, Means};
 use crate::outputs::Outputs;
-use crate::reconcile::{GivenComponent, Served, Wanted, types_to_follow};
+use crate::reconcile::{Served, Wanted, types_to_follow};
 use crate::reporting::Reporter;
 use crate::status::Key;
 use crate::wants::{Changes, Wants};
@@ -160,7 +161,7 @@ impl Host {
             ended = self.services.join_next() => ("the configuration's follower or the status reporter", ended),
             () = self.ticker_ended.cancelled() => ("the engine's clock", None),
         };
-        let reason = ended.and_then(Result::err).map_or_else(|| "it ended by itself".to_owned(), broken_off);
+        let reason = ended.and_then(Result::err).map_or_else(|| "it ended unexpectedly".to_owned(), broken_off);
         format!("{part}: {reason}")
     }
 
@@ -171,7 +172,7 @@ impl Host {
         let finished = timeout(grace, async { while self.work.join_next().await.is_some() {} }).await;
         let held_up = if finished.is_ok() { Vec::new() } else { self.board.busy() };
         for who in &held_up {
-            tracing::warn!(host = self.board.host, who, "grace time is up: messages in hand are dropped and come again");
+            tracing::warn!(host = self.board.host, who, "grace period expired: messages in flight are redelivered");
         }
         self.work.shutdown().await;
         // Tasks that were dropped are still there until they next wait; with them go the consumers and what those hold.
@@ -268,17 +269,20 @@ impl Reconciler {
     async fn run(mut self) {
         let mut config = self.means.config.clone();
         let stop = self.means.stop.clone();
+        let first = config.borrow_and_update().clone();
+        self.reconcile(&first);
         loop {
-            let state = config.borrow_and_update().clone();
-            self.reconcile(&state);
             tokio::select! {
                 () = stop.cancelled() => break,
-                _ = config.changed() => {}
+                _ = config.changed() => {
+                    let state = config.borrow_and_update().clone();
+                    self.reconcile(&state);
+                }
                 gone = self.gone.1.recv() => self.forget(gone),
                 // They panic only where starting them again does, too: then it is the host that has failed.
                 Some(Err(error)) = self.keepers.join_next() => match error.try_into_panic() {
                     Ok(payload) => std::panic::resume_unwind(payload),
-                    Err(error) => tracing::error!(error = %chain(&error), "keeper of a processor was cancelled"),
+                    Err(error) => tracing::error!(error = %chain(&error), "supervisor of a processor was cancelled"),
                 },
             }
         }
@@ -291,7 +295,7 @@ impl Reconciler {
     fn reconcile(&mut self, state: &ConfigState) {
         let Changes { variants, are_components_changed } = self.wants.update(state, &self.served);
         if are_components_changed {
-            self.compile_deployed(state);
+            self.compile_deployed();
         }
         if !variants.is_empty() {
             self.following.follow(types_to_follow(&self.served, self.wants.all()));
@@ -330,15 +334,10 @@ impl Reconciler {
     }
 
     /// Has deployed components compiled before anybody needs them.
-    fn compile_deployed(&mut self, state: &ConfigState) {
+    fn compile_deployed(&mut self) {
         let mut deployed = BTreeSet::new();
-        for (key, text) in state.content(COMPONENT_TYPE).into_iter().flatten() {
-            let name = parts_of_deployment_key(key).map_or(&**key, |(name, _)| name);
-            let is_served = match &self.served {
-                Served::All => true,
-                Served::Names(names) => names.contains(name),
-            };
-            let Some(record) = is_served.then(|| serde_json::from_str::<ComponentRecord>(text).ok()).flatten() else { continue };
+        let is_served = |key: &str| self.served.includes(parts_of_deployment_key(key).map_or(key, |(name, _)| name));
+        for record in self.wants.deployments().usable(is_served) {
             deployed.insert(record.digest);
             if !self.compiled.contains(&record.digest) && self.to_compile.try_send((record.digest, record.size_bytes)).is_ok() {
                 self.compiled.insert(record.digest);
@@ -354,7 +353,7 @@ async fn compile_ahead(means: Arc<Means>, mut digests: mpsc::Receiver<(Digest, u
         while let Some((digest, size_bytes)) = digests.recv().await {
             let loaded = AssertUnwindSafe(means.loader.load(digest, size_bytes)).catch_unwind().await;
             if let Err(error) = loaded.map_or_else(|payload| Err(panic_text(&*payload)), |loaded| loaded.map_err(|error| chain(&error))) {
-                tracing::warn!(%digest, error, "deployed component cannot be loaded");
+                tracing::warn!(%digest, error, "deployed component not loaded");
             }
         }
     };
@@ -392,7 +391,7 @@ mod tests {
         let breaks: [(Break, &str); 3] = [
             (|host| host.work.abort_all(), "the reconcile loop: it was cancelled"),
             (|host| host.services.abort_all(), "the configuration's follower or the status reporter: it was cancelled"),
-            (|host| host.ticker_ended.cancel(), "the engine's clock: it ended by itself"),
+            (|host| host.ticker_ended.cancel(), "the engine's clock: it ended unexpectedly"),
         ];
         for (break_it, reason) in breaks {
             let mut host = Host::start(broker.clone(), config.clone(), settings.clone()).await.unwrap();

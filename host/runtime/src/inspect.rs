@@ -277,14 +277,14 @@ mod tests {
         let whole = component(&[HANDLER_NAME], &[], &[DESCRIPTOR]);
         check(b"", "begins with nothing");
         check(b"\x7fELF....", "\"\\x7fELF\"");
-        check(b"\0as", "cut off");
-        check(b"\0asm\x0d\0\x01", "cut off");
+        check(b"\0as", "truncated");
+        check(b"\0asm\x0d\0\x01", "truncated");
         check(&Module::new().finish(), "core WebAssembly module");
         check(b"\0asm\x63\0\x01\0", "version 99");
         for length in 8..whole.len() {
             assert!(inspect(&whole[..length]).is_err(), "cut at {length}");
         }
-        check(&whole[..whole.len() - 1], "cut off");
+        check(&whole[..whole.len() - 1], "truncated");
         check(&component(&["other:thing/x"], &[], &[DESCRIPTOR]), "its exports: other:thing/x");
         check(&component(&[], &[], &[]), "its exports: none");
         check(&component(&["weir:processor/handler@0.2.0"], &[], &[DESCRIPTOR]), "weir:processor 0.2.0");
@@ -292,7 +292,7 @@ mod tests {
         check(&component(&[HANDLER_NAME], &[], &[]), "no section `weir:descriptor`");
         check(&component(&[HANDLER_NAME], &[], &["{}"]), "schema");
         check(&component(&[HANDLER_NAME], &[], &["not JSON"]), "weir:descriptor/1");
-        check(&component(&[HANDLER_NAME], &[], &[&" ".repeat(1 << 20)]), "of at most 65536");
+        check(&component(&[HANDLER_NAME], &[], &[&" ".repeat(1 << 20)]), "the limit is 65536");
         check(&component(&[HANDLER_NAME], &[DESCRIPTOR, "{}"], &[]), "several sections");
     }
 }

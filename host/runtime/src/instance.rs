@@ -9,17 +9,19 @@ use std::time::Duration;
 use tokio::time::Instant;
 use wasmtime::Store;
 use weir_config::Change;
-use weir_pubsub::{DEFAULT_CONTENT_TYPE, Message, Output};
+use weir_pubsub::{DEFAULT_CONTENT_TYPE, Message};
 
 use crate::background::{metered, to_front};
 use crate::bindings::Processor;
 use crate::bindings::setup::Configurable;
 use crate::bindings::weir::processor::delivery::{Failure, MessageParam, Verdict};
+use crate::call::{Answer, Phase, TimeLeft};
 use crate::config_state::ConfigState;
 use crate::error::RuntimeError;
 use crate::failure::FaultKind;
-use crate::guest::{Answer, Guest, Phase, TimeLeft};
+use crate::guest::Guest;
 use crate::imports::is_hosts_own;
+use crate::outcome::{Answered, Fault, Handled, Outcome};
 use crate::outputs::{Account, Charge};
 use crate::program::Program;
 use crate::slots::Slot;
@@ -42,50 +44,6 @@ pub struct Instance {
     _slot: Slot,
 }
 
-/// What came of a call of `handle`.
-#[derive(Debug)]
-pub enum Outcome {
-    /// The message was handled.
-    Done(Handled),
-    /// It was not; nothing that was held leaves.
-    Failed(Fault),
-}
-
-/// What a call of `handle` that succeeded leaves behind.
-#[derive(Debug, Default)]
-pub struct Handled {
-    /// What was sent to `flow` topics, to leave when the message is settled.
-    pub outputs: Vec<Output>,
-    /// Messages that have left already: to topics of other classes.
-    pub left_count: u32,
-    /// Messages that were dropped because their output has no topic.
-    pub dropped_count: u32,
-    /// What the outputs are charged to.
-    pub(crate) charge: Charge,
-}
-
-/// Why a message could not be handled.
-#[derive(Clone, Debug)]
-pub struct Fault {
-    /// What kind of failure it is.
-    pub kind: FaultKind,
-    /// For people.
-    pub reason: String,
-    /// How much of an answer has left, after which nothing is tried again.
-    pub answered: Answered,
-}
-
-/// How much of the answer to a request has left.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answered {
-    /// Nothing.
-    Not,
-    /// Some parts, of which none was the last.
-    InPart,
-    /// All of it.
-    InFull,
-}
-
 impl Instance {
     /// Makes an instance in the slot that was taken for it, and sets it up.
     ///
@@ -93,7 +51,7 @@ impl Instance {
     /// `Instance` (try again), `ComponentUnfit`, `SetupRefused`, `SetupFailed`.
     pub(crate) async fn start(slot: Slot, program: &Arc<Program>, config: Arc<ConfigState>) -> Result<Self, RuntimeError> {
         let mut instance = Self::make(program, config, slot).await?;
-        let all = program.config_types.clone();
+        let all = program.variant.config_types.clone();
         instance.configure(&all).await?;
         instance.store.data_mut().memory.note_start();
         Ok(instance)
@@ -127,18 +85,18 @@ impl Instance {
     async fn make(program: &Arc<Program>, config: Arc<ConfigState>, slot: Slot) -> Result<Self, RuntimeError> {
         let loaded = &program.loaded;
         // Not the whole state: thousands of idle instances would keep as many old ones.
-        let config = Arc::new(config.only(&program.config_types));
-        let mut store = Store::new(loaded.engine.inner(), Guest::new(program.clone(), config));
+        let config = Arc::new(config.only(&program.variant.config_types));
+        let mut store = Store::new(loaded.engine.inner(), Guest::new(program.variant.clone(), config));
         store.limiter(|guest| &mut guest.memory);
         store.set_epoch_deadline(1);
         store.epoch_deadline_async_yield_and_update(1);
-        let limit = Duration::from_millis(program.limits.time_ms);
+        let limit = Duration::from_millis(program.variant.limits.time_ms);
         let waits = store.data().waits.clone();
         let made = within(limit, &waits, loaded.pre.instantiate_async(&mut store)).await;
         let instance = match made {
             Some(Ok(instance)) => instance,
             Some(Err(error)) => return Err(not_made(program, &store, error)),
-            None => return Err(RuntimeError::SetupFailed { reason: "the time was up while it was made".to_owned() }),
+            None => return Err(RuntimeError::SetupFailed { reason: "the time limit expired while it was created".to_owned() }),
         };
         let unfit = |error: wasmtime::Error| RuntimeError::ComponentUnfit { digest: loaded.digest, source: error.into() };
         let processor = loaded.processor.load(&mut store, &instance).map_err(unfit)?;
@@ -156,8 +114,8 @@ impl Instance {
     pub(crate) async fn refresh(&mut self, config: &Arc<ConfigState>) -> Result<(), RuntimeError> {
         let old = &self.store.data().config;
         let changed: Vec<String> =
-            self.program.config_types.iter().filter(|name| old.version_of(name) != config.version_of(name)).cloned().collect();
-        let config = Arc::new(config.only(&self.program.config_types));
+            self.program.variant.config_types.iter().filter(|name| old.version_of(name) != config.version_of(name)).cloned().collect();
+        let config = Arc::new(config.only(&self.program.variant.config_types));
         let old = std::mem::replace(&mut self.store.data_mut().config, config);
         if changed.is_empty() {
             return Ok(());
@@ -172,7 +130,7 @@ impl Instance {
 
     async fn configure(&mut self, changed: &[String]) -> Result<(), RuntimeError> {
         let Some(setup) = &self.setup else { return Ok(()) };
-        let limit = Duration::from_millis(self.program.limits.time_ms);
+        let limit = Duration::from_millis(self.program.variant.limits.time_ms);
         let call = &mut self.store.data_mut().call;
         (call.phase, call.time) = (Phase::Setup, TimeLeft::of(limit));
         self.store.set_epoch_deadline(1);
@@ -182,7 +140,9 @@ impl Instance {
             Some(Ok(Ok(()))) => Ok(()),
             Some(Ok(Err(reason))) => Err(RuntimeError::SetupRefused { reason: cut(reason) }),
             Some(Err(error)) => Err(RuntimeError::SetupFailed { reason: self.broken(&error) }),
-            None => Err(RuntimeError::SetupFailed { reason: format!("its time of {} ms was up", self.program.limits.time_ms) }),
+            None => {
+                Err(RuntimeError::SetupFailed { reason: format!("its time limit of {} ms expired", self.program.variant.limits.time_ms) })
+            }
         }
     }
 
@@ -196,10 +156,10 @@ impl Instance {
     /// # Cancel safety
     /// When the future is dropped the instance must be dropped too.
     pub async fn handle(&mut self, input: usize, message: &Message, attempt: u32) -> Outcome {
-        let limit = Duration::from_millis(self.program.limits.time_ms);
+        let limit = Duration::from_millis(self.program.variant.limits.time_ms);
         self.calls_count = self.calls_count.saturating_add(1);
         let guest = self.store.data_mut();
-        guest.call.begin(&self.program, input, message, attempt, guest.config.version);
+        guest.call.begin(&self.program.variant, input, message, attempt, guest.config.version);
         guest.speaker.set_message(guest.call.id, attempt);
         guest.stderr.forget_tail();
         self.store.set_epoch_deadline(1);
@@ -210,14 +170,14 @@ impl Instance {
             properties: &properties,
         };
         let handler = self.processor.weir_processor_handler();
-        let ended = within(limit, &self.waits, handler.call_handle(&mut self.store, &self.program.inputs[input].name, shown)).await;
+        let ended = within(limit, &self.waits, handler.call_handle(&mut self.store, &self.program.variant.inputs[input].name, shown)).await;
         let outcome = match ended {
             Some(Ok(Ok(()))) => Outcome::Done(self.take_handled().await),
             Some(Ok(Err(failure))) => Outcome::Failed(self.failed(failure)),
             Some(Err(error)) if self.store.data().call.has_given_way => Outcome::Failed(self.fault(FaultKind::GaveWay, error.to_string())),
             Some(Err(error)) => Outcome::Failed(self.fault(FaultKind::Trap, self.broken(&error))),
             None => {
-                let reason = format!("the time of {} ms was up (limits.time-ms)", self.program.limits.time_ms);
+                let reason = format!("the time limit of {} ms expired (limits.time-ms)", self.program.variant.limits.time_ms);
                 let reason = self.with_stderr(reason);
                 Outcome::Failed(self.fault(FaultKind::TimeOut, reason))
             }
@@ -260,14 +220,14 @@ impl Instance {
     /// Ends an answer whose last part was not marked, with an empty one.
     async fn end_answer(&mut self) {
         let call = &self.store.data().call;
-        let (input, correlation) = (&self.program.inputs[call.input], call.correlation.clone());
+        let (input, correlation) = (&self.program.variant.inputs[call.input], call.correlation.clone());
         let (Some(output), Some(correlation)) = (input.reply, correlation) else { return };
         let mut message = Message::default().with(weir_pubsub::CORRELATION_ID, correlation);
         message.from = Some(call.from.clone());
         let message_id = call.id;
-        if let Err(error) = self.program.publish(output, message).await {
-            let processor = &*self.program.processor;
-            tracing::warn!(processor, %message_id, error = %weir_pubsub::chain(&error), "answer could not be ended");
+        if let Err(error) = self.program.variant.publish(output, message).await {
+            let processor = &*self.program.variant.processor;
+            tracing::warn!(processor, %message_id, error = %weir_pubsub::chain(&error), "answer not completed");
         }
     }
 
@@ -293,11 +253,11 @@ impl Instance {
     /// What a trap or an exit was, for people.
     fn broken(&self, error: &wasmtime::Error) -> String {
         let what = match error.downcast_ref::<wasmtime_wasi::I32Exit>() {
-            Some(exit) => format!("the component ended itself with exit code {}", exit.0),
+            Some(exit) => format!("the component exited with code {}", exit.0),
             None => error.root_cause().to_string(),
         };
-        let (processor, message_id) = (&*self.program.processor, self.store.data().call.id);
-        tracing::debug!(processor, %message_id, error = %format!("{error:?}"), "component broke off");
+        let (processor, message_id) = (&*self.program.variant.processor, self.store.data().call.id);
+        tracing::debug!(processor, %message_id, error = %format!("{error:?}"), "component crashed");
         let what = match self.store.data().memory.refusal() {
             Some(refusal) => format!("{what}; {refusal}"),
             None => what,
@@ -319,9 +279,9 @@ impl std::fmt::Debug for Instance {
 
 fn not_made(program: &Program, store: &Store<Guest>, error: wasmtime::Error) -> RuntimeError {
     match store.data().memory.refusal() {
-        Some(refusal) => RuntimeError::Entry { problem: format!("the component cannot even begin: {refusal}") },
+        Some(refusal) => RuntimeError::Entry { problem: format!("the component failed to start: {refusal}") },
         None if error.is::<wasmtime::Trap>() => {
-            let reason = format!("{}: {}", program.deployment, error.root_cause());
+            let reason = format!("{}: {}", program.variant.deployment, error.root_cause());
             RuntimeError::SetupFailed { reason }
         }
         None => RuntimeError::Instance(error.into()),

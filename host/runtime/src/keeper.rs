@@ -18,10 +18,11 @@ use crate::generation::Generation;
 use crate::instance::Instance;
 use crate::outputs::Outputs;
 use crate::processor::{Place, Processor};
-use crate::program::{Program, Surroundings};
+use crate::program::Program;
 use crate::reconcile::{Step, Wanted, Work, step};
 use crate::slots::Slot;
 use crate::status::{ErrorOf, Key, VariantStatus, WaitingForSlot, cut, now_ms};
+use crate::variant::Surroundings;
 use weir_pubsub::{chain, restarting};
 
 const FIRST_WAIT: Duration = Duration::from_millis(250);
@@ -185,10 +186,11 @@ impl Keeper {
             Surroundings { backend: means.backend.clone(), stop: means.stop.child_token(), defaults: means.defaults.clone() };
         let program = Arc::new(Program::new(names, &work.entry, work.component.clone(), &work.record, loaded, surroundings)?);
         let mut config = means.config.clone();
-        let known = config.wait_for(|state| state.covers(&program.config_types)).await.expect("the host outlives its keepers").clone();
+        let known =
+            config.wait_for(|state| state.covers(&program.variant.config_types)).await.expect("the host outlives its keepers").clone();
         let warm_counts = self.running.as_ref().map(|running| running.processor.warm_counts()).unwrap_or_default();
-        let mut ready: Vec<Vec<Instance>> = program.inputs.iter().map(|_| Vec::new()).collect();
-        let wanted_by = |input: usize| warm_counts.get(input).copied().unwrap_or(0).min(program.inputs[input].concurrency as usize);
+        let mut ready: Vec<Vec<Instance>> = program.variant.inputs.iter().map(|_| Vec::new()).collect();
+        let wanted_by = |input: usize| warm_counts.get(input).copied().unwrap_or(0).min(program.variant.inputs[input].concurrency as usize);
         let first = (0..ready.len()).find(|input| wanted_by(*input) > 0).unwrap_or(0);
         let (_turn, slot) = self.setup_slot(&program, first, work).await;
         let instance = Movable::new(start(slot, program.clone(), known.clone())).await?;
@@ -226,11 +228,11 @@ impl Keeper {
     fn report_shortage(&self, work: &Work, slots_count: u32) {
         let (processor, variant, component) = (&*self.key.processor, &*self.key.variant, work.component.key());
         let problem = format!(
-            "no instance slot became free within {} s, still waiting: all {slots_count} are in use by other processors; stop some, or raise \
-             host.instances",
+            "no instance slot became free within {} s, still waiting: all {slots_count} are in use by other processors; stop some of them, \
+                 or raise host.instances",
             PATIENCE.as_secs()
         );
-        tracing::warn!(processor, variant, component, slots_count, "no instance slot is free");
+        tracing::warn!(processor, variant, component, slots_count, "no free instance slot");
         self.status.set_refused(Some(refusal(&work.component, &problem, false)));
         self.status.note_error(ErrorOf::Component, &problem);
         if self.running.is_none() {
@@ -247,12 +249,12 @@ impl Keeper {
         let (processor, variant, component) = (&*self.key.processor, &*self.key.variant, work.component.key());
         match &mut self.running {
             Some(running) if running.processor.can_go_over_to(&generation.program) => {
-                tracing::info!(processor, variant, component, "processor goes over to other work");
+                tracing::info!(processor, variant, component, "processor reconfigured");
                 running.processor.go_over_to(generation);
                 running.work = work.clone();
             }
             _ => {
-                tracing::info!(processor, variant, component, "processor starts");
+                tracing::info!(processor, variant, component, "processor starting");
                 // What runs may finish its messages for minutes.
                 let slots = generation.program.loaded.engine.slots().clone();
                 generation.giving_way(&slots, self.end()).await;
@@ -283,8 +285,8 @@ impl Keeper {
         let refusal = refusal(&work.component, &text, !is_passing);
         let may_go_on = self.running.as_ref().is_some_and(|running| running.work.reads_as(work));
         if may_go_on {
-            tracing::warn!(processor, variant, component, error = %text, "component is not taken up: the old one goes on");
-            self.status.note_error(ErrorOf::Component, &format!("{component} is not taken up: {text}"));
+            tracing::warn!(processor, variant, component, error = %text, "new version rejected: the previous one stays in use");
+            self.status.note_error(ErrorOf::Component, &format!("{component} was rejected: {text}"));
             self.status.set_refused(Some(refusal));
             return is_passing;
         }
@@ -295,14 +297,14 @@ impl Keeper {
         };
         match self.prepare(&previous).await {
             Some(Ok(generation)) => {
-                tracing::warn!(processor, variant, component, error = %text, "component cannot run: the previous one does");
+                tracing::warn!(processor, variant, component, error = %text, "component failed to start: running the previous one");
                 let problem = format!("{component} cannot run: {text}; {} runs instead", previous.component.key());
                 self.status.note_error(ErrorOf::Component, &problem);
                 self.take_over(&previous, generation, Some(refusal)).await;
                 is_passing
             }
             Some(Err(second)) => {
-                let both = format!("{text}; nor does the previous one, {}: {}", previous.component.key(), chain(&second));
+                let both = format!("{text}; nor can the previous one, {}: {}", previous.component.key(), chain(&second));
                 self.cannot_run(work, refusal, &both);
                 is_passing || !second.is_permanent()
             }
@@ -321,9 +323,9 @@ impl Keeper {
         let (processor, variant) = (&*self.key.processor, &*self.key.variant);
         // It is tried again and again; what is the same is told once.
         if self.status.has_component_error(problem) {
-            tracing::debug!(processor, variant, error = problem, "processor still cannot run");
+            tracing::debug!(processor, variant, error = problem, "processor still failing to start");
         } else {
-            tracing::error!(processor, variant, error = problem, "processor cannot run");
+            tracing::error!(processor, variant, error = problem, "processor failed to start");
         }
         self.status.note_error(ErrorOf::Component, problem);
         self.status.set_state(state);
@@ -332,7 +334,7 @@ impl Keeper {
     /// Ends what runs.
     async fn end(&mut self) {
         if let Some(Running { processor, .. }) = self.running.take() {
-            tracing::info!(processor = self.key.processor, variant = self.key.variant, "processor stops");
+            tracing::info!(processor = self.key.processor, variant = self.key.variant, "processor stopping");
             self.status.set_state(ProcessorState::Stopping);
             processor.stop().await;
         }

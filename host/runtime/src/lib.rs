@@ -3,17 +3,78 @@
 //! `host` follows the configuration; for every variant that is wanted a `keeper` starts, swaps and ends a `processor`, which has for each
 //! input a consumer, workers and a settler. A `worker` has each message handled by its `instance` of the variant's `program` and hands it
 //! to the `settler` together with what was sent; what all of them hold of that is bounded by `outputs`.
+//!
+//! What a component is can be read without running or compiling it:
+//!
+//! ```
+//! use weir_runtime::{DESCRIPTOR_SECTION, digest_of, inspect};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # use std::borrow::Cow;
+//! # use wasm_encoder::{Component, ComponentExportKind, ComponentExportSection, ComponentTypeSection, CustomSection, InstanceType};
+//! # use wasm_encoder::{ComponentImportSection, ComponentTypeRef};
+//! # let mut component = Component::new();
+//! # let mut types = ComponentTypeSection::new();
+//! # types.instance(&InstanceType::new());
+//! # component.section(&types);
+//! # let mut imports = ComponentImportSection::new();
+//! # imports.import("example:empty/instance", ComponentTypeRef::Instance(0));
+//! # component.section(&imports);
+//! # let mut exports = ComponentExportSection::new();
+//! # exports.export("weir:processor/handler@0.1.0", ComponentExportKind::Instance, 0, None);
+//! # component.section(&exports);
+//! # let descriptor = br#"{"schema": 1, "consumers": ["input"]}"#;
+//! # component.section(&CustomSection { name: Cow::Borrowed(DESCRIPTOR_SECTION), data: Cow::Borrowed(descriptor) });
+//! # let bytes = component.finish();
+//! // `bytes` are those of a file that `weir build` made.
+//! let inspected = inspect(&bytes)?;
+//! assert_eq!(inspected.world, "0.1.0");
+//! assert_eq!(inspected.digest, digest_of(&bytes));
+//! assert_eq!(inspected.descriptor.consumers[0].name, "input");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A component is run by a [`Host`]; for benches and the tests of authors an [`Instance`] can be had alone:
+//!
+//! ```no_run
+//! use std::sync::Arc;
+//!
+//! use weir_config::Change;
+//! use weir_config::records::{ComponentRecord, ComponentRef, Entry};
+//! use weir_pubsub::{Backend, Message};
+//! use weir_runtime::{Engine, Instance, Loaded, Outcome, Program, Surroundings, inspect};
+//!
+//! # async fn example(bytes: &[u8], backend: Arc<dyn Backend>, entry: Entry) -> Result<(), Box<dyn std::error::Error>> {
+//! let engine = Engine::new(4, "code-cache".as_ref())?;
+//! let loaded = Arc::new(Loaded::of_bytes(&engine, bytes)?);
+//! let record = ComponentRecord::from(inspect(bytes)?);
+//! let component = ComponentRef { name: "summarizer".to_owned(), version: "1.0.0".to_owned(), digest: record.digest };
+//! let surroundings = Surroundings { backend, stop: Default::default(), defaults: Default::default() };
+//! let program = Arc::new(Program::new(("summarizer", "news"), &entry, component, &record, loaded, surroundings)?);
+//!
+//! let mut instance = Instance::start_alone(&program, Change::default()).await?;
+//! match instance.handle(0, &Message::new(r#"{"text": "long"}"#), 1).await {
+//!     Outcome::Done(handled) => println!("{} messages to send", handled.outputs.len()),
+//!     Outcome::Failed(fault) => println!("{}", fault.reason),
+//! }
+//! # Ok(())
+//! # }
+//! ```
 
 mod background;
 mod bindings;
 mod board;
 mod caches;
+mod call;
 mod check;
+mod code_cache;
 mod component;
 mod config_state;
 mod console;
 mod consumed;
 mod contract;
+mod deployments;
 mod engine;
 mod error;
 mod failure;
@@ -29,6 +90,8 @@ mod inspect;
 mod instance;
 mod keeper;
 mod memory;
+mod memory_limit;
+mod outcome;
 mod outputs;
 mod oversized;
 mod processor;
@@ -37,22 +100,27 @@ mod receiving;
 mod reconcile;
 mod renewals;
 mod reporting;
+mod routes;
 mod settler;
 mod slots;
 mod status;
 mod suspects;
+mod variant;
 mod waits;
 mod wants;
 mod worker;
 
 pub use check::Checker;
 pub use component::Loaded;
+pub use deployments::GivenComponent;
 pub use engine::Engine;
-pub use error::{Blame, Cause, ComponentFault, RuntimeError, WORLD_VERSION};
+pub use error::{Cause, ComponentFault, RuntimeError, WORLD_VERSION};
 pub use failure::FaultKind;
 pub use fetched::{ComponentsAtHand, FetchedComponents};
 pub use host::{DEFAULT_OUTPUTS_BYTES, Host, HostSettings, Stopped};
 pub use inspect::{DESCRIPTOR_SECTION, Inspected, digest_of, inspect};
-pub use instance::{Answered, Fault, Handled, Instance, Outcome};
-pub use program::{Program, Surroundings};
-pub use reconcile::{GivenComponent, Served};
+pub use instance::Instance;
+pub use outcome::{Answered, Fault, Handled, Outcome};
+pub use program::Program;
+pub use reconcile::Served;
+pub use variant::Surroundings;

@@ -17,8 +17,9 @@ use crate::consumed::Consumed;
 use crate::generation::{Generation, Warm};
 use crate::outputs::{Account, Outputs};
 use crate::oversized::Oversized;
-use crate::program::{Input, Program};
+use crate::program::Program;
 use crate::receiving::Receiving;
+use crate::routes::Input;
 use crate::settler::{Settlement, Settler};
 use crate::slots::Slots;
 use crate::status::VariantStatus;
@@ -53,11 +54,11 @@ impl Processor {
     /// Starts to take messages.
     pub(crate) fn start(generation: Generation, place: &Place, stop: CancellationToken) -> Self {
         let program = generation.program.clone();
-        let warm = Warm::new(program.inputs.len());
+        let warm = Warm::new(program.variant.inputs.len());
         let (sender, _) = watch::channel(Arc::new(generation));
         let mut intakes = JoinSet::new();
-        for index in 0..program.inputs.len() {
-            place.status.set_input(&program.inputs[index].name, Some(None));
+        for index in 0..program.variant.inputs.len() {
+            place.status.set_input(&program.variant.inputs[index].name, Some(None));
             let generation = sender.subscribe();
             let (warm, place, stop) = (warm.clone(), place.clone(), stop.clone());
             let intake = Intake { index, generation, warm, place, oversized: Arc::default(), stop };
@@ -79,7 +80,7 @@ impl Processor {
     pub(crate) fn can_go_over_to(&self, other: &Program) -> bool {
         let same = |(a, b): (&Input, &Input)| a.name == b.name && a.queue == b.queue;
         let program = self.program();
-        program.inputs.len() == other.inputs.len() && program.inputs.iter().zip(&other.inputs).all(same)
+        program.variant.inputs.len() == other.variant.inputs.len() && program.variant.inputs.iter().zip(&other.variant.inputs).all(same)
     }
 
     /// Lets the workers go over to another program, each after the message that it has in hand.
@@ -90,10 +91,10 @@ impl Processor {
     /// Ends: takes no further message, finishes those in hand, settles them, and lets go of the queues.
     pub(crate) async fn stop(mut self) {
         self.stop.cancel();
-        self.program().surroundings.stop.cancel();
+        self.program().variant.surroundings.stop.cancel();
         while let Some(ended) = self.intakes.join_next().await {
             if let Err(error) = ended {
-                tracing::error!(error = broken_off(error), "intake broke off");
+                tracing::error!(error = broken_off(error), "intake aborted");
             }
         }
     }
@@ -125,11 +126,12 @@ impl Intake {
     /// redelivered, and begins again after a wait.
     async fn supervised(self) {
         let work = || self.clone().run();
-        restarting(&self.stop, work, |panic| self.place.status.note_panic(Some(&self.program().inputs[self.index].name), panic)).await;
+        restarting(&self.stop, work, |panic| self.place.status.note_panic(Some(&self.program().variant.inputs[self.index].name), panic))
+            .await;
     }
 
     async fn run(mut self) {
-        let (stop, name) = (self.stop.clone(), self.program().inputs[self.index].name.clone());
+        let (stop, name) = (self.stop.clone(), self.program().variant.inputs[self.index].name.clone());
         let key = &self.place.status.key;
         let mut recovery = Recovery::of(format!("input `{name}` of processor `{}`, variant `{}`", key.processor, key.variant));
         loop {
@@ -163,15 +165,15 @@ impl Intake {
 
     fn queue(&self) -> (Queue, ConsumerOptions) {
         let program = self.program();
-        (program.inputs[self.index].queue.clone(), ConsumerOptions { window: self.window(&program), ..ConsumerOptions::default() })
+        (program.variant.inputs[self.index].queue.clone(), ConsumerOptions { window: self.window(&program), ..ConsumerOptions::default() })
     }
 
     fn window(&self, program: &Program) -> NonZeroU32 {
-        program.window.max(NonZeroU32::new(program.inputs[self.index].concurrency).unwrap_or(NonZeroU32::MIN))
+        program.variant.window.max(NonZeroU32::new(program.variant.inputs[self.index].concurrency).unwrap_or(NonZeroU32::MIN))
     }
 
     fn missing(&self, error: &PubsubError) {
-        let name = self.program().inputs[self.index].name.clone();
+        let name = self.program().variant.inputs[self.index].name.clone();
         self.place.status.set_input(&name, Some(Some(format!("input `{name}`: {}", chain(error)))));
     }
 
@@ -186,7 +188,7 @@ impl Intake {
         let settler = Settler {
             backend: place.backend.clone(),
             status: place.status.clone(),
-            input: self.program().inputs[self.index].name.clone(),
+            input: self.program().variant.inputs[self.index].name.clone(),
             dead_letters: place.dead_letters.clone(),
             consumed: place.consumed.clone(),
             oversized: self.oversized.clone(),
@@ -214,7 +216,7 @@ impl Intake {
         let (index, slots) = (self.index, self.slots());
         let purpose = self.program().purpose(index);
         let account = self.place.outputs.account(purpose, slots.clone(), stop.clone(), self.place.status.clone());
-        let input = self.program().inputs[index].name.clone();
+        let input = self.program().variant.inputs[index].name.clone();
         let receiving = Receiving::new(input, consumer.clone(), slots.clone(), self.place.status.clone(), account.clone());
         let mut workers = JoinSet::new();
         let mut employed = BTreeSet::new();
@@ -224,7 +226,7 @@ impl Intake {
             if !stop.is_cancelled() {
                 let program = self.generation.borrow_and_update().program.clone();
                 consumer.set_window(self.window(&program));
-                for number in 0..program.inputs[self.index].concurrency {
+                for number in 0..program.variant.inputs[self.index].concurrency {
                     if employed.insert(number) {
                         let ends = (receiving.clone(), settler.clone(), account.clone());
                         let worker = self.worker(number, ends, stop.clone());

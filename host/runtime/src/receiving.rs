@@ -104,7 +104,7 @@ impl Receiving {
         if is_known {
             tracing::debug!(processor, variant, input, error, "input still stalled");
         } else {
-            tracing::warn!(processor, variant, input, error, "input stalled, trying again");
+            tracing::warn!(processor, variant, input, error, "input stalled, retrying");
         }
         self.status.set_input(input, Some(Some(format!("input `{input}`: {error}"))));
         let wait = backoff.next_wait(&mut rand::rng());
@@ -115,7 +115,7 @@ impl Receiving {
         // Not written to where it need not be: this is passed with every message.
         if self.is_stalled.load(Ordering::Relaxed) && self.is_stalled.swap(false, Ordering::Relaxed) {
             let (Key { processor, variant }, input) = (&self.status.key, &*self.input);
-            tracing::info!(processor, variant, input, "input goes on");
+            tracing::info!(processor, variant, input, "input resumed");
             self.status.set_input(input, None);
         }
     }

@@ -3,11 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use weir_config::Content;
-use weir_config::names::parts_of_deployment_key;
 use weir_config::records::{COMPONENT_TYPE, ComponentRecord, ComponentRef, ENTRY_TYPE_PREFIX, Entry, entry_type};
 
 use crate::config_state::Followed;
+use crate::deployments::Deployments;
 use crate::status::Key;
 
 /// Which processors a host serves.
@@ -57,7 +56,7 @@ impl Wanted {
 /// What a variant works with.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Work {
-    pub(crate) entry: Entry,
+    pub(crate) entry: Arc<Entry>,
     pub(crate) component: ComponentRef,
     pub(crate) record: Arc<ComponentRecord>,
     /// The component before it, to run if it cannot be run.
@@ -100,7 +99,7 @@ pub(crate) fn step<'a>(running: Option<&Work>, wanted: Option<&'a Wanted>) -> St
 impl Work {
     /// Whether other work reads and sends the same, whatever component does it.
     pub(crate) fn reads_as(&self, other: &Work) -> bool {
-        let Entry { topics, parameters, flow, component: _, previous: _, consumed: _, paused: _ } = &self.entry;
+        let Entry { topics, parameters, flow, component: _, previous: _, consumed: _, paused: _ } = &*self.entry;
         (topics, parameters, flow) == (&other.entry.topics, &other.entry.parameters, &other.entry.flow)
     }
 
@@ -115,14 +114,36 @@ impl Work {
     }
 }
 
+/// An entry as it was read.
+#[derive(Clone, Debug)]
+pub(crate) struct ReadEntry(Result<Named, String>);
+
+/// An entry and the component that it names. Kept apart: which component it is may change without the entry, and is compared by itself.
+#[derive(Clone, Debug)]
+struct Named {
+    entry: Arc<Entry>,
+    component: Option<ComponentRef>,
+}
+
+impl ReadEntry {
+    /// Reads the text of an entry.
+    pub(crate) fn of(text: &str) -> Self {
+        let named = |mut entry: Entry| {
+            let component = entry.component.take();
+            Named { entry: Arc::new(entry), component }
+        };
+        let faulty = |error| format!("the entry unreadable: {error}; write it by starting a flow");
+        ReadEntry(serde_json::from_str(text).map(named).map_err(faulty))
+    }
+}
+
 /// What one entry wants; `None` for one that is not the host's.
-pub(crate) fn wanted_of_entry(processor: &str, text: &str, components: &mut Deployments<'_>, served: &Served) -> Option<Wanted> {
-    let mut entry: Entry = match serde_json::from_str(text) {
-        Ok(entry) => entry,
-        Err(error) => return Some(broken(format!("the entry is not readable: {error}; write it by starting a flow"))),
+pub(crate) fn wanted_of_entry(processor: &str, read: &ReadEntry, components: &mut Deployments, served: &Served) -> Option<Wanted> {
+    let Named { entry, component } = match &read.0 {
+        Ok(named) => named.clone(),
+        Err(problem) => return Some(broken(problem.clone())),
     };
-    // Kept apart: which component it is may change without the entry, and is compared by itself.
-    let component = match (entry.component.take(), served) {
+    let component = match (component, served) {
         (Some(component), _) => component,
         // Somebody else's program.
         (None, Served::All) => return None,
@@ -149,79 +170,6 @@ fn broken(problem: String) -> Wanted {
     Wanted::Broken { problem, component: None }
 }
 
-/// The component that a host was given for a processor when it was started: for entries without a component, whatever is deployed.
-#[derive(Clone, Debug, PartialEq)]
-pub struct GivenComponent {
-    /// What it is called, which no deployment need be.
-    pub component: ComponentRef,
-    /// What it needs; the record of a deployment of the same name and digest holds in its place.
-    pub record: Arc<ComponentRecord>,
-}
-
-/// The deployments, each read once: many entries name the same.
-pub(crate) struct Deployments<'a> {
-    texts: &'a Content,
-    given: &'a BTreeMap<String, GivenComponent>,
-    read: BTreeMap<String, Result<Arc<ComponentRecord>, String>>,
-}
-
-impl<'a> Deployments<'a> {
-    /// Those of the config type of deployments, and what the host was given by the names of processors.
-    pub(crate) fn new(texts: &'a Content, given: &'a BTreeMap<String, GivenComponent>) -> Self {
-        Deployments { texts, given, read: BTreeMap::new() }
-    }
-
-    /// The deployment that an entry names.
-    fn record(&mut self, component: &ComponentRef) -> Result<Arc<ComponentRecord>, String> {
-        let key = component.key();
-        let read = self.read(&key);
-        let is_given = |given: &&GivenComponent| given.component == *component;
-        if let Some(given) = self.given.get(&component.name).filter(is_given)
-            && !read.as_ref().is_ok_and(|record| record.digest == component.digest)
-        {
-            return Ok(given.record.clone());
-        }
-        let record = read?;
-        if record.digest != component.digest {
-            let (wanted, found) = (component.digest, record.digest);
-            return Err(format!(
-                "the deployment {key} is {found}, and the entry names {wanted}: start the flow again, or swap the component"
-            ));
-        }
-        Ok(record)
-    }
-
-    fn read(&mut self, key: &str) -> Result<Arc<ComponentRecord>, String> {
-        if let Some(read) = self.read.get(key) {
-            return read.clone();
-        }
-        let read = match self.texts.get(key) {
-            None => Err(format!("there is no deployment {key}: deploy it with `weir deploy {key} FILE.wasm`")),
-            Some(text) => serde_json::from_str::<ComponentRecord>(text).map(Arc::new).map_err(|error| {
-                format!("the deployment {key} cannot be used: {error}; deploy it again under another version, and swap to it")
-            }),
-        };
-        self.read.insert(key.to_owned(), read.clone());
-        read
-    }
-
-    /// What the host was given for a name, else the deployment with the highest version.
-    fn newest(&mut self, name: &str) -> Result<ComponentRef, String> {
-        if let Some(given) = self.given.get(name) {
-            return Ok(given.component.clone());
-        }
-        let versions = self.texts.keys().filter_map(|key| {
-            let (_, version) = parts_of_deployment_key(key).filter(|(known, _)| *known == name)?;
-            Some((semver::Version::parse(version).ok()?, key))
-        });
-        let (version, key) = versions
-            .max_by(|(a, _), (b, _)| a.cmp(b))
-            .ok_or_else(|| format!("the entry names no component and there is no deployment of `{name}`: deploy one"))?;
-        let digest = self.read(key)?.digest;
-        Ok(ComponentRef { name: name.to_owned(), version: version.to_string(), digest })
-    }
-}
-
 /// The config types that a host must know for what it serves: entries, deployments, and what its components declare. What else is in the
 /// configuration, and how large it is, does not concern it.
 pub(crate) fn types_to_follow(served: &Served, wanted: &BTreeMap<Key, Wanted>) -> Followed {
@@ -244,9 +192,10 @@ pub(crate) fn types_to_follow(served: &Served, wanted: &BTreeMap<Key, Wanted>) -
 mod tests {
     use super::*;
     use crate::config_state::ConfigState;
+    use crate::deployments::GivenComponent;
     use crate::wants::Wants;
     use serde_json::{Value, json};
-    use weir_config::Change;
+    use weir_config::{Change, Content};
 
     /// All variants that a host should know of.
     fn wanted(state: &ConfigState, served: &Served) -> BTreeMap<Key, Wanted> {
@@ -322,9 +271,9 @@ mod tests {
             Wanted::Broken { problem, .. } => assert!(problem.contains(word), "{problem}"),
             other => panic!("{other:?}"),
         };
-        check(&[("processor:p", "v", json!("text"))], "not readable");
+        check(&[("processor:p", "v", json!("text"))], "unreadable");
         check(&[("processor:p", "v", entry("1.0.0", "ab"))], "weir deploy p@1.0.0 FILE.wasm");
-        check(&[("component", "p@1.0.0", deployed("cd")), ("processor:p", "v", entry("1.0.0", "ab"))], "the entry names sha256:abab");
+        check(&[("component", "p@1.0.0", deployed("cd")), ("processor:p", "v", entry("1.0.0", "ab"))], "the entry requires sha256:abab");
         check(&[("component", "p@1.0.0", json!(1)), ("processor:p", "v", entry("1.0.0", "ab"))], "deploy it again");
     }
 

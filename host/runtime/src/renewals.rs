@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::instance::Instance;
-use crate::program::Program;
 use crate::status::{ErrorOf, VariantStatus};
+use crate::variant::Variant;
 
 /// An instance that handled fewer messages was replaced early.
 const FEW_COUNT: u32 = 100;
@@ -27,8 +26,32 @@ struct State {
 }
 
 impl Renewals {
-    /// Notes that an instance was replaced after so many messages because of its memory. `true`: report it now.
-    fn note(&self, calls_count: u32, now: Instant) -> bool {
+    /// Notes that an instance was replaced because of its memory after so many messages, and reports a component whose instances last for a
+    /// few only. `figures` are those of its memory, for people.
+    pub(crate) fn note(&self, variant: &Variant, calls_count: u32, figures: &str, status: &VariantStatus) {
+        if calls_count >= FEW_COUNT {
+            status.end_errors(|of| *of == ErrorOf::Memory);
+        }
+        if !self.is_due(calls_count, Instant::now()) {
+            return;
+        }
+        tracing::warn!(
+            processor = &*variant.processor,
+            variant = &*variant.name,
+            component = &*variant.deployment,
+            calls_count,
+            memory = figures,
+            "instances replaced after few messages because of memory use"
+        );
+        let text = format!(
+            "slow: each instance is replaced after few messages, the last one after {calls_count} ({figures}): deploy a version with a higher \
+             limit, or keep less memory between messages"
+        );
+        status.note_error(ErrorOf::Memory, &text);
+    }
+
+    /// Counts it. `true`: report it now.
+    fn is_due(&self, calls_count: u32, now: Instant) -> bool {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if calls_count >= FEW_COUNT {
             state.early_count = 0;
@@ -44,31 +67,6 @@ impl Renewals {
     }
 }
 
-/// Notes that an instance was replaced because of its memory, and reports a component whose instances last for a few messages only.
-pub(crate) fn note(instance: &Instance, program: &Program, status: &VariantStatus) {
-    let calls_count = instance.calls_count();
-    if calls_count >= FEW_COUNT {
-        status.end_errors(|of| *of == ErrorOf::Memory);
-    }
-    if !program.renewals.note(calls_count, Instant::now()) {
-        return;
-    }
-    let figures = instance.memory_use();
-    tracing::warn!(
-        processor = &*program.processor,
-        variant = &*program.variant,
-        component = &*program.deployment,
-        calls_count,
-        memory = figures,
-        "instances replaced after few messages because of their memory"
-    );
-    let text = format!(
-        "slow: each instance is replaced after few messages, the last one after {calls_count} ({figures}): deploy a version with a higher \
-         limit, or keep less memory between messages"
-    );
-    status.note_error(ErrorOf::Memory, &text);
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -76,7 +74,7 @@ mod tests {
     #[test]
     fn early_replacements_in_a_row_are_reported_once_in_ten_minutes() {
         let (renewals, start) = (Renewals::default(), Instant::now());
-        let notes = |calls_count: u32, after_s: u64| renewals.note(calls_count, start + Duration::from_secs(after_s));
+        let notes = |calls_count: u32, after_s: u64| renewals.is_due(calls_count, start + Duration::from_secs(after_s));
         assert_eq!([notes(1, 0), notes(1, 0), notes(FEW_COUNT, 1), notes(1, 1), notes(99, 1)], [false; 5]);
         assert!(notes(1, 2));
         assert!(!notes(1, 3) && !notes(1, 601));

@@ -226,12 +226,12 @@ impl Settler {
             Ok(Settled::NoLongerHeld) => {
                 count(&counters.no_longer_held);
                 let (Key { processor, variant }, message_id) = (&self.status.key, settlement.message_id.map(tracing::field::display));
-                tracing::warn!(processor, variant, message_id, "message was settled by somebody else meanwhile");
+                tracing::warn!(processor, variant, message_id, "message was already settled elsewhere");
             }
             Err(error) => {
                 let (Key { processor, variant }, message_id) = (&self.status.key, settlement.message_id.map(tracing::field::display));
-                tracing::warn!(processor, variant, message_id, error = %chain(&error), "message cannot be settled and is given back");
-                let problem = format!("a message was given back because it cannot be settled: {}", chain(&error));
+                tracing::warn!(processor, variant, message_id, error = %chain(&error), "message cannot be settled, requeued");
+                let problem = format!("a message was requeued because it cannot be settled: {}", chain(&error));
                 self.status.note_error(ErrorOf::Message, &problem);
                 if let (Some(id), PubsubError::TooLarge { .. }) = (settlement.message_id, &error) {
                     self.oversized.refused(id, chain(&error));
@@ -259,9 +259,9 @@ impl Settler {
         if stays_aside(settlement, error) {
             let next = match error {
                 PubsubError::TooLarge { .. } => "raise that limit",
-                _ => "send dead letters again or delete them (weir dead-letters redrive | delete), or raise dead-letters.max-bytes",
+                _ => "resend or delete dead letters (weir dead-letters redrive | delete), or raise dead-letters.max-bytes",
             };
-            let problem = format!("a message that cannot be handled stays here, because {}: {next}", chain(error));
+            let problem = format!("a message that cannot be handled stays in its queue because {}: {next}", chain(error));
             return self.status.note_error(ErrorOf::Message, &problem);
         }
         // The whole input waits: that is more than one error among others.
@@ -283,7 +283,7 @@ impl Settler {
             let is_letter_lost = settlement.kind == SettlementKind::DeadLetter && matches!(error, PubsubError::QueueNotFound { .. });
             if is_letter_lost && !is_queue_made && ensure_bounded(&*self.backend, &self.dead_letters).await.is_ok() {
                 is_queue_made = true;
-                tracing::info!(queue = %self.dead_letters.queue, "queue of dead letters made");
+                tracing::info!(queue = %self.dead_letters.queue, "dead-letter queue created");
             } else if settlement.kind == SettlementKind::DeadLetter && shorten(settlement, &error, cuts_count) {
                 cuts_count += 1;
             } else {

@@ -345,7 +345,7 @@ impl Shown {
 /// A variant with messages in hand, for people.
 pub(crate) fn busy_text(status: &VariantStatus) -> String {
     let Key { processor, variant } = &status.key;
-    format!("{processor} {variant}: {} messages in hand", status.counters.in_hand())
+    format!("{processor} {variant}: {} messages in flight", status.counters.in_hand())
 }
 
 /// An error as it is reported.

@@ -91,7 +91,7 @@ async fn remove(note: PathBuf) {
     if let Err(error) = blocking(move || fs::remove_file(note)).await
         && error.kind() != io::ErrorKind::NotFound
     {
-        tracing::warn!(error = %weir_pubsub::chain(&error), "note of a suspect message not removed");
+        tracing::warn!(error = %weir_pubsub::chain(&error), "record of a suspect message not removed");
     }
 }
 

@@ -7,16 +7,41 @@ use weir_config::Content;
 use weir_config::records::{COMPONENT_TYPE, processor_of_entry_type};
 
 use crate::config_state::ConfigState;
-use crate::reconcile::{Deployments, GivenComponent, Served, Wanted, wanted_of_entry};
+use crate::deployments::{Deployments, GivenComponent};
+use crate::reconcile::{ReadEntry, Served, Wanted, wanted_of_entry};
 use crate::status::Key;
 
 /// All variants that a host should know of, and the content that they were read from.
 #[derive(Default)]
 pub(crate) struct Wants {
     all: BTreeMap<Key, Wanted>,
-    components: Arc<Content>,
-    entries: BTreeMap<String, Arc<Content>>,
-    given: BTreeMap<String, GivenComponent>,
+    deployments: Deployments,
+    entries: BTreeMap<String, Entries>,
+}
+
+/// The entries of a processor, each read once until its text changes.
+#[derive(Default)]
+struct Entries {
+    texts: Arc<Content>,
+    read: BTreeMap<String, ReadEntry>,
+}
+
+impl Entries {
+    /// Takes over the entries as they are now; the keys of those that are different from before.
+    fn update(&mut self, texts: &Arc<Content>) -> Vec<String> {
+        if Arc::ptr_eq(texts, &self.texts) {
+            return Vec::new();
+        }
+        let changed: Vec<String> = differences(&self.texts, texts).into_iter().cloned().collect();
+        changed.iter().for_each(|key| drop(self.read.remove(key)));
+        self.texts = texts.clone();
+        changed
+    }
+
+    fn read(&mut self, key: &str) -> Option<&ReadEntry> {
+        let text = self.texts.get(key)?;
+        Some(self.read.entry(key.to_owned()).or_insert_with(|| ReadEntry::of(text)))
+    }
 }
 
 /// What is different from the state before.
@@ -31,7 +56,7 @@ pub(crate) struct Changes {
 impl Wants {
     /// Nothing yet, of a host that was given components for the names of processors.
     pub(crate) fn new(given: BTreeMap<String, GivenComponent>) -> Self {
-        Wants { given, ..Wants::default() }
+        Wants { deployments: Deployments::new(given), ..Wants::default() }
     }
 
     /// All variants.
@@ -39,40 +64,40 @@ impl Wants {
         &self.all
     }
 
+    /// The deployments that the variants are made of.
+    pub(crate) fn deployments(&mut self) -> &mut Deployments {
+        &mut self.deployments
+    }
+
     /// Takes over a state of the configuration; what it changes.
     pub(crate) fn update(&mut self, state: &ConfigState, served: &Served) -> Changes {
-        let components = state.shared(COMPONENT_TYPE).cloned().unwrap_or_default();
-        let are_components_changed = !Arc::ptr_eq(&components, &self.components) && components != self.components;
-        self.components = components;
-        let before = std::mem::take(&mut self.entries);
+        let are_components_changed = self.deployments.update(&state.shared(COMPONENT_TYPE).cloned().unwrap_or_default());
+        let mut before = std::mem::take(&mut self.entries);
         let mut concerned = BTreeSet::new();
         for (config_type, content) in state.all_shared() {
             let Some(processor) = processor_of_entry_type(config_type).filter(|name| served.includes(name)) else { continue };
-            self.entries.insert(config_type.to_owned(), content.clone());
-            let key = |variant: &String| Key { processor: processor.to_owned(), variant: variant.clone() };
-            match before.get(config_type) {
-                Some(old) if !are_components_changed && Arc::ptr_eq(old, content) => {}
-                Some(old) if !are_components_changed => concerned.extend(differences(old, content).into_iter().map(key)),
-                old => concerned.extend(content.keys().chain(old.iter().flat_map(|old| old.keys())).map(key)),
+            let mut entries = before.remove(config_type).unwrap_or_default();
+            let key = |variant: String| Key { processor: processor.to_owned(), variant };
+            concerned.extend(entries.update(content).into_iter().map(key));
+            if are_components_changed {
+                concerned.extend(content.keys().cloned().map(key));
             }
+            self.entries.insert(config_type.to_owned(), entries);
         }
-        let (components, given) = (self.components.clone(), self.given.clone());
-        let mut deployments = Deployments::new(&components, &given);
         let changed = concerned.into_iter().filter_map(|key| {
-            let wanted = self.wanted(&key, &mut deployments, served);
+            let wanted = self.wanted(&key, served);
             let old = match &wanted {
                 Some(wanted) => self.all.insert(key.clone(), wanted.clone()),
                 None => self.all.remove(&key),
             };
             (old != wanted).then_some((key, wanted))
         });
-        let changed: Vec<_> = changed.collect();
-        Changes { variants: changed.into_iter().collect(), are_components_changed }
+        Changes { variants: changed.collect(), are_components_changed }
     }
 
-    fn wanted(&self, key: &Key, deployments: &mut Deployments<'_>, served: &Served) -> Option<Wanted> {
-        let text = self.entries.get(&weir_config::records::entry_type(&key.processor))?.get(&key.variant)?;
-        wanted_of_entry(&key.processor, text, deployments, served)
+    fn wanted(&mut self, key: &Key, served: &Served) -> Option<Wanted> {
+        let read = self.entries.get_mut(&weir_config::records::entry_type(&key.processor))?.read(&key.variant)?;
+        wanted_of_entry(&key.processor, read, &mut self.deployments, served)
     }
 }
 
@@ -128,5 +153,27 @@ mod tests {
         assert_eq!(update(&state), (text(&["a goes", "b runs 2", "c runs 1"]), false));
         let state = state.after(change(4, &[components]), None);
         assert_eq!(update(&state), (text(&["b goes", "c goes"]), false));
+    }
+
+    #[test]
+    fn an_entry_and_a_deployment_are_read_once_until_their_text_changes() {
+        let mut wants = Wants::default();
+        let mut update = |state: &ConfigState| {
+            wants.update(state, &Served::All);
+            let work = |wanted: &Wanted| match wanted {
+                Wanted::Run(work) => (work.entry.clone(), work.record.clone()),
+                other => panic!("{other:?}"),
+            };
+            wants.all().values().map(work).collect::<Vec<_>>()
+        };
+        let both = [("a", entry("1")), ("b", entry("1"))];
+        let first = ConfigState::default().after(change(1, &[("processor:p", &both), ("component", &[("p@1.0.0", deployed())])]), None);
+        let before = update(&first);
+        // Another deployment may be one that an entry waits for, so all are looked at; and an entry changes.
+        let both = [("a", entry("1")), ("b", entry("2"))];
+        let components = [("p@1.0.0", deployed()), ("p@2.0.0", deployed())];
+        let after = update(&first.after(change(2, &[("processor:p", &both), ("component", &components)]), None));
+        assert!(Arc::ptr_eq(&before[0].0, &after[0].0) && !Arc::ptr_eq(&before[1].0, &after[1].0), "the entries");
+        assert!(Arc::ptr_eq(&before[0].1, &after[0].1) && Arc::ptr_eq(&before[1].1, &after[1].1), "the deployment of both");
     }
 }

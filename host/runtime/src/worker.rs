@@ -15,12 +15,12 @@ use crate::failure::{FaultKind, History, Next, is_delivered_in_vain};
 use crate::following;
 use crate::generation::{Generation, Held, Warm};
 use crate::giving_up::Lost;
-use crate::instance::{Answered, Fault, Instance, Outcome};
-use crate::outputs::Account;
+use crate::instance::Instance;
+use crate::outcome::{Answered, Fault, Outcome};
+use crate::outputs::{Account, Charge};
 use crate::oversized::Oversized;
 use crate::program::Program;
 use crate::receiving::Receiving;
-use crate::renewals;
 use crate::settler::{Settlement, SettlementKind};
 use crate::slots::{Purpose, Slot, Slots};
 use crate::status::{ErrorOf, InHand, VariantStatus, count};
@@ -142,7 +142,7 @@ impl Worker {
 
     /// Whether it has an instance that a change of the configuration may concern. All others sleep through it: there may be thousands.
     fn follows_config(&self) -> bool {
-        self.held.is_some() && !self.generation.borrow().program.config_types.is_empty()
+        self.held.is_some() && !self.generation.borrow().program.variant.config_types.is_empty()
     }
 
     pub(crate) fn program(&self) -> Arc<Program> {
@@ -151,7 +151,7 @@ impl Worker {
 
     /// Takes over the newest generation, and one of its instances, if one is ready.
     fn go_over(&mut self) {
-        self.is_spare = self.number >= self.generation.borrow_and_update().program.inputs[self.input].concurrency;
+        self.is_spare = self.number >= self.generation.borrow_and_update().program.variant.inputs[self.input].concurrency;
         // The slots of one component are not those of another.
         (self.held, self.slot) = (None, None);
         if !self.is_spare {
@@ -176,15 +176,15 @@ impl Worker {
         let Delivery { message, receipt, delivery_count } = delivery;
         let mut history = History::default();
         if following::is_on() {
-            following::received(&self.program(), self.input, &message, delivery_count.at_least());
+            following::received(&self.program().variant, self.input, &message, delivery_count.at_least());
         }
         // Nobody waits for the answer to a request any longer than this.
         let expires_at = message.expires_in.and_then(|left| Instant::now().checked_add(left));
         let suspect = self.suspicion(&message, delivery_count);
         if let Some(Unfit { error, reason, answered }) = self.unfit(&message, delivery_count, suspect, &mut history).await {
             self.status.note_error(ErrorOf::Message, &format!("{error}: {reason}"));
-            let lost = Lost { error, reason: &reason, answered };
-            return self.give_up(receipt, &message, lost, &history).await;
+            let lost = Lost { error, reason: &reason, answered, attempts_count: history.attempts_count };
+            return self.give_up(receipt, &message, lost).await;
         }
         loop {
             let (attempt, began) = (history.attempts_count + 1, following::now());
@@ -198,16 +198,16 @@ impl Worker {
             let fault = match outcome {
                 Outcome::Done(handled) => {
                     if let Some(began) = began {
-                        following::handled(&self.program(), &message, attempt, began, &handled);
+                        following::handled(&self.program().variant, &message, attempt, began, &handled);
                     }
                     let (left_count, dropped_count) = (handled.left_count, handled.dropped_count);
                     let kind = SettlementKind::Handled;
                     let (message_id, outputs, charge) = (message.id, handled.outputs, handled.charge);
-                    if let Err(error) = self.program().message_limits.check_settle(&outputs) {
+                    if let Err(error) = self.program().variant.message_limits.check_settle(&outputs) {
                         // Another attempt would send as much.
-                        history.attempts_count = attempt;
-                        let lost = Lost { error: "too-large", reason: &chain(&error), answered: Answered::InFull };
-                        return self.give_up(receipt, &message, lost, &history).await;
+                        let reason = &chain(&error);
+                        let lost = Lost { error: "too-large", reason, answered: Answered::InFull, attempts_count: attempt };
+                        return self.give_up(receipt, &message, lost).await;
                     }
                     let in_hand = self.in_hand.take();
                     return self
@@ -220,17 +220,19 @@ impl Worker {
                 },
                 Outcome::Failed(fault) => fault,
             };
-            let lost = Lost { error: fault.kind.word(), reason: &fault.reason, answered: fault.answered };
-            match self.next(&fault, &message, &mut history) {
+            let next = self.next(&fault, &message, &mut history);
+            let attempts_count = history.attempts_count;
+            let lost = Lost { error: fault.kind.word(), reason: &fault.reason, answered: fault.answered, attempts_count };
+            match next {
                 Next::Again { wait } if expires_at.is_some_and(|at| Instant::now() + wait >= at) => {
-                    return self.give_up(receipt, &message, lost, &history).await;
+                    return self.give_up(receipt, &message, lost).await;
                 }
                 Next::Again { wait } => {
                     if self.rest(wait, fault.kind.asks_for_time()).await.is_err() {
                         return self.give_back(receipt, &message).await;
                     }
                 }
-                Next::DeadLetter => return self.give_up(receipt, &message, lost, &history).await,
+                Next::DeadLetter => return self.give_up(receipt, &message, lost).await,
                 Next::GiveBack => return self.give_back(receipt, &message).await,
             }
         }
@@ -240,8 +242,8 @@ impl Worker {
     fn suspicion(&self, message: &Message, delivery_count: DeliveryCount) -> Option<NoteName> {
         let generation = self.generation.borrow();
         let program = &generation.program;
-        let id = message.id.filter(|_| is_delivered_in_vain(delivery_count, &program.retry))?;
-        Some(NoteName::new(id, program.inputs[self.input].queue.subscription()))
+        let id = message.id.filter(|_| is_delivered_in_vain(delivery_count, &program.variant.retry))?;
+        Some(NoteName::new(id, program.variant.inputs[self.input].queue.subscription()))
     }
 
     /// Why a message must not even be tried.
@@ -273,9 +275,9 @@ impl Worker {
                 return Some(Unfit { error: "deliveries", reason, answered: Answered::Not });
             }
         }
-        let (size, limit) = (message.body.len(), program.message_limits.max_message_bytes);
+        let (size, limit) = (message.body.len(), program.variant.message_limits.max_message_bytes);
         (size > limit).then(|| {
-            let reason = format!("the body has {size} bytes, of at most {limit}");
+            let reason = format!("the body has {size} bytes; the limit is {limit}");
             Unfit { error: "too-large", reason, answered: Answered::Not }
         })
     }
@@ -327,7 +329,7 @@ impl Worker {
             match suspects.begin(name, turn).await {
                 Ok(trial) => break trial,
                 Err(error) => {
-                    let error = format!("a message waits, since no note of it can be written: {error}");
+                    let error = format!("a message is waiting because no record of it can be written: {error}");
                     self.status.note_error(ErrorOf::Message, &error);
                 }
             }
@@ -356,7 +358,8 @@ impl Worker {
         if is_spent {
             let held = self.held.take();
             if let Some(held) = held.filter(|_| is_worn) {
-                renewals::note(&held.instance, &self.program(), &self.status);
+                let (program, instance) = (self.program(), &held.instance);
+                program.renewals.note(&program.variant, instance.calls_count(), &instance.memory_use(), &self.status);
             }
         }
         Ok(outcome)
@@ -425,7 +428,7 @@ impl Worker {
 
     fn note(&self, error: &RuntimeError) {
         let error = chain(error);
-        tracing::warn!(processor = self.status.key.processor, variant = self.status.key.variant, error, "component cannot be set up");
+        tracing::warn!(processor = self.status.key.processor, variant = self.status.key.variant, error, "component setup failed");
         self.status.note_error(ErrorOf::Setup, &error);
     }
 
@@ -440,14 +443,22 @@ impl Worker {
         if fault.kind.breaks_instance() {
             count(&counters.trapped);
         }
-        let next = history.next(fault.kind, &program.retry, &mut rand::rng());
+        let next = history.next(fault.kind, &program.variant.retry, &mut rand::rng());
         // Once a part of an answer has left, another attempt would repeat it.
         let next = if fault.answered == Answered::Not { next } else { Next::DeadLetter };
-        following::failed(&program, message, history.attempts_count, fault, next);
+        following::failed(&program.variant, message, history.attempts_count, fault, next);
         next
     }
 
-    pub(crate) async fn settle(&mut self, settlement: Settlement) {
+    /// Gives a message up, and has what comes of it settled.
+    async fn give_up(&mut self, receipt: Receipt, message: &Message, lost: Lost<'_>) {
+        let (program, config_version) = (self.program(), self.config.borrow().version);
+        let (kind, outputs) = lost.give_up(&program.variant, self.input, message, config_version, &self.dead_letters).await;
+        let (message_id, in_hand, _charge) = (message.id, self.in_hand.take(), Charge::default());
+        self.settle(Settlement { receipt, message_id, outputs, left_count: 0, dropped_count: 0, kind, in_hand, _charge }).await;
+    }
+
+    async fn settle(&mut self, settlement: Settlement) {
         let room = self.settler.reserve();
         tokio::pin!(room);
         loop {
@@ -469,10 +480,10 @@ impl Worker {
     async fn give_back(&mut self, receipt: Receipt, message: &Message) {
         self.in_hand = None;
         let program = self.program();
-        following::given_back(&program, message);
-        if let Err(error) = program.surroundings.backend.give_back(&receipt).await {
+        following::given_back(&program.variant, message);
+        if let Err(error) = program.variant.surroundings.backend.give_back(&receipt).await {
             let message_id = message.id.map(tracing::field::display);
-            tracing::debug!(processor = &*program.processor, message_id, error = %chain(&error), "message could not be given back");
+            tracing::debug!(processor = &*program.variant.processor, message_id, error = %chain(&error), "message not requeued");
         }
     }
 }

@@ -43,7 +43,7 @@ export class Expression {
   /** Compiles a text; `what` says where it is from. The message in hand is not at fault for an expression that cannot be read. */
   static compile(text: unknown, what: string, bounds: Bounds): Expression {
     if (typeof text !== 'string' || text.trim() === '') throw new Retry(`${what} must be a JSONata expression: a string that is not empty`);
-    if (text.length > MAX_EXPRESSION_CHARACTERS) throw new Retry(`${what} has ${text.length} characters, of at most ${MAX_EXPRESSION_CHARACTERS}`);
+    if (text.length > MAX_EXPRESSION_CHARACTERS) throw new Retry(`${what} has ${text.length} characters; the limit is ${MAX_EXPRESSION_CHARACTERS}`);
     let compiled: jsonata.Expression;
     try {
       compiled = jsonata(text, { timeout: bounds.maxTimeMs, stack: bounds.maxDepth, sequence: bounds.maxItems });

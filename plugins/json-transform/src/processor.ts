@@ -1,4 +1,4 @@
-// Transforms JSON messages by a JSONata expression.
+// Transforms JSON messages with a JSONata expression.
 
 import { config, context, Message, processor, Reject, type Received } from 'weir-sdk';
 
@@ -35,7 +35,7 @@ async function transform(document: unknown, parameters: Parameters, message: Rec
 
 function sized(message: Message, most: number): Message {
   const size = message.body.length;
-  if (size > most) throw new Reject(`the result has ${size} bytes, of at most ${most} (parameter \`max-bytes\`)`);
+  if (size > most) throw new Reject(`the result has ${size} bytes; the limit is ${most} (parameter \`max-bytes\`)`);
   return message;
 }
 

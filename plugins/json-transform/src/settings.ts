@@ -23,6 +23,6 @@ export function check(parameters: Parameters): void {
     if (value < 1 || value > most) throw new Retry(`parameter \`${name}\` is ${value}; it must be 1 to ${most}`);
   }
   if (parameters.expression === '' && parameters.configKey === '') {
-    throw new Retry('neither parameter `expression` nor parameter `config-key` is set: set one of them in the flow');
+    throw new Retry('neither parameter `expression` nor parameter `config-key` is set: correct it in the flow');
   }
 }

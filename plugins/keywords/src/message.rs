@@ -19,11 +19,11 @@ pub type Fields = BTreeMap<String, Box<RawValue>>;
 /// # Errors
 /// A text that says what is wrong with the field `text`: missing, not text, or too long.
 pub fn keywords_of(mut fields: Fields, settings: &Settings) -> Result<Fields, String> {
-    let text = fields.get(TEXT).ok_or_else(|| format!("field `{TEXT}` is missing: send the text whose keywords are wanted"))?;
+    let text = fields.get(TEXT).ok_or_else(|| format!("field `{TEXT}` is missing: send the text to extract keywords from"))?;
     let text: String = serde_json::from_str(text.get()).map_err(|_| format!("field `{TEXT}` is not text"))?;
     if text.len() > MAX_TEXT_BYTES {
         return Err(format!(
-            "field `{TEXT}` has {} bytes, of at most {MAX_TEXT_BYTES}: split the document before, for instance by the plugin splitter",
+            "field `{TEXT}` has {} bytes; the limit is {MAX_TEXT_BYTES}: split the document first, for example with the plugin splitter",
             text.len()
         ));
     }

@@ -83,7 +83,7 @@ fn of_language(code: &str) -> Result<&'static [&'static str], String> {
     Some(code).filter(is_known).and_then(|code| stop_words::lookup(code)).ok_or_else(|| {
         let known: Vec<_> = stop_words::available_languages().iter().copied().filter(is_known).collect();
         let shown: String = code.chars().take(40).collect();
-        format!("parameter `language` is `{shown}`, which is none of {}; nor is it `none`", known.join(", "))
+        format!("parameter `language` is `{shown}`; must be one of: {}, none", known.join(", "))
     })
 }
 

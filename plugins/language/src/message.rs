@@ -43,7 +43,7 @@ pub fn labelled(mut fields: Fields, settings: &Settings) -> Result<Fields, Strin
 }
 
 fn told(fields: &Fields, settings: &Settings) -> Result<Told, String> {
-    let text = fields.get(TEXT).ok_or_else(|| format!("field `{TEXT}` is missing: send the text whose language is wanted"))?;
+    let text = fields.get(TEXT).ok_or_else(|| format!("field `{TEXT}` is missing: send the text to detect the language of"))?;
     let text: String = serde_json::from_str(text.get()).map_err(|_| format!("field `{TEXT}` is not text"))?;
     Ok(tell(&text, settings))
 }

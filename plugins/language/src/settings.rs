@@ -41,7 +41,7 @@ impl Settings {
         let known = list.iter().map(|code| of_code(code).ok_or_else(|| unknown(code))).collect::<Result<Vec<_>, _>>()?;
         if known.len() < 2 {
             return Err(format!(
-                "parameter `languages` names {} language: name two or more, since with one there is nothing to tell apart, or `all`",
+                "parameter `languages` has {} language: give two or more, since a single one needs no detection, or `all`",
                 known.len()
             ));
         }
@@ -56,7 +56,7 @@ impl Settings {
 
 fn unknown(code: &str) -> String {
     let shown: String = code.chars().take(40).flat_map(char::escape_debug).collect();
-    format!("parameter `languages` names `{shown}`, which is none of {}; nor is it `all`", codes().collect::<Vec<_>>().join(", "))
+    format!("parameter `languages` contains `{shown}`; must be one of: {}, or `all`", codes().collect::<Vec<_>>().join(", "))
 }
 
 impl TryFrom<Parameters> for Settings {

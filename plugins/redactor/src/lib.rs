@@ -6,12 +6,13 @@ mod find;
 mod kind;
 mod message;
 mod redact;
+mod region;
 mod settings;
 
-pub use find::Region;
 pub use kind::Kind;
 pub use message::{Fields, redact_message};
 pub use redact::{Counts, redact};
+pub use region::Region;
 pub use settings::{Replacement, Settings};
 
 use weir::{Failure, Json, Params, Result};

@@ -21,19 +21,19 @@ pub fn redact_message(mut fields: Fields, settings: &Settings) -> Result<Fields,
     for name in &settings.fields {
         let Some(value) = fields.get_mut(name) else { continue };
         let text: String = serde_json::from_str(value.get())
-            .map_err(|_| format!("field `{name}` is not text: send text there, or leave it out of parameter `fields`"))?;
+            .map_err(|_| format!("field `{name}` is not text: send text, or remove the field from parameter `fields`"))?;
         *value = raw(&redact(&text, settings, &mut counts));
         known += 1;
     }
     if known == 0 {
         return Err(format!(
-            "the message has none of the fields `{}`: name the one with the text in parameter `fields`",
+            "the message has none of the fields `{}`: add the field that contains the text to parameter `fields`",
             settings.fields.join("`, `")
         ));
     }
     let before = fields.get(REDACTED).map(|value| serde_json::from_str::<BTreeMap<String, u64>>(value.get())).transpose();
     let mut found = before
-        .map_err(|_| format!("field `{REDACTED}` is not an object of counts: the redactor writes it, rename yours"))?
+        .map_err(|_| format!("field `{REDACTED}` is not an object of counts: the redactor uses this field, rename yours"))?
         .unwrap_or_default();
     for (kind, count) in counts {
         let total = found.entry(kind.name().to_owned()).or_default();

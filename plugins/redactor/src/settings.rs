@@ -1,7 +1,7 @@
 //! The parameters.
 
-use crate::find::Region;
 use crate::kind::Kind;
+use crate::region::Region;
 use serde::Deserialize;
 
 /// What is put in place of a find.
@@ -44,7 +44,7 @@ impl Settings {
         let all_regions: Vec<_> = Region::all().map(|region| (region.code, region)).collect();
         let fields = words(fields).map(str::to_owned).collect::<Vec<_>>();
         if fields.is_empty() {
-            return Err("parameter `fields` is empty: name the field that holds the text, such as `text`".to_owned());
+            return Err("parameter `fields` is empty: give the field that contains the text, such as `text`".to_owned());
         }
         Ok(Self {
             kinds: chosen("kinds", kinds, "all", &all_kinds)?.unwrap_or_else(|| Kind::ALL.to_vec()),
@@ -81,7 +81,7 @@ fn chosen<T: Copy>(parameter: &str, list: &str, word: &str, known: &[(&str, T)])
     for name in words(list) {
         let Some((_, item)) = known.iter().find(|(known, _)| *known == name) else {
             let shown: String = name.chars().take(40).collect();
-            return Err(format!("parameter `{parameter}` names `{shown}`, which is none of {}; `{word}` stands alone", names()));
+            return Err(format!("parameter `{parameter}` contains `{shown}`; must be one of: {}; or `{word}` alone", names()));
         };
         items.push(*item);
     }
@@ -113,7 +113,7 @@ mod tests {
             }
         };
         check("email,ssn", "text", "us", &["`kinds`", "`ssn`", "private-key, token, secret, iban, card, email, phone", "`all`"]);
-        check("email,all", "text", "us", &["`kinds`", "`all`, which is none of"]);
+        check("email,all", "text", "us", &["`kinds`", "`all`; must be one of"]);
         check("", "text", "us", &["`kinds` is empty", "`all`"]);
         check("all", " , ", "us", &["`fields` is empty", "`text`"]);
         check("all", "text", "us,xx", &["`regions`", "`xx`", "de, es", "`none`"]);

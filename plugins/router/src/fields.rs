@@ -16,11 +16,11 @@ const MAX_DEPTH: usize = 32;
 pub(crate) fn tokens(pointer: &str) -> Result<Vec<String>, String> {
     let mut parts = pointer.split('/');
     if parts.next() != Some("") {
-        return Err("does not begin with `/`: write `/kind` for the field `kind`, `/items/0/id` for one further inside".to_owned());
+        return Err("does not start with `/`: write `/kind` for the field `kind`, `/items/0/id` for a nested one".to_owned());
     }
     let tokens = parts.map(token).collect::<Result<Vec<_>, _>>()?;
     if tokens.len() > MAX_DEPTH {
-        return Err(format!("has {} levels, of at most {MAX_DEPTH}", tokens.len()));
+        return Err(format!("has {} levels; the limit is {MAX_DEPTH}", tokens.len()));
     }
     Ok(tokens)
 }
@@ -32,7 +32,7 @@ fn token(written: &str) -> Result<String, String> {
         let (character, rest) = match piece.as_bytes().first() {
             Some(b'0') => ('~', &piece[1..]),
             Some(b'1') => ('/', &piece[1..]),
-            _ => return Err("has a `~` by itself: write `~0` for `~` and `~1` for `/`".to_owned()),
+            _ => return Err("has an unescaped `~`: write `~0` for `~` and `~1` for `/`".to_owned()),
         };
         token.push(character);
         token.push_str(rest);

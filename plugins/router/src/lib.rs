@@ -5,8 +5,8 @@ mod rule;
 mod rules;
 mod settings;
 
-pub use rules::Rules;
-pub use settings::{Settings, Take};
+pub use rules::{Rules, Take};
+pub use settings::Settings;
 
 use weir::{Failure, Message, Params, Result, context};
 

@@ -75,11 +75,11 @@ impl Rule {
             return Err(r#"is not an object such as {"to": "invoices", "path": "/kind", "equals": "invoice"}"#.to_owned());
         };
         if let Some(unknown) = written.keys().find(|name| !FIELDS.contains(&name.as_str())) {
-            return Err(format!("field `{}` is not known: the fields are {}", shown(unknown), FIELDS.join(", ")));
+            return Err(format!("unknown field `{}`; must be one of: {}", shown(unknown), FIELDS.join(", ")));
         }
-        let to = text(&mut written, "to")?.ok_or("field `to` is missing: name the output that messages go to")?;
+        let to = text(&mut written, "to")?.ok_or("field `to` is missing: add the output to send messages to")?;
         let subject = match (text(&mut written, "path")?, text(&mut written, "property")?) {
-            (Some(_), Some(_)) => return Err("has both `path` and `property`: make two rules of it".to_owned()),
+            (Some(_), Some(_)) => return Err("has both `path` and `property`: split it into two rules".to_owned()),
             (Some(path), None) => {
                 Some(Subject::Field(fields.add(tokens(&path).map_err(|fault| format!("field `path`: `{}` {fault}", shown(&path)))?)))
             }
@@ -113,7 +113,7 @@ fn text(written: &mut Map<String, Value>, name: &str) -> Result<Option<String>, 
     match written.remove(name) {
         None => Ok(None),
         Some(Value::String(text)) => Ok(Some(text)),
-        Some(other) => Err(format!("field `{name}` is {}, where a text is expected", shown(&other.to_string()))),
+        Some(other) => Err(format!("field `{name}` is {}, where a string is expected", shown(&other.to_string()))),
     }
 }
 
@@ -121,13 +121,13 @@ fn text(written: &mut Map<String, Value>, name: &str) -> Result<Option<String>, 
 fn test(written: Map<String, Value>, has_subject: bool) -> Result<Test, String> {
     let mut tests = written.into_iter();
     let Some((name, value)) = tests.next() else {
-        return if has_subject { Err("asks nothing: add one of equals, one-of, matches, exists".to_owned()) } else { Ok(Test::Always) };
+        return if has_subject { Err("has no condition: add one of equals, one-of, matches, exists".to_owned()) } else { Ok(Test::Always) };
     };
     if let Some((other, _)) = tests.next() {
-        return Err(format!("has both `{name}` and `{other}`: make two rules of it"));
+        return Err(format!("has both `{name}` and `{other}`: split it into two rules"));
     }
     if !has_subject && name != "matches" {
-        return Err(format!("has `{name}` without saying of what: add `path` for a field of the message, or `property`"));
+        return Err(format!("has `{name}` without `path` or `property`: add `path` for a field of the message, or `property`"));
     }
     match (name.as_str(), value) {
         ("equals", value) => Ok(Test::IsOneOf(vec![scalar("equals", value)?])),
@@ -138,7 +138,7 @@ fn test(written: Map<String, Value>, has_subject: bool) -> Result<Test, String> 
         ("exists", Value::Bool(wanted)) => Ok(Test::Exists(wanted)),
         ("exists", value) => Err(format!("field `exists` is {}, where true or false is expected", shown(&value.to_string()))),
         (_, Value::String(pattern)) => compile(&pattern).map(Test::Matches),
-        (_, value) => Err(format!("field `matches` is {}, where a pattern is expected, as a text", shown(&value.to_string()))),
+        (_, value) => Err(format!("field `matches` is {}, where a pattern is expected, as a string", shown(&value.to_string()))),
     }
 }
 
@@ -147,19 +147,19 @@ fn compile(pattern: &str) -> Result<Regex, String> {
     builder.size_limit(MAX_PATTERN_BYTES).dfa_size_limit(MAX_PATTERN_BYTES);
     builder.build().map_err(|error| match error {
         regex::Error::CompiledTooBig(limit) => {
-            format!("field `matches`: the pattern takes more than {} KiB: make its repetitions and classes smaller", limit >> 10)
+            format!("field `matches`: the pattern needs more than {} KiB: use smaller repetitions and classes", limit >> 10)
         }
         // It draws the pattern over several lines; the last one says what is wrong.
         error => {
             let fault = error.to_string();
             let fault = fault.lines().last().unwrap_or_default().trim().trim_start_matches("error: ");
-            format!("field `matches`: `{}` is no pattern: {fault}", shown(pattern))
+            format!("field `matches`: `{}` is not a valid pattern: {fault}", shown(pattern))
         }
     })
 }
 
 fn scalar(field: &str, value: Value) -> Result<Scalar, String> {
-    Scalar::of(value).ok_or_else(|| format!("field `{field}` holds an object or a list: compare a field inside of it, by `path`"))
+    Scalar::of(value).ok_or_else(|| format!("field `{field}` contains an object or a list: compare a field inside it, using `path`"))
 }
 
 impl Scalar {

@@ -2,13 +2,22 @@
 
 use crate::fields::Fields;
 use crate::rule::{Rule, Seen, shown};
-use crate::settings::Take;
 use serde::Deserialize;
 use serde_json::Value;
 use weir::Message;
 
 /// The most rules of a list: each is tried on each message.
 const MAX_RULES: usize = 256;
+
+/// Which of the rules that match count.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum Take {
+    /// The first one.
+    First,
+    /// Each of them.
+    All,
+}
 
 /// Rules in their order, ready to be tried.
 #[derive(Debug, Deserialize)]
@@ -23,7 +32,7 @@ impl TryFrom<Vec<Value>> for Rules {
 
     fn try_from(written: Vec<Value>) -> Result<Self, String> {
         if written.len() > MAX_RULES {
-            return Err(format!("there are {} rules, of at most {MAX_RULES}: route in two steps", written.len()));
+            return Err(format!("there are {} rules; the limit is {MAX_RULES}: route in two steps", written.len()));
         }
         let mut fields = Fields::default();
         let rule = |(at, written): (usize, Value)| Rule::read(written, &mut fields).map_err(|fault| format!("rule {}: {fault}", at + 1));
@@ -41,8 +50,8 @@ impl Rules {
         let Some((at, rule)) = self.rules.iter().enumerate().find(|(_, rule)| !outputs.contains(&rule.to)) else { return Ok(()) };
         let known = if outputs.is_empty() { "none".to_owned() } else { outputs.join(", ") };
         Err(format!(
-            "rule {}: field `to` names the output `{}`, which this flow does not have (it has {known}): name one of them, or give it a \
-             topic in the blueprint",
+            "rule {}: field `to` is the output `{}`, which this flow does not have (it has {known}): use one of them, or give it a topic in \
+                 the blueprint",
             at + 1,
             shown(&rule.to)
         ))

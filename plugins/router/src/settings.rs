@@ -1,22 +1,12 @@
 //! The parameters, and the rules that they name.
 
-use crate::rules::Rules;
+use crate::rules::{Rules, Take};
 use serde::Deserialize;
 use std::rc::Rc;
 use weir::{Failure, Result, config, context};
 
 /// The config type that rules are kept in.
 const CONFIG_TYPE: &str = "router-rules";
-
-/// Which of the rules that match count.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "kebab-case")]
-pub enum Take {
-    /// The first one.
-    First,
-    /// Each of them.
-    All,
-}
 
 /// The parameters.
 #[derive(Clone, Debug, Deserialize)]
@@ -44,6 +34,6 @@ impl Settings {
     /// A retry: there are none, or they cannot be read.
     pub(crate) fn rules(&self) -> Result<Rc<Rules>> {
         config::parsed(CONFIG_TYPE, &self.key())?
-            .ok_or_else(|| Failure::retry(format!("{} has no value: put a list of rules there, if only an empty one", self.place())))
+            .ok_or_else(|| Failure::retry(format!("{} has no value: store a list of rules, which may be empty", self.place())))
     }
 }

@@ -112,7 +112,7 @@ fn rules_change_between_two_messages_and_faulty_ones_change_nothing() {
         kit.config("router-rules", "test", faulty);
         let handled = kit.handle("input", invoice());
         assert_eq!(to(&handled), ["mail"], "{faulty}");
-        assert_eq!(handled.log()[0].message, "component cannot be set up");
+        assert_eq!(handled.log()[0].message, "component setup failed");
     }
     kit.remove_config("router-rules", "test");
     assert_eq!(to(&kit.handle("input", invoice())), ["mail"]);
@@ -125,7 +125,7 @@ fn several_flows_can_share_rules_by_their_key() {
     let mut kit = kit();
     kit.parameter("rules", "shared");
     let refusal = kit.configure().unwrap_err();
-    assert!(refusal.contains("config type `router-rules`, key `shared` has no value: put a list of rules there"), "{refusal}");
+    assert!(refusal.contains("config type `router-rules`, key `shared` has no value: store a list of rules"), "{refusal}");
     kit.config("router-rules", "shared", r#"[{"to": "large"}]"#);
     assert_eq!(to(&kit.handle("input", Json(json!({ "kind": "invoice" })))), ["large"]);
 }
@@ -141,22 +141,22 @@ fn faults_name_rule_field_and_fix() {
     check("5", &["is not an object such as"]);
     check("{}", &["field `to` is missing"]);
     check(r#"{"to": 7}"#, &["field `to` is 7", "text"]);
-    check(r#"{"to": "mial"}"#, &["field `to` names the output `mial`", "rest, invoices, german", "blueprint"]);
+    check(r#"{"to": "mial"}"#, &["field `to` is the output `mial`", "rest, invoices, german", "blueprint"]);
     check(r#"{"to": "mail", "equal": 1}"#, &["field `equal` is not known", "equals, one-of, matches, exists"]);
     check(r#"{"to": "mail", "path": "kind", "equals": 1}"#, &["field `path`: `kind`", "write `/kind`"]);
-    check(r#"{"to": "mail", "path": "/kind"}"#, &["asks nothing", "equals, one-of, matches, exists"]);
+    check(r#"{"to": "mail", "path": "/kind"}"#, &["has no condition", "equals, one-of, matches, exists"]);
     check(r#"{"to": "mail", "path": "/a", "property": "b", "exists": true}"#, &["`path` and `property`", "two rules"]);
     check(r#"{"to": "mail", "path": "/a", "equals": 1, "exists": true}"#, &["`equals` and `exists`", "two rules"]);
-    check(r#"{"to": "mail", "equals": 1}"#, &["`equals` without saying of what", "`path`"]);
-    check(r#"{"to": "mail", "path": "/a", "equals": [1]}"#, &["field `equals` holds an object or a list", "by `path`"]);
+    check(r#"{"to": "mail", "equals": 1}"#, &["`equals` without `path` or `property`", "`path`"]);
+    check(r#"{"to": "mail", "path": "/a", "equals": [1]}"#, &["field `equals` contains an object or a list", "using `path`"]);
     check(r#"{"to": "mail", "path": "/a", "one-of": "x"}"#, &["field `one-of`", "a list is expected"]);
-    check(r#"{"to": "mail", "path": "/a", "one-of": ["x", {}]}"#, &["field `one-of` holds an object"]);
+    check(r#"{"to": "mail", "path": "/a", "one-of": ["x", {}]}"#, &["field `one-of` contains an object"]);
     check(r#"{"to": "mail", "path": "/a", "exists": "yes"}"#, &["field `exists`", "true or false"]);
     check(r#"{"to": "mail", "matches": 5}"#, &["field `matches` is 5", "pattern"]);
-    check(r#"{"to": "mail", "matches": "(a"}"#, &["field `matches`: `(a` is no pattern", "unclosed group"]);
+    check(r#"{"to": "mail", "matches": "(a"}"#, &["field `matches`: `(a` is not a valid pattern", "unclosed group"]);
     check(r#"{"to": "mail", "matches": "(\\w{50}){50}"}"#, &["field `matches`", "256 KiB"]);
     assert!(refusal(r#"{"to": "mail"}"#).contains("expected a sequence"));
     assert!(refusal("[1,]").contains("is not JSON"));
     let many = refusal(&format!("[{}]", vec![r#"{"to": "mail"}"#; 257].join(",")));
-    assert!(many.contains("257 rules, of at most 256"), "{many}");
+    assert!(many.contains("257 rules; the limit is 256"), "{many}");
 }

@@ -63,8 +63,8 @@ fn explain(failure: Failure, document: &str, index: usize, count: usize) -> Fail
         return failure;
     }
     Failure::reject(format!(
-        "document `{document}` makes {count} chunks, of which the deployment's limits refuse number {}: {failure}. A larger `size` makes \
-         fewer chunks, a smaller `overlap` fewer bytes",
+        "document `{document}` produces {count} chunks, and number {} exceeds the deployment's limits: {failure}. A larger `size` produces \
+             fewer chunks, a smaller `overlap` fewer bytes",
         index + 1
     ))
 }

@@ -59,7 +59,7 @@ pub struct TooManyPieces;
 
 impl std::fmt::Display for TooManyPieces {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "field `text` makes more than {MAX_PIECES} chunks: set parameter `size` higher, or split the document before")
+        write!(f, "field `text` produces more than {MAX_PIECES} chunks: increase parameter `size`, or split the document first")
     }
 }
 

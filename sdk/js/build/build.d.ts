@@ -1,26 +1,26 @@
-/** What keeps a component from being built, in the author's terms. */
+/** Why a component cannot be built, in the author's terms. */
 export declare class Fault extends Error {}
 
 export interface BuildOptions {
   /** The project's folder, with package.json and node_modules. */
   project: string;
-  /** The module that exports `handler`; unless set src/processor.ts or src/processor.js. */
+  /** The module that exports `handler`; default src/processor.ts or src/processor.js. */
   source?: string;
   /** The folder with the contract, processor.wit. */
   wit: string;
-  /** The world of the component; unless set `configurable-processor`. */
+  /** The world of the component; default `configurable-processor`. */
   world?: string;
   /** The component to write. */
   output: string;
-  /** The descriptor; unless set what weir.toml or descriptor.json of the project says. */
+  /** The descriptor; default: weir.toml or descriptor.json of the project. */
   descriptor?: object;
-  /** Where the engine with the contract's bindings is kept between builds; unless set .weir/build of the project. */
+  /** The cache of the engine with the contract's bindings; default .weir/build of the project. */
   cache?: string;
-  /** The features of the engine; unless set stdio, random and clocks. */
+  /** The features of the engine; default stdio, random and clocks. */
   features?: string[];
-  /** Takes warnings. */
+  /** Receives warnings. */
   warn?: (text: string) => void;
-  /** Takes what the top level of the module prints. */
+  /** Receives the output of the module's top level. */
   print?: (text: string) => void;
 }
 
@@ -31,11 +31,11 @@ export interface Built {
   /** The size of the bundle of all sources in it. */
   bundleBytes: number;
   ms: number;
-  /** Whether the engine with the contract's bindings was there already. */
+  /** Whether the engine with the contract's bindings was cached. */
   isEngineCached: boolean;
 }
 
 export declare function build(options: BuildOptions): Promise<Built>;
 
-/** Prepares the engine for a world into the folder `cache`. Gives back whether it was there already. */
+/** Prepares the engine for a world in the folder `cache`. Returns whether it was already cached. */
 export declare function prepare(options: Pick<BuildOptions, 'project' | 'wit' | 'world' | 'features'> & { cache: string }): Promise<boolean>;

@@ -53,7 +53,7 @@ function describe(folder) {
 function findSource(folder, source) {
   const tried = source ? [source] : SOURCES;
   const found = tried.map((name) => resolve(folder, name)).find((path) => existsSync(path) && statSync(path).isFile());
-  if (!found) throw new Fault(`there is no source ${tried.join(' or ')} in ${folder}: create it, or set \`source\` in weir.toml`);
+  if (!found) throw new Fault(`source ${tried.join(' or ')} does not exist in ${folder}: create it, or set \`source\` in weir.toml`);
   return found;
 }
 
@@ -62,5 +62,5 @@ function checkedWit(folder) {
     readFileSync(join(folder, 'processor.wit'));
     return folder;
   }
-  throw new Fault(`there is no processor.wit in ${folder}: pass the folder with the contract of Weir as --wit`);
+  throw new Fault(`processor.wit does not exist in ${folder}: pass the folder with the contract of Weir as --wit`);
 }

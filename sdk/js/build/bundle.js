@@ -40,7 +40,7 @@ const oneSdk = {
   setup(build) {
     build.onResolve({ filter: /^weir-sdk(\/|$)/ }, ({ path }) => {
       if (path === 'weir-sdk') return { path: join(SDK, 'src/index.js') };
-      return { errors: [{ text: `\`${path}\` cannot be part of a component: import \`weir-sdk\`; tests and the build have the rest` }] };
+      return { errors: [{ text: `\`${path}\` cannot be part of a component: import \`weir-sdk\`; use its other modules only in tests and builds` }] };
     });
   },
 };

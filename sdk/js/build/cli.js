@@ -15,7 +15,7 @@ usage: node build/cli.js --wit FOLDER --output FILE [options]
   --source FILE         The module that exports \`handler\` (default: src/processor.ts or src/processor.js)
   --wit FOLDER          The folder with the contract, processor.wit
   --world NAME          The world of the component (default: configurable-processor)
-  --descriptor FILE     The descriptor as JSON (default: what weir.toml or descriptor.json of the project says)
+  --descriptor FILE     The descriptor as JSON (default: weir.toml or descriptor.json of the project)
   --output FILE         The component to write
   --cache FOLDER        Where the engine with the contract's bindings is kept between builds (default: .weir/build of the project)
   --prepare             Only prepare the engine with the contract's bindings into --cache, which takes componentize-js and jco
@@ -48,6 +48,6 @@ try {
   await main();
 } catch (error) {
   const isOurs = error instanceof Fault || error.code?.startsWith('ERR_PARSE_ARGS');
-  process.stderr.write(isOurs ? `error: ${error.message}\n` : `error: the build failed for a reason that it does not know: ${error.stack}\n`);
+  process.stderr.write(isOurs ? `error: ${error.message}\n` : `error: the build failed for an unknown reason: ${error.stack}\n`);
   process.exitCode = 1;
 }

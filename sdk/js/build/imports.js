@@ -49,9 +49,9 @@ export function checkImports(component) {
   const http = strange.filter((name) => name.startsWith('wasi:http/'));
   if (http.length > 0) {
     throw new Fault(
-      `the component imports ${http.join(', ')}, which Weir does not give: the engine was built with the features http and fetch-event; ` +
+      `the component imports ${http.join(', ')}, which Weir does not provide: the engine was built with the features http and fetch-event; ` +
         "pass disableFeatures: ['http', 'fetch-event'] to componentize-js, or use the build of weir-sdk without --features",
     );
   }
-  throw new Fault(`the component imports ${strange.join(', ')}, which Weir does not give: remove it from the world in the WIT folder`);
+  throw new Fault(`the component imports ${strange.join(', ')}, which Weir does not provide: remove it from the world in the WIT folder`);
 }

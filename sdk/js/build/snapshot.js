@@ -112,7 +112,7 @@ function globals(body) {
       if (opcode === 0x41 || opcode === 0x42 || opcode === 0x23) while (reader.byte() & 0x80);
       else if (opcode === 0x43) reader.take(4);
       else if (opcode === 0x44) reader.take(8);
-      else throw new Error(`the engine has a global of a form that is not supported (opcode ${opcode})`);
+      else throw new Error(`the engine has an unsupported kind of global (opcode ${opcode})`);
     }
     return { type, isMutable: mutability === 1 };
   });

@@ -45,7 +45,7 @@ export function engineTools(project) {
 
 function checkVersion(name, folder) {
   const { version } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));
-  if (version !== VERSIONS[name]) throw new Fault(`${name} is installed as ${version}, and this weir-sdk needs ${VERSIONS[name]}: set this version in package.json, then run \`npm install\``);
+  if (version !== VERSIONS[name]) throw new Fault(`${name} is installed as ${version}, but this weir-sdk requires ${VERSIONS[name]}: set this version in package.json, then run \`npm install\``);
 }
 
 /** The folder of a package, as modules in `from` find it, else those of the SDK. */

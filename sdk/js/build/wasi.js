@@ -32,7 +32,7 @@ const CALLED = [
 export class NoHost extends Error {
   constructor(from, name) {
     const what = CALLED.find(([pattern]) => pattern.test(from))?.[1] ?? `\`${name}\` of \`${from}\``;
-    super(`${what} was called at the top level of a module, which runs while the component is built, where there is no host: call it in the handler or in \`setup\``);
+    super(`${what} was called at the top level of a module, which runs at build time without a host: call it in the handler or in \`setup\``);
   }
 }
 

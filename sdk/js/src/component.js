@@ -20,7 +20,7 @@ export function component(host, author, { declared, source, canSetUp }) {
   const made = author.handler ?? author.default;
   if (!(made instanceof Processor)) throw new TypeError(`${source} ${missing(author)}: write \`export const handler = processor((doc) => { ... })\``);
   made.check(declared);
-  if (made.hasSetup && !canSetUp) throw new TypeError('`setup` needs the world `configurable-processor`, and the component is built for another one');
+  if (made.hasSetup && !canSetUp) throw new TypeError('`setup` requires the world `configurable-processor`, but the component is built for another one');
   // While the component is built there is no host; nor is there one for what goes on after a handler has returned.
   let isAtWork = false;
   // Memory that has run out once is in pieces: the next call ends the instance by an exception that nobody wraps, and gets a new one.
@@ -31,7 +31,7 @@ export function component(host, author, { declared, source, canSetUp }) {
   const instance = { host, declared, kept: new Map(), settled, giveUp };
   connect(() => (isAtWork ? instance : undefined));
   const working = (work) => async (...args) => {
-    if (isUsedUp) throw new Error('the instance ran out of memory in the message before: a new one takes its place');
+    if (isUsedUp) throw new Error('the instance ran out of memory while handling the previous message: a new one replaces it');
     isAtWork = true;
     try {
       await work(...args);

@@ -43,7 +43,7 @@ function measureTime() {
 function refuseNetwork() {
   for (const name of ['fetch', 'XMLHttpRequest', 'WebSocket', 'EventSource']) {
     const refusal = function refused() {
-      throw new TypeError(`\`${name}\` is not available: a processor has no access to the network; ask a service by \`request\``);
+      throw new TypeError(`\`${name}\` is not available: a processor has no access to the network; use \`request\` to call a service`);
     };
     Object.defineProperty(globalThis, name, { value: refusal, writable: true, configurable: true });
   }

@@ -22,7 +22,7 @@ export function atWork() {
 export function instance(what) {
   const found = find();
   if (found) return found;
-  throw new Error(`\`${what}\` works only inside of a handler or of \`setup\`: there is no host at the top level of a module, nor after the handler has returned`);
+  throw new Error(`\`${what}\` works only inside a handler or \`setup\`: no host is available at the top level of a module or after the handler has returned`);
 }
 
 /** What a descriptor declares, as far as the SDK needs it: `undefined` if it is not known. */

@@ -48,7 +48,7 @@ export class Message {
     } catch (error) {
       // The engine throws a plain string when memory runs out: the message is not at fault.
       if (!(error instanceof TypeError)) throw error;
-      throw new Reject(`the body is not text in UTF-8: byte ${validUpTo(this.body)} is not valid`);
+      throw new Reject(`the body is not UTF-8 text: byte ${validUpTo(this.body)} is invalid`);
     }
   }
 
@@ -85,7 +85,7 @@ function asBytes(body) {
   if (body instanceof Uint8Array) return body;
   if (body instanceof ArrayBuffer) return new Uint8Array(body);
   if (ArrayBuffer.isView(body)) return new Uint8Array(body.buffer, body.byteOffset, body.byteLength);
-  throw new TypeError(`the body of a message must be a string or bytes (Uint8Array), not ${kindOf(body)}; for JSON there is Message.json(value)`);
+  throw new TypeError(`the body of a message must be a string or bytes (Uint8Array), not ${kindOf(body)}; for JSON use Message.json(value)`);
 }
 
 function readProperties(properties = {}) {

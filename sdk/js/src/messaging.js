@@ -95,8 +95,8 @@ export class Replies {
 
   read() {
     const part = this.#next();
-    if (!part) throw new Retry(`\`${this.#to}\` ended its answer without a part`);
-    if (this.#next()) throw new Retry(`\`${this.#to}\` answered in several parts instead of one: take them one by one, by \`for (const part of replies)\``);
+    if (!part) throw new Retry(`the answer of \`${this.#to}\` has no parts`);
+    if (this.#next()) throw new Retry(`\`${this.#to}\` answered in several parts instead of one: read them one by one, with \`for (const part of replies)\``);
     return readPart(this.#to, part, this.#as);
   }
 }

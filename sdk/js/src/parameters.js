@@ -33,7 +33,7 @@ function typed(name, text, type) {
   try {
     return parse(text, `the value of parameter \`${name}\``);
   } catch (error) {
-    throw new Retry(`${error.message}: set another one in the flow`);
+    throw new Retry(`${error.message}: correct it in the flow`);
   }
 }
 
@@ -50,7 +50,7 @@ function guarded(values, types) {
     get(target, name) {
       if (typeof name === 'string' && !known.has(name) && !(name in target) && name !== 'then' && name !== 'toJSON') {
         const names = Object.keys(types).join(', ') || 'none';
-        throw new TypeError(`there is no parameter \`${name}\`: the parameters are ${names}; add it to weir.toml`);
+        throw new TypeError(`parameter \`${name}\` does not exist; must be one of: ${names}; correct the name or add it to weir.toml`);
       }
       return target[name];
     },

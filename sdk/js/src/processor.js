@@ -20,7 +20,7 @@ export class Processor {
 
   constructor(handlers, { as, setup, ...unknown } = {}) {
     const strange = Object.keys(unknown)[0];
-    if (strange !== undefined) throw new TypeError(`\`processor\` has no option \`${strange}\`: the options are as, setup`);
+    if (strange !== undefined) throw new TypeError(`\`processor\` has no option \`${strange}\`; must be one of: as, setup`);
     if (setup !== undefined && typeof setup !== 'function') throw new TypeError(`\`setup\` must be a function, not ${kindOf(setup)}`);
     this.#setup = setup;
     if (typeof handlers === 'function') {
@@ -43,7 +43,7 @@ export class Processor {
     const [inputs, handled] = [Object.keys(declared.inputs), [...this.#byInput.keys()]];
     const extra = handled.find((input) => !inputs.includes(input));
     if (extra !== undefined) {
-      throw new TypeError(`there is a handler for \`${extra}\`, which is not an input: the inputs (consumers) in weir.toml are ${inputs.join(', ') || 'none'}`);
+      throw new TypeError(`\`${extra}\` has a handler but is not an input: the inputs (consumers) in weir.toml are ${inputs.join(', ') || 'none'}`);
     }
     const missing = inputs.find((input) => !handled.includes(input));
     if (missing !== undefined) throw new TypeError(noHandler(missing, handled));
@@ -90,7 +90,7 @@ function one(input, handler, as) {
     throw new TypeError(`the handler of input \`${input}\` must be a function, or { handle, as }, not ${kindOf(handler)}`);
   }
   const strange = Object.keys(unknown)[0];
-  if (strange !== undefined) throw new TypeError(`the handler of input \`${input}\` has no option \`${strange}\`: the options are handle, as`);
+  if (strange !== undefined) throw new TypeError(`the handler of input \`${input}\` has no option \`${strange}\`; must be one of: handle, as`);
   return { handle, as: checkAs(own ?? as) };
 }
 

@@ -84,10 +84,10 @@ test('a source that cannot be read is shown with its line', async () => {
 test('a missing or wrong handler is an error', async () => {
   assert.match(await fault('export const handle = () => {};\n'), /src\/processor\.js exports no `handler` \(it exports: handle\): write `export const handler = processor\(/);
   assert.match(await fault('export const handler = (doc) => doc;\n'), /exports a function as `handler`, which was not made by `processor`/);
-  assert.match(await fault("import { processor } from 'weir-sdk';\nexport const handler = processor({ inptu: () => {} });\n"), /a handler for `inptu`, which is not an input: the inputs \(consumers\) in weir\.toml are input/);
-  assert.match(await fault(ECHO, {}, { source: 'src/other.js' }), /there is no source src\/other\.js in /);
+  assert.match(await fault("import { processor } from 'weir-sdk';\nexport const handler = processor({ inptu: () => {} });\n"), /`inptu` has a handler but is not an input: the inputs \(consumers\) in weir\.toml are input/);
+  assert.match(await fault(ECHO, {}, { source: 'src/other.js' }), /source src\/other\.js does not exist in /);
   const withSetup = "import { processor } from 'weir-sdk';\nexport const handler = processor((doc) => doc, { setup() {} });\n";
-  assert.match(await fault(withSetup, {}, { world: 'processor' }), /`setup` needs the world `configurable-processor`/);
+  assert.match(await fault(withSetup, {}, { world: 'processor' }), /`setup` requires the world `configurable-processor`/);
 });
 
 test('an exception at the top level is shown with its line', async () => {

@@ -24,7 +24,7 @@ test('messages go to the outputs that are named, in order', async () => {
   }).handle('input', {});
   assert.deepEqual(handled.sent.map(({ to }) => to), ['rest', 'output', 'output', 'extra']);
   assert.deepEqual(handled.outputs('extra')[0].properties, { colour: 'red', size: '5' });
-  assert.throws(() => handled.json('outptu'), /there is no output `outptu`: the outputs are output, rest, answer, extra/);
+  assert.throws(() => handled.json('outptu'), /output `outptu` does not exist; must be one of: output, rest, answer, extra/);
 });
 
 test('an output without a topic swallows what is sent to it', async () => {
@@ -48,19 +48,19 @@ test('what can never be sent is refused in the words of a host', async () => {
     return Message.json(seen);
   }).handle('input', {});
   assert.deepEqual(handled.json('output')[0], [
-    ['invalid', 'there is no output `nope`: the outputs are output, rest, answer, extra'],
-    ['invalid', "the property `weir-id` is the host's own and cannot be set"],
-    ['invalid', 'the body of the message has 4194305 bytes, of at most 4194304'],
-    ['invalid', `the property name \`${'n'.repeat(32)}...\` has 129 bytes, of at most 128`],
-    ['invalid', 'there is no request `nope`: the requests are model'],
-    ['invalid', 'the message in hand is no request: only an input with `reply` in the descriptor can be answered'],
+    ['invalid', 'output `nope` does not exist; must be one of: output, rest, answer, extra'],
+    ['invalid', "the property `weir-id` is reserved for the host"],
+    ['invalid', 'the body of the message has 4194305 bytes; the limit is 4194304'],
+    ['invalid', `the property name \`${'n'.repeat(32)}...\` has 129 bytes; the limit is 128`],
+    ['invalid', 'request `nope` does not exist; must be one of: model'],
+    ['invalid', 'the current message is not a request: only an input with `reply` in the descriptor can be answered'],
   ]);
 });
 
 test('a refused call that nobody catches is a reject with the line', async () => {
   const { failure } = await made(() => send('nope', 1)).handle('input', {});
   assert.equal(failure.verdict, 'reject');
-  assert.match(failure.reason, /^there is no output `nope`: the outputs are output, rest, answer, extra \(.*calling\.test\.js:\d+\)$/);
+  assert.match(failure.reason, /^output `nope` does not exist; must be one of: output, rest, answer, extra \(.*calling\.test\.js:\d+\)$/);
 });
 
 test('limits on what one call sends are kept', async () => {
@@ -68,7 +68,7 @@ test('limits on what one call sends are kept', async () => {
   assert.equal((await many(1000).handle('input', {})).json('output').length, 1000);
   assert.match((await many(1001).handle('input', {})).failure.reason, /^one call may send 1000 messages \(limits.sends-count\)/);
   assert.match((await many(2).limit('sends-count', 1).handle('input', {})).failure.reason, /one call may send 1 messages/);
-  assert.match((await made(() => ['long text']).limit('sends-bytes', 5).handle('input', {})).failure.reason, /one call may send 5 bytes in all/);
+  assert.match((await made(() => ['long text']).limit('sends-bytes', 5).handle('input', {})).failure.reason, /one call may send 5 bytes in total/);
 });
 
 test('a return value answers a request', async () => {
@@ -96,7 +96,7 @@ test('a request is answered step by step', async () => {
     return 3;
   }).handle('ask', 'x');
   assert.deepEqual([handled.replyJson(), handled.isAnswered], [[1, 2], true]);
-  assert.match(handled.failure.reason, /^the request was answered in full: nothing may follow the part marked `last`/);
+  assert.match(handled.failure.reason, /^the request was answered completely: nothing may follow the part marked `last`/);
 });
 
 test('services are asked, one after the other or side by side', async () => {
@@ -145,7 +145,7 @@ test('an unanswered request is the test\'s mistake, whatever the handler does', 
     } catch {
       return 'fine';
     }
-  }).handle('input', {}), /the handler asks `model`, and the test has no answer/);
+  }).handle('input', {}), /the handler sends a request to `model`, but the test has no answer/);
 });
 
 test('a processor sees where it runs', async () => {

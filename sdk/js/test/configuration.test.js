@@ -53,7 +53,7 @@ test('a config type that is not declared ends the call, whatever the handler doe
       return 'fine';
     }
   });
-  const words = /the config type `secrets` is not declared: add it to `config-types` of the descriptor \(declared: rule, price\)/;
+  const words = /config type `secrets` is not declared: add it to `config-types` of the descriptor \(declared: rule, price\)/;
   await assert.rejects(trapped.handle('input', {}), words);
   await assert.rejects(trapped.handle('input', {}), /a host would not use it again/);
   assert.throws(() => made(() => {}).config('secrets', 'a', 1), words);
@@ -76,13 +76,13 @@ test('what setup refuses keeps a new instance from starting, and an old one with
     const limit = config.parsed('price', 'limit') ?? 0;
     if (limit > 5) throw new Reject(`limit is ${limit}`);
   };
-  await assert.rejects(made(() => {}, { setup }).config('price', 'limit', 6).handle('input', {}), /the processor cannot begin: limit is 6/);
+  await assert.rejects(made(() => {}, { setup }).config('price', 'limit', 6).handle('input', {}), /the processor failed to start: limit is 6/);
   const k = made(() => config.parsed('price', 'limit'), { setup }).config('price', 'limit', 4);
   assert.deepEqual((await k.handle('input', {})).json('output'), [4]);
   const handled = await k.config('price', 'limit', 6).handle('input', {});
   assert.deepEqual(handled.json('output'), [4]);
-  assert.deepEqual(handled.log, [{ level: 'warn', message: 'component cannot be set up', fields: { error: 'limit is 6' } }]);
-  await assert.rejects(made(() => {}, { setup: () => send('output', 1) }).configure(), /nothing can be sent outside of `handle`/);
+  assert.deepEqual(handled.log, [{ level: 'warn', message: 'component setup failed', fields: { error: 'limit is 6' } }]);
+  await assert.rejects(made(() => {}, { setup: () => send('output', 1) }).configure(), /messages can be sent only within `handle`/);
 });
 
 test('an exception in setup has its stack', async () => {

@@ -79,11 +79,11 @@ test('the nearest descriptor is found', () => {
 test('faults of a descriptor name the field, in the words of a host', () => {
   const check = (descriptor, words) => assert.throws(() => new Descriptor(descriptor), (error) => error.message.includes(words) || assert.fail(`${error.message} has no ${words}`));
   check({}, 'field `schema`');
-  check({ schema: 2 }, 'is 2; this Weir reads 1');
+  check({ schema: 2 }, 'is 2; this Weir supports 1');
   check({ schema: 1, config_types: [] }, 'unknown key `config_types`');
   check({ schema: 1, consumers: ['a', 'a'] }, 'field `consumers` of the descriptor: names `a` twice');
-  check({ schema: 1, producers: [''] }, 'field `producers` of the descriptor: holds an empty name or one with control characters');
-  check({ schema: 1, consumers: ['a'], producers: ['a'] }, 'field `consumers.a` of the descriptor: is also among the producers: a topic is one or the other');
+  check({ schema: 1, producers: [''] }, 'field `producers` of the descriptor: contains an empty name or one with control characters');
+  check({ schema: 1, consumers: ['a'], producers: ['a'] }, 'field `consumers.a` of the descriptor: is also among the producers: a topic must be one or the other');
   check({ schema: 1, consumers: [{ name: 'a', reply: 'b' }] }, 'field `consumers.a.reply` of the descriptor: `b` is not among the producers');
   check({ schema: 1, consumers: [{ name: 'a', concurrency: 0 }] }, 'field `consumers.a.concurrency` of the descriptor: is 0; it must be a whole number from 1 to 1000');
   check({ schema: 1, consumers: Array(65).fill('a') }, 'field `consumers` of the descriptor: has 65 elements; at most 64 are allowed');

@@ -62,7 +62,7 @@ test('a body that cannot be read is rejected, with the place', async () => {
   };
   assert.equal(await reason(''), 'the body is empty where JSON is expected');
   assert.equal(await reason('{"a": [1,\n {"b": tru}]}'), 'the body is not JSON, field `a[1].b`: expected a value, found `t` at line 2 column 8');
-  assert.equal(await reason(Uint8Array.of(0x61, 0x62, 0xff)), 'the body is not text in UTF-8: byte 2 is not valid');
+  assert.equal(await reason(Uint8Array.of(0x61, 0x62, 0xff)), 'the body is not UTF-8 text: byte 2 is invalid');
 });
 
 test('parameters have the types that the descriptor gives them', async () => {
@@ -76,7 +76,7 @@ test('parameters have the types that the descriptor gives them', async () => {
   assert.deepEqual({ ...seen }, { prefix: '', 'least-score': 0.5, size: 3, strict: true, rules: [{ a: 1 }] });
   assert.equal(seen.leastScore, 0.5);
   assert.equal(seen.label, undefined);
-  assert.throws(() => seen.lable, /there is no parameter `lable`: the parameters are prefix, least-score, size, strict, rules, label/);
+  assert.throws(() => seen.lable, /parameter `lable` does not exist; must be one of: prefix, least-score, size, strict, rules, label/);
   assert.throws(() => {
     seen.size = 4;
   }, TypeError);
@@ -86,10 +86,10 @@ test('parameters are checked before the first message', async () => {
   await assert.rejects(made(() => {}).parameter('size', 'big').parameter('strict', 'yes').configure(), {
     message: 'parameter `size`: `big` is not a whole number; parameter `strict`: `yes` is not true or false',
   });
-  await assert.rejects(made(() => {}).parameter('rules', 'x').handle('input', {}), /the processor cannot begin: parameter `rules`: `x` is not a JSON text/);
+  await assert.rejects(made(() => {}).parameter('rules', 'x').handle('input', {}), /the processor failed to start: parameter `rules`: `x` is not JSON/);
   const begun = made(() => {});
   await begun.handle('input', {});
-  assert.throws(() => begun.parameter('size', 1), /cannot change in an instance that has begun/);
+  assert.throws(() => begun.parameter('size', 1), /cannot change in a running instance/);
 });
 
 test('failures have verdict, reason and delay', async () => {
@@ -152,18 +152,18 @@ test('several inputs have handlers of their own', async () => {
   assert.deepEqual((await both.handle('input', 1)).json('output'), [1]);
   assert.deepEqual((await both.handle('control', Message.text('stop'))).json('output'), [{ text: 'stop' }]);
   assert.throws(() => made({ input: () => {}, control: () => {} }), /no handler for its input `ask`, only for input, control: add one to `processor/);
-  assert.throws(() => made({ ...handlers, contrl: () => {} }), /a handler for `contrl`, which is not an input: the inputs \(consumers\) in weir.toml are input, control, ask/);
+  assert.throws(() => made({ ...handlers, contrl: () => {} }), /`contrl` has a handler but is not an input: the inputs \(consumers\) in weir.toml are input, control, ask/);
   assert.throws(() => processor({ input: 5 }), /the handler of input `input` must be a function/);
   assert.throws(() => processor(), /takes a function, or an object with a function for each input, not undefined/);
-  assert.throws(() => processor(() => {}, { setUp: () => {} }), /no option `setUp`: the options are as, setup/);
-  await assert.rejects(both.handle('inptu', 1), /there is no input `inptu`: the inputs are input, control, ask/);
+  assert.throws(() => processor(() => {}, { setUp: () => {} }), /no option `setUp`; must be one of: as, setup/);
+  await assert.rejects(both.handle('inptu', 1), /input `inptu` does not exist; must be one of: input, control, ask/);
 });
 
 test('outside of a handler there is no host', async () => {
-  assert.throws(() => context.flow, /`context.flow` works only inside of a handler or of `setup`/);
+  assert.throws(() => context.flow, /`context.flow` works only inside a handler or `setup`/);
   let late;
   await handle(() => {
     late = () => send('output', 1);
   });
-  assert.throws(late, /`send` works only inside of a handler/);
+  assert.throws(late, /`send` works only inside a handler/);
 });

@@ -75,7 +75,7 @@ def test_a_source_that_cannot_be_a_module_is_refused(tmp_path: Path) -> None:
 
     assert "`my-processor` is not a Python name" in fault("my-processor.py")
     assert "has the name of another module (`json`)" in fault("json.py")
-    with pytest.raises(BuildError, match="there is no file `missing.py`"):
+    with pytest.raises(BuildError, match="file `missing.py` does not exist"):
         sources.stage(tmp_path, "missing.py", tmp_path / "staged")
 
 

@@ -175,7 +175,7 @@ def test_what_cannot_be_built_is_told(tmp_path: Path, world: World, capsys: pyte
 
 def test_an_error_at_the_top_level_is_told(tmp_path: Path, world: World, capsys: pytest.CaptureFixture[str]) -> None:
     told = fault(tmp_path, capsys, "import weir\n\nweir.send('output', 1)\n")
-    assert "there is no host outside of a handler or setup" in told and "authored.py line 3" in told
+    assert "no host is available outside a handler or setup" in told and "authored.py line 3" in told
 
 
 def test_a_syntax_error_is_told(tmp_path: Path, world: World, capsys: pytest.CaptureFixture[str]) -> None:

@@ -107,7 +107,7 @@ def test_a_call_that_can_never_work_is_a_reject_in_the_words_of_the_host() -> No
 
     failure = handled(handle).failure
     assert failure is not None and failure.verdict is weir.Verdict.REJECT
-    assert failure.reason.startswith("there is no output `outptu`: the outputs are output (")
+    assert failure.reason.startswith("output `outptu` does not exist; must be one of: output (")
     assert 'weir.send("outptu", 1))' in failure.reason
 
 
@@ -125,9 +125,9 @@ def test_an_undeclared_config_type_is_a_trap() -> None:
         weir.config.get("secrets", "a")
 
     kit = Kit(DESCRIPTOR, handle)
-    with pytest.raises(Trap, match="the config type `secrets` is not declared: add it to `config-types` of the descriptor \\(declared: prompt"):
+    with pytest.raises(Trap, match="config type `secrets` is not declared: add it to `config-types` of the descriptor \\(declared: prompt"):
         kit.handle("input", None)
-    with pytest.raises(RuntimeError, match="make another kit"):
+    with pytest.raises(RuntimeError, match="create another kit"):
         kit.handle("input", None)
 
 

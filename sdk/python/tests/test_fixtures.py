@@ -39,5 +39,5 @@ def test_the_delay_of_a_failure_is_compared_where_it_is_given(tmp_path: Path) ->
 
 def test_what_the_setup_refuses_is_compared(tmp_path: Path) -> None:
     run(tmp_path, {"parameters": {"size": 0}, "setup-failure": "`size` must be 1 or more"})
-    with pytest.raises(AssertionError, match="the setup says"):
+    with pytest.raises(AssertionError, match="the setup failed with"):
         run(tmp_path, {"parameters": {"size": 1}, "setup-failure": "no"})

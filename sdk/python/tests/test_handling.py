@@ -69,9 +69,9 @@ def test_a_body_that_cannot_be_read_is_rejected_with_the_place() -> None:
     assert rejected(any_json, b"NaN") == "the body is not JSON: NaN is not JSON"
     assert rejected(any_json, b'"\xff"') == "the body is not JSON in UTF-8: byte 1 is invalid"
     assert "nested too deeply" in rejected(any_json, b"[" * 200_000)
-    assert rejected(text, b"ab\xff") == "the body is not text in UTF-8: byte 2 is invalid"
-    assert rejected(an_object, [1]) == "the body is not of the form expected: it is an array (list), and must be an object"
-    assert rejected(a_number, True) == "the body is not of the form expected: it is true or false, and must be a number"
+    assert rejected(text, b"ab\xff") == "the body is not UTF-8 text: byte 2 is invalid"
+    assert rejected(an_object, [1]) == "the body does not have the expected form: it is an array (list), and must be an object"
+    assert rejected(a_number, True) == "the body does not have the expected form: it is true or false, and must be a number"
 
 
 def test_a_typed_dict_is_an_object() -> None:
@@ -125,10 +125,10 @@ def test_a_wrong_parameter_keeps_the_instance_from_beginning() -> None:
     def need(*, ratio: float) -> None: ...
     def count(*, size: int) -> None: ...
 
-    assert kit(choose).configure() == "parameter `border` has the value `sentence`, which is not one of word; set another one in the flow"
+    assert kit(choose).configure() == "parameter `border` has the value `sentence`, which is not one of word; correct it in the flow"
     assert kit(need).configure() == "parameter `ratio` is missing: set it in the flow, or give it a default in weir.toml"
     assert kit(count).parameter("size", "big").configure() == "parameter `size`: `big` is not a whole number"
-    with pytest.raises(RuntimeError, match="cannot begin: parameter `ratio` is missing"):
+    with pytest.raises(RuntimeError, match="failed to start: parameter `ratio` is missing"):
         kit(need).handle("input", None)
 
 
@@ -223,11 +223,11 @@ def test_functions_that_do_not_fit_are_told_all_at_once() -> None:
     told = "\n".join(unfit.value.faults)
     for words in (
         "`wrong` takes 2 positional parameters (a, b)",
-        "`wrong` takes the parameter `sise`, which weir.toml does not declare: the parameters are size, max-words",
+        "`wrong` takes the parameter `sise`, which weir.toml does not declare; must be one of: size, max-words",
         "the parameter `ratio` of `wrong` is annotated `set",
         "`wrong` takes `**rest",
         "`doc` of `strange` is annotated `Enum`",
-        "`strange` handles the input `inptu`, and the inputs of weir.toml are input, ask",
+        "`strange` handles the input `inptu`, but the inputs in weir.toml are input, ask",
         'the input `ask` has no handler: add one with `@weir.processor("ask")`',
     ):
         assert words in told
@@ -278,6 +278,6 @@ def test_where_it_runs_is_known() -> None:
 
 def test_outside_of_a_handler_there_is_no_host() -> None:
     for call in (weir.message_id, lambda: weir.send("output", 1), lambda: weir.config.get("a", "b")):
-        with pytest.raises(RuntimeError, match="no host outside of a handler"):
+        with pytest.raises(RuntimeError, match="no host is available outside a handler"):
             call()
     weir.log.info("helpers that log can be tested like any function")

@@ -55,9 +55,9 @@ def test_limits_are_those_of_a_host_in_its_words() -> None:
 
     assert kit(many).handle("input", 1000).failure is None
     assert reason(kit(many).handle("input", 1001)).startswith("one call may send 1000 messages (limits.sends-count)")
-    assert reason(kit(large).handle("input", (4 << 20) + 1)).startswith("the body of the message has 4194305 bytes, of at most 4194304")
-    assert reason(kit(large).limit("sends-bytes", 10).handle("input", 11)).startswith("one call may send 10 bytes in all (limits.sends-bytes)")
-    assert reason(kit(own).handle("input", None)).startswith("the property `weir-id` is the host's own and cannot be set")
+    assert reason(kit(large).handle("input", (4 << 20) + 1)).startswith("the body of the message has 4194305 bytes; the limit is 4194304")
+    assert reason(kit(large).limit("sends-bytes", 10).handle("input", 11)).startswith("one call may send 10 bytes in total (limits.sends-bytes)")
+    assert reason(kit(own).handle("input", None)).startswith("the property `weir-id` is reserved for the host")
 
 
 def test_properties_that_are_no_text_are_refused() -> None:
@@ -119,7 +119,7 @@ def test_more_than_64_requests_are_refused() -> None:
             weir.begin_request("model", 1)
 
     assert kit(rate).answer("model", 1).handle("input", 64).failure is None
-    assert reason(kit(rate).answer("model", 1).handle("input", 65)).startswith("64 requests are under way, which is the most")
+    assert reason(kit(rate).answer("model", 1).handle("input", 65)).startswith("64 requests are in flight, the maximum")
 
 
 def test_a_failed_request_can_be_caught_and_is_a_retry_otherwise() -> None:
@@ -168,8 +168,8 @@ def test_replies_step_by_step() -> None:
 
     handled = kit(steps).handle("ask", None)
     assert [part.body for part in handled.replies()] == [b'{"n":1}', b"done"] and handled.json() == [1]
-    assert reason(kit(twice).handle("ask", None)).startswith("the request was answered in full")
-    assert reason(kit(steps).handle("input", None)).startswith("the message in hand is no request")
+    assert reason(kit(twice).handle("ask", None)).startswith("the request was answered completely")
+    assert reason(kit(steps).handle("input", None)).startswith("the current message is not a request")
 
 
 def test_configuration_is_parsed_once_until_it_changes() -> None:
@@ -207,7 +207,7 @@ def test_one_value_of_the_configuration() -> None:
     failure = kit(read).config("rule", "a", "{").handle("input", None).failure
     assert failure is not None and failure.verdict is weir.Verdict.RETRY
     assert failure.reason.startswith("the value of config type `rule`, key `a`, is not JSON: ")
-    assert failure.reason.endswith("fix the value in the configuration")
+    assert failure.reason.endswith("correct the value in the configuration")
 
 
 def test_setup_is_told_of_changes_and_can_refuse() -> None:
@@ -228,7 +228,7 @@ def test_setup_is_told_of_changes_and_can_refuse() -> None:
     handled = made.config("rule", "bad", True).handle("input", None)
     assert handled.json() == [{"bad": None}], "the instance goes on with what it had"
     line = handled.log[0]
-    assert (line.level, line.message) == ("warn", "component cannot be set up")
+    assert (line.level, line.message) == ("warn", "component setup failed")
     assert line.fields["error"].startswith("ValueError: rule `bad` cannot be used")
     new = kit(handle, check).config("rule", "bad", True)
     assert str(new.configure()).startswith("ValueError: rule `bad` cannot be used")
@@ -240,7 +240,7 @@ def test_setup_cannot_send() -> None:
 
     def handle() -> None: ...
 
-    assert str(kit(handle, check).configure()).startswith("nothing can be sent outside of `handle`")
+    assert str(kit(handle, check).configure()).startswith("messages can be sent only within `handle`")
 
 
 def test_both_logs_are_one() -> None:
@@ -275,12 +275,12 @@ def test_a_kit_can_be_the_service_of_another() -> None:
 
 def test_a_name_that_weir_toml_does_not_have_is_refused_by_the_kit() -> None:
     made = kit(lambda: None)
-    with pytest.raises(ValueError, match="there is no input `inptu`: the inputs are input, ask"):
+    with pytest.raises(ValueError, match="input `inptu` does not exist; must be one of: input, ask"):
         made.handle("inptu", 1)
-    with pytest.raises(ValueError, match="there is no request `modle`: the requests are model, language"):
+    with pytest.raises(ValueError, match="request `modle` does not exist; must be one of: model, language"):
         made.answer("modle", 1)
-    with pytest.raises(ValueError, match="the config type `rules` is not declared"):
+    with pytest.raises(ValueError, match="config type `rules` is not declared"):
         made.config("rules", "a", 1)
     made.handle("input", None)
-    with pytest.raises(RuntimeError, match="cannot change in an instance that has begun"):
+    with pytest.raises(RuntimeError, match="cannot change in a running instance"):
         made.parameter("x", 1)

@@ -140,7 +140,7 @@ pub fn parsed_all<T: DeserializeOwned + 'static>(config_type: &str) -> Result<Rc
 fn parse<T: DeserializeOwned>(config_type: &str, key: &str, text: &str) -> Result<T> {
     serde_json::from_str(text).map_err(|error| {
         let place = format!("the value of config type `{config_type}`, key `{key}`");
-        Failure::retry(format!("{}: mend the value in the configuration", json::fault(&place, text.as_bytes(), &error)))
+        Failure::retry(format!("{}: correct the value in the configuration", json::fault(&place, text.as_bytes(), &error)))
     })
 }
 

@@ -1,6 +1,7 @@
 //! What the parameters of a handler can be.
 
-use crate::{Failure, Message, Result, json};
+use crate::{Failure, IntoMessage, Message, Result, json};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 /// The message in hand, on its way through the parameters of a handler.
@@ -41,7 +42,7 @@ impl<'a> Incoming<'a> {
 }
 
 fn taken() -> Failure {
-    Failure::retry("the handler asks for the message after a parameter took it: put `Message` last")
+    Failure::retry("the handler takes the message after another parameter has consumed it: put `Message` last")
 }
 
 /// What a handler can have as a parameter. Parameters are read from left to right; the first that fails fails the message.
@@ -70,7 +71,7 @@ fn taken() -> Failure {
 /// ```
 #[diagnostic::on_unimplemented(
     message = "a handler cannot have a parameter of type `{Self}`",
-    note = "it can have `Json<T>`, `Text`, `Params<T>`, `Input`, `Message`, and what implements `weir::FromMessage`"
+    note = "use `Json<T>`, `Text`, `Params<T>`, `Input`, `Message`, or a type that implements `weir::FromMessage`"
 )]
 pub trait FromMessage: Sized {
     /// Reads it.
@@ -131,6 +132,18 @@ pub struct Text<T = String>(pub T);
 impl FromMessage for Text {
     fn from_message(incoming: &mut Incoming<'_>) -> Result<Self> {
         incoming.message()?.text().map(|text| Text(text.to_owned()))
+    }
+}
+
+impl<T: Serialize> IntoMessage for Json<T> {
+    fn into_message(self) -> Result<Message> {
+        Message::json(&self.0)
+    }
+}
+
+impl<T: Into<String>> IntoMessage for Text<T> {
+    fn into_message(self) -> Result<Message> {
+        Ok(Message::new(self.0.into(), "text/plain; charset=utf-8"))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Why a message could not be handled.
 
 use crate::bindings::base::weir::processor::{delivery, messaging};
-use crate::messaging::whole_ms;
+use crate::time::whole_ms;
 use std::fmt;
 use std::time::Duration;
 

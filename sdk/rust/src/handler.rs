@@ -50,7 +50,7 @@ pub fn handle<A>(handler: impl Handler<A>, input: &str, message: Message) -> Res
 #[doc(hidden)]
 pub fn no_handler(input: &str, inputs: &[&str]) -> delivery::Failure {
     crate::Failure::retry(format!(
-        "the component has no handler for its input `{input}`, only for {}: add one to `processor!`, or take the input out of the descriptor",
+        "the component has no handler for its input `{input}`, only for {}: add one to `processor!`, or remove the input from the descriptor",
         inputs.join(", ")
     ))
     .into()

@@ -15,7 +15,7 @@ pub(crate) fn fault(what: &str, json: &[u8], error: &serde_json::Error) -> Strin
     }
     let field = path_at(json, offset(json, error.line(), error.column()));
     let field = if field.is_empty() { String::new() } else { format!(", field `{field}`") };
-    let fault = if error.is_data() { "is not of the form expected" } else { "is not JSON" };
+    let fault = if error.is_data() { "does not have the expected form" } else { "is not JSON" };
     format!("{what} {fault}{field}: {error}")
 }
 
@@ -121,7 +121,7 @@ mod tests {
         check("", &["is empty"]);
         check("hello", &["not JSON", "line 1 column 1"]);
         check(r#"{"id": "a", "pages": "#, &["not JSON", "`pages`"]);
-        check("{}", &["not of the form", "missing field `id`", "line 1 column 2"]);
+        check("{}", &["does not have the expected form", "missing field `id`", "line 1 column 2"]);
         check(r#"{"pages": [], "id": 5}"#, &["field `id`", "integer `5`", "a string", "line 1 column 21"]);
         check("{\"id\": \"a\",\n \"pages\": [{\"number\": 1}, {\"number\": \"two\"}]}", &["`pages[1].number`", "line 2"]);
         check(r#"{"id": "a, \"b\": {", "pages": [{"number": 1}, {}]}"#, &["`pages[1]`", "missing field `number`"]);

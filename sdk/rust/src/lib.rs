@@ -72,6 +72,7 @@ mod replies;
 mod reply;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
+mod time;
 
 pub use extract::{FromMessage, Incoming, Input, Json, Text};
 pub use failure::{ErrorKind, Failure, Result, Verdict};

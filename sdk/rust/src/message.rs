@@ -1,7 +1,7 @@
 //! Messages, and what can be made one.
 
 use crate::bindings::base::weir::processor::delivery;
-use crate::{Failure, Json, Result, Text};
+use crate::{Failure, Result};
 use serde::Serialize;
 
 /// One message: a body, the media type of it (`None` stands for `application/json`), and properties by name.
@@ -59,7 +59,7 @@ impl Message {
     /// A reject that says which byte is not UTF-8.
     pub fn text(&self) -> Result<&str> {
         std::str::from_utf8(&self.body)
-            .map_err(|error| Failure::reject(format!("the body is not text in UTF-8: byte {} does not belong", error.valid_up_to())))
+            .map_err(|error| Failure::reject(format!("the body is not UTF-8 text: byte {} is invalid", error.valid_up_to())))
     }
 }
 
@@ -82,21 +82,10 @@ impl IntoMessage for Message {
     }
 }
 
-impl<T: Serialize> IntoMessage for Json<T> {
-    fn into_message(self) -> Result<Message> {
-        Message::json(&self.0)
-    }
-}
-
-impl<T: Into<String>> IntoMessage for Text<T> {
-    fn into_message(self) -> Result<Message> {
-        Ok(Message::new(self.0.into(), "text/plain; charset=utf-8"))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Json, Text};
 
     #[test]
     fn of_a_property_that_is_there_twice_the_last_one_counts() {

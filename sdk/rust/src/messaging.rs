@@ -2,6 +2,7 @@
 
 use crate::failure::call_failed;
 use crate::imports::messaging;
+use crate::time::whole_ms;
 use crate::{Failure, FromMessage, Incoming, IntoMessage, Message, Result};
 use std::time::Duration;
 
@@ -105,9 +106,4 @@ pub(crate) fn read_part<T: FromMessage>(to: &str, part: Message) -> Result<T> {
 /// ```
 pub fn request_parts(to: &str, message: impl IntoMessage, timeout: Option<Duration>) -> Result<Vec<Message>> {
     messaging::request(to, &message.into_message()?, timeout.map(whole_ms)).map_err(call_failed)
-}
-
-/// A time as the contract counts it; what is longer than it can say is cut.
-pub(crate) fn whole_ms(time: Duration) -> u32 {
-    u32::try_from(time.as_millis()).unwrap_or(u32::MAX)
 }

@@ -46,7 +46,7 @@ impl Value {
         let mut json = serde_json::Deserializer::from_reader(self.text.as_bytes());
         read(&mut json).and_then(|value| json.end().map(|()| value)).map_err(|error| {
             let shown: String = self.text.chars().take(80).collect();
-            Error(format!("parameter `{}` has the value `{shown}`, which cannot be read: {error}; set another one in the flow", self.name))
+            Error(format!("parameter `{}` has the value `{shown}`, which is invalid: {error}; correct it in the flow", self.name))
         })
     }
 }
@@ -91,7 +91,7 @@ impl<'de> serde::Deserializer<'de> for Value {
     fn deserialize_enum<V: Visitor<'de>>(self, _: &'static str, variants: &'static [&'static str], visitor: V) -> Result<V::Value, Error> {
         if !variants.contains(&self.text.as_str()) {
             return Err(Error(format!(
-                "parameter `{}` must be one of {}, not `{}`: set one of them in the flow",
+                "parameter `{}` must be one of {}, not `{}`: correct it in the flow",
                 self.name,
                 variants.join(", "),
                 self.text

@@ -2,7 +2,8 @@
 
 use crate::failure::call_failed;
 use crate::imports::messaging;
-use crate::messaging::{read_part, whole_ms};
+use crate::messaging::read_part;
+use crate::time::whole_ms;
 use crate::{Failure, FromMessage, IntoMessage, Message, Result};
 use std::iter::FusedIterator;
 use std::time::Duration;
@@ -61,7 +62,7 @@ pub fn begin_request(to: &str, message: impl IntoMessage, timeout: Option<Durati
 /// weir::processor!(lines);
 /// ```
 #[derive(Debug)]
-#[must_use = "nobody waits for the answer unless it is read"]
+#[must_use = "the answer is not awaited unless it is read"]
 pub struct Replies {
     to: String,
     call: u32,
@@ -83,11 +84,11 @@ impl Replies {
     /// As [`request`](crate::request()).
     pub fn read<T: FromMessage>(mut self) -> Result<T> {
         let Some(part) = self.next().transpose()? else {
-            return Err(Failure::retry(format!("`{}` ended its answer without a part", self.to)));
+            return Err(Failure::retry(format!("the answer of `{}` has no parts", self.to)));
         };
         if self.next().transpose()?.is_some() {
             return Err(Failure::retry(format!(
-                "`{}` answered in several parts instead of one: take them one by one, by `next_as`",
+                "`{}` answered in several parts instead of one: read them one by one, with `next_as`",
                 self.to
             )));
         }

@@ -11,7 +11,7 @@ use super::{check, said};
 async fn a_value_is_put_read_listed_and_deleted() {
     let folder = tempfile::tempdir().unwrap();
     let weir = Weir::up(folder.path()).await;
-    assert_eq!(weir.must(&["config", "put", "prompt", "greeting", r#"{"text":  1.00}"#]).await, "prompt greeting is stored, 15 B\n");
+    assert_eq!(weir.must(&["config", "put", "prompt", "greeting", r#"{"text":  1.00}"#]).await, "prompt greeting stored, 15 B\n");
     weir.must(&["config", "put", "prompt", "number", "-5"]).await;
     weir.must(&["config", "put", "prompt", "parting", "good bye", "--text"]).await;
     assert_eq!(weir.must(&["config", "get", "prompt", "greeting"]).await, "{\"text\":  1.00}\n");
@@ -30,9 +30,12 @@ async fn a_value_is_put_read_listed_and_deleted() {
     assert!(types.starts_with("type ") && types.lines().any(|line| line.split_whitespace().eq(["prompt", "3", "25", "B"])), "{types}");
     let types: Value = serde_json::from_str(&weir.must(&["config", "list", "--json"]).await).unwrap();
     assert!(types["types"].as_array().unwrap().contains(&json!({"type": "prompt", "keys-count": 3, "size-bytes": 25})), "{types}");
-    assert_eq!(weir.must(&["config", "delete", "prompt", "number"]).await, "prompt number is deleted\n");
+    assert_eq!(weir.must(&["config", "delete", "prompt", "number"]).await, "prompt number deleted\n");
     assert!(!weir.must(&["config", "list", "prompt"]).await.contains("number"));
-    assert_eq!(weir.must(&["config", "list", "prompts"]).await, "there is nothing of type `prompts`; weir config list shows the types\n");
+    assert_eq!(
+        weir.must(&["config", "list", "prompts"]).await,
+        "there are no values of type `prompts`; weir config list shows the types\n"
+    );
 }
 
 #[tokio::test]
@@ -46,7 +49,7 @@ async fn what_is_wrong_with_a_value_or_its_name_is_told() {
         &expect![[r#"
             error: the value of `greeting` (type `prompt`) is not JSON
               because: expected value at line 1 column 1
-              next: mend it; a text is JSON within quotes: '"hello"'; --text stores what is no JSON as it is
+              next: correct it; a JSON string needs quotes: '"hello"'; --text stores VALUE unchanged, as a plain string
         "#]],
     );
     weir.must(&["config", "put", "prompt", "greeting", "\"hello\""]).await;
@@ -56,7 +59,7 @@ async fn what_is_wrong_with_a_value_or_its_name_is_told() {
         1,
         &expect![[r#"
             error: the configuration has no `greetign` of type `prompt`
-              next: did you mean `greeting`? weir config list prompt shows those that are there
+              next: did you mean `greeting`? weir config list prompt shows all keys
         "#]],
     );
     check(
@@ -65,7 +68,7 @@ async fn what_is_wrong_with_a_value_or_its_name_is_told() {
         1,
         &expect![[r#"
             error: the configuration has no `greeting` of type `promt`
-              next: there is nothing of that type; did you mean the type `prompt`?
+              next: there is no such type; did you mean the type `prompt`?
         "#]],
     );
     assert_eq!(weir.must(&["config", "get", "prompt", "greeting"]).await, "\"hello\"\n", "nothing was deleted");
@@ -125,7 +128,7 @@ async fn a_value_of_10_mib_is_refused_and_nothing_is_changed() {
         65,
         &expect![[r#"
         error: the value of `large` (type `prompt`) was not stored
-          because: a request to the config service has at most 4194304 bytes, this one has 10485837: send less at a time; what is larger by itself belongs in a file or a store of its own
+          because: a request to the config service may have 4194304 bytes, this one has 10485837: split it into several; keep larger values in a file or another store
     "#]],
     );
     assert_eq!(weir.must(&["config", "get", "prompt", "large"]).await, "1\n");

@@ -19,15 +19,15 @@ async fn what_is_no_component_for_weir_is_refused_with_the_reason() {
     };
     refused("text.wasm", b"hello", &expect![[r#"
         error: DIR/text.wasm was not deployed
-          because: the file cannot be deployed: the file is no WebAssembly (it is 5 bytes and begins with "hell"): give the .wasm file that the build made
+          because: the file cannot be deployed: the file is not WebAssembly (it has 5 bytes and begins with "hell"): use the .wasm file that the build produced
     "#]]).await;
     refused("empty.wasm", b"", &expect![[r#"
         error: DIR/empty.wasm was not deployed
-          because: the file cannot be deployed: the file is no WebAssembly (it is 0 bytes and begins with nothing): give the .wasm file that the build made
+          because: the file cannot be deployed: the file is not WebAssembly (it has 0 bytes and begins with nothing): use the .wasm file that the build produced
     "#]]).await;
     refused("module.wasm", b"\0asm\x01\0\0\0", &expect![[r#"
         error: DIR/module.wasm was not deployed
-          because: the file cannot be deployed: the file is a core WebAssembly module, not a component: build it for wasm32-wasip2, or make a component of it with `wasm-tools component new`
+          because: the file cannot be deployed: the file is a core WebAssembly module, not a component: build it for wasm32-wasip2, or convert it with `wasm-tools component new`
     "#]]).await;
     refused("foreign.wasm", b"\0asm\x0d\0\x01\0", &expect![[r#"
         error: DIR/foreign.wasm was not deployed
@@ -39,7 +39,7 @@ async fn what_is_no_component_for_weir_is_refused_with_the_reason() {
         &echo[..echo.len() / 2],
         &expect![[r#"
         error: DIR/truncated.wasm was not deployed
-          because: the file cannot be deployed: the file is cut off: more was expected at its end, byte 21988; copy or build it again
+          because: the file cannot be deployed: the file is truncated at byte 21988: copy or build it again
     "#]],
     )
     .await;
@@ -66,7 +66,7 @@ async fn a_version_that_another_file_has_is_refused() {
     assert!(put(&echo, &["deploy", "echo"]).await.status.success(), "the same file again is no error");
     let taken = put(&guest("reject"), &["deploy", "echo@1.0.0"]).await;
     assert_eq!(taken.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&taken.stderr).starts_with("error: echo@1.0.0 is taken by another file"), "{taken:?}");
+    assert!(String::from_utf8_lossy(&taken.stderr).starts_with("error: echo@1.0.0 is already used by another file"), "{taken:?}");
     check(
         &put(&echo, &["deploy", "Echo@1.0.0"]).await,
         folder.path(),
@@ -82,7 +82,7 @@ async fn a_version_that_another_file_has_is_refused() {
         65,
         &expect![[r#"
         error: DIR/file.wasm was not deployed
-          because: version: `one` is no semantic version such as 1.2.0 (unexpected character 'o' while parsing major version number)
+          because: version: `one` is not a semantic version such as 1.2.0 (unexpected character 'o' while parsing major version number)
     "#]],
     );
     check(
@@ -90,7 +90,7 @@ async fn a_version_that_another_file_has_is_refused() {
         folder.path(),
         64,
         &expect![[r#"
-        error: `echo@` is not of the form NAME@VERSION or NAME
+        error: `echo@` does not have the form NAME@VERSION or NAME
           next: weir deploy NAME@VERSION FILE.wasm, weir deploy NAME FILE.wasm, or weir deploy FILE.wasm
     "#]],
     );

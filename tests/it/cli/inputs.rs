@@ -26,7 +26,7 @@ async fn files_that_are_folders_missing_or_not_utf_8_are_told_with_what_to_do() 
         &expect![[r#"
         error: DIR/queues cannot be read
           because: Is a directory (os error 21)
-          next: it is a folder: name a file in it
+          next: it is a folder: give a file in it
     "#]],
     )
     .await;
@@ -36,7 +36,7 @@ async fn files_that_are_folders_missing_or_not_utf_8_are_told_with_what_to_do() 
         &expect![[r#"
         error: DIR/none.json cannot be read
           because: No such file or directory (os error 2)
-          next: look whether the path is right, seen from here
+          next: check the path; it is relative to the current directory
     "#]],
     )
     .await;
@@ -46,7 +46,7 @@ async fn files_that_are_folders_missing_or_not_utf_8_are_told_with_what_to_do() 
         &expect![[r#"
         error: the blueprint in DIR/latin1.json is not JSON
           because: invalid utf-8 sequence of 1 bytes from index 10
-          next: JSON is UTF-8: save it as that
+          next: JSON must be UTF-8: save it as UTF-8
     "#]],
     )
     .await;
@@ -56,7 +56,7 @@ async fn files_that_are_folders_missing_or_not_utf_8_are_told_with_what_to_do() 
         &expect![[r#"
         error: DIR/latin1.json is not JSON
           because: invalid utf-8 sequence of 1 bytes from index 10
-          next: JSON is UTF-8: save it as that
+          next: JSON must be UTF-8: save it as UTF-8
     "#]],
     )
     .await;
@@ -65,9 +65,9 @@ async fn files_that_are_folders_missing_or_not_utf_8_are_told_with_what_to_do() 
         65,
         &expect![[r#"
         error: sending ended early; messages stored before it: 0
-          because: DIR/latin1.json is not text in UTF-8
+          because: DIR/latin1.json is not UTF-8 text
           because: invalid utf-8 sequence of 1 bytes from index 10
-          next: save it as UTF-8, or leave it out
+          next: save it as UTF-8, or omit it
     "#]],
     )
     .await;
@@ -97,14 +97,14 @@ async fn names_that_are_not_there_are_told_with_where_to_look() {
     refused(
         &["flow", "start", "x", "two"],
         &expect![[r#"
-        error: blueprint `x` does not exist: put it first, or name one that `weir blueprint list` tells
+        error: blueprint `x` does not exist: store it first, or use one listed by `weir blueprint list`
     "#]],
     )
     .await;
     refused(
         &["flow", "start", "plian", "two"],
         &expect![[r#"
-        error: blueprint `plian` does not exist: put it first, or name one that `weir blueprint list` tells
+        error: blueprint `plian` does not exist: store it first, or use one listed by `weir blueprint list`
           next: did you mean the blueprint `plain`?
     "#]],
     )
@@ -112,7 +112,7 @@ async fn names_that_are_not_there_are_told_with_where_to_look() {
     refused(
         &["flow", "stop", "another"],
         &expect![[r#"
-        error: flow `another` does not exist: `weir flow list` tells those that do
+        error: flow `another` does not exist: `weir flow list` lists all flows
     "#]],
     )
     .await;
@@ -120,7 +120,7 @@ async fn names_that_are_not_there_are_told_with_where_to_look() {
         &["blueprint", "delete", "plan"],
         &expect![[r#"
         error: there is no blueprint `plan`
-          next: did you mean the blueprint `plain`? weir blueprint list shows those that are there
+          next: did you mean the blueprint `plain`? weir blueprint list shows all blueprints
     "#]],
     )
     .await;
@@ -138,7 +138,7 @@ async fn places_that_are_none_are_told_as_such() {
         73,
         &expect![[r#"
         error: the data folder DIR/file is not a folder
-          next: name another: --data DIR
+          next: choose another: --data DIR
     "#]],
     );
     check(
@@ -146,7 +146,7 @@ async fn places_that_are_none_are_told_as_such() {
         folder.path(),
         64,
         &expect![[r#"
-        error: the gateway's address `http://[::1` is not of the form https://HOST:PORT or http://HOST:PORT
+        error: the gateway's address `http://[::1` does not have the form https://HOST:PORT or http://HOST:PORT
           next: for example --gateway http://127.0.0.1:8088 or --gateway https://weir.example:8088
     "#]],
     );

@@ -23,20 +23,20 @@ async fn a_component_is_told_without_running_it() {
         Calls every function of weir:processor 0.1.0
 
         consumes    input
-                    request, requests, which it answers on response
+                    request, requests, answered on response
         produces    output
                     response
-        asks        service (topics service-request and service-response), within 60,000 ms
+        requests    service (topics service-request and service-response), within 60,000 ms
         config      settings
-        grants      nothing
+        permissions none
                     weir:processor 0.1.0: config, context, log, messaging
         built for   weir:processor 0.1.0, with setup
-        limits      64.0 MiB of memory, 60 s for a message
-                    for a message 1,000 sends of 16.0 MiB in all
-                    1.0 MiB of log a minute; other limits by `weir deploy --limit`
+        limits      64.0 MiB of memory, 60 s per message
+                    1,000 sends of 16.0 MiB in total per message
+                    1.0 MiB of log per minute; override limits with `weir deploy --limit`
 
         PARAMETERS
-        size        text, may be left out
+        size        string, optional
 
         This Weir can run it: weir deploy FILE
     "#]]
@@ -78,33 +78,33 @@ async fn a_faulty_file_is_told_by_its_fault() {
     refused(
         b"PK\x03\x04",
         &expect![[r#"
-        error: DIR/file.wasm is no component that this Weir can run
-          because: the file is no WebAssembly (it is 4 bytes and begins with "PK\x03\x04"): give the .wasm file that the build made
+        error: DIR/file.wasm is not a component that this Weir can run
+          because: the file is not WebAssembly (it has 4 bytes and begins with "PK\x03\x04"): use the .wasm file that the build produced
     "#]],
     )
     .await;
     refused(
         &echo[..echo.len() / 2],
         &expect![[r#"
-        error: DIR/file.wasm is no component that this Weir can run
-          because: the file is cut off: more was expected at its end, byte 21988; copy or build it again
+        error: DIR/file.wasm is not a component that this Weir can run
+          because: the file is truncated at byte 21988: copy or build it again
     "#]],
     )
     .await;
     refused(b"\0asm\x01\0\0\0", &expect![[r#"
-        error: DIR/file.wasm is no component that this Weir can run
-          because: the file is a core WebAssembly module, not a component: build it for wasm32-wasip2, or make a component of it with `wasm-tools component new`
+        error: DIR/file.wasm is not a component that this Weir can run
+          because: the file is a core WebAssembly module, not a component: build it for wasm32-wasip2, or convert it with `wasm-tools component new`
     "#]]).await;
     refused(&guest(guests::BUILT_FOR_0_2_0), &expect![[r#"
-        error: DIR/file.wasm is no component that this Weir can run
+        error: DIR/file.wasm is not a component that this Weir can run
           because: the component was built against weir:processor 0.2.0; this host serves 0.1.x: build it against an older contract, or update the host
     "#]]).await;
     refused(
         &crate::stage::stamped(&echo, b"not JSON"),
         &expect![[r#"
-        error: DIR/file.wasm is no component that this Weir can run
-          because: the section `weir:descriptor` of the component is not usable
-          because: the descriptor is not of the form of weir:descriptor/1
+        error: DIR/file.wasm is not a component that this Weir can run
+          because: the section `weir:descriptor` of the component is unusable
+          because: the descriptor does not match the schema weir:descriptor/1
           because: expected ident at line 1 column 2
     "#]],
     )
@@ -112,9 +112,9 @@ async fn a_faulty_file_is_told_by_its_fault() {
     refused(
         &crate::stage::stamped(&echo, &[b' '; 1 << 20]),
         &expect![[r#"
-        error: DIR/file.wasm is no component that this Weir can run
-          because: the section `weir:descriptor` of the component is not usable
-          because: the descriptor has 1048576 bytes, of at most 65536
+        error: DIR/file.wasm is not a component that this Weir can run
+          because: the section `weir:descriptor` of the component is unusable
+          because: the descriptor has 1048576 bytes; the limit is 65536
     "#]],
     )
     .await;
@@ -126,7 +126,7 @@ async fn a_faulty_file_is_told_by_its_fault() {
         &expect![[r#"
             error: no-such-file.wasm cannot be read
               because: No such file or directory (os error 2)
-              next: look whether the path is right, seen from here
+              next: check the path; it is relative to the current directory
         "#]],
     );
 }

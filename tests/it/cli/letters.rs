@@ -56,7 +56,7 @@ async fn letters_are_sent_again_under_their_ids_by_the_component_that_was_named(
     let listed = weir.must(&["dead-letters", "list", "--flow", "one", "--processor", "reject"]).await;
     assert!(listed.contains(&format!("  {}  reject after 1 attempt by reject@1.0.0, 20", ids[0])), "{listed}");
     assert!(listed.contains("Z\n  from    flow:tg:in:one (reject--one--input), flow one\n"), "{listed}");
-    assert_eq!(weir.must(&["dead-letters", "list", "--flow", "other"]).await, "no dead letter is selected\n");
+    assert_eq!(weir.must(&["dead-letters", "list", "--flow", "other"]).await, "no dead letter matches\n");
 
     let refused = weir.run(&["dead-letters", "redrive", "--flow", "one", "--to", "reject@9.9.9"]).await;
     let text = said(&refused, folder.path());
@@ -68,9 +68,9 @@ async fn letters_are_sent_again_under_their_ids_by_the_component_that_was_named(
 
     weir.must(&["deploy", "reject@2.0.0", guest_path("echo").to_str().unwrap()]).await;
     expect_test::expect![[r#"
-        reject (one) is swapped from reject@1.0.0 to reject@2.0.0
-          it runs
-        3 dead letters sent again
+        reject (one) swapped from reject@1.0.0 to reject@2.0.0
+          it is running
+        3 dead letters resent
     "#]]
     .assert_eq(&weir.must(&["dead-letters", "redrive", "--flow", "one", "--to", "reject@2.0.0"]).await);
     let texts = ["a", "b", "c"].map(str::to_owned);
@@ -78,7 +78,7 @@ async fn letters_are_sent_again_under_their_ids_by_the_component_that_was_named(
     let derived = ids.iter().map(|id| id.parse::<MessageId>().unwrap().of_output("output", 0).to_string());
     assert_eq!(taken(&weir, "one", 3).await, derived.zip(texts).collect::<Vec<_>>(), "in their order");
     assert_eq!(weir.must(&["dead-letters", "list"]).await, "no dead letters\n");
-    assert_eq!(weir.must(&["dead-letters", "redrive", "--all"]).await, "no dead letter is selected\n");
+    assert_eq!(weir.must(&["dead-letters", "redrive", "--all"]).await, "no dead letter matches\n");
 }
 
 #[tokio::test]
@@ -95,16 +95,12 @@ async fn a_letter_whose_queue_is_gone_stays_and_the_others_go_on() {
     weir.must(&["swap", "one", "reject", "reject@2.0.0", "--wait"]).await;
     let partly = weir.run(&["dead-letters", "redrive", "--all"]).await;
     let text = said(&partly, folder.path());
-    assert_eq!(
-        (partly.status.code(), String::from_utf8_lossy(&partly.stdout).as_ref()),
-        (Some(1), "2 dead letters sent again\n"),
-        "{text}"
-    );
+    assert_eq!((partly.status.code(), String::from_utf8_lossy(&partly.stdout).as_ref()), (Some(1), "2 dead letters resent\n"), "{text}");
     for part in [
-        "error: 1 dead letter was not sent again\n",
+        "error: 1 dead letter was not resent\n",
         &gone[0],
         "flow two  flow:tg:in:two (reject--two--input): queue reject--two--input of flow:tg:in:two",
-        "does not exist any more",
+        "no longer exists",
     ] {
         assert!(text.contains(part), "`{part}` is not in\n{text}");
     }
@@ -162,7 +158,7 @@ async fn full_dead_letters_drop_nothing_and_hold_up_no_other_message() {
     let ids = send_rejected(&weir, "one", &[&large, &large, &large]).await;
     let status = eventually(DEADLINE, "the status to say that the dead letters are full", || async {
         let status = weir.must(&["status"]).await;
-        (status.contains("\nFULL\n") && status.contains("stays here")).then_some(status)
+        (status.contains("\nFULL\n") && status.contains("stays in its queue")).then_some(status)
     })
     .await;
     for part in ["flow:tg:weir-dead-letters is full", "weir dead-letters redrive | delete", "dead-letters.max-bytes"] {

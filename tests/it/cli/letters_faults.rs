@@ -108,10 +108,10 @@ async fn a_redrive_that_is_cut_off_says_so_and_can_be_repeated() {
         let cut = cut_off(weir, "/api/v1/weir/dead-letters/redrive", 0, &redrive).await;
         let text = said(&cut, folder.path());
         assert_eq!((cut.status.code(), String::from_utf8_lossy(&cut.stdout).as_ref()), (Some(69), ""), "{text}");
-        assert!(text.contains("the command was cut off") && text.contains("no letter is sent twice"), "{text}");
+        assert!(text.contains("the command was interrupted") && text.contains("no letter is sent twice"), "{text}");
         let weir = Weir::up(folder.path()).await;
         let again = weir.must(&["dead-letters", "redrive", "--flow", "one"]).await;
-        assert!(again == "no dead letter is selected\n" || again.ends_with(" sent again\n"), "{again}");
+        assert!(again == "no dead letter matches\n" || again.ends_with(" resent\n"), "{again}");
         assert_eq!(weir.must(&["dead-letters", "list"]).await, "no dead letters\n");
         let taken = weir.must(&["take", "one", "out", "--count", "3"]).await;
         let mut texts: Vec<_> = taken
@@ -131,7 +131,10 @@ async fn a_delete_that_is_cut_off_says_so_and_can_be_repeated() {
     let cut = cut_off(weir, "/api/v1/weir/dead-letters/delete", 40, &["dead-letters", "delete", "1", "2"]).await;
     let text = said(&cut, folder.path());
     assert_eq!((cut.status.code(), String::from_utf8_lossy(&cut.stdout).as_ref()), (Some(69), ""), "{text}");
-    assert!(text.contains("the command was cut off") && text.contains("this is safe") && text.contains("reported as not found"), "{text}");
+    assert!(
+        text.contains("the command was interrupted") && text.contains("this is safe") && text.contains("reported as not found"),
+        "{text}"
+    );
     let weir = Weir::up(folder.path()).await;
     weir.run(&["dead-letters", "delete", "1", "2"]).await;
     let left = weir.must(&["dead-letters", "list", "--json"]).await;

@@ -65,14 +65,14 @@ async fn a_message_can_be_followed_by_its_id_through_two_processors_and_a_retry(
     })
     .await;
     let first = steps(&lines, id);
-    let mut expected = vec!["message published", "message received", "attempt at a message failed", "message handled", "message settled"];
+    let mut expected = vec!["message published", "message received", "attempt failed", "message handled", "message settled"];
     // A worker may have it in hand before the publisher has its answer.
     let mut found = words(&first);
     found.sort();
     expected.sort_unstable();
     assert_eq!(found, expected, "{first:#?}");
     let of = |steps: &[&Value], message: &str| (*steps.iter().find(|step| step["message"] == message).unwrap()).clone();
-    let failed = of(&first, "attempt at a message failed");
+    let failed = of(&first, "attempt failed");
     assert_eq!((&failed["attempt"], &failed["verdict"], &failed["next"]), (&json!(1), &json!("retry"), &json!("again")), "{failed}");
     assert_eq!((&failed["error"], &failed["level"]), (&json!("attempt 1 of 2"), &json!("DEBUG")));
     let handled = of(&first, "message handled");

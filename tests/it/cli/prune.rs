@@ -49,16 +49,19 @@ async fn a_deployment_is_removed_only_when_no_entry_names_it() {
     deploy(&weir, "echo@2.0.0", 2).await;
     weir.must(&["swap", "one", "echo", "echo@2.0.0", "--wait"]).await;
     let output = weir.run(&["components", "remove", echo]).await;
-    assert!(String::from_utf8_lossy(&output.stderr).contains("in use by echo (one), to go back to"), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("in use by echo (one), rollback target"), "{output:?}");
     weir.must(&["flow", "stop", "one", "--discard"]).await;
-    assert_eq!(weir.must(&["components", "remove", echo]).await, "echo@1.0.0 is removed; weir prune removes files that nothing needs\n");
+    assert_eq!(
+        weir.must(&["components", "remove", echo]).await,
+        "echo@1.0.0 removed; weir prune deletes files that are no longer needed\n"
+    );
     assert!(!weir.must(&["components"]).await.contains("echo@1.0.0"));
     check(
         &weir.run(&["components", "remove", echo]).await,
         folder.path(),
         1,
         &expect_test::expect![[r#"
-            error: there is no deployment echo@1.0.0; weir components lists those that are there
+            error: deployment echo@1.0.0 does not exist; weir components lists all deployments
         "#]],
     );
 }

@@ -30,14 +30,14 @@ async fn a_flow_whose_processor_is_not_deployed_is_refused_told_and_given_a_comp
     let refused = weir.run(&["flow", "start", "b", "one"]).await;
     let words = said(&refused, folder.path());
     assert_eq!(refused.status.code(), Some(1), "{words}");
-    assert!(words.contains("nothing does the work of `echo`") && words.contains("--external NAME"), "{words}");
+    assert!(words.contains("nothing provides `echo`") && words.contains("--external NAME"), "{words}");
     assert_eq!(weir.must(&["flow", "list", "--json"]).await, "[]\n");
     weir.must(&["flow", "start", "b", "one", "--external", "echo"]).await;
     let (grade, words) = check(&weir, "readers").await;
-    assert!(grade == "warn" && words.contains("nothing reads flow:tg:in:one"), "{grade} {words}");
+    assert!(grade == "warn" && words.contains("flow:tg:in:one has no subscriber"), "{grade} {words}");
     weir.must(&["send", "one", "in", "--text", "waits"]).await;
     let (grade, words) = check(&weir, "readers").await;
-    assert!(grade == "fail" && words.contains("1 message waits on flow:tg:in:one"), "{grade} {words}");
+    assert!(grade == "fail" && words.contains("1 message is waiting on flow:tg:in:one"), "{grade} {words}");
     assert!(words.contains("weir swap one echo:one COMPONENT"), "{words}");
     assert_eq!(weir.run(&["doctor"]).await.status.code(), Some(1));
     let (_, words) = check(&weir, "flows").await;
@@ -53,7 +53,7 @@ async fn a_flow_whose_processor_is_not_deployed_is_refused_told_and_given_a_comp
         (found.0 == "ok").then_some(found)
     })
     .await;
-    assert!(well.1.contains("no message waits without a reader"), "{well:?}");
+    assert!(well.1.contains("no message is waiting without a subscriber"), "{well:?}");
 }
 
 #[tokio::test]
@@ -70,7 +70,7 @@ async fn a_host_of_one_processor_serves_it_alone() {
     assert_eq!(weir.must(&["take", "one", "out", "--count", "1"]).await, "{\"text\":\"hello\"}\n");
     weir.must(&["send", "two", "in", "--text", "waits"]).await;
     let (grade, words) = check(&weir, "readers").await;
-    assert!(grade == "fail" && words.contains("1 message waits on flow:tg:in:two"), "{grade} {words}");
+    assert!(grade == "fail" && words.contains("1 message is waiting on flow:tg:in:two"), "{grade} {words}");
     let status: Value = serde_json::from_str(&weir.must(&["status", "--json"]).await).unwrap();
     assert_eq!(status["hosts"][0]["serves"], json!(["echo", "later"]));
     // A host that was told a name serves it, whatever is deployed.

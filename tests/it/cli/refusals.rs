@@ -46,7 +46,7 @@ async fn a_bad_blueprint_is_refused_by_field() {
         &bare,
         1,
         &expect![[r#"
-        error: section `interfaces`, interface `in`: is a bare text: write {"flow": "flow:tg:in"}
+        error: section `interfaces`, interface `in`: is a plain string: write {"flow": "flow:tg:in"}
     "#]],
     )
     .await;
@@ -57,7 +57,7 @@ async fn a_bad_blueprint_is_refused_by_field() {
         1,
         &expect![[r#"
             error: there is no blueprint `b`
-              next: weir blueprint list shows those that are there
+              next: weir blueprint list shows all blueprints
         "#]],
     );
 }
@@ -115,7 +115,7 @@ async fn a_bad_parameter_is_refused_by_name() {
         &["-p", "size"],
         64,
         &expect![[r#"
-        error: invalid value 'size' for '--parameter <NAME=VALUE>': a parameter is NAME=VALUE, for example -p size=400
+        error: invalid value 'size' for '--parameter <NAME=VALUE>': a parameter must be NAME=VALUE, for example -p size=400
 
         For more information, try '--help'.
     "#]],
@@ -127,7 +127,7 @@ async fn a_bad_parameter_is_refused_by_name() {
         folder.path(),
         1,
         &expect![[r#"
-            error: blueprint `c` does not exist: put it first, or name one that `weir blueprint list` tells
+            error: blueprint `c` does not exist: store it first, or use one listed by `weir blueprint list`
         "#]],
     );
     check(
@@ -135,7 +135,7 @@ async fn a_bad_parameter_is_refused_by_name() {
         folder.path(),
         1,
         &expect![[r#"
-            error: flow `one` does not exist: `weir flow list` tells those that do
+            error: flow `one` does not exist: `weir flow list` lists all flows
         "#]],
     );
     check(
@@ -168,7 +168,7 @@ async fn a_bad_message_is_refused_and_the_others_go_on() {
         &expect![[r#"
         error: DIR/message is not JSON
           because: expected ident at line 1 column 8
-          next: --each-line if every line is a message; --as-text or --text if it is plain text
+          next: add --each-line if each line is a message, or --as-text or --text if it is plain text
     "#]],
     )
     .await;
@@ -177,7 +177,7 @@ async fn a_bad_message_is_refused_and_the_others_go_on() {
         &[],
         65,
         &expect![[r#"
-        error: the message was not sent to interface `in` of flow `one`: the body of the message has 5242882 bytes, of at most 4194304
+        error: the message was not sent to interface `in` of flow `one`: the body of the message has 5242882 bytes; the limit is 4194304
     "#]],
     )
     .await;
@@ -187,7 +187,7 @@ async fn a_bad_message_is_refused_and_the_others_go_on() {
         65,
         &expect![[r#"
         error: not everything was sent; messages stored before it: 1
-          because: line 2 has more than 4194304 bytes, the most that a message may have
+          because: line 2 has more than 4194304 bytes, the limit of a message
     "#]],
     )
     .await;
@@ -224,7 +224,7 @@ async fn a_bad_message_is_refused_and_the_others_go_on() {
         folder.path(),
         1,
         &expect![[r#"
-        error: interface `in` of flow `one` has no exit: something in the flow consumes it; `weir tail` shows the messages that pass
+        error: interface `in` of flow `one` has no exit, since it is consumed within the flow; `weir tail` shows its messages
     "#]],
     );
     check(
@@ -234,7 +234,7 @@ async fn a_bad_message_is_refused_and_the_others_go_on() {
         &expect![[r#"
             error: nowhere.json cannot be read
               because: No such file or directory (os error 2)
-              next: look whether the path is right, seen from here
+              next: check the path; it is relative to the current directory
         "#]],
     );
 }

@@ -82,7 +82,7 @@ async fn an_answer_is_printed_part_by_part_and_every_failure_has_its_exit_code()
         "",
         &expect![[r#"
             error: interface `nobody` of flow `one` did not answer: no answer from request:tg:nobody:one within 50 ms
-              next: look whether its processors work: weir flow show one
+              next: check its processors: weir flow show one
         "#]],
     )
     .await;
@@ -91,7 +91,7 @@ async fn an_answer_is_printed_part_by_part_and_every_failure_has_its_exit_code()
         1,
         "",
         &expect![[r#"
-        error: interface `in` of flow `one` takes messages and answers none: send it one by `weir send`
+        error: interface `in` of flow `one` accepts messages but does not answer: use `weir send`
     "#]],
     )
     .await;

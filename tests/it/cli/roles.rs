@@ -24,8 +24,8 @@ async fn a_role_requires_a_broker_that_roles_share() {
         folder.path(),
         78,
         &expect![[r#"
-            error: weir run host requires a broker that the roles share: the embedded broker is in one process only
-              next: name the broker: --broker amqp://HOST/VHOST, or WEIR_BROKER_URL or `url` in section [broker] of the settings file where it has a password; or run everything in one process: weir up
+            error: weir run host requires a broker shared by all roles: the embedded broker serves a single process
+              next: set the broker: --broker amqp://HOST/VHOST, or, if the URL has a password, WEIR_BROKER_URL or `url` in section [broker] of the settings file; or run all roles in one process: weir up
         "#]],
     );
     assert!(std::fs::read_dir(folder.path()).unwrap().next().is_none(), "nothing was made");
@@ -42,7 +42,7 @@ async fn a_data_folder_that_another_role_has_is_refused_with_the_process_that_ha
         let (said, data) = (second.said(), site.data("one").display().to_string());
         let what = format!("the data folder {data} is in use by process {} (weir run flow)", flow.pid());
         assert!(said.contains(&what), "{said}");
-        let next = format!("give this one a folder of its own: weir run {} --data DIR{listen}", role.word());
+        let next = format!("give this one its own folder: weir run {} --data DIR{listen}", role.word());
         assert!(said.contains(&next), "{said}");
     }
     assert_eq!(flow.end().await.code(), Some(0));
@@ -53,7 +53,7 @@ async fn a_role_that_waits_ends_by_a_signal_and_shows_no_password() {
     let site = Site::on(NO_BROKER);
     for (role, signal) in Role::ALL.into_iter().zip([Signal::INT, Signal::TERM, Signal::INT, Signal::TERM]) {
         let mut process = site.begin(role, role.word(), &[]);
-        process.says("waiting for the broker amqp://u:***@127.0.0.1:1/v; Ctrl-C ends Weir").await;
+        process.says("waiting for the broker amqp://u:***@127.0.0.1:1/v; press Ctrl-C to stop Weir").await;
         let arguments = std::fs::read_to_string(format!("/proc/{}/cmdline", process.pid())).unwrap();
         process.signal(signal);
         let status = process.ended().await;
@@ -67,7 +67,7 @@ async fn a_role_that_waits_ends_by_a_signal_and_shows_no_password() {
 async fn arguments_of_hosts_are_checked() {
     let folder = tempfile::tempdir().unwrap();
     for (arguments, reason) in [
-        (["--processor", "a:b"], "a processor's name is not empty and has no colon"),
+        (["--processor", "a:b"], "a processor's name must not be empty or contain a colon"),
         (["--processor", "a="], "the file is missing"),
         (["--name", ""], "the name is empty"),
     ] {

@@ -15,7 +15,7 @@ async fn a_data_folder_in_use_is_named_with_its_process() {
     let said = said(&second, folder.path()).replace(&weir.pid().to_string(), "PID");
     expect![[r#"
         error: the data folder DIR is in use by process PID (weir up)
-          next: stop that Weir first, or give this one a folder of its own: weir up --data DIR --listen 127.0.0.1:0
+          next: stop that Weir first, or give this one its own folder: weir up --data DIR --listen 127.0.0.1:0
     "#]]
     .assert_eq(&said);
     assert!(weir.must(&["status"]).await.starts_with("weir "), "the first goes on");
@@ -48,7 +48,7 @@ async fn an_address_in_use_is_refused_before_anything_is_opened() {
     expect![[r#"
         error: the gateway cannot listen on ADDRESS
           because: Address already in use (os error 98)
-          next: stop what uses this port, or take another: --listen 127.0.0.1:0 takes a free one
+          next: stop the process that uses this port, or choose another: --listen 127.0.0.1:0 selects a free one
     "#]]
     .assert_eq(&said(&output, folder.path()).replace(&address, "ADDRESS"));
     assert!(!folder.path().join("queues").exists());
@@ -63,19 +63,19 @@ async fn without_a_running_weir_commands_say_how_to_start_one() {
         69,
         &expect![[r#"
         error: no Weir is running on the data folder DIR
-          next: start one: weir up --data DIR; or name a running one: --data DIR or --gateway URL
+          next: start it: weir up --data DIR; or select a running one: --data DIR or --gateway URL
     "#]],
     );
     let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let output = run(folder.path(), &["status", "--gateway", &format!("http://{gone}")]).await;
     assert_eq!(output.status.code(), Some(69));
     expect![[r#"
-        error: no Weir answers at http://ADDRESS (from --gateway or WEIR_GATEWAY)
+        error: Weir cannot be reached at http://ADDRESS (from --gateway or WEIR_GATEWAY)
           because: error sending request
           because: client error (Connect)
           because: tcp connect error
           because: Connection refused (os error 111)
-          next: start one: weir up --data DIR; or name a running one: --data DIR or --gateway URL
+          next: start it: weir up --data DIR; or select a running one: --data DIR or --gateway URL
     "#]]
     .assert_eq(&said(&output, folder.path()).replace(&gone.to_string(), "ADDRESS"));
     check(
@@ -83,7 +83,7 @@ async fn without_a_running_weir_commands_say_how_to_start_one() {
         folder.path(),
         64,
         &expect![[r#"
-        error: the gateway's address `localhost` is not of the form https://HOST:PORT or http://HOST:PORT
+        error: the gateway's address `localhost` does not have the form https://HOST:PORT or http://HOST:PORT
           next: for example --gateway http://127.0.0.1:8088 or --gateway https://weir.example:8088
     "#]],
     );

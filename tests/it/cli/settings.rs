@@ -18,11 +18,11 @@ async fn a_file_with_three_mistakes_tells_all_three() {
     )
     .unwrap();
     let expected = expect![[r#"
-        error: 3 settings are wrong
-          - DIR/settings.toml, line 1, column 9: grace: "soon" is no time; allowed: a time from 0s to 1h
+        error: 3 invalid settings
+          - DIR/settings.toml, line 1, column 9: grace: "soon" is not a valid time; allowed: a time from 0s to 1h
           - DIR/settings.toml, line 4, column 1: gateway.max-bodi: there is no such setting; did you mean gateway.max-body?
           - DIR/settings.toml, line 8, column 24: broker.disk-reserve-percent: 100 is too large; allowed: a number from 0 to 99
-          next: mend them all, and look: weir settings show; docs/operating.md has every setting
+          next: fix them, then run `weir settings show`; docs/operating.md describes every setting
     "#]];
     check(&run(folder.path(), &["up"]).await, folder.path(), 78, &expected);
     check(&run(folder.path(), &["settings", "show"]).await, folder.path(), 78, &expected);
@@ -46,12 +46,12 @@ async fn faults_of_flags_are_told_together_too() {
         folder.path(),
         64,
         &expect![[r#"
-            error: 4 settings are wrong
-              - command line, --listen: listen: "0.0.0.0" is no address with a port; allowed: an address and port, for example 127.0.0.1:8088 or 0.0.0.0:8088; port 0 takes a free one
-              - command line, --grace: grace: "soon" is no time; allowed: a time from 0s to 1h
-              - command line, --log-format: log.format: "jason" is none of the words; did you mean "json"?; allowed: text or json
+            error: 4 invalid settings
+              - command line, --listen: listen: "0.0.0.0" is not an address with a port; allowed: an address and port, for example 127.0.0.1:8088 or 0.0.0.0:8088; port 0 selects a free port
+              - command line, --grace: grace: "soon" is not a valid time; allowed: a time from 0s to 1h
+              - command line, --log-format: log.format: "jason" is not a valid value; did you mean "json"?; allowed: text or json
               - command line, --set: retry.atempts: there is no such setting; did you mean retry.attempts?
-              next: mend them all, and look: weir settings show; docs/operating.md has every setting
+              next: fix them, then run `weir settings show`; docs/operating.md describes every setting
         "#]],
     );
 }
@@ -68,7 +68,7 @@ async fn a_manifest_and_what_cannot_be_read_is_no_settings_file() {
         64,
         &expect![[r#"
             error: DIR/weir.toml is a component's manifest by its name, not a settings file
-              next: name a file such as settings.toml; weir init writes one
+              next: give a file such as settings.toml; weir init writes one
         "#]],
     );
     check(
@@ -100,7 +100,7 @@ async fn a_manifest_and_what_cannot_be_read_is_no_settings_file() {
         &expect![[r#"
             error: the settings file DIR/folder.toml cannot be read
               because: Is a directory (os error 21)
-              next: name a file that can be read: --settings FILE
+              next: give a readable file: --settings FILE
         "#]],
     );
 }
@@ -113,7 +113,7 @@ async fn each_value_is_shown_with_its_source() {
     let output = show.env("WEIR_RETRY_BUSY", "2h").env("WEIR_LOG_FROMAT", "json").output().unwrap();
     assert!(output.status.success(), "{}", said(&output, folder.path()));
     expect![[r#"
-        the environment has WEIR_LOG_FROMAT, which is no setting; did you mean WEIR_LOG_FORMAT?
+        the environment has WEIR_LOG_FROMAT, which is not a setting; did you mean WEIR_LOG_FORMAT?
     "#]]
     .assert_eq(&said(&output, folder.path()));
     let shown: Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -129,7 +129,7 @@ async fn each_value_is_shown_with_its_source() {
     let secret = "abcdefghijklmnopqrstuvwxyz";
     let output = command(folder.path(), &["settings", "show"]).env("WEIR_TOKEN", secret).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
-    assert!(text.ends_with("the gateway wants the token of WEIR_TOKEN, which is not shown\n") && !text.contains(secret), "{text}");
+    assert!(text.ends_with("the gateway requires the token from WEIR_TOKEN (not shown)\n") && !text.contains(secret), "{text}");
     assert!(text.lines().any(|line| line.starts_with("retry.attempts ") && line.ends_with(" file, line 3")), "{text}");
     assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
 }
@@ -150,8 +150,8 @@ async fn init_writes_a_file_that_explains_everything_and_is_never_written_over()
         temp.path(),
         1,
         &expect![[r#"
-            error: DIR/data/settings.toml is there already and was left as it is
-              next: change it, or move it away and run this again; weir settings show --data DIR/data tells what counts
+            error: DIR/data/settings.toml already exists and was not changed
+              next: edit it, or move it away and run this again; weir settings show --data DIR/data lists the effective values
         "#]],
     );
     assert_eq!(fs::read_to_string(data.join("settings.toml")).unwrap(), "grace = \"2s\"\n");
@@ -184,7 +184,7 @@ async fn what_is_set_counts() {
     assert!(send(5).await.status.success(), "above the default and below what is set");
     let above = send(6).await;
     assert_eq!(above.status.code(), Some(65), "{above:?}");
-    assert!(said(&above, folder.path()).contains("of at most 5242880"), "{above:?}");
+    assert!(said(&above, folder.path()).contains("the limit is 5242880"), "{above:?}");
     let above = send(7).await;
     assert!(said(&above, folder.path()).contains("6291456"), "the gateway's own bound: {above:?}");
 }

@@ -55,7 +55,7 @@ async fn a_name_that_is_nearly_right_is_answered_with_the_right_one() {
         (&["swap", "first", "ehco", "echo"], "did you mean the processor `echo`?"),
         (&["swap", "first", "echo:firts", "echo"], "did you mean the variant `first`?"),
         (&["flow", "start", "cpoy", "second"], "did you mean the blueprint `copy`?"),
-        (&["blueprint", "get", "copyy"], "did you mean the blueprint `copy`? weir blueprint list shows those that are there"),
+        (&["blueprint", "get", "copyy"], "did you mean the blueprint `copy`? weir blueprint list shows all blueprints"),
     ] {
         let output = weir.run(arguments).await;
         let said = said(&output, folder.path());

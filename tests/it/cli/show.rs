@@ -22,7 +22,7 @@ async fn start(weir: &Weir, guest: &str, flow: &str) {
 async fn what_is_deployed_is_listed_with_its_inputs_and_outputs() {
     let folder = tempfile::tempdir().unwrap();
     let weir = Weir::up(folder.path()).await;
-    assert_eq!(weir.must(&["components"]).await, "no components; bring one: weir deploy FILE.wasm\n");
+    assert_eq!(weir.must(&["components"]).await, "no components; deploy one: weir deploy FILE.wasm\n");
     weir.must(&["deploy", "mine@1.0.0", guest_path("splitter").to_str().unwrap()]).await;
     let listed = weir.must(&["components"]).await;
     let row: Vec<&str> = listed.lines().nth(1).unwrap().split_whitespace().collect();
@@ -118,7 +118,7 @@ async fn a_dead_letter_is_shown_whole_by_position_and_by_id() {
         folder.path(),
         1,
         &expect_test::expect![[r#"
-            error: there is no dead letter `999`; `weir dead-letters list` shows those that are there
+            error: dead letter `999` does not exist; `weir dead-letters list` shows all of them
         "#]],
     );
     check(

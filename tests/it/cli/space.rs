@@ -66,7 +66,7 @@ async fn a_full_disk_refuses_messages_and_nothing_else_and_a_start_on_it_works()
     weir.kill();
     disk.fill();
     let weir = Weir::up_logging_to(&data, &log).await;
-    assert!(weir.said().contains("disk full at the start") && weir.said().contains("warning: the disk is full"), "{}", weir.said());
+    assert!(weir.said().contains("disk full at startup") && weir.said().contains("warning: the disk is full"), "{}", weir.said());
     has_results(&weir, sent_count + 1).await;
     assert_eq!(weir.must(&["config", "get", "notes", "a"]).await, "1\n");
     let doctor = weir.run(&["doctor"]).await;

@@ -75,7 +75,7 @@ async fn what_is_wanted_and_what_runs_are_told_apart_and_an_error_that_is_over_s
         (&json!("echo"), &json!("picky"), &Value::Null)
     );
     let text = weir.must(&["status", "--all"]).await;
-    assert!(text.contains("wants picky@1.0.0, runs echo@"), "{text}");
+    assert!(text.contains("desired picky@1.0.0, running echo@"), "{text}");
     let echo = format!("echo@{}", shown["component"]["version"].as_str().unwrap());
     weir.must(&["swap", "one", "echo", &echo, "--wait"]).await;
     let shown = eventually(DEADLINE, "the error to be over", || async {
@@ -84,7 +84,7 @@ async fn what_is_wanted_and_what_runs_are_told_apart_and_an_error_that_is_over_s
     .await;
     assert_eq!((&shown["wanted"], &shown["refused"]), (&shown["component"], &Value::Null));
     let text = weir.must(&["status"]).await;
-    assert!(text.contains(", over for "), "{text}");
+    assert!(text.contains(", resolved "), "{text}");
 }
 
 #[tokio::test]

@@ -27,13 +27,16 @@ async fn a_swap_says_what_became_of_it() {
     weir.must(&["blueprint", "put", "copy", file.to_str().unwrap()]).await;
     weir.must(&["flow", "start", "copy", "one"]).await;
     let deployed = deploy(&weir, guests::ECHO, "echo@2.0.0", 2, &[]).await;
-    assert!(deployed.contains("to change one: weir swap FLOW PROCESSOR echo@2.0.0 --wait\n  processor  variant  flow  runs"), "{deployed}");
+    assert!(
+        deployed.contains("to change one: weir swap FLOW PROCESSOR echo@2.0.0 --wait\n  processor  variant  flow  component"),
+        "{deployed}"
+    );
     expect_test::expect![[r#"
-        echo (one) is swapped from echo@1.0.0 to echo@2.0.0
-          it runs
+        echo (one) swapped from echo@1.0.0 to echo@2.0.0
+          it is running
     "#]]
     .assert_eq(&weir.must(&["swap", "one", "echo", "echo", "--wait"]).await);
-    assert_eq!(weir.must(&["swap", "one", "echo", "echo@2.0.0"]).await, "echo (one) has echo@2.0.0 already\n");
+    assert_eq!(weir.must(&["swap", "one", "echo", "echo@2.0.0"]).await, "echo (one) already has echo@2.0.0\n");
     let said: Value = serde_json::from_str(&weir.must(&["swap", "one", "echo", "echo@1.0.0", "--wait", "--json"]).await).unwrap();
     assert_eq!((&said["component"]["version"], &said["previous"]["version"]), (&json!("1.0.0"), &json!("2.0.0")));
     assert_eq!(said["hosts"].as_array().unwrap().len(), 1);
@@ -44,12 +47,12 @@ async fn a_swap_says_what_became_of_it() {
     let text = String::from_utf8_lossy(&refused.stderr).replace(&host, "HOST");
     assert_eq!(refused.status.code(), Some(1), "{text}");
     expect_test::expect![[r#"
-        error: picky@1.0.0 does not take over echo (one) on host HOST: echo@1.0.0 continues
-          because: the component refuses its setup: not today
-          next: the host keeps trying; to give up: weir swap one echo echo@1.0.0
+        error: picky@1.0.0 cannot replace echo (one) on host HOST: echo@1.0.0 continues
+          because: the component rejected its setup: not today
+          next: the host keeps trying; to revert: weir swap one echo echo@1.0.0
     "#]]
     .assert_eq(&text);
-    assert!(weir.must(&["status"]).await.contains("picky@1.0.0 is not taken up: the component refuses its setup: not today"));
+    assert!(weir.must(&["status"]).await.contains("picky@1.0.0 was rejected: the component rejected its setup: not today"));
     weir.must(&["send", "one", "in", "--text", "hello"]).await;
     assert_eq!(weir.must(&["take", "one", "out", "--count", "1"]).await, "{\"text\":\"hello\"}\n");
     weir.must(&["swap", "one", "echo", "echo@1.0.0", "--wait"]).await;
@@ -60,7 +63,7 @@ async fn a_swap_says_what_became_of_it() {
         folder.path(),
         1,
         &expect_test::expect![[r#"
-            error: flow `one`, processor `echo`, component `two@1.0.0`: the flow gives no topic to the input `control`: add it to the processor's `topics` in the blueprint
+            error: flow `one`, processor `echo`, component `two@1.0.0`: the flow assigns no topic to the input `control`: add it to the processor's `topics` in the blueprint
         "#]],
     );
     check(
@@ -68,7 +71,7 @@ async fn a_swap_says_what_became_of_it() {
         folder.path(),
         1,
         &expect_test::expect![[r#"
-            error: flow `one`, component `echo@7.0.0`: `echo@7.0.0` is not deployed (deployed: echo@1.0.0, echo@2.0.0): deploy it, or name another
+            error: flow `one`, component `echo@7.0.0`: `echo@7.0.0` is not deployed (deployed: echo@1.0.0, echo@2.0.0): deploy it, or choose another
         "#]],
     );
     assert!(weir.end().await.success());

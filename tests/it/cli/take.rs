@@ -199,7 +199,7 @@ async fn tail_takes_nothing_and_names_the_command_that_does() {
         folder.path(),
         64,
         &expect_test::expect![[r#"
-            error: `weir tail` takes no messages: --from-exit is not supported any more
+            error: `weir tail` does not remove messages: --from-exit is no longer supported
               next: use weir take one out --count 3, which acknowledges each message once it is written
         "#]],
     );

@@ -71,7 +71,7 @@ async fn a_pipe_whose_reader_stalls_is_given_up_with_its_lease() {
     let (reader, first) = lines(BufReader::with_capacity(1, stalled.stdout.take().unwrap()), 1).await;
     assert_eq!(first, padded(1));
     let (code, words) = ended(stalled).await;
-    assert!(code == Some(1) && words.contains("has ended: it ran out") && words.contains("--lease"), "{code:?} {words}");
+    assert!(code == Some(1) && words.contains("has ended: it expired") && words.contains("--lease"), "{code:?} {words}");
     drop(reader);
     let left = weir.must(&["take", "one", "out"]).await;
     assert!(padded(500).ends_with(&left), "{}", left.len());
@@ -152,7 +152,7 @@ async fn a_lost_gateway_is_told_and_what_was_not_acknowledged_is_there_after_it(
     let data = weir.data().to_owned();
     weir.kill();
     let (code, words) = ended(taking).await;
-    assert!(code == Some(69) && words.contains("delivered again"), "{code:?} {words}");
+    assert!(code == Some(69) && words.contains("redelivered"), "{code:?} {words}");
     let weir = Weir::up(&data).await;
     let (before, rest) = (fs::read_to_string(&file).unwrap(), weir.must(&["take", "one", "out"]).await);
     let twice = before.len() + rest.len() - padded(20_000).len();
@@ -174,7 +174,7 @@ async fn the_end_of_weir_and_of_a_flow_end_it_with_the_reason() {
     weir.must(&["flow", "stop", "one"]).await;
     let (code, words) = ended(taking).await;
     assert!(code == Some(1) && words.contains("flow `one` was stopped"), "{code:?} {words}");
-    assert!(!words.contains("delivered again") && !words.contains("run it again"), "{words}");
+    assert!(!words.contains("redelivered") && !words.contains("run it again"), "{words}");
     weir.must(&["flow", "start", "b", "one", "--external", "outside"]).await;
     fill(&weir, folder.path(), &numbers(0, 3)).await;
     let taking = follow(&weir);

@@ -84,7 +84,7 @@ async fn commands_trust_the_right_certificate_and_no_other() {
         69,
         &expect![[r#"
             error: Weir at https://localhost:PORT (from --gateway or WEIR_GATEWAY) cannot be trusted: its certificate is not signed by a trusted CA
-              next: name the CA that signed it: --ca FILE (or WEIR_CA), a PEM file
+              next: give the CA that signed it: --ca FILE (or WEIR_CA), a PEM file
         "#]],
     );
     secure.check(
@@ -92,7 +92,7 @@ async fn commands_trust_the_right_certificate_and_no_other() {
         69,
         &expect![[r#"
             error: Weir at https://localhost:PORT (from --gateway or WEIR_GATEWAY) cannot be trusted: its certificate is not signed by a trusted CA
-              next: name the CA that signed it: --ca FILE (or WEIR_CA), a PEM file
+              next: give the CA that signed it: --ca FILE (or WEIR_CA), a PEM file
         "#]],
     );
 
@@ -102,7 +102,7 @@ async fn commands_trust_the_right_certificate_and_no_other() {
         69,
         &expect![[r#"
             error: Weir at https://localhost:PORT (from --gateway or WEIR_GATEWAY) cannot be trusted: its certificate is for weir.example, 10.0.0.1, not for localhost
-              next: use a name of the certificate in --gateway, or replace the gateway's certificate by one with this name
+              next: use a name in the certificate for --gateway, or replace the gateway's certificate with one for this name
         "#]],
     );
     secure.replace(&secure.authority.expired(&NAMES), REREAD).await;
@@ -110,7 +110,7 @@ async fn commands_trust_the_right_certificate_and_no_other() {
         &secure.ask("localhost", Some("ca.pem")).await,
         69,
         &expect![[r#"
-            error: Weir at https://localhost:PORT (from --gateway or WEIR_GATEWAY) cannot be trusted: its certificate is out of date: it expired on 2021-01-01 00:00:00 UTC
+            error: Weir at https://localhost:PORT (from --gateway or WEIR_GATEWAY) cannot be trusted: its certificate has expired: on 2021-01-01 00:00:00 UTC
               next: replace it: write the new certificate and key to the gateway's --tls-cert and --tls-key files, and send its process SIGHUP
         "#]],
     );
@@ -129,7 +129,7 @@ async fn an_address_of_the_other_kind_is_told() {
         &run(&data, &["status", "--gateway", &plain]).await,
         64,
         &expect![[r#"
-            error: this port requires TLS, and the request came without: use https:// in its address, or wss:// for a WebSocket
+            error: this port requires TLS: use https:// in the address, or wss:// for a WebSocket
               next: use https:// in --gateway, and --ca FILE unless the system trusts the certificate
         "#]],
     );
@@ -140,8 +140,8 @@ async fn an_address_of_the_other_kind_is_told() {
     let refused = run(&data, &["status", "--gateway", &url, "--ca", ca.to_str().unwrap()]).await;
     assert_eq!(refused.status.code(), Some(69));
     expect![[r#"
-        error: Weir at URL (from --gateway or WEIR_GATEWAY) cannot be trusted: it does not speak TLS
-          next: use http:// in --gateway, or name the gateway's port with TLS
+        error: Weir at URL (from --gateway or WEIR_GATEWAY) cannot be trusted: it does not use TLS
+          next: use http:// in --gateway, or the gateway's TLS port
     "#]]
     .assert_eq(&said(&refused, secure.folder.path()).replace(&url, "URL"));
 }
@@ -165,13 +165,13 @@ async fn a_new_certificate_serves_new_connections_and_a_bad_one_none() {
     assert_ne!(first, second);
     assert_eq!(certificate(&open).await, first, "a connection that is open goes on");
 
-    let bad = "certificate or key not usable: the pair read before stays in use";
+    let bad = "certificate or key unusable: the previous pair stays in use";
     let good = secure.authority.certificate(&NAMES);
     for (certificate_of, why) in [
         (Certificate { key: secure.authority.certificate(&NAMES).key, ..good.clone() }, "does not belong to the certificate"),
-        (Certificate { pem: String::new(), ..good.clone() }, "holds no certificate"),
+        (Certificate { pem: String::new(), ..good.clone() }, "contains no certificate"),
         (Certificate { pem: good.pem.replace("MI", "!!"), ..good.clone() }, "is damaged"),
-        (Certificate { key: good.pem.clone(), ..good.clone() }, "holds no private key that can be used"),
+        (Certificate { key: good.pem.clone(), ..good.clone() }, "contains no usable private key"),
     ] {
         secure.replace(&certificate_of, bad).await;
         assert!(secure.weir.said().contains(why), "{why}");
@@ -200,8 +200,8 @@ async fn tokens_are_reread_and_a_bad_file_changes_nothing() {
         77,
         &expect![[r#"
             error: the value of `greeting` (type `prompt`) was not stored
-              because: `put` of configuration requires a token of scope `operate`, and the one of this request has scope `read`: use one of scope `operate`
-              next: set WEIR_TOKEN to a token of that scope, or name the data folder of that Weir: --data DIR
+              because: `put` of configuration requires a token of scope `operate`; the token of this request has scope `read`: use one of scope `operate`
+              next: set WEIR_TOKEN to a token of that scope, or give the data folder of that Weir: --data DIR
         "#]],
     );
 
@@ -217,7 +217,7 @@ async fn tokens_are_reread_and_a_bad_file_changes_nothing() {
 
     fs::write(&file, format!("read {READ}\nwrite {ALL}\n")).unwrap();
     secure.weir.hang_up();
-    logged("token file not usable: the tokens read before stay valid").await;
+    logged("token file unusable: the previous tokens stay valid").await;
     logged("line 2: its first word is not a scope: use read, operate or deploy").await;
     assert_eq!((status(READ).await, status("the-token-that-is-new").await), (401, 200));
     let said = secure.weir.said();
@@ -243,7 +243,7 @@ async fn an_address_that_other_machines_reach_is_refused_without_a_token_and_tls
         &expect![[r#"
             error: the gateway does not listen on 0.0.0.0:0 (setting `listen`): other machines can reach it there
               - a token is missing: set gateway.token-file (--token-file FILE) or WEIR_TOKEN
-              - TLS is missing: set gateway.tls-cert and gateway.tls-key (--tls-cert FILE --tls-key FILE), or gateway.behind-proxy (--behind-proxy) if a proxy in front of the gateway does it
+              - TLS is missing: set gateway.tls-cert and gateway.tls-key (--tls-cert FILE --tls-key FILE), or gateway.behind-proxy (--behind-proxy) if a proxy in front of the gateway terminates TLS
               next: set what is missing, or listen on this machine only: --listen 127.0.0.1:8088
         "#]],
     );
@@ -255,7 +255,7 @@ async fn an_address_that_other_machines_reach_is_refused_without_a_token_and_tls
         78,
         &expect![[r#"
             error: the gateway does not listen on 0.0.0.0:0 (setting `listen`): other machines can reach it there
-              - TLS is missing: set gateway.tls-cert and gateway.tls-key (--tls-cert FILE --tls-key FILE), or gateway.behind-proxy (--behind-proxy) if a proxy in front of the gateway does it
+              - TLS is missing: set gateway.tls-cert and gateway.tls-key (--tls-cert FILE --tls-key FILE), or gateway.behind-proxy (--behind-proxy) if a proxy in front of the gateway terminates TLS
               next: set what is missing, or listen on this machine only: --listen 127.0.0.1:8088
         "#]],
     );
@@ -271,9 +271,9 @@ async fn an_address_that_other_machines_reach_is_refused_without_a_token_and_tls
         folder.path(),
         64,
         &expect![[r#"
-            error: a setting is wrong
+            error: invalid setting
               - command line, --tls-key: gateway.tls-key: requires gateway.tls-cert: set both or none
-              next: mend them all, and look: weir settings show; docs/operating.md has every setting
+              next: fix them, then run `weir settings show`; docs/operating.md describes every setting
         "#]],
     );
     check(
@@ -294,7 +294,7 @@ async fn an_address_that_other_machines_reach_is_refused_without_a_token_and_tls
         78,
         &expect![[r#"
             error: the gateway's TLS cannot be set up
-              because: the TLS certificate DIR/gateway-key.pem holds no certificate: name a PEM file with `-----BEGIN CERTIFICATE-----` in it
+              because: the TLS certificate DIR/gateway-key.pem contains no certificate: give a PEM file that contains `-----BEGIN CERTIFICATE-----`
               next: check gateway.tls-cert (--tls-cert FILE) and gateway.tls-key (--tls-key FILE)
         "#]],
     );
@@ -311,7 +311,7 @@ async fn a_token_is_not_sent_in_clear_to_another_machine_nor_a_wrong_ca_used() {
         folder.path(),
         64,
         &expect![[r#"
-            error: the token is not sent to http://weir.example:8088: without TLS it can be read on the way to another machine
+            error: the token is not sent to http://weir.example:8088: without TLS it could be read in transit
               next: use an https:// address in --gateway, or unset WEIR_TOKEN
         "#]],
     );
@@ -321,8 +321,8 @@ async fn a_token_is_not_sent_in_clear_to_another_machine_nor_a_wrong_ca_used() {
         folder.path(),
         65,
         &expect![[r#"
-            error: the CA file DIR/ca.pem holds no certificate: name a PEM file with `-----BEGIN CERTIFICATE-----` in it
-              next: name a PEM file with the CA certificate: --ca FILE
+            error: the CA file DIR/ca.pem contains no certificate: give a PEM file that contains `-----BEGIN CERTIFICATE-----`
+              next: give a PEM file with the CA certificate: --ca FILE
         "#]],
     );
     let missing = run(folder.path(), &["status", "--gateway", "https://weir.example:8088", "--ca", "/nothing.pem"]).await;
@@ -360,7 +360,7 @@ async fn doctor_tells_when_a_certificate_ends_and_what_is_wrong_with_the_files()
     let (grade, what) = found("TLS key");
     assert!(grade == "warn" && what.starts_with("the TLS key DIR/gateway-key.pem can be read by all users of this machine"), "{what}");
     let (grade, what) = doctor(authority.expired(&NAMES), &["--listen", "0.0.0.0:8088"]).await("certificate");
-    assert_eq!((grade.as_str(), what.as_str()), ("fail", "DIR/gateway.pem expired on 2021-01-01 00:00:00 UTC: clients refuse it"));
+    assert_eq!((grade.as_str(), what.as_str()), ("fail", "DIR/gateway.pem expired on 2021-01-01 00:00:00 UTC: clients reject it"));
     let (grade, what) = doctor(authority.certificate(&NAMES), &["--listen", "0.0.0.0:8088"]).await("listen");
     assert!(grade == "fail" && what.contains("a token is missing") && !what.contains("TLS is missing"), "{what}");
     let other = Certificate { key: authority.certificate(&NAMES).key, ..authority.certificate(&NAMES) };

@@ -26,15 +26,15 @@ async fn commands_on_the_data_folder_find_the_token_there() {
     let refused = weir.run(&away).await;
     assert_eq!(refused.status.code(), Some(77));
     expect![[r#"
-        error: Weir at URL requires a token, and none was given
-          next: set WEIR_TOKEN to the token that its `weir up` was started with, or name its data folder, which has it: --data DIR
+        error: Weir at URL requires a token; none was given
+          next: set WEIR_TOKEN to the token that its `weir up` was started with, or give its data folder, which stores it: --data DIR
     "#]]
     .assert_eq(&said(&refused, folder.path()).replace(weir.url(), "URL"));
     let refused = weir.command(&away).env("WEIR_TOKEN", "the-token-of-another-weir").output().unwrap();
     assert_eq!(refused.status.code(), Some(77));
     expect![[r#"
-        error: Weir at URL does not take the token of WEIR_TOKEN
-          next: set WEIR_TOKEN to the token that its `weir up` was started with, or name its data folder, which has it: --data DIR
+        error: Weir at URL rejects the token of WEIR_TOKEN
+          next: set WEIR_TOKEN to the token that its `weir up` was started with, or give its data folder, which stores it: --data DIR
     "#]]
     .assert_eq(&said(&refused, folder.path()).replace(weir.url(), "URL"));
     let told = weir.command(&away).env("WEIR_TOKEN", TOKEN).output().unwrap();
@@ -81,7 +81,7 @@ async fn what_cannot_be_a_token_is_told_before_anything_is_opened() {
         64,
         &expect![[r#"
             error: the token file DIR/token cannot be used
-              because: line 1: a token has 16 to 1024 characters, and this has 5; `openssl rand -hex 32` makes a good one
+              because: line 1: a token must have 16 to 1024 characters, this one has 5; generate one with `openssl rand -hex 32`
         "#]],
     );
     assert!(!data.exists());

@@ -132,7 +132,7 @@ fn kinds() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         ("garbage collection", with(garbage_collected()), "gc"),
         ("two memories", with(memories(&[(1, None, false), (1, None, false)])), "defined memories count of 2"),
         ("a large memory", with(memories(&[(65_536, None, false)])), "minimum byte size of 4294967296"),
-        ("a memory above the limit", with(memories(&[(1_025, None, false)])), "of at most 67108864 (limits.memory-bytes)"),
+        ("a memory above the limit", with(memories(&[(1_025, None, false)])), "limit 67108864 (limits.memory-bytes)"),
         ("a large table", with(table(20_001)), "minimum element size of 20001"),
         ("many instances", with_module(&echo, &Module::new(), 100), "core module instances"),
         ("many memories", with_module(&echo, &memories(&[(1, None, false)]), 10), "linear memories"),
@@ -152,7 +152,7 @@ fn kinds() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         (
             "an unknown grant",
             descriptor(json!({"schema": 1, "name": "a", "version": "1.0.0", "grants": [{"grant": "teleport"}]})),
-            "there is no grant `teleport`",
+            "grant `teleport` does not exist",
         ),
         (
             "a grant that is never given",

@@ -51,17 +51,18 @@ async fn after_the_configuration_was_lost_each_queue_is_named_with_its_messages(
 
     let weir = Weir::up(folder.path()).await;
     let said = weir.said();
-    for part in ["queue belongs to no flow", "flow:tg:out:one", "configuration is empty, but the queues are not"] {
+    for part in ["queue without a flow", "flow:tg:out:one", "configuration empty, but the queues are not"] {
         assert!(said.contains(part), "`{part}` is not in\n{said}");
     }
     assert_eq!(unowned(&weir).await, ["flow:tg:in:one echo--one--input 0", "flow:tg:out:one gateway--one--out 2"]);
     let queues = found(folder.path(), &[], "queues").await;
-    let (grade, words) = queues.iter().find(|(_, words)| words.contains("belongs to no flow")).unwrap();
+    let (grade, words) = queues.iter().find(|(_, words)| words.contains("does not belong to a flow")).unwrap();
     assert!(
-        grade == "fail" && words.contains("flow:tg:out:one (subscription gateway--one--out) belongs to no flow and holds 2 messages"),
+        grade == "fail"
+            && words.contains("flow:tg:out:one (subscription gateway--one--out) does not belong to a flow and holds 2 messages"),
         "{words}"
     );
-    assert!(words.contains("flow:tg:in:one (subscription echo--one--input) belongs to no flow and is empty"), "{words}");
+    assert!(words.contains("flow:tg:in:one (subscription echo--one--input) does not belong to a flow and is empty"), "{words}");
     let configuration = found(folder.path(), &[], "configuration").await;
     assert!(
         configuration.len() == 1 && configuration[0].0 == "fail" && configuration[0].1.contains("hold 2 messages"),
@@ -69,7 +70,7 @@ async fn after_the_configuration_was_lost_each_queue_is_named_with_its_messages(
     );
     assert_eq!(weir.run(&["doctor"]).await.status.code(), Some(1));
     let table = weir.must(&["queues"]).await;
-    assert!(table.contains("gateway--one--out (no flow)") && table.contains("\n2 queues belong to no flow: weir doctor"), "{table}");
+    assert!(table.contains("gateway--one--out (no flow)") && table.contains("\n2 queues do not belong to a flow: weir doctor"), "{table}");
 
     // The way out that the doctor names.
     start_echo(&weir, "b", "one").await;
@@ -112,13 +113,13 @@ async fn flows_that_start_stop_and_share_raise_no_false_alarm() {
     weir.must(&["flow", "stop", "stays", "--discard"]).await;
     assert_eq!(unowned(&weir).await, [""; 0]);
     let said = weir.said();
-    assert!(!said.contains("belongs to no flow"), "{said}");
+    assert!(!said.contains("without a flow"), "{said}");
     // A killed Weir finds its flows again.
     weir.must(&["flow", "start", "b", "stays"]).await;
     weir.kill();
     let weir = Weir::up(folder.path()).await;
     assert_eq!(unowned(&weir).await, [""; 0]);
-    assert!(!weir.said().contains("belongs to no flow"));
+    assert!(!weir.said().contains("without a flow"));
 }
 
 #[tokio::test]

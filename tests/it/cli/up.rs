@@ -49,8 +49,8 @@ async fn a_role_that_ends_ends_the_process_with_its_reason() {
     assert_eq!(weir.ended().await.code(), Some(1), "{}", weir.said());
     let said = weir.said();
     let line = said.lines().find(|line| line.starts_with("error: ")).unwrap_or_else(|| panic!("{said}"));
-    assert!(line.contains("the broker ended, and Weir with it") && line.contains("ordered by a test"), "{line}");
-    assert!(said.lines().any(|line| line.contains("next:") && line.contains("start Weir again")), "{said}");
+    assert!(line.contains("the broker ended unexpectedly, so Weir stopped") && line.contains("ordered by a test"), "{line}");
+    assert!(said.lines().any(|line| line.contains("next:") && line.contains("restart Weir")), "{said}");
     assert!(said.contains("ERROR panic"), "{said}");
     drop(weir);
     let again = Weir::up(folder.path()).await;

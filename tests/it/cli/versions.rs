@@ -54,11 +54,11 @@ async fn deploying_a_version_again_with_other_limits_is_refused_and_changes_noth
         assert!(refused.status.code() == Some(64) && text.contains("must be"), "{limit}: {text}");
     }
     assert_eq!(record(&weir, "p@1.0.0").await, before);
-    assert!(weir.must(&["deploy", "p@1.0.0", echo]).await.starts_with("p@1.0.0 was deployed already"));
+    assert!(weir.must(&["deploy", "p@1.0.0", echo]).await.starts_with("p@1.0.0 already deployed"));
     assert_eq!(record(&weir, "p@1.0.0").await, before);
     // Another version may have them, and keeps them.
     weir.must(&["deploy", "p@1.1.0", echo, "--limit", "time-ms=9000"]).await;
-    assert!(weir.must(&["deploy", "p@1.1.0", echo, "--limit", "time-ms=9000"]).await.contains("was deployed already"));
+    assert!(weir.must(&["deploy", "p@1.1.0", echo, "--limit", "time-ms=9000"]).await.contains("already deployed"));
     let text = weir.must(&["components", "show", "p@1.1.0"]).await;
     let row = |name: &str| text.lines().find(|line| line.starts_with(name)).unwrap().split_whitespace().collect::<Vec<_>>().join(" ");
     assert_eq!(row("limits.time-ms"), "limits.time-ms 9,000 this deployment");
@@ -114,7 +114,7 @@ async fn records_that_hold_copies_of_defaults_go_on_working() {
     weir.must(&["send", "one", "in", "--text", "hello"]).await;
     assert_eq!(weir.must(&["take", "one", "out", "--count", "1"]).await, "{\"text\":\"hello\"}\n");
     for again in [&["deploy", "p@1.0.0", echo][..], &["deploy", "p@1.0.0", echo, "--limit", "time-ms=60000"]] {
-        assert!(weir.must(again).await.contains("was deployed already"));
+        assert!(weir.must(again).await.contains("already deployed"));
     }
     assert_eq!(serde_json::from_str::<Value>(&record(&weir, "p@1.0.0").await).unwrap(), old);
 }

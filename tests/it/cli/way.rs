@@ -16,7 +16,7 @@ async fn a_message_goes_the_whole_way() {
     let folder = tempfile::tempdir().unwrap();
     let weir = Weir::up(folder.path()).await;
     let deployed = weir.must(&["deploy", guest_path("echo").to_str().unwrap()]).await;
-    assert!(deployed.starts_with("echo@1.0.0 is deployed: "), "{deployed}");
+    assert!(deployed.starts_with("echo@1.0.0 deployed: "), "{deployed}");
     let file = folder.path().join("blueprint.json");
     fs::write(&file, blueprint("echo", &json!({})).to_string()).unwrap();
     weir.must(&["blueprint", "put", "copy", file.to_str().unwrap()]).await;
@@ -24,11 +24,11 @@ async fn a_message_goes_the_whole_way() {
     let shown: Value = serde_json::from_str(&weir.must(&["blueprint", "get", "copy"]).await).unwrap();
     assert!(shown["flow"].is_object());
     expect_test::expect![[r#"
-        flow one is started from blueprint copy
+        flow one started from blueprint copy
           processor   echo (one), echo@1.0.0
           interface   in (messages)
           interface   out (messages)
-          see whether all of it works: weir flow show one
+          check that it works: weir flow show one
     "#]]
     .assert_eq(&weir.must(&["flow", "start", "copy", "one", "--description", "the first"]).await);
     assert_eq!(weir.must(&["send", "one", "in", "--text", "hello"]).await, "sent 1 message\n");
@@ -38,7 +38,7 @@ async fn a_message_goes_the_whole_way() {
         one   running  copy       in out      the first
     "#]]
     .assert_eq(&weir.must(&["flow", "list"]).await);
-    assert_eq!(weir.must(&["flow", "stop", "one"]).await, "flow one is stopped\n");
+    assert_eq!(weir.must(&["flow", "stop", "one"]).await, "flow one stopped\n");
     assert_eq!(weir.must(&["flow", "list", "--json"]).await, "[]\n");
     weir.must(&["blueprint", "delete", "copy"]).await;
     assert!(weir.end().await.success());
@@ -81,8 +81,8 @@ async fn status_tells_why_a_processor_does_not_run() {
     })
     .await;
     let row = status.lines().find(|line| line.starts_with("echo ") && line.contains("broken"));
-    assert!(row.is_some_and(|row| row.contains("wants echo@1.0.0, runs nothing")), "{status}");
-    assert!(status.contains("there is no deployment echo@1.0.0"), "{status}");
+    assert!(row.is_some_and(|row| row.contains("desired echo@1.0.0, running none")), "{status}");
+    assert!(status.contains("deployment echo@1.0.0"), "{status}");
 }
 
 #[tokio::test]
@@ -149,7 +149,7 @@ async fn a_stop_wants_a_word_before_it_deletes_messages() {
         error: flow `one` still holds 1 message: 1 for processor `outside` (outside--one--input); it is not stopped: wait until its processors have handled them, or delete the messages with `weir flow stop one --discard`
     "#]]
     .assert_eq(&said(&refused, folder.path()));
-    assert_eq!(weir.must(&["flow", "stop", "one", "--discard"]).await, "flow one is stopped; 1 message was discarded\n");
+    assert_eq!(weir.must(&["flow", "stop", "one", "--discard"]).await, "flow one stopped; 1 message was discarded\n");
 }
 
 #[tokio::test]
@@ -163,7 +163,7 @@ async fn a_new_version_names_what_it_does_not_reach() {
     let changed = folder.path().join("echo.wasm");
     fs::write(&changed, other).unwrap();
     let text = weir.must(&["deploy", "echo@1.1.0", changed.to_str().unwrap()]).await;
-    assert!(text.contains("These go on with what they run") && text.contains("echo       one      one   echo@1.0.0"), "{text}");
+    assert!(text.contains("These keep their current component") && text.contains("echo       one      one   echo@1.0.0"), "{text}");
     assert!(text.contains("\n  weir swap one echo:one echo@1.1.0 --wait\n"), "{text}");
 }
 

@@ -34,7 +34,7 @@ async fn a_put_beyond_the_bound_is_refused_with_the_figures_and_everything_stays
     let client = bench.client().await;
     let (count, message) = fill(&client).await;
     assert!((6..8).contains(&count), "{count} values");
-    for words in ["the whole configuration would have", "bytes, of at most", "broker.max-answer", "weir config list"] {
+    for words in ["the whole configuration would have", "bytes; the limit is", "broker.max-answer", "weir config list"] {
         assert!(message.contains(words), "{message}");
     }
     assert_eq!(client.everything().await.unwrap().value.values().map(|keys| keys.len()).sum::<usize>(), count);
@@ -101,7 +101,7 @@ async fn what_is_beyond_the_bound_already_is_read_in_portions_and_can_be_made_sm
     let service = bench.service().await;
     let client = bench.client().await;
     let error = client.everything().await.unwrap_err();
-    assert!(error.to_string().contains("ask for fewer types or keys"), "{error}");
+    assert!(error.to_string().contains("request fewer types or keys"), "{error}");
     let values = client.values("large").await.unwrap();
     assert_eq!((values.value.len(), values.version), (16, client.version().await.unwrap()));
     let keys = (0..20).map(|at| Key { config_type: "large".into(), key: at.to_string() }).collect();

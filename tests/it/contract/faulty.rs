@@ -31,9 +31,9 @@ async fn an_entry_that_does_not_fit_the_descriptor_is_broken_until_it_does() {
     let (input, output, model) = (("input", "flow:tg:in"), ("output", "flow:tg:out"), ("model", "large"));
     let faulty: [(Entry, &str); 5] = [
         (wanted(&[input, output], &[]), "parameter `model` is required and not set"),
-        (wanted(&[input], &[model]), "the flow gives no topic to the output `output`"),
+        (wanted(&[input], &[model]), "the flow assigns no topic to the output `output`"),
         (wanted(&[input, output, ("outptu", "flow:tg:x")], &[model]), "topic `outptu` is neither an input nor an output"),
-        (wanted(&[("input", "response:tg:in"), output], &[model]), "only flow and request topics have queues to read"),
+        (wanted(&[("input", "response:tg:in"), output], &[model]), "only flow and request topics have queues"),
         (wanted(&[("input", "floe:tg:in"), output], &[model]), "unknown class `floe`"),
     ];
     for (entry, fault) in faulty {
@@ -59,9 +59,15 @@ async fn a_setup_that_fails_traps_or_never_returns_is_told_and_bounded() {
     stage.create("flow:tg:in", "setup-refused--v--input").await;
     stage.create("flow:tg:out", "test").await;
     stage.send_text("waits").await;
-    for (refuse, told) in
-        [("no key", "refuses its setup: no key"), ("trap", "told to trap"), ("spin", "broke off in its setup: its time of 300 ms was up")]
-    {
+    for (refuse, told) in [
+        ("no key", "rejected its setup: no key"),
+        ("trap", "told to trap"),
+        (
+            "spin",
+            "setup of the component crashed: its time limit of \
+             300 ms expired",
+        ),
+    ] {
         stage.put(&entry_type("setup-refused"), "v", &entry(&component, &topics, &[("refuse", refuse)])).await;
         let status = stage.until("setup-refused", |status| status.last_error.as_ref().is_some_and(|error| error.contains(told))).await;
         assert_eq!((status.state, status.in_hand_count), (ProcessorState::Failing, 0), "{refuse}");

@@ -45,9 +45,9 @@ async fn lines_carry_their_level_fields_and_message_and_are_limited_in_volume() 
     }
     send(json!({"stderr": "also dropped, after all others"})).await;
     weir.must(&["take", "one", "out", "--count", "12"]).await;
-    line("component logs too much").await;
+    line("component log limit reached").await;
     let said = weir.said();
     assert!(said.contains("number 0") && !said.contains("number 9") && !said.contains("after all others"), "{said}");
-    assert_eq!(said.matches("component logs too much").count(), 1, "told once");
+    assert_eq!(said.matches("component log limit reached").count(), 1, "told once");
     assert_eq!(weir.end().await.code(), Some(0));
 }

@@ -79,7 +79,7 @@ async fn nothing_follows_the_last_part() {
     assert_eq!(seen.each_ref().map(|answer| &answer.body[..]), [b"0", b"0"], "no error follows the answer");
     let status = stage.until("parts", |status| status.handled_count == 1).await;
     assert_eq!((status.failed_count, status.dead_count), (1, 1), "it is counted, and not tried again");
-    assert!(status.last_error.unwrap().contains("answered in full"));
+    assert!(status.last_error.unwrap().contains("answered completely"));
     stage.end().await;
 }
 
@@ -92,6 +92,6 @@ async fn what_nobody_asked_cannot_be_answered() {
     // Without an `id` there is nothing that an answer could be tied to.
     stage.send("request:tg:ask", Message::new("{}")).await;
     let status = stage.until("parts", |status| status.dead_count == 1).await;
-    assert!(status.last_error.as_ref().unwrap().contains("the message in hand is no request"), "{status:?}");
+    assert!(status.last_error.as_ref().unwrap().contains("the current message is not a request"), "{status:?}");
     stage.end().await;
 }

@@ -89,11 +89,11 @@ async fn several_requests_are_under_way_and_their_parts_come_as_they_are_asked_f
     service.answer(&ids[2], "c1").await;
     let steps: Value = serde_json::from_str(&stage.outputs().await.next_text().await).unwrap();
     let part = |text: &str| json!({"part": text});
-    let (none, ended) = (json!({"part": null}), "request 1 has ended with an error, which was told already");
+    let (none, ended) = (json!({"part": null}), "request 1 ended with an error, which was already returned");
     let wanted = json!([
         {"number": 0}, {"number": 1}, {"number": 2},
         part("c1"), part("a1"), part("a2"), part("a3"), {"error": "ErrorKind::Failed", "reason": "not b"}, none, none, none,
-        {"error": "ErrorKind::Invalid", "reason": "there is no request 7: numbers are valid until `handle` returns"},
+        {"error": "ErrorKind::Invalid", "reason": "request 7 does not exist: numbers are valid until `handle` returns"},
         {"error": "ErrorKind::Invalid", "reason": ended},
     ]);
     assert_eq!(steps, wanted);
@@ -140,7 +140,7 @@ async fn requests_under_way_are_limited_and_forgotten_when_the_call_ends() {
     }
     // The numbers of the next call begin anew, and so do its answers.
     stage.send_text(r#"{"ask": [], "take": [0]}"#).await;
-    assert!(outputs.next_text().await.contains("there is no request 0"));
+    assert!(outputs.next_text().await.contains("request 0 does not exist"));
     stage.send_text(r#"{"ask": ["again"], "take": [0]}"#).await;
     let (_, id) = service.asked().await;
     service.answer(&id, "in time").await;

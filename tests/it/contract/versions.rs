@@ -65,8 +65,20 @@ async fn what_is_built_for_a_later_0_1_runs_if_it_needs_nothing_new() {
 #[test]
 fn what_needs_a_later_contract_is_refused_before_it_is_deployed() {
     let fault = |name: &str| chain(&inspect(&guest(name)).and_then(weir_runtime::Inspected::check).unwrap_err());
-    expect_test::expect!["the component needs `traceparent` of `weir:processor/context@0.1.1`, `weir:processor/metrics@0.1.1`, which this host does not have: it serves weir:processor 0.1.0, and the component was built against 0.1.1; build it against 0.1.0 without these, or update the host"].assert_eq(&fault(guests::NEEDS_0_1_1));
-    expect_test::expect!["the component needs `traceparent` of `weir:processor/context@0.1.2`, `send` of `weir:processor/messaging@0.1.2` as `func(to: string, message: record{body: list<u8>, content-type: option<string>, properties: list<tuple<string, string>>, key: option<string>}) -> result<_, call-error>` (here it is `func(to: string, message: message) -> result<_, call-error>`), `handle` of `weir:processor/handler@0.1.2` as `func(input: string, message: record{body: list<u8>, content-type: option<string>, properties: list<tuple<string, string>>, key: option<string>}) -> result<_, failure>` (here it is `func(input: string, message: message) -> result<_, failure>`), which this host does not have: it serves weir:processor 0.1.0, and the component was built against 0.1.2; build it against 0.1.0 without these, or update the host"].assert_eq(&fault(guests::BAD_0_1_2));
+    expect_test::expect![
+        "the component requires `traceparent` of `weir:processor/context@0.1.1`, `weir:processor/metrics@0.1.1`, which \
+    this host does not have: it serves weir:processor 0.1.0, and the component was built against 0.1.1; build it against 0.1.0 without \
+    these, or update the host"
+    ]
+    .assert_eq(&fault(guests::NEEDS_0_1_1));
+    expect_test::expect!["the component requires `traceparent` of `weir:processor/context@0.1.2`, `send` of \
+         `weir:processor/messaging@0.1.2` as `func(to: string, message: record{body: list<u8>, content-type: option<string>, properties: \
+         list<tuple<string, string>>, key: option<string>}) -> result<_, call-error>` (here it is `func(to: string, message: message) -> \
+         result<_, call-error>`), `handle` of `weir:processor/handler@0.1.2` as `func(input: string, message: record{body: list<u8>, \
+         content-type: option<string>, properties: list<tuple<string, string>>, key: option<string>}) -> result<_, failure>` (here it is \
+         `func(input: string, message: message) -> result<_, failure>`), which this host does not have: it serves weir:processor 0.1.0, and \
+         the component was built against 0.1.2; build it against 0.1.0 without these, or update the \
+         host"].assert_eq(&fault(guests::BAD_0_1_2));
     expect_test::expect!["the component was built against weir:processor 0.2.0; this host serves 0.1.x: build it against an older contract, or update the host"].assert_eq(&fault(guests::BUILT_FOR_0_2_0));
 }
 

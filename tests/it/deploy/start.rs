@@ -40,7 +40,7 @@ impl Start {
         let output = weir.output().unwrap();
         let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         let is_accepted = match is_role {
-            true => output.status.code() == Some(78) && said.contains("requires a broker that the roles share"),
+            true => output.status.code() == Some(78) && said.contains("requires a broker shared by all roles"),
             false => output.status.success(),
         };
         let unknown = self.environment.keys().find(|name| name.starts_with("WEIR_") && !variables().contains(*name));

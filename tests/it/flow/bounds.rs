@@ -23,26 +23,26 @@ async fn descriptions_and_parameters_are_bounded() {
     };
     check(
         StartFlow { description: "x".repeat(16 * 1024 + 1), ..StartFlow::default() },
-        &["`description`", "16385 bytes, of at most 16384"],
+        &["`description`", "16385 bytes; the limit is 16384"],
     )
     .await;
     let parameters = |count: usize, bytes: usize| {
         let extra = (0..count).map(|at| (format!("p{at}"), json!("x".repeat(bytes))));
         StartFlow { parameters: extra.chain([("size".into(), json!(1))]).collect::<BTreeMap<_, _>>(), ..StartFlow::default() }
     };
-    check(parameters(1, 65 << 10), &["`parameters`", "`p0`", "of at most 65536"]).await;
-    check(parameters(2_000, 1), &["`parameters`", "2001", "of at most 1000"]).await;
-    check(parameters(10, 32 << 10), &["`parameters`", "of at most 262144"]).await;
+    check(parameters(1, 65 << 10), &["`parameters`", "`p0`", "the limit is 65536"]).await;
+    check(parameters(2_000, 1), &["`parameters`", "2001", "the limit is 1000"]).await;
+    check(parameters(10, 32 << 10), &["`parameters`", "the limit is 262144"]).await;
     let put = async |change: fn(&mut Value), words: &[&str]| {
         let mut text = blueprint();
         change(&mut text);
         let error = soon(bench.flows.put_blueprint("large", &text.to_string())).await.unwrap_err().to_string();
         assert!(words.iter().all(|word| error.contains(word)), "{error}");
     };
-    put(|text| text["description"] = json!("x".repeat(17 << 10)), &["field `description`", "of at most 16384"]).await;
+    put(|text| text["description"] = json!("x".repeat(17 << 10)), &["field `description`", "the limit is 16384"]).await;
     put(
         |text| text["flow"]["splitter:{id}"]["parameters"]["size"] = json!("x".repeat(65 << 10)),
-        &["`splitter:{id}`", "`size`", "of at most 65536"],
+        &["`splitter:{id}`", "`size`", "the limit is 65536"],
     )
     .await;
     put(|text| text["parameters"] = (0..1_001).map(|at| (format!("p{at}"), json!({}))).collect(), &["section `parameters`", "1001"]).await;
@@ -88,7 +88,7 @@ async fn large_and_broken_records_lock_nothing_and_stops_work_beyond_the_bound()
     // Nothing that makes it larger is taken, and the error has the figures.
     let one = || StartFlow { id: "one".into(), blueprint: "b".into(), ..StartFlow::default() };
     let error = soon(flows.start_flow(one())).await.unwrap_err().to_string();
-    assert!(error.contains("bytes, of at most"), "{error}");
+    assert!(error.contains("bytes; the limit is"), "{error}");
     assert!(!backend.queue_exists(&spec("flow:tg:in:one", "p--one--input").queue).await.unwrap());
     // Each stop makes it smaller.
     for at in 0..8 {

@@ -25,29 +25,29 @@ async fn a_start_names_what_is_wrong_with_it_and_changes_nothing() {
     bench.start("taken", json!({"size": 1})).await.unwrap();
     let check = async |more: Value, expected: &str| check(&bench, start(&more), expected).await;
     for nothing in [json!(null), json!("")] {
-        check(json!({"blueprint_name": nothing}), "field `blueprint_name` of the request: no blueprint name: give one").await;
-        check(json!({"flow_id": nothing}), "field `flow_id` of the request: no flow id: give one").await;
+        check(json!({"blueprint_name": nothing}), "field `blueprint_name` of the request: blueprint name is missing: add it").await;
+        check(json!({"flow_id": nothing}), "field `flow_id` of the request: flow id is missing: add it").await;
     }
-    check(json!({"description": null}), "field `description` of the request: is null: give a text, which may be empty").await;
-    check(json!({"flow_id": "taken"}), "flow exists: there is a flow `taken` already; stop it first, or choose another id").await;
+    check(json!({"description": null}), "field `description` of the request: is null: give a string, which may be empty").await;
+    check(json!({"flow_id": "taken"}), "flow `taken` already exists; stop it first, or choose another id").await;
     check(
         json!({"blueprint_name": "nothing"}),
-        "blueprint `nothing` does not exist: put it first, or name one that `weir blueprint list` tells",
+        "blueprint `nothing` does not exist: store it first, or use one listed by `weir blueprint list`",
     )
     .await;
     check(json!({"parameters": {"size": "big"}}), "parameter `size`: `big` is not a whole number").await;
-    check(json!({"parameters": {"size": [1]}}), "parameter `size`: must be a text, a number or a boolean").await;
-    check(json!({"parameters": {}}), "section `flow`, processor `splitter:{id}`, parameter `size`: `{size}` is not a whole number: the flow's parameter `size` has no value and no default; give it one").await;
+    check(json!({"parameters": {"size": [1]}}), "parameter `size`: must be a string, a number or a boolean").await;
+    check(json!({"parameters": {}}), "section `flow`, processor `splitter:{id}`, parameter `size`: `{size}` is not a whole number: the flow's parameter `size` has no value and no default; give it a value").await;
     check(
         json!({"flow_id": "a/b"}),
-        "field `flow_id` of the request: `a/b`: the name holds '/': names hold no control characters and none of / * #",
+        "field `flow_id` of the request: `a/b`: the name contains '/': names must not contain control characters, /, * or #",
     )
     .await;
-    check(json!({"flow_id": ".."}), "field `flow_id` of the request: `..`: `..` cannot stand in the path of a URL: choose another name")
+    check(json!({"flow_id": ".."}), "field `flow_id` of the request: `..`: `..` cannot be used in the path of a URL: choose another name")
         .await;
     check(
         json!({"flow_id": "x".repeat(10_000)}),
-        &format!("field `flow_id` of the request: `{}...`: the name has 10000 bytes, of at most 128: shorten it", "x".repeat(80)),
+        &format!("field `flow_id` of the request: `{}...`: the name has 10000 bytes; the limit is 128: shorten it", "x".repeat(80)),
     )
     .await;
 }
@@ -69,11 +69,11 @@ async fn a_start_on_a_faulty_blueprint_that_somebody_put_past_the_service_change
         (json!({"flow": {}}), "section `blueprint`: is missing: add \"blueprint\": {}, even if it is empty"),
         (
             json!({"blueprint": {}, "flow": {"a:b": {}}, "interfaces": {"x": "flow:tg:x"}}),
-            "section `interfaces`, interface `x`: is a bare text: write {\"flow\": \"flow:tg:x\"}",
+            "section `interfaces`, interface `x`: is a plain string: write {\"flow\": \"flow:tg:x\"}",
         ),
         (
             json!({"blueprint": {}, "flow": {"a:b": {"parameters": {"n": 5}}}}),
-            "section `flow`, processor `a:b`, parameter `n`: is the number 5, and must be a text: write \"5\"",
+            "section `flow`, processor `a:b`, parameter `n`: is the number 5, and must be a string: write \"5\"",
         ),
         (
             json!({"blueprint": {}, "flow": {"ab": {}}}),
@@ -93,13 +93,13 @@ async fn a_blueprint_is_refused_before_it_is_stored() {
     let (bench, _service) = Bench::ready().await;
     let put =
         |name: Value, definition: Value| json!({"operation": "put-blueprint", "blueprint_name": name, "blueprint_definition": definition});
-    check(&bench, put(json!("b"), json!(null)), "field `blueprint_definition` of the request: no blueprint: give one").await;
-    check(&bench, put(json!(null), json!("{}")), "field `blueprint_name` of the request: no blueprint name: give one").await;
+    check(&bench, put(json!("b"), json!(null)), "field `blueprint_definition` of the request: blueprint is missing: add it").await;
+    check(&bench, put(json!(null), json!("{}")), "field `blueprint_name` of the request: blueprint name is missing: add it").await;
     check(&bench, put(json!("b"), json!("{\n x")), "the blueprint is not JSON: key must be a string at line 2, column 2").await;
     check(
         &bench,
         put(json!("b\u{1}"), json!("{}")),
-        "field `blueprint_name` of the request: `b\\u{1}`: the name holds '\\u{1}': names hold no control characters and none of / * #",
+        "field `blueprint_name` of the request: `b\\u{1}`: the name contains '\\u{1}': names must not contain control characters, /, * or #",
     )
     .await;
 }
@@ -108,10 +108,11 @@ async fn a_blueprint_is_refused_before_it_is_stored() {
 async fn a_stop_names_what_is_wrong_with_it_and_changes_nothing() {
     let (bench, _service) = Bench::ready().await;
     for nothing in [json!(null), json!("")] {
-        check(&bench, json!({"operation": "stop-flow", "flow_id": nothing}), "field `flow_id` of the request: no flow id: give one").await;
+        check(&bench, json!({"operation": "stop-flow", "flow_id": nothing}), "field `flow_id` of the request: flow id is missing: add it")
+            .await;
     }
-    check(&bench, json!({"operation": "stop-flow", "flow_id": "x"}), "flow `x` does not exist: `weir flow list` tells those that do").await;
-    check(&bench, json!({"operation": "get-flow", "flow_id": "x"}), "flow `x` does not exist: `weir flow list` tells those that do").await;
+    check(&bench, json!({"operation": "stop-flow", "flow_id": "x"}), "flow `x` does not exist: `weir flow list` lists all flows").await;
+    check(&bench, json!({"operation": "get-flow", "flow_id": "x"}), "flow `x` does not exist: `weir flow list` lists all flows").await;
 }
 
 #[tokio::test]

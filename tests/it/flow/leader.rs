@@ -158,7 +158,7 @@ async fn a_request_that_was_done_is_answered_so_when_it_is_delivered_again() {
         json!({"operation": "start-flow", "flow_id": "one", "blueprint_name": "text", "description": "", "parameters": {"size": 1}});
     assert_eq!(twice(&bench, &start).await, [None, None]);
     let other = twice(&bench, &start).await;
-    assert!(other.iter().all(|error| error.as_ref().is_some_and(|error| error.contains("flow exists"))), "{other:?}");
+    assert!(other.iter().all(|error| error.as_ref().is_some_and(|error| error.contains("already exists"))), "{other:?}");
     for backlog in ["refuse", "discard"] {
         let stop = json!({"operation": "stop-flow", "flow_id": "one", "backlog": backlog});
         assert_eq!(twice(&bench, &stop).await, [None, None]);

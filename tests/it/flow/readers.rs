@@ -66,7 +66,7 @@ async fn components_that_are_not_deployed_are_in_the_same_list() {
     }
     // Alone it is told with what there is, and no program outside of Weir takes its place.
     let error = start(&bench, "one", &["index", "splittre", "reader"]).await.unwrap_err().to_string();
-    assert!(error.contains("`reader@9.0.0` is not deployed (deployed: none of that name is)"), "{error}");
+    assert!(error.contains("`reader@9.0.0` is not deployed (deployed: none of that name)"), "{error}");
 }
 
 #[tokio::test]

@@ -196,7 +196,7 @@ async fn a_stop_that_a_shutdown_cuts_off_leaves_the_flow_running() {
     let (bench, service, reader, stop) = stopping(quick()).await;
     soon(service.stop()).await;
     let message = soon(stop).await.unwrap().unwrap_err().to_string();
-    assert_eq!(message, "the flow service is shutting down; flow `one` is not stopped: repeat the stop when the service is back");
+    assert_eq!(message, "the flow service is shutting down; flow `one` was not stopped: repeat the command when the service is back");
     assert_eq!(bench.get("flow", "one").await.unwrap().get("status"), None);
     assert!(bench.get("processor:splitter", "one").await.is_some());
     drop(reader);

@@ -25,7 +25,7 @@ async fn a_flow_whose_stop_was_refused_runs_again_even_if_that_fails_at_first() 
     let held = soon(reader.receive()).await.unwrap();
     cut.set_after(Moment::QueuesDeleted, Line::Down);
     let error = soon(bench.flows.stop_empty_flow("one")).await.unwrap_err().to_string();
-    assert!(error.contains("still holds 1 message") && error.contains("is not undone yet"), "{error}");
+    assert!(error.contains("still holds 1 message") && error.contains("have not been rolled back yet"), "{error}");
     assert_eq!(bench.get("flow", "one").await.unwrap()["status"], "stopping");
     // What refused it is gone: it was refused all the same.
     bench.backend.settle(&held.receipt, Vec::new()).await.unwrap();

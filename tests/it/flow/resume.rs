@@ -88,7 +88,7 @@ async fn a_start_that_was_told_as_failed_is_undone_even_if_its_undo_failed() {
         let _service = bench.serve_over(&cut).await;
         cut.set_after(Moment::QueueMade, line);
         let error = bench.start("one", json!({"size": 1})).await.unwrap_err().to_string();
-        assert!(error.contains("is not undone yet"), "{error}");
+        assert!(error.contains("have not been rolled back yet"), "{error}");
         // Where only the answer was lost, it runs for now.
         let status = bench.get("flow", "one").await.unwrap().get("status").cloned();
         assert_eq!(status, (line == Line::Down).then(|| json!("starting")));
@@ -182,7 +182,7 @@ async fn a_stop_that_a_shutdown_cut_off_goes_on_with_the_next_service() {
     until(async || bench.get("flow", "one").await.is_some_and(|flow| flow["status"] == "stopping")).await;
     soon(service.stop()).await;
     let message = soon(stop).await.unwrap().unwrap_err().to_string();
-    assert_eq!(message, "the flow service is shutting down; the stop of flow `one` goes on when it is back");
+    assert_eq!(message, "the flow service is shutting down; the stop of flow `one` continues when it is back");
     drop(reader);
     let _service = bench.serve(quick()).await;
     until(async || bench.get("flow", "one").await.is_none()).await;

@@ -86,7 +86,7 @@ async fn of_two_starts_with_one_id_at_the_same_moment_one_wins() {
     let (won, lost) = if a.is_ok() { (a, b) } else { (b, a) };
     won.unwrap();
     assert!(
-        matches!(&lost, Err(FlowError::Answered { kind, message }) if kind == "flow-error" && message.starts_with("flow exists")),
+        matches!(&lost, Err(FlowError::Answered { kind, message }) if kind == "flow-error" && message.contains("already exists")),
         "{lost:?}"
     );
     let [input, exit] = queues_of("one");
@@ -147,7 +147,7 @@ async fn a_flow_that_is_too_large_is_refused_before_anything_is_made() {
     let before = bench.everything().await;
     let error = bench.start_on("wide", "w", json!({})).await.unwrap_err().to_string();
     assert!(
-        error.contains("would have 10000 processors, too many for one step of the configuration: split the blueprint into several"),
+        error.contains("would have 10000 processors, too many for one configuration write: split the blueprint into several"),
         "{error}"
     );
     assert_eq!((bench.everything().await, bench.queues().len()), (before, 0));

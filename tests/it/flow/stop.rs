@@ -120,7 +120,7 @@ async fn what_resists_every_try_is_left_over_and_deleted_later() {
     let reader = bench.reader("flow:tg:text:one", "splitter--one--input").await;
     let notes = soon(bench.flows.stop_flow("one")).await.unwrap();
     let name = queues_of("one")[0].clone();
-    assert_eq!(notes, ["queue flow:tg:text:one (splitter--one--input) is still there and is deleted later: 1 consumers still read it"]);
+    assert_eq!(notes, ["queue flow:tg:text:one (splitter--one--input) still exists and is deleted later: it still has 1 consumers"]);
     assert!(bench.flows.list_flows().await.unwrap().is_empty());
     assert_eq!(bench.get("leftover", &name).await.unwrap(), json!({"topic": "flow:tg:text:one", "subscription": "splitter--one--input"}));
     drop(reader);

@@ -89,9 +89,9 @@ async fn what_does_not_fit_is_refused_with_the_name_and_the_fix() {
         (
             "3.0.1",
             |r| r["descriptor"] = json!({"schema": 1, "consumers": [], "producers": ["*"]}),
-            &["`input`, which the flow feeds", "it reads none"],
+            &["`input`, which the flow uses", "it has none"],
         ),
-        ("3.0.2", |r| r["descriptor"]["consumers"] = json!(["input", "counts"]), &["reads `counts`, which is no input"]),
+        ("3.0.2", |r| r["descriptor"]["consumers"] = json!(["input", "counts"]), &["has the input `counts`, which this flow does not use"]),
         ("3.0.3", |r| r["descriptor"]["producers"] = json!(["counts", "texts"]), &["the output `texts`", "topic `output` is neither"]),
         ("3.0.4", |r| r["descriptor"]["parameters"][0]["type"] = json!("boolean"), &["parameter `size`", "`10` is"]),
         ("3.0.5", |r| r["descriptor"]["parameters"] = json!([{"name": "model", "required": true}]), &["parameter `model` is required"]),

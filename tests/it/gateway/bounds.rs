@@ -130,7 +130,7 @@ async fn an_import_that_stands_still_gives_its_place_back_and_a_slow_one_does_no
         let last = text.lines().find(|line| line.contains("\"count\"")).unwrap_or_else(|| panic!("{text}"));
         let last: Value = serde_json::from_str(last).unwrap();
         assert_eq!(last["count"], 1, "{text}");
-        assert!(error_of(&last, "body-broken").contains("nothing more came for 2 s"), "{text}");
+        assert!(error_of(&last, "body-broken").contains("no data arrived for 2 s"), "{text}");
     }
     let mut slow = Connection::open(&bed.address.to_string()).await;
     slow.post(MESSAGES, NDJSON, "transfer-encoding: chunked").await;

@@ -35,7 +35,7 @@ async fn a_version_belongs_to_the_first_file_that_took_it() {
     let (status, body) = deploy(&bed, "", OTHER).await;
     assert_eq!(status, 409);
     let message = error_of(&body, "conflict");
-    assert!(message.starts_with("echo@1.0.0 is taken by another file (sha256:"), "{message}");
+    assert!(message.starts_with("echo@1.0.0 is already used by another file (sha256:"), "{message}");
 }
 
 #[tokio::test]
@@ -48,15 +48,15 @@ async fn what_cannot_be_deployed_is_refused_by_field() {
         assert!(message.contains(words), "{message}");
     };
     check("", "text", 422, "bad-component", "cannot be deployed: it is no component").await;
-    check("", NAMELESS, 400, "bad-request", "name: is in neither the request nor the component's descriptor").await;
-    check("?name=a", NAMELESS, 400, "bad-request", "version: is in neither").await;
+    check("", NAMELESS, 400, "bad-request", "name: is missing from the request and the component's descriptor").await;
+    check("?name=a", NAMELESS, 400, "bad-request", "version: is missing from the request").await;
     check("?name=Big%20Name&version=1.0.0", NAMELESS, 400, "bad-request", "`Big Name` must be lower-case words").await;
-    check("?name=a&version=one", NAMELESS, 400, "bad-request", "`one` is no semantic version").await;
+    check("?name=a&version=one", NAMELESS, 400, "bad-request", "`one` is not a semantic version").await;
     assert!(bed.config.list("component").await.unwrap().value.is_empty());
     let (status, body) = bed.get("/api/v1/weir/components/abc").await;
     assert_eq!((status, error_of(&body, "bad-request").contains("64 lower-case")), (400, true));
     let (status, body) = bed.get(&format!("/api/v1/weir/components/{}", "0".repeat(64))).await;
-    assert_eq!((status, error_of(&body, "not-found").contains("there is no component")), (404, true));
+    assert_eq!((status, error_of(&body, "not-found").contains("is not in the store")), (404, true));
 }
 
 #[tokio::test]
@@ -74,9 +74,9 @@ async fn a_deployed_version_keeps_its_limits() {
         (r#"{"memory-bytes":3}"#, "limits.memory-bytes is 3; must be between 65536 and 268435456"),
         (r#"{"time-ms":3600001}"#, "limits.time-ms is 3600001; must be between 1 and 3600000"),
         (r#"{"sends-count":5000000000}"#, "limits.sends-count is 5000000000"),
-        (r#"{"sends-bytes":1073741824}"#, "the broker takes at most"),
+        (r#"{"sends-bytes":1073741824}"#, "the broker accepts at most"),
         (r#"{"time-ms":"soon"}"#, "invalid type"),
-        (r#"{"memory":1}"#, "there is no limit `memory`; the limits are memory-bytes, time-ms"),
+        (r#"{"memory":1}"#, "limit `memory` does not exist; must be one of: memory-bytes, time-ms"),
     ] {
         let (status, body) = deploy(&bed, &limits(text), ECHO).await;
         let message = error_of(&body, "bad-request");
@@ -100,5 +100,5 @@ async fn a_deployed_version_keeps_its_limits() {
     assert_eq!(shown["limits"]["sends-count"], json!({"value": 1000, "from": "settings"}));
     assert_eq!(shown["retry"]["attempts-count"], json!({"value": 5, "from": "settings"}));
     let (status, body) = bed.get("/api/v1/weir/deployments/echo@2.0.0").await;
-    assert_eq!((status, error_of(&body, "not-found").contains("there is no deployment echo@2.0.0")), (404, true));
+    assert_eq!((status, error_of(&body, "not-found").contains("deployment echo@2.0.0")), (404, true));
 }

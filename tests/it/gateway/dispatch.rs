@@ -22,7 +22,7 @@ async fn a_gateway_that_is_up_first_is_ready_once_the_services_are() {
     let (status, body) = bed.get("/readyz").await;
     assert_eq!(status, 503);
     let reason = body["reason"].as_str().unwrap();
-    for missing in ["the config service does not answer", "the flow service does not answer", "the flows were not read yet"] {
+    for missing in ["the config service does not answer", "the flow service does not answer", "the flows have not been read yet"] {
         assert!(reason.contains(missing), "{reason}");
     }
     let (_, body) = bed.post("/api/v1/flow/one/service/in", &json!(1)).await;
@@ -30,7 +30,7 @@ async fn a_gateway_that_is_up_first_is_ready_once_the_services_are() {
     bed.start_services().await;
     let host_only = || async {
         let (_, body) = bed.get("/readyz").await;
-        (body["reason"] == "no host of processors reports, as each does every 5 s").then_some(())
+        (body["reason"] == "no host is reporting (hosts report every 5 s)").then_some(())
     };
     eventually(DEADLINE, "all but a host of processors to be ready", host_only).await;
     bed.start_flow("one").await;

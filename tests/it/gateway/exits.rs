@@ -74,8 +74,11 @@ async fn a_lease_that_runs_out_gives_its_messages_back() {
     let mut late = Taker::take(&bed, json!({"lease-ms": 200})).await;
     assert_eq!(late.messages(3).await, numbered(1, 0, 3));
     let last = late.next().await.unwrap();
-    expect_test::expect!["lease ID has ended: it ran out, its stream was closed, the flow was stopped, or no lease had this id; messages that were not acknowledged are delivered again: take them under a new lease"]
-        .assert_eq(&error_of(&last, "lease-ended").replace(&late.lease, "ID"));
+    expect_test::expect![
+        "lease ID has ended: it expired, its stream was closed, the flow was stopped, or no lease has this id; \
+         unacknowledged messages are redelivered: take them under a new lease"
+    ]
+    .assert_eq(&error_of(&last, "lease-ended").replace(&late.lease, "ID"));
     assert_eq!(late.next().await, None);
     let (status, answer) = late.acknowledge(&bed, 1).await;
     assert_eq!((status, error_of(&answer, "lease-ended").is_empty()), (410, false));
@@ -236,17 +239,15 @@ async fn what_cannot_be_taken_or_acknowledged_is_refused_by_field() {
     assert_eq!(refused.status(), 415);
     let (status, answer) = bed.post("/api/v1/weir/flows/one/exits/in/take", &json!({})).await;
     assert_eq!(status, 400);
-    expect_test::expect![
-        "interface `in` of flow `one` has no exit: something in the flow consumes it; `weir tail` shows the messages that pass"
-    ]
-    .assert_eq(&error_of(&answer, "wrong-interface"));
+    expect_test::expect!["interface `in` of flow `one` has no exit, since it is consumed within the flow; `weir tail` shows its messages"]
+        .assert_eq(&error_of(&answer, "wrong-interface"));
     assert_eq!(bed.post("/api/v1/weir/flows/two/exits/out/take", &json!({})).await.0, 404);
 
     let mut taker = Taker::take(&bed, json!({})).await;
     taker.messages(1).await;
     let unknown = "0".repeat(32);
     for (asked, status, words) in [
-        (json!({"lease": taker.lease, "through": 2}), 400, "through: receipt 2 was never handed out: the last one is 1"),
+        (json!({"lease": taker.lease, "through": 2}), 400, "through: receipt 2 does not exist: the last one is 1"),
         (json!({"lease": taker.lease}), 400, "the body: must be a JSON object with \"lease\" and \"through\": missing field `through`"),
         (json!({"lease": taker.lease, "through": 1, "until": 1}), 400, "the body: must be"),
         (json!({"lease": "mine", "through": 1}), 400, "lease: must be the 32 hexadecimal digits"),

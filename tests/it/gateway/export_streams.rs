@@ -176,7 +176,7 @@ async fn a_reader_of_copies_that_is_too_slow_is_ended_and_told() {
     };
     assert!(read_count < 3000);
     assert_eq!(u16::from(end.code), 1013);
-    assert!(end.reason.ends_with("messages passed unread, because they came faster than they were read"), "{}", end.reason);
+    assert!(end.reason.ends_with("messages were missed because they arrived faster than they were read"), "{}", end.reason);
 }
 
 #[tokio::test]

@@ -45,9 +45,9 @@ async fn uploads_and_fetches_go_to_the_gateway_that_keeps_the_components() {
     }
     assert!(!front.folder().join("components").exists());
     let (status, refused) = deploy(&front, OTHER).await;
-    assert!(status == 409 && error_of(&refused, "conflict").contains("is taken by another file"), "{refused}");
+    assert!(status == 409 && error_of(&refused, "conflict").contains("is already used by another file"), "{refused}");
     let (status, missing) = front.get(&format!("/api/v1/weir/components/{}", "0".repeat(64))).await;
-    assert_eq!((status, error_of(&missing, "not-found").contains("there is no component")), (404, true));
+    assert_eq!((status, error_of(&missing, "not-found").contains("is not in the store")), (404, true));
     front.post("/api/v1/weir/components/remove", &json!({"component": "echo@1.0.0"})).await;
     let (status, pruned) = front.post("/api/v1/weir/components/prune", &json!({"dry-run": false})).await;
     assert_eq!((status, pruned["files"].as_array().unwrap().len()), (200, 1), "{pruned}");

@@ -92,9 +92,9 @@ async fn a_message_of_100_mib_is_refused_and_the_connection_serves_the_next_requ
         told.push(format!("{status} {}", error_of(&body, "too-large")));
     }
     expect![[r#"
-        200 the body has 104857600 bytes; this path takes at most 16777216
-        413 the body has 104857600 bytes; this path takes at most 16777216
-        413 line 1 has more than 4194304 bytes, the most that a message may have"#]]
+        200 the body has 104857600 bytes; this path accepts at most 16777216
+        413 the body has 104857600 bytes; this path accepts at most 16777216
+        413 line 1 has more than 4194304 bytes, the limit of a message"#]]
     .assert_eq(&told.join("\n"));
     connection.post(SERVICE, "application/json", "content-length: 1").await;
     connection.writer.write_all(b"1").await.unwrap();
@@ -121,7 +121,7 @@ async fn what_is_larger_than_a_request_to_a_service_may_be_is_told_with_the_limi
     let value = json!({"type": "prompt", "key": "large", "value": "x".repeat(10 << 20)});
     let (status, body) = bed.post("/api/v1/config", &json!({"operation": "put", "values": [value]})).await;
     assert_eq!(status, 200);
-    expect!["a request to the config service has at most 4194304 bytes, this one has 10485833: send less at a time; what is larger by itself belongs in a file or a store of its own"].assert_eq(&error_of(&body, "too-large"));
+    expect!["a request to the config service may have 4194304 bytes, this one has 10485833: split it into several; keep larger values in a file or another store"].assert_eq(&error_of(&body, "too-large"));
     let (_, listed) = bed.post("/api/v1/config", &json!({"operation": "list", "type": "prompt"})).await;
     assert_eq!(listed["directory"], json!([]));
 }
@@ -198,7 +198,7 @@ async fn a_body_that_never_ends_is_given_up_and_its_connection_closed() {
         within("the connection to be closed", endless).await.unwrap();
     }
     expect![[r#"
-        200 body-broken: the body could not be read: it did not come within 1 s
-        200 too-large: the body is too large; this path takes at most 16777216"#]]
+        200 body-broken: the body could not be read: did not arrive within 1 s
+        200 too-large: the body is too large; this path accepts at most 16777216"#]]
     .assert_eq(&told.join("\n"));
 }

@@ -99,7 +99,7 @@ async fn a_message_above_the_limit_ends_it_and_its_sender_can_read_why() {
         // Written as a whole before anything is read.
         peer.send("x".repeat(size)).await;
         let told = peer.next_json().await;
-        let reason = format!("message 2 has {size} bytes, of at most 4194304");
+        let reason = format!("message 2 has {size} bytes; the limit is 4194304");
         assert_eq!((&told["count"], error_of(&told, "too-large")), (&json!(1), reason.clone()));
         assert_eq!(peer.end().await, (1009, reason));
     }

@@ -154,11 +154,10 @@ async fn an_import_ends_at_the_first_bad_line_and_says_which() {
     let long = format!("1\n\"{}\"\n", "x".repeat(5 << 20));
     let (status, body) = answer(bed.post_request(path, NDJSON, long)).await;
     assert_eq!((status, &body["count"]), (413, &1.into()));
-    expect_test::expect![[r#"line 2 has more than 4194304 bytes, the most that a message may have"#]]
-        .assert_eq(&error_of(&body, "too-large"));
+    expect_test::expect![[r#"line 2 has more than 4194304 bytes, the limit of a message"#]].assert_eq(&error_of(&body, "too-large"));
     let (status, body) = answer(bed.post_request("/api/v1/weir/flows/one/interfaces/ask/messages", NDJSON, "1\n")).await;
     assert_eq!(status, 400);
-    assert!(error_of(&body, "wrong-interface").contains("takes requests and answers them"), "{body}");
+    assert!(error_of(&body, "wrong-interface").contains("accepts requests"), "{body}");
 }
 
 #[tokio::test]
@@ -171,6 +170,6 @@ async fn a_request_that_waits_when_weir_ends_is_answered() {
     let ended = bed.end_gateway();
     let (status, answer) = within("an answer", asking).await.unwrap();
     assert_eq!(status, 503, "{answer}");
-    assert!(error_of(&answer, "shutting-down").contains("send it again once Weir runs"), "{answer}");
+    assert!(error_of(&answer, "shutting-down").contains("send it again once Weir is running"), "{answer}");
     within("the gateway to end", ended).await.unwrap().unwrap();
 }

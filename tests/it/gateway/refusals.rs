@@ -43,7 +43,7 @@ async fn a_body_of_another_type_is_refused_by_name() {
     let (status, body) = answer(bed.post_request("/api/v1/flow", "text/plain", "{}")).await;
     // On the paths that Weir shares with others every error is an answer of status 200.
     assert_eq!(status, 200);
-    expect_test::expect![[r#"the body is `text/plain`; this path takes application/json: set the header `Content-Type`"#]]
+    expect_test::expect![[r#"the body is `text/plain`; this path accepts application/json: set the header `Content-Type`"#]]
         .assert_eq(&error_of(&body, "wrong-content-type"));
     let (status, _) = answer(bed.post_request("/api/v1/weir/components", "application/json", "{}")).await;
     assert_eq!(status, 415);
@@ -57,11 +57,11 @@ async fn a_body_of_another_type_is_refused_by_name() {
 async fn a_body_that_is_too_large_is_refused_and_its_sender_can_read_why() {
     let bed = Bed::with_flow().await;
     let (_, body) = answer(bed.post_request("/api/v1/config", "application/json", vec![b' '; 17 << 20])).await;
-    expect_test::expect!["the body has 17825792 bytes; this path takes at most 16777216"].assert_eq(&error_of(&body, "too-large"));
+    expect_test::expect!["the body has 17825792 bytes; this path accepts at most 16777216"].assert_eq(&error_of(&body, "too-large"));
     let message = format!("\"{}\"", "x".repeat(4 << 20));
     let (_, body) = answer(bed.post_request("/api/v1/flow/one/service/in", "application/json", message)).await;
     expect_test::expect![[
-        r#"the message was not sent to interface `in` of flow `one`: the body of the message has 4194306 bytes, of at most 4194304"#
+        r#"the message was not sent to interface `in` of flow `one`: the body of the message has 4194306 bytes; the limit is 4194304"#
     ]]
     .assert_eq(&error_of(&body, "too-large"));
     assert_eq!(bed.depth("flow:tg:in:one", "worker--one--input").await, 0);

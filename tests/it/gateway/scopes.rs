@@ -105,7 +105,8 @@ async fn a_token_opens_the_paths_of_its_scope_and_no_others() {
                     assert_eq!((status, challenge), (403, format!("Bearer error=\"insufficient_scope\", scope=\"{needed}\"")), "{what}");
                     let message = error_of(&response.json().await.unwrap(), "insufficient-scope");
                     let expected = format!(
-                        "{method} {path} requires a token of scope `{needed}`, and the one of this request has scope `{scope}`: use one of scope `{needed}`"
+                        "{method} {path} requires a token of scope `{needed}`; the token of this request has scope `{scope}`: use one of \
+                             scope `{needed}`"
                     );
                     assert_eq!(message, expected);
                 }
@@ -160,7 +161,7 @@ async fn the_operation_in_the_body_decides_on_the_shared_paths() {
     }
     let refused = post(&bed, "/api/v1/config", &json!({"operation": "delete", "keys": [{"type": "processor:a", "key": "b"}]}));
     let message = error_of(&answer(refused.bearer_auth(token(Scope::Operate))).await.1, "insufficient-scope");
-    expect![["`delete` of the config type `processor:a` requires a token of scope `deploy`, and the one of this request has scope `operate`: use one of scope `deploy`"]]
+    expect![["`delete` of the config type `processor:a` requires a token of scope `deploy`; the token of this request has scope `operate`: use one of scope `deploy`"]]
         .assert_eq(&message);
     // The service gets the last of two fields of one name, and so the last decides.
     for (body, expected) in

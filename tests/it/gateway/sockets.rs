@@ -130,7 +130,7 @@ async fn a_message_that_is_too_large_ends_the_socket_and_its_sender_can_read_why
     // Written as a whole before anything is read.
     peer.send("x".repeat(100 << 20)).await;
     assert_eq!(peer.next_json().await["id"], "first");
-    let reason = "the message has 104857600 bytes, of at most 16777216";
+    let reason = "the message has 104857600 bytes; the limit is 16777216";
     assert_eq!(error_of(&peer.next_json().await, "too-large"), reason);
     assert_eq!(peer.end().await, (1009, reason.to_owned()));
     bed.figure_becomes(STREAMS, "socket", 0.0).await;
@@ -275,7 +275,7 @@ async fn web_pages_other_hosts_and_what_is_no_websocket_are_refused() {
     let open = (Peer::open(&bed, PATH).await, Peer::open(&bed, "/api/v1/flow/one/import/in").await);
     let (status, body) = Peer::try_open(&bed, PATH, &[]).await.err().unwrap();
     assert_eq!(status, 503);
-    assert_eq!(error_of(&body, "unavailable"), "2 WebSockets are open, which is the most: close some, or try again later");
+    assert_eq!(error_of(&body, "unavailable"), "2 WebSockets are open, the maximum: close some, or try again later");
     drop(open);
     bed.figure_becomes(STREAMS, "socket", 0.0).await;
     bed.figure_becomes(STREAMS, "import", 0.0).await;

@@ -29,12 +29,12 @@ async fn every_path_but_health_wants_the_token() {
     for path in ["/metrics", "/api/v1/weir/status", "/nothing", "/api/v1/socket"] {
         let (status, wanted, body) = refused(bed.get_request(path)).await;
         assert_eq!((status, wanted.as_str()), (401, "Bearer"), "{path}");
-        expect_test::expect![[r#"this gateway wants a token, and the request shows none: send the header `Authorization: Bearer TOKEN`; it is the one that `weir up` was started with. A WebSocket may end its address with `?token=TOKEN`, the command line takes WEIR_TOKEN, TrustGraph's tools take TRUSTGRAPH_TOKEN"#]]
+        expect_test::expect![[r#"this gateway requires a token; none was sent: send the header `Authorization: Bearer TOKEN`; it is the one that `weir up` was started with. For a WebSocket, append `?token=TOKEN` to the address; the command line reads WEIR_TOKEN, TrustGraph's tools read TRUSTGRAPH_TOKEN"#]]
             .assert_eq(&error_of(&body, "unauthorized"));
     }
     let (status, wanted, body) = refused(bed.get_request("/api/v1/weir/status").bearer_auth("another-token-of-somebody")).await;
     assert_eq!((status, wanted.as_str()), (401, "Bearer error=\"invalid_token\""));
-    assert!(error_of(&body, "unauthorized").starts_with("the token is not that of this gateway; it is the one that"), "{body}");
+    assert!(error_of(&body, "unauthorized").starts_with("the token is not valid for this gateway; it is the one that"), "{body}");
     // Shared with others: even there a missing token is no answer of status 200.
     let list = r#"{"operation": "list-flows"}"#;
     assert_eq!(answer(bed.post_request("/api/v1/flow", "application/json", list)).await.0, 401);
@@ -74,7 +74,7 @@ async fn what_keeps_hosts_from_the_configuration_is_told_with_the_token_alone() 
     assert!(reason.contains("host inner-name cannot fetch the configuration: the answer would have 67108865 bytes"), "{reason}");
     let (status, answer) = bed.get("/readyz").await;
     let reason = answer["reason"].as_str().unwrap();
-    assert!(status == 503 && reason.contains("a host of processors has not fetched the configuration"), "{answer}");
+    assert!(status == 503 && reason.contains("a host has not fetched the configuration"), "{answer}");
     assert!(!reason.contains("inner-name") && !reason.contains("67108865"), "{answer}");
 }
 

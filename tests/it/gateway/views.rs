@@ -80,7 +80,7 @@ async fn it_is_ready_when_nothing_is_missing() {
     let (status, answer) = bed.get("/readyz").await;
     assert_eq!((status, &answer["status"]), (503, &json!("not ready")));
     let reason = answer["reason"].as_str().unwrap();
-    assert!(reason.ends_with("no host of processors reports, as each does every 5 s"), "{reason}");
+    assert!(reason.ends_with("no host is reporting (hosts report every 5 s)"), "{reason}");
     let ready = eventually(DEADLINE, "the gateway to be ready", || async {
         bed.publish("notify:tg:weir-status", &report()).await;
         let (status, answer) = bed.get("/readyz").await;

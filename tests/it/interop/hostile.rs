@@ -101,13 +101,13 @@ async fn services_and_processors_outlive_messages_of_others_and_lose_none() {
     let said = weir.said();
     for line in [
         "config requests without property id dropped",
-        "requests for flows without property id dropped",
-        "config notify cannot be read",
+        "flow requests without property id dropped",
+        "config notification unreadable",
         "not UTF-8",
     ] {
         let count = said.matches(line).count();
         assert!((1..=12).contains(&count), "{line}: {count} times\n{said}");
     }
-    assert!(!said.contains("not available, trying again") && !said.contains("cannot be settled"), "{said}");
+    assert!(!said.contains("unavailable, retrying") && !said.contains("cannot be settled"), "{said}");
     assert_eq!(weir.end().await.code(), Some(0));
 }

@@ -120,7 +120,7 @@ async fn a_bound_that_the_broker_does_not_support_is_logged_once_for_each_queue(
         create_bounded(&*place.cutting, &spec).await.unwrap();
         ensure_bounded(&*place.cutting, &spec).await.unwrap();
     }
-    let found = lines.take("does not support the bound");
+    let found = lines.take("queue limit not supported");
     let found: Vec<&String> = found.iter().filter(|line| line.contains("bounded-")).collect();
     assert!(found.len() == 2 && found[0].contains("bounded-a") && found[1].contains("bounded-b"), "{found:?}");
 }

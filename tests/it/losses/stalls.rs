@@ -31,7 +31,7 @@ async fn a_processor_keeps_its_consumer_while_messages_cannot_be_read() {
     place.until("the second message", async || place.depth(OUTPUT.0, OUTPUT.1).await == 2).await;
     assert_eq!(place.cutting.made_count(&input), made_count, "it reads by the same consumer");
     let logged = lines.take("input=");
-    let counts = ["input stalled", "input goes on"].map(|text| logged.iter().filter(|line| line.contains(text)).count());
+    let counts = ["input stalled", "input resumed"].map(|text| logged.iter().filter(|line| line.contains(text)).count());
     assert_eq!(counts, [1, 1], "{logged:?}");
 }
 

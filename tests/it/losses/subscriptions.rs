@@ -79,7 +79,7 @@ async fn a_message_whose_settle_is_refused_is_settled_when_the_rights_are_back()
     // Past the rights of this user.
     let producer = place.broker.producer(&topic("flow:tg:in:one")).await.unwrap();
     producer.publish_confirmed(Message::new("2")).await.unwrap();
-    place.until("the refusal in the status", async || shows(&host, "cannot be settled yet: the broker refuses it")).await;
+    place.until("the refusal in the status", async || shows(&host, "cannot be settled yet: the broker refused the operation")).await;
     assert_eq!(place.depth("flow:tg:out:one", "gateway--one--out").await, 1);
     place.cutting.allow();
     place.until("the message", async || place.depth("flow:tg:out:one", "gateway--one--out").await == 2).await;
@@ -133,7 +133,7 @@ async fn an_outage_is_logged_when_it_begins_and_when_it_is_over_and_a_refusal_on
         made(round).await;
         let found = lines.take("subscription to answers");
         assert_eq!(found.len(), 2, "{found:?}");
-        assert!(found[0].contains("WARN") && found[0].contains("not available, trying again"), "{found:?}");
+        assert!(found[0].contains("WARN") && found[0].contains("unavailable, retrying"), "{found:?}");
         assert!(found[1].contains("INFO") && found[1].contains("available again"), "{found:?}");
     }
     cutting.deny();

@@ -52,7 +52,7 @@ fn an_update_writes_what_came_out_and_nothing_else() {
     let component = guest_path(guests::ECHO);
     let arguments = ["test", "guest", "--component", component.to_str().unwrap()];
     let without = bed.weir(&arguments);
-    assert!(without.code == Some(1) && without.out.contains("weir test --update writes it"), "{without:?}");
+    assert!(without.code == Some(1) && without.out.contains("weir test --update adds it"), "{without:?}");
     bed.must(&[&arguments[..], &["--update"]].concat());
     let written = bed.read("guest/tests/fixture.json");
     let wanted = fixture.replace(
@@ -84,7 +84,7 @@ fn services_answer_in_parts_or_fail_in_every_way() {
     let (report, _) = bed.test_guest(guests::REQUEST, &fixture(r#"{"error": "invalid"}"#, "0"));
     assert!(report.to_string().contains("ErrorKind::Invalid"), "{report}");
     let (report, _) = bed.test_guest(guests::REQUEST, r#"{"messages": [{"message": {"json": "q"}, "expected": {}}]}"#);
-    assert!(report.to_string().contains("one request more: add an answer"), "{report}");
+    assert!(report.to_string().contains("one more request: add an answer"), "{report}");
 }
 
 #[test]
@@ -121,7 +121,7 @@ fn redelivery_traps_and_time_outs_can_be_tested_and_the_next_message_has_a_new_i
         guests::SPIN,
         r#"{"limits": {"time": "50 ms"}, "messages": [
             {"message": {"json": {"spin": true}},
-             "expected": {"failure": {"verdict": "timeout", "reason": "the time of 50 ms was up (limits.time-ms)"}}},
+             "expected": {"failure": {"verdict": "timeout", "reason": "the time of 50 ms expired (limits.time-ms)"}}},
             {"message": {"json": {}}, "expected": {"outputs": {"output": [{"json": {}}]}}}
         ]}"#,
     );
@@ -158,12 +158,12 @@ fn what_a_fixture_names_and_the_component_does_not_have_is_an_error() {
         assert!(report["details"].as_str().unwrap().contains(words), "{report}");
     };
     let message = r#""messages": [{"message": {"json": 1}, "expected": {}}]"#;
-    check(guests::ECHO, r#"{"messages": [{"input": "in", "message": {"json": 1}}]}"#, "there is no input `in`; must be one of: input");
+    check(guests::ECHO, r#"{"messages": [{"input": "in", "message": {"json": 1}}]}"#, "input `in` does not exist; must be one of: input");
     check(guests::TWO_INPUTS, &format!("{{{message}}}"), "message 1: `input` is missing; must be one of:");
     check(guests::ECHO, &format!(r#"{{"parameters": {{"size": 1}}, {message}}}"#), "unknown parameter `size`; must be one of: none");
-    check(guests::ECHO, &format!(r#"{{"answers": {{"a": []}}, {message}}}"#), "there is no request `a`");
+    check(guests::ECHO, &format!(r#"{{"answers": {{"a": []}}, {message}}}"#), "request `a` does not exist");
     check(guests::ECHO, &format!(r#"{{"config": {{"a": {{}}}}, {message}}}"#), "the type `a` is not among");
-    check(guests::ECHO, &format!(r#"{{"limits": {{"memory": "1 GB"}}, {message}}}"#), "limits.memory: a size is");
+    check(guests::ECHO, &format!(r#"{{"limits": {{"memory": "1 GB"}}, {message}}}"#), "limits.memory: a size must be");
     check(guests::ECHO, r#"{"messages": [{"message": {"file": "nothing"}}]}"#, "nothing cannot be read");
     check(guests::ECHO, "{\n\"mesages\": []}", "fixture.json:2: unknown key `mesages`: did you mean `messages`?");
 }

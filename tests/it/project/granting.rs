@@ -28,7 +28,7 @@ async fn requested_limits_are_granted_up_to_the_settings_and_above_them_with_a_f
     };
     let granted = deploy("a.wasm", &[]).await;
     let text = String::from_utf8_lossy(&granted.stdout).into_owned();
-    assert!(text.contains("granted     192.0 MiB of memory, 30 s for a message"), "{text}");
+    assert!(text.contains("granted     192.0 MiB of memory, 30 s per message"), "{text}");
     let shown = weir.must(&["components", "show", "echo@1.0.0", "--json"]).await;
     assert!(shown.contains("201326592"), "{shown}");
 

@@ -14,9 +14,9 @@ fn a_missing_toolchain_is_named_with_where_to_get_it() {
         bed.must(&["new", "--lang", language, &name]);
         bed.weir_in(&["build", &name], &[("PATH", &empty)]).fails(1, words);
     };
-    check("rust", &["cargo is missing: it builds components in Rust", "https://rustup.rs", "rustup target add wasm32-wasip2"]);
-    check("python", &["python3 is missing: it builds components in Python", "https://www.python.org"]);
-    check("js", &["node is missing: it builds components in JavaScript and TypeScript", "https://nodejs.org"]);
+    check("rust", &["cargo is missing: needed to build components in Rust", "https://rustup.rs", "rustup target add wasm32-wasip2"]);
+    check("python", &["python3 is missing: needed to build components in Python", "https://www.python.org"]);
+    check("js", &["node is missing: needed to build components in JavaScript and TypeScript", "https://nodejs.org"]);
     check("ts", &["node is missing"]);
 }
 

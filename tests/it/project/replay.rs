@@ -35,7 +35,7 @@ async fn a_dead_letter_is_replayed_with_the_parameters_of_now_and_nothing_is_sen
     let position = letter["position"].to_string().trim_matches('"').to_owned();
 
     let replayed = weir.must(&["replay", &position]).await;
-    for words in ["replayed with retry@1.0.0", "parameters of the entry as they are now", "nothing was sent", "attempt 1 of 9"] {
+    for words in ["replayed with retry@1.0.0", "current parameters of the entry", "nothing was sent", "attempt 1 of 9"] {
         assert!(replayed.contains(words), "`{words}` is not in:\n{replayed}");
     }
     // Another component takes it; what leaves is shown and not sent.

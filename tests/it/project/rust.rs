@@ -11,7 +11,7 @@ fn a_new_project_builds_and_passes_its_tests_at_once_and_the_same_sources_give_t
     let bed = Bed::new();
     bed.new_project("rust", "count-rust");
     let built = bed.must(&["build", "count-rust"]);
-    assert!(built.contains("count-rust@0.1.0 is built in"), "{built}");
+    assert!(built.contains("count-rust@0.1.0 built in"), "{built}");
     let bytes = fs::read(bed.path("count-rust/count-rust.wasm")).unwrap();
     let inspected = inspect(&bytes).unwrap();
     let descriptor = &inspected.descriptor;
@@ -44,7 +44,7 @@ fn a_crate_that_makes_no_component_is_refused_with_the_fix() {
     bed.new_project("rust", "library-rust");
     let manifest = bed.read("library-rust/Cargo.toml").replace("crate-type = [\"cdylib\"]", "");
     bed.write("library-rust/Cargo.toml", manifest);
-    bed.weir(&["build", "library-rust"]).fails(65, &["the crate made no component", "crate-type = [\"cdylib\"]"]);
+    bed.weir(&["build", "library-rust"]).fails(65, &["the crate did not produce a component", "crate-type = [\"cdylib\"]"]);
 }
 
 #[test]

@@ -43,7 +43,7 @@ fn nothing_is_overwritten() {
     bed.weir(&["new", "--lang", "js", "here"]).fails(1, &["here/weir.toml exists already", "choose another name"]);
     bed.write("there/file", "");
     bed.weir(&["new", "--lang", "js", "there"]).fails(1, &["there exists already"]);
-    bed.weir(&["new", "--lang", "js", "Here"]).fails(64, &["`Here` cannot be the name"]);
+    bed.weir(&["new", "--lang", "js", "Here"]).fails(64, &["`Here` is not a valid component name"]);
     bed.weir(&["new", "--lang", "jss", "other"]).fails(64, &["unknown language `jss`: did you mean `js`?", "rust, python, js, ts"]);
 }
 
@@ -57,5 +57,5 @@ fn a_fixture_is_chosen_by_its_name() {
     let run = |name: &str| bed.weir(&of(name).each_ref().map(String::as_str));
     assert_eq!(run("one").code, Some(0));
     assert_eq!(run("two").code, Some(1));
-    run("three").fails(66, &["no fixture's name contains three", "there are one.json, two.json"]);
+    run("three").fails(66, &["no fixture's name contains three", "available: one.json, two.json"]);
 }

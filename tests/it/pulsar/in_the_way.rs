@@ -80,8 +80,8 @@ async fn policies_that_lose_messages_are_told_and_put_right() {
     let changed = [
         ("messageTTL", json!(60), "expiry of "),
         ("subscriptionExpirationTime", json!(5), "expiry of queues of "),
-        ("backlogQuota?backlogQuotaType=destination_storage", quota, "by size: drops nothing"),
-        ("autoTopicCreation", json!({"allowAutoTopicCreation": true, "topicType": "non-partitioned"}), "by themselves: off"),
+        ("backlogQuota?backlogQuotaType=destination_storage", quota, "size limit of all topics of flow: drops nothing"),
+        ("autoTopicCreation", json!({"allowAutoTopicCreation": true, "topicType": "non-partitioned"}), "automatic topics of "),
         (
             "inactiveTopicPolicies",
             json!({"inactiveTopicDeleteMode": "delete_when_subscriptions_caught_up", "maxInactiveDurationSeconds": 600, "deleteWhileInactive": true}),
@@ -97,7 +97,7 @@ async fn policies_that_lose_messages_are_told_and_put_right() {
         assert!(text.contains(words), "no {words:?} in {text}");
     }
     let said = way.place.ends("init", &["init"], 0, &[]).await;
-    assert_eq!(said.matches("set now").count(), changed.len(), "{said}");
+    assert_eq!(said.matches("now set").count(), changed.len(), "{said}");
     assert_eq!(way.place.finding("queue policies").await.0, "ok");
     echoes(&way.weir, "one", "through it all").await;
     assert_eq!(way.weir.end().await.code(), Some(0));
@@ -152,7 +152,7 @@ async fn topics_that_are_not_plain_are_named_and_kept() {
 
     // The largest message of one topic: to its sender an error, of a component a dead letter.
     let large = way.place.file("large.json", &json!({"text": "x".repeat(4000)}).to_string());
-    for (topic, words) in [("in:one", "of at most 1000"), ("out:one", "")] {
+    for (topic, words) in [("in:one", "the limit is 1000"), ("out:one", "")] {
         way.admin.must(Method::POST, &format!("{}/maxMessageSize", way.topic(topic)), Some(&json!(1000))).await;
         let limited = || async {
             let sent = weir.run(&["send", "one", "in", &large]).await;

@@ -51,7 +51,7 @@ async fn letters_are_listed_shown_sent_again_and_deleted_and_full_ones_lose_noth
     // Another version of the component accepts what this one rejects.
     weir.must(&["deploy", "reject@2.0.0", guest_path("echo").to_str().unwrap()]).await;
     let again = weir.must(&["dead-letters", "redrive", "--flow", "one", "--to", "reject@2.0.0"]).await;
-    assert!(again.contains("2 dead letters sent again"), "{again}");
+    assert!(again.contains("2 dead letters resent"), "{again}");
     let taken = weir.must(&["take", "one", "out", "--count", "2", "--json"]).await;
     let taken = taken.lines().map(|line| id(&serde_json::from_str::<Value>(line).unwrap())).collect::<Vec<_>>();
     assert_eq!(taken.len(), 2, "{taken:?}");

@@ -90,7 +90,9 @@ async fn orphans_are_found_and_removed_and_subscriptions_of_others_are_left_alon
     let told = orphans["what"].as_str().unwrap();
     assert_eq!(orphans["grade"], "warn", "{answer}");
     for (flow, holds) in [("one", "holds 1 message"), ("two", "is empty")] {
-        let orphan = format!("flow:{tenant}:in:{flow} (subscription work--{flow}--input) was made by Weir, belongs to no flow and {holds}");
+        let orphan = format!(
+            "flow:{tenant}:in:{flow} (subscription work--{flow}--input) was created by Weir, does not belong to a flow and {holds}"
+        );
         assert!(told.contains(&orphan), "{answer}");
     }
     assert!(!told.contains("theirs"), "{answer}");

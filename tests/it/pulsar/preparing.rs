@@ -49,8 +49,8 @@ async fn init_makes_the_tenant_with_its_policies_and_tells_what_it_set() {
     let tenant = &named.tenant;
     let (code, said) = named.init(broker, Role::Admin).await;
     assert_eq!(code, Some(0), "{said}");
-    for made in [format!("tenant {tenant}"), format!("namespace {tenant}/flow"), format!("topics of {tenant}/notify by themselves: on")] {
-        assert!(said.contains(&format!("{made}: set now")), "{made}: {said}");
+    for made in [format!("tenant {tenant}"), format!("namespace {tenant}/flow"), format!("automatic topics of {tenant}/notify: on")] {
+        assert!(said.contains(&format!("{made}: now set")), "{made}: {said}");
     }
     let admin = broker.admin();
     for (class, is_on) in [("flow", false), ("request", false), ("response", true), ("notify", true)] {
@@ -59,12 +59,12 @@ async fn init_makes_the_tenant_with_its_policies_and_tells_what_it_set() {
     }
     let (code, said) = named.init(broker, Role::Admin).await;
     assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains(&format!("tenant {tenant}: was set already")) && !said.contains("set now"), "{said}");
+    assert!(said.contains(&format!("tenant {tenant}: already set")) && !said.contains("now set"), "{said}");
     // A policy that somebody changed is put right, and told.
     let path = format!("namespaces/{tenant}/flow/messageTTL");
     admin.must(Method::POST, &path, Some(&serde_json::json!(60))).await;
     let (_, said) = named.init(broker, Role::Admin).await;
-    assert_eq!(said.matches("set now").count(), 1, "{said}");
+    assert_eq!(said.matches("now set").count(), 1, "{said}");
     assert_eq!(admin.must(Method::GET, &path, None).await, 0);
 }
 

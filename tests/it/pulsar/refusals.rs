@@ -35,7 +35,7 @@ async fn an_address_that_leads_elsewhere_is_named() {
     let init = async |case: &str, variable: &'static str, value: String, exit: i32, words: &[&str]| {
         place().with(variable, &value).ends(case, &["init"], exit, words).await;
     };
-    let not_it = ["broker.pulsar-admin", "not the admin API of a Pulsar"];
+    let not_it = ["broker.pulsar-admin", "not the admin API of Pulsar"];
     init("another program as the API", ADMIN, format!("http://{another}"), 78, &not_it).await;
     init("the port of the broker as the API", ADMIN, format!("http://{broker_port}"), 78, &["broker.pulsar-admin", "8080"]).await;
     init("the API as the broker", URL, format!("pulsar://{admin_port}"), 78, &["broker.url", "the same address", "6650"]).await;
@@ -58,7 +58,7 @@ async fn an_address_that_leads_elsewhere_is_named() {
 #[tokio::test]
 async fn the_admin_api_of_another_cluster_is_told_before_anything_is_made() {
     let (broker, other) = (Broker::node().await, secured().await);
-    let words = ["broker.pulsar-admin", "another cluster", broker.address()];
+    let words = ["broker.pulsar-admin", "a different cluster", broker.address()];
     let place = Place::on(broker, Role::Admin).with(ADMIN, other.admin().url());
     place.ends("no tenant", &["init"], 78, &words).await;
     for admin in [broker.admin(), other.admin()] {
@@ -66,13 +66,13 @@ async fn the_admin_api_of_another_cluster_is_told_before_anything_is_made() {
         assert!(!tenants.as_array().unwrap().contains(&json!(place.tenant)), "{}: {tenants}", admin.url());
     }
     broker.admin().make_tenant(&place.tenant, &[Role::Weir.name()]).await;
-    let by_one = ["broker.pulsar-admin", "another cluster", "only broker.url knows"];
+    let by_one = ["broker.pulsar-admin", "a different cluster", "exists only for broker.url"];
     place.does_not_come_up("a tenant on the one", &by_one).await;
     other.admin().make_tenant(&place.tenant, &[Role::Weir.name()]).await;
     let place = place.with("WEIR_BROKER_TOKEN_FILE", broker.token_file(Role::Weir).unwrap().to_str().unwrap());
     place.does_not_come_up("a tenant on both", &words).await;
     place.ends("a tenant on both", &["doctor"], 1, &words).await;
-    place.with(ADMIN, broker.admin().url()).ends("the right one", &["init"], 0, &["set now"]).await;
+    place.with(ADMIN, broker.admin().url()).ends("the right one", &["init"], 0, &["now set"]).await;
 }
 
 #[tokio::test]
@@ -86,11 +86,11 @@ async fn what_the_role_may_not_do_and_what_is_missing_is_told_with_the_fix() {
     broker.admin().make_tenant_with(&place.tenant, &[Role::Weir.name()], &["flow", "request"]).await;
     place.does_not_come_up("no namespace notify", &[&format!("{}/notify", place.tenant), "does not exist", "weir init"]).await;
     let said = place.ends("no namespace notify", &["doctor"], 1, &missing).await;
-    assert!(said.contains(&format!("namespace {}/notify: it is not so", place.tenant)), "{said}");
-    let said = place.ends("the rest", &["init"], 0, &[&format!("namespace {}/notify: set now", place.tenant)]).await;
-    assert!(said.contains(&format!("namespace {}/flow: was set already", place.tenant)), "{said}");
+    assert!(said.contains(&format!("namespace {}/notify: not set", place.tenant)), "{said}");
+    let said = place.ends("the rest", &["init"], 0, &[&format!("namespace {}/notify: now set", place.tenant)]).await;
+    assert!(said.contains(&format!("namespace {}/flow: already set", place.tenant)), "{said}");
     let (grade, text) = place.finding("queue policies").await;
-    assert!(grade == "ok" && text.contains("bounds of exits and dead letters: set"), "{grade} {text}");
+    assert!(grade == "ok" && text.contains("limits of exits and dead letters: set"), "{grade} {text}");
     // Without the right, and without a valid token.
     broker.admin().permit(&place.tenant, &[]).await;
     place.does_not_come_up("no rights", &["broker.token-file", "the permissions of its role"]).await;
@@ -164,8 +164,8 @@ async fn the_calls_that_init_prints_for_an_administrator_suffice() {
     for command in commands {
         carry_out(broker.admin(), command).await;
     }
-    let said = place.ends("afterwards", &["init"], 0, &["was set already"]).await;
-    assert!(!said.contains("set now") && !said.contains("not set") && !said.contains("administrator"), "{said}");
+    let said = place.ends("afterwards", &["init"], 0, &["already set"]).await;
+    assert!(!said.contains("now set") && !said.contains("not set") && !said.contains("administrator"), "{said}");
     let weir = place.up(&[]).await;
     place.start(&weir, "echo", &["one"]).await;
     crate::rabbitmq::up::echoes(&weir, "one", "as it was said").await;

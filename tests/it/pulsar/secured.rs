@@ -87,7 +87,7 @@ async fn certificates_of_both_sides_are_checked_and_each_fault_names_its_setting
     let node = secured().await;
     let place = node.place();
     node.admin().make_tenant(&place.tenant, &[Role::Weir.name()]).await;
-    place.ends("all is right", &["init"], 0, &["set now"]).await;
+    place.ends("all is right", &["init"], 0, &["now set"]).await;
     let weir = place.up(&[]).await;
     place.start(&weir, "echo", &["one"]).await;
     echoes(&weir, "one", "sealed").await;
@@ -96,7 +96,7 @@ async fn certificates_of_both_sides_are_checked_and_each_fault_names_its_setting
         place.does_not_come_up(case, words).await;
     };
     let another = place.file("another.pem", &Authority::new("another").pem());
-    wrong("another authority", &[("WEIR_BROKER_CA_FILE", another)], &["of no authority that is trusted", "broker.ca-file"]).await;
+    wrong("another authority", &[("WEIR_BROKER_CA_FILE", another)], &["not signed by a trusted authority", "broker.ca-file"]).await;
     let named = format!("pulsar+ssl://localhost:{}", node.port);
     wrong("another name", &[("WEIR_BROKER_URL", named)], &["is for another name", "broker.url"]).await;
     let named = format!("https://localhost:{}", node.admin_port);
@@ -104,9 +104,9 @@ async fn certificates_of_both_sides_are_checked_and_each_fault_names_its_setting
     let none = [("WEIR_BROKER_CERTIFICATE_FILE", String::new()), ("WEIR_BROKER_KEY_FILE", String::new())];
     wrong("no certificate", &none, &["broker.certificate-file"]).await;
     let plain = place.again().with("WEIR_BROKER_URL", &format!("pulsar+ssl://{}", node.address()));
-    plain.ends("TLS to a port without", &["init"], 69, &["does not speak TLS", "broker.url", "6651"]).await;
+    plain.ends("TLS to a port without", &["init"], 69, &["does not use TLS", "broker.url", "6651"]).await;
     let plain = format!("https://{}", node.admin().address());
-    wrong("TLS to an API without", &[("WEIR_BROKER_PULSAR_ADMIN", plain)], &["does not speak TLS", "broker.pulsar-admin"]).await;
+    wrong("TLS to an API without", &[("WEIR_BROKER_PULSAR_ADMIN", plain)], &["does not use TLS", "broker.pulsar-admin"]).await;
     // The certificate of the node runs out while Weir runs, and is renewed.
     node.show(&node.authority.expired(&["127.0.0.1"]));
     eventually(DEADLINE, "the expired certificate to be refused", || async {
@@ -139,17 +139,17 @@ async fn a_broker_without_policies_for_topics_is_told_and_its_largest_message_ho
     let node = secured().await;
     let place = Place::on(&node.node, Role::Weir);
     node.admin().make_tenant(&place.tenant, &[Role::Weir.name()]).await;
-    place.ends("init", &["init"], 0, &["bounds of exits and dead letters: not set", "topicLevelPoliciesEnabled=true in broker.conf"]).await;
+    place.ends("init", &["init"], 0, &["limits of exits and dead letters: not set", "topicLevelPoliciesEnabled=true in broker.conf"]).await;
     let weir = place.up(&[]).await;
     place.start(&weir, "echo", &["one"]).await;
     place.start(&weir, "big_output", &["two"]).await;
     echoes(&weir, "one", "without a bound").await;
     let said = weir.said();
     let exit = format!("flow:{}:out:one", place.tenant);
-    let lines: Vec<&str> = said.lines().filter(|line| line.contains("does not support the bound") && line.contains(&exit)).collect();
+    let lines: Vec<&str> = said.lines().filter(|line| line.contains("queue limit not supported") && line.contains(&exit)).collect();
     assert!(lines.len() == 1 && lines[0].contains("topicLevelPoliciesEnabled is off"), "{said}");
     let (grade, text) = place.finding("queue policies").await;
-    assert!(grade == "warn" && text.contains("have no bound") && text.contains("topicLevelPoliciesEnabled=true"), "{grade} {text}");
+    assert!(grade == "warn" && text.contains("have no limit") && text.contains("topicLevelPoliciesEnabled=true"), "{grade} {text}");
 
     // A message above the largest of the broker is named to its sender, and one that a component sends becomes a dead letter.
     let large = place.file("large.json", &json!({"text": "x".repeat(2 * MIB)}).to_string());

@@ -62,7 +62,7 @@ async fn orphans_are_found_and_removed_and_queues_of_others_are_left_alone() {
     let answer = doctor(&[]).await;
     let orphans = finding(&answer, "orphans");
     assert_eq!(orphans["grade"], "warn", "{answer}");
-    assert!(orphans["what"].as_str().unwrap().contains("flow:tg:in:one (subscription work--one--input) was made by Weir"), "{answer}");
+    assert!(orphans["what"].as_str().unwrap().contains("flow:tg:in:one (subscription work--one--input) was created by Weir"), "{answer}");
     assert!(!orphans["what"].as_str().unwrap().contains("theirs"), "{answer}");
     let queues = async || {
         let queues = broker.management().get(&format!("queues/{}", vhost.name())).await;

@@ -77,7 +77,7 @@ async fn a_management_api_that_cannot_be_used_is_named_with_the_reason() {
     let nothing = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let cases = [
         (format!("http://{user}:secret-of-it@{address}"), "the tag `management`"),
-        (format!("http://{user}:another-secret@{address}"), "is not let in"),
+        (format!("http://{user}:another-secret@{address}"), "access denied for user"),
         (format!("http://{nothing}"), "does not answer"),
         (format!("http://{}", broker.address()), "does not answer"),
     ];

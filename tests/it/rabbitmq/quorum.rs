@@ -58,8 +58,8 @@ async fn a_flow_of_quorum_queues_runs_swaps_keeps_letters_and_stops() {
     weir.must(&["send", "one", "in", message.to_str().unwrap()]).await;
     letters(&weir, 1).await;
     let swapped = weir.must(&["swap", "one", "reject", "reject@2.0.0", "--wait"]).await;
-    assert!(swapped.contains("reject (one) is swapped from reject@1.0.0 to reject@2.0.0"), "{swapped}");
-    assert_eq!(weir.must(&["dead-letters", "redrive", "--all"]).await, "1 dead letter sent again\n");
+    assert!(swapped.contains("reject (one) swapped from reject@1.0.0 to reject@2.0.0"), "{swapped}");
+    assert_eq!(weir.must(&["dead-letters", "redrive", "--all"]).await, "1 dead letter resent\n");
     let taken = weir.must(&["take", "one", "out", "--count", "1"]).await;
     assert!(taken.contains("kept"), "{taken}");
     letters(&weir, 0).await;

@@ -24,7 +24,7 @@ async fn check(case: &str, url: &str, exit: i32, words: &[&str]) {
     for word in words {
         assert!(said.contains(word), "{case}: no {word:?} in {said}");
     }
-    assert!(!said.contains("secret") && said.contains("next:") && !said.contains("trying again"), "{case}: {said}");
+    assert!(!said.contains("secret") && said.contains("next:") && !said.contains("retrying"), "{case}: {said}");
 }
 
 #[tokio::test]
@@ -46,7 +46,7 @@ async fn a_broker_that_refuses_is_one_clear_error() {
     api.permit(&user, name, ".*", ".*", ".*").await;
     let limit = format!("user-limits/{user}/max-connections");
     api.put(&limit, &json!({"value": 0})).await;
-    check("no connections left", &right(name), 78, &["limit", "each process of Weir has 4 connections"]).await;
+    check("no connections left", &right(name), 78, &["limit", "each process of Weir uses 4 connections"]).await;
     api.delete(&limit).await;
     // The user of before could make it.
     api.delete(&format!("exchanges/{name}/tg")).await;
@@ -64,7 +64,7 @@ async fn a_wrong_url_is_a_wrong_setting_and_shows_no_password() {
         ("u:secret@host", "the scheme is missing"),
         ("amqp://u:secret@host:port", "the port of `host`"),
         ("amqp://u:secret@", "a host is missing"),
-        ("amqp://u:sec/secret@host", "of the password is written as %2F"),
+        ("amqp://u:sec/secret@host", "in the password as %2F"),
         ("amqp://u:secret@host/v?x=1", "parameters after `?`"),
     ] {
         check(url, url, 78, &["environment, WEIR_BROKER_URL: broker.url", problem, form]).await;
@@ -87,7 +87,7 @@ async fn a_url_in_the_wrong_place_shows_no_password() {
 async fn files_for_tls_are_checked() {
     let encrypted = ("WEIR_BROKER_URL", "amqps://u:secret@127.0.0.1:1");
     for (environment, problem) in [
-        (&[("WEIR_BROKER_CA_FILE", "/no-such-file")][..], "broker.ca-file: is for TLS only: use `amqps://`"),
+        (&[("WEIR_BROKER_CA_FILE", "/no-such-file")][..], "broker.ca-file: applies only to TLS: use `amqps://`"),
         (&[encrypted, ("WEIR_BROKER_KEY_FILE", "k")], "broker.key-file: requires broker.certificate-file"),
         (&[encrypted, ("WEIR_BROKER_CERTIFICATE_FILE", "c")], "broker.certificate-file: requires broker.key-file"),
         (&[encrypted, ("WEIR_BROKER_CA_FILE", "/no-such-file")], "broker.ca-file: /no-such-file cannot be read"),

@@ -72,7 +72,7 @@ async fn everything_runs_over_a_broker_and_leaves_no_queue_of_a_flow() {
     for text in [&said, &status.to_string(), &shown, &arguments] {
         assert!(!text.contains(PASSWORD), "{text}");
     }
-    assert!(said.contains(&format!("messages on the broker amqp://{user}:***@{}/{}", broker.address(), vhost.name())), "{said}");
+    assert!(said.contains(&format!("broker amqp://{user}:***@{}/{}", broker.address(), vhost.name())), "{said}");
     assert!(!said.contains("lapin::"), "{said}");
     assert!(!folder.path().join("queues").exists());
     assert_eq!(weir.end().await.code(), Some(0));
@@ -113,7 +113,7 @@ async fn a_broker_that_cannot_be_reached_is_waited_for_until_a_signal() {
         .stderr(log)
         .spawn()
         .unwrap();
-    let line = "waiting for the broker amqp://u:***@127.0.0.1:1/v; Ctrl-C ends Weir";
+    let line = "waiting for the broker amqp://u:***@127.0.0.1:1/v; press Ctrl-C to stop Weir";
     eventually(DEADLINE, "the line that it waits", || async { log_of(folder.path()).contains(line).then_some(()) }).await;
     assert!(child.try_wait().unwrap().is_none());
     kill_process(Pid::from_child(&child), Signal::INT).unwrap();
@@ -159,7 +159,7 @@ async fn a_second_weir_uses_the_services_of_the_first_and_takes_over_flows_but_n
     let second = Weir::up_in(two.path(), &[], &environment).await;
     let said = second.said();
     assert!(said.contains("config service: not started, another process runs it"), "{said}");
-    assert!(said.contains("flow service: standing by, another process has its requests"), "{said}");
+    assert!(said.contains("flow service: standing by, another process serves its requests"), "{said}");
     echoes(&second, "one", "by the gateway of the second").await;
     assert!(second.must(&["flow", "list"]).await.contains("one"));
     let hosts = || async {

@@ -49,5 +49,5 @@ async fn the_longest_text_of_words_that_all_differ_is_ranked() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_language_that_is_not_known_shows_in_the_status() {
     let plugins = Plugins::start(&[("keywords", &[("language", "klingon")])]).await;
-    plugins.status_says("parameter `language` is `klingon`, which is none of").await;
+    plugins.status_says("parameter `language` is `klingon`; must be one of").await;
 }

@@ -50,7 +50,7 @@ async fn questions_are_answered_and_documents_pass_with_their_language() {
     assert_eq!(ask("OK").await, json!({ "language": "und", "confidence": 0.0 }));
     let refused = weir.run(&["request", "one", "language", "{}"]).await;
     let said = String::from_utf8_lossy(&refused.stderr);
-    assert!(!refused.status.success() && said.contains("field `text` is missing: send the text whose language is wanted"), "{said}");
+    assert!(!refused.status.success() && said.contains("field `text` is missing: send the text to detect the language of"), "{said}");
 
     weir.must(&["send", "one", "documents", "--text", GERMAN]).await;
     let labelled = read(&weir.must(&["take", "one", "labelled", "--count", "1"]).await);

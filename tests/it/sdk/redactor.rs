@@ -55,5 +55,5 @@ async fn a_message_without_text_is_refused_with_the_way_out() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kind_that_is_not_known_shows_in_the_status() {
     let plugins = Plugins::start(&[("redactor", &[("kinds", "email,passport")])]).await;
-    plugins.status_says("parameter `kinds` names `passport`, which is none of private-key, token").await;
+    plugins.status_says("parameter `kinds` contains `passport`; must be one of: private-key, token").await;
 }

@@ -57,7 +57,7 @@ async fn faulty_rules_show_in_the_status_and_those_before_them_stay() {
     assert_eq!(plugins.next_of("rest").await, json!({ "kind": "letter" }));
     plugins.apply(rules(&json!([{ "to": "right" }, { "to": "nowhere" }]))).await;
     // Rules are read with the next message after the host knows of them, which may be a later one than the next.
-    let fault = "rule 2: field `to` names the output `nowhere`, which this flow does not have (it has rest, left, output, right)";
+    let fault = "rule 2: field `to` is the output `nowhere`, which this flow does not have (it has rest, left, output, right)";
     let send_until = async |what: &str, done: &dyn Fn(&str) -> bool| {
         let sending = async {
             loop {

@@ -88,7 +88,7 @@ pub const DIFFERENCES: &[(&str, &[&str])] = &[
             "queues_deleted_together_are_gone_together_after_a_restart",
         ],
     ),
-    ("A dead letter is sent again exactly once", &["of_several_redrives_of_one_message_one_sends"]),
+    ("A dead letter is resent exactly once", &["of_several_redrives_of_one_message_one_sends"]),
     (
         "Waiting messages can be listed and removed without consuming the queue",
         &[

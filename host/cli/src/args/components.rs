@@ -4,9 +4,9 @@ use clap::{Args, Subcommand};
 
 /// What `weir help prune` adds.
 pub(super) const PRUNE_HELP: &str = "\
-Removed are the bytes of components that no deployment, entry or flow names (see weir components remove), compiled code of such components \
-or of another version of Weir's engine, and what interrupted writes left. A running Weir does this itself; without one the data folder \
-is locked meanwhile. Compiled code that is needed again is made again.";
+Removes component files that no deployment, entry or flow refers to (see weir components remove), compiled code of such components or of \
+another version of Weir's engine, and leftovers of interrupted writes. A running Weir does the work itself; without one, the data folder is \
+locked meanwhile. Compiled code that is needed later is compiled again.";
 
 /// Arguments of `weir components`.
 #[derive(Debug, Args)]
@@ -19,13 +19,13 @@ pub(crate) struct Components {
 /// What to do with a deployment.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ComponentsCommand {
-    /// Show a deployment with the limits that hold for it, and which of them are from the settings
+    /// Show a deployment with its effective limits, and which of them come from the settings
     Show {
         /// The deployment
         #[arg(value_name = "NAME@VERSION")]
         component: String,
     },
-    /// Remove a deployment that no entry names; `weir prune` then removes its bytes
+    /// Remove a deployment that no entry refers to; `weir prune` then removes its file
     Remove {
         /// The deployment
         #[arg(value_name = "NAME@VERSION")]
@@ -36,7 +36,7 @@ pub(crate) enum ComponentsCommand {
 /// Arguments of `weir prune`.
 #[derive(Debug, Args)]
 pub(crate) struct Prune {
-    /// List what would be removed, and remove nothing
+    /// List what would be removed, without removing it
     #[arg(long)]
     pub(crate) dry_run: bool,
 }

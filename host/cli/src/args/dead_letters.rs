@@ -11,7 +11,7 @@ use crate::settings::units::parse_time;
 pub(crate) enum DeadLetters {
     /// List the oldest dead letters without removing them
     List {
-        /// How many at most
+        /// The maximum number to list
         #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
         limit: u32,
         /// Only those of this flow
@@ -26,7 +26,7 @@ pub(crate) enum DeadLetters {
         #[command(flatten)]
         letters: Letters,
     },
-    /// Send dead letters again, each to the queue that it came from, under the message's id. Exit code 1 if one could not be sent
+    /// Resend dead letters, each to the queue that it came from, under the message's id. Exit code 1 if one could not be sent
     Redrive(Redrive),
     /// Delete dead letters. Exit code 1 if one could not be deleted
     Delete {
@@ -39,16 +39,16 @@ pub(crate) enum DeadLetters {
 #[derive(Clone, Debug, Args)]
 #[group(required = true, multiple = true)]
 pub(crate) struct Letters {
-    /// Positions in the list or message ids; both are in `weir dead-letters list`. An id stands for all letters of the message
+    /// Positions in the list or message ids; `weir dead-letters list` shows both. An id selects all letters of the message
     #[arg(value_name = "ID", conflicts_with_all = ["flow", "processor", "all"])]
     pub(crate) ids: Vec<String>,
-    /// Those of this flow
+    /// All of this flow
     #[arg(long, conflicts_with = "all")]
     pub(crate) flow: Option<String>,
-    /// Those of this processor
+    /// All of this processor
     #[arg(long, conflicts_with = "all")]
     pub(crate) processor: Option<String>,
-    /// All that are there now
+    /// All current dead letters
     #[arg(long)]
     pub(crate) all: bool,
 }
@@ -64,7 +64,7 @@ pub(crate) struct Redrive {
     /// its newest version. Nothing is sent if the swap fails
     #[arg(long, value_name = "NAME@VERSION")]
     pub(crate) to: Option<String>,
-    /// Swap it for other flows too, where they share the processor's entry
+    /// Also swap it in other flows that share the processor's entry
     #[arg(long, requires = "to")]
     pub(crate) shared: bool,
     /// How long to wait for the swap, for example 10s, 500ms or 2m

@@ -14,7 +14,7 @@ pub(crate) enum Flow {
         /// What it is for
         #[arg(long, default_value = "")]
         description: String,
-        /// A processor that a program outside of Weir does on the same broker: nothing need be deployed for it. May be repeated
+        /// A processor that an external program provides on the same broker; it needs no deployment. May be repeated
         #[arg(long = "external", value_name = "NAME", value_parser = parse_processor)]
         external: Vec<String>,
         /// A parameter's value; may be repeated
@@ -25,13 +25,13 @@ pub(crate) enum Flow {
     Stop {
         /// The flow's id
         flow: String,
-        /// Stop it whatever it holds, and delete the messages that are still in its queues
+        /// Stop it in any case, and delete the messages that are still in its queues
         #[arg(long)]
         discard: bool,
     },
     /// List all flows
     List,
-    /// Show one flow: its parameters and interfaces, what its processors run and do, its queues and the last errors
+    /// Show one flow: its parameters, interfaces, processors with their components and states, queues and last errors
     #[command(visible_alias = "get")]
     Show {
         /// The flow's id
@@ -42,14 +42,14 @@ pub(crate) enum Flow {
 pub(super) fn parse_parameter(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
-        _ => Err("a parameter is NAME=VALUE, for example -p size=400".to_owned()),
+        _ => Err("a parameter must be NAME=VALUE, for example -p size=400".to_owned()),
     }
 }
 
 /// The name of a processor, as blueprints have it before the colon.
 pub(super) fn parse_processor(text: &str) -> Result<String, String> {
     match text.split_once('=') {
-        Some((name, file)) => Err(format!("give the name alone and deploy the file first: weir deploy {name} {file}")),
+        Some((name, file)) => Err(format!("give only the name and deploy the file first: weir deploy {name} {file}")),
         None => check_processor(text).map(|()| text.to_owned()),
     }
 }
@@ -57,7 +57,7 @@ pub(super) fn parse_processor(text: &str) -> Result<String, String> {
 /// Whether this can be a processor's name.
 pub(super) fn check_processor(name: &str) -> Result<(), String> {
     match name.is_empty() || name.contains(':') || name.contains(char::is_control) {
-        true => Err("a processor's name is not empty and has no colon, for example --processor splitter".to_owned()),
+        true => Err("a processor's name must not be empty or contain a colon, for example --processor splitter".to_owned()),
         false => Ok(()),
     }
 }

@@ -9,15 +9,15 @@ use super::flow::parse_parameter;
 
 /// What `weir help build` adds.
 pub(super) const BUILD_HELP: &str = "\
-The folder has a weir.toml, which names the language, the component and its inputs, outputs and parameters. Nothing is installed outside of the \
-folder: Python's tools go into .weir/venv, those of JavaScript and TypeScript into node_modules. What is missing on this machine is reported with \
-how to get it. The component is checked as `weir deploy` checks it.";
+The folder contains weir.toml, which names the language, the component and its inputs, outputs and parameters. Nothing is installed outside \
+the folder: Python's tools go into .weir/venv, those of JavaScript and TypeScript into node_modules. Tools missing on this machine are \
+reported, with how to install them. The component is checked as `weir deploy` checks it.";
 
 /// What `weir help test` adds.
 pub(super) const TEST_HELP: &str = "\
-Each file tests/*.json is a fixture: parameters, configuration, answers of services, and messages with what must come of each. The component runs in \
-the real runtime under its limits, without a broker. Fixtures run side by side, the messages of one in order in one instance. Exit code 1 if one \
-differs.";
+Each file tests/*.json is a fixture: parameters, configuration, answers of services, and messages with the expected result of each. The \
+component runs in the real runtime under its limits, without a broker. Fixtures run in parallel, the messages of one in order in one \
+instance. Exit code 1 if one differs.";
 
 /// Arguments of `weir new`.
 #[derive(Debug, Args)]
@@ -25,7 +25,7 @@ pub(crate) struct New {
     /// The language: rust, python, js or ts
     #[arg(long, value_name = "LANGUAGE", value_parser = language)]
     pub(crate) lang: &'static Language,
-    /// The folder to make. Its name is the component's: lower-case words joined by `-`
+    /// The folder to create. Its name becomes the component's: lower-case words joined by `-`
     #[arg(value_name = "NAME")]
     pub(crate) folder: PathBuf,
 }
@@ -36,7 +36,7 @@ pub(crate) struct Build {
     /// The project's folder
     #[arg(default_value = ".")]
     pub(crate) folder: PathBuf,
-    /// Where the component goes [default: NAME.wasm in the folder]
+    /// Where to write the component [default: NAME.wasm in the folder]
     #[arg(long, short, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
 }
@@ -47,28 +47,29 @@ pub(crate) struct Test {
     /// The project's folder
     #[arg(default_value = ".")]
     pub(crate) folder: PathBuf,
-    /// Test this component in place of the project's own, and build nothing
+    /// Test this component instead of the project's own, without building
     #[arg(long, value_name = "FILE.wasm")]
     pub(crate) component: Option<PathBuf>,
-    /// Run only fixtures whose name contains this. May be repeated
+    /// Run only fixtures whose name contains this string. May be repeated
     #[arg(long = "fixture", value_name = "NAME")]
     pub(crate) fixtures: Vec<String>,
-    /// Write what came out into the fixtures that differ, as what is expected
+    /// Write the actual results into the fixtures that differ, as the expected ones
     #[arg(long)]
     pub(crate) update: bool,
 }
 
 /// What `weir help replay` adds.
 pub(super) const REPLAY_HELP: &str = "\
-The message of a dead letter goes through a component on this machine, in the real runtime, with the parameters of the processor's entry and the \
-configuration as they are now. Nothing is sent, and the letter stays: what would leave is printed. Requests to services fail as unavailable.";
+Runs the message of a dead letter through a component on this machine, in the real runtime, with the current parameters of the processor's \
+entry and the current configuration. Nothing is sent, and the letter stays: what would be sent is printed. Requests to services fail as \
+unavailable.";
 
 /// Arguments of `weir replay`.
 #[derive(Debug, Args)]
 pub(crate) struct Replay {
     /// The letter: its position in `weir dead-letters list`, or a message id
     pub(crate) letter: String,
-    /// Replay it with the component in this file, in place of the one that the processor runs
+    /// Replay it with the component in this file, instead of the one that the processor runs
     #[arg(long, value_name = "FILE.wasm", conflicts_with = "deployment")]
     pub(crate) component: Option<PathBuf>,
     /// Replay it with this deployment
@@ -78,10 +79,10 @@ pub(crate) struct Replay {
 
 /// What `weir help dev` adds.
 pub(super) const DEV_HELP: &str = "\
-At each change the component is built (faster and less optimised than by weir build), its fixtures are run, and it is deployed as VERSION-dev.DIGEST \
-and swapped into the flow while messages flow. If one of these fails, the flow goes on with what it ran. Without --flow, a Weir is started for this \
-command alone, in a temporary folder, with a flow `dev` that has the processor and an interface for each of its inputs and outputs; it is removed \
-at the end (Ctrl-C).";
+On each change the component is built (faster and less optimised than by weir build), its fixtures are run, and it is deployed as \
+VERSION-dev.DIGEST and swapped into the flow without downtime. If a step fails, the flow keeps running the previous version. Without \
+--flow, a Weir is started only for this command, in a temporary folder, with a flow `dev` that has the processor and an interface for each \
+of its inputs and outputs; it is removed on exit (Ctrl-C).";
 
 /// Arguments of `weir dev`.
 #[derive(Debug, Args)]

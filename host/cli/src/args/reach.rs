@@ -7,10 +7,10 @@ use clap::Args;
 /// The gateway that a command speaks to.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct Reach {
-    /// The gateway of a running Weir, http://HOST:PORT or https://HOST:PORT, in place of the one that is noted in the data folder
+    /// The gateway of a running Weir, http://HOST:PORT or https://HOST:PORT, instead of the one recorded in the data folder
     #[arg(long, global = true, value_name = "URL", env = "WEIR_GATEWAY", help_heading = "Options for every command")]
     pub(crate) gateway: Option<String>,
-    /// With an https:// gateway: trust the CA certificates in this PEM file, in place of the system's
+    /// With an https:// gateway: trust the CA certificates in this PEM file, instead of the system's
     #[arg(long, global = true, value_name = "FILE", env = "WEIR_CA", help_heading = "Options for every command")]
     pub(crate) ca: Option<PathBuf>,
 }

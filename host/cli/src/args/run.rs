@@ -8,13 +8,13 @@ use super::SettingFlags;
 use super::flow::check_processor;
 
 pub(super) const HELP: &str = "\
-All roles share one broker, named by --broker, WEIR_BROKER_URL or the settings file, and each has a data folder of its own. They can be started \
-in any order: each waits for what it needs. `weir status` and `weir doctor` show what is missing.";
+All roles share one broker, set by --broker, WEIR_BROKER_URL or the settings file, and each has its own data folder. They can be started in \
+any order: each waits for the services it depends on. `weir status` and `weir doctor` show what is missing.";
 
 /// `weir run ...`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Run {
-    /// Run the config service, which stores the configuration in its data folder. There is one
+    /// Run the config service, which stores the configuration in its data folder. There must be exactly one
     Config(RoleFlags),
     /// Run the flow service, which starts and stops flows. A second one stands by
     Flow(RoleFlags),
@@ -29,8 +29,8 @@ pub(crate) enum Run {
 pub(crate) struct RunHost {
     #[command(flatten)]
     pub(crate) flags: RoleFlags,
-    /// Serve only this processor, and follow nothing else in the configuration. NAME: its entries without a component run the newest deployment
-    /// of the name. NAME=FILE: they run the component in the file. May be repeated [default: every entry that names a component]
+    /// Serve only this processor, and ignore all others in the configuration. NAME: its entries without a component run the newest
+    /// deployment of that name. NAME=FILE: they run the component in the file. May be repeated [default: every entry that names a component]
     #[arg(long = "processor", value_name = "NAME[=FILE]", value_parser = parse_served)]
     pub(crate) processors: Vec<ServedProcessor>,
     /// The name of the host in `weir status`, at most 64 characters [default: the machine's name and the process id]
@@ -51,17 +51,17 @@ pub(crate) struct RunGateway {
 /// Settings of every role that are given on the command line.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct RoleFlags {
-    /// The settings file, in place of settings.toml in the data folder
+    /// The settings file, instead of settings.toml in the data folder
     #[arg(long, value_name = "FILE", env = "WEIR_SETTINGS")]
     pub(crate) settings: Option<PathBuf>,
     /// The broker: embedded:, amqp://USER:PASSWORD@HOST:PORT/VHOST or pulsar://HOST:PORT. A password here is visible in `ps`: use the variable or the
     /// settings file for it [env: WEIR_BROKER_URL] [default: embedded:]
     #[arg(long, value_name = "URL")]
     pub(crate) broker: Option<String>,
-    /// The management API of a RabbitMQ, for example http://HOST:15672: lists queues and shows policies [env: WEIR_BROKER_MANAGEMENT]
+    /// The management API of RabbitMQ, for example http://HOST:15672: lists queues and shows policies [env: WEIR_BROKER_MANAGEMENT]
     #[arg(long, value_name = "URL")]
     pub(crate) broker_management: Option<String>,
-    /// The admin API of a Pulsar, for example http://HOST:8080 [env: WEIR_BROKER_PULSAR_ADMIN]
+    /// The admin API of Pulsar, for example http://HOST:8080 [env: WEIR_BROKER_PULSAR_ADMIN]
     #[arg(long, value_name = "URL")]
     pub(crate) pulsar_admin: Option<String>,
     /// How long to finish messages in flight on shutdown, for example 10s, 500ms or 2m [env: WEIR_GRACE] [default: 10s]
@@ -74,7 +74,7 @@ pub(crate) struct RoleFlags {
     /// How log lines are written: text or json [env: WEIR_LOG_FORMAT] [default: text]
     #[arg(long, value_name = "FORMAT")]
     pub(crate) log_format: Option<String>,
-    /// Any setting, for example --set broker.queue-limit=2GiB; weir settings show lists them. May be repeated
+    /// Override any setting, for example --set broker.queue-limit=2GiB; weir settings show lists them. May be repeated
     #[arg(long, value_name = "NAME=VALUE")]
     pub(crate) set: Vec<String>,
 }
@@ -107,7 +107,7 @@ pub(super) fn parse_served(text: &str) -> Result<ServedProcessor, String> {
     let (name, file) = text.split_once('=').map_or((text, None), |(name, file)| (name, Some(file)));
     check_processor(name)?;
     match file {
-        Some("") => Err(format!("the file is missing: {name}=FILE.wasm, or the name alone")),
+        Some("") => Err(format!("the file is missing: give {name}=FILE.wasm, or only the name")),
         file => Ok(ServedProcessor { name: name.to_owned(), file: file.map(PathBuf::from) }),
     }
 }
@@ -119,7 +119,7 @@ fn parse_host_name(text: &str) -> Result<String, String> {
     let length = text.chars().count();
     match text {
         _ if text.trim().is_empty() => Err("the name is empty".to_owned()),
-        _ if text.contains(char::is_control) => Err("the name has a control character".to_owned()),
+        _ if text.contains(char::is_control) => Err("the name contains a control character".to_owned()),
         _ if length > MAX_HOST_NAME_LENGTH => Err(format!("the name has {length} characters, at most {MAX_HOST_NAME_LENGTH} are allowed")),
         _ => Ok(text.to_owned()),
     }

@@ -31,7 +31,7 @@ async fn put(session: &Session, name: &str, file: &Path) -> Result<()> {
     match session.format {
         Format::Json => output::json(&json!({"blueprint": name, "notes": notes}))?,
         Format::Text => {
-            output::line(&format!("blueprint {name} is stored; start a flow from it: weir flow start {name} FLOW"))?;
+            output::line(&format!("blueprint {name} stored; start a flow from it: weir flow start {name} FLOW"))?;
             notes.iter().try_for_each(|note| output::line(&format!("  note: {note}")))?;
         }
     }
@@ -42,7 +42,7 @@ async fn put(session: &Session, name: &str, file: &Path) -> Result<()> {
 async fn find(session: &Session, name: &str) -> Result<String, Problem> {
     let answer = session.client.ask_flow(&json!({"operation": "get-blueprint", "blueprint-name": name})).await?;
     answer.get("blueprint-definition").and_then(Value::as_str).map(str::to_owned).ok_or_else(|| {
-        Problem::new(Exit::Failed, format!("there is no blueprint `{name}`")).next("weir blueprint list shows those that are there")
+        Problem::new(Exit::Failed, format!("there is no blueprint `{name}`")).next("weir blueprint list shows all blueprints")
     })
 }
 
@@ -64,7 +64,7 @@ async fn list(session: &Session) -> Result<()> {
         Format::Text => {
             let names: Vec<&str> = names.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
             if names.is_empty() {
-                output::line("no blueprints; bring one: weir blueprint put NAME FILE.json")?;
+                output::line("no blueprints; store one: weir blueprint put NAME FILE.json")?;
             }
             names.into_iter().try_for_each(output::line)?;
         }
@@ -78,7 +78,7 @@ async fn delete(session: &Session, name: &str) -> Result<()> {
     session.client.ask_flow(&json!({"operation": "delete-blueprint", "blueprint-name": name})).await?;
     match session.format {
         Format::Json => output::json(&json!({"blueprint": name}))?,
-        Format::Text => output::line(&format!("blueprint {name} is deleted; flows that were started from it go on"))?,
+        Format::Text => output::line(&format!("blueprint {name} deleted; flows started from it keep running"))?,
     }
     Ok(())
 }

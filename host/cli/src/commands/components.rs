@@ -38,7 +38,7 @@ async fn remove(session: &Session, component: &str) -> Result<()> {
     let removed: RemovedComponent = session.client.post("/api/v1/weir/components/remove", request.to_string()).await?;
     match session.format {
         Format::Json => output::json(&removed)?,
-        Format::Text => output::line(&format!("{} is removed; weir prune removes files that nothing needs", removed.component))?,
+        Format::Text => output::line(&format!("{} removed; weir prune deletes files that are no longer needed", removed.component))?,
     }
     Ok(())
 }
@@ -60,7 +60,7 @@ async fn list(session: &Session) -> Result<()> {
         return Ok(output::json(&known.chain(unreadable).collect::<Vec<_>>())?);
     }
     if values.is_empty() {
-        return Ok(output::line("no components; bring one: weir deploy FILE.wasm")?);
+        return Ok(output::line("no components; deploy one: weir deploy FILE.wasm")?);
     }
     let row = |(key, record): &(&str, ComponentRecord)| {
         let names = |names: Vec<&str>| names.join(" ");

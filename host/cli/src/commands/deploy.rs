@@ -24,7 +24,7 @@ pub(crate) async fn run(session: &Session, command: Deploy) -> Result<()> {
     let (target, file) = match command.target_and_file.as_slice() {
         [target, file] => (Some(target.as_str()), file),
         [file] => (None, file),
-        _ => return Err(usage("weir deploy takes a name and a file, or a file alone").into()),
+        _ => return Err(usage("weir deploy requires a name and a file, or only a file").into()),
     };
     let query = query(target, &command.limits)?;
     let deployed = upload(session, Path::new(file), &query).await?;
@@ -78,7 +78,7 @@ fn query(target: Option<&str>, limits: &[(String, u64)]) -> Result<String, Probl
         Some((_, Some((name, version)))) if !name.is_empty() && !version.is_empty() => {
             vec![format!("name={}", escaped(name)), format!("version={}", escaped(version))]
         }
-        Some((target, _)) => return Err(usage(&format!("`{target}` is not of the form NAME@VERSION or NAME"))),
+        Some((target, _)) => return Err(usage(&format!("`{target}` does not have the form NAME@VERSION or NAME"))),
     };
     if !limits.is_empty() {
         let limits: serde_json::Map<String, serde_json::Value> =
@@ -90,7 +90,7 @@ fn query(target: Option<&str>, limits: &[(String, u64)]) -> Result<String, Probl
 
 fn print(deployed: &Deployed) -> std::io::Result<()> {
     let Deployed { name, version, record, .. } = deployed;
-    let state = if deployed.unchanged { "was deployed already" } else { "is deployed" };
+    let state = if deployed.unchanged { "already deployed" } else { "deployed" };
     let world = format!("weir:processor {}", record.world);
     let component = deployment_key(name, version);
     output::line(&format!("{component} {state}: {}, {world}, {}", output::size(record.size_bytes), record.digest))?;
@@ -107,13 +107,13 @@ fn print(deployed: &Deployed) -> std::io::Result<()> {
     if deployed.not_reached.is_empty() {
         return Ok(());
     }
-    output::line(&format!("\nThese go on with what they run; to change one: weir swap FLOW PROCESSOR {component} --wait"))?;
+    output::line(&format!("\nThese keep their current component; to change one: weir swap FLOW PROCESSOR {component} --wait"))?;
     let row = |entry: &Unreached| {
         let runs = entry.runs.clone().unwrap_or_else(|| "no component".to_owned());
         vec![format!("  {}", entry.processor), entry.variant.clone(), entry.flow.clone().unwrap_or_else(|| "shared".to_owned()), runs]
     };
-    output::line(&output::table(&["  processor", "variant", "flow", "runs"], &[], deployed.not_reached.iter().map(row).collect()))?;
-    output::line("The commands:")?;
+    output::line(&output::table(&["  processor", "variant", "flow", "component"], &[], deployed.not_reached.iter().map(row).collect()))?;
+    output::line("Commands:")?;
     deployed.not_reached.iter().try_for_each(|entry| output::line(&format!("  {}", swap_command(entry, &component))))
 }
 
@@ -122,10 +122,10 @@ fn granted(limits: &GivenLimits) -> Option<String> {
     let GivenLimits { memory_bytes, time_ms, sends_count, sends_bytes, log_bytes_per_minute } = limits;
     let parts = [
         memory_bytes.map(|bytes| format!("{} of memory", output::size(bytes))),
-        time_ms.map(|ms| format!("{} for a message", output::time_limit(ms))),
-        sends_count.map(|count| format!("{} sends for a message", output::number(count))),
-        sends_bytes.map(|bytes| format!("{} of sends for a message", output::size(bytes))),
-        log_bytes_per_minute.map(|bytes| format!("{} of log a minute", output::size(bytes))),
+        time_ms.map(|ms| format!("{} per message", output::time_limit(ms))),
+        sends_count.map(|count| format!("{} sends per message", output::number(count))),
+        sends_bytes.map(|bytes| format!("{} of sends per message", output::size(bytes))),
+        log_bytes_per_minute.map(|bytes| format!("{} of log per minute", output::size(bytes))),
     ];
     let parts: Vec<String> = parts.into_iter().flatten().collect();
     (!parts.is_empty()).then(|| parts.join(", "))
@@ -135,7 +135,7 @@ fn granted(limits: &GivenLimits) -> Option<String> {
 fn swap_command(entry: &Unreached, component: &str) -> String {
     let Unreached { processor, variant, flow, flows, .. } = entry;
     let Some(flow) = flow.as_ref().or(flows.first()) else {
-        return format!("(no flow of Weir uses {processor}:{variant}: start it again where it was started)");
+        return format!("(no flow uses {processor}:{variant}: restart it where it was started)");
     };
     let shared = if flows.len() > 1 { " --shared" } else { "" };
     format!("weir swap {flow} {processor}:{variant} {component} --wait{shared}")
@@ -165,13 +165,13 @@ mod tests {
         };
         check(Some("one"), &["one"], "weir swap one p:v p@1.0.0 --wait");
         check(None, &["one", "two"], "weir swap one p:v p@1.0.0 --wait --shared");
-        check(None, &[], "(no flow of Weir uses p:v: start it again where it was started)");
+        check(None, &[], "(no flow uses p:v: restart it where it was started)");
     }
 
     #[test]
     fn what_is_granted_is_shown() {
         let limits = GivenLimits { memory_bytes: Some(192 << 20), time_ms: Some(30_000), ..GivenLimits::default() };
-        assert_eq!(granted(&limits).unwrap(), "192.0 MiB of memory, 30 s for a message");
+        assert_eq!(granted(&limits).unwrap(), "192.0 MiB of memory, 30 s per message");
         assert_eq!(granted(&GivenLimits::default()), None);
     }
 

@@ -35,10 +35,10 @@ async fn start(session: &Session, blueprint: &str, flow: &str, request: &serde_j
         return Ok(output::json(&json!({"flow": flow, "notes": notes}))?);
     }
     let started = find(session, flow).await?;
-    output::line(&format!("flow {flow} is started from blueprint {blueprint}"))?;
+    output::line(&format!("flow {flow} started from blueprint {blueprint}"))?;
     notes.iter().try_for_each(|note| output::line(&format!("  note: {note}")))?;
     print_parts(&started)?;
-    output::line(&format!("  see whether all of it works: weir flow show {flow}"))?;
+    output::line(&format!("  check that it works: weir flow show {flow}"))?;
     Ok(())
 }
 
@@ -68,7 +68,7 @@ async fn stop(session: &Session, flow: &str, discard: bool) -> Result<()> {
                 Some(1) => "; 1 message was discarded".to_owned(),
                 Some(count) => format!("; {} messages were discarded", output::number(count)),
             };
-            output::line(&format!("flow {flow} is stopped{discarded}"))?;
+            output::line(&format!("flow {flow} stopped{discarded}"))?;
             notes.iter().try_for_each(|note| output::line(&format!("  note: {note}")))?;
         }
     }
@@ -143,7 +143,7 @@ fn print_parts(flow: &FlowSummary) -> std::io::Result<()> {
         let component = processor
             .component
             .as_ref()
-            .map_or_else(|| "no component: left to a program outside of Weir".to_owned(), |component| component.key());
+            .map_or_else(|| "no component: left to an external program".to_owned(), |component| component.key());
         output::line(&format!("  processor   {} ({}), {component}", processor.processor, processor.variant))?;
     }
     for (name, kind) in &flow.interfaces {

@@ -44,8 +44,8 @@ pub(crate) async fn run(data: &Path, format: Format, command: &Init) -> Result<(
         return match format {
             Format::Json => output::json(&json!({"data": data, "settings": path})).map_err(Into::into),
             Format::Text => {
-                output::line(&format!("{} is written; every default is in it, commented out", path.display()))?;
-                let show = format!("  change what you like, look with `weir settings show{0}`, then start: weir up{0}", data_option(data));
+                output::line(&format!("{} written; it contains every default, commented out", path.display()))?;
+                let show = format!("  edit it, check it with `weir settings show{0}`, then start: weir up{0}", data_option(data));
                 output::line(&show).map_err(Into::into)
             }
         };
@@ -83,7 +83,7 @@ async fn prepare(settings: &Settings) -> Result<Prepared> {
         silent(what, "start it, or correct broker.url")
     })??;
     let set = tokio::time::timeout(MANAGEMENT_TIME, backend.policies(&settings.topicspace, Provision::Set)).await;
-    let set = set.map_err(|_| silent("the management API of the broker does not answer".to_owned(), "look at the log of the broker"))?;
+    let set = set.map_err(|_| silent("the management API of the broker does not answer".to_owned(), "check the broker's log"))?;
     let policies = set.map_err(|error| {
         Problem::new(Exit::Settings, "the broker can be reached, but its policies cannot be set")
             .because(error)
@@ -125,7 +125,7 @@ fn report(data: &Path, format: Format, settings: &Settings, prepared: &Prepared)
         lines.extend(by_hand.iter().map(|policy| format!("  {}\n    {}", policy.command, policy.reason)));
     }
     lines.push(format!(
-        "\nUnless that is done, set {} in section [broker] of {}; then start: weir up{}",
+        "\nUnless already done, set {} in section [broker] of {}; then start: weir up{}",
         kind.variables,
         data.join(FILE_NAME).display(),
         data_option(data)
@@ -143,8 +143,8 @@ fn known_policy(policy: &Policy) -> Option<String> {
     let Policy { name, .. } = policy;
     match &policy.state {
         PolicyState::Unknown { .. } => None,
-        PolicyState::Set if policy.is_new => Some(format!("{name}: set now")),
-        PolicyState::Set => Some(format!("{name}: was set already")),
+        PolicyState::Set if policy.is_new => Some(format!("{name}: now set")),
+        PolicyState::Set => Some(format!("{name}: already set")),
         PolicyState::NotNeeded(why) => Some(format!("{name}: not needed: {why}")),
         PolicyState::Missing(what) => Some(format!("{name}: not set: {what}")),
     }
@@ -163,7 +163,7 @@ fn policy_json(policy: &Policy) -> serde_json::Value {
 /// Makes the folder and the file; its path.
 fn make_file(data: &Path) -> Result<PathBuf> {
     let unusable = |error: std::io::Error| {
-        Problem::new(Exit::NoFolder, format!("the data folder {} cannot be made", data.display()))
+        Problem::new(Exit::NoFolder, format!("the data folder {} cannot be created", data.display()))
             .because(error)
             .next("choose a folder that you may write to: weir init --data DIR")
     };
@@ -177,8 +177,11 @@ fn make_file(data: &Path) -> Result<PathBuf> {
             unusable(error)
         })?,
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            return Err(Problem::new(Exit::Failed, format!("{} is there already and was left as it is", path.display()))
-                .next(format!("change it, or move it away and run this again; weir settings show{} tells what counts", data_option(data)))
+            return Err(Problem::new(Exit::Failed, format!("{} already exists and was not changed", path.display()))
+                .next(format!(
+                    "edit it, or move it away and run this again; weir settings show{} lists the effective values",
+                    data_option(data)
+                ))
                 .into());
         }
         Err(error) => return Err(unusable(error).into()),

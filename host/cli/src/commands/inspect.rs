@@ -23,14 +23,14 @@ const INDENT: usize = 12;
 pub(crate) fn run(format: Format, command: &Inspect) -> Result<()> {
     let file = if command.file == Path::new("-") { "standard input".to_owned() } else { command.file.display().to_string() };
     let bytes = read_input(&command.file)?;
-    let problem = |fault| Problem::new(Exit::BadInput, format!("{file} is no component that this Weir can run")).because(fault);
+    let problem = |fault| Problem::new(Exit::BadInput, format!("{file} is not a component that this Weir can run")).because(fault);
     let inspected = inspect(&bytes).map_err(problem)?;
     match format {
         Format::Json => output::json(&as_json(&inspected))?,
         Format::Text => print(&inspected)?,
     }
     let checker = Checker::new(HostSettings::instances_for_this_machine())
-        .map_err(|error| Problem::new(Exit::Failed, "the check of components cannot begin").because(error))?;
+        .map_err(|error| Problem::new(Exit::Failed, "the check of components cannot start").because(error))?;
     let limits_of = |inspected: &Inspected| {
         let granted = inspected.descriptor.limits.granted(&GivenLimits::default(), &GrantableLimits::default());
         granted.map(|granted| granted.over(&ComponentLimits::default())).map_err(|error| error.to_string())
@@ -87,14 +87,14 @@ fn facts(inspected: &Inspected) -> std::io::Result<()> {
     let fact = |name, values| fact(name, INDENT, values);
     fact("consumes", consumers.iter().map(|spec| consumer(spec, &inspected.descriptor)).collect())?;
     fact("produces", producers.iter().map(producer).collect())?;
-    fact("asks", requests.iter().map(request).collect())?;
+    fact("requests", requests.iter().map(request).collect())?;
     fact("config", config_types.iter().map(|spec| described(&spec.name, &spec.description)).collect())?;
     let granted = |grant: &weir_config::records::GrantSpec| {
         let what = if grant.what.is_empty() { String::new() } else { format!(" ({})", grant.what.join(", ")) };
-        let optional = if grant.optional { ", works without" } else { "" };
+        let optional = if grant.optional { ", optional" } else { "" };
         described(&format!("{}{what}{optional}", grant.grant), &grant.why)
     };
-    fact("grants", grants.iter().map(granted).collect())?;
+    fact("permissions", grants.iter().map(granted).collect())?;
     fact("calls", called(&inspected.imports))?;
     if !inspected.unserved.is_empty() {
         fact("missing", inspected.unserved.clone())?;
@@ -112,21 +112,21 @@ fn described(name: &str, description: &str) -> String {
 fn consumer(spec: &ConsumerSpec, descriptor: &Descriptor) -> String {
     let mut text = spec.name.clone();
     if let Some(reply) = &spec.reply {
-        text.push_str(&format!(", requests, which it answers on {reply}"));
+        text.push_str(&format!(", requests, answered on {reply}"));
     }
     match descriptor.concurrency_of(spec) {
         1 => {}
         count => text.push_str(&format!(", {count} at a time")),
     }
     if let Some(key) = &spec.order_by {
-        text.push_str(&format!(", in the order of each {key}"));
+        text.push_str(&format!(", in order for each {key}"));
     }
     described(&text, &spec.description)
 }
 
 fn producer(spec: &ProducerSpec) -> String {
-    let name = if spec.name == "*" { "every other topic that a flow gives it" } else { &spec.name };
-    described(&format!("{name}{}", if spec.optional { ", may be left out" } else { "" }), &spec.description)
+    let name = if spec.name == "*" { "any other topic that a flow assigns" } else { &spec.name };
+    described(&format!("{name}{}", if spec.optional { ", optional" } else { "" }), &spec.description)
 }
 
 fn request(spec: &RequestSpec) -> String {
@@ -156,37 +156,37 @@ fn limits(requested: &RequestedLimits) -> Vec<String> {
     let is_requested = |is_requested: bool| if is_requested { " (requested)" } else { "" };
     vec![
         format!(
-            "{} of memory{}, {} for a message{}",
+            "{} of memory{}, {} per message{}",
             output::size(memory_bytes),
             is_requested(requested.memory_bytes.is_some()),
             output::time_limit(time_ms),
             is_requested(requested.time_ms.is_some())
         ),
-        format!("for a message {} sends of {} in all", output::number(limits.sends_count.into()), output::size(limits.sends_bytes)),
-        format!("{} of log a minute; other limits by `weir deploy --limit`", output::size(limits.log_bytes_per_minute)),
+        format!("{} sends of {} in total per message", output::number(limits.sends_count.into()), output::size(limits.sends_bytes)),
+        format!("{} of log per minute; override limits with `weir deploy --limit`", output::size(limits.log_bytes_per_minute)),
     ]
 }
 
 fn parameter(spec: &ParameterSpec) -> String {
     let kind = match (spec.kind, spec.choices.is_empty()) {
         (_, false) => spec.choices.join(" | "),
-        (ParameterKind::String, _) => "text".to_owned(),
+        (ParameterKind::String, _) => "string".to_owned(),
         (ParameterKind::Integer, _) => "whole number".to_owned(),
         (ParameterKind::Number, _) => "number".to_owned(),
         (ParameterKind::Boolean, _) => "true or false".to_owned(),
         (ParameterKind::Json, _) => "JSON".to_owned(),
     };
     let unless_set = match (&spec.default, spec.required) {
-        (Some(default), _) => format!(", {default} unless set"),
-        (None, true) => ", must be set".to_owned(),
-        (None, false) => ", may be left out".to_owned(),
+        (Some(default), _) => format!(", default {default}"),
+        (None, true) => ", required".to_owned(),
+        (None, false) => ", optional".to_owned(),
     };
     described(&format!("{kind}{unless_set}"), &spec.description)
 }
 
 /// A name and its values, each on lines of its own.
 fn fact(name: &str, indent: usize, values: Vec<String>) -> std::io::Result<()> {
-    let values = if values.is_empty() { vec!["nothing".to_owned()] } else { values };
+    let values = if values.is_empty() { vec!["none".to_owned()] } else { values };
     for (at, value) in values.iter().enumerate() {
         let name = if at == 0 { output::cut(name, indent - 2) } else { String::new() };
         output::line(&format!("{name:<indent$}{}", wrapped(value, indent)))?;

@@ -49,9 +49,9 @@ pub(crate) fn read_input(file: &Path) -> Result<Vec<u8>, Problem> {
     };
     read.map(|()| bytes).map_err(|error| {
         let next = match error.kind() {
-            ErrorKind::IsADirectory => Some("it is a folder: name a file in it"),
-            ErrorKind::PermissionDenied => Some("run this as a user who may read it"),
-            ErrorKind::NotFound => Some("look whether the path is right, seen from here"),
+            ErrorKind::IsADirectory => Some("it is a folder: give a file in it"),
+            ErrorKind::PermissionDenied => Some("run this as a user with permission to read it"),
+            ErrorKind::NotFound => Some("check the path; it is relative to the current directory"),
             _ => None,
         };
         let problem = Problem::new(Exit::NoInput, format!("{name} cannot be read")).because(error);
@@ -63,7 +63,7 @@ pub(crate) fn read_input(file: &Path) -> Result<Vec<u8>, Problem> {
 pub(crate) fn check_json(bytes: &[u8], what: &str) -> Result<(), Problem> {
     let wrong = |error: anyhow::Error| Problem::new(Exit::BadInput, format!("{what} is not JSON")).because(error);
     // What stands within quotes is not looked at below.
-    let text = std::str::from_utf8(bytes).map_err(|error| wrong(error.into()).next("JSON is UTF-8: save it as that"))?;
+    let text = std::str::from_utf8(bytes).map_err(|error| wrong(error.into()).next("JSON must be UTF-8: save it as UTF-8"))?;
     serde_json::from_str::<serde::de::IgnoredAny>(text).map(|_| ()).map_err(|error| wrong(error.into()))
 }
 

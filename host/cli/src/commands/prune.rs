@@ -47,8 +47,8 @@ async fn on_folder(data: &Path, command: &Prune) -> Result<Pruned> {
         if is_noted {
             return through_gateway(&Reach::default(), data, command).await;
         }
-        let what = format!("{} has no configuration, so what is needed is not known", data.display());
-        return Err(Problem::new(Exit::NoFolder, what).next("name the data folder: --data DIR, or a running Weir: --gateway URL").into());
+        let what = format!("{} has no configuration, so it is unknown which files are needed", data.display());
+        return Err(Problem::new(Exit::NoFolder, what).next("give the data folder: --data DIR, or a running Weir: --gateway URL").into());
     }
     match DataFolder::lock(data, "weir prune") {
         Ok(folder) => under_lock(&folder, command).await,
@@ -61,14 +61,14 @@ async fn under_lock(folder: &DataFolder, command: &Prune) -> Result<Pruned> {
     let unreadable = |error: weir_config::ConfigError| {
         Problem::new(Exit::NoFolder, format!("{} cannot be read", folder.config().display()))
             .because(error)
-            .next(format!("nothing was removed; weir doctor{} looks for the cause", data_option(folder.path())))
+            .next(format!("nothing was removed; run weir doctor{} to find the cause", data_option(folder.path())))
     };
     let store = Store::open(&folder.config()).await.map_err(unreadable)?;
     let everything = store.everything(usize::MAX).await.map_err(unreadable)?.value;
     store.close().await;
     let named = named_digests(&everything);
     let mut files = ComponentFolder::new(folder.components()).unused(&named).await?;
-    let checker = Checker::new(HostSettings::instances_for_this_machine()).context("the engine cannot be made")?;
+    let checker = Checker::new(HostSettings::instances_for_this_machine()).context("the engine cannot be created")?;
     files.extend(checker.unused_code(&folder.cache(), &named).context("the folder of compiled code cannot be read")?);
     let failures = if command.dry_run { Vec::new() } else { remove_unused(&files) };
     Ok(pruned(&files, command.dry_run, &failures))
@@ -83,7 +83,7 @@ fn print(pruned: &Pruned) -> std::io::Result<()> {
     output::line(&output::table(&["what", "size", "file"], &[1], files.iter().map(row).collect()))?;
     let (count, size) = (output::number(files.len() as u64), output::size(*size_bytes));
     match dry_run {
-        true => output::line(&format!("\n{count} files, {size} would be removed; nothing was: leave out --dry-run to remove them")),
+        true => output::line(&format!("\n{count} files, {size} would be removed; run without --dry-run to remove them")),
         false => output::line(&format!("\n{count} files, {size} removed")),
     }
 }

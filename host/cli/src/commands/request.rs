@@ -21,7 +21,7 @@ pub(crate) async fn run(session: &Session, command: Request) -> Result<()> {
     let what = format!("waiting for {} of flow {}", command.interface, command.flow);
     let asked = during(session.format, &what, &Counter::default(), session.client.lines_of(&path, body)).await;
     let mut lines = asked.map_err(|problem| match problem.exit {
-        Exit::Unavailable => problem.or_next(format!("look whether its processors work: weir flow show {}", command.flow)),
+        Exit::Unavailable => problem.or_next(format!("check its processors: weir flow show {}", command.flow)),
         _ => problem,
     })?;
     // The line is gone before a part of the answer is printed in its place.
@@ -36,7 +36,7 @@ fn body(given: Option<&str>) -> Result<Vec<u8>, Problem> {
     const HINT: &str = "for example weir request FLOW INTERFACE \'{\"text\": \"hello\"}\'";
     let (bytes, what) = match given {
         Some("-") => (read_input(Path::new("-"))?, "standard input"),
-        None if std::io::stdin().is_terminal() => return Err(Problem::new(Exit::Usage, "there is nothing to ask").next(HINT)),
+        None if std::io::stdin().is_terminal() => return Err(Problem::new(Exit::Usage, "the request is empty").next(HINT)),
         None => (read_input(Path::new("-"))?, "standard input"),
         Some(text) => (text.as_bytes().to_vec(), "the request"),
     };

@@ -71,7 +71,7 @@ pub(crate) async fn run(data: &Path, reach: Reach, format: Format, settings: Set
         tracing::error!(role, error = reason, "a role ended, weir is stopping");
     }
     if let Err(error) = folder.remove_notes() {
-        tracing::warn!(error = %chain(&error), "note of the gateway's address cannot be removed");
+        tracing::warn!(error = %chain(&error), "record of the gateway's address cannot be removed");
     }
     let ended = tokio::select! {
         () = single.stop(settings.grace) => {
@@ -118,7 +118,8 @@ async fn work(
         tokio::select! {
             fallen = single.failed() => return Some(fallen),
             signal = signals.next() => {
-                tracing::info!(signal, "weir is stopping: messages in flight are finished; a second signal forces the shutdown, and loses nothing");
+                tracing::info!(signal, "weir is stopping: messages in flight are finished; a second signal forces the shutdown without \
+                     losing messages");
                 return None;
             }
             () = hangups.next() => {}
@@ -147,22 +148,21 @@ fn choose(run: Run, reach: Reach, access: Option<&Access>) -> Result<Chosen<'_>,
             Ok(Chosen::Host(HostOptions { name: host.name, gateway, ca, token, files: files.collect() }))
         }
         (Run::Gateway(_), Some(access)) => Ok(Chosen::Gateway(access)),
-        (Run::Gateway(_), None) => Err(Problem::new(Exit::Failed, "the gateway has no settings for who may reach it")),
+        (Run::Gateway(_), None) => Err(Problem::new(Exit::Failed, "the gateway has no access settings")),
     }
 }
 
 fn embedded(role: &str) -> Problem {
-    let what = format!("weir run {role} requires a broker that the roles share: the embedded broker is in one process only");
+    let what = format!("weir run {role} requires a broker shared by all roles: the embedded broker serves a single process");
     Problem::new(Exit::Settings, what).next(
-        "name the broker: --broker amqp://HOST/VHOST, or WEIR_BROKER_URL or `url` in section [broker] of the settings file where it has a \
-         password; or run everything in one process: weir up",
+        "set the broker: --broker amqp://HOST/VHOST, or, if the URL has a password, WEIR_BROKER_URL or `url` in section [broker] of the \
+             settings file; or run all roles in one process: weir up",
     )
 }
 
 fn problem(Fallen { role, reason }: &Fallen, word: &str) -> Problem {
-    Problem::new(Exit::Failed, format!("{role} ended, and Weir with it: {reason}")).next(format!(
-        "everything that was confirmed is in the broker: start it again: weir run {word}; unsettled messages are redelivered"
-    ))
+    Problem::new(Exit::Failed, format!("{role} ended unexpectedly, so Weir stopped: {reason}"))
+        .next(format!("all confirmed messages are in the broker: restart it with weir run {word}; unsettled messages are redelivered"))
 }
 
 fn banner(data: &Path, format: Format, role: &str, url: Option<&str>, settings: &Settings, single: &Single, is_noted: bool) -> String {
@@ -171,9 +171,9 @@ fn banner(data: &Path, format: Format, role: &str, url: Option<&str>, settings: 
     }
     let at = url.map(|url| format!(" at {url}")).unwrap_or_default();
     let mut lines = vec![
-        output::bold(&format!("Weir {} runs {}{at}", env!("CARGO_PKG_VERSION"), single.name())),
-        format!("  data in {}, process {}; Ctrl-C stops it", data.display(), std::process::id()),
-        format!("  messages on the broker {}", shown_url(&settings.broker.url)),
+        output::bold(&format!("Weir {} is running {}{at}", env!("CARGO_PKG_VERSION"), single.name())),
+        format!("  data in {}, process {}; press Ctrl-C to stop", data.display(), std::process::id()),
+        format!("  broker {}", shown_url(&settings.broker.url)),
     ];
     lines.extend(single.notices().into_iter().map(|Notice { count, text }| match count {
         Some(count) => format!("  {} {text}", output::number(count)),

@@ -34,8 +34,9 @@ pub(crate) async fn run(session: &Session, command: Send) -> Result<()> {
         (Some(text), _) => one(session, &command, json!({"text": text}).to_string().into_bytes()).await,
         (None, [file]) if !command.each_line && !command.as_text && !file.is_dir() => {
             let bytes = read_input(file)?;
-            check_json(&bytes, &shown(file))
-                .map_err(|problem| problem.or_next("--each-line if every line is a message; --as-text or --text if it is plain text"))?;
+            check_json(&bytes, &shown(file)).map_err(|problem| {
+                problem.or_next("add --each-line if each line is a message, or --as-text or --text if it is plain text")
+            })?;
             one(session, &command, bytes).await
         }
         _ => {
@@ -50,7 +51,7 @@ fn inputs(command: &Send) -> Result<Vec<PathBuf>, Problem> {
         return Ok(command.files.clone());
     }
     if std::io::stdin().is_terminal() {
-        return Err(Problem::new(Exit::Usage, "there is nothing to send").next("name a FILE, `-` for standard input, or --text TEXT"));
+        return Err(Problem::new(Exit::Usage, "nothing to send").next("give a FILE, `-` for standard input, or --text TEXT"));
     }
     Ok(vec![PathBuf::from("-")])
 }
@@ -105,7 +106,7 @@ where
     if let Some(error) = answer.error {
         let mut stored = format!("messages stored before it: {}", output::number(answer.count));
         if answer.unconfirmed_count > 0 {
-            stored += &format!("; behind them up to {} may be stored too", output::number(answer.unconfirmed_count));
+            stored += &format!("; up to {} more may be stored too", output::number(answer.unconfirmed_count));
         }
         return Err(Problem::new(of_answer(&error).exit, format!("not everything was sent; {stored}")).because(of_answer(&error)).into());
     }
@@ -171,7 +172,7 @@ async fn tell_ids(session: &Session, path: &str, body: Body) -> Result<Imported>
 /// What is known of a stream that was cut off.
 fn cut_off(problem: Problem, stored_count: u64) -> Problem {
     let what = format!("not everything was sent; messages that are known to be stored: {}", output::number(stored_count));
-    Problem::new(problem.exit, what).because(problem).next("some behind them may be stored too; weir queues FLOW shows what arrived")
+    Problem::new(problem.exit, what).because(problem).next("some of the following may be stored too; weir queues FLOW shows what arrived")
 }
 
 async fn read_import(session: &Session, response: reqwest::Response) -> Result<Imported, Problem> {
@@ -258,7 +259,7 @@ fn feed_lines(input: impl Read, pieces: &mpsc::Sender<Bytes>) -> std::io::Result
 }
 
 fn as_line(file: &Path, bytes: Vec<u8>) -> Result<Bytes, Problem> {
-    check_json(&bytes, &shown(file)).map_err(|problem| problem.or_next("--as-text if the files are plain text"))?;
+    check_json(&bytes, &shown(file)).map_err(|problem| problem.or_next("add --as-text if the files are plain text"))?;
     Ok(Bytes::from(on_one_line(bytes)))
 }
 
@@ -271,8 +272,8 @@ fn on_one_line(mut bytes: Vec<u8>) -> Vec<u8> {
 
 fn as_text(file: &Path, bytes: Vec<u8>) -> Result<Bytes, Problem> {
     let text = String::from_utf8(bytes)
-        .map_err(|error| Problem::new(Exit::BadInput, format!("{} is not text in UTF-8", shown(file))).because(error))
-        .map_err(|problem| problem.next("save it as UTF-8, or leave it out"))?;
+        .map_err(|error| Problem::new(Exit::BadInput, format!("{} is not UTF-8 text", shown(file))).because(error))
+        .map_err(|problem| problem.next("save it as UTF-8, or omit it"))?;
     let title = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let mut line = json!({"id": file.display().to_string(), "title": title, "text": text}).to_string();
     line.push('\n');

@@ -47,7 +47,7 @@ fn print(loaded: &Loaded, token: Option<&str>) -> std::io::Result<()> {
         Some(file) => output::line(&format!("\nfile: {}", file.display()))?,
         None => output::line("\nno settings file; weir init writes one that explains every setting")?,
     }
-    token.map_or(Ok(()), |token| output::line(&format!("the gateway wants the token of {token}, which is not shown")))
+    token.map_or(Ok(()), |token| output::line(&format!("the gateway requires the token from {token} (not shown)")))
 }
 
 fn whole(definition: &Definition, loaded: &Loaded) -> Value {

@@ -97,9 +97,9 @@ pub(crate) fn show(swapped: &Swapped, waited: Option<&Waited>) -> std::io::Resul
     let Swapped { processor, variant, component, previous, unchanged, sharers } = swapped;
     let new = component.key();
     match (unchanged, previous) {
-        (true, _) => output::line(&format!("{processor} ({variant}) has {new} already"))?,
-        (false, Some(old)) => output::line(&format!("{processor} ({variant}) is swapped from {} to {new}", old.key()))?,
-        (false, None) => output::line(&format!("{processor} ({variant}) is given {new}; it had no component"))?,
+        (true, _) => output::line(&format!("{processor} ({variant}) already has {new}"))?,
+        (false, Some(old)) => output::line(&format!("{processor} ({variant}) swapped from {} to {new}", old.key()))?,
+        (false, None) => output::line(&format!("{processor} ({variant}) set to {new}; it had no component"))?,
     }
     if !sharers.is_empty() {
         output::line(&format!("  also in flows {}", sharers.join(", ")))?;
@@ -107,15 +107,15 @@ pub(crate) fn show(swapped: &Swapped, waited: Option<&Waited>) -> std::io::Resul
     match waited {
         Some(Waited { run, gone }) => {
             for host in gone {
-                output::line(&format!("  host {host} had it and is gone: not waited for"))?;
+                output::line(&format!("  host {host} ran it and has left: not waited for"))?;
             }
             match run.len() {
-                1 => output::line("  it runs"),
-                count => output::line(&format!("  it runs on {count} hosts")),
+                1 => output::line("  it is running"),
+                count => output::line(&format!("  it is running on {count} hosts")),
             }
         }
         None if *unchanged => Ok(()),
-        None => output::line("  hosts go over to it when they have it ready; --wait waits for that, `weir status` shows it"),
+        None => output::line("  hosts switch once it is loaded; add --wait to wait for that, or check `weir status`"),
     }
 }
 
@@ -161,8 +161,8 @@ async fn wait(session: &Session, swap: &Swap, swapped: &Swapped, before: &[HostR
             }
         };
         if Instant::now() >= end {
-            let what = format!("{} does not run yet after {} s: {why}", swapped.component.key(), swap.timeout.as_secs());
-            return Err(Problem::new(Exit::Unavailable, what).next("the swap stands, and hosts go on trying; look at: weir status"));
+            let what = format!("{} is not running yet after {} s: {why}", swapped.component.key(), swap.timeout.as_secs());
+            return Err(Problem::new(Exit::Unavailable, what).next("the swap stays in effect, and hosts keep trying; check weir status"));
         }
     }
 }
@@ -175,11 +175,11 @@ fn refused(flow: &str, swapped: &Swapped, host: &str, refusal: &Refusal, previou
         _ => String::new(),
     };
     let next = match (&swapped.previous, refusal.permanent) {
-        (Some(_), true) => "the swap is undone: correct the component or its deployment, deploy it, and swap again".to_owned(),
-        (Some(old), false) => format!("the host keeps trying; to give up: weir swap {flow} {processor} {}", old.key()),
+        (Some(_), true) => "the swap was reverted: correct the component or its deployment, deploy it, and swap again".to_owned(),
+        (Some(old), false) => format!("the host keeps trying; to revert: weir swap {flow} {processor} {}", old.key()),
         (None, _) => "deploy a component that fits, and swap again".to_owned(),
     };
-    let problem = Problem::new(Exit::Failed, format!("{new} does not take over {processor} ({variant}) on host {host}{continues}"));
+    let problem = Problem::new(Exit::Failed, format!("{new} cannot replace {processor} ({variant}) on host {host}{continues}"));
     problem.because(anyhow::Error::msg(refusal.problem.clone())).next(next)
 }
 
@@ -187,7 +187,7 @@ fn broken(swapped: &Swapped, host: &str, problem: String) -> Problem {
     let Swapped { processor, variant, component, .. } = swapped;
     Problem::new(Exit::Failed, format!("{} cannot run as {processor} ({variant}) on host {host}", component.key()))
         .because(anyhow::Error::msg(problem))
-        .next("the swap stands; fix the cause, or swap to another component")
+        .next("the swap stays in effect; fix the cause, or swap to another component")
 }
 
 /// How far a swap has come. Hosts are called by their labels.
@@ -223,7 +223,7 @@ fn progress(swapped: &Swapped, config_version: u64, before: &[HostReport], now: 
     waited.gone = gone.map(|old| label(old, before)).collect();
     match waiting {
         Some(why) => Progress::Waiting(why),
-        None if waited.run.is_empty() => Progress::Waiting("no host has this processor".to_owned()),
+        None if waited.run.is_empty() => Progress::Waiting("no host runs this processor".to_owned()),
         None => Progress::Done(waited),
     }
 }
@@ -270,7 +270,7 @@ fn of_one(swapped: &Swapped, config_version: u64, before: &[HostReport], report:
     let error = status.last_error.as_ref().filter(|_| status.last_error_over_ms.is_none());
     let is_known = old.is_some_and(|old| (old.state, old.last_error_ms) == (status.state, status.last_error_ms));
     match (status.state, error) {
-        (ProcessorState::Broken, error) if has_seen_it => One::Broken(error.cloned().unwrap_or_else(|| "it gives no reason".to_owned())),
+        (ProcessorState::Broken, error) if has_seen_it => One::Broken(error.cloned().unwrap_or_else(|| "no reason given".to_owned())),
         (ProcessorState::Failing, Some(error)) if has_seen_it && is_known => One::Broken(error.clone()),
         (ProcessorState::Failing, Some(error)) if has_seen_it => One::Waiting(format!("has it, but {error}")),
         _ => One::Waiting("is loading it".to_owned()),
@@ -329,7 +329,7 @@ mod tests {
         let silent = HostReport { presence: Presence::Silent, ..old("c") };
         assert_eq!(check(&three, &[new("a"), new("b"), silent.clone()]), run(&["a", "b"], &["c"]), "it has been silent");
         assert_eq!(check(&three, &[new("a"), new("b")]), run(&["a", "b"], &["c"]), "it has stopped");
-        assert!(matches!(check(&three, &[]), Progress::Waiting(why) if why == "no host has this processor"));
+        assert!(matches!(check(&three, &[]), Progress::Waiting(why) if why == "no host runs this processor"));
         assert_eq!(check(&[old("a"), silent], &[new("a")]), run(&["a"], &[]), "it was gone before");
         let mut late = HostReport { processors: Vec::new(), ..old("d") };
         late.status.config_version = 0;

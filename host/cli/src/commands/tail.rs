@@ -18,7 +18,7 @@ pub(crate) fn check(command: &Tail) -> Result<(), Problem> {
         return Ok(());
     }
     let count = command.count.map(|count| format!(" --count {count}")).unwrap_or_default();
-    Err(Problem::new(Exit::Usage, "`weir tail` takes no messages: --from-exit is not supported any more")
+    Err(Problem::new(Exit::Usage, "`weir tail` does not remove messages: --from-exit is no longer supported")
         .next(format!("use weir take {} {}{count}, which acknowledges each message once it is written", command.flow, command.interface)))
 }
 
@@ -52,8 +52,8 @@ pub(crate) fn print(format: Format, line: &[u8]) -> Result<()> {
     }
     if let Some(missed) = read.missed.filter(|_| format == Format::Text) {
         match missed {
-            Some(count) => tell(&format!("{count} messages passed too fast and are not shown")),
-            None => tell("the connection to the broker was lost; messages that passed meanwhile are not shown"),
+            Some(count) => tell(&format!("{count} messages passed too fast to be shown")),
+            None => tell("the connection to the broker was lost; messages that passed in the meantime are not shown"),
         }
         return Ok(());
     }

@@ -206,7 +206,7 @@ impl Taking<'_> {
             (None, Some(Put::Failed(error))) => {
                 let problem = Problem::new(Exit::Failed, "the output cannot be written").because(error);
                 Some(Last::Failed(
-                    problem.next("messages that were not written are back in the exit: run it again once the output takes them"),
+                    problem.next("messages that were not written are back in the exit: run it again once the output accepts them"),
                 ))
             }
             (None, None) => Some(Last::Failed(Problem::new(Exit::Failed, "writing the output panicked"))),
@@ -224,10 +224,10 @@ impl Taking<'_> {
     async fn acknowledge(&self, through: u64, end: End) -> Result<(), Problem> {
         let body = Acknowledge { lease: self.lease.clone(), through, end: end == End::Now };
         let body =
-            serde_json::to_vec(&body).map_err(|error| Problem::new(Exit::Failed, "an acknowledgement cannot be made").because(error))?;
+            serde_json::to_vec(&body).map_err(|error| Problem::new(Exit::Failed, "an acknowledgement cannot be encoded").because(error))?;
         let answer: Result<Acknowledged, Problem> = self.session.client.post(&format!("{}/acknowledge", self.path), body).await;
         answer.map(|_| ()).map_err(|problem| {
-            let what = "messages that were written could not be acknowledged: they will be delivered again";
+            let what = "messages that were written could not be acknowledged: they will be redelivered";
             Problem::new(problem.exit, what).because(problem)
         })
     }
@@ -236,7 +236,7 @@ impl Taking<'_> {
     async fn stream_end(&mut self) -> Result<()> {
         let Err(problem) = (&mut self.reader).await? else { return Ok(()) };
         // One that has a next step already is a stopped flow, say: nothing is delivered again then.
-        let next = "messages that were not acknowledged are delivered again, those of one batch perhaps for the second time: run it again";
+        let next = "unacknowledged messages are redelivered, which may duplicate those of one batch: run it again";
         Err(problem.or_next(next).into())
     }
 }

@@ -75,7 +75,7 @@ pub(crate) async fn run(data: &Path, format: Format, settings: Settings) -> Resu
     }
     // The other commands shall not find a Weir that takes nothing more.
     if let Err(error) = folder.remove_notes() {
-        tracing::warn!(error = %chain(&error), "note of the gateway's address cannot be removed");
+        tracing::warn!(error = %chain(&error), "record of the gateway's address cannot be removed");
     }
     let ended = stop(roles, settings.grace, &mut signals).await;
     let kept = if settings.broker.kind().is_shared { "the broker".to_owned() } else { data.display().to_string() };
@@ -94,7 +94,8 @@ async fn run_until_end(
         tokio::select! {
             fallen = roles.failed() => return Some(fallen),
             signal = signals.next() => {
-                tracing::info!(signal, "weir is stopping: messages in flight are finished; a second signal forces the shutdown, and loses nothing");
+                tracing::info!(signal, "weir is stopping: messages in flight are finished; a second signal forces the shutdown without \
+                     losing messages");
                 return None;
             }
             () = hangups.next() => {}
@@ -129,7 +130,7 @@ fn warnings(folder: &DataFolder, url: &str, is_noted: bool) -> Vec<String> {
 
 /// The warning that local commands will not find the gateway.
 pub(super) fn unnoted(url: &str) -> String {
-    format!("  warning: the address could not be noted in the data folder: local commands need --gateway {url}")
+    format!("  warning: the address could not be recorded in the data folder: local commands need --gateway {url}")
 }
 
 /// Starts everything. A broker elsewhere may have to be waited for, which a signal ends.
@@ -155,7 +156,7 @@ async fn start(starting: impl Future<Output = Result<Roles>>, signals: &mut Sign
         started = &mut starting => return started.map(Started::Up),
         signal = signals.next() => signal,
     };
-    tracing::info!(signal, "weir stops as soon as its start is done; a second signal forces the shutdown, and loses nothing");
+    tracing::info!(signal, "weir stops once it has started; a second signal forces the shutdown without losing messages");
     tokio::select! {
         started = &mut starting => started.map(Started::ToStop),
         _ = signals.next() => Ok(Started::AtOnce),
@@ -176,8 +177,8 @@ async fn stop(roles: Roles, grace: Duration, signals: &mut Signals) -> Ended {
 }
 
 fn problem(Fallen { role, reason }: &Fallen, data: &Path, kept: &str) -> Problem {
-    Problem::new(Exit::Failed, format!("{role} ended, and Weir with it: {reason}")).next(format!(
-        "everything that was confirmed is in {kept}: start Weir again with weir up{}; unsettled messages are redelivered",
+    Problem::new(Exit::Failed, format!("{role} ended unexpectedly, so Weir stopped: {reason}")).next(format!(
+        "all confirmed messages are in {kept}: restart Weir with weir up{}; unsettled messages are redelivered",
         data_option(data)
     ))
 }
@@ -200,16 +201,16 @@ fn banner(data: &Path, format: Format, noted: &Noted, broker: &BrokerSettings, r
     let weir = format!("weir{}", data_option(data));
     let mut lines = vec![
         output::bold(&format!("Weir {} is up at {url}", env!("CARGO_PKG_VERSION"))),
-        format!("  data in {}, process {}; Ctrl-C stops it", data.display(), std::process::id()),
+        format!("  data in {}, process {}; press Ctrl-C to stop", data.display(), std::process::id()),
     ];
     if broker.kind().is_shared {
-        lines.push(format!("  messages on the broker {}", shown_url(&broker.url)));
+        lines.push(format!("  broker {}", shown_url(&broker.url)));
     }
     if !roles.address.ip().is_loopback() {
-        lines.push(format!("  other machines reach it: it listens on {}", roles.address));
+        lines.push(format!("  reachable from other machines: it listens on {}", roles.address));
     }
     if let Some(secret) = &noted.secret {
-        lines.push(format!("  requires a token of {}; commands on this data folder find it there", secret.from()));
+        lines.push(format!("  requires a token from {}; commands on this data folder find it there", secret.from()));
     }
     for Notice { count, text } in roles.notices() {
         lines.push(match count {
@@ -219,10 +220,10 @@ fn banner(data: &Path, format: Format, noted: &Noted, broker: &BrokerSettings, r
     }
     lines.push("\nNext, in another terminal:".to_owned());
     for (arguments, what) in [
-        ("deploy NAME@VERSION FILE.wasm", "bring a processor"),
-        ("blueprint put NAME FILE.json", "bring the template of a flow"),
+        ("deploy NAME@VERSION FILE.wasm", "deploy a processor"),
+        ("blueprint put NAME FILE.json", "store the template of a flow"),
         ("flow start BLUEPRINT FLOW", "start a flow"),
-        ("status", "see how everything is"),
+        ("status", "show the status of everything"),
     ] {
         lines.push(format!("  {:<46} {what}", format!("{weir} {arguments}")));
     }

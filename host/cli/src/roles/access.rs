@@ -89,7 +89,7 @@ impl Access {
                     self.secret = Some(read.widest());
                     tracing::info!(file = %file.display(), tokens_count = read.count(), "token file reread");
                 }
-                Err(problem) => tracing::error!(error = %chain(&problem), "token file not usable: the tokens read before stay valid"),
+                Err(problem) => tracing::error!(error = %chain(&problem), "token file unusable: the previous tokens stay valid"),
             }
         }
         if let (Some((certificate, key)), Some(tls)) = (&self.tls_files, &self.tls) {
@@ -101,7 +101,7 @@ impl Access {
                     warn_of_dates(&identity);
                 }
                 Err(problem) => {
-                    tracing::error!(error = %chain(&problem), "certificate or key not usable: the pair read before stays in use")
+                    tracing::error!(error = %chain(&problem), "certificate or key unusable: the previous pair stays in use")
                 }
             }
         }
@@ -122,8 +122,8 @@ fn warn_of_dates(identity: &TlsIdentity) {
     match identity.validity(SystemTime::now()) {
         Validity::Valid { left, until } if left < RENEWAL_TIME => tracing::warn!(until, "certificate of the gateway expires soon"),
         Validity::Valid { .. } => {}
-        Validity::Expired { since } => tracing::error!(since, "certificate of the gateway expired: clients refuse it"),
-        Validity::NotYet { from } => tracing::error!(from, "certificate of the gateway is not valid yet: clients refuse it"),
+        Validity::Expired { since } => tracing::error!(since, "certificate of the gateway expired: clients reject it"),
+        Validity::NotYet { from } => tracing::error!(from, "certificate of the gateway not valid yet: clients reject it"),
     }
 }
 
@@ -145,7 +145,7 @@ pub(crate) fn check(listen: SocketAddr, has_tokens: bool, is_encrypted: bool) ->
 fn missing(address: IpAddr, has_tokens: bool, is_encrypted: bool) -> Vec<&'static str> {
     const TOKEN: &str = "a token is missing: set gateway.token-file (--token-file FILE) or WEIR_TOKEN";
     const TLS: &str = "TLS is missing: set gateway.tls-cert and gateway.tls-key (--tls-cert FILE --tls-key FILE), or gateway.behind-proxy \
-                       (--behind-proxy) if a proxy in front of the gateway does it";
+         (--behind-proxy) if a proxy in front of the gateway terminates TLS";
     let needed = [(has_tokens, TOKEN), (is_encrypted, TLS)];
     needed.into_iter().filter(|(is_there, _)| !address.is_loopback() && !is_there).map(|(_, text)| text).collect()
 }

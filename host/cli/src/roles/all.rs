@@ -117,7 +117,7 @@ impl Roles {
         };
         // An operation of the flow service that is cut off here is finished or undone at the next start.
         if tokio::time::timeout(left().max(Duration::from_secs(1)), services).await.is_err() {
-            tracing::warn!("services are cut off");
+            tracing::warn!("services aborted");
         }
         close(&*self.backend).await;
     }
@@ -136,7 +136,7 @@ pub(super) async fn close(backend: &dyn Backend) {
 /// Waits for the end of the broker or of its connection, but not for ever.
 async fn close_within(limit: Duration, closing: impl Future<Output = ()>) {
     if tokio::time::timeout(limit, closing).await.is_err() {
-        tracing::warn!(limit_s = limit.as_secs(), "broker is not closed within its time limit; what it confirmed is stored");
+        tracing::warn!(limit_s = limit.as_secs(), "broker not closed within its time limit; confirmed messages are stored");
     }
 }
 

@@ -156,9 +156,9 @@ fn next_step(reason: &str) -> &'static str {
     } else if reason.contains("exchange") && reason.contains("exists and is not") {
         "delete the exchange if nothing uses it, or choose another `topicspace` or another virtual host in broker.url"
     } else if reason.contains("PRECONDITION_FAILED") {
-        "delete what is in the way if nothing uses it, or choose another `topicspace` or another virtual host in broker.url"
+        "delete the conflicting object if nothing uses it, or choose another `topicspace` or another virtual host in broker.url"
     } else if reason.contains("`weir init`") {
-        "run weir init with the token of an administrator (broker.token-file); docs/pulsar.md has what it makes"
+        "run weir init with the token of an administrator (broker.token-file); docs/pulsar.md lists what it creates"
     } else if reason.contains("of the tenant") {
         "let an administrator run: pulsar-admin tenants update TOPICSPACE --admin-roles ROLE; docs/pulsar.md lists the rights"
     } else if reason.contains("broker.token-file") {

@@ -50,7 +50,7 @@ impl ComponentFile {
         }
         let inspect = inspect.clone();
         let checked = tokio::task::spawn_blocking(move || inspect(&bytes, &GivenLimits::default()).map(|record| (bytes, record))).await;
-        let (bytes, record) = checked.map_err(|_| refused("its check broke off".to_owned()))?.map_err(refused)?;
+        let (bytes, record) = checked.map_err(|_| refused("its check was aborted".to_owned()))?.map_err(refused)?;
         Ok(ComponentFile { processor: processor.to_owned(), file: file.to_owned(), bytes, record })
     }
 

@@ -64,7 +64,8 @@ pub(super) async fn of_gateway(
             Err(Undeployed::Refused(problem)) => return Err(problem),
             Err(Undeployed::Away(error) | Undeployed::NotYet(error)) => {
                 let place = gateway.url();
-                tracing::warn!(file = %file.file.display(), gateway = place, error, "component not deployed yet, it runs here meanwhile");
+                tracing::warn!(file = %file.file.display(), gateway = place, error, "component not deployed yet, running it on this host \
+                     only");
                 to_deploy.push((gateway.clone(), file.clone()));
                 file.given_by_itself()
             }
@@ -81,8 +82,8 @@ pub(super) async fn of_gateway(
 async fn of_files(context: &Context<'_>, files: &BTreeMap<String, PathBuf>) -> Result<Provided, Problem> {
     let settings = context.settings;
     if files.is_empty() || settings.processors.iter().any(|name| !files.contains_key(name)) {
-        let what = "a host without a gateway runs only components in files";
-        let next = "name a gateway that has the components: --gateway URL; or a file for each processor: --processor NAME=FILE";
+        let what = "a host without a gateway can run only components from files";
+        let next = "give a gateway that stores the components: --gateway URL; or a file for each processor: --processor NAME=FILE";
         return Err(Problem::new(Exit::Usage, what).next(next));
     }
     let read = ComponentFile::read_all(context, files).await?;
@@ -110,5 +111,5 @@ fn remote(url: &str, token: Option<&Secret>, ca: Option<&Path>) -> Result<Remote
 }
 
 pub(super) fn unusable(error: ConfigError) -> Problem {
-    Problem::new(Exit::NoFolder, "components cannot be kept in the data folder").because(error)
+    Problem::new(Exit::NoFolder, "components cannot be stored in the data folder").because(error)
 }

@@ -83,8 +83,8 @@ async fn answers(client: ConfigClient) -> bool {
     let is_there = matches!(tokio::time::timeout(ANSWER_TIME, client.version()).await, Ok(Ok(_)));
     if is_there {
         tracing::warn!(
-            "config service not started: another process serves the configuration of its own data folder, which counts here too; that of this \
-             folder is not used"
+            "config service not started: another process serves the configuration from its own data folder, and this process uses that one; \
+                 the configuration in this folder is ignored"
         );
     }
     is_there
@@ -108,8 +108,8 @@ async fn warn_of_another_configuration(context: &Context<'_>) {
     if context.backend.queue_exists(&queue).await.unwrap_or(false) {
         tracing::warn!(
             queue = %queue,
-            "the configuration of this data folder is empty, but another Weir has used this broker: its flows are not known here, and hosts \
-             stop them; if they are needed, stop this process and start it on the data folder that has them"
+            "the configuration of this data folder is empty, but another Weir has used this broker: its flows are unknown here, and hosts \
+                 stop them; if they are needed, stop this process and start it on the data folder that has them"
         );
     }
 }

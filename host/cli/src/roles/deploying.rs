@@ -58,7 +58,7 @@ pub(super) async fn deploy_once_reachable(gateway: &RemoteGateway, file: &Compon
             Ok(GivenComponent { component, .. }) => return tell_deployed(file, &component),
             Err(Undeployed::Refused(problem)) => {
                 let error = problem.to_string();
-                return tracing::error!(file = %file.file.display(), error, "component not deployed: it runs on this host alone");
+                return tracing::error!(file = %file.file.display(), error, "component not deployed: it runs only on this host");
             }
             Err(Undeployed::Away(reason)) => {
                 reported.note(file, &reason);
@@ -80,7 +80,7 @@ struct Reported(Option<String>);
 impl Reported {
     fn note(&mut self, file: &ComponentFile, reason: &str) {
         if self.0.as_deref() != Some(reason) {
-            tracing::warn!(file = %file.file.display(), error = reason, "component not deployed yet, trying again");
+            tracing::warn!(file = %file.file.display(), error = reason, "component not deployed yet, retrying");
             self.0 = Some(reason.to_owned());
         }
     }
@@ -110,7 +110,7 @@ pub(super) async fn record(config: &ConfigClient, file: &ComponentFile) -> Resul
                 Ok(_) => return Ok(file.given(&version)),
                 Err(error @ GatewayError::VersionTaken { .. }) => break tell_taken(file, &version, &error.to_string()),
                 Err(GatewayError::Config(error)) if error.is_passing() && Instant::now() < end => {
-                    tracing::warn!(component = key, error = %chain(&error), "component not deployed yet, trying again");
+                    tracing::warn!(component = key, error = %chain(&error), "component not deployed yet, retrying");
                     tokio::time::sleep(RETRY_EVERY).await;
                 }
                 Err(error) => return Err(failed(error)),

@@ -68,7 +68,7 @@ impl GatewayRole {
         match self.serving.join_next().await {
             Some(Ok(Err(error))) => chain(&error),
             Some(Err(error)) => broken_off(error),
-            Some(Ok(Ok(()))) | None => "it ended by itself".to_owned(),
+            Some(Ok(Ok(()))) | None => "it ended unexpectedly".to_owned(),
         }
     }
 
@@ -76,7 +76,7 @@ impl GatewayRole {
     pub(super) async fn stop(mut self, time: Duration) {
         self.token.cancel();
         if tokio::time::timeout(time, self.serving.join_next()).await.is_err() {
-            tracing::warn!("requests under way are cut off");
+            tracing::warn!("requests in flight aborted");
         }
         self.serving.shutdown().await;
     }
@@ -87,7 +87,7 @@ pub(super) async fn bind(listen: SocketAddr) -> Result<TcpListener, Problem> {
     TcpListener::bind(listen).await.map_err(|error| {
         Problem::new(Exit::Unavailable, format!("the gateway cannot listen on {listen}"))
             .because(error)
-            .next("stop what uses this port, or take another: --listen 127.0.0.1:0 takes a free one")
+            .next("stop the process that uses this port, or choose another: --listen 127.0.0.1:0 selects a free one")
     })
 }
 

@@ -159,7 +159,7 @@ impl Single {
         };
         // A host drops by itself what is left at the end of the grace time, which takes a moment more.
         if tokio::time::timeout_at(deadline + LONGEST_DROP, stopped).await.is_err() {
-            tracing::warn!("role is cut off");
+            tracing::warn!("role aborted");
         }
         close(&*self.backend).await;
     }
@@ -180,6 +180,6 @@ async fn config_failed(role: &mut Role<ConfigService>) -> String {
 }
 
 fn second_config() -> Problem {
-    Problem::new(Exit::Unavailable, "another config service answers on this broker: there can be one only")
-        .next("stop that one first; a `weir up` on this broker has one, too, unless it uses the one of another process")
+    Problem::new(Exit::Unavailable, "another config service answers on this broker: only one is allowed")
+        .next("stop that one first; a `weir up` on this broker also runs one, unless it uses that of another process")
 }

@@ -71,7 +71,7 @@ impl<S: Service> Role<S> {
     pub(super) fn notice(&self) -> Option<String> {
         match self {
             Role::Running(_) => None,
-            Role::StandingBy(_) => Some(format!("{}: standing by, another process has its requests", S::NAME)),
+            Role::StandingBy(_) => Some(format!("{}: standing by, another process serves its requests", S::NAME)),
             Role::Off => Some(format!("{}: not started, another process runs it with the configuration of its own data folder", S::NAME)),
         }
     }
@@ -145,7 +145,7 @@ where
     loop {
         match start().await {
             Ok(service) => {
-                tracing::warn!(service = S::NAME, "service took over: its lock was free");
+                tracing::warn!(service = S::NAME, "service took over: its lock became free");
                 return Ok(Some(service));
             }
             Err(error) if is_held(&error) => {
@@ -156,7 +156,7 @@ where
             }
             Err(error) if is_passing(&error) => {
                 if !std::mem::replace(&mut is_logged, true) {
-                    tracing::warn!(service = S::NAME, error = chain(error.as_ref()), "service stands by: broker not available");
+                    tracing::warn!(service = S::NAME, error = chain(error.as_ref()), "service standing by: broker not available");
                 }
             }
             Err(error) => return Err(error),

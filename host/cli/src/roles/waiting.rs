@@ -19,7 +19,7 @@ const ASK_EVERY: Duration = Duration::from_millis(500);
 
 /// Prints for people that something is waited for. The log has the cause.
 pub(super) fn print(settings: &Settings, what: &str) {
-    print_line(settings.log_format, &format!("waiting for {what}; Ctrl-C ends Weir"));
+    print_line(settings.log_format, &format!("waiting for {what}; press Ctrl-C to stop Weir"));
 }
 
 fn print_line(format: LogFormat, line: &str) {
@@ -73,7 +73,7 @@ impl Waiting {
                 Err(_) => format!("no answer within {} s", ANSWER_TIME.as_secs()),
             };
             if began.elapsed() >= PATIENCE && !std::mem::replace(&mut is_reported, true) {
-                print_line(self.format, &format!("waiting for {service}; Ctrl-C ends Weir"));
+                print_line(self.format, &format!("waiting for {service}; press Ctrl-C to stop Weir"));
                 tracing::warn!(service, error, "waiting for a service");
             }
             tokio::time::sleep(ASK_EVERY).await;

@@ -17,7 +17,7 @@ pub(super) fn check(loaded: &Loaded) -> Vec<Fault> {
         Some(Fault { place, field: Some(name.to_owned()), problem: problem.to_owned(), allowed: None })
     };
     let of_another_broker = BROKER_KINDS.iter().filter(|other| other.name != kind.name).flat_map(|other| {
-        let problem = format!("is for {}: set broker.url to {}, or remove it", other.name, other.url_form);
+        let problem = format!("applies only to {}: set broker.url to {}, or remove it", other.name, other.url_form);
         other.settings.iter().filter_map(move |name| fault(name, &problem))
     });
     let faults: Vec<Fault> = of_another_broker.collect();
@@ -25,11 +25,11 @@ pub(super) fn check(loaded: &Loaded) -> Vec<Fault> {
         return faults;
     }
     if let Some((setting, meaning)) = kind.required.filter(|(setting, _)| place(setting).is_none()) {
-        return fault("broker.url", &format!("{} needs {setting}, {meaning}", kind.name)).into_iter().collect();
+        return fault("broker.url", &format!("{} requires {setting}, {meaning}", kind.name)).into_iter().collect();
     }
     if !broker.uses_tls() {
         let problem =
-            "is for TLS only: use `amqps://` or `pulsar+ssl://` in broker.url, or `https://` in broker.pulsar-admin, or remove it";
+            "applies only to TLS: use `amqps://` or `pulsar+ssl://` in broker.url, or `https://` in broker.pulsar-admin, or remove it";
         return TLS_FILES.iter().filter_map(|name| fault(name, problem)).collect();
     }
     let [_, certificate, key] = TLS_FILES;

@@ -84,9 +84,11 @@ pub(super) fn problem(faults: &[Fault]) -> Problem {
     let of_flags_alone = faults.iter().all(|fault| matches!(fault.place, Place::Flag(_)));
     let exit = if of_flags_alone { Exit::Usage } else { Exit::Settings };
     let what = match faults.len() {
-        1 => "a setting is wrong".to_owned(),
-        count => format!("{count} settings are wrong"),
+        1 => "invalid setting".to_owned(),
+        count => format!("{count} invalid settings"),
     };
     let details = faults.iter().map(|fault| (fault.to_string(), fault.to_json())).collect();
-    Problem::new(exit, what).with_details(details).next("mend them all, and look: weir settings show; docs/operating.md has every setting")
+    Problem::new(exit, what)
+        .with_details(details)
+        .next("fix them, then run `weir settings show`; docs/operating.md describes every setting")
 }

@@ -75,7 +75,7 @@ impl Reader<'_> {
             DeValue::String(text) => definition.kind.read(text),
             DeValue::Integer(number) => match u64::from_str_radix(number.as_str(), number.radix()) {
                 Ok(number) => definition.kind.read_number(number),
-                Err(_) => Err(format!("{number} is out of all bounds")),
+                Err(_) => Err(format!("{number} is out of range")),
             },
             other => Err(format!("is {}", kind_of(other))),
         };

@@ -116,17 +116,17 @@ impl Kind {
         match self {
             Kind::Address => match text.parse::<SocketAddr>() {
                 Ok(address) => Ok(Value::Text(address.to_string())),
-                Err(_) => Err(format!("{text:?} is no address with a port")),
+                Err(_) => Err(format!("{text:?} is not an address with a port")),
             },
             Kind::Filter => match EnvFilter::try_new(text) {
                 Ok(_) if !text.trim().is_empty() => Ok(Value::Text(text.to_owned())),
-                _ => Err(format!("{text:?} says nothing that can be logged by")),
+                _ => Err(format!("{text:?} is not a valid log filter")),
             },
             Kind::Topicspace => match Topic::new(Class::Flow, text, "name") {
                 Ok(_) => Ok(Value::Text(text.to_owned())),
-                Err(error) => Err(format!("{text:?} is no topicspace: {error}")),
+                Err(error) => Err(format!("{text:?} is not a valid topicspace: {error}")),
             },
-            Kind::Path if text.trim().is_empty() => Err("the path is empty: name a file, or remove the setting".to_owned()),
+            Kind::Path if text.trim().is_empty() => Err("the path is empty: give a file, or remove the setting".to_owned()),
             Kind::Path => Ok(Value::Text(text.to_owned())),
             Kind::GatewayUrl => read_gateway_url(text).map(Value::Text),
             Kind::BrokerUrl => check_url(text).map(|()| Value::Url(text.to_owned())),
@@ -134,12 +134,12 @@ impl Kind {
             Kind::PulsarAdminUrl => check_pulsar_admin_url(text).map(|()| Value::Text(text.to_owned())),
             Kind::Word(words) if words.contains(&text) => Ok(Value::Text(text.to_owned())),
             Kind::Word(words) => Err(match nearest(text, words.iter().copied()) {
-                Some(word) => format!("{text:?} is none of the words; did you mean {word:?}?"),
-                None => format!("{text:?} is none of the words"),
+                Some(word) => format!("{text:?} is not a valid value; did you mean {word:?}?"),
+                None => format!("{text:?} is not a valid value"),
             }),
-            Kind::Count(..) => self.count(text.parse().map_err(|_| format!("{text:?} is no number"))?),
+            Kind::Count(..) => self.count(text.parse().map_err(|_| format!("{text:?} is not a number"))?),
             Kind::Size(from, to) => {
-                let bytes = parse_size(text).map_err(|_| format!("{text:?} is no size"))?;
+                let bytes = parse_size(text).map_err(|_| format!("{text:?} is not a valid size"))?;
                 if bytes < *from {
                     Err(too(text, "small"))
                 } else if bytes > *to {
@@ -149,7 +149,7 @@ impl Kind {
                 }
             }
             Kind::Time(from, to) => {
-                let time = parse_time(text).map_err(|_| format!("{text:?} is no time"))?;
+                let time = parse_time(text).map_err(|_| format!("{text:?} is not a valid time"))?;
                 if time < *from {
                     Err(too(text, "short"))
                 } else if time > *to {
@@ -195,7 +195,7 @@ impl Kind {
     /// What is allowed, for people.
     pub(crate) fn allowed(&self) -> String {
         match self {
-            Kind::Address => "an address and port, for example 127.0.0.1:8088 or 0.0.0.0:8088; port 0 takes a free one".to_owned(),
+            Kind::Address => "an address and port, for example 127.0.0.1:8088 or 0.0.0.0:8088; port 0 selects a free port".to_owned(),
             Kind::Filter => "a level (error, warn, info, debug, trace) or TARGET=LEVEL, several joined by commas".to_owned(),
             Kind::Topicspace => "a name without : * # . and /".to_owned(),
             Kind::Path => "a file's path".to_owned(),
@@ -218,11 +218,11 @@ impl Kind {
 fn read_gateway_url(text: &str) -> Result<String, String> {
     let url = reqwest::Url::parse(text).map_err(|error| format!("{text:?} is not a URL: {error}"))?;
     if !url.username().is_empty() || url.password().is_some() {
-        return Err("it holds a user name or password: a gateway is given a token".to_owned());
+        return Err("it contains a user name or password: use a token instead".to_owned());
     }
     match matches!(url.scheme(), "http" | "https") && url.has_host() && url.query().is_none() && url.fragment().is_none() {
         true => Ok(text.trim_end_matches('/').to_owned()),
-        false => Err(format!("{text:?} is not the URL of a gateway")),
+        false => Err(format!("{text:?} is not a gateway URL")),
     }
 }
 
@@ -240,13 +240,13 @@ mod tests {
         let size = Kind::Size(1 << 10, 1 << 20);
         assert_eq!(check(size, "1024KiB"), Ok("1MiB".to_owned()));
         assert_eq!(check(size, "1GiB"), Err("1GiB is too large".to_owned()));
-        assert_eq!(check(size, "1MB"), Err("\"1MB\" is no size".to_owned()));
+        assert_eq!(check(size, "1MB"), Err("\"1MB\" is not a valid size".to_owned()));
         assert_eq!(size.read_number(5), Err("5 has no unit".to_owned()));
         let time = Kind::Time(Duration::from_secs(1), Duration::from_secs(60));
         assert_eq!((check(time, "60s"), check(time, "10ms")), (Ok("1m".to_owned()), Err("10ms is too short".to_owned())));
         assert_eq!(check(Kind::Count(1, 9), "10"), Err("10 is too large".to_owned()));
-        assert_eq!(check(Kind::Count(1, 9), "-1"), Err("\"-1\" is no number".to_owned()));
-        assert_eq!(check(Kind::Word(&["text", "json"]), "jsn"), Err("\"jsn\" is none of the words; did you mean \"json\"?".to_owned()));
+        assert_eq!(check(Kind::Count(1, 9), "-1"), Err("\"-1\" is not a number".to_owned()));
+        assert_eq!(check(Kind::Word(&["text", "json"]), "jsn"), Err("\"jsn\" is not a valid value; did you mean \"json\"?".to_owned()));
         assert!(
             check(Kind::Address, "[::1]:0").is_ok()
                 && check(Kind::Address, "0.0.0.0:1").is_ok()

@@ -217,7 +217,7 @@ fn read_environment(environment: impl Iterator<Item = (OsString, OsString)>, loa
             let names = known.iter().map(|(known, _)| known.as_str());
             let meant = nearest(&name, names).filter(|_| !OTHER_VARIABLES.contains(&name.as_str()));
             // It may be another program's, so it is no fault.
-            loaded.notes.extend(meant.map(|meant| format!("the environment has {name}, which is no setting; did you mean {meant}?")));
+            loaded.notes.extend(meant.map(|meant| format!("the environment has {name}, which is not a setting; did you mean {meant}?")));
             continue;
         };
         let place = Place::Environment(name);
@@ -253,14 +253,14 @@ fn wrong(definition: &Definition, place: Place, problem: String) -> Fault {
 fn read_file(data: &Path, named: Option<&Path>) -> Result<Option<(PathBuf, String)>, Problem> {
     if let Some(path) = named.filter(|path| path.file_name().is_some_and(|name| name == MANIFEST_NAME)) {
         let what = format!("{} is a component's manifest by its name, not a settings file", path.display());
-        return Err(Problem::new(Exit::Usage, what).next(format!("name a file such as {FILE_NAME}; weir init writes one")));
+        return Err(Problem::new(Exit::Usage, what).next(format!("give a file such as {FILE_NAME}; weir init writes one")));
     }
     let path = named.map_or_else(|| data.join(FILE_NAME), Path::to_owned);
     let unreadable = |error: std::io::Error| {
         let next = match error.kind() {
             ErrorKind::NotFound => "weir init writes one that explains every setting",
-            ErrorKind::PermissionDenied => "run this as a user who may read it",
-            _ => "name a file that can be read: --settings FILE",
+            ErrorKind::PermissionDenied => "run this as a user with permission to read it",
+            _ => "give a readable file: --settings FILE",
         };
         Problem::new(Exit::NoInput, format!("the settings file {} cannot be read", path.display())).because(error).next(next)
     };
@@ -271,7 +271,7 @@ fn read_file(data: &Path, named: Option<&Path>) -> Result<Option<(PathBuf, Strin
         Err(error) => return Err(unreadable(error)),
     };
     if size_bytes > MAX_FILE_BYTES {
-        let what = format!("the settings file {} has {size_bytes} bytes, of at most {MAX_FILE_BYTES}", path.display());
+        let what = format!("the settings file {} has {size_bytes} bytes; the limit is {MAX_FILE_BYTES}", path.display());
         return Err(Problem::new(Exit::Settings, what));
     }
     let bytes = fs::read(&path).map_err(unreadable)?;

@@ -6,10 +6,10 @@ use super::definition::Definition;
 use super::list;
 
 const HEAD: &str = "\
-# Settings of `weir up`. Every line that begins with `# name =` shows a default: take the `# ` away and change the value.
-# WEIR_... of the environment wins over what is said here, and flags of `weir up` win over that.
+# Settings of `weir up`. Every line that begins with `# name =` shows a default: remove the `# ` and change the value.
+# Environment variables WEIR_... override this file, and flags of `weir up` override both.
 # Times are written like \"500ms\", \"30s\", \"2m\" or \"1h\", sizes like \"64KiB\", \"16MiB\" or \"1GiB\".
-# `weir settings show` tells every value and where it is from. Changes count from the next start on.
+# `weir settings show` lists every value and its source. Changes take effect at the next start.
 ";
 /// As wide as the documents of the project are.
 const WIDTH: usize = 100;
@@ -35,7 +35,7 @@ fn explained(definition: &Definition) -> String {
         Some(flag) => format!("{} or {flag}", definition.variable()),
         None => definition.variable(),
     };
-    let more = format!("Allowed: {}. Why this default: {why}. Also by {others}.", kind.allowed());
+    let more = format!("Allowed: {}. Reason for this default: {why}. Also set by {others}.", kind.allowed());
     let [doc, more] = [format!("{doc}."), more].map(|words| crate::output::wrapped(&words, "## ", WIDTH));
     // Without a default the line is not a setting until a value is filled in.
     let value = if definition.has_default() { format!(" {}", definition.default().to_toml()) } else { String::new() };

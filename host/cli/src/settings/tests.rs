@@ -34,15 +34,15 @@ fn all_faults_of_all_sources_are_told_at_once() {
         ..SettingFlags::default()
     };
     let problem = load_with("grace = 1", &[("WEIR_LOG_FORMAT", "jsn")], &flags).unwrap_err();
-    assert_eq!((problem.exit, problem.to_string().as_str()), (Exit::Settings, "5 settings are wrong"));
+    assert_eq!((problem.exit, problem.to_string().as_str()), (Exit::Settings, "5 invalid settings"));
     let of_flags = load_with("", &[], &flags).unwrap_err();
-    assert_eq!((of_flags.exit, of_flags.to_string().as_str()), (Exit::Usage, "3 settings are wrong"));
+    assert_eq!((of_flags.exit, of_flags.to_string().as_str()), (Exit::Usage, "3 invalid settings"));
 }
 
 #[test]
 fn a_variable_that_is_nearly_a_setting_is_noted() {
     let loaded = load_with("", &[("WEIR_GRACEE", "1s"), ("WEIR_SEED", "1"), ("WEIR_GATEWAY", "x")], &SettingFlags::default()).unwrap();
-    assert_eq!(loaded.notes, ["the environment has WEIR_GRACEE, which is no setting; did you mean WEIR_GRACE?"]);
+    assert_eq!(loaded.notes, ["the environment has WEIR_GRACEE, which is not a setting; did you mean WEIR_GRACE?"]);
 }
 
 #[test]

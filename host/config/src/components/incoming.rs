@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
-use super::{blocking, part_of};
-use crate::error::{ConfigError, Result};
+use super::files::{blocking, part_of};
+use crate::error::{ConfigError, Result, WrongBytes};
 use crate::records::Digest;
 
 /// A file that is being written. Dropping it removes what was written.
@@ -43,25 +43,6 @@ impl Drop for Part {
             let _ = fs::remove_file(&self.path);
         }
     }
-}
-
-/// What came instead of a component.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum WrongBytes {
-    /// It is longer than it may be.
-    #[error("more than the {most_bytes} bytes that the component has came")]
-    TooMany {
-        /// What it has.
-        most_bytes: u64,
-    },
-    /// Its digest is another.
-    #[error("{size_bytes} bytes with digest {digest} came")]
-    Other {
-        /// Theirs.
-        digest: Digest,
-        /// How many came.
-        size_bytes: u64,
-    },
 }
 
 impl Incoming {
@@ -121,7 +102,7 @@ impl Incoming {
     }
 
     fn gone(&self) -> ConfigError {
-        let source = io::Error::other("an earlier piece was not written");
+        let source = io::Error::other("an earlier chunk was not written");
         ConfigError::ComponentFolder { doing: "write", path: PathBuf::from(self.digest.to_hex()), source }
     }
 }
@@ -139,7 +120,8 @@ impl Open {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
-    use super::super::{ComponentFolder, digest_of};
+    use super::super::ComponentFolder;
+    use super::super::files::digest_of;
     use super::*;
 
     async fn received(folder: &ComponentFolder, pieces: &[&'static [u8]], most_bytes: u64) -> Result<()> {
@@ -156,10 +138,10 @@ mod tests {
         let folder = ComponentFolder::new(temp.path().join("components"));
         let files = || fs::read_dir(temp.path().join("components")).unwrap().count();
         let error = received(&folder, &[b"comp", b"onents"], 9).await.unwrap_err();
-        assert!(error.to_string().contains("more than the 9 bytes"), "{error}");
+        assert!(error.to_string().contains("more bytes arrived than the component's size, 9"), "{error}");
         let error = received(&folder, &[b"componen"], 9).await.unwrap_err();
         let other = digest_of(b"componen");
-        assert!(error.to_string().contains(&format!("8 bytes with digest {other} came")), "{error}");
+        assert!(error.to_string().contains(&format!("8 bytes with digest {other} arrived")), "{error}");
         drop(folder.receive(other, 9).await.unwrap());
         assert_eq!(files(), 0);
         received(&folder, &[b"comp", b"", b"onent"], 9).await.unwrap();

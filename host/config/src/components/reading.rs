@@ -9,7 +9,7 @@ use futures_util::Stream;
 use futures_util::stream;
 use sha2::{Digest as _, Sha256};
 
-use super::blocking;
+use super::files::blocking;
 use crate::error::{ConfigError, Result};
 use crate::records::Digest;
 

@@ -89,7 +89,7 @@ impl<'de> Deserialize<'de> for Digest {
     }
 }
 
-/// Which component: as entries name it.
+/// The component, as entries refer to it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 pub struct ComponentRef {
     /// The deployment's name.
@@ -120,21 +120,21 @@ pub struct ComponentRecord {
     /// The optional exports of the world that it has, for example `setup`.
     #[serde(default)]
     pub exports: Vec<String>,
-    /// What it says of itself.
+    /// Its descriptor.
     pub descriptor: Descriptor,
-    /// What it may reach outside of its queues; nothing unless granted.
+    /// Its permissions beyond its queues; none unless granted.
     #[serde(default)]
     pub grants: Vec<Grant>,
-    /// The limits that were given for it. Older records hold all of them.
+    /// The limits given at deployment. Older records contain all limits.
     #[serde(default)]
     pub limits: GivenLimits,
-    /// Messages of each input handled side by side, in place of the descriptor's.
+    /// Messages of each input handled in parallel; overrides the descriptor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub concurrency: Option<u32>,
     /// Messages held unsettled by each consumer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window: Option<u32>,
-    /// How failed messages are tried again, as far as it was given. Older records hold all of it.
+    /// The retry policy given at deployment. Older records contain all fields.
     #[serde(default)]
     pub retry: GivenRetry,
 }

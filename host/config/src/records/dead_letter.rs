@@ -44,7 +44,7 @@ pub struct DeadLetter {
     pub error: String,
     /// The last error in words, with what the component wrote to stderr; at most 8 KiB, the rest is in the log.
     pub reason: String,
-    /// How often it was tried.
+    /// The number of attempts.
     pub attempts_count: u32,
     /// The digest of the component that gave it up; empty where it never reached one.
     pub digest: String,
@@ -91,7 +91,7 @@ impl Cut {
     /// Letters of earlier versions have no marker, but the reason begins with what was lost.
     fn of_reason(reason: &str) -> Option<Self> {
         let (note, rest) = match reason.strip_prefix('[').and_then(|text| text.split_once("] ")) {
-            Some((note, rest)) if note.contains(" properties of ") && note.ends_with(", were left out") => (true, rest),
+            Some((note, rest)) if note.contains(" properties of ") && note.ends_with(", were omitted") => (true, rest),
             _ => (false, reason),
         };
         let body = rest.strip_prefix("[the body of ").and_then(|text| text.split_once("] "));
@@ -249,7 +249,7 @@ fn note_on_properties(properties: &Properties) -> String {
         hash.update([0]);
     }
     let bytes = properties_bytes(properties);
-    format!("[{} properties of {bytes} bytes, sha256 {}, were left out] ", properties.len(), hex(&hash.finalize()))
+    format!("[{} properties of {bytes} bytes, sha256 {}, were omitted] ", properties.len(), hex(&hash.finalize()))
 }
 
 fn note_on_body(body: &[u8]) -> String {

@@ -14,16 +14,16 @@ pub const MAX_DESCRIPTOR_BYTES: usize = 64 << 10;
 #[non_exhaustive]
 pub enum DescriptorError {
     /// Larger than [`MAX_DESCRIPTOR_BYTES`].
-    #[error("the descriptor has {actual_bytes} bytes, of at most {MAX_DESCRIPTOR_BYTES}")]
+    #[error("the descriptor has {actual_bytes} bytes; the limit is {MAX_DESCRIPTOR_BYTES}")]
     TooLarge {
         /// Its size.
         actual_bytes: usize,
     },
     /// Not JSON, or not of the schema's form.
-    #[error("the descriptor is not of the form of weir:descriptor/1")]
+    #[error("the descriptor does not match the schema weir:descriptor/1")]
     Malformed(#[source] serde_json::Error),
     /// A schema that a later Weir made.
-    #[error("field `schema` of the descriptor is {schema}; this Weir reads 1")]
+    #[error("field `schema` of the descriptor is {schema}; this Weir supports 1")]
     UnknownSchema {
         /// The schema it names.
         schema: u64,
@@ -38,7 +38,7 @@ pub enum DescriptorError {
     },
 }
 
-/// What a component says of itself: its inputs, outputs, requests, parameters and config types.
+/// A component's description of its inputs, outputs, requests, parameters and config types.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct Descriptor {
@@ -59,7 +59,7 @@ pub struct Descriptor {
     /// Outputs. The name `*` means: every other topic of the entry is an output.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "named_list")]
     pub producers: Vec<ProducerSpec>,
-    /// Services that it asks.
+    /// Services that it sends requests to.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub requests: Vec<RequestSpec>,
     /// Parameters that it reads.
@@ -68,18 +68,18 @@ pub struct Descriptor {
     /// Config types that it reads.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "named_list")]
     pub config_types: Vec<Named>,
-    /// What it asks to be granted.
+    /// The permissions that it requests.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub grants: Vec<GrantSpec>,
     /// Limits that it requests of the deployment.
     #[serde(default, skip_serializing_if = "RequestedLimits::is_empty")]
     pub limits: RequestedLimits,
-    /// How many messages of each consumer are handled side by side, unless the consumer says otherwise. At least 1.
+    /// How many messages of each consumer are handled in parallel, unless the consumer overrides it. At least 1.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub concurrency: u32,
 }
 
-/// Something with a name and nothing else of note.
+/// An object with only a name.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Named {
     /// The name.
@@ -98,13 +98,13 @@ pub struct ConsumerSpec {
     /// For people.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub description: String,
-    /// Messages of this input handled side by side.
+    /// Messages of this input handled in parallel.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub concurrency: Option<u32>,
-    /// The message property whose value is the key of the order.
+    /// The message property whose value is the ordering key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order_by: Option<String>,
-    /// The producer that answers go to; makes this an input of requests.
+    /// The producer for answers; makes this an input of requests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reply: Option<String>,
 }
@@ -117,22 +117,22 @@ pub struct ProducerSpec {
     /// For people.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub description: String,
-    /// Whether a flow may give it no topic: what is sent there is then dropped and counted.
+    /// Whether a flow may omit its topic: messages sent to it are then dropped and counted.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub optional: bool,
 }
 
-/// One service that it asks.
+/// A service that it sends requests to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct RequestSpec {
-    /// What `messaging.request` calls it.
+    /// Its name in `messaging.request`.
     pub name: String,
-    /// The spec name of the topic that requests go to.
+    /// The spec name of the topic for requests.
     pub request: String,
-    /// The spec name of the topic that answers come from.
+    /// The spec name of the topic for answers.
     pub response: String,
-    /// How long an answer may take, unless the call says otherwise.
+    /// The time limit of an answer, unless the call overrides it.
     #[serde(default = "a_minute")]
     pub timeout_ms: u32,
     /// For people.
@@ -140,7 +140,7 @@ pub struct RequestSpec {
     pub description: String,
 }
 
-/// What a parameter's text must be.
+/// The type of a parameter's string.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ParameterKind {
@@ -165,7 +165,7 @@ impl ParameterKind {
             ParameterKind::Integer => "a whole number",
             ParameterKind::Number => "a number",
             ParameterKind::Boolean => "true or false",
-            ParameterKind::Json => "a JSON text",
+            ParameterKind::Json => "JSON",
         }
     }
 }
@@ -197,16 +197,16 @@ pub enum ValueError {
 pub struct ParameterSpec {
     /// Its name.
     pub name: String,
-    /// What its text must be.
+    /// The type of its string.
     #[serde(default, rename = "type")]
     pub kind: ParameterKind,
-    /// Its value where a flow gives none.
+    /// Its value if a flow gives none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default: Option<String>,
-    /// Whether a flow must give it.
+    /// Whether a flow must set it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub required: bool,
-    /// The only values that it may have; empty for any.
+    /// Its valid values; empty for any.
     #[serde(default, rename = "enum", skip_serializing_if = "Vec::is_empty")]
     pub choices: Vec<String>,
     /// For people.
@@ -214,18 +214,18 @@ pub struct ParameterSpec {
     pub description: String,
 }
 
-/// Something outside of the queues that the component asks for.
+/// A permission that the component requests.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct GrantSpec {
-    /// Which kind: `http`, `keyvalue`, `config`, `env`, `secrets` or `fs`.
+    /// The kind: `http`, `keyvalue`, `config`, `env`, `secrets` or `fs`.
     pub grant: String,
-    /// What of it, for example hosts.
+    /// The targets, for example hosts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub what: Vec<String>,
     /// For people.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub why: String,
-    /// Whether it works without.
+    /// Whether the component works without it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub optional: bool,
 }
@@ -259,7 +259,7 @@ impl Descriptor {
         }
         if let Some(version) = self.version.as_deref() {
             semver::Version::parse(version)
-                .or_else(|e| field("version", format!("`{version}` is no semantic version such as 1.2.0 ({e})")))?;
+                .or_else(|e| field("version", format!("`{version}` is not a semantic version such as 1.2.0 ({e})")))?;
         }
         self.check_names("consumers", self.consumers.iter().map(|c| c.name.as_str()))?;
         self.check_names("producers", self.producers.iter().map(|p| p.name.as_str()))?;
@@ -274,7 +274,7 @@ impl Descriptor {
             if self.producers.iter().any(|p| p.name == consumer.name) {
                 return field(
                     &format!("consumers.{}", consumer.name),
-                    "is also among the producers: a topic is one or the other".to_owned(),
+                    "is also among the producers: a topic must be one or the other".to_owned(),
                 );
             }
         }
@@ -297,7 +297,7 @@ impl Descriptor {
         let mut seen = std::collections::BTreeSet::new();
         for name in names {
             if name.is_empty() || name.chars().any(char::is_control) {
-                return field(list, "holds an empty name or one with control characters".to_owned());
+                return field(list, "contains an empty name or one with control characters".to_owned());
             }
             if !seen.insert(name) {
                 return field(list, format!("names `{name}` twice"));
@@ -413,7 +413,7 @@ mod tests {
         check(r#"{"schema": 1, "limits": {"memory-bytes": 5}}"#, "`limits.memory-bytes` of the descriptor: is 5");
         check(r#"{"schema": 1, "limits": {"time-ms": "30 s"}}"#, "`limits.time-ms`");
         check(r#"{"schema": 1, "consumers": ["a", "b", "c", "d", "e"], "concurrency": 1000}"#, "is 5000; at most 4000");
-        check(&format!(r#"{{"schema": 1, "description": "{}"}}"#, "x".repeat(MAX_DESCRIPTOR_BYTES)), "of at most 65536");
+        check(&format!(r#"{{"schema": 1, "description": "{}"}}"#, "x".repeat(MAX_DESCRIPTOR_BYTES)), "the limit is 65536");
     }
 
     #[test]

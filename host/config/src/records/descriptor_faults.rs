@@ -55,11 +55,11 @@ pub fn descriptor_faults(text: &[u8], descriptor: &Descriptor) -> Vec<String> {
     for grant in &descriptor.grants {
         let name = weir_pubsub::shown(&grant.grant);
         if !GRANTS.contains(&grant.grant.as_str()) {
-            faults.push(format!("there is no grant `{name}`; must be one of: {}", GRANTS.join(", ")));
+            faults.push(format!("grant `{name}` does not exist; must be one of: {}", GRANTS.join(", ")));
         } else if !grant.optional {
             faults.push(format!(
-                "it requires the grant `{name}`, and this version of Weir gives no grants: make the component work without it and mark it \
-                 \"optional\": true"
+                "it requires the grant `{name}`, and this version of Weir has no grants: make the component work without it and mark it \
+                     \"optional\": true"
             ));
         }
     }
@@ -80,7 +80,7 @@ fn check_keys(list: &str, fields: &[(String, Node)], faults: &mut Vec<String>) {
             let meant = nearest(key, known.iter().copied()).map(|meant| format!(": did you mean `{meant}`?")).unwrap_or_default();
             faults.push(format!("unknown key `{shown}`{place}{meant}; must be one of: {}", known.join(", ")));
         } else if fields[..at].iter().any(|(other, _)| other == key) {
-            faults.push(format!("the key `{shown}`{place} appears twice: keep one"));
+            faults.push(format!("the key `{shown}`{place} appears twice: remove one"));
         }
     }
 }
@@ -172,13 +172,15 @@ mod tests {
         );
         assert_eq!(
             faults(r#"{"schema": 1, "producers": [{"name": "a", "name": "b"}]}"#),
-            ["the key `name` in `producers` appears twice: keep one"]
+            ["the key `name` in `producers` appears twice: remove one"]
         );
     }
 
     #[test]
     fn grants_that_do_not_exist_or_cannot_be_given_are_named() {
-        assert!(faults(r#"{"schema": 1, "grants": [{"grant": "teleport", "optional": true}]}"#)[0].contains("no grant `teleport`"));
+        assert!(
+            faults(r#"{"schema": 1, "grants": [{"grant": "teleport", "optional": true}]}"#)[0].contains("grant `teleport` does not exist")
+        );
         assert!(faults(r#"{"schema": 1, "grants": [{"grant": "http"}]}"#)[0].contains("requires the grant `http`"));
         assert!(faults(r#"{"schema": 1, "grants": [{"grant": "http", "optional": true}]}"#).is_empty());
     }

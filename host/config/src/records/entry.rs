@@ -18,7 +18,7 @@ pub struct Entry {
     /// Value by parameter name.
     #[serde(default)]
     pub parameters: BTreeMap<String, String>,
-    /// The flow, where the variant belongs to one alone.
+    /// The flow, if the variant belongs to a single one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flow: Option<String>,
     /// The component that does the work; absent for programs outside of Weir.

@@ -260,11 +260,11 @@ mod tests {
         let unfit = try_fit(descriptor, entry).unwrap_err();
         let add = "add it to the processor's `topics` in the blueprint";
         let expected = [
-            "the component needs the grant `http`, which its deployment does not give".to_owned(),
+            "the component requires the grant `http`, which its deployment does not have".to_owned(),
             "topic `input`: topic `queue:tg:in` has the unknown class `queue`: it must be flow, request, response or notify".to_owned(),
-            format!("the flow gives no topic to the output `output`: {add}"),
-            format!("the flow gives no topic to the request `ask-request`: {add}"),
-            format!("the flow gives no topic to the response `ask-response`: {add}"),
+            format!("the flow assigns no topic to the output `output`: {add}"),
+            format!("the flow assigns no topic to the request `ask-request`: {add}"),
+            format!("the flow assigns no topic to the response `ask-response`: {add}"),
             "topic `outptu` is neither an input nor an output of the component (inputs: input; outputs: output)".to_owned(),
             "parameter `size`: `big` is not a whole number".to_owned(),
             "parameter `model` is required and not set: set it in the processor's `parameters`".to_owned(),
@@ -280,13 +280,13 @@ mod tests {
         let descriptor = json!({"schema": 1, "requests": [{"name": "ask", "request": "q", "response": "a"}]});
         let of = |topic: &str| try_fit(descriptor.clone(), json!({"topics": {"q": "request:tg:ask", "a": topic}}));
         assert!(of("response:tg:ask").is_ok());
-        assert_eq!(of("flow:tg:ask").unwrap_err().to_string(), "topic `a` is flow:tg:ask: answers come on a response topic");
+        assert_eq!(of("flow:tg:ask").unwrap_err().to_string(), "topic `a` is flow:tg:ask: answers require a response topic");
     }
 
     #[test]
     fn a_queue_name_that_is_too_long_is_told() {
         let topic = format!("flow:tg:{}", "x".repeat(300));
         let faults = try_fit(json!({"schema": 1, "consumers": ["input"]}), json!({"topics": {"input": topic}})).unwrap_err().to_string();
-        assert!(faults.contains("of at most 255"), "{faults}");
+        assert!(faults.contains("the limit is 255"), "{faults}");
     }
 }

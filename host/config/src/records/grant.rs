@@ -9,12 +9,12 @@ use super::bounds::OutOfBound;
 /// The form of a grant, as errors show it.
 const FORM: &str = r#"{"grant": NAME, "what": [STRING, ...]}"#;
 
-/// One thing outside of its queues that a component may reach.
+/// A permission of a component beyond its queues.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Grant {
-    /// Which kind: `http`, `keyvalue`, `config`, `env`, `secrets` or `fs`.
+    /// The kind: `http`, `keyvalue`, `config`, `env`, `secrets` or `fs`.
     pub grant: String,
-    /// What of it, for example hosts.
+    /// The targets, for example hosts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub what: Vec<String>,
 }

@@ -18,7 +18,7 @@ pub struct DetailsRequest {
 pub struct HostDetails {
     /// The host.
     pub status: HostStatus,
-    /// The processors that it is limited to; none where it serves every entry that names a component.
+    /// The processors that it is limited to; empty if it serves every entry with a component.
     pub serves: Option<Vec<String>>,
     /// Its variants, by processor and variant.
     pub processors: Vec<ProcessorStatus>,

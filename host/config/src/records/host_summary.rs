@@ -30,7 +30,7 @@ pub struct HostSummary {
     pub flows_count: u64,
     /// The different components that it runs.
     pub digests_count: u64,
-    /// The processors that it is limited to; none where it serves every entry that names a component.
+    /// The processors that it is limited to; empty if it serves every entry with a component.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub serves: Option<Vec<String>>,
     /// What it was to run and does not, all of it.
@@ -125,7 +125,7 @@ pub struct VariantError {
     pub variant: String,
     /// What is wrong, for people; at most 512 bytes.
     pub error: String,
-    /// When it happened, in milliseconds since 1970: for one that lasts, since when.
+    /// When it happened, in milliseconds since 1970; for a lasting error, when it began.
     pub time_ms: u64,
     /// When it was over, in milliseconds since 1970; none as long as it is not.
     #[serde(default, skip_serializing_if = "Option::is_none")]

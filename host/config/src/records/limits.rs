@@ -36,7 +36,7 @@ impl Default for ComponentLimits {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct RetryPolicy {
-    /// Attempts in all; then the message goes to the dead letters.
+    /// Total attempts; then the message becomes a dead letter.
     pub attempts_count: u32,
     /// The wait after the first failure; it doubles.
     pub first_wait_ms: u64,
@@ -184,33 +184,33 @@ const PAGE_BYTES: u64 = 64 << 10;
 pub const MAX_MEMORY_BYTES: u64 = 256 << 20;
 
 given! {
-    /// The limits that a deployment gives; for the others the host's settings count.
+    /// The limits of a deployment; all others are taken from the host's settings.
     GivenLimits of ComponentLimits in "limits" {
         /// Linear memory of an instance, in bytes.
         memory_bytes: u64 = "memory-bytes", PAGE_BYTES, MAX_MEMORY_BYTES;
-        /// A whole `handle`, waiting for replies included, in milliseconds.
+        /// Duration of one `handle`, including waiting for replies, in milliseconds.
         time_ms: u64 = "time-ms", 1, HOUR_MS;
         /// Messages sent by one `handle`.
         sends_count: u32 = "sends-count", 1, 1_000_000;
-        /// Bodies and properties sent by one `handle`, in bytes; the broker's own bound counts besides.
+        /// Bodies and properties sent by one `handle`, in bytes; the broker's own limit applies in addition.
         sends_bytes: u64 = "sends-bytes", 1 << 10, 1 << 30;
-        /// Log lines of one minute, in bytes.
+        /// Log output per minute, in bytes.
         log_bytes_per_minute: u64 = "log-bytes-per-minute", 0, 1 << 30;
     }
 }
 
 given! {
-    /// How failed messages are tried again, as far as a deployment gives it; for the rest the host's settings count.
+    /// The retry policy of a deployment; missing fields are taken from the host's settings.
     GivenRetry of RetryPolicy in "retry" {
-        /// Attempts in all; then the message goes to the dead letters.
+        /// Total attempts; then the message becomes a dead letter.
         attempts_count: u32 = "attempts-count", 1, 1_000;
-        /// The wait after the first failure in milliseconds; it doubles.
+        /// The wait after the first failure, in milliseconds; it doubles each time.
         first_wait_ms: u64 = "first-wait-ms", 0, HOUR_MS;
         /// The longest wait in milliseconds.
         longest_wait_ms: u64 = "longest-wait-ms", 0, HOUR_MS;
-        /// All waits of one message together, in milliseconds.
+        /// The total wait of one message, in milliseconds.
         waiting_ms: u64 = "waiting-ms", 0, DAY_MS;
-        /// How long a message may be answered with `busy` before it is given back to its queue, in milliseconds.
+        /// How long a message may be answered with `busy` before it is requeued, in milliseconds.
         busy_ms: u64 = "busy-ms", 0, DAY_MS;
     }
 }

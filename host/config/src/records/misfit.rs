@@ -23,13 +23,13 @@ impl Unfit {
 #[non_exhaustive]
 pub enum Misfit {
     /// The component requires a grant that its deployment does not give.
-    #[error("the component needs the grant `{grant}`, which its deployment does not give")]
+    #[error("the component requires the grant `{grant}`, which its deployment does not have")]
     MissingGrant {
         /// Which.
         grant: String,
     },
     /// The entry has no topic of a name that the component uses.
-    #[error("the flow gives no topic to {what} `{name}`: add it to the processor's `topics` in the blueprint")]
+    #[error("the flow assigns no topic to {what} `{name}`: add it to the processor's `topics` in the blueprint")]
     MissingTopic {
         /// What the component uses it as, for people.
         what: &'static str,
@@ -46,7 +46,7 @@ pub enum Misfit {
         source: NameError,
     },
     /// An input reads a topic of a class without queues.
-    #[error("input `{input}` reads {topic}: only flow and request topics have queues to read")]
+    #[error("input `{input}` reads {topic}: only flow and request topics have queues")]
     InputWithoutQueue {
         /// The input.
         input: String,
@@ -63,7 +63,7 @@ pub enum Misfit {
         source: NameError,
     },
     /// Responses would be read from a topic of another class.
-    #[error("topic `{name}` is {topic}: answers come on a response topic")]
+    #[error("topic `{name}` is {topic}: answers require a response topic")]
     OtherThanResponse {
         /// The topic's name in the entry.
         name: String,

@@ -50,7 +50,7 @@ fn note(found: &mut BTreeSet<String>, key: &str, processor: &str, variant: &str,
     if is_it(component) {
         found.insert(format!("{processor} ({variant})"));
     } else if is_it(previous) {
-        found.insert(format!("{processor} ({variant}), to go back to"));
+        found.insert(format!("{processor} ({variant}), rollback target"));
     }
 }
 
@@ -108,7 +108,7 @@ mod tests {
             ("flow", "w", flow.to_string()),
             ("prompt", "p", format!("sha256:{}", "12".repeat(32))),
         ]);
-        assert_eq!(entries_naming("p@1.0.0", &all), ["p (v), to go back to", "q (w)"]);
+        assert_eq!(entries_naming("p@1.0.0", &all), ["p (v), rollback target", "q (w)"]);
         assert_eq!(entries_naming("p@2.0.0", &all), ["p (v)"]);
         assert!(entries_naming("p@3.0.0", &all).is_empty());
         let digests: Vec<String> = named_digests(&all).into_iter().map(|digest| digest.to_hex()[..2].to_owned()).collect();

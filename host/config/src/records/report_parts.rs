@@ -51,7 +51,8 @@ pub(super) fn messages(head: &impl Serialize, lists: Vec<List>, max_bytes: usize
     let problem = (omitted.count > 0).then(|| {
         let (count, largest_bytes) = (omitted.count, omitted.largest_bytes);
         format!(
-            "{count} entries of the report are left out (the largest has {largest_bytes} bytes): a message has at most {max_bytes} bytes, and a \
+            "{count} entries of the report are omitted (the largest has {largest_bytes} bytes): a message has at most {max_bytes} bytes, \
+                 and a \
              report at most {MAX_PARTS_COUNT} messages; use shorter names, or raise broker.max-message"
         )
     });
@@ -283,7 +284,7 @@ mod tests {
         let ReportMessages { bodies, problem } = whole.messages(&[], 4 << 10);
         assert!(bodies.len() > 1 && bodies.iter().all(|body| body.len() <= 4 << 10));
         let problem = problem.unwrap();
-        assert!(problem.starts_with("1 entries of the report are left out (the largest has 84"), "{problem}");
+        assert!(problem.starts_with("1 entries of the report are omitted (the largest has 84"), "{problem}");
         let read = put_together(&bodies, |body| ReceivedDetails::read(body).unwrap());
         whole.processors.remove(7);
         whole.status.report_problem = Some(problem);

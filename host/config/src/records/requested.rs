@@ -5,14 +5,14 @@ use utoipa::ToSchema;
 
 use super::limits::{GivenLimits, MAX_MEMORY_BYTES};
 
-/// Limits that a component requests; for those that it leaves out the host's settings count.
+/// Limits that a component requests; omitted ones are taken from the host's settings.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct RequestedLimits {
     /// Linear memory of an instance, in bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory_bytes: Option<u64>,
-    /// A whole `handle`, waiting for replies included, in milliseconds.
+    /// Duration of one `handle`, including waiting for replies, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time_ms: Option<u64>,
 }
@@ -36,7 +36,7 @@ impl Default for GrantableLimits {
 /// A component requests more than is granted by itself.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the component requests limits.{name} {requested}, and at most {most} is granted without a flag ({setting}): \
+    "the component requests limits.{name} {requested}, and at most {most} is granted by default ({setting}): \
      deploy it with --limit {name}={requested}, or raise the setting"
 )]
 pub struct NotGranted {

@@ -11,33 +11,33 @@ use super::component::ComponentRef;
 pub struct HostStatus {
     /// The host's id: different for each process.
     pub host: String,
-    /// Its name, for people; it should be, and need not be, different for each host. Empty of an older version.
+    /// Its human-readable name; should be unique, but this is not enforced. Empty for older versions.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub name: String,
-    /// The machine that it runs on, or the container. Empty of an older version.
+    /// The machine that it runs on, or the container. Empty for older versions.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub machine: String,
-    /// The number of its process on that machine. None of an older version.
+    /// The number of its process on that machine. Absent for older versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pid: Option<u32>,
     /// Weir's version.
     pub version: String,
-    /// The newest version of `weir:processor` that it serves. Empty of an older version.
+    /// The newest version of `weir:processor` that it serves. Empty for older versions.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub contract: String,
     /// When the host started, in milliseconds since 1970.
     pub started_ms: u64,
     /// When this was reported, in milliseconds since 1970, by its own clock.
     pub time_ms: u64,
-    /// The version of the configuration that it works by.
+    /// The version of the configuration that it has applied.
     pub config_version: u64,
-    /// Why it cannot fetch the configuration at the moment, for people: it works with what it had.
+    /// Why it currently cannot fetch the configuration, human-readable; it keeps its previous configuration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config_problem: Option<String>,
-    /// Why the report is incomplete, for people, with the sizes: some of it does not fit into messages.
+    /// Why the report is incomplete, human-readable, with the sizes: some entries do not fit into messages.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub report_problem: Option<String>,
-    /// Whether the host has stopped, and this is its last report.
+    /// Whether the host has stopped and this is its last report.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub has_stopped: bool,
 }
@@ -57,7 +57,7 @@ impl HostStatus {
     }
 }
 
-/// What a variant of a processor is doing.
+/// The state of a variant of a processor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ProcessorState {
@@ -75,18 +75,18 @@ pub enum ProcessorState {
     Stopping,
 }
 
-/// Why a host does not run a component that an entry names.
+/// Why a host does not run the desired component of an entry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct Refusal {
     /// The component.
     pub component: ComponentRef,
-    /// What is wrong and how to mend it, for people.
+    /// Human-readable: what is wrong and how to fix it.
     pub problem: String,
-    /// Whether trying again with nothing changed is of no use. The flow service puts the entry back then.
+    /// Whether a retry cannot succeed. The flow service then restores the entry.
     pub permanent: bool,
-    /// When it was found out, in milliseconds since 1970 by the host's clock: the same as long as it is the same finding. Readers compare it
-    /// with other findings of the same host alone.
+    /// When it was detected, in milliseconds since 1970 by the host's clock; unchanged while the finding is the same. Compare it only with
+    /// other findings of the same host.
     pub time_ms: u64,
 }
 
@@ -98,19 +98,19 @@ pub struct ProcessorStatus {
     pub processor: String,
     /// The key of its entry.
     pub variant: String,
-    /// The flow, where the variant belongs to one alone.
+    /// The flow, if the variant belongs to a single one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flow: Option<String>,
-    /// What runs.
+    /// The running component.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub component: Option<ComponentRef>,
-    /// What its entry names, which is to run.
+    /// The desired component, from its entry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wanted: Option<ComponentRef>,
-    /// The component that it was told to run and does not, in place of which `component` runs, if any.
+    /// The desired component that it does not run; `component` runs instead, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<Refusal>,
-    /// What it is doing.
+    /// Its state.
     pub state: ProcessorState,
     /// Messages settled.
     pub handled_count: u64,
@@ -118,35 +118,36 @@ pub struct ProcessorStatus {
     pub failed_count: u64,
     /// Traps and time-outs among them.
     pub trapped_count: u64,
-    /// Messages that went to the dead letters.
+    /// Messages that became dead letters.
     pub dead_count: u64,
     /// Messages sent.
     pub sent_count: u64,
-    /// Messages dropped because nobody consumes the output.
+    /// Messages dropped because the output has no subscriber.
     pub dropped_count: u64,
-    /// Messages in hand: received and not settled.
+    /// Messages in flight: received and not settled.
     pub in_hand_count: u64,
-    /// Tasks of the host for this variant that panicked and were started again: a fault of Weir, not of the component.
+    /// Tasks of the host for this variant that panicked and were restarted: a bug in Weir, not in the component.
     #[serde(default)]
     pub restarts_count: u64,
     /// Workers with a message to take, and setups of a new component, that wait for an instance slot: all slots of the host's pool are in use.
     #[serde(default)]
     pub waiting_for_slot_count: u64,
-    /// Memory for messages that it has sent and that are not settled yet, in bytes.
+    /// Memory of messages that it has sent and that are not settled yet, in bytes.
     #[serde(default)]
     pub outputs_bytes: u64,
-    /// Workers that wait because of these bytes: the host's budget, `host.outputs`, has no more room for them.
+    /// Workers that wait because of these bytes: the host's budget, `host.outputs`, is exhausted.
     #[serde(default)]
     pub waiting_for_outputs_count: u64,
     /// Messages settled per second, times 1000: over the last 1 to 5 seconds.
     pub rate_per_1000_s: u64,
-    /// The newest error that is not over, else the newest one, for people.
+    /// The newest unresolved error, otherwise the newest one; human-readable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
-    /// When it happened, in milliseconds since 1970: for one that lasts, since when.
+    /// When it happened, in milliseconds since 1970; for a lasting error, when it began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error_ms: Option<u64>,
-    /// When it was over, in milliseconds since 1970; none as long as it is not. An error of a message is over when a later one was handled.
+    /// When it was resolved, in milliseconds since 1970; absent while it is not. An error of a message is resolved when a later message
+    /// was handled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error_over_ms: Option<u64>,
 }

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::Content;
-use super::fetch::{Update, Wanted};
+use super::change::Content;
 use super::registry::Registered;
+use super::wanted::Wanted;
 
 /// Content by type, each in the version in which it is known: never below the follower's own.
 #[derive(Debug, Default)]
@@ -21,6 +21,18 @@ pub(super) struct Cache {
 struct Known {
     version: u64,
     content: Arc<Content>,
+}
+
+/// What a notify led to.
+#[derive(Debug)]
+pub(super) struct Update {
+    pub(super) notified_version: u64,
+    pub(super) lowest_version: u64,
+    /// Whole types, with the version of each.
+    pub(super) types: BTreeMap<String, (u64, Content)>,
+    /// Single keys; `None` for those that are gone. They may be newer than the notify, but what else changed meanwhile is not here:
+    /// a type updated by them is known in the notified version only.
+    pub(super) keys: BTreeMap<String, Vec<(String, Option<String>)>>,
 }
 
 impl Cache {

@@ -1,51 +1,13 @@
 //! Getting content from the service.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
-use super::Content;
-use super::cache::Cache;
+use super::cache::{Cache, Update};
 use super::decide::Concerned;
-use super::registry::Registered;
+use super::wanted::Wanted;
 use crate::client::ConfigClient;
 use crate::error::Result;
 use crate::protocol::Key;
-
-/// What handlers want.
-#[derive(Debug, Default)]
-pub(super) struct Wanted {
-    pub(super) types: BTreeSet<String>,
-    pub(super) everything: bool,
-    /// What further types begin with.
-    pub(super) prefixes: BTreeSet<String>,
-}
-
-impl Wanted {
-    pub(super) fn by<'a>(handlers: impl IntoIterator<Item = &'a Arc<Registered>>) -> Self {
-        let mut wanted = Wanted::default();
-        for handler in handlers {
-            match &handler.types {
-                Some(types) => wanted.types.extend(types.iter().cloned()),
-                None => wanted.everything = true,
-            }
-            wanted.prefixes.extend(handler.prefix.iter().cloned());
-        }
-        wanted
-    }
-
-    pub(super) fn contains(&self, config_type: &str) -> bool {
-        self.everything || self.types.contains(config_type) || self.prefix_of(config_type).is_some()
-    }
-
-    /// The prefix by which a type is wanted.
-    pub(super) fn prefix_of(&self, config_type: &str) -> Option<&str> {
-        self.prefixes.iter().map(String::as_str).find(|prefix| config_type.starts_with(prefix))
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.types.is_empty() && self.prefixes.is_empty() && !self.everything
-    }
-}
 
 /// Fetches all that is wanted, and tells the lowest version among the answers: what changed up to it is in all of them.
 pub(super) async fn all(client: &ConfigClient, wanted: &Wanted) -> Result<(Cache, u64)> {
@@ -76,18 +38,6 @@ pub(super) async fn all(client: &ConfigClient, wanted: &Wanted) -> Result<(Cache
         None => client.version().await?,
     };
     Ok((cache, lowest))
-}
-
-/// What a notify led to.
-#[derive(Debug)]
-pub(super) struct Update {
-    pub(super) notified_version: u64,
-    pub(super) lowest_version: u64,
-    /// Whole types, with the version of each.
-    pub(super) types: BTreeMap<String, (u64, Content)>,
-    /// Single keys; `None` for those that are gone. They may be newer than the notify, but what else changed meanwhile is not here:
-    /// a type updated by them is known in the notified version only.
-    pub(super) keys: BTreeMap<String, Vec<(String, Option<String>)>>,
 }
 
 /// Fetches what a notify named.

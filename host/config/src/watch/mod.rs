@@ -3,15 +3,16 @@
 //! `decide` says what a notify calls for, `fetch` gets it, `cache` holds what is known, `registry` the handlers; the loop is here.
 
 mod cache;
+mod change;
 mod decide;
 mod fetch;
 mod registry;
+mod wanted;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -26,7 +27,9 @@ use weir_pubsub::{chain, restarting};
 use cache::Cache;
 use decide::{Concerned, Step, decide};
 use registry::{Registered, Shared};
+use wanted::Wanted;
 
+pub use change::{Change, Content};
 pub use registry::{FollowerHandle, FollowerStatus, HandlerId};
 
 /// Waits between tries to fetch.
@@ -34,28 +37,6 @@ const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
 /// How often the version is asked for besides the notifies: what a lost one costs at most.
 const POLL_INTERVAL: Duration = Duration::from_secs(60);
-
-/// The content of one type: value by key.
-pub type Content = BTreeMap<String, String>;
-
-/// What a handler gets: the whole content of its types as they are now.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Change {
-    /// The content is at least as new as this version of the configuration.
-    pub version: u64,
-    /// The content by type. Every type of a handler is there, those without values too; a handler of everything gets all types that have
-    /// values. Shared with the follower and its other handlers.
-    pub types: BTreeMap<String, Arc<Content>>,
-}
-
-impl Change {
-    /// The value of one key.
-    pub fn get(&self, config_type: &str, key: &str) -> Option<&str> {
-        self.types.get(config_type)?.get(key).map(String::as_str)
-    }
-}
-
-type Handler = Arc<dyn Fn(Change) -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
 
 /// Follows the configuration: calls each handler with the whole content of its types, once at the start and then at each change.
 ///
@@ -181,7 +162,7 @@ impl Following {
         loop {
             let notifies = recovery.get(|| async {
                 let got = follower.backend.consumer(topic, &name, ConsumerOptions::default()).await;
-                let what = "changes of the configuration cannot be subscribed to";
+                let what = "subscription to changes of the configuration failed";
                 got.inspect_err(|error| {
                     follower.shared.show_fetch_error(what, error);
                 })
@@ -202,7 +183,7 @@ impl Following {
                 Ok(()) => {
                     self.backoff.reset();
                     if self.follower.shared.set_fetch_error(None) {
-                        tracing::info!(version = self.version, "config is followed again");
+                        tracing::info!(version = self.version, "following the configuration again");
                     }
                     None
                 }
@@ -210,7 +191,7 @@ impl Following {
                     if !error.is_passing() {
                         self.todo = Some(Todo::All);
                     }
-                    self.failed("a fetch failed", &error);
+                    self.failed("fetch of the configuration failed", &error);
                     Some(self.backoff.next_wait(&mut rand::rng()))
                 }
             };
@@ -235,7 +216,7 @@ impl Following {
                 Ok(_) if wait.is_some() => self.todo = Some(Todo::All),
                 Ok(delivery) => self.look_at(&delivery),
                 Err(PubsubError::Lagged { missed_count }) => {
-                    tracing::warn!(missed_count, "config notifies were missed");
+                    tracing::warn!(missed_count, "config notifications missed");
                     self.todo = Some(Todo::All);
                 }
                 Err(error) => return Err(error),
@@ -249,13 +230,13 @@ impl Following {
             Ok(notify) => notify,
             Err(error) => {
                 if let Some(notifies_count) = self.unreadable.count(1) {
-                    tracing::warn!(notifies_count, error = %chain(&error), "config notify cannot be read: fetching everything");
+                    tracing::warn!(notifies_count, error = %chain(&error), "config notification unreadable: fetching everything");
                 }
                 self.todo = Some(Todo::All);
                 return;
             }
         };
-        let wanted = fetch::Wanted::by(&self.handlers());
+        let wanted = Wanted::by(&self.handlers());
         self.cache.keep_only(&wanted);
         match decide(self.version, |config_type| self.cache.version_of(config_type, &wanted), &notify) {
             Step::Skip => {}
@@ -288,7 +269,7 @@ impl Following {
     }
 
     async fn apply_all(&mut self, handlers: &[Arc<Registered>]) -> Result<()> {
-        let (cache, version) = fetch::all(&self.follower.client, &fetch::Wanted::by(handlers)).await?;
+        let (cache, version) = fetch::all(&self.follower.client, &Wanted::by(handlers)).await?;
         self.cache = cache;
         for handler in handlers {
             self.call(handler, version).await;
@@ -316,12 +297,12 @@ impl Following {
 
     /// Fetches what handlers that are new want and is not known yet, and calls them. `false`: the service answered with an older version.
     async fn serve_new(&mut self, handlers: &[Arc<Registered>]) -> Result<bool> {
-        self.cache.keep_only(&fetch::Wanted::by(handlers));
+        self.cache.keep_only(&Wanted::by(handlers));
         let new: Vec<_> = handlers.iter().filter(|handler| !self.served.contains(&handler.id)).cloned().collect();
         if new.is_empty() {
             return Ok(true);
         }
-        let missing = self.cache.missing(fetch::Wanted::by(&new));
+        let missing = self.cache.missing(Wanted::by(&new));
         if !missing.is_empty() {
             let (more, lowest_version) = fetch::all(&self.follower.client, &missing).await?;
             if lowest_version < self.version {
@@ -353,7 +334,7 @@ impl Following {
     fn failed(&self, what: &'static str, error: &dyn std::error::Error) {
         // Once for each kind of failure, not once for each try.
         if self.follower.shared.show_fetch_error(what, error) {
-            tracing::warn!(step = what, error = %chain(error), "configuration not followed, trying again");
+            tracing::warn!(step = what, error = %chain(error), "following the configuration failed, retrying");
         }
     }
 }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use futures_util::FutureExt;
 use tokio::sync::{Notify, watch};
 
-use super::{Change, Handler};
+use super::change::{Change, Handler};
 
 /// Names a handler of one follower.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -7,9 +7,15 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use weir_config::Content;
 use weir_pubsub::chain;
 
-use super::world::Flows;
 use crate::plan::EntryKey;
 use crate::protocol::{FlowRecord, PlanRecord};
+
+/// Flows, and the texts that stand in config for conditions on them.
+#[derive(Default)]
+pub(super) struct Flows {
+    pub(super) records: BTreeMap<String, FlowRecord>,
+    pub(super) texts: BTreeMap<String, String>,
+}
 
 /// All flows.
 #[derive(Default)]
@@ -165,7 +171,7 @@ impl State {
         let (record, is_readable) = match serde_json::from_str::<FlowRecord>(text) {
             Ok(record) => (record, true),
             Err(error) => {
-                tracing::warn!(flow = id, error = %chain(&error), "record of a flow is not readable");
+                tracing::warn!(flow = id, error = %chain(&error), "flow record unreadable");
                 (FlowRecord::default(), false)
             }
         };

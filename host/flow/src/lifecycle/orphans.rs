@@ -34,10 +34,10 @@ impl Lifecycle {
         // What such a flow owns is known by its entries alone.
         if let Some(flow) = self.known.planless().iter().find(|flow| flow.record.is_none()) {
             let problem =
-                format!("it may own queues that look like orphans; repair it, or stop the flow: weir flow stop {} --discard", flow.id);
-            return Err(FlowError::Unreadable { config_type: FLOW_TYPE.to_owned(), key: crate::blueprint::shown(&flow.id), problem });
+                format!("it may own queues that look like orphans; correct it, or stop the flow: weir flow stop {} --discard", flow.id);
+            return Err(FlowError::Unreadable { config_type: FLOW_TYPE.to_owned(), key: crate::naming::shown(&flow.id), problem });
         }
-        let made = self.config.values(QUEUE_MADE_TYPE).await.map_err(FlowError::config("reading which queues were made"))?.value;
+        let made = self.config.values(QUEUE_MADE_TYPE).await.map_err(FlowError::config("reading the records of created queues"))?.value;
         let leftovers = self.config.list(LEFTOVER_TYPE).await.map_err(FlowError::config("reading the leftover queues"))?.value;
         let leftovers: BTreeSet<String> = leftovers.into_iter().collect();
         let mut orphans = Vec::new();
@@ -62,7 +62,7 @@ impl Lifecycle {
     /// What one is and what became of it; `None` if there is no such queue.
     async fn orphan(&self, made: &Made, what: Orphans) -> Result<Option<Orphan>> {
         let Ok(queue) = queue_of(&made.queue) else { return Ok(None) };
-        let looking = || FlowError::broker(format!("looking into the queue {queue}"));
+        let looking = || FlowError::broker(format!("inspecting the queue {queue}"));
         let stats = match self.backend.inspect().stats(&queue).await {
             Ok(stats) => stats,
             Err(PubsubError::QueueNotFound { .. }) => return self.remains(&queue, made, what).await,
@@ -78,7 +78,7 @@ impl Lifecycle {
         };
         let when = match what {
             _ if stats.may_have_consumers() => {
-                orphan.kept_because = Some("something reads it: end that first".to_owned());
+                orphan.kept_because = Some("it has a consumer: stop it first".to_owned());
                 return Ok(Some(orphan));
             }
             Orphans::List => return Ok(Some(orphan)),
@@ -88,7 +88,7 @@ impl Lifecycle {
         self.confirm().await?;
         match self.backend.delete_queue(&queue, when).await {
             Ok(Deletion::Deleted) => {
-                tracing::info!(%queue, messages_count, "queue that no flow names is deleted");
+                tracing::info!(%queue, messages_count, "orphaned queue deleted");
                 orphan.is_removed = true;
             }
             Ok(Deletion::NotEmpty(_)) => orphan.kept_because = Some("it holds messages".to_owned()),
@@ -100,13 +100,13 @@ impl Lifecycle {
     /// What is left of a queue that is gone: a broker may have kept what it stood on, such as a topic.
     async fn remains(&self, queue: &Queue, made: &Made, what: Orphans) -> Result<Option<Orphan>> {
         let looked = self.backend.inspect().has_remains(queue).await;
-        let is_left = looked.map_err(FlowError::broker(format!("looking for what is left of the queue {queue}")))?;
+        let is_left = looked.map_err(FlowError::broker(format!("looking for remains of the queue {queue}")))?;
         let is_removed = is_left && what != Orphans::List;
         if is_removed {
             self.confirm().await?;
             let deleted = self.backend.delete_queue(queue, Delete::Always).await;
-            deleted.map_err(FlowError::broker(format!("deleting what is left of the queue {queue}")))?;
-            tracing::info!(%queue, "what was left of a queue is deleted");
+            deleted.map_err(FlowError::broker(format!("deleting the remains of the queue {queue}")))?;
+            tracing::info!(%queue, "remains of a queue deleted");
         }
         let QueueRecord { topic, subscription, .. } = made.queue.clone();
         Ok(is_left.then_some(Orphan { topic, subscription, messages_count: Some(0), is_removed, kept_because: None }))

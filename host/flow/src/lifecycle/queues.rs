@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use weir_pubsub::{Delete, Deletion, NameError, Overflow, PubsubError, Queue, QueueSpec, QueueStats, create_bounded, ensure_bounded};
 
 use super::Lifecycle;
-use super::world::Flows;
+use super::known::Flows;
 use crate::error::{FlowError, Result, is_unanswered};
 use crate::plan::{Plan, owned_queues};
 use crate::protocol::{FlowRecord, LEFTOVER_TYPE, QUEUE_MADE_TYPE, QueueRecord};
@@ -78,7 +78,7 @@ impl Lifecycle {
                 return Ok(());
             }
             if Instant::now() >= deadline {
-                tracing::warn!(flow = id, queue = %read[0], queues_count = read.len(), "queues of a stopping flow are still read");
+                tracing::warn!(flow = id, queue = %read[0], queues_count = read.len(), "queues of a stopping flow still have consumers");
                 return Ok(());
             }
             waiting = read;
@@ -141,7 +141,7 @@ impl Lifecycle {
         if !is_exit(record) {
             match self.backend.inspect().stats(&queue).await {
                 Ok(QueueStats { consumer_count: Some(count @ 1..), .. }) => {
-                    return Err(NotDeleted::Answered(format!("{count} consumers still read it")));
+                    return Err(NotDeleted::Answered(format!("it still has {count} consumers")));
                 }
                 Ok(QueueStats { consumer_count: None, .. }) => when = when_unknown,
                 // Also one that is not there: its reader may have removed it, and what it stood on, such as a topic, is left, which a deletion
@@ -199,7 +199,7 @@ impl Lifecycle {
         let owned = owned_queues(&flows.records, "");
         for (name, text) in leftovers {
             let Ok(record) = serde_json::from_str::<QueueRecord>(&text) else {
-                tracing::warn!(queue = name, "record of a leftover queue is not readable");
+                tracing::warn!(queue = name, "record of a leftover queue unreadable");
                 continue;
             };
             let is_owned = owned.contains(&(record.topic.as_str(), record.subscription.as_str()));
@@ -209,7 +209,7 @@ impl Lifecycle {
                     batch = batch.delete(QUEUE_MADE_TYPE, &name);
                 }
                 self.writes.write(batch).await.map_err(FlowError::config("deleting the record of a leftover queue"))?;
-                tracing::info!(queue = name, "leftover queue is gone");
+                tracing::info!(queue = name, "leftover queue deleted");
             }
         }
         Ok(())
@@ -217,7 +217,7 @@ impl Lifecycle {
 
     /// Returns if this service led a moment ago; before each making or deletion of a queue. Never returns once another service leads.
     pub(super) async fn confirm(&self) -> Result<()> {
-        self.writes.confirm().await.map_err(FlowError::config("asking whether this flow service still leads"))
+        self.writes.confirm().await.map_err(FlowError::config("checking whether this flow service is still the leader"))
     }
 
     /// Makes the queues of a plan; those that are there stay as they are.
@@ -242,7 +242,7 @@ impl Lifecycle {
             IfThere::Keep => create_bounded(&*self.backend, &spec).await,
             IfThere::Ensure => ensure_bounded(&*self.backend, &spec).await,
         };
-        made.map_err(FlowError::broker(format!("making the queue {}", spec.queue)))
+        made.map_err(FlowError::broker(format!("creating the queue {}", spec.queue)))
     }
 
     /// Makes the missing queues of running flows.
@@ -258,10 +258,10 @@ impl Lifecycle {
     async fn ensure_queue(&self, flow: &str, record: &QueueRecord) {
         let Ok(spec) = spec_of(record) else { return };
         if let Err(error) = self.confirm().await {
-            return tracing::warn!(flow, queue = %spec.queue, error = %chain(&error), "queue of a running flow is not ensured");
+            return tracing::warn!(flow, queue = %spec.queue, error = %chain(&error), "queue of a running flow not restored");
         }
         if let Err(error) = ensure_bounded(&*self.backend, &spec).await {
-            tracing::warn!(flow, queue = %spec.queue, error = %chain(&error), "queue of a running flow is not ensured");
+            tracing::warn!(flow, queue = %spec.queue, error = %chain(&error), "queue of a running flow not restored");
         }
     }
 }

@@ -10,10 +10,12 @@ use weir_config::Batch;
 use weir_pubsub::{Backlog, Class, Deletion, PubsubError, Queue, QueueStats, chain};
 
 use super::Lifecycle;
+use super::known::Flows;
 use super::queues::queue_of;
 use super::start::{gone, keys_of_interest};
 use super::stop::release_entries;
-use super::world::{Entries, Flows, json};
+use super::stored::json;
+use super::world::Entries;
 use crate::error::{FlowError, Result};
 use crate::plan::{EntryKey, Held, Release, Restored, World, refusing_record, release, restore};
 use crate::protocol::{FLOW_TYPE, FlowRecord, FlowStatus, PlanRecord, QueueRecord};
@@ -61,7 +63,7 @@ impl Lifecycle {
             Err(Failed::Halfway(error)) => match self.take_back(id).await {
                 Ok(()) => Err(error),
                 Err(source) => {
-                    tracing::warn!(flow = id, error = %chain(&source), "refused stop of a flow is not taken back yet");
+                    tracing::warn!(flow = id, error = %chain(&source), "refused stop of a flow not reverted yet");
                     Err(FlowError::not_undone(&error, source))
                 }
             },
@@ -97,11 +99,11 @@ impl Lifecycle {
     async fn subject(&self, id: &str) -> Result<Subject> {
         let Flows { records, texts } = self.flows_around(id).await?;
         let (Some(record), Some(text)) = (records.get(id), texts.get(id)) else {
-            return Err(FlowError::UnknownFlow { id: crate::blueprint::shown(id) });
+            return Err(FlowError::UnknownFlow { id: crate::naming::shown(id) });
         };
         if let Err(error) = serde_json::from_str::<FlowRecord>(text) {
             let problem = format!("{error}; stop the flow with `weir flow stop {id} --discard`");
-            return Err(FlowError::Unreadable { config_type: FLOW_TYPE.to_owned(), key: crate::blueprint::shown(id), problem });
+            return Err(FlowError::Unreadable { config_type: FLOW_TYPE.to_owned(), key: crate::naming::shown(id), problem });
         }
         let (record, text) = (record.clone(), text.clone());
         let flows = Flows { records, texts };
@@ -129,7 +131,7 @@ impl Lifecycle {
                     backlog.push(Backlog { queue, count });
                 }
                 Ok(_) | Err(PubsubError::QueueNotFound { .. }) => {}
-                Err(error) => return Err(FlowError::broker(format!("looking into the queue {queue}"))(error)),
+                Err(error) => return Err(FlowError::broker(format!("inspecting the queue {queue}"))(error)),
             }
         }
         if is_unread { Err(not_empty(id, &subject.record, &backlog)) } else { Ok(()) }
@@ -156,7 +158,7 @@ impl Lifecycle {
         let batch = Batch::new().delete(FLOW_TYPE, id).only_if(FLOW_TYPE, id, Some(subject.text.clone())).with_reserve();
         let batch = gone(batch, subject.release.queues.iter());
         let batch = release_entries(batch, &subject.release, &subject.plan(), &subject.entries);
-        let written = self.write_done(batch, &[request.to_owned()]).await;
+        let written = self.done.write(&self.writes, batch, &[request.to_owned()]).await;
         written.map_err(FlowError::writing(format!("flow `{id}`"))).map_err(Failed::Late)
     }
 
@@ -175,7 +177,7 @@ impl Lifecycle {
         restored.entries.retain(|key, _| !there.texts.contains_key(key));
         let batch = putting_back(id, restored, text.clone());
         self.writes.write(batch).await.map_err(FlowError::writing(format!("flow `{id}` or one of its entries")))?;
-        tracing::info!(flow = id, "stop of a flow taken back");
+        tracing::info!(flow = id, "stop of a flow reverted");
         Ok(())
     }
 }

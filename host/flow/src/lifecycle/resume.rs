@@ -41,14 +41,14 @@ impl Lifecycle {
         let between = match self.ensure().await {
             Ok(between) => between,
             Err(error) => {
-                tracing::warn!(error = %chain(&error), "flows cannot be looked through");
+                tracing::warn!(error = %chain(&error), "flows cannot be checked");
                 return;
             }
         };
         let finished: Vec<_> = between.into_iter().map(|id| self.finish(id)).collect();
         stream::iter(finished).buffer_unordered(CONCURRENT_COUNT).collect::<()>().await;
         if let Err(error) = self.leftovers().await {
-            tracing::warn!(error = %chain(&error), "leftover queues cannot be looked through");
+            tracing::warn!(error = %chain(&error), "leftover queues cannot be checked");
         }
     }
 
@@ -56,7 +56,7 @@ impl Lifecycle {
     async fn finish(&self, id: String) {
         let Some(_flow) = self.flows.try_lock(&id) else { return };
         if let Err(error) = self.go_on(&id).await {
-            tracing::warn!(flow = id, error = %chain(&error), "flow is still between two states");
+            tracing::warn!(flow = id, error = %chain(&error), "flow still in transition");
         }
     }
 
@@ -81,7 +81,7 @@ impl Lifecycle {
 
     async fn undo_left_start(&self, id: &str) -> Result<()> {
         self.undo_start(id).await?;
-        tracing::info!(flow = id, "start of a flow undone");
+        tracing::info!(flow = id, "start of a flow rolled back");
         Ok(())
     }
 

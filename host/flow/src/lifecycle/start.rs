@@ -5,8 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use weir_config::{Batch, ConfigError};
 
 use super::Lifecycle;
+use super::known::Flows;
 use super::queues::{name_of, queue_of};
-use super::world::{Entries, Flows, json};
+use super::stored::json;
+use super::world::Entries;
 use crate::error::{FlowError, Result};
 use crate::parameters::resolve;
 use crate::plan::{Draft, EntryKey, Exits, FlowIdentity, Plan, Readers, affected_entries, check_readers, owned_queues, plan_start};
@@ -45,7 +47,7 @@ impl Lifecycle {
                 self.try_start(start).await
             }
             Err(Failed::Before(FlowError::FlowExists { .. })) if self.is_started_by(&id, &request).await? => {
-                tracing::info!(flow = id, "flow was started by this request, which was delivered again");
+                tracing::info!(flow = id, "flow already started by this redelivered request");
                 return Ok(Vec::new());
             }
             started => started,
@@ -57,7 +59,7 @@ impl Lifecycle {
             }
             Err(Failed::Before(error)) => Err(error),
             Err(Failed::Halfway(error)) => {
-                tracing::warn!(flow = id, error = %chain(&error), "start of a flow failed and is undone");
+                tracing::warn!(flow = id, error = %chain(&error), "start of a flow failed and was rolled back");
                 match self.undo_start(&id).await {
                     Ok(()) => Err(error),
                     Err(source) => Err(FlowError::not_undone(&error, source)),
@@ -94,7 +96,7 @@ impl Lifecycle {
                 Ok(())
             }
             Err(error) => {
-                tracing::warn!(flow = id, error = %chain(&error), "start of a flow is not undone yet");
+                tracing::warn!(flow = id, error = %chain(&error), "start of a flow not rolled back yet");
                 Err(error)
             }
         }

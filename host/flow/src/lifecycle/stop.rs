@@ -8,7 +8,8 @@ use weir_config::records::Entry;
 use super::Lifecycle;
 use super::queues::name_of;
 use super::start::{gone, keys_of_interest, put_entry};
-use super::world::{Entries, json};
+use super::stored::json;
+use super::world::Entries;
 use crate::error::{FlowError, Result};
 use crate::plan::{EntryKey, Release, World, release};
 use crate::protocol::{Backlog, FLOW_TYPE, FlowStatus, LEFTOVER_TYPE, PlanRecord, QueueRecord};
@@ -28,8 +29,8 @@ impl Lifecycle {
     /// Stops a flow in any status, for the request with an id. Returns what could not be deleted yet, for people.
     pub(crate) async fn stop(&self, id: &str, backlog: Backlog, request: &str) -> Result<Vec<String>> {
         let _flow = self.flows.lock(id).await;
-        if self.is_done(request).await? {
-            tracing::info!(flow = id, "flow was stopped by this request, which was delivered again");
+        if self.done.contains(request).await? {
+            tracing::info!(flow = id, "flow already stopped by this redelivered request");
             return Ok(Vec::new());
         }
         let notes = match backlog {
@@ -53,11 +54,11 @@ impl Lifecycle {
         let mut notes = Vec::new();
         for (queue, reason) in &deleted.resisting {
             let name = name_of(queue);
-            tracing::error!(flow = id, queue = name, error = %reason, "queue of a stopped flow is left over");
-            notes.push(format!("queue {} ({}) is still there and is deleted later: {reason}", queue.topic, queue.subscription));
+            tracing::error!(flow = id, queue = name, error = %reason, "queue of a stopped flow left over");
+            notes.push(format!("queue {} ({}) still exists and is deleted later: {reason}", queue.topic, queue.subscription));
             batch = batch.put(LEFTOVER_TYPE, name, json(queue));
         }
-        self.write_done(batch, &stopping.requests).await.map_err(FlowError::writing(format!("flow `{id}`")))?;
+        self.done.write(&self.writes, batch, &stopping.requests).await.map_err(FlowError::writing(format!("flow `{id}`")))?;
         step("stop-done").await;
         Ok(notes)
     }
@@ -67,7 +68,7 @@ impl Lifecycle {
         let _writer = self.writer.lock().await;
         let flows = self.flows_around(id).await?;
         let (Some(record), Some(before)) = (flows.records.get(id), flows.texts.get(id)) else {
-            return Err(FlowError::UnknownFlow { id: crate::blueprint::shown(id) });
+            return Err(FlowError::UnknownFlow { id: crate::naming::shown(id) });
         };
         let plan = record.plan.clone().unwrap_or_default();
         let entries = self.load_entries(keys_of_interest(id, record, &flows)).await?;

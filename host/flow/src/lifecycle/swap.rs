@@ -7,7 +7,7 @@ use weir_config::{Batch, ConfigError};
 
 use super::Lifecycle;
 use super::start::put_entry;
-use super::world::json;
+use super::stored::json;
 use crate::error::{FlowError, Result};
 use crate::plan::{EntryKey, SwapOrder, plan_swap, put_back, swapped_component, swapped_entry};
 use crate::protocol::Swapped;
@@ -19,11 +19,11 @@ impl Lifecycle {
     /// here. A request that was done and is delivered again changes nothing: another one may have changed the component since.
     pub(crate) async fn swap(&self, order: SwapOrder, request: &str) -> Result<Swapped> {
         let _flow = self.flows.lock(&order.flow).await;
-        let was_done = self.is_done(request).await?;
+        let was_done = self.done.contains(request).await?;
         let _writer = self.writer.lock().await;
         let flows = self.flows_around(&order.flow).await?;
         let Some(flow) = flows.records.get(&order.flow) else {
-            return Err(FlowError::UnknownFlow { id: crate::blueprint::shown(&order.flow) });
+            return Err(FlowError::UnknownFlow { id: crate::naming::shown(&order.flow) });
         };
         let key = swapped_entry(&order, flow)?;
         let entries = self.load_entries(BTreeSet::from([key.clone()])).await?;
@@ -34,11 +34,11 @@ impl Lifecycle {
         let component = swap.entry.component.clone().expect("a swap has a component");
         let unchanged = was_done || swap.old.as_ref() == Some(&component);
         if unchanged {
-            self.note_done(request).await?;
+            self.done.note(request).await?;
         } else {
             step("swap-planned").await;
             let batch = put_entry(Batch::new(), &key, &json(&swap.entry), &entries);
-            let written = self.write_done(batch, &[request.to_owned()]).await;
+            let written = self.done.write(&self.writes, batch, &[request.to_owned()]).await;
             written.map_err(FlowError::writing(format!("the entry of processor `{}`", key.processor)))?;
             step("swap-done").await;
             let (from, to) = (swap.old.as_ref().map(ComponentRef::key), component.key());
@@ -52,7 +52,7 @@ impl Lifecycle {
     pub(crate) async fn put_back(&self, key: EntryKey, refusal: Refusal) {
         if let Err(error) = self.try_put_back(&key, &refusal).await {
             // The next swap, or the next start of a host, finds it as it is: hosts run the previous component meanwhile.
-            tracing::warn!(processor = key.processor, variant = key.variant, error = %chain(&error), "entry is not put back");
+            tracing::warn!(processor = key.processor, variant = key.variant, error = %chain(&error), "entry not restored");
         }
     }
 
@@ -64,11 +64,11 @@ impl Lifecycle {
             Ok(()) => {}
             // It was swapped, or its flow stopped, meanwhile.
             Err(ConfigError::Conflict { .. }) => return Ok(()),
-            Err(error) => return Err(FlowError::config("putting an entry back")(error)),
+            Err(error) => return Err(FlowError::config("restoring an entry")(error)),
         }
         let (refused, back) = (refusal.component.key(), entry.component.as_ref().map(ComponentRef::key));
         let (processor, variant, error) = (&*key.processor, &*key.variant, &*refusal.problem);
-        tracing::error!(processor, variant, refused, back, error, "swap is taken back: a host can never run the new component");
+        tracing::error!(processor, variant, refused, back, error, "swap reverted: a host can never run the new component");
         Ok(())
     }
 }

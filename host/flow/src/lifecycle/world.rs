@@ -8,7 +8,8 @@ use weir_config::records::{COMPONENT_TYPE, ComponentRecord, Descriptor, Entry, e
 use weir_config::{Batch, ConfigError};
 
 use super::Lifecycle;
-use super::known::Planless;
+use super::known::{Flows, Planless};
+use super::stored::json;
 use crate::blueprint::Blueprint;
 use crate::error::{FlowError, Result};
 use crate::parameters::{ParameterType, Resolved};
@@ -18,13 +19,6 @@ use weir_pubsub::chain;
 
 /// How long the follower of the flows may be behind before they are read. In one process it is some milliseconds.
 const BEHIND_TIME: Duration = Duration::from_secs(2);
-
-/// Flows, and the texts that stand in config for conditions on them.
-#[derive(Default)]
-pub(super) struct Flows {
-    pub(super) records: BTreeMap<String, FlowRecord>,
-    pub(super) texts: BTreeMap<String, String>,
-}
 
 /// Entries, and the texts that stand in config for conditions on them; a text that is no entry is only among the latter.
 #[derive(Default)]
@@ -49,7 +43,7 @@ impl Lifecycle {
         let reached =
             tokio::time::timeout(BEHIND_TIME, applied.wait_for(|applied| *applied >= version)).await.is_ok_and(|reached| reached.is_ok());
         if !reached || self.known.is_behind() {
-            tracing::debug!(version, "follower of the flows is behind, they are read");
+            tracing::debug!(version, "follower of the flows is behind, rereading them");
             let read = self.config.values(FLOW_TYPE).await.map_err(FlowError::config("reading the flows"))?;
             self.known.take_read(read.version, &read.value);
         }
@@ -85,7 +79,7 @@ impl Lifecycle {
             Ok(plan) => plan,
             Err(error) if error.is_passing() => return Err(error),
             Err(error) => {
-                tracing::warn!(flow = id, error = %chain(&error), "foreign flow is planned by its entries, since its blueprint is not usable");
+                tracing::warn!(flow = id, error = %chain(&error), "foreign flow planned from its entries: blueprint unusable");
                 let entries = self.entries_of_variants(&BTreeSet::from([id])).await?.remove(id).unwrap_or_default();
                 adopt_without_blueprint(id, &entries)
             }
@@ -105,7 +99,7 @@ impl Lifecycle {
             }
             Err(error) if error.is_passing() => Err(FlowError::config("storing the plan of a foreign flow")(error)),
             Err(error) => {
-                tracing::warn!(flow = id, error = %chain(&error), "plan of a foreign flow cannot be stored");
+                tracing::warn!(flow = id, error = %chain(&error), "plan of a foreign flow not stored");
                 self.known.set_plan(id, &before, plan);
                 Ok(())
             }
@@ -135,7 +129,7 @@ impl Lifecycle {
 
     pub(super) async fn load_blueprint(&self, name: &str) -> Result<Blueprint> {
         let text = self.config.get_one(BLUEPRINT_TYPE, name).await.map_err(FlowError::config("reading the blueprint"))?;
-        let text = text.ok_or_else(|| FlowError::UnknownBlueprint { name: crate::blueprint::shown(name) })?;
+        let text = text.ok_or_else(|| FlowError::UnknownBlueprint { name: crate::naming::shown(name) })?;
         Ok(Blueprint::parse(&text)?)
     }
 
@@ -170,7 +164,7 @@ impl Lifecycle {
             match serde_json::from_str(&text) {
                 Ok(entry) => drop(entries.whole.insert(key.clone(), entry)),
                 Err(error) => {
-                    tracing::warn!(processor = key.processor, variant = key.variant, error = %chain(&error), "entry is not readable")
+                    tracing::warn!(processor = key.processor, variant = key.variant, error = %chain(&error), "entry unreadable")
                 }
             }
             entries.texts.insert(key, text);
@@ -229,10 +223,5 @@ fn key(config_type: &str, key: &str) -> Key {
 }
 
 fn unreadable(config_type: String, key: &str, error: &dyn std::error::Error) -> FlowError {
-    FlowError::Unreadable { config_type, key: crate::blueprint::shown(key), problem: format!("{}; mend or delete it", chain(error)) }
-}
-
-/// A record as config holds it.
-pub(super) fn json(record: &impl serde::Serialize) -> String {
-    serde_json::to_string(record).expect("maps with string keys and plain fields always become JSON")
+    FlowError::Unreadable { config_type, key: crate::naming::shown(key), problem: format!("{}; correct or delete it", chain(error)) }
 }

@@ -6,8 +6,8 @@ use weir_config::records::{ComponentRecord, ComponentRef, Descriptor, ValueError
 
 use super::draft::{DraftProcessor, refuse};
 use super::{NotDeployed, PlanRefusal, World, ownership};
-use crate::blueprint::shown;
 use crate::error::Result;
+use crate::naming::shown;
 
 /// Deployments of a name that an error lists, at most.
 const MAX_KNOWN_COUNT: usize = 20;
@@ -96,7 +96,7 @@ pub(super) fn check_parameters(processor: &DraftProcessor, descriptor: Option<&D
     }
     for name in processor.parameters.keys() {
         if !descriptor.parameters.is_empty() && !descriptor.parameters.iter().any(|spec| spec.name == *name) {
-            notes.push(format!("{}: the component does not know it", place(name)));
+            notes.push(format!("{}: the component does not have it", place(name)));
         }
     }
     Ok(())

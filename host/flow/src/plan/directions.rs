@@ -8,8 +8,8 @@ use weir_pubsub::Topic;
 
 use super::PlanRefusal;
 use super::draft::{DraftProcessor, refuse};
-use crate::blueprint::shown;
 use crate::error::Result;
+use crate::naming::shown;
 
 /// The topics of one entry by direction.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -48,7 +48,8 @@ fn decided(processor: &DraftProcessor, descriptor: Option<&Descriptor>, notes: &
     };
     if !processor.topics.is_empty() {
         notes.push(format!(
-            "{}: nothing is deployed or registered for it, so it is taken to be a program outside of Weir; by the names of its topics it consumes {} and sends to {}",
+            "{}: nothing is deployed or registered for it, so it is assumed to be an external program that, according to its topic names, \
+                 consumes {} and sends to {}",
             processor.place,
             names(directions.inputs.keys().collect()),
             names(directions.outputs.keys().collect()),
@@ -86,7 +87,7 @@ fn check_topics(processor: &DraftProcessor, descriptor: &Descriptor, notes: &mut
     let asked = descriptor
         .requests
         .iter()
-        .flat_map(|request| [(request.request.as_str(), "asks through it"), (request.response.as_str(), "gets answers through it")]);
+        .flat_map(|request| [(request.request.as_str(), "sends requests to it"), (request.response.as_str(), "receives answers from it")]);
     for (spec, why) in inputs.chain(outputs).chain(asked) {
         if !processor.topics.contains_key(spec) {
             return refuse(format!("{}, topic `{}`", processor.place, shown(spec)), PlanRefusal::MissingTopic { why });
@@ -94,7 +95,7 @@ fn check_topics(processor: &DraftProcessor, descriptor: &Descriptor, notes: &mut
     }
     if !descriptor.has_open_outputs() {
         for spec in processor.topics.keys().filter(|spec| !knows(descriptor, spec)) {
-            notes.push(format!("{}, topic `{}`: the processor does not know it", processor.place, shown(spec)));
+            notes.push(format!("{}, topic `{}`: the processor does not have it", processor.place, shown(spec)));
         }
     }
     Ok(())

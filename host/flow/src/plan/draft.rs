@@ -6,8 +6,9 @@ use weir_config::records::{ComponentRef, Entry};
 use weir_pubsub::Topic;
 
 use super::{EntryKey, PlanRefusal};
-use crate::blueprint::{Blueprint, ProcessorTemplate, check_name, shown};
+use crate::blueprint::{Blueprint, ProcessorTemplate};
 use crate::error::{FlowError, Result};
+use crate::naming::{check_name, shown};
 use crate::parameters::Resolved;
 use crate::protocol::{FlowRecord, Interface};
 use crate::template::{ID, Scope, mentions};
@@ -166,7 +167,7 @@ fn left_open(template: &ProcessorTemplate, scope: Scope<'_>) -> impl Iterator<It
     template.parameters.iter().filter_map(move |(name, value)| {
         let variable = scope.unknown_in(value).filter(|variable| *value == format!("{{{variable}}}"))?;
         let place = format!("{}, parameter `{}`", template.place, shown(name));
-        Some(format!("{place}: {{{0}}} stands for nothing and stays as it is: the flow's parameter `{0}` has no value", shown(variable)))
+        Some(format!("{place}: {{{0}}} is undefined and left unchanged: the flow's parameter `{0}` has no value", shown(variable)))
     })
 }
 

@@ -6,7 +6,7 @@ use weir_pubsub::{Class, Topic};
 
 use super::draft::Draft;
 use super::{Plan, World, ownership};
-use crate::blueprint::shown;
+use crate::naming::shown;
 use crate::protocol::{EntryRecord, Interface};
 
 /// Outputs that nobody reads, and interfaces of which no processor knows, for people.
@@ -23,7 +23,7 @@ pub(super) fn ends(draft: &Draft, plan: &Plan, world: &World) -> Vec<String> {
         let unread = entry.outputs.iter().filter(|(_, topic)| is_flow(topic) && !read.contains(topic.as_str()));
         unread.map(|(spec, topic)| {
             let (place, spec, topic) = (&processor.place, shown(spec), shown(topic));
-            format!("{place}, topic `{spec}`: nothing reads {topic}, and no interface names it: what is sent there is dropped")
+            format!("{place}, topic `{spec}`: {topic} has no subscriber and no interface: messages sent to it are dropped")
         })
     });
 
@@ -33,7 +33,10 @@ pub(super) fn ends(draft: &Draft, plan: &Plan, world: &World) -> Vec<String> {
     let unknown = draft.interfaces.iter().filter_map(|(name, interface)| {
         let topic = flow_topic(interface).filter(|topic| is_flow(topic) && !known.contains(topic))?;
         let (name, topic) = (shown(name), shown(topic));
-        Some(format!("section `interfaces`, interface `{name}`: no processor reads {topic} or sends to it: what is sent there stays there"))
+        Some(format!(
+            "section `interfaces`, interface `{name}`: no processor consumes {topic} or sends to it: messages sent to it stay in \
+             the queue"
+        ))
     });
     unread.chain(unknown).collect()
 }

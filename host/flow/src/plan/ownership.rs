@@ -7,8 +7,8 @@ use weir_pubsub::Topic;
 
 use super::draft::refuse;
 use super::{EntryKey, Plan, PlanRefusal, World};
-use crate::blueprint::shown;
 use crate::error::Result;
+use crate::naming::shown;
 use crate::protocol::{FlowRecord, FlowStatus, PlanRecord, QueueRecord};
 
 type QueueName<'r> = (&'r str, &'r str);

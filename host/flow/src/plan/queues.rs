@@ -8,8 +8,8 @@ use weir_pubsub::{Class, Queue, Subscription, Topic};
 use super::PlanRefusal;
 use super::directions::Directions;
 use super::draft::{Draft, DraftProcessor, refuse};
-use crate::blueprint::shown;
 use crate::error::Result;
+use crate::naming::shown;
 use crate::protocol::{Interface, QueueRecord};
 
 /// The queues of one flow as they are collected.

@@ -1,15 +1,14 @@
 //! Whether something does the work of each processor. A flow with one that nothing does takes messages and never handles them.
 
 use std::collections::BTreeSet;
-use std::fmt;
 
 use weir_config::names::parts_of_deployment_key;
 use weir_pubsub::nearest;
 
 use super::draft::{Draft, DraftProcessor};
 use super::{World, components, ownership};
-use crate::blueprint::shown;
-use crate::error::{FlowError, Result};
+use crate::error::{FlowError, Result, Unserved, UnservedCause, hint};
+use crate::naming::shown;
 
 /// Processors that an error names, at most.
 const MAX_NAMED_COUNT: usize = 50;
@@ -23,47 +22,6 @@ pub struct Readers {
     pub external: BTreeSet<String>,
 }
 
-/// A processor whose work nothing does.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unserved {
-    /// The processor.
-    pub processor: String,
-    /// Why.
-    pub cause: UnservedCause,
-}
-
-/// Why nothing does the work of a processor.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum UnservedCause {
-    /// Nothing has its name.
-    NoReader {
-        /// A name that something near has.
-        meant: Option<String>,
-    },
-    /// The entry, which other flows share, has no component, although there is a deployment.
-    SharedWithoutComponent,
-    /// The component that the blueprint names is not deployed.
-    NotDeployed {
-        /// As the blueprint names it.
-        component: String,
-    },
-}
-
-impl fmt::Display for Unserved {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = shown(&self.processor);
-        match &self.cause {
-            UnservedCause::NoReader { meant } => write!(f, "`{name}`{}", hint(meant.as_deref())),
-            UnservedCause::SharedWithoutComponent => {
-                write!(f, "`{name}` (other flows share its entry, which has no component: weir swap FLOW {name} {name} --shared)")
-            }
-            UnservedCause::NotDeployed { component } => {
-                write!(f, "`{name}` (its component `{}` is not deployed)", shown(component))
-            }
-        }
-    }
-}
-
 /// Checks that something does the work of each processor, if that is required. Returns what else was noticed, for people.
 ///
 /// # Errors
@@ -72,7 +30,7 @@ pub fn check_readers(draft: &Draft, world: &World, readers: &Readers) -> Result<
     let names: BTreeSet<&str> = draft.processors.iter().map(|processor| processor.key.processor.as_str()).collect();
     let unknown = readers.external.iter().filter(|name| !names.contains(name.as_str()));
     let note = |name: &String| {
-        format!("`{}` is not a processor of the blueprint: --external has no use for it{}", shown(name), meant(name, &names))
+        format!("`{}` is not a processor of the blueprint: correct or remove --external{}", shown(name), meant(name, &names))
     };
     let notes = unknown.take(MAX_NAMED_COUNT).map(note).collect();
     if !readers.are_required {
@@ -115,8 +73,4 @@ fn without_reader(processor: &DraftProcessor, world: &World) -> Unserved {
 
 fn meant(name: &str, known: &BTreeSet<&str>) -> String {
     hint(nearest(name, known.iter().copied()))
-}
-
-fn hint(meant: Option<&str>) -> String {
-    meant.map_or_else(String::new, |other| format!(" (did you mean `{}`?)", shown(other)))
 }

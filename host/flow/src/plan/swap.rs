@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use weir_config::names::{entry_name, parts_of_deployment_key};
 use weir_config::records::{ComponentRef, Entry, Refusal, fit};
 
-use super::{EntryKey, SwapRefusal, World, components, plans};
-use crate::blueprint::shown;
+use super::ownership::plans;
+use super::{EntryKey, SwapRefusal, World, components};
 use crate::error::{FlowError, Result};
+use crate::naming::shown;
 use crate::protocol::{EntryRecord, FlowRecord, FlowStatus};
 
 /// What to swap.

@@ -3,13 +3,16 @@
 use expect_test::{Expect, expect};
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
-use weir_config::records::Digest;
+use weir_config::records::{Descriptor, Digest, Entry};
 use weir_pubsub::chain;
 
 use super::*;
 use crate::blueprint::Blueprint;
+use crate::error::Result;
 use crate::parameters::Resolved;
+use crate::protocol::{FlowStatus, PlanRecord, QueueRecord};
 
 const EXITS: Exits = Exits::Keep { limit_bytes: 1000 };
 
@@ -96,7 +99,7 @@ fn a_flow_gets_queues_for_what_it_consumes_and_exits_for_what_nobody_consumes() 
             queue gateway--one--chunks of flow:tg:chunks:one (bounded, 1000)
             entry counter:text {"topics":{"input":"flow:tg:counts:text"},"parameters":{}}
             entry splitter:one {"topics":{"counts":"flow:tg:counts:text","input":"flow:tg:text:one","output":"flow:tg:chunks:one"},"parameters":{"size":"100"},"flow":"one","component":{"name":"splitter","version":"1.0.0","digest":"sha256:0000000000000000000000000000000000000000000000000000000000000000"},"consumed":["counts","output"]}
-            note section `blueprint`, processor `counter:{blueprint}`: nothing is deployed or registered for it, so it is taken to be a program outside of Weir; by the names of its topics it consumes input and sends to nothing
+            note section `blueprint`, processor `counter:{blueprint}`: nothing is deployed or registered for it, so it is assumed to be an external program that, according to its topic names, consumes input and sends to nothing
         "#]],
     );
     expect![[r#"{"description":"d","blueprint-name":"text","interfaces":{"chunks":{"flow":"flow:tg:chunks:one"},"text":{"flow":"flow:tg:text:one"}},"parameters":{"size":"100"},"plan":{"queues":[{"topic":"flow:tg:counts:text","subscription":"counter--text--input"},{"topic":"flow:tg:text:one","subscription":"splitter--one--input"},{"topic":"flow:tg:chunks:one","subscription":"gateway--one--chunks","drop-oldest-above-bytes":1000}],"entries":[{"processor":"counter","variant":"text"},{"processor":"splitter","variant":"one","outputs":{"counts":"flow:tg:counts:text","output":"flow:tg:chunks:one"}}]}}"#]]
@@ -146,8 +149,8 @@ fn a_shared_entry_keeps_its_component_and_cannot_be_changed() {
     assert_eq!(second.entries.values().next().unwrap().component.as_ref().unwrap().version, "1.0.0");
     check_error(
         start(&mut world, "three", &shared("2"), &[]),
-        "processor `splitter`, variant `all`, parameter `size`: other flows use this entry with `1`, and this flow would make it `2`: \
-         use the same value, or put {id} into the variant",
+        "processor `splitter`, variant `all`, parameter `size`: other flows use this entry with `1`, and this flow would change it to `2`: \
+             use the same value, or add {id} to the variant",
     );
 }
 
@@ -174,9 +177,9 @@ fn components_are_found_by_reference_and_else_by_newest_version() {
     assert_eq!(found(Some("other")).unwrap(), "other@3.0.0");
     assert_eq!(
         chain(&found(Some("worker@5.0.0")).unwrap_err()),
-        "section `flow`, processor `worker:{id}`, field `component`: `worker@5.0.0` is not deployed (deployed: worker@1.10.0, worker@1.9.0, worker@2.0.0-beta): deploy it, or name another"
+        "section `flow`, processor `worker:{id}`, field `component`: `worker@5.0.0` is not deployed (deployed: worker@1.10.0, worker@1.9.0, worker@2.0.0-beta): deploy it, or choose another"
     );
-    assert!(chain(&found(Some("nobody")).unwrap_err()).contains("none of that name is"));
+    assert!(chain(&found(Some("nobody")).unwrap_err()).contains("none of that name"));
 }
 
 #[test]
@@ -203,7 +206,7 @@ fn what_the_component_needs_is_checked() {
     check(
         topics.clone(),
         json!({"size": "{size}"}),
-        "parameter `size`: `{size}` is not a whole number: the flow's parameter `size` has no value and no default; give it one",
+        "parameter `size`: `{size}` is not a whole number: the flow's parameter `size` has no value and no default; give it a value",
     );
     check(topics, json!({"size": "1", "unit": "page"}), "parameter `unit`: `page` is not one of sentence, paragraph");
 }
@@ -237,11 +240,13 @@ fn unknown_variables_are_named_in_variants_and_topics_and_stay_elsewhere() {
     let mut world = World::default();
     check_error(
         start(&mut world, "one", &flow("a:{nobody}", "flow:tg:x"), &[]),
-        "section `flow`, processor `a:{nobody}`: the variant `{nobody}` holds {nobody}, which stands for nothing: give a parameter of that name a value",
+        "section `flow`, processor `a:{nobody}`: the variant `{nobody}` contains {nobody}, which is undefined: give a parameter of that \
+             name a value",
     );
     check_error(
         start(&mut world, "one", &flow("a:{id}", "flow:tg:{nobody}"), &[]),
-        "section `flow`, processor `a:{id}`, topic `input`: the topic `flow:tg:{nobody}` holds {nobody}, which stands for nothing: give a parameter of that name a value",
+        "section `flow`, processor `a:{id}`, topic `input`: the topic `flow:tg:{nobody}` contains {nobody}, which is undefined: give a \
+             parameter of that name a value",
     );
     let plan = start(&mut world, "one", &flow("a:{id}", "flow:tg:x"), &[]).unwrap();
     assert_eq!(plan.entries.values().next().unwrap().parameters["p"], "{nothing}");
@@ -258,11 +263,11 @@ fn names_that_become_bad_or_equal_are_named() {
     };
     check_error(
         start(&mut world, "one", &flow(&["a:{p}"]), &[("p", "x/y")]),
-        "section `flow`, processor `a:{p}`, variant `x/y`: the name holds '/': names hold no control characters and none of / * #",
+        "section `flow`, processor `a:{p}`, variant `x/y`: the name contains '/': names must not contain control characters, /, * or #",
     );
     check_error(
         start(&mut world, "one", &flow(&["a:{id}", "a:{p}"]), &[("p", "one")]),
-        "section `flow`, processor `a:{p}`: becomes the same entry (variant `one`) as section `flow`, processor `a:{id}`: give one of them another variant",
+        "section `flow`, processor `a:{p}`: has the same entry (variant `one`) as section `flow`, processor `a:{id}`: give one of them another variant",
     );
     check_error(
         start(&mut world, "one", &flow(&["a:b--c", "a--b:c"]), &[]),
@@ -276,7 +281,7 @@ fn names_that_become_bad_or_equal_are_named() {
             &[("p", &"x".repeat(100))],
         ),
         &format!(
-            "section `flow`, processor `a:{{p}}`, topic `input`: the queue name `tg.flow.{}...` has 319 bytes, of at most 255: shorten the topic, the processor's name or its variant",
+            "section `flow`, processor `a:{{p}}`, topic `input`: the queue name `tg.flow.{}...` has 319 bytes; the limit is 255: shorten the topic, the processor's name or its variant",
             "x".repeat(72)
         ),
     );
@@ -296,7 +301,7 @@ fn programs_outside_may_say_what_they_consume() {
             queue program--one--ask of request:tg:ask
             queue program--one--work of flow:tg:work
             entry program:one {"topics":{"answers":"response:tg:ask","ask":"request:tg:ask","input":"flow:tg:out","work":"flow:tg:work"},"parameters":{},"flow":"one"}
-            note section `flow`, processor `program:{id}`, topic `input`: nothing reads flow:tg:out, and no interface names it: what is sent there is dropped
+            note section `flow`, processor `program:{id}`, topic `input`: flow:tg:out has no subscriber and no interface: messages sent to it are dropped
         "#]],
     );
 }
@@ -438,12 +443,12 @@ fn refusals_of_a_swap_are_told_apart_and_say_what_to_do() {
     check(
         swap("q@1.0.0", true, &world),
         SwapRefusal::NotDeployed(NotDeployed { reference: "q@1.0.0".to_owned(), known: Vec::new() }),
-        "flow `one`, component `q@1.0.0`: `q@1.0.0` is not deployed (deployed: none of that name is): deploy it, or name another",
+        "flow `one`, component `q@1.0.0`: `q@1.0.0` is not deployed (deployed: none of that name): deploy it, or choose another",
     );
     check(
         swap("p@3.0.0", true, &world),
         SwapRefusal::UnreadInput { input: "input".to_owned(), reads: Vec::new() },
-        "flow `one`, processor `p`, component `p@3.0.0`: it does not read the input `input`, which the flow feeds (it reads none): swap to one that does",
+        "flow `one`, processor `p`, component `p@3.0.0`: it does not have the input `input`, which the flow uses (it has none): swap to one that does",
     );
     let error = swap("p@2.0.0", true, &world).unwrap_err();
     assert!(matches!(&error, crate::FlowError::Swap { source: SwapRefusal::Unfit(unfit), .. } if unfit.misfits().len() == 1), "{error:?}");
@@ -451,13 +456,13 @@ fn refusals_of_a_swap_are_told_apart_and_say_what_to_do() {
     check(
         swap("p@1.0.0", true, &world),
         SwapRefusal::OtherContract { world: "0.2.0".to_owned() },
-        "flow `one`, processor `p`, component `p@1.0.0`: it was built against weir:processor 0.2.0; hosts serve 0.1.x: build it against that",
+        "flow `one`, processor `p`, component `p@1.0.0`: it was built against weir:processor 0.2.0; hosts serve 0.1.x: rebuild it against that version",
     );
     world.entries.clear();
     check(
         swap("p@1.0.0", true, &world),
         SwapRefusal::EntryGone { variant: "b".to_owned() },
-        "flow `one`, processor `p`: its entry (variant `b`) is gone or not readable: start the flow again",
+        "flow `one`, processor `p`: its entry (variant `b`) is missing or unreadable: start the flow again",
     );
     let unknown = swapped_entry(&SwapOrder { processor: "q".to_owned(), ..order("p", false) }, &world.flows["one"]).unwrap_err();
     assert_eq!(chain(&unknown), "flow `one`, processor `q`: the flow has no such processor; it has p");

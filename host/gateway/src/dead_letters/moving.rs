@@ -258,7 +258,7 @@ impl Work<'_> {
                     let refusal = self.refused(&letter, to, &error);
                     self.fail(&letter, refusal);
                     if matches!(error, PubsubError::Unavailable { .. }) {
-                        return Err(GatewayError::broker("the dead letters cannot be worked on")(error));
+                        return Err(GatewayError::broker("the dead letters cannot be processed")(error));
                     }
                 }
             }
@@ -293,11 +293,11 @@ impl Work<'_> {
         let (kind, message, is_stuck) = match (error, &to) {
             (PubsubError::QueueNotFound { .. }, Some(to)) => (
                 "queue-missing",
-                format!("queue {to} does not exist any more: start flow {flows} again with this processor, or delete the letter"),
+                format!("queue {to} no longer exists: start flow {flows} again with this processor, or delete the letter"),
                 true,
             ),
             (PubsubError::QueueFull { .. }, Some(_)) => {
-                ("queue-full", format!("{}: send the letter again when there is room", chain(error)), true)
+                ("queue-full", format!("{}: resend the letter when there is space", chain(error)), true)
             }
             (PubsubError::QueueNotFound { .. }, None) => ("gone", GONE.to_owned(), false),
             (PubsubError::TooLarge { .. }, _) => {
@@ -341,7 +341,7 @@ impl Work<'_> {
                 Wanted::Id(id) => (None, Some(id.to_string())),
             };
             let name = position.map(|position| position.to_string()).or_else(|| id.clone()).unwrap_or_default();
-            let message = format!("there is no dead letter `{name}`, or a consumer of the dead-letter queue is reading it");
+            let message = format!("dead letter `{name}` does not exist, or a consumer of the dead-letter queue is reading it");
             self.add(DeadLetterFailure { position: position.map(Position::from), id, message, ..DeadLetterFailure::of("not-found") });
         }
         if matches!(selection, Selection::Named { .. }) {
@@ -364,15 +364,15 @@ impl Work<'_> {
 fn in_flight(stats: &QueueStats) -> Option<String> {
     match stats.unsettled_count {
         Some(0) => None,
-        Some(count) => Some(format!("{count} letters are being read by a consumer of the dead-letter queue and were left alone")),
+        Some(count) => Some(format!("{count} letters are being read by a consumer of the dead-letter queue and were skipped")),
         None if !stats.may_have_consumers() || !stats.may_hold_messages() => None,
-        None => Some(
-            "the dead-letter queue may have a consumer: letters that it is reading were left alone and could not be counted".to_owned(),
-        ),
+        None => {
+            Some("the dead-letter queue may have a consumer: letters that it is reading were skipped and could not be counted".to_owned())
+        }
     }
 }
 
-const GONE: &str = "it was sent again, deleted or taken by a consumer meanwhile";
+const GONE: &str = "it was resent, deleted or taken by a consumer in the meantime";
 
 /// The queue that a letter came from, if it can be sent there.
 fn target(letter: &Letter, letters: &Queue) -> Result<Queue, Refusal> {
@@ -380,15 +380,12 @@ fn target(letter: &Letter, letters: &Queue) -> Result<Queue, Refusal> {
         return refusal("unreadable", problem.clone());
     }
     let Some(read) = &letter.read else {
-        return refusal(
-            "foreign",
-            "it has no properties `weir-dead-topic` and `weir-dead-subscription`: it does not say where it came from",
-        );
+        return refusal("foreign", "it has no properties `weir-dead-topic` and `weir-dead-subscription`, so its origin is unknown");
     };
     if let Some(cut) = read.cut {
         return refusal(
             "incomplete",
-            format!("it lost {cut} when it became a dead letter, so it would not be the same message: delete it"),
+            format!("it lost {cut} when it became a dead letter, so the original message cannot be resent: delete it"),
         );
     }
     let parsed = (read.topic.parse(), read.subscription.parse());

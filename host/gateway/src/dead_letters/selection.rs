@@ -50,16 +50,16 @@ impl Selection {
         let is_of = order.flow.is_some() || order.processor.is_some();
         match (ids.is_empty(), is_of, order.all.unwrap_or_default()) {
             (true, false, false) => {
-                wrong("no dead letter is selected: give `ids` (positions or message ids), `flow`, `processor`, or `all`: true".to_owned())
+                wrong("no dead letter matches: give `ids` (positions or message ids), `flow`, `processor`, or `all`: true".to_owned())
             }
             (false, false, false) if ids.len() > MAX_IDS_COUNT => wrong(format!(
-                "{} ids are too many: at most {MAX_IDS_COUNT} in one request; use `flow` or `all`, or send several",
+                "{} ids are too many: at most {MAX_IDS_COUNT} per request; use `flow` or `all`, or send several requests",
                 ids.len()
             )),
             (false, false, false) => Self::named(ids),
             (true, true, false) => Ok(Selection::Of { flow: order.flow.clone(), processor: order.processor.clone() }),
             (true, false, true) => Ok(Selection::All),
-            _ => wrong("`ids`, `flow` with `processor`, and `all` exclude each other: give one of them".to_owned()),
+            _ => wrong("`ids`, `flow` with `processor`, and `all` are mutually exclusive: give one of them".to_owned()),
         }
     }
 
@@ -177,7 +177,7 @@ mod tests {
             assert!(read(wrong).unwrap_err().to_string().contains("`ids` (positions or message ids), `flow`"), "{wrong}");
         }
         for wrong in [r#"{"all": true, "flow": "f"}"#, r#"{"ids": ["1"], "all": true}"#, r#"{"ids": ["1"], "processor": "p"}"#] {
-            assert!(read(wrong).unwrap_err().to_string().contains("exclude each other"), "{wrong}");
+            assert!(read(wrong).unwrap_err().to_string().contains("are mutually exclusive"), "{wrong}");
         }
         assert!(read(r#"{"ids": ["0"]}"#).unwrap_err().to_string().contains("neither a position"));
         let many = format!(r#"{{"ids": [{}1]}}"#, "1,".repeat(MAX_IDS_COUNT));

@@ -6,23 +6,24 @@ use std::time::Duration;
 use bytes::Bytes;
 use weir_pubsub::{Message, PubsubError, Replies, WEIR_ERROR};
 
-use super::flow::{Interface, SharedRequester};
+use super::Dispatch;
+use super::dispatcher::SharedRequester;
+use super::flow::Interface;
 use crate::error::{GatewayError, Result};
-use crate::gateway::Gateway;
 
 /// Sends one message to a `flow` interface; it is durable when this returns.
-pub(crate) async fn send(gateway: &Gateway, interface: &Interface, body: Bytes) -> Result<()> {
-    let producer = interface.producer(gateway).await?;
+pub(crate) async fn send(dispatch: &Dispatch, interface: &Interface, body: Bytes) -> Result<()> {
+    let producer = dispatch.producer(interface).await?;
     match producer.publish_confirmed(Message::new(body)).await {
         Ok(()) => Ok(()),
-        Err(error) => Err(not_sent(gateway, interface, error).await),
+        Err(error) => Err(not_sent(dispatch, interface, error).await),
     }
 }
 
 /// Asks a `request` interface, and gives the body of the answer, of its last part where it has several. An error of whoever answered is
 /// an answer too.
-pub(crate) async fn ask(gateway: &Gateway, interface: &Arc<Interface>, body: Bytes, time: Duration) -> Result<Bytes> {
-    let mut answer = Answer::begin(gateway, interface, body, time).await?;
+pub(crate) async fn ask(dispatch: &Dispatch, interface: &Arc<Interface>, body: Bytes, time: Duration) -> Result<Bytes> {
+    let mut answer = Answer::begin(dispatch, interface, body, time).await?;
     let mut last = Bytes::new();
     while let Some(part) = answer.next_part().await? {
         last = part.body;
@@ -40,11 +41,11 @@ pub(crate) struct Answer {
 
 impl Answer {
     /// Asks; the parts are read from what is returned.
-    pub(crate) async fn begin(gateway: &Gateway, interface: &Arc<Interface>, body: Bytes, time: Duration) -> Result<Self> {
-        let requester = interface.requester(gateway).await?;
+    pub(crate) async fn begin(dispatch: &Dispatch, interface: &Arc<Interface>, body: Bytes, time: Duration) -> Result<Self> {
+        let requester = dispatch.requester(interface).await?;
         match requester.begin(Message::new(body), time).await {
             Ok(replies) => Ok(Answer { interface: interface.clone(), replies, _requester: requester }),
-            Err(error) => Err(not_sent(gateway, interface, error).await),
+            Err(error) => Err(not_sent(dispatch, interface, error).await),
         }
     }
 
@@ -81,13 +82,12 @@ fn said(part: &Message, kind: &str) -> String {
 }
 
 /// Why a message did not go into a flow.
-pub(crate) async fn not_sent(gateway: &Gateway, interface: &Interface, error: PubsubError) -> GatewayError {
+pub(crate) async fn not_sent(dispatch: &Dispatch, interface: &Interface, error: PubsubError) -> GatewayError {
     let what = format!("the message was not sent to interface `{}` of flow `{}`", interface.name, interface.flow);
     match error {
-        PubsubError::QueueNotFound { .. } if gateway.dispatch.is_stopped(interface).await => interface.gone(),
-        PubsubError::QueueNotFound { .. } => {
-            interface.wrong("has no queue: nothing in the flow consumes it (it is an output: take its messages by `weir take`)".to_owned())
-        }
+        PubsubError::QueueNotFound { .. } if dispatch.is_stopped(interface).await => interface.gone(),
+        PubsubError::QueueNotFound { .. } => interface
+            .wrong("has no queue, since nothing in the flow consumes it (it is an output: take its messages with `weir take`)".to_owned()),
         PubsubError::OutcomeUnknown { .. } => GatewayError::Broker { what: what.replace("was not", "may not have been"), source: error },
         error => GatewayError::Broker { what, source: error },
     }

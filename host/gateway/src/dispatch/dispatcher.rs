@@ -1,8 +1,16 @@
 //! A way to or from the broker that is shared.
 
 use std::ops::Deref;
+use std::sync::Arc;
+
+use weir_pubsub::{Producer, Requester};
 
 use crate::metrics::open::Opened;
+
+/// Sends to an interface.
+pub(crate) type SharedProducer = Arc<Dispatcher<Box<dyn Producer>>>;
+/// Asks an interface.
+pub(crate) type SharedRequester = Arc<Dispatcher<Requester>>;
 
 /// A way to or from the broker, counted while it lives.
 pub(crate) struct Dispatcher<T> {

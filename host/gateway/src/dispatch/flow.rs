@@ -7,17 +7,11 @@ use tokio::sync::{OnceCell, watch};
 use tokio_util::sync::CancellationToken;
 use weir_config::names::exit_subscription;
 use weir_flow::protocol::{FlowRecord, Interface as Offered};
-use weir_pubsub::{Producer, Queue, Requester, Topic};
+use weir_pubsub::{Queue, Topic};
 
-use super::dispatcher::Dispatcher;
+use super::dispatcher::{SharedProducer, SharedRequester};
+use super::link::Link;
 use crate::error::{GatewayError, Result};
-use crate::gateway::Gateway;
-use crate::metrics::open::What;
-
-/// Sends to an interface.
-pub(crate) type SharedProducer = Arc<Dispatcher<Box<dyn Producer>>>;
-/// Asks an interface.
-pub(crate) type SharedRequester = Arc<Dispatcher<Requester>>;
 
 /// One running flow.
 pub(crate) struct Flow {
@@ -99,7 +93,7 @@ pub(crate) enum Line {
 
 impl Line {
     fn of(offered: &Offered) -> Result<Line, String> {
-        let topic = |text: &str| text.parse::<Topic>().map_err(|error| format!("has a topic that is none: {error}"));
+        let topic = |text: &str| text.parse::<Topic>().map_err(|error| format!("has an invalid topic: {error}"));
         Ok(match offered {
             Offered::Flow { flow } => Line::Flow { topic: topic(flow)?, producer: OnceCell::new() },
             Offered::Service { request, response } => {
@@ -117,26 +111,17 @@ impl Interface {
     }
 
     /// The way into a `flow` interface.
-    pub(crate) async fn producer(&self, gateway: &Gateway) -> Result<SharedProducer> {
+    pub(super) async fn producer(&self, link: &Link) -> Result<SharedProducer> {
         let Line::Flow { topic, producer } = &self.line else { return Err(self.takes_requests()) };
-        let make = async {
-            let made = gateway.backend.producer(topic).await.map_err(GatewayError::broker("the broker cannot be reached"))?;
-            Ok(Arc::new(Dispatcher::new(made, gateway.open.begin(What::Producer))))
-        };
-        producer.get_or_try_init(|| make).await.cloned()
+        producer.get_or_try_init(|| link.producer(topic)).await.cloned()
     }
 
     /// The way to whoever answers a `request` interface.
-    pub(crate) async fn requester(&self, gateway: &Gateway) -> Result<SharedRequester> {
+    pub(super) async fn requester(&self, link: &Link) -> Result<SharedRequester> {
         let Line::Request { request, response, requester } = &self.line else {
-            return Err(self.wrong("takes messages and answers none: send it one by `weir send`".to_owned()));
+            return Err(self.wrong("accepts messages but does not answer: use `weir send`".to_owned()));
         };
-        let make = async {
-            let made = Requester::connect(gateway.backend.clone(), request, response, &gateway.subscription).await;
-            let made = made.map_err(GatewayError::broker("the broker cannot be reached"))?;
-            Ok(Arc::new(Dispatcher::new(made, gateway.open.begin(What::Requester))))
-        };
-        requester.get_or_try_init(|| make).await.cloned()
+        requester.get_or_try_init(|| link.requester(request, response)).await.cloned()
     }
 
     /// The queue that keeps what leaves by this interface until somebody reads it.
@@ -170,10 +155,7 @@ impl Interface {
     }
 
     fn takes_requests(&self) -> GatewayError {
-        self.wrong(format!(
-            "takes requests and answers them: POST /api/v1/flow/{}/service/{} with the request as its body",
-            self.flow, self.name
-        ))
+        self.wrong(format!("accepts requests: POST /api/v1/flow/{}/service/{} with the request as its body", self.flow, self.name))
     }
 }
 
@@ -205,6 +187,6 @@ mod tests {
     fn errors_name_what_there_is() {
         let error = |name| flow().interface(name).err().unwrap().to_string();
         assert_eq!(error("out"), "flow `f` has no interface `out`; interfaces: ask, in, odd");
-        assert!(error("odd").starts_with("interface `odd` of flow `f` has a topic that is none"), "{}", error("odd"));
+        assert!(error("odd").starts_with("interface `odd` of flow `f` has an invalid topic"), "{}", error("odd"));
     }
 }

@@ -7,59 +7,50 @@
 mod answer;
 mod dispatcher;
 mod flow;
+mod known;
+mod link;
 
-use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 use weir_config::protocol::Key;
-use weir_config::{Change, ConfigClient, Content, FollowerHandle, FollowerStatus};
-use weir_flow::protocol::{FLOW_TYPE, FlowRecord, FlowStatus};
+use weir_config::{Change, ConfigClient, FollowerHandle, FollowerStatus};
+use weir_flow::protocol::FLOW_TYPE;
+use weir_pubsub::Backend;
 
+use self::dispatcher::SharedRequester;
+use self::flow::Flow;
+use self::known::{Known, KnownFlows, read};
+use crate::caller::Caller;
 use crate::error::{GatewayError, Result};
-use crate::gateway::Gateway;
-use crate::guard::Caller;
 
-pub(crate) use answer::{Answer, ask, not_sent, send};
-pub(crate) use flow::{Flow, Interface, Line, SharedProducer};
+pub(crate) use self::answer::{Answer, ask, not_sent, send};
+pub(crate) use self::dispatcher::SharedProducer;
+pub(crate) use self::flow::{Interface, Line};
+pub(crate) use self::link::Link;
 
 /// How long the follower may be behind. In one process it is some milliseconds; longer than this it cannot fetch.
 const BEHIND_TIME: Duration = Duration::from_secs(5);
-/// Stopped flows whose names are remembered, to tell a flow that was stopped from one that never was; beyond it all are forgotten.
-const MAX_STOPPED_COUNT: usize = 10_000;
 
 /// The flows that run, and the ways to their interfaces.
 pub(crate) struct Dispatch {
     config: ConfigClient,
+    link: Link,
+    /// Cancelled when the gateway ends.
+    stopping: CancellationToken,
     known: RwLock<KnownFlows>,
     /// The version of the configuration that is applied.
     version: watch::Receiver<u64>,
     follower: watch::Receiver<FollowerStatus>,
 }
 
-#[derive(Default)]
-struct KnownFlows {
-    records: HashMap<String, (String, Known)>,
-    /// Records that cannot be read, so that each is reported once.
-    unreadable: HashMap<String, String>,
-    stopped: HashSet<String>,
-}
-
-/// What is known of a flow that has a record.
-#[derive(Clone)]
-enum Known {
-    Running(Arc<Flow>),
-    /// It is being stopped in a way that may still be refused.
-    Undecided(Arc<Flow>),
-    Starting,
-    Stopping,
-}
-
 impl Dispatch {
     /// Nothing is known before the first [change](Dispatch::apply), with which the follower of this handle calls it.
-    pub(crate) fn new(config: ConfigClient, follower: &FollowerHandle) -> Self {
-        Dispatch { config, known: RwLock::default(), version: follower.version(), follower: follower.status() }
+    pub(crate) fn new(config: ConfigClient, link: Link, follower: &FollowerHandle, stopping: CancellationToken) -> Self {
+        let (version, follower) = (follower.version(), follower.status());
+        Dispatch { config, link, stopping, known: RwLock::default(), version, follower }
     }
 
     /// Takes over the records of all flows as they are now.
@@ -74,8 +65,8 @@ impl Dispatch {
         let status = self.follower.borrow();
         let problem = match (&status.fetch_error, status.version) {
             (None, version) if version > 0 => return None,
-            (_, 0) => "the flows were not read yet",
-            _ => "the flows cannot be read as they are now",
+            (_, 0) => "the flows have not been read yet",
+            _ => "the current flows cannot be read",
         };
         let cause = status.fetch_error.as_ref().filter(|_| matches!(caller, Caller::Trusted(_)));
         Some(cause.map_or_else(|| problem.to_owned(), |error| format!("{problem}: {error}")))
@@ -99,6 +90,30 @@ impl Dispatch {
             let _ = tokio::time::timeout(BEHIND_TIME, interface.decided()).await;
         }
         interface.stopped.is_cancelled()
+    }
+
+    /// The broker that the flows are on.
+    pub(crate) fn backend(&self) -> &dyn Backend {
+        self.link.backend()
+    }
+
+    /// The way into a `flow` interface.
+    pub(crate) async fn producer(&self, interface: &Interface) -> Result<SharedProducer> {
+        interface.producer(&self.link).await
+    }
+
+    /// The way to whoever answers a `request` interface.
+    pub(crate) async fn requester(&self, interface: &Interface) -> Result<SharedRequester> {
+        interface.requester(&self.link).await
+    }
+
+    /// Why what uses an interface has to end: waits until the flow is stopped or the gateway ends.
+    pub(crate) async fn over(&self, interface: &Interface) -> GatewayError {
+        tokio::select! {
+            biased;
+            () = self.stopping.cancelled() => GatewayError::ShuttingDown,
+            () = interface.stopped.cancelled() => interface.gone(),
+        }
     }
 
     /// Finds a flow that was not known to run a moment ago.
@@ -144,182 +159,5 @@ impl Dispatch {
     fn known(&self, id: &str) -> Option<Known> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         known.records.get(id).map(|(_, known)| known.clone())
-    }
-}
-
-impl KnownFlows {
-    fn apply(&mut self, records: &Content) {
-        let gone: Vec<String> = self.records.keys().filter(|id| !records.contains_key(*id)).cloned().collect();
-        for id in gone {
-            self.forget(&id);
-        }
-        self.unreadable.retain(|id, text| records.get(id) == Some(&*text));
-        for (id, text) in records {
-            if self.is_new(id, text) {
-                self.take(id, text);
-            }
-        }
-    }
-
-    fn is_new(&self, id: &str, text: &str) -> bool {
-        let known = self.records.get(id).map(|(text, _)| text).or_else(|| self.unreadable.get(id));
-        known.is_none_or(|known| known != text)
-    }
-
-    /// Takes over one record that is new or changed.
-    fn take(&mut self, id: &str, text: &str) {
-        let record = match read(text) {
-            Ok(record) => record,
-            Err(error) => {
-                tracing::warn!(flow = %id, error = %weir_pubsub::chain(&error), "a flow record cannot be read, so the flow cannot be reached");
-                self.forget(id);
-                self.unreadable.insert(id.to_owned(), text.to_owned());
-                return;
-            }
-        };
-        let before = self.records.remove(id).map(|(_, known)| known);
-        let now = match (record.status, before) {
-            (Some(FlowStatus::Stopping), before) if record.is_refusing() => undecided(before, id, record),
-            (Some(FlowStatus::Starting), before) => stopped(before, Known::Starting),
-            (Some(FlowStatus::Stopping), before) => stopped(before, Known::Stopping),
-            (None | Some(FlowStatus::Updating), Some(Known::Running(flow) | Known::Undecided(flow))) if flow.offers(&record) => {
-                flow.set_undecided(false);
-                Known::Running(flow)
-            }
-            (None | Some(FlowStatus::Updating), before) => stopped(before, Known::Running(Arc::new(Flow::new(id, record)))),
-        };
-        self.stopped.remove(id);
-        self.records.insert(id.to_owned(), (text.to_owned(), now));
-    }
-
-    fn forget(&mut self, id: &str) {
-        let before = self.records.remove(id).map(|(_, known)| known);
-        if before.is_none() {
-            return;
-        }
-        stopped(before, Known::Stopping);
-        if self.stopped.len() >= MAX_STOPPED_COUNT {
-            self.stopped.clear();
-        }
-        self.stopped.insert(id.to_owned());
-    }
-
-    fn was_stopped(&self, id: &str) -> bool {
-        self.stopped.contains(id) || matches!(self.records.get(id), Some((_, Known::Stopping | Known::Undecided(_) | Known::Running(_))))
-    }
-}
-
-/// What comes after; what ran before ends.
-fn stopped(before: Option<Known>, after: Known) -> Known {
-    if let Some(Known::Running(flow) | Known::Undecided(flow)) = before {
-        flow.stop();
-    }
-    after
-}
-
-/// A flow whose stop may still be refused: what reads it goes on.
-fn undecided(before: Option<Known>, id: &str, record: FlowRecord) -> Known {
-    let flow = match before {
-        Some(Known::Running(flow) | Known::Undecided(flow)) if flow.offers(&record) => flow,
-        before => {
-            stopped(before, Known::Stopping);
-            Arc::new(Flow::new(id, record))
-        }
-    };
-    flow.set_undecided(true);
-    Known::Undecided(flow)
-}
-
-fn read(record: &str) -> Result<FlowRecord, serde_json::Error> {
-    serde_json::from_str(record)
-}
-
-/// Why what uses an interface has to end: waits until the flow is stopped or the gateway ends.
-pub(crate) async fn over(gateway: &Gateway, interface: &Interface) -> GatewayError {
-    tokio::select! {
-        biased;
-        () = gateway.stopping.cancelled() => GatewayError::ShuttingDown,
-        () = interface.stopped.cancelled() => interface.gone(),
-    }
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
-mod tests {
-    use futures_util::FutureExt;
-
-    use super::*;
-
-    fn content(records: &[(&str, &str)]) -> Content {
-        records.iter().map(|(id, record)| ((*id).to_owned(), (*record).to_owned())).collect()
-    }
-
-    fn running(known: &KnownFlows, id: &str) -> Arc<Interface> {
-        match known.records.get(id) {
-            Some((_, Known::Running(flow))) => flow.interface("in").unwrap(),
-            _ => panic!("{id} does not run"),
-        }
-    }
-
-    const RUNNING: &str = r#"{"blueprint-name": "b", "interfaces": {"in": {"flow": "flow:tg:in"}}}"#;
-
-    #[test]
-    fn a_flow_goes_on_while_it_offers_the_same_and_ends_when_it_stops() {
-        let mut known = KnownFlows::default();
-        known.apply(&content(&[("f", RUNNING)]));
-        let first = running(&known, "f");
-        let updating = RUNNING.replace("\"blueprint", "\"status\": \"updating\", \"blueprint");
-        known.apply(&content(&[("f", &updating)]));
-        assert!(Arc::ptr_eq(&first, &running(&known, "f")));
-        let elsewhere = RUNNING.replace("flow:tg:in", "flow:tg:other");
-        known.apply(&content(&[("f", &elsewhere)]));
-        assert!(first.stopped.is_cancelled());
-        let second = running(&known, "f");
-        known.apply(&content(&[("f", &RUNNING.replace("\"blueprint", "\"status\": \"stopping\", \"blueprint"))]));
-        assert!(second.stopped.is_cancelled() && known.was_stopped("f"));
-        known.apply(&content(&[]));
-        assert!(known.records.is_empty() && known.was_stopped("f") && !known.was_stopped("g"));
-        known.apply(&content(&[("f", RUNNING)]));
-        assert!(!running(&known, "f").stopped.is_cancelled() && known.stopped.is_empty());
-    }
-
-    #[test]
-    fn what_reads_a_flow_goes_on_while_its_stop_may_be_refused() {
-        let refusing = RUNNING.replace("\"blueprint", "\"status\": \"stopping\", \"backlog\": \"refuse\", \"blueprint");
-        let mut known = KnownFlows::default();
-        known.apply(&content(&[("f", RUNNING)]));
-        let first = running(&known, "f");
-        known.apply(&content(&[("f", &refusing)]));
-        assert!(!first.stopped.is_cancelled() && matches!(known.records["f"].1, Known::Undecided(_)));
-        assert!(first.decided().now_or_never().is_none(), "writers wait");
-        known.apply(&content(&[("f", RUNNING)]));
-        assert!(Arc::ptr_eq(&first, &running(&known, "f")), "the stop was refused");
-        assert!(first.decided().now_or_never().is_some());
-        known.apply(&content(&[("f", &refusing)]));
-        known.apply(&content(&[]));
-        assert!(first.stopped.is_cancelled() && known.was_stopped("f"));
-        known.apply(&content(&[("f", &refusing)]));
-        known.apply(&content(&[("f", RUNNING)]));
-        assert!(!running(&known, "f").stopped.is_cancelled(), "one that was stopping at the gateway's start");
-    }
-
-    #[test]
-    fn a_record_that_cannot_be_read_is_no_running_flow() {
-        let mut known = KnownFlows::default();
-        known.apply(&content(&[("f", RUNNING)]));
-        let before = running(&known, "f");
-        known.apply(&content(&[("f", "nonsense")]));
-        assert!(before.stopped.is_cancelled() && known.records.is_empty());
-        known.apply(&content(&[("f", RUNNING)]));
-        assert!(!running(&known, "f").stopped.is_cancelled());
-    }
-
-    #[test]
-    fn a_record_that_cannot_be_read_is_reported_once() {
-        let mut known = KnownFlows::default();
-        known.apply(&content(&[("f", "nonsense")]));
-        assert!(!known.is_new("f", "nonsense") && known.is_new("f", "more nonsense") && known.is_new("f", RUNNING));
-        known.apply(&content(&[]));
-        assert!(known.unreadable.is_empty());
     }
 }

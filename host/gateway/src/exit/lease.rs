@@ -151,7 +151,7 @@ impl Lease {
                 Ok(Settled::NoLongerHeld) => {}
                 Err(unsettled) => {
                     self.release();
-                    return Err(GatewayError::broker("messages could not be acknowledged and will be delivered again")(unsettled.error));
+                    return Err(GatewayError::broker("messages could not be acknowledged and will be redelivered")(unsettled.error));
                 }
             }
         }
@@ -166,8 +166,8 @@ impl Lease {
             Refused::NeverHandedOut { last } => GatewayError::BadField {
                 field: "through".to_owned(),
                 problem: match last {
-                    0 => format!("receipt {through} was never handed out: nothing was handed out under this lease yet"),
-                    last => format!("receipt {through} was never handed out: the last one is {last}"),
+                    0 => format!("receipt {through} does not exist: no message was delivered under this lease yet"),
+                    last => format!("receipt {through} does not exist: the last one is {last}"),
                 },
             },
         })?;

@@ -6,8 +6,10 @@
 mod batches;
 mod held;
 mod lease;
+mod reading;
 mod taking;
 
 pub(crate) use batches::{BATCH_BYTES, Batches};
 pub(crate) use lease::{Lease, LeaseId, Leases, Then};
+pub(crate) use reading::{consumer, consumer_again};
 pub(crate) use taking::{Taking, WINDOW, cut_off, lines};

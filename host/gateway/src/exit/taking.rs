@@ -16,13 +16,13 @@ use weir_pubsub::{Consumer, Delivery, PubsubError, Queue, QueueStats, Receipt};
 use super::batches::BATCH_BYTES;
 use super::held::MAX_COUNT;
 use super::lease::{HandedOut, Over, Registered};
+use super::reading::consumer_again;
 use crate::again::{Again, by};
-use crate::dispatch::{Interface, over};
+use crate::dispatch::{Dispatch, Interface};
 use crate::error::{GatewayError, Result};
-use crate::gateway::{Gateway, Shared};
 use crate::line;
 use crate::metrics::open::Opened;
-use crate::routes::exits::{self, error_line};
+use crate::ndjson::error_line;
 
 /// What the consumer of an exit may hold: what may be unacknowledged.
 pub(crate) const WINDOW: NonZeroU32 = NonZeroU32::new(MAX_COUNT as u32).expect("it is not 0");
@@ -39,7 +39,7 @@ const UNKNOWN_LOOKS: u32 = 3;
 
 /// Takes from an exit for one connection.
 pub(crate) struct Taking {
-    pub(crate) gateway: Shared,
+    pub(crate) dispatch: Arc<Dispatch>,
     pub(crate) interface: Arc<Interface>,
     pub(crate) queue: Queue,
     pub(crate) consumer: Box<dyn Consumer>,
@@ -106,8 +106,8 @@ impl Taking {
             return Ok(());
         }
         let lease = self.lease.shared();
-        let (gateway, interface) = (self.gateway.clone(), self.interface.clone());
-        let mut stopped = pin!(over(&gateway, &interface));
+        let (dispatch, interface) = (self.dispatch.clone(), self.interface.clone());
+        let mut stopped = pin!(dispatch.over(&interface));
         let mut lease_over = pin!(lease.over());
         let mut next = None;
         loop {
@@ -186,22 +186,22 @@ impl Taking {
                         continue;
                     }
                     // Whether the exit is empty is not known.
-                    None => return Err(cut_off(&self.gateway, &self.interface, error).await),
+                    None => return Err(cut_off(&self.dispatch, &self.interface, error).await),
                 },
                 // The consumer goes on by itself, with what it holds.
                 Some(Err(error @ PubsubError::Stalled { .. })) => match by(ends_at, self.again.wait()).await {
                     Some(()) => continue,
-                    None => return Err(cut_off(&self.gateway, &self.interface, error).await),
+                    None => return Err(cut_off(&self.dispatch, &self.interface, error).await),
                 },
-                Some(Err(error)) => return Err(cut_off(&self.gateway, &self.interface, error).await),
+                Some(Err(error)) => return Err(cut_off(&self.dispatch, &self.interface, error).await),
                 None => {}
             }
             let before_count = self.lease.held_count();
-            let stats = match self.gateway.backend.inspect().stats(&self.queue).await {
+            let stats = match self.dispatch.backend().inspect().stats(&self.queue).await {
                 Ok(stats) => stats,
                 // It is about the figures alone: whether the consumer was lost is for the consumer to say.
                 Err(PubsubError::Unavailable { .. }) => QueueStats::default(),
-                Err(error) => return Err(cut_off(&self.gateway, &self.interface, error).await),
+                Err(error) => return Err(cut_off(&self.dispatch, &self.interface, error).await),
             };
             let own_count = self.lease.held_count();
             if own_count != before_count {
@@ -227,7 +227,7 @@ impl Taking {
 
     /// Reads the exit again after its consumer was lost. What was handed out and not acknowledged comes again, under later receipts.
     async fn subscribe_again(&mut self) -> Result<()> {
-        self.consumer = exits::consumer_again(&self.gateway, &self.interface, WINDOW, &mut self.again).await?;
+        self.consumer = consumer_again(&self.dispatch, &self.interface, WINDOW, &mut self.again).await?;
         Ok(())
     }
 }
@@ -245,10 +245,10 @@ fn may_come(stats: &QueueStats, own_count: u64, looks_count: u32) -> bool {
 }
 
 /// Why an exit cannot be read on.
-pub(crate) async fn cut_off(gateway: &Gateway, interface: &Interface, error: PubsubError) -> GatewayError {
+pub(crate) async fn cut_off(dispatch: &Dispatch, interface: &Interface, error: PubsubError) -> GatewayError {
     match error {
-        PubsubError::QueueNotFound { .. } if gateway.dispatch.is_stopped(interface).await => interface.gone(),
-        error => GatewayError::broker("the exit cannot be read on")(error),
+        PubsubError::QueueNotFound { .. } if dispatch.is_stopped(interface).await => interface.gone(),
+        error => GatewayError::broker("reading the exit failed")(error),
     }
 }
 

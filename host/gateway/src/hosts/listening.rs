@@ -56,7 +56,7 @@ impl Source {
 
     async fn listen(&self, hosts: &Hosts, token: &CancellationToken) {
         let topic = &self.topic;
-        let panicked = |panic: &str| tracing::error!(%topic, error = panic, "listener to the reports of hosts panicked, restarting it");
+        let panicked = |panic: &str| tracing::error!(%topic, error = panic, "listener for reports of hosts panicked, restarting it");
         token.run_until_cancelled(restarting::<_, _>(token, || self.listen_on(hosts), panicked)).await;
     }
 

@@ -94,7 +94,7 @@ impl Hosts {
         };
         if let Ok(Err(error)) = timeout(time, answered).await {
             let error: PubsubError = error;
-            tracing::debug!(error = %chain(&error), "hosts could not be asked for details");
+            tracing::debug!(error = %chain(&error), "request for details of hosts failed");
         }
         let now = Instant::now();
         self.present(now).values().filter(|known| known.is_shown()).map(|known| known.shown(now)).collect()
@@ -149,7 +149,7 @@ impl Hosts {
                 let (host, version, error) = (&*status.host, &*status.version, chain(&error));
                 tracing::warn!(host, version, error, "processors of a host unreadable");
                 status.report_problem = Some(format!(
-                    "its processors cannot be read ({error}); it is of version {version}, the gateway of {}: use the same",
+                    "its processors cannot be read ({error}); it has version {version}, the gateway {}: use the same version",
                     env!("CARGO_PKG_VERSION")
                 ));
                 Details::without_processors(status.clone())
@@ -328,7 +328,7 @@ mod tests {
         let [a, b]: [HostReport; 2] = shown(&hosts).try_into().unwrap();
         assert_eq!((a.processors.len(), a.status.report_problem, b.processors.len()), (2, None, 0));
         let problem = b.status.report_problem.unwrap();
-        assert!(problem.contains("flying") && problem.contains("it is of version 9"), "{problem}");
+        assert!(problem.contains("flying") && problem.contains("it has version 9"), "{problem}");
     }
 
     #[tokio::test(start_paused = true)]

@@ -26,8 +26,8 @@ type Figure<T, V = u64> = (&'static str, &'static str, fn(&T) -> V);
 
 const HOST_GAUGES: [Figure<HostReport, f64>; 3] = [
     ("weir_host_start_time_seconds", "When the host started, in seconds since 1970.", |host| seconds(host.status.started_ms)),
-    ("weir_host_report_age_seconds", "Age of the host's newest report, which its figures are from.", |host| seconds(host.age_ms)),
-    ("weir_host_config_version", "The version of the configuration that the host works by.", |host| host.status.config_version as f64),
+    ("weir_host_report_age_seconds", "Age of the host's newest report, the source of its metrics.", |host| seconds(host.age_ms)),
+    ("weir_host_config_version", "The version of the configuration that the host has applied.", |host| host.status.config_version as f64),
 ];
 
 const PROCESSOR_COUNTERS: [Figure<ProcessorStatus>; 7] = [
@@ -36,18 +36,18 @@ const PROCESSOR_COUNTERS: [Figure<ProcessorStatus>; 7] = [
         status.failed_count
     }),
     ("weir_processor_trapped_attempts_total", "Traps and time-outs among the failed attempts.", |status| status.trapped_count),
-    ("weir_processor_dead_messages_total", "Messages that went to the dead letters.", |status| status.dead_count),
+    ("weir_processor_dead_messages_total", "Messages moved to the dead-letter queue.", |status| status.dead_count),
     ("weir_processor_sent_messages_total", "Messages sent.", |status| status.sent_count),
-    ("weir_processor_dropped_messages_total", "Messages dropped because nobody consumes the output.", |status| status.dropped_count),
-    ("weir_processor_restarts_total", "Tasks of the host that panicked and were started again.", |status| status.restarts_count),
+    ("weir_processor_dropped_messages_total", "Messages dropped because the output has no subscriber.", |status| status.dropped_count),
+    ("weir_processor_restarts_total", "Tasks of the host that panicked and were restarted.", |status| status.restarts_count),
 ];
 
 const QUEUE_GAUGES: [Figure<QueueSummary, Option<u64>>; 5] = [
-    ("weir_queue_messages", "Messages in the queue, those in work included.", |queue| queue.depth_count),
-    ("weir_queue_ready_messages", "Messages that wait for a reader, those in work excluded.", |queue| queue.ready_count),
-    ("weir_queue_unsettled_messages", "Messages in work.", |queue| queue.unsettled_count),
+    ("weir_queue_messages", "Messages in the queue, including those in flight.", |queue| queue.depth_count),
+    ("weir_queue_ready_messages", "Messages waiting for a subscriber, excluding those in flight.", |queue| queue.ready_count),
+    ("weir_queue_unsettled_messages", "Messages in flight.", |queue| queue.unsettled_count),
     ("weir_queue_size_bytes", "Bodies and properties of all messages in the queue.", |queue| queue.size_bytes),
-    ("weir_queue_consumers", "Readers of the queue.", |queue| queue.consumer_count),
+    ("weir_queue_consumers", "Consumers of the queue.", |queue| queue.consumer_count),
 ];
 
 /// This program.
@@ -64,7 +64,7 @@ pub(crate) fn log(dropped_lines_count: u64, out: &mut Text) {
 
 /// Whether what the other figures come from could be asked.
 pub(crate) fn reachable(services: [(&str, bool); 2], out: &mut Text) {
-    let mut family = out.gauge("weir_service_reachable", "1 if the service answered just now; else its figures are left out.");
+    let mut family = out.gauge("weir_service_reachable", "1 if the service answers; otherwise its metrics are omitted.");
     for (service, is_reachable) in services {
         family.sample(&[("service", service)], u8::from(is_reachable));
     }
@@ -87,11 +87,11 @@ pub(crate) fn config(version: u64, records: &BTreeMap<String, FlowRecord>, out: 
 
 /// The bytes of requests and answers that the gateway holds.
 pub(crate) fn held(budget: &Budget, out: &mut Text) {
-    let help = "Bytes of requests and answers that the gateway holds, without the first 64 KiB of each.";
+    let help = "Bytes of requests and answers that the gateway holds, excluding the first 64 KiB of each.";
     out.gauge("weir_gateway_held_bytes", help).sample(&[], budget.held_bytes());
-    let help = "How many it may hold: the setting gateway.max-held-bytes.";
+    let help = "The limit of held bytes: the setting gateway.max-held-bytes.";
     out.gauge("weir_gateway_held_limit_bytes", help).sample(&[], budget.limit_bytes());
-    let help = "Requests, answers and streams that were refused because of that limit.";
+    let help = "Requests, answers and streams refused because of that limit.";
     out.counter("weir_gateway_overloaded_total", help).sample(&[], budget.refused_count());
 }
 
@@ -126,32 +126,32 @@ fn processors(hosts: &[HostReport], out: &mut Text) {
     for (labels, status) in &all {
         waiting.sample(labels, status.waiting_for_slot_count);
     }
-    let mut outputs = out.gauge("weir_processor_outputs_bytes", "Memory for messages that it has sent and that are not settled yet.");
+    let mut outputs = out.gauge("weir_processor_outputs_bytes", "Memory of messages that it has sent and that are not settled yet.");
     for (labels, status) in &all {
         outputs.sample(labels, status.outputs_bytes);
     }
-    let mut stuck = out.gauge("weir_processor_waiting_for_outputs", "Workers that wait for room for what they send (host.outputs).");
+    let mut stuck = out.gauge("weir_processor_waiting_for_outputs", "Workers that wait for memory for their outputs (host.outputs).");
     for (labels, status) in &all {
         stuck.sample(labels, status.waiting_for_outputs_count);
     }
-    let mut state = out.gauge("weir_processor_state", "1 for the state that the processor is in, 0 for all others.");
+    let mut state = out.gauge("weir_processor_state", "1 for the current state of the processor, 0 for all others.");
     for ([host, processor, variant, flow], status) in &all {
         for (of, name) in STATES {
             state.sample(&[*host, *processor, *variant, *flow, ("state", name)], u8::from(status.state == of));
         }
     }
-    let mut refused = out.gauge("weir_processor_component_refused", "1 where the host does not run the component that it was told to run.");
+    let mut refused = out.gauge("weir_processor_component_refused", "1 if the host does not run the desired component.");
     for (labels, status) in &all {
         refused.sample(labels, u8::from(status.refused.is_some()));
     }
-    let mut runs = out.gauge("weir_processor_component_info", "The component that runs; always 1.");
+    let mut runs = out.gauge("weir_processor_component_info", "The running component; always 1.");
     for ([host, processor, variant, flow], status) in &all {
         let Some(component) = &status.component else { continue };
         let digest = component.digest.to_string();
         let what = [("component", component.name.as_str()), ("version", component.version.as_str()), ("digest", digest.as_str())];
         runs.sample(&[*host, *processor, *variant, *flow, what[0], what[1], what[2]], 1);
     }
-    let mut newest = out.gauge("weir_processor_last_error_time_seconds", "When the newest error happened, in seconds since 1970.");
+    let mut newest = out.gauge("weir_processor_last_error_time_seconds", "The time of the newest error, in seconds since 1970.");
     for (labels, status) in &all {
         if let Some(ms) = status.last_error_ms {
             newest.sample(labels, seconds(ms));
@@ -170,7 +170,7 @@ fn labels<'a>(host: &'a HostReport, status: &'a ProcessorStatus) -> [(&'a str, &
 
 /// Queues. Of one that is missing only that is told.
 pub(crate) fn queues(queues: &[QueueSummary], out: &mut Text) {
-    let mut exists = out.gauge("weir_queue_exists", "1 if the queue is there, 0 if a flow names it and it is missing.");
+    let mut exists = out.gauge("weir_queue_exists", "1 if the queue exists, 0 if a flow uses it and it is missing.");
     for queue in queues {
         exists.sample(&names(queue), u8::from(!queue.is_missing));
     }
@@ -184,13 +184,13 @@ pub(crate) fn queues(queues: &[QueueSummary], out: &mut Text) {
             }
         }
     }
-    let mut dropped = out.counter("weir_queue_dropped_messages_total", "Messages dropped because of the queue's own bound.");
+    let mut dropped = out.counter("weir_queue_dropped_messages_total", "Messages dropped because of the queue's limit.");
     for queue in &there {
         if let Some(count) = queue.dropped_count {
             dropped.sample(&names(queue), count);
         }
     }
-    let help = "Messages lost because the disk did not keep them: missing at the start, or damaged and set aside.";
+    let help = "Messages lost on disk: missing at startup, or damaged and set aside.";
     let mut damaged = out.counter("weir_queue_damaged_messages_total", help);
     for queue in &there {
         if let Some(count) = queue.damaged_count {
@@ -198,18 +198,18 @@ pub(crate) fn queues(queues: &[QueueSummary], out: &mut Text) {
         }
     }
     let bounded: Vec<_> = there.iter().filter_map(|queue| Some((queue, queue.limit_bytes?))).collect();
-    let mut limits = out.gauge("weir_queue_limit_bytes", "The queue's own bound above which it refuses messages: dead letters.");
+    let mut limits = out.gauge("weir_queue_limit_bytes", "The limit above which the queue refuses messages: dead letters.");
     for (queue, limit_bytes) in &bounded {
         limits.sample(&names(queue), *limit_bytes);
     }
     let mut full =
-        out.gauge("weir_queue_full", "1 if that bound is reached: a message was refused, and since then none was accepted or removed.");
+        out.gauge("weir_queue_full", "1 if that limit is reached: a message was refused, and none was accepted or removed since.");
     for (queue, _) in &bounded {
         if let Some(is_full) = queue.is_full {
             full.sample(&names(queue), u8::from(is_full));
         }
     }
-    let mut refused = out.counter("weir_queue_refused_messages_total", "How often a message was refused because of that bound.");
+    let mut refused = out.counter("weir_queue_refused_messages_total", "Messages refused because of that limit.");
     for (queue, _) in &bounded {
         if let Some(count) = queue.refused_count {
             refused.sample(&names(queue), count);

@@ -47,8 +47,12 @@ impl Open {
                 family.sample(&[("kind", kind)], self.count_of(*what).load(Ordering::Relaxed));
             }
         };
-        family("weir_gateway_dispatchers", "Ways to interfaces of running flows, made on first use and shared.", &DISPATCHERS);
-        family("weir_gateway_streams", "Streams of callers that are open.", &STREAMS);
+        family(
+            "weir_gateway_dispatchers",
+            "Producers and requesters for interfaces of running flows, created on first use and shared.",
+            &DISPATCHERS,
+        );
+        family("weir_gateway_streams", "Open streams of callers.", &STREAMS);
     }
 
     fn count_of(&self, what: What) -> &AtomicU64 {

@@ -91,8 +91,8 @@ impl Requests {
     /// Writes what was counted.
     pub(crate) fn write(&self, out: &mut Text) {
         let waiting = self.waiting_count.load(Ordering::Relaxed);
-        out.gauge("weir_gateway_requests_waiting", "Requests whose answer has not begun.").sample(&[], waiting);
-        let help = "Time until the answer began, by route, method and status.";
+        out.gauge("weir_gateway_requests_waiting", "Requests whose answer has not started.").sample(&[], waiting);
+        let help = "Time until the answer started, by route, method and status.";
         let mut family = out.histogram("weir_gateway_request_duration_seconds", help);
         let answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
         for (route, key, durations) in answered.iter().flat_map(|(route, keys)| keys.iter().map(move |(key, all)| (route, key, all))) {

@@ -57,6 +57,6 @@ fn parts(schema: &Value) -> impl Iterator<Item = &Value> {
 
 fn row(field: &str, schema: &Value, within: &Value) -> String {
     let must = within["required"].as_array().is_some_and(|names| names.iter().any(|name| name == field));
-    let may = if must { "" } else { " <i>may be left out</i>" };
+    let may = if must { "" } else { " <i>optional</i>" };
     format!("<tr><td><code>{field}</code>{may}</td><td>{}</td><td>{}</td></tr>", of(schema), inline(text(&schema["description"])))
 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use weir_config::records::{HostStatus, ProcessorStatus};
 
-/// Whether a host is there.
+/// Whether a host is present.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Presence {
@@ -19,21 +19,21 @@ pub enum Presence {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct HostReport {
-    /// How long ago that came, in milliseconds.
+    /// The age of this report, in milliseconds.
     pub age_ms: u64,
-    /// Whether the host is there: it also sends reports without its processors.
+    /// Whether the host is present: it also sends reports without its processors.
     #[serde(default)]
     pub presence: Presence,
-    /// How long ago any of its reports came, in milliseconds.
+    /// The age of its newest report of any kind, in milliseconds.
     #[serde(default)]
     pub heard_ms: u64,
-    /// How much its clock is ahead of the gateway's, in milliseconds; negative: behind. The time of its reports on the way makes it less.
+    /// How far its clock is ahead of the gateway's, in milliseconds; negative: behind. The transit time of its reports reduces it.
     #[serde(default)]
     pub clock_ahead_ms: i64,
     /// The host itself.
     #[serde(flatten)]
     pub status: HostStatus,
-    /// The processors that it is limited to; none where it serves every entry that names a component.
+    /// The processors that it is limited to; empty if it serves every entry with a component.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub serves: Option<Vec<String>>,
     /// Its processors, by name and variant.

@@ -8,9 +8,9 @@ use super::ErrorBody;
 /// The answer to an import.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Imported {
-    /// Messages that are stored durably: the first ones of the import, without a gap.
+    /// Messages that are stored durably: the first ones of the import, without gaps.
     pub count: u64,
-    /// Messages behind these that may be stored too, because the broker did not confirm one before them; absent if there are none.
+    /// Messages after these that may be stored too, because the broker did not confirm one before them; absent if none.
     #[serde(default, rename = "unconfirmed", skip_serializing_if = "is_zero")]
     pub unconfirmed_count: u64,
     /// Why it ended early.

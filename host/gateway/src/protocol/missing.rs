@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 pub struct MissingService {
     /// Which.
     pub service: ServiceName,
-    /// How that shows, for people.
+    /// A human-readable description of the problem.
     pub problem: String,
 }
 

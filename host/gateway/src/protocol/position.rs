@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use weir_pubsub::{Cursor, NotACursor, Start};
 
-/// A place in a queue as its broker names it: a number, or a string of 32 hexadecimal digits on brokers without numbers. Keep it as it is.
+/// A position in a queue in the broker's format: a number, or a string of 32 hexadecimal digits on brokers without numbers. Treat it as
+/// opaque.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(untagged)]
 pub enum Position {

@@ -22,7 +22,7 @@ pub struct RemoveComponent {
 pub struct RemovedComponent {
     /// `NAME@VERSION`.
     pub component: String,
-    /// The digest of its bytes, which stay until they are pruned; none if the record could not be read.
+    /// The digest of its file, which stays until it is pruned; absent if the record could not be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<Digest>,
     /// How many bytes it has.
@@ -43,24 +43,24 @@ pub struct PruneRequest {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct Pruned {
-    /// Whether the files are still there.
+    /// Whether this was a dry run, so the files still exist.
     pub dry_run: bool,
     /// The files that were removed or, in a dry run, would be.
     pub files: Vec<PrunedFile>,
-    /// Their sizes together.
+    /// Their total size.
     pub size_bytes: u64,
     /// Files that could not be removed, with the reason.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failures: Vec<String>,
 }
 
-/// A file that nothing names.
+/// A file that nothing refers to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct PrunedFile {
     /// Its name.
     pub name: String,
-    /// What it holds: `component`, `compiled-code` or `incomplete`.
+    /// Its content: `component`, `compiled-code` or `incomplete`.
     pub kind: String,
     /// Its size.
     pub size_bytes: u64,

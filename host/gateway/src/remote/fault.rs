@@ -88,12 +88,12 @@ impl TlsFault {
     /// What to do about it, for whoever runs a command.
     pub fn next(&self) -> String {
         match self {
-            TlsFault::UnknownAuthority => "name the CA that signed it: --ca FILE (or WEIR_CA), a PEM file".to_owned(),
+            TlsFault::UnknownAuthority => "give the CA that signed it: --ca FILE (or WEIR_CA), a PEM file".to_owned(),
             TlsFault::WrongName { named, .. } if named.is_empty() => {
-                "replace the gateway's certificate by one with subjectAltName, and send its process SIGHUP".to_owned()
+                "replace the gateway's certificate with one that has subjectAltName, and send its process SIGHUP".to_owned()
             }
             TlsFault::WrongName { .. } => {
-                "use a name of the certificate in --gateway, or replace the gateway's certificate by one with this name".to_owned()
+                "use a name in the certificate for --gateway, or replace the gateway's certificate with one for this name".to_owned()
             }
             TlsFault::Expired { .. } => {
                 "replace it: write the new certificate and key to the gateway's --tls-cert and --tls-key files, and send its process SIGHUP"
@@ -102,9 +102,9 @@ impl TlsFault {
             TlsFault::NotYetValid { .. } => "check the clock of this machine, and the dates of the certificate".to_owned(),
             TlsFault::NotTheNoted => "repeat the command: the certificate may just have been replaced".to_owned(),
             TlsFault::IsAuthority => {
-                "replace it by one that the CA signed, without `basicConstraints=CA:TRUE`, and name the CA: --ca FILE".to_owned()
+                "replace it with one signed by the CA, without `basicConstraints=CA:TRUE`, and give the CA: --ca FILE".to_owned()
             }
-            TlsFault::NotTls => "use http:// in --gateway, or name the gateway's port with TLS".to_owned(),
+            TlsFault::NotTls => "use http:// in --gateway, or the gateway's TLS port".to_owned(),
             TlsFault::Other { .. } => "check the address, and the certificate and key of the gateway".to_owned(),
         }
     }
@@ -118,13 +118,13 @@ impl fmt::Display for TlsFault {
                 write!(f, "its certificate names no host, so it is not valid for {expected}")
             }
             TlsFault::WrongName { expected, named } => write!(f, "its certificate is for {}, not for {expected}", named.join(", ")),
-            TlsFault::Expired { since } => write!(f, "its certificate is out of date{}", with_date(": it expired on ", since.as_ref())),
+            TlsFault::Expired { since } => write!(f, "its certificate has expired{}", with_date(": on ", since.as_ref())),
             TlsFault::NotYetValid { from } => {
                 write!(f, "its certificate is not valid yet{}", with_date(": it is valid from ", from.as_ref()))
             }
-            TlsFault::NotTheNoted => f.write_str("its certificate is not the one that is noted in the data folder"),
-            TlsFault::IsAuthority => f.write_str("its certificate is that of a CA and cannot be used by a server"),
-            TlsFault::NotTls => f.write_str("it does not speak TLS"),
+            TlsFault::NotTheNoted => f.write_str("its certificate is not the one recorded in the data folder"),
+            TlsFault::IsAuthority => f.write_str("its certificate is a CA certificate, which a server cannot use"),
+            TlsFault::NotTls => f.write_str("it does not use TLS"),
             TlsFault::Other { problem } => write!(f, "TLS failed: {problem}"),
         }
     }

@@ -14,10 +14,21 @@ use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStor
 use sha2::{Digest as _, Sha256};
 use weir_config::records::Digest;
 
-use super::{RemoteError, Trust};
+use super::error::RemoteError;
 
 /// More than the CAs of an operating system take.
 const MAX_FILE_BYTES: u64 = 4 << 20;
+
+/// Which certificates of a gateway are trusted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trust {
+    /// Those that the CAs of the operating system signed.
+    System,
+    /// Those that the CAs in this PEM file signed, and no others.
+    Authorities(PathBuf),
+    /// The one with this SHA-256 digest, whatever its name and dates are: a running Weir noted it in its own data folder.
+    Certificate(Digest),
+}
 
 /// Has a client trust so much; `None`: it uses no TLS, and the system's CAs need not be read.
 pub(super) fn apply(http: ClientBuilder, trust: Option<&Trust>) -> Result<ClientBuilder, RemoteError> {
@@ -49,15 +60,15 @@ fn authorities(file: &Path) -> Result<RootCertStore, RemoteError> {
 /// The CAs in a PEM text, or what is wrong with it.
 fn roots(pem: &[u8]) -> Result<RootCertStore, String> {
     if pem.len() as u64 > MAX_FILE_BYTES {
-        return Err(format!("has more than {MAX_FILE_BYTES} bytes: name a PEM file with the CA certificate"));
+        return Err(format!("has more than {MAX_FILE_BYTES} bytes: give a PEM file with the CA certificate"));
     }
     let mut roots = RootCertStore::empty();
     for (number, certificate) in (1..).zip(CertificateDer::pem_slice_iter(pem)) {
         let certificate = certificate.map_err(|error| format!("is damaged at certificate {number}: {error:?}"))?;
-        roots.add(certificate).map_err(|error| format!("holds something else than a CA certificate at position {number}: {error}"))?;
+        roots.add(certificate).map_err(|error| format!("contains something other than a CA certificate at position {number}: {error}"))?;
     }
     match roots.is_empty() {
-        true => Err("holds no certificate: name a PEM file with `-----BEGIN CERTIFICATE-----` in it".to_owned()),
+        true => Err("contains no certificate: give a PEM file that contains `-----BEGIN CERTIFICATE-----`".to_owned()),
         false => Ok(roots),
     }
 }
@@ -115,9 +126,13 @@ mod tests {
     #[test]
     fn a_file_without_a_ca_is_told_with_what_is_wrong() {
         for (pem, problem) in [
-            ("", "holds no certificate"),
-            ("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", "holds no certificate"),
-            ("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "holds something else than a CA certificate at position 1"),
+            ("", "contains no certificate"),
+            ("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", "contains no certificate"),
+            (
+                "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+                "contains something other than a CA certificate at position \
+                 1",
+            ),
             ("-----BEGIN CERTIFICATE-----\nAAAA\n", "is damaged at certificate 1"),
         ] {
             let found = roots(pem.as_bytes()).unwrap_err();

@@ -32,12 +32,12 @@ const READS_COUNT: usize = 16;
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct Target {
-    /// The deployment's name; by default the descriptor's.
+    /// The deployment's name; default: the descriptor's.
     name: Option<String>,
-    /// Its version; by default the descriptor's.
+    /// Its version; default: the descriptor's.
     version: Option<String>,
     /// A JSON object of the limits that differ from the settings, for example `{"time-ms": 5000}`. They belong to the version and never
-    /// change; for the others the settings count.
+    /// change; all others are taken from the settings.
     limits: Option<String>,
 }
 
@@ -46,25 +46,25 @@ pub(crate) struct Target {
 #[schema(value_type = String, format = Binary)]
 struct ComponentBytes(#[allow(dead_code, reason = "it is described, never made")] Vec<u8>);
 
-/// Brings a component: it is checked without running it, stored, and recorded under a name and version.
+/// Deploys a component: it is checked without running it, stored, and recorded under a name and version.
 #[utoipa::path(
     post,
     path = "/api/v1/weir/components",
     operation_id = "deploy",
     tag = "components",
     params(Target),
-    request_body(content = inline(ComponentBytes), content_type = "application/wasm", description = "The bytes of the component"),
+    request_body(content = inline(ComponentBytes), content_type = "application/wasm", description = "The component file"),
     responses(
-        (status = 200, description = "It is stored", body = Deployed),
-        (status = 409, description = "The version belongs to another file, or was deployed with other limits", body = ErrorAnswer),
-        (status = 422, description = "No host could run it; the message says why", body = ErrorAnswer),
+        (status = 200, description = "Deployed", body = Deployed),
+        (status = 409, description = "The version is used by another file, or was deployed with other limits", body = ErrorAnswer),
+        (status = 422, description = "The component cannot run on any host; the message states why", body = ErrorAnswer),
     )
 )]
 pub(crate) async fn post(State(gateway): State<Shared>, Fields(target): Fields<Target>, request: Request) -> Result<Response> {
     body::expect_type(request.headers(), "application/wasm")?;
     let folder = match &gateway.components {
         Components::Here(folder) => folder,
-        Components::At(store) => return forward(&gateway, store, request).await,
+        Components::At(store) => return forward(&gateway.settings, store, request).await,
     };
     let bytes = body::read(request, gateway.settings.max_component_bytes, gateway.settings.body_time).await?;
     let limits = target.limits.as_deref().map(limits_of).transpose()?.unwrap_or_default();
@@ -79,7 +79,7 @@ pub(crate) async fn post(State(gateway): State<Shared>, Fields(target): Fields<T
     Ok(Json(Deployed { name, version, unchanged, record, not_reached }).into_response())
 }
 
-/// The bytes of a component.
+/// Downloads a component.
 #[utoipa::path(
     get,
     path = "/api/v1/weir/components/{digest}",
@@ -88,7 +88,7 @@ pub(crate) async fn post(State(gateway): State<Shared>, Fields(target): Fields<T
     params(("digest" = String, Path, description = "`sha256:` and 64 hexadecimal digits")),
     responses(
         (status = 200, description = "The bytes", body = inline(ComponentBytes), content_type = "application/wasm"),
-        (status = 404, description = "There is no such component", body = ErrorAnswer),
+        (status = 404, description = "The component does not exist", body = ErrorAnswer),
     )
 )]
 pub(crate) async fn get(State(gateway): State<Shared>, Path(digest): Path<String>, request: Request) -> Result<Response> {
@@ -98,7 +98,7 @@ pub(crate) async fn get(State(gateway): State<Shared>, Path(digest): Path<String
     })?;
     let folder = match &gateway.components {
         Components::Here(folder) => folder,
-        Components::At(store) => return forward(&gateway, store, request).await,
+        Components::At(store) => return forward(&gateway.settings, store, request).await,
     };
     let found = folder.open(digest).await.map_err(GatewayError::ComponentStore)?;
     let stored = found.ok_or(GatewayError::UnknownComponent { digest })?;
@@ -152,7 +152,7 @@ async fn inspect(gateway: &Gateway, bytes: Bytes, limits: GivenLimits) -> Result
 fn name_of(target: Target, descriptor: &Descriptor) -> Result<(String, String)> {
     let missing = |field: &str, example: &str| GatewayError::BadField {
         field: field.to_owned(),
-        problem: format!("is in neither the request nor the component's descriptor; say it: `weir deploy {example} FILE.wasm`"),
+        problem: format!("is missing from the request and the component's descriptor; add it: `weir deploy {example} FILE.wasm`"),
     };
     let name = target.name.or_else(|| descriptor.name.clone()).ok_or_else(|| missing("name", "NAME@VERSION"))?;
     let version = target.version.or_else(|| descriptor.version.clone()).ok_or_else(|| missing("version", &format!("{name}@VERSION")))?;
@@ -209,7 +209,7 @@ fn check_limits(limits: &GivenLimits, gateway: &Gateway) -> Result<()> {
     let most = gateway.backend.limits().max_settle_bytes;
     match limits.sends_bytes {
         Some(given) if given > most => {
-            Err(bad_limits(format!("sends-bytes is {given}, and the broker takes at most {most} for one message: lower it")))
+            Err(bad_limits(format!("sends-bytes is {given}, and the broker accepts at most {most} per message: reduce it")))
         }
         _ => Ok(()),
     }
@@ -219,7 +219,7 @@ fn check_limits(limits: &GivenLimits, gateway: &Gateway) -> Result<()> {
 fn limits_of(text: &str) -> Result<GivenLimits> {
     let given: serde_json::Map<String, serde_json::Value> = serde_json::from_str(text).map_err(|error| bad_limits(error.to_string()))?;
     if let Some(name) = given.keys().find(|name| !GivenLimits::NAMES.contains(&name.as_str())) {
-        let problem = format!("there is no limit `{}`; the limits are {}", name.escape_default(), GivenLimits::NAMES.join(", "));
+        let problem = format!("limit `{}` does not exist; must be one of: {}", name.escape_default(), GivenLimits::NAMES.join(", "));
         return Err(bad_limits(problem));
     }
     serde_json::from_value(given.into()).map_err(|error| bad_limits(error.to_string()))

@@ -10,7 +10,6 @@ use utoipa::IntoParams;
 use weir_config::records::DeadLetter;
 use weir_pubsub::{Browsed, Cursor, MessageId, PubsubError, Start};
 
-use super::exits::ndjson;
 use crate::body::NDJSON;
 use crate::dead_letters::{Owners, PAGE_COUNT, Selection, Wanted, heads, queue, read_wanted, whole as whole_letter, wrong};
 use crate::error::{GatewayError, Result};
@@ -18,6 +17,7 @@ use crate::flows;
 use crate::gateway::{Gateway, Shared};
 use crate::held::Received;
 use crate::line;
+use crate::ndjson::ndjson;
 use crate::protocol::{DeadLetterId, DeadLetterLine, DeadLetterOrder, DeadLetterSummary, DeadLetters, Position};
 use crate::query::Fields;
 
@@ -38,15 +38,15 @@ const WHOLE_COUNT: usize = 16;
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct Extent {
-    /// So many at most: 1 to 1,000, else 100.
+    /// The maximum number: 1 to 1,000; default 100.
     limit: Option<u32>,
-    /// Those behind this position: a number, or what `next-after` was.
+    /// Only those after this position: a number, or the value of `next-after`.
     after: Option<String>,
-    /// Those of this flow.
+    /// Only those of this flow.
     flow: Option<String>,
-    /// Those of this processor.
+    /// Only those of this processor.
     processor: Option<String>,
-    /// Those of the message with this id, or the one at this position.
+    /// Only those of the message with this id, or the one at this position.
     id: Option<String>,
 }
 
@@ -58,7 +58,7 @@ impl Extent {
     }
 }
 
-/// The oldest messages that could not be handled. Nothing is taken.
+/// Lists the oldest dead letters without removing them.
 #[utoipa::path(
     get,
     path = "/api/v1/weir/dead-letters",
@@ -119,14 +119,14 @@ async fn list(gateway: &Gateway, mut selection: Selection, owners: &Owners, mut 
     }
 }
 
-/// One dead letter whole, by its position; or all of an id.
+/// Returns one complete dead letter by its position, or all with an id.
 #[utoipa::path(
     get,
     path = "/api/v1/weir/dead-letters/{letter}",
     operation_id = "dead-letter",
     tag = "views",
     params(("letter" = String, Path, description = "A position, or an id of 32 hexadecimal digits")),
-    responses((status = 200, description = "A line for each queue that gave the message up, at most 16", body = DeadLetterLine, content_type = NDJSON))
+    responses((status = 200, description = "One line for each queue that gave the message up, at most 16", body = DeadLetterLine, content_type = NDJSON))
 )]
 pub(crate) async fn whole(
     State(gateway): State<Shared>,

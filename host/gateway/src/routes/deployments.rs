@@ -11,7 +11,7 @@ use crate::error::{GatewayError, Result};
 use crate::gateway::Shared;
 use crate::protocol::{Deployment, EffectiveLimit, ErrorAnswer, LimitSource};
 
-/// One deployment: its record, and what holds for it, with where each value is from.
+/// Returns one deployment: its record, its effective limits, and the source of each value.
 #[utoipa::path(
     get,
     path = "/api/v1/weir/deployments/{deployment}",
@@ -20,8 +20,8 @@ use crate::protocol::{Deployment, EffectiveLimit, ErrorAnswer, LimitSource};
     params(("deployment" = String, Path, description = "`NAME@VERSION`")),
     responses(
         (status = 200, description = "The deployment", body = Deployment),
-        (status = 404, description = "There is no such deployment", body = ErrorAnswer),
-        (status = 409, description = "Its record is out of bounds or cannot be read", body = ErrorAnswer),
+        (status = 404, description = "The deployment does not exist", body = ErrorAnswer),
+        (status = 409, description = "Its record exceeds a limit or cannot be read", body = ErrorAnswer),
     )
 )]
 pub(crate) async fn get(State(gateway): State<Shared>, Path(key): Path<String>) -> Result<Json<Deployment>> {

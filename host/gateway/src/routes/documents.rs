@@ -1,15 +1,16 @@
 //! `GET /api/v1/weir/openapi.json`: what the gateway takes and answers, for programs. `GET /api/v1/weir/docs`: the same for people;
 //! `GET /` leads there.
 
-use std::sync::LazyLock;
+use std::sync::OnceLock;
 
 use axum::body::Bytes;
+use axum::extract::State;
 use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use axum::response::{IntoResponse, Redirect, Response};
 
 use super::services::json;
 use crate::error::{GatewayError, Result};
-use crate::openapi;
+use crate::gateway::Shared;
 use crate::page;
 
 /// The page is one file: it may load and run nothing.
@@ -23,12 +24,13 @@ const NOTHING_ELSE: &str = "default-src 'none'; style-src 'unsafe-inline'; base-
     tag = "health",
     responses((status = 200, description = "OpenAPI 3.1", body = serde_json::Value))
 )]
-pub(crate) async fn openapi() -> Result<Response> {
-    static TEXT: LazyLock<Option<Bytes>> = LazyLock::new(|| openapi::document().to_pretty_json().ok().map(|text| Bytes::from(text + "\n")));
-    TEXT.clone().map(json).ok_or(GatewayError::Broken { what: "writing the OpenAPI document" })
+pub(crate) async fn openapi(State(gateway): State<Shared>) -> Result<Response> {
+    static TEXT: OnceLock<Option<Bytes>> = OnceLock::new();
+    let text = TEXT.get_or_init(|| (gateway.document)().to_pretty_json().ok().map(|text| Bytes::from(text + "\n")));
+    text.clone().map(json).ok_or(GatewayError::Broken { what: "writing the OpenAPI document" })
 }
 
-/// Leads a person who opens the gateway's address in a browser to the page that describes it.
+/// Redirects a browser to the page that describes the gateway.
 #[utoipa::path(
     get,
     path = "/",
@@ -40,7 +42,7 @@ pub(crate) async fn front() -> Redirect {
     Redirect::to("/api/v1/weir/docs")
 }
 
-/// This document as a page to read, which needs nothing from elsewhere.
+/// This document as a self-contained HTML page.
 #[utoipa::path(
     get,
     path = "/api/v1/weir/docs",
@@ -48,9 +50,9 @@ pub(crate) async fn front() -> Redirect {
     tag = "health",
     responses((status = 200, description = "The page", body = String, content_type = "text/html"))
 )]
-pub(crate) async fn docs() -> Result<Response> {
-    static PAGE: LazyLock<Option<Bytes>> =
-        LazyLock::new(|| serde_json::to_value(openapi::document()).ok().map(|document| Bytes::from(page::of(&document))));
-    let page = PAGE.clone().ok_or(GatewayError::Broken { what: "writing the page" })?;
+pub(crate) async fn docs(State(gateway): State<Shared>) -> Result<Response> {
+    static PAGE: OnceLock<Option<Bytes>> = OnceLock::new();
+    let page = PAGE.get_or_init(|| serde_json::to_value((gateway.document)()).ok().map(|document| Bytes::from(page::of(&document))));
+    let page = page.clone().ok_or(GatewayError::Broken { what: "writing the page" })?;
     Ok(([(CONTENT_TYPE, "text/html; charset=utf-8"), (CONTENT_SECURITY_POLICY, NOTHING_ELSE)], page).into_response())
 }

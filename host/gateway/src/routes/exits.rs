@@ -3,22 +3,19 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::body::Body;
 use axum::extract::{Path, Request, State};
-use axum::http::header::{ALLOW, CONTENT_TYPE};
+use axum::http::header::ALLOW;
 use axum::http::{HeaderValue, Method};
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
 use serde::de::DeserializeOwned;
-use weir_pubsub::{Consumer, ConsumerOptions, PubsubError};
 
 use crate::again::Again;
 use crate::body::{self, NDJSON};
-use crate::dispatch::Interface;
 use crate::error::{GatewayError, Result};
 use crate::exit::{self, Lease, LeaseId, Taking, Then};
 use crate::gateway::{Gateway, Shared};
 use crate::metrics::open::What;
+use crate::ndjson::ndjson;
 use crate::protocol::{Acknowledge, Acknowledged, ErrorAnswer, TakeRequest, TakenLine};
 
 /// How long a lease lasts without an acknowledgement, unless the request has another time: a pause of the taker, not one that stands still.
@@ -42,7 +39,7 @@ const LEASE_MS: std::ops::RangeInclusive<u64> = 100..=3_600_000;
         ("interface" = String, Path, description = "The interface's name"),
     ),
     request_body = TakeRequest,
-    responses((status = 200, description = "The lease, then a line for each message; an error in the middle is the last line", body = TakenLine, content_type = NDJSON))
+    responses((status = 200, description = "The lease, then one line for each message; if an error occurs, it is the last line", body = TakenLine, content_type = NDJSON))
 )]
 pub(crate) async fn take(State(gateway): State<Shared>, Path((flow, name)): Path<(String, String)>, request: Request) -> Result<Response> {
     let wanted: TakeRequest = read(&gateway, request, "\"count\", \"wait-ms\" and \"lease-ms\", all of them optional").await?;
@@ -50,14 +47,15 @@ pub(crate) async fn take(State(gateway): State<Shared>, Path((flow, name)): Path
     let interface = gateway.dispatch.find(&flow, &name).await?;
     let queue = interface.exit_queue()?;
     let lease = Lease::new(gateway.backend.clone(), &flow, &name, wanted.count, lease_time);
-    let Some(consumer) = consumer(&gateway, &interface, exit::WINDOW).await? else {
-        let problem = "has no exit: something in the flow consumes it; `weir tail` shows the messages that pass";
+    let Some(consumer) = exit::consumer(&gateway.dispatch, &interface, exit::WINDOW).await? else {
+        let problem = "has no exit, since it is consumed within the flow; `weir tail` shows its messages";
         return Err(interface.wrong(problem.to_owned()));
     };
     let lease = gateway.leases.begin(lease);
     let open = gateway.open.begin(What::Exit);
     let wait = wanted.wait_ms.map(Duration::from_millis);
-    Ok(ndjson(exit::lines(Taking { gateway, interface, queue, consumer, again: Again::new(), lease, wait, open })))
+    let dispatch = gateway.dispatch.clone();
+    Ok(ndjson(exit::lines(Taking { dispatch, interface, queue, consumer, again: Again::new(), lease, wait, open })))
 }
 
 /// Acknowledges messages that were taken from an exit, and renews the lease.
@@ -75,8 +73,8 @@ pub(crate) async fn take(State(gateway): State<Shared>, Path((flow, name)): Path
     ),
     request_body = Acknowledge,
     responses(
-        (status = 200, description = "They are settled", body = Acknowledged),
-        (status = 410, description = "The lease has ended: what was not acknowledged is delivered again", body = ErrorAnswer),
+        (status = 200, description = "Settled", body = Acknowledged),
+        (status = 410, description = "The lease has ended: unacknowledged messages are redelivered", body = ErrorAnswer),
     )
 )]
 pub(crate) async fn acknowledge(
@@ -87,10 +85,10 @@ pub(crate) async fn acknowledge(
     let wanted: Acknowledge = read(&gateway, request, "\"lease\" and \"through\"").await?;
     let bad = |problem: String| GatewayError::BadField { field: "lease".to_owned(), problem };
     let id = LeaseId::read(&wanted.lease)
-        .ok_or_else(|| bad("must be the 32 hexadecimal digits of the first line that `take` answers".to_owned()))?;
+        .ok_or_else(|| bad("must be the 32 hexadecimal digits in the first line of the answer to `take`".to_owned()))?;
     let Some(lease) = gateway.leases.find(id) else { return Err(GatewayError::LeaseEnded { lease: id.to_string() }) };
     if !lease.is_of(&flow, &name) {
-        return Err(bad(format!("{id} is not a lease on exit `{name}` of flow `{flow}`: use the path that it was taken at")));
+        return Err(bad(format!("{id} is not a lease on exit `{name}` of flow `{flow}`: use the path of its `take` request")));
     }
     let then = if wanted.end { Then::End } else { Then::GoOn };
     let acknowledged_count = lease.acknowledge(wanted.through, then).await?;
@@ -110,8 +108,7 @@ pub(crate) fn moved(method: &Method, path: &str) -> Option<Response> {
     }
     let (flow, name) = (weir_pubsub::shown(flow), weir_pubsub::shown(name));
     let next = format!(
-        "take messages by `weir take {flow} {name}`, or by POST /api/v1/weir/flows/{flow}/exits/{name}/take with a JSON object, and \
-         acknowledge them by POST .../acknowledge"
+        "take messages with `weir take {flow} {name}`, or with POST /api/v1/weir/flows/{flow}/exits/{name}/take with a JSON object, and acknowledge them with POST .../acknowledge"
     );
     let path = path.chars().take(200).collect();
     let mut response = GatewayError::WrongMethod { method: method.to_string(), path, next }.into_response();
@@ -143,42 +140,4 @@ fn lease_time(lease_ms: Option<u64>) -> Result<Duration> {
             Err(GatewayError::BadField { field: "lease-ms".to_owned(), problem })
         }
     }
-}
-
-/// Reads the exit of an interface; `None` where it has none.
-pub(crate) async fn consumer(gateway: &Gateway, interface: &Interface, window: std::num::NonZeroU32) -> Result<Option<Box<dyn Consumer>>> {
-    let queue = interface.exit_queue()?;
-    let options = ConsumerOptions { window, ..ConsumerOptions::default() };
-    match gateway.backend.consumer(queue.topic(), queue.subscription(), options).await {
-        Ok(consumer) => Ok(Some(consumer)),
-        Err(PubsubError::QueueNotFound { .. }) if gateway.dispatch.is_stopped(interface).await => Err(interface.gone()),
-        Err(PubsubError::QueueNotFound { .. }) => Ok(None),
-        Err(error) => Err(GatewayError::broker("the exit cannot be read")(error)),
-    }
-}
-
-/// Reads the exit again, after the connection to the broker was lost: as soon as there is one.
-pub(crate) async fn consumer_again(
-    gateway: &Gateway,
-    interface: &Interface,
-    window: std::num::NonZeroU32,
-    again: &mut Again,
-) -> Result<Box<dyn Consumer>> {
-    tracing::info!(flow = interface.flow, interface = interface.name, "consumer of an exit was lost, subscribing again");
-    let consumer = again.get(|| consumer(gateway, interface, window)).await?;
-    consumer.ok_or_else(|| interface.wrong("has no exit any more".to_owned()))
-}
-
-/// An answer of one JSON text a line.
-pub(crate) fn ndjson(body: Body) -> Response {
-    let mut response = Response::new(body);
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(NDJSON));
-    response
-}
-
-/// An error in the middle of a stream, as its last line.
-pub(crate) fn error_line(error: &GatewayError) -> Bytes {
-    let mut line = serde_json::to_vec(&ErrorAnswer { error: error.to_body() }).unwrap_or_default();
-    line.push(b'\n');
-    Bytes::from(line)
 }

@@ -13,9 +13,9 @@ use tokio::time::{Instant, sleep_until};
 use tokio_tungstenite::tungstenite::Message;
 use weir_pubsub::{Consumer, Delivery, PubsubError, Receipt};
 
-use super::{exits, taps};
+use super::taps;
 use crate::again::Again;
-use crate::dispatch::{Interface, over};
+use crate::dispatch::Interface;
 use crate::error::{GatewayError, Result};
 use crate::exit::{self, BATCH_BYTES, Batches};
 use crate::gateway::{Gateway, Shared};
@@ -27,13 +27,13 @@ use crate::socket::{Connection, End, Gone, Received, Upgrade};
 /// What a reader may say: nothing is expected of it.
 const MAX_HEARD_BYTES: usize = 64 << 10;
 
-/// Messages out of a flow over a WebSocket, one JSON text each.
+/// Streams messages out of a flow over a WebSocket, one JSON document per message.
 ///
-/// Where the interface has an exit, messages are taken from it: each goes to one reader, and is settled after the reader's pong to a ping that
-/// was sent behind it. The pong shows that the reader's WebSocket library has the message, not that the program has handled it. What is
-/// not settled when the connection ends is delivered again. Elsewhere each reader gets a copy of what passes from now on; one that is too
-/// slow is ended with the number of messages that it missed. A body that is not JSON is sent unchanged in a binary message. What the reader
-/// sends is ignored.
+/// If the interface has an exit, messages are taken from it: each goes to one reader, and is settled after the reader's pong to a ping
+/// sent after it. The pong shows that the reader's WebSocket library has received the message, not that the program has handled it.
+/// Messages not settled when the connection ends are redelivered. Without an exit, each reader gets a copy of the messages that pass from
+/// now on; a reader that is too slow is disconnected with the number of messages that it missed. A body that is not JSON is sent unchanged
+/// in a binary message. Messages from the reader are ignored.
 #[utoipa::path(
     get,
     path = "/api/v1/flow/{flow}/export/{interface}",
@@ -43,11 +43,11 @@ const MAX_HEARD_BYTES: usize = 64 << 10;
         ("flow" = String, Path, description = "The flow's id"),
         ("interface" = String, Path, description = "The interface's name"),
     ),
-    responses((status = 101, description = "The connection is a WebSocket from here on"))
+    responses((status = 101, description = "The connection is now a WebSocket"))
 )]
 pub(crate) async fn get(State(gateway): State<Shared>, Path((flow, name)): Path<(String, String)>, upgrade: Upgrade) -> Result<Response> {
     let interface = gateway.dispatch.find(&flow, &name).await?;
-    let source = match exits::consumer(&gateway, &interface, exit::WINDOW).await? {
+    let source = match exit::consumer(&gateway.dispatch, &interface, exit::WINDOW).await? {
         Some(exit) => Source::Exit { consumer: exit, batches: Batches::new(gateway.settings.ping_time), again: Again::new() },
         None => Source::Tap(taps::tap(&gateway, &interface).await?),
     };
@@ -86,7 +86,7 @@ impl Source {
                     return Ok(delivery);
                 }
                 (Err(PubsubError::Unavailable { .. }), Source::Exit { consumer, again, .. }) => {
-                    *consumer = exits::consumer_again(gateway, interface, exit::WINDOW, again).await?;
+                    *consumer = exit::consumer_again(&gateway.dispatch, interface, exit::WINDOW, again).await?;
                 }
                 // The consumer goes on by itself, with what it holds.
                 (Err(PubsubError::Stalled { .. }), Source::Exit { again, .. }) => again.wait().await,
@@ -140,7 +140,7 @@ impl Export {
     async fn serve(mut self, mut connection: Connection) {
         let last = self.pump(&mut connection).await;
         if let Err(error) = self.settling.finish().await {
-            tracing::warn!(error = %weir_pubsub::chain(&error), "an export ended");
+            tracing::warn!(error = %weir_pubsub::chain(&error), "export ended");
         }
         // Everything unsettled is given back now, not when the other side has closed.
         drop(self.source);
@@ -153,7 +153,7 @@ impl Export {
 
     async fn pump(&mut self, connection: &mut Connection) -> Last {
         let (gateway, interface) = (self.gateway.clone(), self.interface.clone());
-        let mut over = pin!(over(&gateway, &interface));
+        let mut over = pin!(gateway.dispatch.over(&interface));
         loop {
             let deadline = self.source.deadline();
             let step = tokio::select! {
@@ -220,7 +220,7 @@ impl Export {
 async fn cut_off(gateway: &Gateway, interface: &Interface, error: PubsubError) -> GatewayError {
     match error {
         PubsubError::Lagged { missed_count } => GatewayError::Missed { missed_count },
-        error => exit::cut_off(gateway, interface, error).await,
+        error => exit::cut_off(&gateway.dispatch, interface, error).await,
     }
 }
 

@@ -9,18 +9,18 @@ use bytes::Bytes;
 use weir_config::records::HostStatus;
 use weir_pubsub::chain;
 
+use crate::caller::Caller;
 use crate::error::{GatewayError, Result};
 use crate::gateway::{Gateway, Shared};
-use crate::guard::Caller;
 use crate::protocol::{ErrorAnswer, Health, MissingService, ServiceName};
 
 /// How long a service may take: less than whoever asks commonly waits.
 const READY_TIME: Duration = Duration::from_secs(2);
 
-/// The process answers.
+/// Liveness: the process answers.
 #[utoipa::path(get, path = "/healthz", operation_id = "healthz", tag = "health", responses(
-    (status = 200, description = "It runs", body = Health),
-    (status = 503, description = "It ends", body = Health),
+    (status = 200, description = "Running", body = Health),
+    (status = 503, description = "Shutting down", body = Health),
 ))]
 pub(crate) async fn healthz(State(gateway): State<Shared>) -> (StatusCode, Json<Health>) {
     if gateway.stopping.is_cancelled() {
@@ -29,17 +29,17 @@ pub(crate) async fn healthz(State(gateway): State<Shared>) -> (StatusCode, Json<
     (StatusCode::OK, Json(Health { status: "ok".to_owned(), reason: None }))
 }
 
-/// What the gateway needs is there: both services answer, the flows were read, and a host of processors reports and has the configuration.
+/// Readiness: both services answer, the flows were read, and a host is reporting and has the configuration.
 ///
-/// The reason tells causes only to callers with the gateway's token, where there is one.
+/// If the gateway has tokens, only callers with a token get the causes.
 #[utoipa::path(
     get,
     path = "/readyz",
     operation_id = "readyz",
     tag = "health",
     responses(
-        (status = 200, description = "It is ready", body = Health),
-        (status = 503, description = "It is not; the reason names all that is missing", body = Health),
+        (status = 200, description = "Ready", body = Health),
+        (status = 503, description = "Not ready; the reason lists everything that is missing", body = Health),
     )
 )]
 pub(crate) async fn readyz(State(gateway): State<Shared>, Extension(caller): Extension<Caller>) -> (StatusCode, Json<Health>) {
@@ -50,7 +50,7 @@ pub(crate) async fn readyz(State(gateway): State<Shared>, Extension(caller): Ext
     // First, since the rest may come of it.
     let trouble = gateway.backend.trouble().map(|trouble| match caller {
         Caller::Trusted(_) => trouble,
-        Caller::Unknown => "the broker does not work".to_owned(),
+        Caller::Unknown => "the broker is not working".to_owned(),
     });
     let mut missing: Vec<String> = trouble.into_iter().chain(services).chain(gateway.dispatch.problem(caller)).collect();
     missing.extend(of_hosts(&gateway.hosts.statuses(), caller));
@@ -62,8 +62,8 @@ pub(crate) async fn readyz(State(gateway): State<Shared>, Extension(caller): Ext
 fn of_hosts(hosts: &[HostStatus], caller: Caller) -> Vec<String> {
     let is_trusted = matches!(caller, Caller::Trusted(_));
     if hosts.is_empty() {
-        let interval = if is_trusted { ", as each does every 5 s" } else { "" };
-        return vec![format!("no host of processors reports{interval}")];
+        let interval = if is_trusted { " (hosts report every 5 s)" } else { "" };
+        return vec![format!("no host is reporting{interval}")];
     }
     let problem = |status: &HostStatus| match (&status.config_problem, status.config_version) {
         (Some(problem), _) => Some(format!("host {} cannot fetch the configuration: {problem}", status.host)),
@@ -73,7 +73,7 @@ fn of_hosts(hosts: &[HostStatus], caller: Caller) -> Vec<String> {
     let problems: Vec<String> = hosts.iter().filter_map(problem).collect();
     match problems.is_empty() || is_trusted {
         true => problems,
-        false => vec!["a host of processors has not fetched the configuration".to_owned()],
+        false => vec!["a host has not fetched the configuration".to_owned()],
     }
 }
 

@@ -16,14 +16,14 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use utoipa::IntoParams;
 
-use super::exits::ndjson;
 use crate::body::{self, Lines, NDJSON};
-use crate::dispatch::{Interface, not_sent, over};
+use crate::dispatch::{Interface, not_sent};
 use crate::error::{GatewayError, Result};
 use crate::gateway::{Gateway, Shared};
 use crate::import::{Ended, Import};
 use crate::line;
 use crate::metrics::open::{Opened, What};
+use crate::ndjson::ndjson;
 use crate::protocol::Imported;
 use crate::query::Fields;
 
@@ -32,16 +32,16 @@ use crate::query::Fields;
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct Wanted {
-    /// A line for each message as soon as it is stored, not only the number of all at the end.
+    /// Whether to answer with a line for each message as soon as it is stored, not only the total at the end.
     #[serde(default)]
     answers: bool,
 }
 
-/// Many messages into a flow, each stored durably.
+/// Imports many messages into a flow, each stored durably.
 ///
-/// The body is read no faster than it is stored, so that it may have any number of lines. With `answers=true` it must be NDJSON, the answer
-/// is a line `{"line", "id"}` for each message as soon as it is stored, with what is answered else as the last line, and the body is also
-/// read no faster than the answers.
+/// The body is read no faster than it is stored, so it may have any number of lines. With `answers=true` it must be NDJSON; the answer is
+/// then a line `{"line", "id"}` for each message as soon as it is stored, followed by the usual answer as the last line, and the body is
+/// also read no faster than the answers.
 #[utoipa::path(
     post,
     path = "/api/v1/weir/flows/{flow}/interfaces/{interface}/messages",
@@ -53,12 +53,13 @@ pub(crate) struct Wanted {
         Wanted,
     ),
     request_body(
-        description = "One message a line, or a list of them",
+        description = "One message per line, or a list of messages",
         content((serde_json::Value = "application/x-ndjson"), (Vec<serde_json::Value> = "application/json"))
     ),
     responses(
-        (status = 200, description = "All are stored", body = Imported),
-        (status = "4XX", description = "It ended early: the first `count` messages are stored, and `unconfirmed` ones behind them may be", body = Imported),
+        (status = 200, description = "All messages are stored", body = Imported),
+        (status = "4XX", description = "Ended early: the first `count` messages are stored, and the `unconfirmed` ones after them may be \
+             stored", body = Imported),
         (status = "5XX", description = "The same", body = Imported),
     )
 )]
@@ -69,7 +70,7 @@ pub(crate) async fn post(
     request: Request,
 ) -> Result<Response> {
     let interface = gateway.dispatch.find(&flow, &name).await?;
-    let mut import = Import::new(interface.producer(&gateway).await?, gateway.budget.share(), gateway.settings.full_time);
+    let mut import = Import::new(gateway.dispatch.producer(&interface).await?, gateway.budget.share(), gateway.settings.full_time);
     let open = gateway.open.begin(What::Import);
     if wanted.answers {
         body::expect_type(request.headers(), NDJSON)?;
@@ -78,7 +79,9 @@ pub(crate) async fn post(
     let outcome = match body::media_type(request.headers()).as_str() {
         NDJSON => import_lines(&gateway, &interface, &mut import, request.into_body()).await,
         "application/json" => import_array(&gateway, &interface, &mut import, request).await,
-        _ => Err(body::wrong_type(request.headers(), "application/json (a list of messages) or application/x-ndjson (one a line)").into()),
+        _ => {
+            Err(body::wrong_type(request.headers(), "application/json (a list of messages) or application/x-ndjson (one per line)").into())
+        }
     };
     Ok(match ended(&gateway, &interface, outcome).await {
         None => Json(import.imported(None)).into_response(),
@@ -91,7 +94,7 @@ pub(super) async fn ended(gateway: &Gateway, interface: &Interface, outcome: Res
     match outcome {
         Ok(()) => None,
         Err(Ended::Gateway(error)) => Some(error),
-        Err(Ended::Broker(error)) => Some(not_sent(gateway, interface, error).await),
+        Err(Ended::Broker(error)) => Some(not_sent(&gateway.dispatch, interface, error).await),
     }
 }
 
@@ -102,7 +105,7 @@ fn lines_of(gateway: &Gateway, body: Body) -> Lines {
 async fn import_lines(gateway: &Gateway, interface: &Interface, import: &mut Import, body: Body) -> Result<(), Ended> {
     let mut lines = lines_of(gateway, body);
     let outcome = pump(gateway, interface, import, &mut lines).await;
-    let settled = import.finish(over(gateway, interface)).await;
+    let settled = import.finish(gateway.dispatch.over(interface)).await;
     if outcome.is_err() || settled.is_err() {
         lines.drain().await;
     }
@@ -126,7 +129,7 @@ enum Step {
 async fn step(gateway: &Gateway, interface: &Interface, import: &mut Import, lines: &mut Lines) -> Result<Step, Ended> {
     tokio::select! {
         biased;
-        error = over(gateway, interface) => Err(error.into()),
+        error = gateway.dispatch.over(interface) => Err(error.into()),
         step = forward(interface, import, lines) => step,
     }
 }
@@ -153,14 +156,14 @@ async fn import_array(gateway: &Gateway, interface: &Interface, import: &mut Imp
     for (number, message) in (1..).zip(messages) {
         sent = tokio::select! {
             biased;
-            error = over(gateway, interface) => Err(error.into()),
+            error = gateway.dispatch.over(interface) => Err(error.into()),
             sent = import.send(number, Bytes::copy_from_slice(message.get().as_bytes())) => sent,
         };
         if sent.is_err() {
             break;
         }
     }
-    let settled = import.finish(over(gateway, interface)).await;
+    let settled = import.finish(gateway.dispatch.over(interface)).await;
     settled.and(sent)
 }
 
@@ -228,7 +231,7 @@ impl Answers {
     }
 
     async fn last(&mut self, outcome: Result<(), Ended>) -> Bytes {
-        let settled = self.import.finish(over(&self.gateway, &self.interface)).await;
+        let settled = self.import.finish(self.gateway.dispatch.over(&self.interface)).await;
         let mut lines = self.lines();
         let error = ended(&self.gateway, &self.interface, settled.and(outcome)).await.map(|error| error.to_body());
         self.told = true;

@@ -14,7 +14,7 @@ use tokio_tungstenite::tungstenite::Message;
 use utoipa::IntoParams;
 
 use super::import::ended;
-use crate::dispatch::{Interface, over};
+use crate::dispatch::Interface;
 use crate::error::{GatewayError, Result};
 use crate::gateway::Shared;
 use crate::import::{Ended, Import};
@@ -28,7 +28,7 @@ use crate::socket::{Connection, End, Received, Upgrade};
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct Wanted {
-    /// Answer `{"message": NUMBER, "id": ID}` for each message as soon as it is stored, by its number in the stream, from 1.
+    /// Answer `{"message": NUMBER, "id": ID}` for each message as soon as it is stored; NUMBER is its number in the stream, from 1.
     #[serde(default)]
     answers: bool,
     /// Read by whoever lets the request in.
@@ -37,11 +37,12 @@ pub(crate) struct Wanted {
     _token: Option<IgnoredAny>,
 }
 
-/// Messages into a flow over a WebSocket, one JSON text each.
+/// Streams messages into a flow over a WebSocket, one JSON document per message.
 ///
-/// It is read no faster than the messages are stored. The close frame is answered once all messages before it are stored. What is wrong
-/// (no JSON, above 4 MiB, the queue stays full, the flow is stopped) ends it: a last text `{"count", "unconfirmed", "error"}` reports how many
-/// messages are stored, how many behind them may be stored too (absent if none), and why it ended; the close frame has the reason too.
+/// It is read no faster than the messages are stored. The close frame is answered once all messages before it are stored. An error (not
+/// JSON, above 4 MiB, the queue stays full, the flow is stopped) ends the stream: a last text message `{"count", "unconfirmed", "error"}`
+/// reports how many messages are stored, how many after them may be stored too (absent if none), and why it ended; the close frame has the
+/// reason too.
 #[utoipa::path(
     get,
     path = "/api/v1/flow/{flow}/import/{interface}",
@@ -52,7 +53,7 @@ pub(crate) struct Wanted {
         ("interface" = String, Path, description = "The interface's name"),
         Wanted,
     ),
-    responses((status = 101, description = "The connection is a WebSocket from here on"))
+    responses((status = 101, description = "The connection is now a WebSocket"))
 )]
 pub(crate) async fn get(
     State(gateway): State<Shared>,
@@ -61,7 +62,7 @@ pub(crate) async fn get(
     upgrade: Upgrade,
 ) -> Result<Response> {
     let interface = gateway.dispatch.find(&flow, &name).await?;
-    let import = Import::new(interface.producer(&gateway).await?, gateway.budget.share(), gateway.settings.full_time);
+    let import = Import::new(gateway.dispatch.producer(&interface).await?, gateway.budget.share(), gateway.settings.full_time);
     let import = if wanted.answers { import.answering() } else { import };
     let limit_bytes = gateway.backend.limits().max_message_bytes;
     upgrade.accept(gateway, What::Import, limit_bytes, |gateway, connection| async move {
@@ -96,7 +97,7 @@ impl From<Ended> for Last {
 impl Stream {
     async fn serve(mut self, mut connection: Connection) {
         let last = self.pump(&mut connection).await;
-        let stored = self.import.finish(over(&self.gateway, &self.interface)).await;
+        let stored = self.import.finish(self.gateway.dispatch.over(&self.interface)).await;
         let outcome = match (stored, last) {
             (Ok(()), Last::Closed) => return connection.acknowledge().await,
             (Ok(()), Last::Gone) => return,
@@ -110,7 +111,7 @@ impl Stream {
     /// Reads and sends until it ends.
     async fn pump(&mut self, connection: &mut Connection) -> Last {
         let (gateway, interface) = (self.gateway.clone(), self.interface.clone());
-        let mut over = pin!(over(&gateway, &interface));
+        let mut over = pin!(gateway.dispatch.over(&interface));
         loop {
             let step = tokio::select! {
                 biased;
@@ -155,7 +156,7 @@ impl Stream {
             Received::Unreadable(problem) => GatewayError::BodyBroken { problem: format!("{}: {problem}", what()) },
             Received::Closed => return Err(Last::Closed),
             Received::Cut(why) => {
-                tracing::debug!(flow = self.interface.flow, why, "an import was cut");
+                tracing::debug!(flow = self.interface.flow, why, "import aborted");
                 return Err(Last::Gone);
             }
         };

@@ -11,10 +11,10 @@ use crate::error_answer::SharedPathError;
 use crate::gateway::Shared;
 use crate::{body, line};
 
-/// One message into a flow, or one request and its answer.
+/// Sends one message into a flow, or one request.
 ///
-/// A `flow` interface: the body is sent, and `{}` answers once it is durable. A `request` interface: the body goes out, and the last part
-/// of the answer comes back as it is.
+/// `flow` interface: the body is sent, and the answer is `{}` once the message is durable. `request` interface: the body is the request,
+/// and the last part of the answer is returned unchanged.
 #[utoipa::path(
     post,
     path = "/api/v1/flow/{flow}/service/{interface}",
@@ -33,8 +33,8 @@ pub(crate) async fn post(
     line::check_json(&body).map_err(|source| GatewayError::NotJson { what: "the body".to_owned(), source })?;
     let interface = gateway.dispatch.find(&flow, &name).await?;
     let answer = match &interface.line {
-        Line::Flow { .. } => dispatch::send(&gateway, &interface, body).await.map(|()| Bytes::from_static(b"{}"))?,
-        Line::Request { .. } => dispatch::ask(&gateway, &interface, body, gateway.settings.interface_time).await?,
+        Line::Flow { .. } => dispatch::send(&gateway.dispatch, &interface, body).await.map(|()| Bytes::from_static(b"{}"))?,
+        Line::Request { .. } => dispatch::ask(&gateway.dispatch, &interface, body, gateway.settings.interface_time).await?,
     };
     Ok(json(answer))
 }

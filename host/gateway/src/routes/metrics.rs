@@ -21,15 +21,15 @@ use crate::protocol::QueueSummary;
 /// How long the config service or the broker may take: both together less than the 10 s that a scrape commonly has.
 const ASKED_TIME: Duration = Duration::from_secs(4);
 
-/// All figures in the text format of Prometheus.
+/// All metrics in the text format of Prometheus.
 ///
-/// What cannot be asked is left out and said to be out of reach, so that the rest is still seen.
+/// Metrics of services that do not answer are omitted, and the service is marked as down.
 #[utoipa::path(
     get,
     path = "/metrics",
     operation_id = "metrics",
     tag = "health",
-    responses((status = 200, description = "The figures that docs/operating.md lists", body = String, content_type = "text/plain"))
+    responses((status = 200, description = "The metrics listed in docs/operating.md", body = String, content_type = "text/plain"))
 )]
 pub(crate) async fn get(State(gateway): State<Shared>) -> Response {
     let mut out = Text::default();
@@ -54,7 +54,7 @@ pub(crate) async fn get(State(gateway): State<Shared>) -> Response {
 async fn in_time<T>(asked: impl Future<Output = Result<T>>) -> Option<T> {
     let limit = GatewayError::TimedOut { limit_s: ASKED_TIME.as_secs() };
     let answer = tokio::time::timeout(ASKED_TIME, asked).await.unwrap_or(Err(limit));
-    answer.inspect_err(|error| tracing::warn!(error = %weir_pubsub::chain(error), "figures are left out of the metrics")).ok()
+    answer.inspect_err(|error| tracing::warn!(error = %weir_pubsub::chain(error), "some metrics omitted")).ok()
 }
 
 /// All queues, those in which requests wait for the services included. Without the flows' records it is unknown which belong to flows.

@@ -14,7 +14,7 @@ use crate::gateway::{Gateway, Shared};
 use crate::protocol::{QueueSummary, Queues};
 use crate::unowned;
 
-/// The queues of all flows, the dead letters, and the queues that belong to no flow, with what is in them.
+/// Lists the queues of all flows, the dead-letter queue and queues without a flow, with their contents.
 #[utoipa::path(get, path = "/api/v1/weir/queues", operation_id = "queues", tag = "views", responses((status = 200, description = "All queues", body = Queues)))]
 pub(crate) async fn get(State(gateway): State<Shared>) -> Result<Json<Queues>> {
     let (_, records) = flows::records(&gateway.config).await?;

@@ -14,17 +14,17 @@ use crate::protocol::{DeadLetterOrder, DeadLettersDeleted, DeadLettersRedriven, 
 /// A request: 10,000 ids and some more.
 const MAX_ORDER_BYTES: usize = 1 << 20;
 
-/// Sends dead letters again, each to the one queue that it came from, with the message's id.
+/// Resends dead letters, each to the queue that it came from, with the message's id.
 ///
-/// What cannot be sent stays and is reported; the others go on. Select by `ids`, by `flow` and `processor`, or `all`. Letters that arrive
-/// meanwhile are left alone.
+/// Letters that cannot be sent stay and are reported; the others are sent. Select by `ids`, by `flow` and `processor`, or `all`. Letters
+/// that arrive in the meantime are not affected.
 #[utoipa::path(
     post,
     path = "/api/v1/weir/dead-letters/redrive",
     operation_id = "redrive-dead-letters",
     tag = "dead letters",
     request_body(content = DeadLetterOrder, description = "Which letters"),
-    responses((status = 200, description = "How many were sent, and which were not and why", body = DeadLettersRedriven))
+    responses((status = 200, description = "The number of letters sent, and those that were not, with the reason", body = DeadLettersRedriven))
 )]
 pub(crate) async fn redrive(State(gateway): State<Shared>, request: Request) -> Result<Json<DeadLettersRedriven>> {
     let outcome = perform(&gateway, request, Action::Redrive).await?;
@@ -39,14 +39,14 @@ pub(crate) async fn redrive(State(gateway): State<Shared>, request: Request) -> 
 
 /// Deletes dead letters.
 ///
-/// Select by `ids`, by `flow` and `processor`, or `all`. Letters that arrive meanwhile are left alone.
+/// Select by `ids`, by `flow` and `processor`, or `all`. Letters that arrive in the meantime are not affected.
 #[utoipa::path(
     post,
     path = "/api/v1/weir/dead-letters/delete",
     operation_id = "delete-dead-letters",
     tag = "dead letters",
     request_body(content = DeadLetterOrder, description = "Which letters"),
-    responses((status = 200, description = "How many were deleted, and which were not and why", body = DeadLettersDeleted))
+    responses((status = 200, description = "The number of letters deleted, and those that were not, with the reason", body = DeadLettersDeleted))
 )]
 pub(crate) async fn delete(State(gateway): State<Shared>, request: Request) -> Result<Json<DeadLettersDeleted>> {
     let outcome = perform(&gateway, request, Action::Delete).await?;
@@ -71,7 +71,7 @@ async fn perform(gateway: &Shared, request: Request, action: Action) -> Result<c
     let outcome = work(gateway, action, selection, &Owners::of(&records), portion).await?;
     let (done_count, failed_count) = (outcome.done_count, outcome.failed_count);
     match action {
-        Action::Redrive => tracing::info!(done_count, failed_count, "dead letters sent again"),
+        Action::Redrive => tracing::info!(done_count, failed_count, "dead letters resent"),
         Action::Delete => tracing::info!(done_count, failed_count, "dead letters deleted"),
     }
     Ok(outcome)

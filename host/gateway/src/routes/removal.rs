@@ -19,7 +19,7 @@ const MAX_REQUEST_BYTES: usize = 64 << 10;
 /// Entries that an error lists.
 const LISTED_COUNT: usize = 20;
 
-/// Removes a deployment: its record, so that nothing can be started with it. Its bytes stay until they are pruned.
+/// Removes a deployment: its record, so that it can no longer be started. Its file stays until it is pruned.
 #[utoipa::path(
     post,
     path = "/api/v1/weir/components/remove",
@@ -27,9 +27,9 @@ const LISTED_COUNT: usize = 20;
     tag = "components",
     request_body(content = RemoveComponent, description = "Which deployment"),
     responses(
-        (status = 200, description = "It is removed", body = RemovedComponent),
-        (status = 404, description = "There is no such deployment", body = ErrorAnswer),
-        (status = 409, description = "Entries name it; the message lists them", body = ErrorAnswer),
+        (status = 200, description = "Removed", body = RemovedComponent),
+        (status = 404, description = "The deployment does not exist", body = ErrorAnswer),
+        (status = 409, description = "Entries use it; the message lists them", body = ErrorAnswer),
     )
 )]
 pub(crate) async fn remove(State(gateway): State<Shared>, request: Request) -> Result<Json<RemovedComponent>> {
@@ -71,7 +71,7 @@ fn refuse_named(component: &str, mut naming: Vec<String>) -> Result<()> {
     Err(GatewayError::ComponentInUse { component: component.to_owned(), entries: naming.join(", ") })
 }
 
-/// Removes the bytes of components and the compiled code that no deployment, entry or flow names, and what interrupted writes left.
+/// Removes component files and compiled code that no deployment, entry or flow refers to, and leftovers of interrupted writes.
 #[utoipa::path(
     post,
     path = "/api/v1/weir/components/prune",
@@ -83,7 +83,7 @@ fn refuse_named(component: &str, mut naming: Vec<String>) -> Result<()> {
 pub(crate) async fn prune(State(gateway): State<Shared>, request: Request) -> Result<Response> {
     let folder = match &gateway.components {
         Components::Here(folder) => folder,
-        Components::At(store) => return forward(&gateway, store, request).await,
+        Components::At(store) => return forward(&gateway.settings, store, request).await,
     };
     let PruneRequest { dry_run } = body::read_as(request, MAX_REQUEST_BYTES, gateway.settings.body_time).await?;
     let _alone = gateway.turns.alone().await;
@@ -115,6 +115,6 @@ pub(crate) async fn drop_unnamed(gateway: &Gateway, folder: &ComponentFolder, di
         return;
     }
     if let Err(error) = folder.remove(digest).await {
-        tracing::warn!(%digest, error = %weir_pubsub::chain(&error), "bytes of a refused component cannot be removed; weir prune removes them");
+        tracing::warn!(%digest, error = %weir_pubsub::chain(&error), "file of a refused component not removed; weir prune removes it");
     }
 }

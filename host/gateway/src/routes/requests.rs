@@ -10,11 +10,11 @@ use futures_util::stream;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::exits::{error_line, ndjson};
 use crate::body::NDJSON;
 use crate::dispatch::Answer;
 use crate::error::{GatewayError, Result};
 use crate::gateway::Shared;
+use crate::ndjson::{error_line, ndjson};
 use crate::protocol::MessageLine;
 use crate::query::Fields;
 use crate::{body, line};
@@ -24,13 +24,13 @@ use crate::{body, line};
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct Patience {
-    /// For the whole answer, in milliseconds; the gateway's own time unless it is shorter.
+    /// The time limit for the whole answer, in milliseconds; at most, and by default, the gateway's limit.
     timeout_ms: Option<u64>,
 }
 
-/// One request, and its answer part by part.
+/// Sends one request and streams its answer part by part.
 ///
-/// Streams a line for each part as it comes. What goes wrong before the first part is an error of the whole request; later, it is the last
+/// Streams one line for each part as it arrives. An error before the first part is an error of the whole request; a later one is the last
 /// line.
 #[utoipa::path(
     post,
@@ -43,7 +43,7 @@ pub(crate) struct Patience {
         Patience,
     ),
     request_body(content = serde_json::Value, description = "The request: any JSON"),
-    responses((status = 200, description = "A line for each part", body = MessageLine, content_type = NDJSON))
+    responses((status = 200, description = "One line for each part", body = MessageLine, content_type = NDJSON))
 )]
 pub(crate) async fn post(
     State(gateway): State<Shared>,
@@ -56,7 +56,7 @@ pub(crate) async fn post(
     let interface = gateway.dispatch.find(&flow, &name).await?;
     let longest = gateway.settings.interface_time;
     let timeout = patience.timeout_ms.map_or(longest, |ms| Duration::from_millis(ms).min(longest));
-    let answer = Answer::begin(&gateway, &interface, body, timeout).await?;
+    let answer = Answer::begin(&gateway.dispatch, &interface, body, timeout).await?;
     let mut parts = Parts { gateway, answer, ended: false };
     let first = parts.next().await?;
     // A part is handed over before the next one is waited for.

@@ -8,23 +8,23 @@ use axum::response::Response;
 use bytes::Bytes;
 
 use crate::body;
+use crate::caller::Caller;
 use crate::error_answer::SharedPathError;
 use crate::gateway::Shared;
-use crate::guard::Caller;
 
-/// The config service: values by type and key.
+/// Config service: values by type and key.
 ///
 /// `operation` is `get` (`keys`), `list` or `getvalues` (`type`), `put` (`values`), `delete` (`keys`) or `config` (everything).
 ///
-/// What changes requires the scope `operate`; what changes the types `component`, `descriptor`, `processor:...`, `flow`, `flow-service`,
-/// `leftover`, `queue-made` or `parked`, and an unknown operation, requires `deploy`.
+/// Writes require the scope `operate`; writes of the types `component`, `descriptor`, `processor:...`, `flow`, `flow-service`,
+/// `leftover`, `queue-made` or `parked`, and unknown operations, require `deploy`.
 #[utoipa::path(
     post,
     path = "/api/v1/config",
     operation_id = "config",
     tag = "services",
     request_body(content = weir_config::protocol::Request, description = "One request"),
-    responses((status = 200, description = "The answer without what is null; its `error` says what went wrong", body = weir_config::protocol::Response))
+    responses((status = 200, description = "The answer without null fields; `error` states the problem", body = weir_config::protocol::Response))
 )]
 pub(crate) async fn config(
     State(gateway): State<Shared>,
@@ -35,20 +35,20 @@ pub(crate) async fn config(
     Ok(json(gateway.services.ask_config(&body, caller).await?))
 }
 
-/// The flow service: blueprints, and the flows that are started from them.
+/// Flow service: blueprints, and the flows started from them.
 ///
 /// `operation` is `list-blueprints`, `get-blueprint`, `put-blueprint`, `delete-blueprint`, `list-flows`, `get-flow`, `start-flow`,
-/// `stop-flow` or Weir's own `swap`. A stop deletes what is in the flow's queues, unless `backlog` is `refuse`: then a flow that holds
-/// messages keeps running.
+/// `stop-flow` or Weir's own `swap`. A stop deletes the messages in the flow's queues, unless `backlog` is `refuse`: then a flow that
+/// holds messages keeps running.
 ///
-/// What changes requires the scope `operate`; an unknown operation requires `deploy`.
+/// Writes require the scope `operate`; unknown operations require `deploy`.
 #[utoipa::path(
     post,
     path = "/api/v1/flow",
     operation_id = "flow",
     tag = "services",
     request_body(content = weir_flow::protocol::Request, description = "One request"),
-    responses((status = 200, description = "The answer without what is null; its `error` says what went wrong", body = weir_flow::protocol::Response))
+    responses((status = 200, description = "The answer without null fields; `error` states the problem", body = weir_flow::protocol::Response))
 )]
 pub(crate) async fn flow(
     State(gateway): State<Shared>,

@@ -13,29 +13,28 @@ use tokio::task::JoinSet;
 use weir_pubsub::{Message, WEIR_PART};
 
 use crate::budget::Share;
+use crate::caller::Caller;
 use crate::dispatch::{self, Answer, Line};
 use crate::error::{GatewayError, Result};
 use crate::gateway::{Gateway, Shared};
-use crate::guard::Caller;
 use crate::metrics::open::What;
 use crate::scope::Scope;
 use crate::socket::{self, Asked, Connection, End, Gone, Place, Received, Refused, Target, Upgrade};
 
-/// Many requests on one WebSocket.
+/// Sends many requests over one WebSocket.
 ///
 /// Each message is a JSON object `{"id", "service", "request"}` for the service `config` or `flow`, or with `"flow": FLOW` for an interface
-/// of that flow. Answers are `{"id", "response", "complete"}`, several where an answer has parts, or `{"id", "error", "complete": true}`,
-/// in the order in which they are done. What is no request is answered by an error; only a message above 16 MiB or a text that is no UTF-8
-/// ends the socket.
+/// of that flow. Answers are `{"id", "response", "complete"}`, several if an answer has parts, or `{"id", "error", "complete": true}`,
+/// in the order of completion. An invalid request is answered with an error; only a message above 16 MiB or a text message that is not
+/// UTF-8 closes the WebSocket.
 ///
-/// Each request requires the scope that it would require by itself; one that the token does not have is answered by an error of type
-/// `insufficient-scope`.
+/// Each request requires the same scope as over HTTP; without it the answer is an error of type `insufficient-scope`.
 #[utoipa::path(
     get,
     path = "/api/v1/socket",
     operation_id = "socket",
     tag = "services",
-    responses((status = 101, description = "The connection is a WebSocket from here on"))
+    responses((status = 101, description = "The connection is now a WebSocket"))
 )]
 pub(crate) async fn get(State(gateway): State<Shared>, Extension(caller): Extension<Caller>, upgrade: Upgrade) -> Result<Response> {
     let limit_bytes = gateway.settings.max_body_bytes;
@@ -127,7 +126,7 @@ impl Requests {
             Received::Pong(_) => Step::Next,
             Received::Closed => Step::Closed,
             Received::Cut(why) => {
-                tracing::debug!(why, "a socket was cut");
+                tracing::debug!(why, "socket aborted");
                 Step::Gone
             }
         }
@@ -197,10 +196,10 @@ async fn ask(gateway: &Gateway, (flow, name): (&str, &str), body: Bytes, id: &st
     };
     let interface = gateway.dispatch.find(flow, name).await?;
     if let Line::Flow { .. } = interface.line {
-        dispatch::send(gateway, &interface, body).await?;
+        dispatch::send(&gateway.dispatch, &interface, body).await?;
         return answered(b"{}", Place::Last);
     }
-    let mut answer = Answer::begin(gateway, &interface, body, gateway.settings.interface_time).await?;
+    let mut answer = Answer::begin(&gateway.dispatch, &interface, body, gateway.settings.interface_time).await?;
     loop {
         let Some(part) = answer.next().await? else { return Err(GatewayError::Broken { what: "an answer" }) };
         match place_of(&part) {

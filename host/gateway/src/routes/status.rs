@@ -22,10 +22,10 @@ const OLD_MS: u64 = 1_000;
 /// How long a service may take before it is shown as missing.
 const SERVICE_TIME: Duration = Duration::from_secs(5);
 
-/// How everything is: what the hosts answer when they are asked (a host that does not answer within half a second is shown as it was, with
-/// the age of that), the flows, and the queues with what is in them. While the config service does not answer, only the hosts and what is
-/// missing.
-#[utoipa::path(get, path = "/api/v1/weir/status", operation_id = "status", tag = "views", responses((status = 200, description = "How it is now", body = Status)))]
+/// The current state: the hosts' answers (for a host that does not answer within half a second, its last report and its age), the flows,
+/// and the queues with their contents. While the config service does not answer: only the hosts and what is missing.
+#[utoipa::path(get, path = "/api/v1/weir/status", operation_id = "status", tag = "views", responses((status = 200, description = "The \
+     current state", body = Status)))]
 pub(crate) async fn get(State(gateway): State<Shared>) -> Result<Json<Answer>> {
     let mut looking = pin!(look(&gateway));
     let mut asking = pin!(missing_services(&gateway, SERVICE_TIME));

@@ -14,7 +14,6 @@ use tokio::time::Instant;
 use utoipa::IntoParams;
 use weir_pubsub::{Consumer, Delivery, PubsubError};
 
-use super::exits::{error_line, ndjson};
 use crate::again::{Again, by};
 use crate::body::NDJSON;
 use crate::dispatch::Interface;
@@ -22,6 +21,7 @@ use crate::error::{GatewayError, Result};
 use crate::gateway::{Gateway, Shared};
 use crate::line;
 use crate::metrics::open::{Opened, What};
+use crate::ndjson::{error_line, ndjson};
 use crate::protocol::MessageLine;
 use crate::query::Fields;
 
@@ -39,10 +39,11 @@ pub(crate) struct Extent {
     wait_ms: Option<u64>,
 }
 
-/// Shows what passes an interface of a flow, and takes nothing.
+/// Shows the messages that pass through an interface of a flow, without removing any.
 ///
-/// Streams lines until the count or the waiting time is reached, the caller goes, the flow is stopped, or Weir stops. A reader that is too slow gets a line
-/// `{"missed": COUNT}` for what it did not see; COUNT is null after the connection to the broker was lost, since it is not known then.
+/// Streams lines until the count or the waiting time is reached, the caller disconnects, the flow is stopped, or Weir stops. A reader that
+/// is too slow gets a line `{"missed": COUNT}` for the messages it missed; COUNT is null after a lost connection to the broker, since it
+/// is unknown then.
 #[utoipa::path(
     get,
     path = "/api/v1/weir/flows/{flow}/taps/{interface}",
@@ -53,7 +54,7 @@ pub(crate) struct Extent {
         ("interface" = String, Path, description = "The interface's name"),
         Extent,
     ),
-    responses((status = 200, description = "A line for each message", body = MessageLine, content_type = NDJSON))
+    responses((status = 200, description = "One line for each message", body = MessageLine, content_type = NDJSON))
 )]
 pub(crate) async fn get(
     State(gateway): State<Shared>,

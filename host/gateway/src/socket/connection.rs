@@ -101,10 +101,10 @@ impl Connection {
                 next = self.stream.next() => next,
                 _ = self.pings.tick() => {
                     if std::mem::replace(&mut self.is_silent, true) {
-                        return Received::Cut("it was silent and did not answer a ping".to_owned());
+                        return Received::Cut("it was idle and did not answer a ping".to_owned());
                     }
                     if self.ping(self.newest_ping.clone()).await.is_err() {
-                        return Received::Cut("it could not be pinged".to_owned());
+                        return Received::Cut("the ping could not be sent".to_owned());
                     }
                     continue;
                 }
@@ -119,7 +119,7 @@ impl Connection {
                 // The stream answers pings by itself.
                 Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
                 Some(Err(error)) => return self.failed(error),
-                None => return Received::Cut("it went".to_owned()),
+                None => return Received::Cut("it disconnected".to_owned()),
             }
         }
     }
@@ -139,7 +139,7 @@ impl Connection {
         self.is_unreadable = true;
         match error {
             Error::Capacity(CapacityError::MessageTooLong { size, .. }) => Received::TooLarge { actual_bytes: size },
-            Error::Utf8(_) => Received::Unreadable("a text is not UTF-8".to_owned()),
+            Error::Utf8(_) => Received::Unreadable("a text message is not UTF-8".to_owned()),
             Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Received::Cut(error.to_string()),
             Error::Protocol(_) => Received::Unreadable(error.to_string()),
             Error::Io(error) => refused(error),
@@ -164,7 +164,7 @@ impl Connection {
     pub(crate) async fn feed(&mut self, message: Message) -> Result<(), Gone> {
         self.unflushed_bytes += message.len();
         if let Err(error) = self.share.resize_soon(self.unflushed_bytes).await {
-            tracing::warn!(error = %chain(&error), "a WebSocket is ended");
+            tracing::warn!(error = %chain(&error), "socket closed");
             return Err(Gone);
         }
         within(self.unread_time, self.stream.feed(message)).await
@@ -236,11 +236,11 @@ async fn within(unread_time: Duration, sent: impl Future<Output = Result<(), Err
     match tokio::time::timeout(unread_time, sent).await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(error)) => {
-            tracing::debug!(error = %chain(&error), "a peer cannot be written to");
+            tracing::debug!(error = %chain(&error), "write to a peer failed");
             Err(Gone)
         }
         Err(_) => {
-            tracing::debug!(?unread_time, "a peer does not read");
+            tracing::debug!(?unread_time, "peer not reading");
             Err(Gone)
         }
     }

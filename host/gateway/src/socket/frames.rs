@@ -72,7 +72,7 @@ pub(crate) fn read(text: &[u8]) -> Result<Asked, Refused> {
     let id = id_of(fields.id).map_err(|error| Refused { id: None, error })?;
     let asked = target(&fields).and_then(|target| match fields.request {
         Some(request) => Ok((target, Bytes::copy_from_slice(request.get().as_bytes()))),
-        None => Err(bad("request", "is missing: it is what is asked".to_owned())),
+        None => Err(bad("request", "is missing: it contains the request".to_owned())),
     });
     match asked {
         Ok((target, request)) => Ok(Asked { id, target, request }),
@@ -81,17 +81,17 @@ pub(crate) fn read(text: &[u8]) -> Result<Asked, Refused> {
 }
 
 fn id_of(id: Option<&RawValue>) -> Result<String, GatewayError> {
-    let id = id.ok_or_else(|| bad("id", "is missing: every answer carries the id of its request".to_owned()))?.get();
+    let id = id.ok_or_else(|| bad("id", "is missing: every answer repeats the id of its request".to_owned()))?.get();
     let is_simple = id.starts_with(|first: char| first == '"' || first == '-' || first.is_ascii_digit());
     if !is_simple || id.len() > MAX_ID_BYTES {
-        return Err(bad("id", format!("must be a text or a number, of at most {MAX_ID_BYTES} bytes")));
+        return Err(bad("id", format!("must be a string or a number, of at most {MAX_ID_BYTES} bytes")));
     }
     Ok(id.to_owned())
 }
 
 fn target(fields: &Fields<'_>) -> Result<Target, GatewayError> {
     let text =
-        |field: &str, value: &RawValue| serde_json::from_str::<String>(value.get()).map_err(|_| bad(field, "must be a text".to_owned()));
+        |field: &str, value: &RawValue| serde_json::from_str::<String>(value.get()).map_err(|_| bad(field, "must be a string".to_owned()));
     let missing = || bad("service", "is missing: `config`, `flow`, or with `flow` an interface of that flow".to_owned());
     let service = text("service", fields.service.ok_or_else(missing)?)?;
     match (fields.flow, service.as_str()) {
@@ -120,7 +120,7 @@ pub(crate) fn answer(id: &str, body: &[u8], place: Place) -> String {
     let body = match std::str::from_utf8(body) {
         Ok(text) if line::check_json(body).is_ok() => text,
         _ => {
-            let message = "the answer is no JSON, so it cannot be told here".to_owned();
+            let message = "the answer is not JSON, so it cannot be sent here".to_owned();
             return error(Some(id), &ErrorBody { kind: "request-failed".to_owned(), message });
         }
     };
@@ -175,12 +175,12 @@ mod tests {
             ("7", None, "the message: must be a JSON object"),
             (r#"{"service":"config","request":{}}"#, None, "id: is missing"),
             (r#"{"id":null,"service":"config","request":{}}"#, None, "id: is missing"),
-            (r#"{"id":{},"service":"config","request":{}}"#, None, "id: must be a text or a number"),
-            (r#"{"id":true,"service":"config","request":{}}"#, None, "id: must be a text or a number"),
+            (r#"{"id":{},"service":"config","request":{}}"#, None, "id: must be a string or a number"),
+            (r#"{"id":true,"service":"config","request":{}}"#, None, "id: must be a string or a number"),
             (r#"{"id":1,"request":{}}"#, Some("1"), "service: is missing"),
-            (r#"{"id":1,"service":5,"request":{}}"#, Some("1"), "service: must be a text"),
-            (r#"{"id":1,"service":"dance","request":{}}"#, Some("1"), "there is no service `dance`"),
-            (r#"{"id":1,"service":"in","flow":[],"request":{}}"#, Some("1"), "flow: must be a text"),
+            (r#"{"id":1,"service":5,"request":{}}"#, Some("1"), "service: must be a string"),
+            (r#"{"id":1,"service":"dance","request":{}}"#, Some("1"), "service `dance` does not exist"),
+            (r#"{"id":1,"service":"in","flow":[],"request":{}}"#, Some("1"), "flow: must be a string"),
             (r#"{"id":1,"service":"config"}"#, Some("1"), "request: is missing"),
         ] {
             let refused = read(text.as_bytes()).unwrap_err();

@@ -32,13 +32,14 @@ impl<S: Send + Sync> FromRequestParts<S> for Upgrade {
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self> {
         let refused = |problem: &str| GatewayError::BadField { field: "the request".to_owned(), problem: problem.to_owned() };
         if !names(&parts.headers, &CONNECTION, "upgrade") || !names(&parts.headers, &UPGRADE, "websocket") {
-            return Err(refused("this path is a WebSocket: open it with a WebSocket client, at ws:// in place of http://"));
+            return Err(refused("this path is a WebSocket: open it with a WebSocket client, using ws:// instead of http://"));
         }
         if !names(&parts.headers, &SEC_WEBSOCKET_VERSION, "13") {
             return Err(refused("`Sec-WebSocket-Version` must be 13"));
         }
         let key = parts.headers.get(SEC_WEBSOCKET_KEY).ok_or_else(|| refused("`Sec-WebSocket-Key` is missing"))?.clone();
-        let upgraded = parts.extensions.remove().ok_or_else(|| refused("its connection cannot become a WebSocket: use HTTP/1.1"))?;
+        let upgraded =
+            parts.extensions.remove().ok_or_else(|| refused("this connection cannot be upgraded to a WebSocket: use HTTP/1.1"))?;
         Ok(Upgrade { key, upgraded })
     }
 }
@@ -67,10 +68,10 @@ impl Upgrade {
                 Ok(upgraded) => {
                     let connection = Connection::new(upgraded, max_message_bytes, &gateway).await;
                     if AssertUnwindSafe(run(gateway, connection)).catch_unwind().await.is_err() {
-                        tracing::error!("a WebSocket ended by a fault of Weir");
+                        tracing::error!("socket closed by a bug in Weir");
                     }
                 }
-                Err(error) => tracing::debug!(error = %weir_pubsub::chain(&error), "a request did not become a WebSocket"),
+                Err(error) => tracing::debug!(error = %weir_pubsub::chain(&error), "upgrade to a WebSocket failed"),
             }
         });
         let mut response = Response::new(Body::empty());

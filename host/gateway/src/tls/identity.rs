@@ -144,7 +144,7 @@ fn read(what: &'static str, file: &Path) -> Result<Vec<u8>, BadIdentity> {
 fn chain_of(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     let chain = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>().map_err(|error| format!("is damaged: {error:?}"))?;
     match chain.is_empty() {
-        true => Err("holds no certificate: name a PEM file with `-----BEGIN CERTIFICATE-----` in it".to_owned()),
+        true => Err("contains no certificate: give a PEM file that contains `-----BEGIN CERTIFICATE-----`".to_owned()),
         false => Ok(chain),
     }
 }
@@ -152,8 +152,7 @@ fn chain_of(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
 fn key_problem(error: &pem::Error) -> String {
     match error {
         pem::Error::NoItemsFound => {
-            "holds no private key that can be used: name a PEM file with `-----BEGIN PRIVATE KEY-----` in it, without a passphrase"
-                .to_owned()
+            "contains no usable private key: give a PEM file that contains `-----BEGIN PRIVATE KEY-----`, without a passphrase".to_owned()
         }
         // What was read may be a part of the key.
         _ => "is damaged: its PEM cannot be read".to_owned(),

@@ -167,7 +167,7 @@ impl Harness {
         let consumers = &self.descriptor().consumers;
         consumers.iter().position(|consumer| consumer.name == name).ok_or_else(|| {
             let known = weir_pubsub::names(consumers.iter().map(|consumer| consumer.name.as_str()));
-            Broken::Case(format!("there is no input `{}`; must be one of: {known}", weir_pubsub::shown(name)))
+            Broken::Case(format!("input `{}` does not exist; must be one of: {known}", weir_pubsub::shown(name)))
         })
     }
 

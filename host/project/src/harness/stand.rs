@@ -101,7 +101,7 @@ impl Inner {
         let answer = state.answers.get_mut(name).and_then(VecDeque::pop_front);
         let Some(answer) = answer else {
             state.left.unanswered.push(name.clone());
-            return Err(PubsubError::unavailable(format!("no answer is given for this request `{name}`")));
+            return Err(PubsubError::unavailable(format!("the fixture has no answer for this request `{name}`")));
         };
         let parts = parts(answer, name)?;
         let count = parts.len();

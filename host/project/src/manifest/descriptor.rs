@@ -12,7 +12,7 @@ impl Manifest {
     /// The descriptor, checked as a host checks it.
     pub(super) fn descriptor(&self) -> Result<Descriptor, Fault> {
         if self.consumers.is_empty() {
-            return Err(("consumers".to_owned(), "it is empty: name the inputs, for example consumers = [\"input\"]".to_owned()));
+            return Err(("consumers".to_owned(), "it is empty: list the inputs, for example consumers = [\"input\"]".to_owned()));
         }
         let mut parameters = Vec::with_capacity(self.parameters.len());
         for parameter in &self.parameters {
@@ -105,7 +105,7 @@ impl Parameter {
     fn value(&self) -> Result<Value, Fault> {
         let text = |value: &toml::Value, key: &str| {
             text_of(value).ok_or_else(|| {
-                let problem = "a date is not a value of a parameter: write it as a string".to_owned();
+                let problem = "a date is not a valid parameter value: write it as a string".to_owned();
                 (format!("parameters.{}.{key}", self.name), problem)
             })
         };

@@ -93,7 +93,7 @@ fn a_fault_names_the_line_the_key_and_what_was_meant() {
     );
     check(&LEAST.replace("name = \"a\"\n", ""), "weir.toml: the key `name` is missing");
     check(&LEAST.replace("\"1.0.0\"", "1"), "weir.toml:3: key `version`: invalid type: integer `1`, expected a string");
-    check(&LEAST.replace("\"1.0.0\"", "\"one\""), "weir.toml:3: key `version`: `one` is no semantic version");
+    check(&LEAST.replace("\"1.0.0\"", "\"one\""), "weir.toml:3: key `version`: `one` is not a semantic version");
     check(&LEAST.replace("\"a\"", "\"Big Name\""), "weir.toml:2: key `name`: `Big Name` must be lower-case");
     check(&LEAST.replace("[\"input\"]", "[]"), "weir.toml:4: key `consumers`: it is empty");
     check(&LEAST.replace("[\"input\"]", "[1]"), "weir.toml:4: key `consumers`: invalid type: integer `1`, expected a name, or a table");
@@ -101,7 +101,7 @@ fn a_fault_names_the_line_the_key_and_what_was_meant() {
         &LEAST.replace("[\"input\"]", "[{ name = \"a\", orderby = \"k\" }]"),
         "weir.toml:4: key `consumers`: unknown key `orderby`: did you mean `order-by`?",
     );
-    check(&format!("{LEAST}[limits]\nmemory = \"192 MB\""), "weir.toml:6: key `memory`: `192 MB`: a size is a number with");
+    check(&format!("{LEAST}[limits]\nmemory = \"192 MB\""), "weir.toml:6: key `memory`: `192 MB`: a size must be a number with");
     check(&format!("{LEAST}[limits]\nmemory = true"), "weir.toml:6: key `memory`: expected a string with a unit");
     check(&format!("{LEAST}[limits]\ntime = \"2 h\""), "weir.toml:6: key `limits.time-ms`: is 7200000");
     check(

@@ -6,8 +6,9 @@ use async_trait::async_trait;
 
 use super::consumer::Consumer;
 use super::cursor::Cursor;
-use super::lock::{LockHolder, LockName};
+use super::lock::LockHolder;
 use crate::error::{PubsubError, Result};
+use crate::lock_name::LockName;
 use crate::message::Message;
 use crate::topic::{Queue, Topic};
 
@@ -45,7 +46,7 @@ pub trait Inspect: Send + Sync {
     /// # Errors
     /// `Unsupported`; those of [`Backend::lock`](super::Backend::lock) but `LockHeld`, where no process can take it.
     async fn lock_holder(&self, _lock: &LockName) -> Result<Option<LockHolder>> {
-        Err(unsupported("showing who holds a lock"))
+        Err(unsupported("showing the holder of a lock"))
     }
 
     /// A copy of what is published on a topic from now on, by settles too, taking nothing from its consumers; what is refused is not
@@ -64,7 +65,7 @@ pub trait Inspect: Send + Sync {
     /// # Errors
     /// `QueueNotFound`, `Unavailable`; `Unsupported` also where the page is so deep in the queue that the broker does not get there.
     async fn browse(&self, _queue: &Queue, _start: Start, _limit_count: u32, _body_bytes: usize) -> Result<Page> {
-        Err(unsupported("looking at the messages of a queue"))
+        Err(unsupported("browsing the messages of a queue"))
     }
 
     /// Removes a message that [`Inspect::browse`] has shown. `false` if it is gone or in work. A broker without cursors of its own finds it by
@@ -86,7 +87,7 @@ pub trait Inspect: Send + Sync {
     /// `QueueNotFound` when either queue is missing, `QueueFull` when the target is, `TooLarge`, `WrongClass` when the target is a `response` or
     /// `notify` topic, `Unsupported`, `Unavailable`: the message is still in its queue. `OutcomeUnknown`: it may have been sent.
     async fn redrive(&self, _from: &Queue, _message: &Named, _to: &Queue, _sent: Message) -> Result<bool> {
-        Err(unsupported("sending a message of a queue again"))
+        Err(unsupported("resending a message of a queue"))
     }
 }
 

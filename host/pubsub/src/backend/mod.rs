@@ -61,11 +61,13 @@ use crate::topic::{Queue, Subscription, Topic};
 pub use self::consumer::{Consumer, ConsumerOptions, Delivery, DeliveryCount, Receipt, Sharing};
 pub use self::cursor::{Cursor, NotACursor};
 pub use self::inspect::{Browsed, Inspect, Named, Page, QueueStats, Start};
-pub use self::lock::{Lock, LockHolder, LockName};
+pub use self::lock::{Lock, LockHolder};
 pub use self::policy::{Policy, PolicyState, Provision};
 pub use self::producer::{Confirm, Producer};
 pub use self::queue::{Backlog, Delete, Deletion, Overflow, QueueSpec};
-pub use self::settle::{Output, Routing, Settled, Unsettled};
+pub use self::settle::{Settled, Unsettled};
+pub use crate::lock_name::LockName;
+pub use crate::output::{Output, Routing};
 
 /// What people should know of a broker that was opened.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -72,7 +72,7 @@ impl dyn Producer + '_ {
             if Instant::now() + wait >= deadline {
                 return Err(error);
             }
-            tracing::debug!(error = %chain(&error), "message is sent again");
+            tracing::debug!(error = %chain(&error), "message resent");
             tokio::time::sleep(wait).await;
         }
     }
@@ -88,7 +88,7 @@ impl dyn Producer + '_ {
 /// # Cancel safety
 /// Dropping it changes nothing: the message is stored or refused all the same.
 #[derive(Debug)]
-#[must_use = "a message that is not confirmed may not be stored"]
+#[must_use = "unconfirmed messages may not be stored"]
 pub struct Confirm {
     state: State,
     /// Whose message it is, where events of it are recorded.
@@ -126,11 +126,11 @@ impl Future for Confirm {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let outcome = match &mut self.state {
-            State::Known(outcome) => outcome.take().unwrap_or_else(|| Err(PubsubError::outcome_unknown("it was asked for twice"))),
+            State::Known(outcome) => outcome.take().unwrap_or_else(|| Err(PubsubError::outcome_unknown("it was requested twice"))),
             State::Waiting(outcome) => match Pin::new(outcome).poll(context) {
                 Poll::Ready(outcome) => {
                     self.state = State::Known(None);
-                    outcome.unwrap_or_else(|_| Err(PubsubError::outcome_unknown("the broker ended before it confirmed")))
+                    outcome.unwrap_or_else(|_| Err(PubsubError::outcome_unknown("the broker ended before confirming")))
                 }
                 Poll::Pending => return Poll::Pending,
             },

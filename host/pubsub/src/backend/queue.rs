@@ -57,9 +57,9 @@ impl Overflow {
 impl std::fmt::Display for Overflow {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Overflow::None => f.write_str("no bound"),
-            Overflow::DropOldest { bytes } => write!(f, "a bound of {bytes} bytes that drops the oldest messages"),
-            Overflow::Refuse { bytes } => write!(f, "a bound of {bytes} bytes that refuses messages"),
+            Overflow::None => f.write_str("no limit"),
+            Overflow::DropOldest { bytes } => write!(f, "a limit of {bytes} bytes that drops the oldest messages"),
+            Overflow::Refuse { bytes } => write!(f, "a limit of {bytes} bytes that refuses messages"),
         }
     }
 }

@@ -1,29 +1,6 @@
 //! Settling: acknowledging an input together with sending its outputs.
 
 use crate::error::PubsubError;
-use crate::message::Message;
-use crate::topic::Topic;
-
-/// A message that leaves together with the settling of its cause.
-#[derive(Clone, Debug)]
-pub struct Output {
-    /// Where it goes.
-    pub topic: Topic,
-    /// What goes; one without an id gets a random one where its topic has queues.
-    pub message: Message,
-    /// Whether a queue must be there.
-    pub routing: Routing,
-}
-
-/// What must be true of a `flow` or `request` topic for an output to leave. On `response` and `notify` topics it has no effect: without a subscriber the
-/// message is dropped, without an error and without being counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Routing {
-    /// It is known to be consumed: no queue is an error (`QueueNotFound`), not a silent loss.
-    Required,
-    /// Without a queue the message is dropped and counted.
-    Optional,
-}
 
 /// How a settle ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +8,7 @@ pub enum Settled {
     /// The outputs are in their queues, and the message is gone from its own. Where a broker does not confirm acknowledgements, it may come again
     /// after a lost connection that took the acknowledgement along. This many outputs found no queue and were dropped.
     Done {
-        /// Outputs with [`Routing::Optional`] that nothing consumes.
+        /// Outputs with [`Routing::Optional`](crate::Routing::Optional) that nothing consumes.
         dropped_count: u32,
     },
     /// The delivery was settled before, is held by another consumer by now, or its queue was deleted or its consumer lost: nothing was sent. If that

@@ -83,22 +83,24 @@ impl OpeningReport {
     pub(super) fn notices(&self) -> Vec<Notice> {
         let counted = |count: u64, text: &str| (count > 0).then(|| Notice { count: Some(count), text: text.to_owned() });
         let torn_count = self.torn_tail.as_ref().map_or(0, |torn| torn.bytes);
-        let unmarked =
-            |detail| Notice { count: None, text: format!("LOSS OF THE NEWEST MESSAGES IS NOT DETECTED this time: queues/MARK: {detail}") };
+        let unmarked = |detail| Notice {
+            count: None,
+            text: format!("LOSS OF THE NEWEST MESSAGES CANNOT BE DETECTED this time: queues/MARK: {detail}"),
+        };
         let all = [
-            counted(self.messages_count, "messages were kept from before"),
+            counted(self.messages_count, "messages kept from the previous run"),
             counted(
                 self.missing_count,
-                "MESSAGES ARE MISSING: parts of the log are gone or do not read; Weir's own log names the queues. Restore a backup to recover \
-                 them",
+                "MESSAGES ARE MISSING: parts of the log are missing or unreadable; Weir's own log lists the queues. Restore a backup to \
+                     recover them",
             ),
             counted(self.repeated_count, "settled messages are redelivered: the part of the log that recorded this is lost"),
             self.lost_mark.map(unmarked),
             counted(
                 self.damaged_count,
-                "of the messages kept ARE DAMAGED: they are set aside when they are reached; the log names the queues",
+                "of the messages kept ARE DAMAGED: they are set aside when they are reached; the log lists the queues",
             ),
-            counted(torn_count, "bytes at the end of the log were cut off: an unfinished write; they are kept in queues/*.torn"),
+            counted(torn_count, "bytes at the end of the log were truncated: an unfinished write; they are kept in queues/*.torn"),
         ];
         all.into_iter().flatten().collect()
     }
@@ -138,7 +140,7 @@ pub enum OpenError {
     },
     /// It was written by a later version.
     #[error(
-        "{} has format version {found}, and this program knows {known}: it was written by a newer version, which is needed to open it",
+        "{} has format version {found}, and this program supports {known}: it was written by a newer version; use that version to open it",
         segment.display()
     )]
     NewerFormat {

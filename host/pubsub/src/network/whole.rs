@@ -14,5 +14,5 @@ pub(crate) async fn whole<T: Send + 'static>(
     operation: impl Future<Output = Result<T>> + Send + 'static,
 ) -> Result<T> {
     let done = operations.spawn(operation).await;
-    done.unwrap_or_else(|error| Err(PubsubError::unavailable_because(format!("{what} was broken off"), error)))
+    done.unwrap_or_else(|error| Err(PubsubError::unavailable_because(format!("{what} was aborted"), error)))
 }

@@ -53,15 +53,15 @@ impl Address {
             _ => return Err(format!("the scheme is neither {PLAIN} nor {ENCRYPTED}; {FORM}")),
         };
         if rest.contains('@') {
-            return Err(format!("Pulsar has no user or password in its URL: use a token (broker.token-file); {FORM}"));
+            return Err(format!("a Pulsar URL has no user or password: use a token (broker.token-file); {FORM}"));
         }
         let hosts = rest.strip_suffix('/').unwrap_or(rest);
         if hosts.contains(['/', '?', '#']) {
-            return Err(format!("there is something behind the hosts: tenant and namespaces follow from `topicspace`; {FORM}"));
+            return Err(format!("unexpected text after the hosts: tenant and namespaces are derived from `topicspace`; {FORM}"));
         }
         let nodes = hosts.split(',').map(|host| node(host, is_encrypted)).collect::<Result<Vec<Node>, String>>()?;
         if nodes.len() > MAX_NODES_COUNT {
-            return Err(format!("it names {} nodes, of at most {MAX_NODES_COUNT}", nodes.len()));
+            return Err(format!("it names {} nodes; the limit is {MAX_NODES_COUNT}", nodes.len()));
         }
         Ok(Address { nodes, is_encrypted })
     }
@@ -78,7 +78,7 @@ fn node(text: &str, is_encrypted: bool) -> Result<Node, String> {
         return Err(format!("a host is missing; {FORM}"));
     }
     if !host.chars().all(|c| c.is_ascii_alphanumeric() || "-._:".contains(c)) {
-        return Err(format!("a host holds a character that hosts cannot have; {FORM}"));
+        return Err(format!("a host contains an invalid character; {FORM}"));
     }
     let port = match port {
         None => default_port,
@@ -115,8 +115,8 @@ mod tests {
             ("pulsar://a,,b", "a host is missing"),
             ("pulsar://host:x", "the port of `host`"),
             ("pulsar://host:70000", "the port of `host`"),
-            ("pulsar://host/tenant", "behind the hosts"),
-            ("pulsar://ho st", "a host holds a character"),
+            ("pulsar://host/tenant", "after the hosts"),
+            ("pulsar://ho st", "a host contains an invalid character"),
         ] {
             let error = Address::parse(url).unwrap_err();
             assert!(error.contains(expected) && !error.contains("secret"), "{url}: {error}");

@@ -163,12 +163,12 @@ impl Admin {
     /// `Refused` for an address that is missing or cannot be used.
     pub(super) fn new(url: Option<&str>, way: &Arc<Way>) -> Result<Self> {
         let refused = |problem: String| PubsubError::refused(format!("broker.pulsar-admin: {problem}"));
-        let missing = || refused(format!("Pulsar needs the address of its admin API, which makes and deletes queues: {FORM}"));
+        let missing = || refused(format!("Pulsar requires the address of its admin API, which creates and deletes queues: {FORM}"));
         let url = parse(url.ok_or_else(missing)?).map_err(refused)?;
         let mut client = Client::builder().no_proxy().timeout(ANSWER_TIME).connect_timeout(CONNECT_TIME).redirect(Policy::none());
         if let Some(pem) = &way.authorities {
             let certificates = Certificate::from_pem_bundle(pem);
-            let certificates = certificates.map_err(|_| refused("broker.ca-file holds no certificates in PEM".to_owned()))?;
+            let certificates = certificates.map_err(|_| refused("broker.ca-file contains no PEM certificates".to_owned()))?;
             client = client.tls_certs_only(certificates);
         }
         if let Some(pem) = &way.identity {
@@ -311,7 +311,7 @@ impl Admin {
             None => self.send(Method::DELETE, &path, None).await?,
         };
         if is_switched_off(&answer) {
-            return Err(PubsubError::Unsupported { what: "bounds of single topics (topicLevelPoliciesEnabled is off)" });
+            return Err(PubsubError::Unsupported { what: "limits of single topics (topicLevelPoliciesEnabled is off)" });
         }
         self.done(place, answer)
     }
@@ -352,7 +352,7 @@ impl Admin {
         if answer.value()["reason"].is_string() {
             return Ok(());
         }
-        Err(self.refused("this is not the admin API of a Pulsar: it has nothing at the paths of one"))
+        Err(self.refused("this is not the admin API of Pulsar: its paths do not exist there"))
     }
 
     /// Makes what a path names, or sets it; one that is there is as good.
@@ -364,7 +364,7 @@ impl Admin {
     fn read<T: DeserializeOwned>(&self, answer: &Answer) -> Result<T> {
         serde_json::from_slice(&answer.body).map_err(|error| {
             PubsubError::refused(format!(
-                "broker.pulsar-admin, {}: this is not the admin API of a Pulsar: its answer cannot be read: {error}",
+                "broker.pulsar-admin, {}: this is not the admin API of Pulsar: its answer cannot be read: {error}",
                 self.url
             ))
         })
@@ -383,7 +383,7 @@ impl Admin {
                 self.refused(&format!("the token is missing, wrong or has expired ({text}): set broker.token-file to a valid one"))
             }
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                self.refused(&format!("the role of the token may not do that ({text}): make it an administrator of the tenant"))
+                self.refused(&format!("the role of the token lacks permission ({text}): make it an administrator of the tenant"))
             }
             _ if is_of_policy(&text) => self.refused(&format!("{text}{}", fix(&text))),
             // While the node of a topic starts or stops.
@@ -401,7 +401,7 @@ impl Admin {
         if answer.lacks_namespace() {
             let Place { tenant, namespace, .. } = place;
             return Err(PubsubError::refused(format!(
-                "namespace `{tenant}/{namespace}` does not exist on the broker ({}): `weir init` makes tenant and namespaces",
+                "namespace `{tenant}/{namespace}` does not exist on the broker ({}): `weir init` creates tenant and namespaces",
                 answer.text()
             )));
         }
@@ -416,7 +416,7 @@ impl Admin {
     pub(super) async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Answer> {
         let base = self.url.as_str().trim_end_matches('/');
         let folder = if path.starts_with(LOOKUP) { "" } else { "admin/v2/" };
-        let mut url: Url = format!("{base}/{folder}{path}").parse().map_err(|_| self.refused("a name makes no valid path"))?;
+        let mut url: Url = format!("{base}/{folder}{path}").parse().map_err(|_| self.refused("the name is not valid in a path"))?;
         for _ in 0..MOST_REDIRECTS {
             let mut request = self.client.request(method.clone(), url.clone());
             if let Some(token) = self.way.token()? {
@@ -434,7 +434,7 @@ impl Admin {
                     .and_then(|location| url.join(location).ok());
                 // A token that TLS protects does not leave it.
                 let next = next.filter(|next| next.scheme() == self.url.scheme());
-                url = next.ok_or_else(|| self.refused("it passes a request on to no valid address"))?;
+                url = next.ok_or_else(|| self.refused("it redirects to an invalid address"))?;
                 continue;
             }
             let status = response.status();
@@ -447,7 +447,7 @@ impl Admin {
             }
             return Ok(Answer { status, body: answer });
         }
-        Err(PubsubError::unavailable("the nodes of the broker pass a request of the admin API round"))
+        Err(PubsubError::unavailable("redirect loop between the broker's nodes for a request to the admin API"))
     }
 
     fn unavailable(&self, at: &Url, error: reqwest::Error) -> PubsubError {
@@ -456,16 +456,14 @@ impl Admin {
         }
         if is_foreign(&error) {
             return self.refused(
-                "what answers there does not speak HTTP: set broker.pulsar-admin to the port of the admin API (8080, with https:// 8443)",
+                "the server there does not use HTTP: set broker.pulsar-admin to the port of the admin API (8080, with https:// 8443)",
             );
         }
         let reason = match at.host() == self.url.host() && at.port() == self.url.port() {
             true => format!("the admin API at {} does not answer; check broker.pulsar-admin", self.url),
             false => {
                 let node = at.origin().ascii_serialization();
-                format!(
-                    "the node at {node}, to which the admin API passes a request on, does not answer: another one takes its topics soon"
-                )
+                format!("the node at {node}, to which the admin API redirected, does not answer: another one takes over its topics soon")
             }
         };
         PubsubError::Unavailable { reason, source: Some(Cause::of(error.without_url())) }

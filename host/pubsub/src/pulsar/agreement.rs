@@ -53,11 +53,17 @@ impl Agreement {
             Seen::Different { broker, admin: other } => match is_found(link, admin, &of_tenant).await? {
                 true => true,
                 false => {
-                    return Err(differ(admin, &format!("topics of {tenant} are at {broker} for the one, and at {other} for the other")));
+                    return Err(differ(
+                        admin,
+                        &format!(
+                            "topics of {tenant} are at {broker} according to one, and at {other} according to the \
+                         other"
+                        ),
+                    ));
                 }
             },
             Seen::ByOne { knows } => {
-                return Err(differ(admin, &format!("only {knows} knows the namespace {tenant}/{}", of_tenant.namespace)));
+                return Err(differ(admin, &format!("the namespace {tenant}/{} exists only for {knows}", of_tenant.namespace)));
             }
             Seen::Same => true,
             Seen::Unknown => false,
@@ -78,7 +84,7 @@ async fn check_system(link: &Link, admin: &Admin) -> Result<()> {
     };
     match seen {
         Seen::Different { broker, admin: other } if !is_found(link, admin, &place).await.unwrap_or(true) => {
-            Err(differ(admin, &format!("topics are at {broker} for the one, and at {other} for the other")))
+            Err(differ(admin, &format!("topics are at {broker} according to one, and at {other} according to the other")))
         }
         _ => Ok(()),
     }
@@ -86,7 +92,7 @@ async fn check_system(link: &Link, admin: &Admin) -> Result<()> {
 
 fn differ(admin: &Admin, how: &str) -> PubsubError {
     PubsubError::refused(format!(
-        "broker.pulsar-admin, {}: this is the admin API of another cluster than that of broker.url: {how}",
+        "broker.pulsar-admin, {}: this is the admin API of a different cluster than broker.url: {how}",
         admin.address()
     ))
 }

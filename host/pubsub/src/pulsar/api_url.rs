@@ -21,10 +21,10 @@ pub(super) fn parse(url: &str) -> Result<Url, String> {
         return Err(format!("the host is missing; {FORM}"));
     }
     if !parsed.username().is_empty() || parsed.password().is_some() {
-        return Err(format!("Pulsar has no user or password in its URL: use a token (broker.token-file); {FORM}"));
+        return Err(format!("a Pulsar URL has no user or password: use a token (broker.token-file); {FORM}"));
     }
     if parsed.query().is_some() || parsed.fragment().is_some() {
-        return Err(format!("there is something behind the address; {FORM}"));
+        return Err(format!("unexpected text after the address; {FORM}"));
     }
     Ok(parsed)
 }
@@ -40,7 +40,7 @@ mod tests {
             ("", "it is not a URL"),
             ("ftp://host", "its scheme"),
             ("http://u:secret@host:8080", "no user or password"),
-            ("http://host/?x", "behind the address"),
+            ("http://host/?x", "after the address"),
         ] {
             let error = check_pulsar_admin_url(url).unwrap_err();
             assert!(error.contains(expected) && !error.contains("secret"), "{url}: {error}");

@@ -108,10 +108,10 @@ pub(super) fn read(class: Class, subscription: &Subscription, message: Bytes) ->
         return Err(Unreadable::Foreign("it is compressed: set the compression of its producer to none"));
     }
     if metadata.encryption_algo.is_some() {
-        return Err(Unreadable::Foreign("it is encrypted: switch the encryption of its producer off"));
+        return Err(Unreadable::Foreign("it is encrypted: turn off encryption in its producer"));
     }
     if metadata.chunk_count.is_some_and(|count| count > 1) {
-        return Err(Unreadable::Foreign("it is a part of a message in chunks, which are not supported: send smaller messages"));
+        return Err(Unreadable::Foreign("it is a chunk of a chunked message, which is not supported: send smaller messages"));
     }
     // A marker of the broker's own, of transactions or replication.
     if metadata.marker_type.is_some() {

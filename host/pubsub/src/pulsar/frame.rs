@@ -18,7 +18,7 @@ const MAX_BATCH_COUNT: usize = 100_000;
 
 /// A frame that cannot be read: the connection cannot be used any more.
 #[derive(Debug, thiserror::Error)]
-#[error("the broker sent what is not Pulsar's protocol: {0}")]
+#[error("the broker violated Pulsar's protocol: {0}")]
 pub(super) struct NotAFrame(String);
 
 fn not(reason: impl Into<String>) -> NotAFrame {
@@ -80,7 +80,7 @@ fn put_length(buffer: &mut BytesMut, length: usize) {
 pub(super) fn take(read: &mut BytesMut, limit_bytes: usize) -> Result<Option<Frame>, NotAFrame> {
     let Some(length) = read.first_chunk().map(|length| u32::from_be_bytes(*length) as usize) else { return Ok(None) };
     if length > limit_bytes {
-        return Err(not(format!("a frame of {length} bytes, of at most {limit_bytes}")));
+        return Err(not(format!("a frame of {length} bytes; the limit is {limit_bytes}")));
     }
     if read.len() < length + 4 {
         read.reserve(length + 4 - read.len());

@@ -113,7 +113,7 @@ impl Lanes {
             self.largest_bytes.store(wire.max_message_bytes, Ordering::Relaxed);
         }
         let limit_bytes = self.largest_bytes.load(Ordering::Relaxed);
-        let actual_bytes = usize::try_from(crate::limits::size_of(message)).unwrap_or(usize::MAX);
+        let actual_bytes = usize::try_from(crate::message::size_of(message)).unwrap_or(usize::MAX);
         if limit_bytes == 0 || actual_bytes.saturating_add(ENVELOPE_BYTES) <= limit_bytes {
             return Ok(());
         }
@@ -157,10 +157,11 @@ impl Lanes {
         let mut lanes = lock(&self.lanes);
         match self.way(&mut lanes, topic)?.posts.try_send(post) {
             Ok(()) => Ok(()),
-            Err(mpsc::error::TrySendError::Full(_)) => {
-                Err(PubsubError::unavailable(format!("the broker confirms too slowly: {GIVEN_COUNT} messages of {topic} wait to be sent")))
-            }
-            Err(mpsc::error::TrySendError::Closed(_)) => Err(PubsubError::unavailable("publishing on the topic was broken off")),
+            Err(mpsc::error::TrySendError::Full(_)) => Err(PubsubError::unavailable(format!(
+                "the broker confirms too slowly: {GIVEN_COUNT} messages of {topic} are waiting to be \
+                     sent"
+            ))),
+            Err(mpsc::error::TrySendError::Closed(_)) => Err(PubsubError::unavailable("publishing on the topic was aborted")),
         }
     }
 
@@ -367,8 +368,7 @@ impl Lane {
         let mut again = again.into_iter();
         while let Some(post) = again.next() {
             if post.sent_count >= MOST_SENT_COUNT {
-                let _ =
-                    post.done.send(Err(PubsubError::outcome_unknown("the topic moves between the nodes of the broker again and again")));
+                let _ = post.done.send(Err(PubsubError::outcome_unknown("the topic keeps moving between the nodes of the broker")));
                 continue;
             }
             if let Some(error) = self.open().await.err() {

@@ -76,7 +76,7 @@ impl Lifecycle {
         if queue.topic().class() == Class::Request {
             return match spec.overflow {
                 Overflow::None => Ok(()),
-                _ => Err(PubsubError::Unsupported { what: "bounds of request queues" }),
+                _ => Err(PubsubError::Unsupported { what: "limits of request queues" }),
             };
         }
         lock(&self.tenants).insert(place.tenant.clone());
@@ -107,7 +107,7 @@ impl Lifecycle {
             }
             _ => Err(PubsubError::QueueMismatch {
                 queue: spec.queue.clone(),
-                difference: format!("it has {}, and {} is asked for", told(found.as_ref()), told(wanted.as_ref())),
+                difference: format!("it has {}, but {} was requested", told(found.as_ref()), told(wanted.as_ref())),
             }),
         }
     }
@@ -130,7 +130,7 @@ impl Lifecycle {
         self.admin.set_quota(place, Some(wanted)).await?;
         match self.settled_quota(place, Some(wanted)).await? {
             Some(found) if found == *wanted => Ok(()),
-            _ => Err(PubsubError::unavailable(format!("the broker has taken the bound of {} and does not show it yet", place.url()))),
+            _ => Err(PubsubError::unavailable(format!("the broker has accepted the limit of {} but does not show it yet", place.url()))),
         }
     }
 
@@ -220,7 +220,7 @@ impl Lifecycle {
             return Ok(None);
         }
         self.admin.make_subscription_behind(place, queue.subscription().as_str(), &newest).await?;
-        tracing::debug!(%queue, others_count = queues.len(), "messages were published while the queue was looked at");
+        tracing::debug!(%queue, others_count = queues.len(), "messages were published during the inspection of the queue");
         Ok(Some(Backlog { queue: queue.clone(), count: None }))
     }
 
@@ -301,8 +301,8 @@ fn is_refusing(found: &Option<Quota>, wanted: &Quota) -> bool {
 
 fn told(quota: Option<&Quota>) -> String {
     match quota {
-        None => "no bound".to_owned(),
-        Some(Quota { limit_bytes, policy }) => format!("a bound of {limit_bytes} bytes ({policy})"),
+        None => "no limit".to_owned(),
+        Some(Quota { limit_bytes, policy }) => format!("a limit of {limit_bytes} bytes ({policy})"),
     }
 }
 
@@ -321,6 +321,6 @@ mod tests {
         let refusing = quota(Overflow::Refuse { bytes: 7 });
         assert_eq!(refuses(refusing.as_ref()), Some(7));
         assert_eq!(refuses(quota(Overflow::DropOldest { bytes: 7 }).as_ref()), None);
-        assert_eq!(told(refusing.as_ref()), "a bound of 7 bytes (producer_exception)");
+        assert_eq!(told(refusing.as_ref()), "a limit of 7 bytes (producer_exception)");
     }
 }

@@ -112,7 +112,7 @@ impl Link {
     async fn find(&self, main: &Arc<Wire>, topic: &str) -> Result<Owner, Failure> {
         let (mut wire, mut is_authoritative) = (main.clone(), false);
         for _ in 0..MOST_REDIRECTS {
-            let asked = wire.ask("the question which node has a topic", |request_id| {
+            let asked = wire.ask("the lookup of a topic", |request_id| {
                 let lookup = Lookup { topic: topic.to_owned(), request_id, authoritative: Some(is_authoritative) };
                 BaseCommand { lookup: Some(lookup), ..BaseCommand::of(kind::LOOKUP) }
             });
@@ -125,25 +125,25 @@ impl Link {
                     wire = self.connected(main, &url, is_proxied).await?;
                     is_authoritative = found.authoritative == Some(true);
                 }
-                _ => return Err(Failure::Refused(Refusal::of(6, found.message.as_deref().unwrap_or("the topic is not served now")))),
+                _ => return Err(Failure::Refused(Refusal::of(6, found.message.as_deref().unwrap_or("the topic is currently not served")))),
             }
         }
-        Err(PubsubError::unavailable("the nodes of the broker pass the question for a topic round").into())
+        Err(PubsubError::unavailable("redirect loop between the broker's nodes during the lookup of a topic").into())
     }
 
     fn url(&self, found: &LookupResponse) -> Result<String> {
         let url = if self.way.address.is_encrypted { &found.broker_url_tls } else { &found.broker_url };
         let missing = || {
             let port = if self.way.address.is_encrypted { "brokerServicePortTls" } else { "brokerServicePort" };
-            PubsubError::unavailable(format!("the node that has the topic offers no address for this kind of connection: set {port} on it"))
+            PubsubError::unavailable(format!("the node that owns the topic has no address for this kind of connection: set {port} on it"))
         };
         url.clone().filter(|url| !url.is_empty()).ok_or_else(missing)
     }
 
     /// The connection to a node: that which is kept up if it is the same.
     async fn connected(&self, main: &Arc<Wire>, url: &str, is_proxied: bool) -> Result<Arc<Wire>> {
-        let address = Address::parse(url)
-            .map_err(|problem| PubsubError::unavailable(format!("a node has no address that can be used: {problem}")))?;
+        let address =
+            Address::parse(url).map_err(|problem| PubsubError::unavailable(format!("a node has an invalid address: {problem}")))?;
         let node: &Node = address.nodes.first().ok_or_else(|| PubsubError::unavailable("a node has no address"))?;
         if !is_proxied && *node == main.node {
             return Ok(main.clone());

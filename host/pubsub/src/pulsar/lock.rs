@@ -51,8 +51,8 @@ async fn keep(closing: CancellationToken, mut session: Session, keeping: Keeping
             heard = session.receipts.recv() => match heard {
                 Some(Receipt::Stored(_) | Receipt::Refused(..)) => {}
                 Some(Receipt::Closed) => {
-                    let ended = Ended("its topic moves to another node, or an administrator has ended it".to_owned());
-                    break Some(PubsubError::unavailable_because("the broker has ended the lock", ended));
+                    let ended = Ended("its topic is moving to another node, or an administrator closed it".to_owned());
+                    break Some(PubsubError::unavailable_because("the broker closed the lock", ended));
                 }
                 None => break Some(session.wire.reason()),
             },

@@ -31,8 +31,8 @@ use crate::topic::{Class, Queue, Topic};
 const READ_TIME: Duration = Duration::from_secs(10);
 /// How many messages are asked for at a time.
 const AHEAD_COUNT: u32 = 256;
-const NOT_KEPT: &str = "looking at request queues: the broker keeps no requests";
-const TOGETHER: &str = "removing one message of several that another client sent together";
+const NOT_KEPT: &str = "browsing request queues: the broker does not store requests";
+const TOGETHER: &str = "removing one message of a batch sent by another client";
 
 #[async_trait]
 impl Inspect for Arc<Shared> {
@@ -226,7 +226,7 @@ impl View {
         let missing = || PubsubError::no_queue(queue);
         let stats = shared.admin.internal_stats(&place).await?.ok_or_else(missing)?;
         let cursor: &CursorStats = stats.cursors.get(&quoted(queue.subscription().as_str())).ok_or_else(missing)?;
-        let foreign = || PubsubError::unavailable("the broker shows a place of a topic in a form that is not known");
+        let foreign = || PubsubError::unavailable("the broker shows a position in a topic in an unknown form");
         Ok(View {
             shared: shared.clone(),
             queue: queue.clone(),

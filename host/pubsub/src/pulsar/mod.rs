@@ -182,13 +182,13 @@ impl Backend for PulsarBroker {
     async fn create_queue(&self, spec: &QueueSpec) -> Result<()> {
         self.shared.check_up()?;
         let (shared, spec) = (self.shared.clone(), spec.clone());
-        whole(&self.shared.operations, "making a queue", async move { shared.lifecycle.create(&spec).await }).await
+        whole(&self.shared.operations, "creating a queue", async move { shared.lifecycle.create(&spec).await }).await
     }
 
     async fn ensure_queue(&self, spec: &QueueSpec) -> Result<()> {
         self.shared.check_up()?;
         let (shared, spec) = (self.shared.clone(), spec.clone());
-        whole(&self.shared.operations, "making a queue", async move { shared.lifecycle.ensure(&spec).await }).await
+        whole(&self.shared.operations, "creating a queue", async move { shared.lifecycle.ensure(&spec).await }).await
     }
 
     async fn delete_queue(&self, queue: &Queue, when: Delete) -> Result<Deletion> {
@@ -223,11 +223,11 @@ impl Backend for PulsarBroker {
         // A caller that gives up leaves no consumer behind that holds messages which nothing settles, and no subscription that nothing reads.
         if !topic.class().has_queues() {
             let opening = async move { Subscriber::open(&shared, &topic, &subscription).await };
-            return Ok(Box::new(whole(&self.shared.operations, "the begin of a subscription", opening).await?));
+            return Ok(Box::new(whole(&self.shared.operations, "the start of a subscription", opening).await?));
         }
         let queue = Queue::new(topic, subscription).map_err(PubsubError::not_a_queue)?;
         let opening = async move { QueueConsumer::open(&shared, queue, options).await };
-        Ok(Box::new(whole(&self.shared.operations, "the begin of a consumer", opening).await?))
+        Ok(Box::new(whole(&self.shared.operations, "the start of a consumer", opening).await?))
     }
 
     fn settle(&self, receipt: &Receipt, outputs: Vec<Output>) -> BoxFuture<'static, Result<Settled, Unsettled>> {
@@ -252,7 +252,7 @@ impl Backend for PulsarBroker {
             shared.consumers.give_back(&receipt).await;
             Ok(())
         };
-        whole(&self.shared.operations, "giving back", giving_back).await
+        whole(&self.shared.operations, "requeueing", giving_back).await
     }
 
     async fn lock(&self, name: &LockName) -> Result<Box<dyn Lock>> {

@@ -34,13 +34,13 @@ impl Place {
         let (tenant, name) = (topic.topicspace(), topic.name());
         let is_plain = |c: char| c.is_alphanumeric() && c.is_ascii() || "-=:_".contains(c);
         if !tenant.chars().all(is_plain) {
-            let reason = format!("topicspace `{}` cannot be a tenant of Pulsar: use letters, digits and -=:_ for it", shown(tenant));
+            let reason = format!("topicspace `{}` is not a valid Pulsar tenant: use letters, digits and -=:_", shown(tenant));
             return Err(PubsubError::refused(reason));
         }
         let is_partition = name.rsplit_once(PARTITION).is_some_and(|(_, number)| number.bytes().all(|byte| byte.is_ascii_digit()));
         if name.contains('/') || name.starts_with("__") || is_partition {
-            let fix = "a name on Pulsar holds no `/`, and neither begins with `__` nor ends in `-partition-NUMBER`: choose another one";
-            return Err(PubsubError::refused(format!("{topic} cannot be a topic of Pulsar: {fix}")));
+            let fix = "a name on Pulsar must not contain `/`, start with `__` or end in `-partition-NUMBER`: choose another one";
+            return Err(PubsubError::refused(format!("{topic} is not a valid Pulsar topic: {fix}")));
         }
         let is_persistent = topic.class().is_durable();
         Ok(Place { is_persistent, tenant: tenant.to_owned(), namespace: topic.class().as_str(), name: name.to_owned() })

@@ -27,16 +27,16 @@ struct Step {
     body: Value,
 }
 
-const TENANT: &str = "a topicspace is a tenant";
-const NAMESPACE: &str = "the topics of each class are in a namespace of their own";
+const TENANT: &str = "each topicspace is a tenant";
+const NAMESPACE: &str = "the topics of each class have their own namespace";
 const NO_TOPICS_BY_THEMSELVES: &str =
-    "topics that come by themselves would take messages that no queue keeps, where a missing queue is to be noticed";
-const TOPICS_BY_THEMSELVES: &str = "the topics of answers and signals come with those who use them, also after a restart of the broker";
-const NO_EXPIRY: &str = "a message stays until it is acknowledged, however long its processor is away";
-const KEPT_WHEN_UNREAD: &str = "a queue stays while nothing reads it";
-const KEPT_WHEN_IDLE: &str = "a queue stays when nothing was published for a while";
-const NOTHING_DROPPED: &str = "a queue that is not read must not lose its oldest messages; exits have a bound of their own";
-const BOUNDS: &str = "the exits of flows drop their oldest messages above a bound, and dead letters refuse what is above theirs";
+    "automatically created topics would accept messages that no queue keeps; a missing queue must be noticed";
+const TOPICS_BY_THEMSELVES: &str = "topics of answers and signals are created by their users, also after a restart of the broker";
+const NO_EXPIRY: &str = "a message is kept until it is acknowledged, even if its processor is offline for long";
+const KEPT_WHEN_UNREAD: &str = "a queue is kept while it has no consumer";
+const KEPT_WHEN_IDLE: &str = "a queue is kept when idle";
+const NOTHING_DROPPED: &str = "a queue without a consumer must not lose its oldest messages; exits have their own limit";
+const BOUNDS: &str = "exits drop their oldest messages above a limit, and the dead-letter queue refuses messages above its own";
 /// A topic that need not be there.
 const ANY_TOPIC: &str = "weir-probe";
 
@@ -61,7 +61,7 @@ async fn seen(admin: &Admin, step: Step, provision: Provision) -> Result<Policy>
     match is_there(admin, &step).await {
         Ok(true) => return Ok(policy(PolicyState::Set, false, step)),
         Ok(false) if provision == Provision::Look => {
-            let missing = PolicyState::Missing("it is not so".to_owned());
+            let missing = PolicyState::Missing("not set".to_owned());
             return Ok(policy(missing, false, step));
         }
         // Who may not look may still be told what is to be there.
@@ -94,7 +94,7 @@ async fn limits(admin: &Admin, topicspace: &str, class: Class) -> Result<Option<
     let space = format!("{topicspace}/{class}");
     let (told, commands): (Vec<String>, Vec<String>) = restrictions::of(&found, &space, class).into_iter().unzip();
     let state = if told.is_empty() { PolicyState::Set } else { PolicyState::Missing(told.join("; ")) };
-    let name = format!("nothing in the way in {space}");
+    let name = format!("no restrictions in {space}");
     Ok(Some(Policy { name, reason: restrictions::REASON, command: commands.join("; "), state, is_new: false }))
 }
 
@@ -103,12 +103,12 @@ async fn bounds(admin: &Admin, topicspace: &str) -> Result<Option<Policy>> {
     let place = Place::of(&Topic::new(Class::Flow, topicspace, ANY_TOPIC).map_err(PubsubError::not_a_queue)?)?;
     let state = match admin.has_topic_policies(&place).await {
         Ok(true) => PolicyState::Set,
-        Ok(false) => PolicyState::Missing("the broker has no policies for topics, so exits and dead letters have no bound".to_owned()),
+        Ok(false) => PolicyState::Missing("the broker has no topic policies, so exits and dead letters have no limit".to_owned()),
         Err(PubsubError::Refused { .. }) => return Ok(None),
         Err(error) => return Err(error),
     };
     let command = "set topicLevelPoliciesEnabled=true in broker.conf of all nodes, and restart them".to_owned();
-    Ok(Some(Policy { name: "bounds of exits and dead letters".to_owned(), reason: BOUNDS, command, state, is_new: false }))
+    Ok(Some(Policy { name: "limits of exits and dead letters".to_owned(), reason: BOUNDS, command, state, is_new: false }))
 }
 
 /// All of them, in the order in which they are made.
@@ -148,7 +148,7 @@ fn topics_by_themselves(topicspace: &str, class: Class) -> Step {
     let flags = if on { "--enable --type non-partitioned" } else { "--disable" };
     let namespace = format!("namespaces/{}/{class}", quoted(topicspace));
     Step {
-        name: format!("topics of {topicspace}/{class} by themselves: {}", if on { "on" } else { "off" }),
+        name: format!("automatic topics of {topicspace}/{class}: {}", if on { "on" } else { "off" }),
         reason: if on { TOPICS_BY_THEMSELVES } else { NO_TOPICS_BY_THEMSELVES },
         command: format!("pulsar-admin namespaces set-auto-topic-creation {topicspace}/{class} {flags}"),
         path: format!("{namespace}/autoTopicCreation"),
@@ -207,7 +207,7 @@ fn flow_policies(topicspace: &str) -> Vec<Step> {
             json!(0),
         ),
         step(
-            "bound of all topics of flow by size: drops nothing",
+            "size limit of all topics of flow: drops nothing",
             NOTHING_DROPPED,
             by_size,
             |found| found["backlog_quota_map"]["destination_storage"]["policy"] != json!(DROP_OLDEST),
@@ -216,7 +216,7 @@ fn flow_policies(topicspace: &str) -> Vec<Step> {
             Value::Null,
         ),
         step(
-            "bound of all topics of flow by age: drops nothing",
+            "age limit of all topics of flow: drops nothing",
             NOTHING_DROPPED,
             by_age,
             |found| found["backlog_quota_map"]["message_age"]["policy"] != json!(DROP_OLDEST),

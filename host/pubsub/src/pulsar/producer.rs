@@ -38,7 +38,7 @@ impl Producer for TopicProducer {
         self.link.up()?;
         let has_queues = self.topic.class().has_queues();
         let message = if has_queues { message.with_id() } else { message };
-        let slow = || PubsubError::unavailable(format!("the broker confirms too slowly: {UNDER_WAY_COUNT} messages wait for it"));
+        let slow = || PubsubError::unavailable(format!("the broker confirms too slowly: {UNDER_WAY_COUNT} messages are unconfirmed"));
         let permit = timeout(PLACE_TIME, self.places.clone().acquire_owned()).await.map_err(|_| slow())?.map_err(|_| closed())?;
         self.link.up()?;
         let confirm = self.lanes.publish(&self.topic, &message, None, Some(permit));

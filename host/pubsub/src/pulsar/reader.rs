@@ -234,7 +234,8 @@ impl Pump {
     fn set_aside(&self, id: &super::proto::MessageIdData, error: &envelope::Unreadable) {
         if let Some(messages_count) = self.unreadable.count(1) {
             let next = "change its producer, then remove it with pulsar-admin (topics skip), or consume it with its own client";
-            tracing::error!(queue = %self.queue, messages_count, message = %id, error = %error, next, "messages cannot be read and stay in their queue");
+            tracing::error!(queue = %self.queue, messages_count, message = %id, error = %error, next, "unreadable messages stay in their \
+                 queue");
         }
     }
 
@@ -257,8 +258,8 @@ impl Pump {
                 return missing;
             }
         }
-        let ended = Ended("its topic moves to another node, or an administrator has ended it".to_owned());
-        PubsubError::unavailable_because("the broker has ended the consumer", ended)
+        let ended = Ended("its topic is moving to another node, or an administrator closed it".to_owned());
+        PubsubError::unavailable_because("the broker closed the consumer", ended)
     }
 
     /// Gives back what is not being settled, waits for what is, and ends the consumer.

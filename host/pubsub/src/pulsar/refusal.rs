@@ -59,8 +59,10 @@ impl Refusal {
     pub(super) fn plain(self) -> PubsubError {
         match self.kind {
             Kind::Refused | Kind::TooLarge => PubsubError::refused(format!("{}{}", self.text, fix(&self.text))),
-            Kind::NotFound => PubsubError::refused(format!("{}; `weir init` makes the tenant and the namespaces", self.text)),
-            Kind::Held | Kind::Full | Kind::Fenced | Kind::Passing => PubsubError::unavailable_because("the broker refused for now", self),
+            Kind::NotFound => PubsubError::refused(format!("{}; `weir init` creates the tenant and the namespaces", self.text)),
+            Kind::Held | Kind::Full | Kind::Fenced | Kind::Passing => {
+                PubsubError::unavailable_because("the broker refused temporarily", self)
+            }
         }
     }
 }
@@ -73,7 +75,7 @@ const FIXES: &[(&[&str], &str)] = &[
          set-schema-validation-enforce --disable",
     ),
     (&["ncryption is required"], "Weir does not encrypt messages: run pulsar-admin namespaces set-encryption-required --disable"),
-    (&["sub type"], "Weir needs all types of subscriptions: run pulsar-admin namespaces remove-subscription-types-enabled"),
+    (&["sub type"], "Weir requires all types of subscriptions: run pulsar-admin namespaces remove-subscription-types-enabled"),
     (&["max producers limit"], "raise maxProducersPerTopic, or run pulsar-admin namespaces remove-max-producers-per-topic"),
     (
         &["ubscription reached max consumers"],
@@ -87,7 +89,7 @@ const FIXES: &[(&[&str], &str)] = &[
     ),
     (&["maximum number of topics"], "raise maxTopicsPerNamespace, or run pulsar-admin namespaces remove-max-topics-per-namespace"),
     (&["aximum message size"], "raise maxMessageSize: pulsar-admin topicPolicies remove-max-message-size"),
-    (&["artition"], "it exists as a partitioned topic: delete that, or choose another name"),
+    (&["artition"], "it exists as a partitioned topic: delete it, or choose another name"),
     (&["uthoriz", "uthentic"], "check the token of broker.token-file and the permissions of its role (docs/pulsar.md lists them)"),
 ];
 

@@ -7,7 +7,7 @@ use crate::topic::Class;
 /// Limits below these may refuse a few processes or flows.
 const FEW_COUNT: u64 = 100;
 const FEW_TOPICS_COUNT: u64 = 1000;
-pub(super) const REASON: &str = "an administrator has limited the namespace, and Weir leaves such limits as they are";
+pub(super) const REASON: &str = "an administrator has limited the namespace, and Weir does not change such limits";
 
 /// One that may be there.
 struct Restriction {
@@ -31,7 +31,7 @@ const ALL: &[Restriction] = &[
     Restriction {
         field: "encryption_required",
         is_in_the_way: is_on,
-        consequence: "no message can be published, since Weir does not encrypt them",
+        consequence: "no message can be published, since Weir does not encrypt messages",
         command: "set-encryption-required SPACE --disable",
     },
     Restriction {
@@ -46,37 +46,37 @@ const ALL: &[Restriction] = &[
             let types = value.as_array().map_or(&[][..], Vec::as_slice);
             !types.is_empty() && !["Exclusive", "Shared"].iter().all(|kind| types.contains(&Value::from(*kind)))
         },
-        consequence: "queues cannot be read, which needs the types Exclusive and Shared",
+        consequence: "queues cannot be read: the types Exclusive and Shared are required",
         command: "remove-subscription-types-enabled SPACE",
     },
     Restriction {
         field: "max_producers_per_topic",
         is_in_the_way: is_few,
-        consequence: "no more processes than this can publish on a topic",
+        consequence: "limits how many processes can publish on a topic",
         command: "remove-max-producers-per-topic SPACE",
     },
     Restriction {
         field: "max_consumers_per_topic",
         is_in_the_way: is_few,
-        consequence: "no more consumers than this can read a topic",
+        consequence: "limits how many consumers can read a topic",
         command: "remove-max-consumers-per-topic SPACE",
     },
     Restriction {
         field: "max_consumers_per_subscription",
         is_in_the_way: is_few,
-        consequence: "no more consumers than this can read a queue",
+        consequence: "limits how many consumers can read a queue",
         command: "remove-max-consumers-per-subscription SPACE",
     },
     Restriction {
         field: "max_subscriptions_per_topic",
         is_in_the_way: is_few,
-        consequence: "no more queues than this can read a topic",
+        consequence: "limits how many queues a topic can have",
         command: "remove-max-subscriptions-per-topic SPACE",
     },
     Restriction {
         field: "max_topics_per_namespace",
         is_in_the_way: |value| value.as_u64().is_some_and(|limit| (1..FEW_TOPICS_COUNT).contains(&limit)),
-        consequence: "flows whose queues are more than this cannot start",
+        consequence: "flows that need more queues cannot start",
         command: "remove-max-topics-per-namespace SPACE",
     },
 ];
@@ -87,7 +87,7 @@ const OF_FLOW: &[Restriction] = &[Restriction {
     is_in_the_way: |value| {
         ["retentionTimeInMinutes", "retentionSizeInMB"].iter().all(|part| value[part].as_i64().is_some_and(|kept| kept != 0))
     },
-    consequence: "messages that were acknowledged stay on the disks of the broker, and a queue that is made on their topic gets them",
+    consequence: "acknowledged messages stay on the broker's disks, and a new queue on their topic receives them",
     command: "remove-retention SPACE",
 }];
 

@@ -41,7 +41,7 @@ impl Session {
         let receipts = wire.producer(id, under_way_count);
         // From here on it is ended, also when nobody waits for it any more.
         let mut session = Session { wire: wire.clone(), id, name: String::new(), receipts, is_ended: false };
-        let opened = wire.ask("the beginning of publishing", |request_id| {
+        let opened = wire.ask("the start of publishing", |request_id| {
             let producer = Producer {
                 topic: topic.to_owned(),
                 producer_id: id,

@@ -104,7 +104,7 @@ fn in_doubt(failure: Failure) -> PubsubError {
     match failure {
         Failure::Lost(PubsubError::Unavailable { source, .. }) => PubsubError::OutcomeUnknown { reason: LOST.to_owned(), source },
         failure => {
-            let reason = "the broker did not take the acknowledgement: the message may come again".to_owned();
+            let reason = "the broker did not accept the acknowledgement: the message may be redelivered".to_owned();
             PubsubError::OutcomeUnknown { reason, source: Some(crate::error::Cause::of(failure.plain())) }
         }
     }
@@ -139,7 +139,7 @@ mod tests {
             if let Some(Frame { command, .. }) = frame::take(read, 1 << 20).unwrap() {
                 return command;
             }
-            assert!(stream.read_buf(read).await.unwrap() > 0, "the client has gone");
+            assert!(stream.read_buf(read).await.unwrap() > 0, "the client disconnected");
         }
     }
 
@@ -193,7 +193,7 @@ mod tests {
         settles.send(Settling { tag, outputs: Vec::new(), done }).await.unwrap();
         let error = outcome.await.unwrap().unwrap_err().error;
         assert!(matches!(error, PubsubError::OutcomeUnknown { .. }), "{error}");
-        let given_back = timeout(Duration::from_secs(30), broker).await.expect("the message is given back").unwrap();
+        let given_back = timeout(Duration::from_secs(30), broker).await.expect("the message is requeued").unwrap();
         assert_eq!(given_back, [id]);
         assert_eq!(held.count(), 0);
     }

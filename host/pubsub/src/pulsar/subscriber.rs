@@ -160,8 +160,8 @@ impl Pump {
                 }
                 Arrival::Closed if self.is_tap && self.class.has_queues() => return Ok(None),
                 Arrival::Closed => {
-                    let ended = super::wire::Ended("its topic moves to another node, or an administrator has ended it".to_owned());
-                    return Err(PubsubError::unavailable_because("the broker has ended the subscription", ended));
+                    let ended = super::wire::Ended("its topic is moving to another node, or an administrator closed it".to_owned());
+                    return Err(PubsubError::unavailable_because("the broker closed the subscription", ended));
                 }
             }
         }
@@ -180,7 +180,7 @@ impl Pump {
                 count
             }
             Err(error) => {
-                tracing::warn!(topic = self.url, error = %error, "message cannot be read and is left out");
+                tracing::warn!(topic = self.url, error = %error, "unreadable message skipped");
                 1
             }
         }

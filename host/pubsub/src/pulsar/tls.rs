@@ -12,7 +12,7 @@ pub(super) fn problem(error: &(dyn Error + 'static), setting: &str, port: &str) 
         TlsError::InvalidCertificate(certificate) => of_certificate(certificate, setting),
         TlsError::AlertReceived(alert) => of_alert(*alert)?.to_owned(),
         TlsError::InvalidMessage(_) => {
-            format!("what answers there does not speak TLS: set {setting} to its port for TLS ({port}), or without TLS")
+            format!("the server there does not use TLS: set {setting} to its TLS port ({port}), or use a URL without TLS")
         }
         _ => return None,
     })
@@ -31,7 +31,7 @@ fn found<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a TlsError> {
 fn of_certificate(problem: &CertificateError, setting: &str) -> String {
     match problem {
         CertificateError::UnknownIssuer => {
-            "the certificate of the broker is of no authority that is trusted: set broker.ca-file to the file of its authority".to_owned()
+            "the certificate of the broker is not signed by a trusted authority: set broker.ca-file to the file of its authority".to_owned()
         }
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
             "the certificate of the broker has expired: renew it on the broker".to_owned()
@@ -40,9 +40,9 @@ fn of_certificate(problem: &CertificateError, setting: &str) -> String {
             "the certificate of the broker is not valid yet: check the clocks of both machines".to_owned()
         }
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-            format!("the certificate of the broker is for another name: use a name that it has as the host in {setting}")
+            format!("the certificate of the broker is for another name: use a name in the certificate as the host in {setting}")
         }
-        other => format!("the certificate of the broker cannot be used ({other}): check it, and broker.ca-file"),
+        other => format!("the certificate of the broker cannot be used ({other}): check the certificate and broker.ca-file"),
     }
 }
 
@@ -59,7 +59,8 @@ fn of_alert(alert: AlertDescription) -> Option<&'static str> {
         | Alert::UnknownCA
         | Alert::HandshakeFailure
         | Alert::AccessDenied => Some(
-            "the broker does not take the certificate of this client, or asks for one: set broker.certificate-file and broker.key-file to one that it trusts",
+            "the broker rejects the certificate of this client, or requires one: set broker.certificate-file and broker.key-file to a \
+                 certificate that it trusts",
         ),
         _ => None,
     }

@@ -77,7 +77,7 @@ impl TopicLimits {
     /// `TooLarge`.
     pub(super) fn check(&self, topic: &Topic, message: &Message) -> Result<()> {
         let limit_bytes = lock(&self.0).get(topic).filter(|limit| limit.counts()).map(|limit| limit.bytes);
-        let actual_bytes = crate::limits::size_of(message).saturating_add(OVERHEAD_BYTES);
+        let actual_bytes = crate::message::size_of(message).saturating_add(OVERHEAD_BYTES);
         match limit_bytes {
             Some(limit_bytes) if actual_bytes > limit_bytes => Err(too_large(topic, actual_bytes, limit_bytes)),
             _ => Ok(()),
@@ -101,7 +101,7 @@ mod tests {
         let (limits, large) = (TopicLimits::default(), Message::new(vec![b'x'; 2000]));
         limits.learn(&topic, 1000);
         let error = limits.check(&topic, &large).unwrap_err().to_string();
-        assert!(error.contains("maxMessageSize of flow:tg:a") && error.contains("of at most 1000"), "{error}");
+        assert!(error.contains("maxMessageSize of flow:tg:a") && error.contains("the limit is 1000"), "{error}");
         limits.check(&topic, &Message::new("small")).unwrap();
         limits.check(&other, &large).unwrap();
         tokio::time::advance(KEPT_TIME).await;

@@ -70,12 +70,12 @@ impl Way {
         let wrong = |problem: &str| PubsubError::refused(format!("broker.token-file: {} {problem}", file.display()));
         let bytes = read("broker.token-file", file)?;
         if bytes.len() > MAX_TOKEN_BYTES {
-            return Err(wrong("is too large to be a token: write the token alone into it"));
+            return Err(wrong("is too large to be a token: it must contain only the token"));
         }
-        let text = String::from_utf8(bytes).map_err(|_| wrong("holds no token: it is not text"))?;
+        let text = String::from_utf8(bytes).map_err(|_| wrong("contains no token: it is not text"))?;
         match text.trim() {
             "" => Err(wrong("is empty: write the token into it")),
-            token if token.contains(char::is_whitespace) => Err(wrong("holds more than a token: write the token alone into it")),
+            token if token.contains(char::is_whitespace) => Err(wrong("contains more than a token: it must contain only the token")),
             token => Ok(Some(token.to_owned())),
         }
     }
@@ -110,7 +110,7 @@ impl Way {
                     return PubsubError::refused(format!("{node}: {problem}"));
                 }
                 let hint = "check broker.ca-file, and that this is its port for TLS (6651)";
-                PubsubError::unavailable_because(format!("{node} does not speak TLS as expected; {hint}"), error)
+                PubsubError::unavailable_because(format!("the TLS handshake with {node} failed; {hint}"), error)
             })?;
             Ok(Box::new(stream) as Box<dyn Stream>)
         };
@@ -131,13 +131,13 @@ fn config(authorities: Option<&[u8]>, identity: Option<&[u8]>) -> Result<ClientC
     match authorities {
         Some(pem) => {
             for certificate in CertificateDer::pem_slice_iter(pem) {
-                let certificate = certificate.map_err(|_| PubsubError::refused("broker.ca-file is not a file in PEM"))?;
+                let certificate = certificate.map_err(|_| PubsubError::refused("broker.ca-file is not a PEM file"))?;
                 roots
                     .add(certificate)
-                    .map_err(|error| PubsubError::refused_because("broker.ca-file holds a certificate that cannot be used", error))?;
+                    .map_err(|error| PubsubError::refused_because("broker.ca-file contains an unusable certificate", error))?;
             }
             if roots.is_empty() {
-                return Err(PubsubError::refused("broker.ca-file holds no certificates in PEM"));
+                return Err(PubsubError::refused("broker.ca-file contains no PEM certificates"));
             }
         }
         None => {
@@ -151,8 +151,8 @@ fn config(authorities: Option<&[u8]>, identity: Option<&[u8]>) -> Result<ClientC
     let builder = builder.map_err(unusable)?.with_root_certificates(roots);
     let Some(pem) = identity else { return Ok(builder.with_no_client_auth()) };
     let chain = CertificateDer::pem_slice_iter(pem).collect::<std::result::Result<Vec<_>, _>>();
-    let chain = chain.map_err(|_| PubsubError::refused("broker.certificate-file is not a file in PEM"))?;
-    let key = PrivateKeyDer::from_pem_slice(pem).map_err(|_| PubsubError::refused("broker.key-file holds no private key in PEM"))?;
+    let chain = chain.map_err(|_| PubsubError::refused("broker.certificate-file is not a PEM file"))?;
+    let key = PrivateKeyDer::from_pem_slice(pem).map_err(|_| PubsubError::refused("broker.key-file contains no PEM private key"))?;
     let unusable = |error| PubsubError::refused_because("broker.certificate-file and broker.key-file cannot be used together", error);
     builder.with_client_auth_cert(chain, key).map_err(unusable)
 }

@@ -115,7 +115,7 @@ impl Book {
 pub(super) struct Ended(pub(super) String);
 
 fn lost(reason: impl Into<String>) -> PubsubError {
-    PubsubError::unavailable_because("the connection to the broker is lost", Ended(reason.into()))
+    PubsubError::unavailable_because("the connection to the broker was lost", Ended(reason.into()))
 }
 
 impl Wire {
@@ -307,16 +307,16 @@ async fn answer(stream: &mut Box<dyn Stream>, read: &mut BytesMut) -> Result<Bas
 fn another(read: &[u8]) -> PubsubError {
     PubsubError::refused(match read {
         [b'H', b'T', b'T', b'P', ..] => {
-            "it answers with HTTP: set broker.url to the port of the broker (6650, with TLS 6651), not to that of its admin API"
+            "it answers with HTTP: set broker.url to the port of the broker (6650, with TLS 6651), not of its admin API"
         }
         // An alert of TLS.
-        [0x15, 0x03, ..] => "it speaks TLS: write broker.url as pulsar+ssl://HOST:PORT, or use its port without TLS (6650)",
+        [0x15, 0x03, ..] => "it requires TLS: use pulsar+ssl://HOST:PORT as broker.url, or its port without TLS (6650)",
         _ => "it does not answer as a Pulsar broker: check the host and the port in broker.url",
     })
 }
 
 fn foreign(error: NotAFrame) -> PubsubError {
-    PubsubError::unavailable_because("the connection to the broker is lost", error)
+    PubsubError::unavailable_because("the connection to the broker was lost", error)
 }
 
 /// The task that writes, until the connection has ended or nobody can give it anything any more.

@@ -49,7 +49,7 @@ impl Address {
         let (scheme, rest) = url.split_once("://").ok_or_else(|| format!("`://` is missing; {FORM}"))?;
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
         if url.contains(['?', '#']) {
-            return Err(format!("parameters after `?` are not used; a `?` or `#` of the password is written as %3F or %23; {FORM}"));
+            return Err(format!("parameters after `?` are not supported; write `?` or `#` in the password as %3F or %23; {FORM}"));
         }
         let (user, hosts) = authority.rsplit_once('@').map_or(("", authority), |(user, hosts)| (user, hosts));
         let mut nodes = Vec::new();
@@ -57,7 +57,7 @@ impl Address {
             nodes.push(node(scheme, user, host, path)?);
         }
         if nodes.len() > MAX_NODES_COUNT {
-            return Err(format!("it names {} nodes, of at most {MAX_NODES_COUNT}", nodes.len()));
+            return Err(format!("it names {} nodes; the limit is {MAX_NODES_COUNT}", nodes.len()));
         }
         Ok(Address { nodes, is_encrypted: scheme == "amqps" })
     }
@@ -71,16 +71,14 @@ fn node(scheme: &str, user: &str, host: &str, path: &str) -> Result<AMQPUri, Str
     }
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-._:[]".contains(c);
     if !host.chars().all(is_plain) {
-        return Err(format!(
-            "a host holds a character that hosts cannot have; an `@`, `:` or `/` of the password is written as %40, %3A or %2F; {FORM}"
-        ));
+        return Err(format!("a host contains an invalid character; write `@`, `:` or `/` in the password as %40, %3A or %2F; {FORM}"));
     }
     let name = match host.rsplit_once(':') {
         Some((name, port)) if !port.contains(']') => match port.parse::<u16>() {
             Ok(1..) => name,
             _ => {
                 return Err(format!(
-                    "the port of `{name}` is not a number from 1 to 65535; a `/` or `:` of the password is written as %2F or %3A; {FORM}"
+                    "the port of `{name}` is not a number from 1 to 65535; write `/` or `:` in the password as %2F or %3A; {FORM}"
                 ));
             }
         },
@@ -90,7 +88,10 @@ fn node(scheme: &str, user: &str, host: &str, path: &str) -> Result<AMQPUri, Str
     // An empty virtual host can hardly be meant.
     let vhost = if path.is_empty() { "%2F" } else { path };
     let mut node: AMQPUri = format!("{scheme}://{at}{host}/{vhost}").parse().map_err(|_| {
-        format!("the part before `@`, a host or the virtual host is not valid in a URL: other characters than letters, digits and -._~ are written as %XX; {FORM}")
+        format!(
+            "the part before `@`, a host or the virtual host is not valid in a URL: write characters other than letters, digits and \
+             -._~ as %XX; {FORM}"
+        )
     })?;
     node.authority.host = name.to_owned();
     node.query.heartbeat = Some(HEARTBEAT_SECONDS);
@@ -132,8 +133,8 @@ mod tests {
             ("amqp://u:secret@a,,b", "a host is missing"),
             ("amqp://u:secret@host:x", "the port of `host`"),
             ("amqp://u:secret@host:70000", "the port of `host`"),
-            ("amqp://u:sec/ret@host", "a `/` or `:` of the password"),
-            ("amqp://u:secret@ho st", "a host holds a character"),
+            ("amqp://u:sec/ret@host", "write `/` or `:` in the password"),
+            ("amqp://u:secret@ho st", "a host contains an invalid character"),
             ("amqp://u:secret@host/v?heartbeat=1", "parameters after `?`"),
             ("amqp://u:secret@host/%ZZ%FF", "the virtual host is not valid"),
         ];

@@ -146,7 +146,7 @@ impl Lane {
         match self.outgoing.try_send(outgoing) {
             Ok(()) => Confirm::waiting(outcome),
             Err(mpsc::error::TrySendError::Full(_)) => Confirm::known(Err(PubsubError::unavailable(format!(
-                "the broker confirms too slowly: {GIVEN_COUNT} messages wait to be sent"
+                "the broker confirms too slowly: {GIVEN_COUNT} messages are waiting to be sent"
             )))),
             Err(mpsc::error::TrySendError::Closed(_)) => Confirm::known(Err(crate::network::closed())),
         }
@@ -227,7 +227,7 @@ impl Writer {
     async fn open(&self, up: &Up) -> Result<Channel> {
         let channel = open(&self.link, up).await?;
         let confirmed = channel.confirm_select(ConfirmSelectOptions::default());
-        call(&self.link, "asking for confirmations", confirmed).await.map_err(Refusal::plain)?;
+        call(&self.link, "enabling publisher confirms", confirmed).await.map_err(Refusal::plain)?;
         Ok(channel)
     }
 
@@ -380,7 +380,7 @@ async fn confirm(
 
 fn in_doubt(Blocked { reason, .. }: &Blocked) -> PubsubError {
     PubsubError::outcome_unknown(format!(
-        "the broker takes no messages ({reason}), and may take this one later: free memory or disk on its nodes"
+        "the broker accepts no messages ({reason}), but may accept this one later: free memory or disk space on its nodes"
     ))
 }
 
@@ -408,7 +408,7 @@ fn not_taken(topic: &Topic, refuses_above_bytes: Option<u64>) -> PubsubError {
     match refuses_above_bytes {
         Some(limit_bytes) => PubsubError::full(format!("a queue of {topic}"), None, limit_bytes),
         None => PubsubError::unavailable(format!(
-            "a queue of {topic} did not take the message: its node is away, or it is above a bound set by a policy"
+            "a queue of {topic} did not accept the message: its node is down, or it is above a limit set by a policy"
         )),
     }
 }

@@ -189,7 +189,7 @@ impl Lifecycle {
             Kind::Mismatch if if_other == IfOther::Keep && spec.overflow.refuse_above_bytes().is_some() => {
                 // It is ensured again and again.
                 if lock(&self.kept).insert(spec.queue.clone()) {
-                    tracing::warn!(queue = %spec.queue, difference = refusal.text(), "queue exists with other properties and is kept as it is");
+                    tracing::warn!(queue = %spec.queue, difference = refusal.text(), "queue exists with other properties, left unchanged");
                 }
                 self.passive(&spec.queue, name).await.map(|_| ())
             }
@@ -205,7 +205,7 @@ impl Lifecycle {
             Err(PubsubError::QueueNotFound { .. }) => {}
             // Its node is away, and with it what it held: another node can have it.
             Err(PubsubError::Unavailable { reason, .. }) if self.scratch.link().up().is_ok() => {
-                tracing::warn!(queue = %queue, reason, "request queue is away with its node and is made again");
+                tracing::warn!(queue = %queue, reason, "request queue unavailable with its node, creating it again");
                 self.delete_daring(name).await?;
             }
             Err(error) => return Err(error),
@@ -227,7 +227,7 @@ impl Lifecycle {
     fn note_denial(&self) {
         if lock(&self.transient_denied).replace(true) != Some(true) {
             tracing::warn!(
-                "broker denies queues that are neither durable nor exclusive: request queues are durable here; for TrustGraph's own \
+                "broker rejects queues that are neither durable nor exclusive: using durable request queues; for TrustGraph's own \
                  services set `deprecated_features.permit.transient_nonexcl_queues = true` on all nodes"
             );
         }
@@ -372,7 +372,7 @@ impl Lifecycle {
             Ok(None) => Ok(false),
             Ok(Some(message)) => {
                 let back = BasicNackOptions { requeue: true, ..BasicNackOptions::default() };
-                let given_back = channel.call("giving a message back", message.nack(back)).await;
+                let given_back = channel.call("requeueing a message", message.nack(back)).await;
                 given_back.map(|_| true).map_err(|refusal| refusal.about(queue))
             }
             // It is gone, or has an exclusive consumer, which gets what is there.
@@ -392,8 +392,8 @@ impl Lifecycle {
             };
             let wait = backoff.next_wait(&mut rand::rng());
             if !error.is_passing() || self.scratch.link().is_closed() || Instant::now() + wait >= deadline {
-                let (error_text, next) = (chain(&error), "it is bound again when its flow is started, or its service starts");
-                tracing::error!(queue = %queue, error = error_text, next, "queue is not bound to its topic");
+                let (error_text, next) = (chain(&error), "it is bound again when its flow or its service starts");
+                tracing::error!(queue = %queue, error = error_text, next, "queue not bound to its topic");
                 return Err(error);
             }
             tokio::time::sleep(wait).await;

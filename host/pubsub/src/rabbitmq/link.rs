@@ -106,7 +106,7 @@ impl Link {
     pub(super) fn up(&self) -> Result<Up> {
         match &*self.state.borrow() {
             State::Up(up) if up.connection.status().connected() => Ok(up.clone()),
-            State::Up(_) => Err(PubsubError::unavailable("the connection to the broker is lost")),
+            State::Up(_) => Err(PubsubError::unavailable("the connection to the broker was lost")),
             State::Down(error) => Err(error.clone()),
             State::Closed => Err(closed()),
         }
@@ -142,7 +142,7 @@ impl Link {
             State::Up(up) if up.number == number && up.connection.status().connected() => None,
             State::Down(error) => Some(error.clone()),
             State::Closed => Some(closed()),
-            State::Up(_) => Some(PubsubError::unavailable_because("the connection to the broker is lost", Ended::default())),
+            State::Up(_) => Some(PubsubError::unavailable_because("the connection to the broker was lost", Ended::default())),
         }
     }
 
@@ -206,7 +206,7 @@ impl Keeper {
                 let _ = timeout(CLOSE_TIME, up.connection.close(200, "closed".into())).await;
                 break;
             };
-            let error = PubsubError::unavailable_because("the connection to the broker is lost", reason);
+            let error = PubsubError::unavailable_because("the connection to the broker was lost", reason);
             recovery.lost(&error);
             self.state.send_replace(State::Down(error));
         }
@@ -291,11 +291,12 @@ impl Keeper {
             tokio::select! {
                 event = events.next() => match event {
                     Some(Event::ConnectionBlocked(why)) => {
-                        tracing::warn!(broker = %self.way.address, connection = self.purpose, reason = why, "broker takes no messages");
+                        tracing::warn!(broker = %self.way.address, connection = self.purpose, reason = why, "broker blocked: no messages \
+                             accepted");
                         self.blocked.send_replace(Some(Blocked { reason: why, since: Instant::now() }));
                     }
                     Some(Event::ConnectionUnblocked) => {
-                        tracing::info!(broker = %self.way.address, connection = self.purpose, "broker takes messages again");
+                        tracing::info!(broker = %self.way.address, connection = self.purpose, "broker unblocked: messages accepted again");
                         self.blocked.send_replace(None);
                     }
                     // Errors of channels come here too.
@@ -342,7 +343,7 @@ fn at_node(node: &AMQPUri, refusal: Refusal) -> PubsubError {
     }
     let user = &node.authority.userinfo.username;
     let fix = if refusal.text().contains("limit") {
-        format!("raise the limit of user `{user}` or of the virtual host: each process of Weir has {CONNECTIONS_COUNT} connections")
+        format!("raise the limit of user `{user}` or of the virtual host: each process of Weir uses {CONNECTIONS_COUNT} connections")
     } else if refusal.text().contains("vhost") {
         format!(
             "check the virtual host `{}` of broker.url, and that user `{user}` may use it (`rabbitmqctl add_vhost`, `rabbitmqctl set_permissions`)",

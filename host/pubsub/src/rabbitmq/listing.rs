@@ -23,7 +23,7 @@ struct Binding {
 pub(super) async fn list(management: &Management) -> Result<Vec<Queue>> {
     let bindings: Option<Vec<Binding>> = management.get(&["bindings", &management.vhost], &[COLUMNS]).await?;
     let bindings = bindings.ok_or_else(|| PubsubError::Refused {
-        reason: format!("broker.management: it knows no virtual host `{}`: name the API of the same broker", management.vhost),
+        reason: format!("broker.management: it has no virtual host `{}`: use the API of the same broker", management.vhost),
         source: None,
     })?;
     Ok(queues(&bindings))

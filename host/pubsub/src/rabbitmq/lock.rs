@@ -45,7 +45,7 @@ struct Keeper {
 
 impl Keeper {
     async fn run(self, mut stream: lapin::Consumer) {
-        let ended = || PubsubError::unavailable("the broker has ended the consumer of the lock: its queue or the node of it is gone");
+        let ended = || PubsubError::unavailable("the broker closed the consumer of the lock: its queue or the node of it is gone");
         loop {
             let reason = tokio::select! {
                 biased;
@@ -134,8 +134,8 @@ fn refused(name: &LockName, vhost: &str, refusal: Refusal) -> PubsubError {
         )),
         Kind::NodeDown | Kind::TimedOut => PubsubError::unavailable_because(
             format!(
-                "no process can take lock {name} while the node of its queue is away: start that node, or remove it for good with rabbitmqctl \
-                 forget_cluster_node"
+                "no process can take lock {name} while the node of its queue is down: start that node, or remove it permanently with \
+                     rabbitmqctl forget_cluster_node"
             ),
             Answer(text.to_owned()),
         ),

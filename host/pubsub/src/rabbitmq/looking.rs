@@ -23,7 +23,7 @@ use crate::topic::{Queue, Subscription, Topic};
 
 /// How many messages of a queue are taken at most to find one, or to show a page.
 const DEPTH_COUNT: usize = 10_000;
-const TOO_DEEP: &str = "looking at messages behind the first 10,000 of a queue: consume or move some of those before them";
+const TOO_DEEP: &str = "browsing messages beyond the first 10,000 of a queue: consume or move some of those before them";
 
 #[async_trait]
 impl Inspect for Arc<Shared> {
@@ -191,7 +191,7 @@ impl Taken {
     async fn give_back(self) {
         // Tag 0 stands for all that were taken on this channel.
         let back = self.channel.basic_nack(0, BasicNackOptions { multiple: true, requeue: true });
-        let _ = call(&self.shared.consuming, "giving messages back", back).await;
+        let _ = call(&self.shared.consuming, "requeueing messages", back).await;
         let _ = tokio::time::timeout(CALL_TIME, self.channel.close(200, "done".into())).await;
     }
 }

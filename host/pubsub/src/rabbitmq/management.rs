@@ -18,7 +18,7 @@ const CONNECT_TIME: Duration = Duration::from_secs(5);
 const MAX_ANSWER_BYTES: usize = 64 << 20;
 
 /// The form of the API's address.
-const FORM: &str = "write it as http://HOST:15672 or https://HOST:15671; without USER:PASSWORD@ those of broker.url are used";
+const FORM: &str = "write it as http://HOST:15672 or https://HOST:15671; without USER:PASSWORD@ the credentials of broker.url are used";
 
 /// A client of the API, about one virtual host.
 pub(super) struct Management {
@@ -49,7 +49,7 @@ impl Management {
         let mut client = Client::builder().no_proxy().timeout(ANSWER_TIME).connect_timeout(CONNECT_TIME);
         if let Some(pem) = authorities {
             let certificates = Certificate::from_pem_bundle(pem.as_bytes());
-            let certificates = certificates.map_err(|_| refused("broker.ca-file holds no certificates in PEM".to_owned()))?;
+            let certificates = certificates.map_err(|_| refused("broker.ca-file contains no PEM certificates".to_owned()))?;
             client = client.tls_certs_only(certificates);
         }
         let client = client.build().map_err(|error| refused(error.to_string()))?;
@@ -71,7 +71,7 @@ impl Management {
     /// Creates or changes a resource.
     pub(super) async fn put(&self, path: &[&str], body: &Value) -> Result<()> {
         match self.send(Method::PUT, self.at(path), Some(body)).await? {
-            (StatusCode::NOT_FOUND, _) => Err(self.refused("there is no such virtual host", None)),
+            (StatusCode::NOT_FOUND, _) => Err(self.refused("the virtual host does not exist", None)),
             _ => Ok(()),
         }
     }
@@ -105,11 +105,12 @@ impl Management {
         }
         match status {
             StatusCode::UNAUTHORIZED => {
-                let fix = "name one with the tag `management` (`policymaker` to set policies) and its password";
-                Err(self.refused(&format!("user `{}` is not let in: {fix}", shown(&self.user)), Some(&answer)))
+                let fix = "use one with the tag `management` (`policymaker` to set policies) and its password";
+                Err(self.refused(&format!("access denied for user `{}`: {fix}", shown(&self.user)), Some(&answer)))
             }
             StatusCode::FORBIDDEN => {
-                Err(self.refused(&format!("user `{}` may not do that: it needs the tag `policymaker`", shown(&self.user)), Some(&answer)))
+                Err(self
+                    .refused(&format!("user `{}` lacks permission: it requires the tag `policymaker`", shown(&self.user)), Some(&answer)))
             }
             StatusCode::NOT_FOUND => Ok((status, answer)),
             status if status.is_success() => Ok((status, answer)),
@@ -127,7 +128,7 @@ impl Management {
 
     /// What answers is something else.
     fn foreign(&self, problem: &str) -> PubsubError {
-        self.refused(&format!("this is not the management API of a RabbitMQ: {problem}"), None)
+        self.refused(&format!("this is not the management API of RabbitMQ: {problem}"), None)
     }
 }
 
@@ -157,7 +158,7 @@ fn parse(url: &str) -> Result<Url, String> {
         return Err(format!("the host is missing; {FORM}"));
     }
     if parsed.query().is_some() || parsed.fragment().is_some() {
-        return Err(format!("a `?` or `#` of the password is written as %3F or %23; {FORM}"));
+        return Err(format!("write `?` or `#` in the password as %3F or %23; {FORM}"));
     }
     Ok(parsed)
 }
@@ -203,7 +204,7 @@ mod tests {
             ("ftp://u:secret@host", "its scheme"),
             ("http://u:secret@", "it is not a URL"),
             ("http://u:secret@host:x", "it is not a URL"),
-            ("http://u:secret@host/#x", "a `?` or `#`"),
+            ("http://u:secret@host/#x", "write `?` or `#`"),
         ] {
             let error = check_management_url(url).unwrap_err();
             assert!(error.contains(expected) && !error.contains("secret"), "{url}: {error}");

@@ -151,7 +151,7 @@ fn way(url: &str, tls: &TlsFiles) -> Result<Way> {
         None => None,
         Some(file) => {
             let pem = String::from_utf8(read("broker.ca-file", file)?);
-            let not_pem = |error| PubsubError::refused_because(format!("broker.ca-file: {} is not a file in PEM", file.display()), error);
+            let not_pem = |error| PubsubError::refused_because(format!("broker.ca-file: {} is not a PEM file", file.display()), error);
             Some(pem.map_err(not_pem)?)
         }
     };
@@ -160,7 +160,7 @@ fn way(url: &str, tls: &TlsFiles) -> Result<Way> {
         Some((certificate, key)) => Some((read("broker.certificate-file", certificate)?, read("broker.key-file", key)?)),
     };
     if !address.is_encrypted && (authorities.is_some() || identity.is_some()) {
-        return Err(PubsubError::refused("broker.ca-file and broker.certificate-file are for TLS: write `amqps://` in broker.url"));
+        return Err(PubsubError::refused("broker.ca-file and broker.certificate-file require TLS: use `amqps://` in broker.url"));
     }
     Ok(Way { address, authorities, identity, reached: Notify::new() })
 }
@@ -183,13 +183,13 @@ impl Backend for RabbitBroker {
     async fn create_queue(&self, spec: &QueueSpec) -> Result<()> {
         self.shared.check_open()?;
         let (shared, spec) = (self.shared.clone(), spec.clone());
-        whole(&self.shared.operations, "making a queue", async move { shared.lifecycle.create(&spec).await }).await
+        whole(&self.shared.operations, "creating a queue", async move { shared.lifecycle.create(&spec).await }).await
     }
 
     async fn ensure_queue(&self, spec: &QueueSpec) -> Result<()> {
         self.shared.check_open()?;
         let (shared, spec) = (self.shared.clone(), spec.clone());
-        whole(&self.shared.operations, "making a queue", async move { shared.lifecycle.ensure(&spec).await }).await
+        whole(&self.shared.operations, "creating a queue", async move { shared.lifecycle.ensure(&spec).await }).await
     }
 
     async fn delete_queue(&self, queue: &Queue, when: Delete) -> Result<Deletion> {
@@ -234,7 +234,7 @@ impl Backend for RabbitBroker {
         let (shared, queue) = (self.shared.clone(), queue.map_err(PubsubError::not_a_queue)?);
         // A caller that gives up leaves no consumer behind that holds messages which nothing settles.
         let opening = async move { QueueConsumer::open(&shared, queue, options).await };
-        Ok(Box::new(whole(&self.shared.operations, "the begin of a consumer", opening).await?))
+        Ok(Box::new(whole(&self.shared.operations, "the start of a consumer", opening).await?))
     }
 
     fn settle(&self, receipt: &Receipt, outputs: Vec<Output>) -> BoxFuture<'static, Result<Settled, Unsettled>> {
@@ -260,7 +260,7 @@ impl Backend for RabbitBroker {
             shared.consumers.give_back(&receipt).await;
             Ok(())
         };
-        whole(&self.shared.operations, "giving back", giving_back).await
+        whole(&self.shared.operations, "requeueing", giving_back).await
     }
 
     async fn lock(&self, name: &LockName) -> Result<Box<dyn Lock>> {
@@ -273,7 +273,7 @@ impl Backend for RabbitBroker {
 
     fn notices(&self) -> Vec<Notice> {
         let is_denied = self.shared.lifecycle.transient_denied() == Some(true);
-        let text = "request queues are durable: the broker denies others (transient_nonexcl_queues)".to_owned();
+        let text = "request queues are durable: the broker rejects others (transient_nonexcl_queues)".to_owned();
         is_denied.then_some(Notice { count: None, text }).into_iter().collect()
     }
 
@@ -293,7 +293,8 @@ impl Backend for RabbitBroker {
             return None;
         }
         let lost = [publishing, consuming, lifecycle.scratch.link()].into_iter().find_map(|link| link.up().err());
-        let blocked = || publishing.blocked().borrow().as_ref().map(|blocked| format!("the broker takes no messages: {}", blocked.reason));
+        let blocked =
+            || publishing.blocked().borrow().as_ref().map(|blocked| format!("the broker accepts no messages: {}", blocked.reason));
         lost.map(|error| chain(&error)).or_else(blocked)
     }
 

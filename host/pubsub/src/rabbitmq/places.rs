@@ -50,7 +50,7 @@ impl Places {
 /// Why a message is not sent.
 pub(super) fn no_place(blocked: Option<&Blocked>) -> PubsubError {
     PubsubError::unavailable(match blocked {
-        Some(Blocked { reason, .. }) => format!("the broker takes no messages ({reason}): free memory or disk on its nodes"),
-        None => format!("the broker confirms too slowly: {UNDER_WAY_COUNT} messages wait for it"),
+        Some(Blocked { reason, .. }) => format!("the broker accepts no messages ({reason}): free memory or disk space on its nodes"),
+        None => format!("the broker confirms too slowly: {UNDER_WAY_COUNT} messages are unconfirmed"),
     })
 }

@@ -147,7 +147,7 @@ pub(super) async fn set(management: &Management, lifecycle: &Lifecycle, topicspa
 async fn see(management: &Management, lifecycle: &Lifecycle, topicspace: &str) -> Result<Seen> {
     let overview: Option<Overview> = management.get(&["overview"], &[("columns", "rabbitmq_version")]).await?;
     let version = overview.and_then(|overview| version(&overview.rabbitmq_version));
-    let refused = |error: crate::topic::NameError| PubsubError::refused_because("the probe for policies cannot be made", error);
+    let refused = |error: crate::topic::NameError| PubsubError::refused_because("the probe for policies cannot be created", error);
     let name = format!("weir-probe-{:016x}", rand::random::<u64>());
     let topic = Topic::new(Class::Flow, topicspace, &name).map_err(refused)?;
     let probe = Queue::new(topic, "probe".parse().map_err(refused)?).map_err(refused)?;
@@ -185,7 +185,7 @@ fn policy(queue_type: Type, vhost: &str, topicspace: &str, version: Option<Versi
 fn state(queue_type: Type, seen: &Seen) -> PolicyState {
     let needed = queue_type.definition(seen.version);
     if needed.is_empty() {
-        return PolicyState::NotNeeded("this version of RabbitMQ needs none".to_owned());
+        return PolicyState::NotNeeded("not needed on this version of RabbitMQ".to_owned());
     }
     let mut queues_count = 0;
     let mut lacking: BTreeMap<&str, u64> = BTreeMap::new();
@@ -199,12 +199,12 @@ fn state(queue_type: Type, seen: &Seen) -> PolicyState {
         }
     }
     if queues_count == 0 {
-        return PolicyState::NotNeeded(format!("no queue of a flow is a {} queue", queue_type.apply_to().trim_end_matches("_queues")));
+        return PolicyState::NotNeeded(format!("flows have no {} queues", queue_type.apply_to().trim_end_matches("_queues")));
     }
     if lacking.is_empty() {
         return PolicyState::Set;
     }
-    let told: Vec<String> = lacking.iter().map(|(key, count)| format!("{count} have no fitting `{key}`")).collect();
+    let told: Vec<String> = lacking.iter().map(|(key, count)| format!("{count} without a suitable `{key}`")).collect();
     PolicyState::Missing(format!("of {queues_count} {}: {}", queue_type.apply_to().replace('_', " "), told.join(", ")))
 }
 
@@ -279,7 +279,7 @@ mod tests {
         assert!(matches!(of(vec![shown("classic", Some("enough"))]), PolicyState::NotNeeded(_)));
         for lacking in [None, Some("other"), Some("less"), Some("unknown")] {
             let PolicyState::Missing(what) = of(vec![shown("quorum", Some("enough")), shown("quorum", lacking)]) else { panic!() };
-            assert!(what.starts_with("of 2 quorum queues: 1 have no fitting"), "{what}");
+            assert!(what.starts_with("of 2 quorum queues: 1 without a suitable"), "{what}");
         }
     }
 }

@@ -168,7 +168,7 @@ impl Pump {
                 self.held.stopped();
                 let error = self.reason(refusal).await;
                 if !matches!(error, PubsubError::QueueNotFound { .. }) {
-                    tracing::debug!(queue = %self.consume.queue, error = %crate::telling::chain(&error), "consumer has ended");
+                    tracing::debug!(queue = %self.consume.queue, error = %crate::telling::chain(&error), "consumer ended");
                 }
                 self.held.end(error);
             }
@@ -288,7 +288,7 @@ impl Pump {
             self.held.lose_received();
             return missing;
         }
-        let ended = || PubsubError::unavailable("the broker has ended the consumer: its node or the connection to it is lost");
+        let ended = || PubsubError::unavailable("the broker closed the consumer: its node or the connection to it is lost");
         refusal.map_or_else(ended, Refusal::plain)
     }
 

@@ -120,7 +120,7 @@ fn read(error: &lapin::Error) -> (Kind, String) {
         }
         ErrorKind::IOError(source) => (Kind::Lost, source.to_string()),
         ErrorKind::MissingHeartbeatError => (Kind::Lost, "the broker no longer answers".to_owned()),
-        _ => (Kind::Lost, "the connection to the broker is lost".to_owned()),
+        _ => (Kind::Lost, "the connection to the broker was lost".to_owned()),
     }
 }
 

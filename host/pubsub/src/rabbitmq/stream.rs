@@ -97,7 +97,7 @@ impl Stream {
             tracing::warn!(
                 parts_count,
                 last_routing_key,
-                "messages of another publisher hold text that is not UTF-8, too deep tables or too large headers: replaced"
+                "messages of another publisher contain invalid UTF-8, too deeply nested tables or oversized headers: replaced"
             );
         }
     }

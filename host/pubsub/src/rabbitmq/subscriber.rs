@@ -31,7 +31,7 @@ impl Subscriber {
     pub(super) async fn open(shared: &Arc<Shared>, topic: &Topic, name: &Subscription, buffer_count: NonZeroU32) -> Result<Buffered> {
         // A caller that gives up leaves no queue behind that fills up.
         let opening = Self::bind(shared.clone(), topic.clone(), name.clone(), buffer_count);
-        whole(&shared.operations, "the begin of a subscription", opening).await
+        whole(&shared.operations, "the start of a subscription", opening).await
     }
 
     async fn bind(shared: Arc<Shared>, topic: Topic, name: Subscription, buffer_count: NonZeroU32) -> Result<Buffered> {
@@ -86,7 +86,7 @@ impl Pump {
                 deliveries = ready.next() => deliveries,
             };
             let Some(deliveries) = deliveries else {
-                let ended = || PubsubError::unavailable("the broker has ended the subscription");
+                let ended = || PubsubError::unavailable("the broker closed the subscription");
                 self.buffer.end(self.shared.consuming.lost(self.link_number).unwrap_or_else(ended));
                 break;
             };

@@ -7,14 +7,14 @@ use weir_pubsub::names;
 impl Guest {
     /// An undeclared type is a bug that the author must see.
     fn check_type(&self, config_type: &str) -> wasmtime::Result<()> {
-        let declared = &self.program.config_types;
+        let declared = &self.variant.config_types;
         if declared.iter().any(|name| name == config_type) {
             return Ok(());
         }
         let shown = weir_pubsub::shown(config_type);
         let declared = names(declared.iter().map(String::as_str));
         Err(wasmtime::Error::msg(format!(
-            "the config type `{shown}` is not declared: add it to `config-types` of the descriptor (declared: {declared})"
+            "config type `{shown}` is not declared: add it to `config-types` of the descriptor (declared: {declared})"
         )))
     }
 }

@@ -1,36 +1,37 @@
 //! `context`: where an instance runs and what it is working on.
 
 use crate::bindings::weir::processor::context::Host;
-use crate::guest::{Guest, Phase};
+use crate::call::Phase;
+use crate::guest::Guest;
 
 impl Host for Guest {
     fn processor(&mut self) -> wasmtime::Result<String> {
-        Ok(self.program.processor.to_string())
+        Ok(self.variant.processor.to_string())
     }
 
     fn flow(&mut self) -> wasmtime::Result<String> {
-        Ok(self.program.flow.to_string())
+        Ok(self.variant.flow.to_string())
     }
 
     fn variant(&mut self) -> wasmtime::Result<String> {
-        Ok(self.program.variant.to_string())
+        Ok(self.variant.name.to_string())
     }
 
     fn deployment(&mut self) -> wasmtime::Result<String> {
-        Ok(self.program.deployment.to_string())
+        Ok(self.variant.deployment.to_string())
     }
 
     fn parameter(&mut self, name: String) -> wasmtime::Result<Option<String>> {
-        let parameters = &self.program.parameters;
+        let parameters = &self.variant.parameters;
         Ok(parameters.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone()))
     }
 
     fn parameters(&mut self) -> wasmtime::Result<Vec<(String, String)>> {
-        Ok(self.program.parameters.clone())
+        Ok(self.variant.parameters.clone())
     }
 
     fn outputs(&mut self) -> wasmtime::Result<Vec<String>> {
-        let with_topics = self.program.outputs.iter().filter(|output| output.topic.is_some());
+        let with_topics = self.variant.outputs.iter().filter(|output| output.topic.is_some());
         Ok(with_topics.map(|output| output.name.to_string()).collect())
     }
 
@@ -43,7 +44,7 @@ impl Host for Guest {
     }
 
     fn remaining_ms(&mut self) -> wasmtime::Result<u32> {
-        if self.call.phase == Phase::Idle || self.program.surroundings.stop.is_cancelled() {
+        if self.call.phase == Phase::Idle || self.variant.surroundings.stop.is_cancelled() {
             return Ok(0);
         }
         let left = self.call.time.left();

@@ -8,10 +8,11 @@ use weir_pubsub::{CORRELATION_ID, DEFAULT_CONTENT_TYPE, Message, Output, Propert
 
 use crate::bindings::weir::processor::delivery::MessageResult as GuestMessage;
 use crate::bindings::weir::processor::messaging::{CallError, ErrorKind, Host, Part};
+use crate::call::{Answer, Begun, Call, Phase, TRACE_PROPERTIES};
 use crate::following;
-use crate::guest::{Answer, Begun, Call, Guest, Phase, TRACE_PROPERTIES};
+use crate::guest::Guest;
 use crate::outputs::GaveWay;
-use crate::program::Program;
+use crate::variant::Variant;
 
 /// Properties of one message; more than anybody needs, and few enough to be looked through one by one.
 const MAX_PROPERTIES_COUNT: usize = 256;
@@ -44,7 +45,7 @@ impl Host for Guest {
             Ok(taken) => taken,
             Err(error) => return Ok(Err(error)),
         };
-        let route = &self.program.outputs[output];
+        let route = &self.variant.outputs[output];
         let Some(topic) = &route.topic else {
             self.call.dropped_count += 1;
             return Ok(Ok(()));
@@ -55,9 +56,9 @@ impl Host for Guest {
             self.call.outputs.push(Output { topic: topic.clone(), message, routing: Routing::Optional });
             return if must_wait { Box::pin(self.wait_for_room()).await.map(Ok) } else { Ok(Ok(())) };
         }
-        let program = self.program.clone();
+        let variant = self.variant.clone();
         // In a box of its own, so that what is held, which is nearly everything, has a small future to make and move.
-        Ok(Box::pin(self.publish(&program, output, message)).await)
+        Ok(Box::pin(self.publish(&variant, output, message)).await)
     }
 
     async fn reply(&mut self, message: GuestMessage, part: Part) -> wasmtime::Result<CallResult<()>> {
@@ -97,15 +98,15 @@ impl Guest {
             self.call.time.extend(began.elapsed());
         }
         self.call.has_given_way = room.is_err();
-        room.map_err(|GaveWay| wasmtime::Error::msg("it waited for room for its outputs (host.outputs)"))
+        room.map_err(|GaveWay| wasmtime::Error::msg("it waited for memory for its outputs (host.outputs)"))
     }
 
     /// Takes a message for an output: all checks, and what the host adds.
     fn take(&mut self, to: &str, message: GuestMessage) -> CallResult<(usize, Message)> {
-        let Some(output) = self.program.output(to) else {
-            let known = names(self.program.outputs.iter().map(|output| &*output.name));
+        let Some(output) = self.variant.output(to) else {
+            let known = names(self.variant.outputs.iter().map(|output| &*output.name));
             let shown = weir_pubsub::shown(to);
-            return invalid(format!("there is no output `{shown}`: the outputs are {known}"));
+            return invalid(format!("output `{shown}` does not exist; must be one of: {known}"));
         };
         let message = self.prepare(output, message)?;
         Ok((output, message))
@@ -114,14 +115,14 @@ impl Guest {
     fn prepare(&mut self, output: usize, message: GuestMessage) -> CallResult<Message> {
         check_phase(&self.call)?;
         check_properties(&message.properties)?;
-        let program = &*self.program;
+        let variant = &*self.variant;
         let size_bytes = message.body.len() as u64 + message.properties.iter().map(|(n, v)| (n.len() + v.len()) as u64).sum::<u64>();
-        self.call.count_send(program, size_bytes)?;
+        self.call.count_send(variant, size_bytes)?;
         let mut properties = self.call.trace.clone();
         for (name, value) in message.properties {
             properties.set(name, value);
         }
-        let route = &program.outputs[output];
+        let route = &variant.outputs[output];
         let index = self.call.sent_counts[output];
         self.call.sent_counts[output] += 1;
         let message = Message {
@@ -134,18 +135,18 @@ impl Guest {
         };
         match &route.topic {
             Some(topic) => {
-                program.surroundings.backend.check(topic, &message).map(|()| message).or_else(|error| invalid(error.to_string()))
+                variant.surroundings.backend.check(topic, &message).map(|()| message).or_else(|error| invalid(error.to_string()))
             }
             None => Ok(message),
         }
     }
 
-    async fn publish(&mut self, program: &Program, output: usize, message: Message) -> CallResult<()> {
+    async fn publish(&mut self, variant: &Variant, output: usize, message: Message) -> CallResult<()> {
         let id = message.id;
-        match program.publish(output, message).await {
+        match variant.publish(output, message).await {
             Ok(()) => {
-                if let Some(topic) = &program.outputs[output].topic {
-                    following::sent(program, topic, id, Some(self.call.id));
+                if let Some(topic) = &variant.outputs[output].topic {
+                    following::sent(variant, topic, id, Some(self.call.id));
                 }
                 self.call.left_count += 1;
                 Ok(())
@@ -156,25 +157,25 @@ impl Guest {
 
     async fn answer(&mut self, message: GuestMessage, part: Part) -> CallResult<()> {
         check_phase(&self.call)?;
-        let program = self.program.clone();
-        let output = match (self.call.answer, program.inputs[self.call.input].reply) {
+        let variant = self.variant.clone();
+        let output = match (self.call.answer, variant.inputs[self.call.input].reply) {
             (Answer::Open | Answer::Begun, Some(output)) => output,
-            (Answer::Ended, _) => return invalid("the request was answered in full: nothing may follow the part marked `last`"),
-            _ => return invalid("the message in hand is no request: only an input with `reply` in the descriptor can be answered"),
+            (Answer::Ended, _) => return invalid("the request was answered completely: nothing may follow the part marked `last`"),
+            _ => return invalid("the current message is not a request: only an input with `reply` in the descriptor can be answered"),
         };
         let mut message = self.prepare(output, message)?;
         message.properties.set(CORRELATION_ID, self.call.correlation.clone().unwrap_or_default());
         if part == Part::More {
             message.properties.set(WEIR_PART, "more");
         }
-        self.publish(&program, output, message).await?;
+        self.publish(&variant, output, message).await?;
         self.call.answer = if part == Part::More { Answer::Begun } else { Answer::Ended };
         Ok(())
     }
 
     async fn ask_for_all(&mut self, to: &str, message: GuestMessage, timeout_ms: Option<u32>) -> CallResult<Vec<GuestMessage>> {
         let number = self.begin(to, message, timeout_ms).await?;
-        let limit_bytes = self.program.message_limits.max_message_bytes;
+        let limit_bytes = self.variant.message_limits.max_message_bytes;
         let (mut parts, mut size_bytes) = (Vec::new(), 0);
         loop {
             match self.next_part(number).await {
@@ -182,7 +183,7 @@ impl Guest {
                     size_bytes += part.body.len();
                     if size_bytes > limit_bytes {
                         self.call.begun[number as usize] = Begun::Failed;
-                        return invalid(format!("the answer has more than {limit_bytes} bytes: take its parts one by one"));
+                        return invalid(format!("the answer has more than {limit_bytes} bytes: read its parts one by one"));
                     }
                     parts.push(part);
                 }
@@ -195,20 +196,20 @@ impl Guest {
     async fn begin(&mut self, to: &str, message: GuestMessage, timeout_ms: Option<u32>) -> CallResult<u32> {
         check_phase(&self.call)?;
         check_properties(&message.properties)?;
-        let program = self.program.clone();
-        let Some(request) = program.requests.iter().position(|request| *request.name == *to) else {
-            let known = names(program.requests.iter().map(|request| &*request.name));
+        let variant = self.variant.clone();
+        let Some(request) = variant.requests.iter().position(|request| *request.name == *to) else {
+            let known = names(variant.requests.iter().map(|request| &*request.name));
             let shown = weir_pubsub::shown(to);
-            return invalid(format!("there is no request `{shown}`: the requests are {known}"));
+            return invalid(format!("request `{shown}` does not exist; must be one of: {known}"));
         };
         if self.call.begun.iter().filter(|begun| matches!(begun, Begun::Open(_))).count() >= MAX_BEGUN_COUNT {
-            return invalid(format!("{MAX_BEGUN_COUNT} requests are under way, which is the most: take the answer of one first"));
+            return invalid(format!("{MAX_BEGUN_COUNT} requests are in flight, the maximum: read the answer of one first"));
         }
-        self.call.count_send(&program, message.body.len() as u64)?;
+        self.call.count_send(&variant, message.body.len() as u64)?;
         let message = self.outgoing_request(message);
-        let asked = timeout_ms.map_or(program.requests[request].timeout, |ms| Duration::from_millis(u64::from(ms)));
+        let asked = timeout_ms.map_or(variant.requests[request].timeout, |ms| Duration::from_millis(u64::from(ms)));
         let left = self.call.time.left();
-        let connected = program.requester(request).await.map_err(|error| unavailable(&error))?;
+        let connected = variant.requester(request).await.map_err(|error| unavailable(&error))?;
         let replies = connected.begin(message, asked.min(left)).await.map_err(|error| unavailable(&error))?;
         self.call.begun.push(Begun::Open(replies));
         Ok((self.call.begun.len() - 1) as u32)
@@ -234,12 +235,12 @@ impl Guest {
     async fn next_part(&mut self, number: u32) -> CallResult<Option<GuestMessage>> {
         check_phase(&self.call)?;
         let Some(slot) = self.call.begun.get_mut(number as usize) else {
-            return invalid(format!("there is no request {number}: numbers are valid until `handle` returns"));
+            return invalid(format!("request {number} does not exist: numbers are valid until `handle` returns"));
         };
         let replies = match slot {
             Begun::Open(replies) => replies,
             Begun::Complete => return Ok(None),
-            Begun::Failed => return invalid(format!("request {number} has ended with an error, which was told already")),
+            Begun::Failed => return invalid(format!("request {number} ended with an error, which was already returned")),
         };
         let next = match replies.next().await {
             Ok(Some(message)) => error_of(&message).map_or_else(|| Ok(Some(shown(message))), Err),
@@ -257,13 +258,13 @@ impl Guest {
 
 impl Call {
     /// Counts a send against the limits of the deployment.
-    fn count_send(&mut self, program: &Program, size_bytes: u64) -> CallResult<()> {
-        let limits = &program.limits;
+    fn count_send(&mut self, variant: &Variant, size_bytes: u64) -> CallResult<()> {
+        let limits = &variant.limits;
         if self.sends_count >= limits.sends_count {
             return invalid(format!("one call may send {} messages (limits.sends-count)", limits.sends_count));
         }
         if self.sends_bytes + size_bytes > limits.sends_bytes {
-            return invalid(format!("one call may send {} bytes in all (limits.sends-bytes)", limits.sends_bytes));
+            return invalid(format!("one call may send {} bytes in total (limits.sends-bytes)", limits.sends_bytes));
         }
         self.sends_count += 1;
         self.sends_bytes += size_bytes;
@@ -274,18 +275,18 @@ impl Call {
 fn check_phase(call: &Call) -> CallResult<()> {
     match call.phase {
         Phase::Handle => Ok(()),
-        Phase::Setup | Phase::Idle => invalid("nothing can be sent outside of `handle`"),
+        Phase::Setup | Phase::Idle => invalid("messages can be sent only within `handle`"),
     }
 }
 
 fn check_properties(properties: &[(String, String)]) -> CallResult<()> {
     if properties.len() > MAX_PROPERTIES_COUNT {
-        return invalid(format!("the message has {} properties, of at most {MAX_PROPERTIES_COUNT}", properties.len()));
+        return invalid(format!("the message has {} properties; the limit is {MAX_PROPERTIES_COUNT}", properties.len()));
     }
     match properties.iter().find(|(name, _)| is_hosts_own(name)) {
         Some((name, _)) => {
             let shown = weir_pubsub::shown(name);
-            invalid(format!("the property `{shown}` is the host's own and cannot be set"))
+            invalid(format!("the property `{shown}` is reserved for the host"))
         }
         None => Ok(()),
     }

@@ -1,6 +1,6 @@
 //! E-mail addresses.
 
-use super::{after, before};
+use super::words::{after, before};
 use std::ops::Range;
 
 /// The longest parts that are looked at, in characters: more than the standards allow.

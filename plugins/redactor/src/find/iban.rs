@@ -1,6 +1,6 @@
 //! International bank account numbers.
 
-use super::{after, is_word, word_starts};
+use super::words::{after, is_word, word_starts};
 use iban::Iban;
 use std::ops::Range;
 

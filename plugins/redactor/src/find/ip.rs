@@ -1,6 +1,6 @@
 //! Addresses of the Internet Protocol. Those that mean no machine in particular or this one, such as 127.0.0.1, stay.
 
-use super::{after, before, is_word, word_starts};
+use super::words::{after, before, is_word, word_starts};
 use std::net::IpAddr;
 use std::ops::Range;
 

@@ -13,8 +13,7 @@ mod phone;
 mod private_key;
 mod secret;
 mod token;
-
-pub use phone::Region;
+mod words;
 
 use crate::kind::Kind;
 use crate::settings::Settings;
@@ -47,31 +46,6 @@ pub(crate) fn all(text: &str, settings: &Settings) -> Vec<Find> {
         }
     }
     finds
-}
-
-/// Whether a character can be part of a word or number, so that neither begins beside it.
-fn is_word(c: char) -> bool {
-    c.is_alphanumeric() || c == '_'
-}
-
-/// The character before a place.
-fn before(text: &str, at: usize) -> Option<char> {
-    text[..at].chars().next_back()
-}
-
-/// The character at a place.
-fn after(text: &str, at: usize) -> Option<char> {
-    text[at..].chars().next()
-}
-
-/// Where words begin, in bytes: at ASCII letters and digits that no part of a word lies before.
-fn word_starts(text: &str) -> impl Iterator<Item = usize> {
-    let mut inside = false;
-    text.char_indices().filter_map(move |(at, c)| {
-        let starts = !inside && c.is_ascii_alphanumeric();
-        inside = is_word(c);
-        starts.then_some(at)
-    })
 }
 
 /// For the tests of each kind: what of a text is found, in its order.

@@ -1,6 +1,6 @@
 //! Digits in groups, as people write long numbers.
 
-use super::{after, before, is_word};
+use super::words::{after, before, is_word};
 
 /// A number as it is written: its digits, and where its groups end.
 #[derive(Debug)]
@@ -58,7 +58,7 @@ fn gap(text: &str, at: usize) -> &str {
 
 /// Where groups of digits begin, in bytes, that are no part of a word.
 pub(super) fn starts(text: &str) -> impl Iterator<Item = usize> {
-    super::word_starts(text).filter(|at| text.as_bytes()[*at].is_ascii_digit())
+    super::words::word_starts(text).filter(|at| text.as_bytes()[*at].is_ascii_digit())
 }
 
 /// Whether digits that begin here go on from digits before, as `23` does in `1.23` and `1-23`: only after a space a number begins.

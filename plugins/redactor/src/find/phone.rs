@@ -4,8 +4,9 @@
 //! behind a word such as "Tel". Whether a number was ever given to somebody is not looked up.
 
 use super::number::{Number, continues_at, goes_on, starts};
-use super::{before, is_word};
-use std::ops::{Range, RangeInclusive};
+use super::words::{before, is_word};
+use crate::region::Region;
+use std::ops::Range;
 
 /// The most digits that a number may have, by E.164, without `00`.
 const MAX_DIGITS: usize = 15;
@@ -30,63 +31,6 @@ const LABELS: &[&str] = &[
     "fon",
     "whatsapp",
 ];
-
-/// How a region writes its numbers without the country's code.
-#[derive(Clone, Copy, Debug)]
-pub struct Region {
-    /// Its code, by ISO 3166, in lower case.
-    pub code: &'static str,
-    /// What numbers begin with.
-    first: &'static [u8],
-    least_digits: usize,
-    most_digits: usize,
-}
-
-const REGIONS: &[Region] = &[
-    Region::new("at", b"0", 8..=13),
-    Region::new("au", b"0", 10..=10),
-    Region::new("be", b"0", 9..=10),
-    Region::new("ca", b"", 10..=10),
-    Region::new("ch", b"0", 10..=10),
-    Region::new("de", b"0", 8..=12),
-    Region::new("es", b"6789", 9..=9),
-    Region::new("fr", b"0", 10..=10),
-    Region::new("gb", b"0", 10..=11),
-    Region::new("ie", b"0", 9..=10),
-    Region::new("it", b"03", 9..=11),
-    Region::new("jp", b"0", 10..=11),
-    Region::new("nl", b"0", 10..=10),
-    Region::new("pl", b"123456789", 9..=9),
-    Region::new("pt", b"239", 9..=9),
-    Region::new("se", b"0", 8..=10),
-    Region::new("us", b"", 10..=10),
-];
-
-impl Region {
-    const fn new(code: &'static str, first: &'static [u8], digits: RangeInclusive<usize>) -> Self {
-        Self { code, first, least_digits: *digits.start(), most_digits: *digits.end() }
-    }
-
-    /// All that are known, in the order of their codes.
-    pub fn all() -> impl Iterator<Item = Region> {
-        REGIONS.iter().copied()
-    }
-
-    fn is_of_north_america(self) -> bool {
-        self.first.is_empty()
-    }
-
-    /// For all but North America: the whole number, in groups that are no date, and with dots only between pairs.
-    fn writes(self, digits: &[u8], groups: &[usize], written: &str) -> bool {
-        (2..=6).contains(&groups.len())
-            && groups[0] >= 2
-            && !is_date(groups)
-            && self.first.contains(&digits[0])
-            && !digits.starts_with(b"00")
-            && (self.least_digits..=self.most_digits).contains(&digits.len())
-            && (!written.contains('.') || groups == [2; 5])
-    }
-}
 
 pub(super) fn find(text: &str, regions: &[Region], add: &mut dyn FnMut(Range<usize>)) {
     let mut done = 0;
@@ -177,7 +121,7 @@ fn national(text: &str, start: usize, number: &Number, regions: &[Region]) -> Op
     let (_, end) = *number.ends.last()?;
     let is_alone = !number.is_cut && !goes_on(text, end) && !follows_digits(text, start);
     let written = &text[start..end];
-    let fits = |region: &Region| !region.is_of_north_america() && region.writes(&number.digits, &groups, written);
+    let fits = |region: &Region| !region.is_of_north_america() && !is_date(&groups) && region.writes(&number.digits, &groups, written);
     (is_alone && regions.iter().any(fits)).then_some(end)
 }
 

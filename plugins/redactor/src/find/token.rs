@@ -1,6 +1,6 @@
 //! Keys and tokens that are known by their form.
 
-use super::{after, before, is_word, word_starts};
+use super::words::{after, before, is_word, word_starts};
 use std::ops::Range;
 
 /// Which characters the rest of a token is made of.

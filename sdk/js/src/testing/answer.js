@@ -1,4 +1,4 @@
-// What a service that a processor asks answers in a test.
+// The answers of services in a test.
 
 import { lowered } from '../message.js';
 import { asReceived } from './fake_host.js';
@@ -26,12 +26,12 @@ export class Answer {
   /** What a service returned, or the answer that a test gave for good. */
   static of(value) {
     if (value instanceof Answer) return new Answer([...value.parts], value.error);
-    if (typeof value?.then === 'function') throw new TypeError('the answer that the test gives is a promise: answers are given at once');
+    if (typeof value?.then === 'function') throw new TypeError('the answer in the test is a promise: answers must be values');
     return Answer.parts([value]);
   }
 }
 
 function checked(kind, reason) {
-  if (!KINDS.includes(kind)) throw new TypeError(`there is no error \`${kind}\`: the errors are ${KINDS.join(', ')}`);
+  if (!KINDS.includes(kind)) throw new TypeError(`error \`${kind}\` does not exist; must be one of: ${KINDS.join(', ')}`);
   return { kind, reason };
 }

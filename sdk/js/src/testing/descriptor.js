@@ -19,7 +19,7 @@ const TYPES = {
   integer: [(text) => /^[+-]?\d+$/.test(text) && BigInt.asIntN(64, BigInt(text)) === BigInt(text), 'a whole number'],
   number: [(text) => /^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$/.test(text) && Number.isFinite(Number(text)), 'a number'],
   boolean: [(text) => text === 'true' || text === 'false', 'true or false'],
-  json: [isJson, 'a JSON text'],
+  json: [isJson, 'JSON'],
 };
 
 function isJson(text) {
@@ -37,7 +37,7 @@ export class Descriptor {
     const bounds = outOfBounds(value);
     if (bounds) throw new Error(bounds);
     checkKeys('the descriptor', value, KEYS.descriptor);
-    if (value.schema !== 1) throw new Error(`field \`schema\` of the descriptor is ${value.schema ?? 'missing'}; this Weir reads 1`);
+    if (value.schema !== 1) throw new Error(`field \`schema\` of the descriptor is ${value.schema ?? 'missing'}; this Weir supports 1`);
     this.name = value.name;
     this.version = value.version;
     for (const list of ['consumers', 'producers', 'requests', 'parameters', 'config-types']) this[list] = readList(list, value[list] ?? []);
@@ -51,7 +51,7 @@ export class Descriptor {
     const isOutput = (name) => this.producers.some((producer) => producer.name === name);
     for (const { name, reply } of this.consumers) {
       if (reply !== undefined && !isOutput(reply)) throw fault(`consumers.${name}.reply`, `\`${reply}\` is not among the producers`);
-      if (isOutput(name)) throw fault(`consumers.${name}`, 'is also among the producers: a topic is one or the other');
+      if (isOutput(name)) throw fault(`consumers.${name}`, 'is also among the producers: a topic must be one or the other');
     }
     for (const parameter of this.parameters) {
       const problem = parameter.default === undefined ? undefined : parameterProblem(parameter, parameter.default);
@@ -63,7 +63,7 @@ export class Descriptor {
   input(name) {
     const found = this.consumers.find((consumer) => consumer.name === name);
     if (found) return found;
-    throw new Error(`there is no input \`${shown(name)}\`: the inputs are ${names(this.consumers.map((consumer) => consumer.name))}`);
+    throw new Error(`input \`${shown(name)}\` does not exist; must be one of: ${names(this.consumers.map((consumer) => consumer.name))}`);
   }
 
   get hasOpenOutputs() {
@@ -84,9 +84,9 @@ function fault(field, problem) {
 }
 
 function checkKeys(what, value, known) {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new Error(`${what} is not of the form of weir:descriptor/1: it is not an object`);
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new Error(`${what} does not match the schema weir:descriptor/1: it is not an object`);
   const strange = Object.keys(value).find((key) => !known.includes(key));
-  if (strange !== undefined) throw new Error(`${what} is not of the form of weir:descriptor/1: unknown key \`${shown(strange)}\`, expected one of ${known.join(', ')}`);
+  if (strange !== undefined) throw new Error(`${what} does not match the schema weir:descriptor/1: unknown key \`${shown(strange)}\`, expected one of ${known.join(', ')}`);
 }
 
 function readList(list, items) {
@@ -96,7 +96,7 @@ function readList(list, items) {
     const entry = typeof item === 'string' && list !== 'requests' ? { name: item } : item;
     checkKeys(`an element of \`${list}\``, entry, KEYS[list]);
     const { name } = entry;
-    if (typeof name !== 'string' || name === '' || /[\u0000-\u001f\u007f-\u009f]/.test(name)) throw fault(list, 'holds an empty name or one with control characters');
+    if (typeof name !== 'string' || name === '' || /[\u0000-\u001f\u007f-\u009f]/.test(name)) throw fault(list, 'contains an empty name or one with control characters');
     if (seen.has(name)) throw fault(list, `names \`${name}\` twice`);
     seen.add(name);
     if (list === 'parameters') checkParameter(entry);

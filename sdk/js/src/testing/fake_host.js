@@ -3,7 +3,7 @@
 import { names, shown } from './bounds.js';
 import { isHostsOwn, MAX_ANSWER_BYTES, MAX_BEGUN_COUNT, MAX_MESSAGE_BYTES, propertiesProblem, sizeOf, sizeProblem } from './limits.js';
 
-const OUTSIDE = 'nothing can be sent outside of `handle`';
+const OUTSIDE = 'messages can be sent only within `handle`';
 
 /** What ends a call in a host, whatever the handler does about it. */
 export class Trap extends Error {}
@@ -60,7 +60,7 @@ function configOf(kit) {
   const declared = (type) => {
     const known = kit.descriptor.configTypes.map((one) => one.name);
     if (known.includes(type)) return kit.seenConfig.get(type) ?? { version: 0n, values: new Map() };
-    kit.trap = new Trap(`the config type \`${shown(type)}\` is not declared: add it to \`config-types\` of the descriptor (declared: ${names(known)})`);
+    kit.trap = new Trap(`config type \`${shown(type)}\` is not declared: add it to \`config-types\` of the descriptor (declared: ${names(known)})`);
     throw kit.trap;
   };
   return {
@@ -81,7 +81,7 @@ function messagingOf(kit) {
   const count = (bytes) => {
     const { call, limits } = kit;
     if (call.sendsCount >= limits['sends-count']) throw invalid(`one call may send ${limits['sends-count']} messages (limits.sends-count)`);
-    if (call.sendsBytes + bytes > limits['sends-bytes']) throw invalid(`one call may send ${limits['sends-bytes']} bytes in all (limits.sends-bytes)`);
+    if (call.sendsBytes + bytes > limits['sends-bytes']) throw invalid(`one call may send ${limits['sends-bytes']} bytes in total (limits.sends-bytes)`);
     call.sendsCount += 1;
     call.sendsBytes += bytes;
   };
@@ -98,7 +98,7 @@ function messagingOf(kit) {
     send(to, message) {
       inHandle();
       const output = kit.outputs.find(({ name }) => name === to);
-      if (!output) throw invalid(`there is no output \`${shown(to)}\`: the outputs are ${names(kit.outputs.map(({ name }) => name))}`);
+      if (!output) throw invalid(`output \`${shown(to)}\` does not exist; must be one of: ${names(kit.outputs.map(({ name }) => name))}`);
       prepare(message, MAX_MESSAGE_BYTES);
       if (output.hasTopic) kit.call.sent.push({ to, message: asReceived(message) });
     },
@@ -106,8 +106,8 @@ function messagingOf(kit) {
     reply(message, part) {
       inHandle();
       const { call } = kit;
-      if (call.answer === 'ended') throw invalid('the request was answered in full: nothing may follow the part marked `last`');
-      if (call.answer === 'none') throw invalid('the message in hand is no request: only an input with `reply` in the descriptor can be answered');
+      if (call.answer === 'ended') throw invalid('the request was answered completely: nothing may follow the part marked `last`');
+      if (call.answer === 'none') throw invalid('the current message is not a request: only an input with `reply` in the descriptor can be answered');
       prepare(message, MAX_ANSWER_BYTES);
       call.replies.push(asReceived(message));
       if (part === 'last') call.answer = 'ended';
@@ -119,7 +119,7 @@ function messagingOf(kit) {
       let bytes = 0;
       for (let part = host.nextReply(call); part; part = host.nextReply(call)) {
         bytes += part.body.length;
-        if (bytes > MAX_MESSAGE_BYTES) throw invalid(`the answer has more than ${MAX_MESSAGE_BYTES} bytes: take its parts one by one`);
+        if (bytes > MAX_MESSAGE_BYTES) throw invalid(`the answer has more than ${MAX_MESSAGE_BYTES} bytes: read its parts one by one`);
         parts.push(part);
       }
       return parts;
@@ -129,10 +129,10 @@ function messagingOf(kit) {
       inHandle();
       refuse(propertiesProblem(message));
       const known = kit.descriptor.requests.map(({ name }) => name);
-      if (!known.includes(to)) throw invalid(`there is no request \`${shown(to)}\`: the requests are ${names(known)}`);
+      if (!known.includes(to)) throw invalid(`request \`${shown(to)}\` does not exist; must be one of: ${names(known)}`);
       const { begun } = kit.call;
       if (begun.filter(({ state }) => state === 'open').length >= MAX_BEGUN_COUNT) {
-        throw invalid(`${MAX_BEGUN_COUNT} requests are under way, which is the most: take the answer of one first`);
+        throw invalid(`${MAX_BEGUN_COUNT} requests are in flight, the maximum: read the answer of one first`);
       }
       count(message.body.length);
       refuse(sizeProblem(message, MAX_MESSAGE_BYTES));
@@ -144,9 +144,9 @@ function messagingOf(kit) {
     nextReply(call) {
       inHandle();
       const slot = kit.call.begun[call];
-      if (!slot) throw invalid(`there is no request ${call}: numbers are valid until \`handle\` returns`);
+      if (!slot) throw invalid(`request ${call} does not exist: numbers are valid until \`handle\` returns`);
       if (slot.state === 'complete') return undefined;
-      if (slot.state === 'failed') throw invalid(`request ${call} has ended with an error, which was told already`);
+      if (slot.state === 'failed') throw invalid(`request ${call} ended with an error, which was already returned`);
       if (slot.parts.length > 0) return slot.parts.shift();
       slot.state = slot.error ? 'failed' : 'complete';
       if (slot.error) throw refusal(slot.error.kind, slot.error.reason);

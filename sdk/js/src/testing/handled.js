@@ -25,7 +25,7 @@ export class Handled {
 
   outputs(output) {
     if (this.failure) throw new Error(`nothing left for \`${output}\`, since the handler failed: ${this.failure.verdict}: ${this.failure.reason}`);
-    if (!this.#outputs.includes(output)) throw new Error(`there is no output \`${output}\`: the outputs are ${names(this.#outputs)}`);
+    if (!this.#outputs.includes(output)) throw new Error(`output \`${output}\` does not exist; must be one of: ${names(this.#outputs)}`);
     return this.#sent.filter(({ to }) => to === output).map(({ message }) => Message.received(message));
   }
 

@@ -13,20 +13,20 @@
  * });
  * ```
  *
- * The kit keeps the rules of the real host and uses its words: what weir.toml does not declare is refused, parameters have their defaults and
- * are checked, nothing leaves when the handler fails, messages and their number are limited. It has no sandbox, no clock (`timeLeft` stands
- * still), no memory limit, and Node's own globals: `weir test` runs the built component in the real host.
+ * The kit applies the rules of the real host, with the same errors: names that weir.toml does not declare are rejected, parameters have their
+ * defaults and are checked, nothing is sent if the handler fails, messages and their number are limited. It has no sandbox, no clock (`timeLeft`
+ * does not advance), no memory limit, and Node's own globals: `weir test` runs the built component in the real host.
  */
 import { ErrorKind, Failure, Level, Message, Processor, Sendable } from '../index.js';
 
-/** What a service answers: a message, or an `Answer` of several parts or an error. */
+/** The answer of a service: a message, or an `Answer` of several parts or an error. */
 export declare class Answer {
   private constructor();
   /** An answer in parts. */
   static parts(values: Iterable<Sendable>): Answer;
   /** No answer, but an error. */
   static error(kind: ErrorKind, reason?: string): Answer;
-  /** The same answer, broken off by an error after its parts. */
+  /** The same answer, ended by an error after its parts. */
   thenError(kind: ErrorKind, reason?: string): Answer;
 }
 
@@ -44,62 +44,62 @@ export interface LogLine {
   readonly fields: Record<string, string>;
 }
 
-/** What came of a message. */
+/** The result of handling a message. */
 export declare class Handled {
   private constructor();
   /** Why it could not be handled; `undefined` if it was. */
   readonly failure: Failure | undefined;
-  /** All messages that left, in the order in which they were sent; none if the handler failed. */
+  /** All sent messages, in order; empty if the handler failed. */
   readonly sent: Sent[];
   /** Whether the handler marked the last part of its answer. If not, the host ends the answer. */
   readonly isAnswered: boolean;
-  /** The requests that were sent, whatever came of them. */
+  /** The requests that were sent, regardless of their results. */
   readonly requests: Sent[];
-  /** The lines that were logged, by `log` or `console`. */
+  /** The lines logged through `log` or `console`. */
   readonly log: LogLine[];
-  /** The messages that left for an output. Throws if the handler failed, or if there is no such output. */
+  /** The messages sent to an output. Throws if the handler failed or the output does not exist. */
   outputs(output: string): Message[];
   /** As `outputs`, read as JSON. */
   json(output: string): any[];
-  /** The parts of the answer that left. Throws if the handler failed before one did. */
+  /** The sent parts of the answer. Throws if the handler failed before sending one. */
   replies(): Message[];
   /** As `replies`, read as JSON. */
   replyJson(): any[];
 }
 
 export interface KitOptions {
-  /** The descriptor as an object, or the path of one; unless set, what the nearest weir.toml (or descriptor.json) from the current folder upwards says. */
+  /** The descriptor as an object, or its path; default: the nearest weir.toml (or descriptor.json) from the current folder upwards. */
   descriptor?: object | string;
 }
 
 /** A kit of a processor: one instance of it. */
 export declare function kit(handler: Processor, options?: KitOptions): Kit;
 
-/** One instance of a processor, with what a flow and a deployment give it. Everything can be set at any time but parameters. */
+/** One instance of a processor, with the settings of a flow and a deployment. Everything except parameters can be changed at any time. */
 export declare class Kit {
   private constructor();
   /** Sets a parameter, as a flow does; others have their defaults. Only before the first message. */
   parameter(name: string, value: unknown): this;
-  /** Sets a value of the configuration; a value that is not a string is written as JSON. `setup` is told before the next message. */
+  /** Sets a value of the configuration; a value that is not a string is written as JSON. `setup` runs before the next message. */
   config(type: string, key: string, value: unknown): this;
   /** Removes a value of the configuration. */
   removeConfig(type: string, key: string): this;
-  /** Answers the requests to a service: with a value or by a function. Several are used in turn, the last one for ever. */
+  /** Answers the requests to a service with a value or a function. Several are used in turn, the last one repeatedly. */
   answer(request: string, ...services: Service[]): this;
-  /** Which attempt the next messages are in, from 1. An attempt above the first has the message id of the message before it. */
+  /** The number of the attempt for the next messages, from 1. An attempt above the first has the message id of the message before it. */
   attempt(number: number): this;
-  /** What `context.remainingMs` says; 60,000 unless set. */
+  /** The value of `context.remainingMs`; default 60,000. */
   timeLeft(ms: number): this;
-  /** The id of the flow; `test` unless set. */
+  /** The id of the flow; default `test`. */
   flow(id: string): this;
-  /** Gives an output a topic where the descriptor leaves the outputs open by `*`. */
+  /** Assigns a topic to an output if the descriptor leaves the outputs open with `*`. */
   output(name: string): this;
-  /** Gives an optional output no topic: what is sent there is dropped. */
+  /** Removes the topic of an optional output: messages sent to it are dropped. */
   withoutOutput(name: string): this;
   /** Sets a limit of the deployment. */
   limit(name: 'sends-count' | 'sends-bytes', value: number): this;
-  /** Gets ready as a host does before the next message, which otherwise `handle` does. Rejects with what `weir status` would show. */
+  /** Does what a host does before the next message, and what `handle` otherwise does. Rejects with the error that `weir status` would show. */
   configure(): Promise<void>;
-  /** Hands the processor a message of an input, and collects what comes of it. */
+  /** Passes a message to an input of the processor, and collects the results. */
   handle(input: string, message: Sendable | null): Promise<Handled>;
 }

@@ -1,4 +1,4 @@
-// The kit: one instance of a processor, and what a flow and a deployment give it.
+// The kit: one instance of a processor, with the settings of a flow and a deployment.
 
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { readFileSync } from 'node:fs';
@@ -84,7 +84,7 @@ export class Kit {
   }
 
   parameter(name, value) {
-    if (this.#seen !== undefined) throw new Error(`parameter \`${name}\` cannot change in an instance that has begun: make another kit`);
+    if (this.#seen !== undefined) throw new Error(`parameter \`${name}\` cannot change in a running instance: create another kit`);
     this.#state.parameters.set(name, typeof value === 'object' ? JSON.stringify(value) : String(value));
     return this;
   }
@@ -112,12 +112,12 @@ export class Kit {
   #checkConfigType(type) {
     const known = this.#state.descriptor.configTypes.map(({ name }) => name);
     if (known.includes(type)) return;
-    throw new Error(`the config type \`${shown(type)}\` is not declared: add it to \`config-types\` of the descriptor (declared: ${names(known)})`);
+    throw new Error(`config type \`${shown(type)}\` is not declared: add it to \`config-types\` of the descriptor (declared: ${names(known)})`);
   }
 
   answer(request, ...services) {
     const known = this.#state.descriptor.requests.map(({ name }) => name);
-    if (!known.includes(request)) throw new Error(`there is no request \`${shown(request)}\`: the requests are ${names(known)}`);
+    if (!known.includes(request)) throw new Error(`request \`${shown(request)}\` does not exist; must be one of: ${names(known)}`);
     this.#state.services.set(request, services);
     return this;
   }
@@ -126,7 +126,7 @@ export class Kit {
   #ask(name, request) {
     const services = this.#state.services.get(name);
     if (!services?.length) {
-      this.#state.trap = new Error(`the handler asks \`${name}\`, and the test has no answer: add kit.answer('${name}', (request) => ...)`);
+      this.#state.trap = new Error(`the handler sends a request to \`${name}\`, but the test has no answer: add kit.answer('${name}', (request) => ...)`);
       throw this.#state.trap;
     }
     const service = services.length > 1 ? services.shift() : services[0];
@@ -165,7 +165,7 @@ export class Kit {
 
   limit(name, value) {
     const { limits } = this.#state;
-    if (!Object.hasOwn(limits, name)) throw new Error(`there is no limit \`${name}\` in a test: the limits are ${Object.keys(limits).join(', ')}`);
+    if (!Object.hasOwn(limits, name)) throw new Error(`limit \`${name}\` does not exist in a test; must be one of: ${Object.keys(limits).join(', ')}`);
     limits[name] = value;
     return this;
   }
@@ -228,16 +228,16 @@ export class Kit {
   async handle(input, value) {
     const message = shownToComponent(lowered(value));
     const size = message.body.length;
-    if (size > MAX_MESSAGE_BYTES) throw new Error(`the body has ${size} bytes, of at most ${MAX_MESSAGE_BYTES}: such a message never reaches a handler`);
+    if (size > MAX_MESSAGE_BYTES) throw new Error(`the body has ${size} bytes; the limit is ${MAX_MESSAGE_BYTES}: such a message never reaches a handler`);
     const state = this.#state;
-    if (state.trap) throw new Error('the instance ended with a trap, and a host would not use it again: make another kit');
+    if (state.trap) throw new Error('the instance ended with a trap, so a host would not use it again: create another kit');
     const { reply } = state.descriptor.input(input);
     const isNew = this.#seen === undefined;
     state.call = newCall({ phase: 'setup' });
     const refusal = await this.#configure();
     if (refusal !== undefined) {
-      if (isNew) throw new Error(`the processor cannot begin: ${refusal}`);
-      state.call.log.push({ level: 'warn', message: 'component cannot be set up', fields: { error: refusal } });
+      if (isNew) throw new Error(`the processor failed to start: ${refusal}`);
+      state.call.log.push({ level: 'warn', message: 'component setup failed', fields: { error: refusal } });
     }
     if (this.#attempt === 1 || this.#messagesCount === 0) this.#messagesCount += 1;
     const messageId = this.#messagesCount.toString(16).padStart(32, '0');

@@ -1,4 +1,4 @@
-// What a host allows one call to send: its limits, in its words.
+// A host's limits on the messages of one call, with the host's errors.
 
 import { byteLength, shown } from './bounds.js';
 
@@ -20,9 +20,9 @@ export function isHostsOwn(name) {
 
 /** What is wrong with the properties of a message that a component sends, or `undefined`. */
 export function propertiesProblem({ properties }) {
-  if (properties.length > MAX_PROPERTIES_COUNT) return `the message has ${properties.length} properties, of at most ${MAX_PROPERTIES_COUNT}`;
+  if (properties.length > MAX_PROPERTIES_COUNT) return `the message has ${properties.length} properties; the limit is ${MAX_PROPERTIES_COUNT}`;
   const own = properties.find(([name]) => isHostsOwn(name));
-  return own && `the property \`${shown(own[0])}\` is the host's own and cannot be set`;
+  return own && `the property \`${shown(own[0])}\` is reserved for the host`;
 }
 
 /** The bytes of a message that count towards `sends-bytes`. */
@@ -42,5 +42,5 @@ export function sizeProblem({ body, contentType, properties }, bodyLimit) {
 }
 
 function atMost(what, actual, limit) {
-  return actual <= limit ? undefined : `${what} has ${actual} bytes, of at most ${limit}`;
+  return actual <= limit ? undefined : `${what} has ${actual} bytes; the limit is ${limit}`;
 }

@@ -36,12 +36,12 @@ def split(document: dict[str, Any], *, size: int, overlap: int, border: Literal[
 def _field(document: dict[str, Any], name: str) -> str:
     value = document.get(name)
     if not isinstance(value, str):
-        raise weir.Reject(f"field `{name}` is missing or no text")
+        raise weir.Reject(f"field `{name}` is missing or not text")
     return value
 
 
 def _explained(identity: str, index: int, count: int, refusal: str) -> str:
     return (
-        f"document `{identity}` makes {count} chunks, of which the deployment's limits refuse number {index + 1}: {refusal}. A larger "
-        "`size` makes fewer chunks, a smaller `overlap` fewer bytes"
+        f"document `{identity}` produces {count} chunks, and number {index + 1} exceeds the deployment's limits: {refusal}. A larger "
+        "`size` produces fewer chunks, a smaller `overlap` fewer bytes"
     )

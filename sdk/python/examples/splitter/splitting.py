@@ -34,7 +34,7 @@ class TooManyPieces(Exception):
     """The text would fall into too many pieces."""
 
     def __str__(self) -> str:
-        return f"field `text` makes more than {MAX_PIECES} chunks: set parameter `size` higher, or split the document before"
+        return f"field `text` produces more than {MAX_PIECES} chunks: increase parameter `size`, or split the document first"
 
 
 @dataclass(frozen=True)

@@ -8,19 +8,19 @@
             raise weir.Reject("field `text` is empty")
         return {"text": prefix + doc["text"].upper() * times}
 
-A processor takes messages from queues, one at a time, and sends others. What the host does around the function (queues,
-acknowledgement, retries, dead letters, limits on memory and time) needs no code: outputs leave together with the acknowledgement when
-the function returns, or not at all.
+A processor receives messages from queues, one at a time, and sends others. The host handles queues, acknowledgement, retries, dead
+letters, and limits on memory and time: when the function returns, its outputs are sent together with the acknowledgement, or not at
+all.
 
-| for | there is |
+| task | API |
 |---|---|
 | handling | `@weir.processor`, `@weir.setup` |
 | sending | the value that a handler returns or yields; `send`, `send_all`, `Message` |
-| asking | `request`, `request_parts`; several services at once by `begin_request` |
+| asking | `request`, `request_parts`; several services in parallel with `begin_request` |
 | answering | the value that a handler returns or yields; `reply`, `reply_part` |
 | failing | `Retry`, `Busy`, `Reject`; any other exception is a retry with its traceback |
 | configuration, parsed once | `weir.config` |
-| the rest | `weir.context` (`message_id`, `attempt`, `remaining`), `weir.log`, the `logging` module |
+| other | `weir.context` (`message_id`, `attempt`, `remaining`), `weir.log`, the `logging` module |
 | tests without a host | `weir.testing` |
 """
 

@@ -1,4 +1,4 @@
-"""What a processor says of itself (weir.toml), as far as the SDK looks at it."""
+"""A processor's description (weir.toml), as far as the SDK uses it."""
 
 from __future__ import annotations
 

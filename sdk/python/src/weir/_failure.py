@@ -10,7 +10,7 @@ _MAX_MS = 0xFFFF_FFFF
 
 
 class Verdict(StrEnum):
-    """What is to become of a message that could not be handled."""
+    """How to treat a message that could not be handled."""
 
     RETRY = "retry"
     BUSY = "busy"
@@ -18,8 +18,8 @@ class Verdict(StrEnum):
 
 
 class Failure(Exception):
-    """Raised by a handler: why a message could not be handled. `Retry`, `Busy` and `Reject` say what becomes of it. Nothing that was
-    sent to the flow's queues meanwhile leaves."""
+    """Raised by a handler: why a message could not be handled. `Retry`, `Busy` and `Reject` determine how it is treated. Messages
+    sent to the flow's queues in the meantime are discarded."""
 
     verdict: ClassVar[Verdict] = Verdict.RETRY
 
@@ -33,13 +33,13 @@ class Failure(Exception):
 
 
 class Retry(Failure):
-    """Something failed that may work next time: retried as often, and with such waits, as the deployment says; then dead-lettered. Any
-    other exception does the same, with its traceback as the reason. `delay` is the least time until the next attempt, in seconds."""
+    """Something failed that may succeed next time: retried with the deployment's attempts and waits, then dead-lettered. Any
+    other exception does the same, with its traceback as the reason. `delay` is the minimum time until the next attempt, in seconds."""
 
 
 class Busy(Failure):
     """Nothing is wrong with the message: something that the processor needs is not ready, such as a service with a rate limit. Retried
-    later without using up an attempt. `delay` is the least time until then, in seconds."""
+    later without using up an attempt. `delay` is the minimum time until then, in seconds."""
 
     verdict = Verdict.BUSY
 
@@ -88,7 +88,7 @@ class CallError(Exception):
 
 
 def milliseconds(seconds: float | timedelta | None, name: str) -> int | None:
-    """A time as the contract counts it; what is longer than that can say is cut.
+    """A time in the units of the contract; longer times are capped.
 
     Raises:
         TypeError, ValueError: It is not a time.

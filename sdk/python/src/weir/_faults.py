@@ -1,4 +1,4 @@
-"""What any exception makes of a message, with the author's lines in sight."""
+"""Converts any exception to a failure that shows the author's lines."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Failed:
 
 
 def failed(error: BaseException) -> Failed:
-    """What becomes of a message whose handler raised this."""
+    """The failure of a message whose handler raised this."""
     if isinstance(error, Failure):
         return Failed(error.verdict, sendable(error.reason), milliseconds(error.delay, "delay"))
     if isinstance(error, CallError):
@@ -35,11 +35,11 @@ def failed(error: BaseException) -> Failed:
     try:
         return Failed(Verdict.RETRY, described(error))
     except BaseException:  # noqa: BLE001 - out of memory or stack: say at least what it was
-        return Failed(Verdict.RETRY, f"{type(error).__name__}, of which no traceback could be made")
+        return Failed(Verdict.RETRY, f"{type(error).__name__}, for which no traceback is available")
 
 
 def refusal(error: BaseException) -> str:
-    """What a status says of a setup that raised this."""
+    """The status of a setup that raised this."""
     return failed(error).reason if isinstance(error, (Failure, CallError)) else described(error)
 
 
@@ -66,7 +66,7 @@ def _headline(error: BaseException) -> str:
     if isinstance(error, SystemExit):
         return f"the handler ended the process ({_exit(error)}): return, or raise weir.Retry or weir.Reject"
     if isinstance(error, MemoryError):
-        return "MemoryError: out of memory: set a higher limit in weir.toml (`[limits]`, `memory`), or keep less at once"
+        return "MemoryError: out of memory: set a higher limit in weir.toml (`[limits]`, `memory`), or use less memory"
     text = str(error).strip().split("\n")[0][:500]
     name = type(error).__name__
     return f"{name}: {text}" if text else name

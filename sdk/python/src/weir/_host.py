@@ -1,4 +1,4 @@
-"""The calls that a host offers, and which host is there: the real one in a component, a fake one in a test, none while modules load."""
+"""The calls of a host, and the current host: the real one in a component, a fake one in a test, none while modules load."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Host(Protocol):
 
 #: Why there is no host, for the author who calls it all the same.
 OUTSIDE = (
-    "there is no host outside of a handler or setup: in a test, call the handler by `weir.testing.kit().handle(...)`, and do not call "
+    "no host is available outside a handler or setup: in a test, call the handler with `weir.testing.kit().handle(...)`, and do not call "
     "Weir at the top level of a module, which runs when the component is built"
 )
 

@@ -1,4 +1,4 @@
-"""JSON, read and written so that what is wrong can be found."""
+"""JSON, read and written with errors that locate the fault."""
 
 from __future__ import annotations
 
@@ -52,10 +52,10 @@ def read_body(body: bytes) -> Any:
 
 
 def read(body: bytes, what: str) -> Any:
-    """Parses JSON in UTF-8. `what` says whose it is.
+    """Parses JSON in UTF-8. `what` names it in errors.
 
     Raises:
-        Reject: It is not JSON; says where.
+        Reject: It is not JSON; the error contains the position.
     """
     try:
         return _decode(body.decode())
@@ -75,12 +75,12 @@ def read_text(body: bytes, what: str = "the body") -> str:
     """Decodes UTF-8.
 
     Raises:
-        Reject: It is not UTF-8; says where.
+        Reject: It is not UTF-8; the error contains the position.
     """
     try:
         return body.decode()
     except UnicodeDecodeError as error:
-        raise Reject(f"{what} is not text in UTF-8: byte {error.start} is invalid") from None
+        raise Reject(f"{what} is not UTF-8 text: byte {error.start} is invalid") from None
 
 
 _KINDS = {
@@ -95,7 +95,7 @@ _KINDS = {
 
 
 def kind_of(value: Any) -> str:
-    """The type of a value, for people."""
+    """The type of a value, human-readable."""
     return _KINDS.get(type(value)) or f"a {type(value).__name__}"
 
 

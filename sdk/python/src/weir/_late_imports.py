@@ -1,4 +1,4 @@
-"""Imports after the build: a component has no files, so what was not loaded when it was built cannot be loaded later."""
+"""Imports after the build: a component has no files, so modules that were not loaded at build time cannot be loaded later."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def _is_package(name: str) -> bool:
 
 
 class Explaining:
-    """A finder that says why a module cannot be found once the component runs."""
+    """A finder that explains why a module cannot be found at run time."""
 
     def __init__(self, source: str) -> None:
         self._source = source
@@ -125,7 +125,7 @@ class Explaining:
             if spec is not None:
                 return spec
         raise ModuleNotFoundError(
-            f"module `{name}` was not loaded when the component was built, and there are no files to load it from now: import it at the "
+            f"module `{name}` was not loaded when the component was built, and cannot be loaded at run time: import it at the "
             f"top of {self._source}",
             name=name,
         )

@@ -14,16 +14,16 @@ BYTES_TYPE = "application/octet-stream"
 
 @dataclass(slots=True)
 class Message:
-    """One message: a body, its media type (`None` stands for `application/json`), and properties (headers) by name.
+    """One message: a body, its media type (`None` means `application/json`), and properties (headers) by name.
 
-    A handler whose first parameter is annotated with it gets the message as it came. Everything that sends accepts one:
+    A handler whose first parameter is annotated with it receives the unchanged message. All functions that send accept one:
 
         @weir.processor
         def forward(message: weir.Message):
             return message.with_properties(seen="yes")
 
-    Names of properties that the host keeps for itself (`weir-*`, `traceparent`, `tracestate`, `id`) are not among those that come in,
-    and sending them fails.
+    Properties reserved for the host (`weir-*`, `traceparent`, `tracestate`, `id`) are not visible in received messages, and
+    sending them fails.
     """
 
     body: bytes
@@ -32,7 +32,7 @@ class Message:
 
     @classmethod
     def from_json(cls, value: Any, *, properties: Mapping[str, str] | None = None) -> Message:
-        """A message of JSON: for a string, a list or `None` as JSON, where a handler would otherwise return something else.
+        """A JSON message: needed to send a string, a list or `None` as JSON.
 
         Raises:
             TypeError, ValueError: The value cannot be written as JSON.
@@ -66,7 +66,7 @@ class Message:
 
 
 def message_of(value: Any, properties: Mapping[str, str] | None = None) -> Message:
-    """Makes a message of what an author sends: `str` is text, `bytes` are bytes, a `Message` is itself, everything else is JSON.
+    """Converts a value to a message: `str` is text, `bytes` are bytes, a `Message` is unchanged, everything else is JSON.
 
     Raises:
         TypeError, ValueError: The value cannot be written as JSON.
@@ -115,4 +115,4 @@ def _check_text(what: str, text: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise ValueError(f"the {what} of a message has half of a surrogate pair, which is not text") from None
+        raise ValueError(f"the {what} of a message contains half of a surrogate pair, which is not valid text") from None

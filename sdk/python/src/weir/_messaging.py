@@ -16,13 +16,13 @@ READABLE = (str, bytes, Message)
 
 
 def send(to: str, message: Any, *, properties: Mapping[str, str] | None = None) -> None:
-    """Sends a message to an output: a `str` as text, `bytes` as they are, a `Message` as it is, everything else as JSON.
+    """Sends a message to an output: a `str` as text, `bytes` and a `Message` unchanged, everything else as JSON.
 
-    To a topic of class `flow` it is held, and leaves when the handler returns; to one of another class it leaves at once. Messages to one
+    A message to a topic of class `flow` is held until the handler returns; to other classes it is sent immediately. Messages to one
     output keep their order.
 
     Raises:
-        CallError: `invalid` if it can never work (no such output, a limit exceeded, a property of the host's); for topics that are not
+        CallError: `invalid` if it can never succeed (no such output, a limit exceeded, a reserved property); for topics that are not
             of class `flow` also `unavailable`.
         TypeError, ValueError: The value cannot be written as JSON.
     """
@@ -30,10 +30,10 @@ def send(to: str, message: Any, *, properties: Mapping[str, str] | None = None) 
 
 
 def send_all(to: str, messages: Iterable[Any]) -> None:
-    """Sends many messages to an output, in their order; each is made only when those before it are sent.
+    """Sends many messages to an output, in order; each is created only after those before it are sent.
 
     Raises:
-        As `send`; what was sent before does not leave if the handler fails.
+        As `send`; messages sent before are discarded if the handler fails.
     """
     here = host()
     _name(to)
@@ -44,8 +44,8 @@ def send_all(to: str, messages: Iterable[Any]) -> None:
 def request(to: str, message: Any, *, timeout: float | timedelta | None = None, returns: type = object) -> Any:
     """Sends a request, waits for the answer, which must have one part, and returns it parsed as JSON.
 
-    `timeout` is in seconds, counts from the call, and is cut to the time that the handler has left; `None` takes that of weir.toml.
-    `returns=str`, `bytes` or `weir.Message` returns the answer as that.
+    `timeout` is in seconds from the call, capped to the handler's remaining time; `None` uses the one in weir.toml.
+    `returns=str`, `bytes` or `weir.Message` returns the answer as that type.
 
     Raises:
         CallError: `timeout`, `unavailable` (no service), `failed` (the service answered with an error), `invalid`.
@@ -70,14 +70,14 @@ def request_parts(to: str, message: Any, *, timeout: float | timedelta | None = 
 
 
 def begin_request(to: str, message: Any, *, timeout: float | timedelta | None = None, returns: type = object) -> Replies:
-    """Sends a request and does not wait for the answer, so that several can be under way at once.
+    """Sends a request without waiting for the answer, so several can be in flight.
 
         language = weir.begin_request("language", text)
         score = weir.begin_request("model", text)
         return {"language": language.read(), "score": score.read()}
 
     Raises:
-        CallError: The request could not be sent. What becomes of it later, the `Replies` tell.
+        CallError: The request could not be sent. Later errors are reported by `Replies`.
     """
     check_readable(returns)
     call = host().begin_request(_name(to), message_of(message), milliseconds(timeout, "timeout"))
@@ -85,8 +85,8 @@ def begin_request(to: str, message: Any, *, timeout: float | timedelta | None = 
 
 
 class Replies:
-    """The answer to a request that is under way, part by part: each step of the iteration waits for the next part. After an error there
-    are no more parts. Valid until the handler returns; up to 64 may be under way."""
+    """The answer to a request in flight, part by part: each step of the iteration waits for the next part. After an error there
+    are no more parts. Valid until the handler returns; up to 64 may be in flight."""
 
     __slots__ = ("_call", "_has_ended", "_returns", "_to")
 
@@ -110,7 +110,7 @@ class Replies:
         """
         part = self._next()
         if part is None:
-            raise Retry(f"`{self._to}` ended its answer without a part")
+            raise Retry(f"the answer of `{self._to}` has no parts")
         if self._next() is not None:
             raise Retry(f"`{self._to}` answered in several parts instead of one: iterate over them")
         return read_part(self._to, part, self._returns)
@@ -125,16 +125,16 @@ class Replies:
 
 
 def reply(message: Any, *, properties: Mapping[str, str] | None = None) -> None:
-    """Answers the request that is being handled, in full: for handlers that go on afterwards; others return the answer.
+    """Answers the current request completely: for handlers that continue afterwards; others return the answer.
 
     Raises:
-        CallError: `invalid` if the message is not a request, or was answered in full.
+        CallError: `invalid` if the message is not a request, or was answered completely.
     """
     host().reply(message_of(message, properties), True)
 
 
 def reply_part(message: Any, *, properties: Mapping[str, str] | None = None) -> None:
-    """Answers the request that is being handled with a part that others follow; `reply` sends the last one. A part leaves at once, and
+    """Sends one part of the answer to the current request; `reply` sends the last one. A part is sent immediately, and
     from then on the request is not retried.
 
     Raises:
@@ -151,7 +151,7 @@ def _name(to: Any) -> str:
 
 def check_readable(returns: type) -> None:
     if returns is not object and returns not in READABLE:
-        raise TypeError(f"`returns` is {returns!r}; it must be str, bytes or weir.Message; leave it out for JSON")
+        raise TypeError(f"`returns` is {returns!r}; it must be str, bytes or weir.Message; omit it for JSON")
 
 
 def read_part(to: str, part: Message, returns: type) -> Any:

@@ -1,4 +1,4 @@
-"""What a handler returned, and what becomes of it."""
+"""The return value of a handler, and how it is sent."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def settle(here: Host, value: Any, is_request: bool) -> None:
     """Sends what a handler returned: to `output`, or as the answer to a request.
 
     Raises:
-        TypeError: It is nothing that can be sent.
+        TypeError: It cannot be converted to a message.
         CallError: It cannot be sent.
     """
     if value is None:
@@ -40,7 +40,7 @@ def settle(here: Host, value: Any, is_request: bool) -> None:
 
 
 def _answer(here: Host, parts: Any) -> None:
-    """Each part leaves when the next one is there, the last one marked."""
+    """Each part is sent when the next one is available; the last one is marked."""
     held: Message | None = None
     for index, part in enumerate(parts):
         message = _one(part, index)
@@ -53,7 +53,7 @@ def _answer(here: Host, parts: Any) -> None:
 
 def _one(item: Any, index: int) -> Message:
     if item is None:
-        raise TypeError(f"message {index} that the handler returned is None: leave it out; JSON null is weir.Message.from_json(None)")
+        raise TypeError(f"message {index} that the handler returned is None: omit it; JSON null is weir.Message.from_json(None)")
     return message_of(item)
 
 

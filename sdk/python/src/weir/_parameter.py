@@ -1,4 +1,4 @@
-"""Parameters: strings, read as what an annotation says."""
+"""Parameters: strings, converted to the annotated type."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def reader(name: str, annotation: Any) -> Read:
     """What reads the value of a parameter. It raises `Retry`, since no message is at fault.
 
     Raises:
-        Unsupported: The annotation is none that a parameter can have.
+        Unsupported: A parameter cannot have this annotation.
     """
     read = _reader(annotation)
 
@@ -31,7 +31,7 @@ def reader(name: str, annotation: Any) -> Read:
         try:
             return read(text)
         except ValueError as error:
-            raise Retry(f"parameter `{name}` has the value `{text[:80]}`, which {error}; set another one in the flow") from None
+            raise Retry(f"parameter `{name}` has the value `{text[:80]}`, which {error}; correct it in the flow") from None
 
     return checked
 

@@ -15,7 +15,7 @@ from weir._signature import Signature
 
 
 class Unfit(Exception):
-    """The code and weir.toml do not fit together. Its text lists all faults."""
+    """The code and weir.toml do not match. The message lists all faults."""
 
     def __init__(self, faults: list[str]) -> None:
         super().__init__("; ".join(faults))
@@ -29,7 +29,7 @@ class _Handler:
 
 
 class Processor:
-    """What serves messages: called alike by a component and by the test kit."""
+    """Handles messages, both in a component and in the test kit."""
 
     def __init__(self, handlers: list[Registered], setups: list[Registered], descriptor: Descriptor) -> None:
         """Checks the functions.
@@ -43,7 +43,7 @@ class Processor:
         self._by_input = self._assign(handlers, faults)
         self._setup: _Handler | None = None
         if len(setups) > 1:
-            faults.append(f"there are {len(setups)} functions with `@weir.setup` ({_functions(setups)}): keep one")
+            faults.append(f"{len(setups)} functions have `@weir.setup` ({_functions(setups)}): keep one")
         for registered in setups[:1]:
             signature, found = _signature.of_setup(registered.function, descriptor)
             faults += found
@@ -60,7 +60,7 @@ class Processor:
         general = [registered for registered in handlers if not registered.inputs]
         if len(general) > 1:
             faults.append(
-                f"there are {len(general)} handlers for all inputs ({_functions(general)}): name their inputs, as in "
+                f"{len(general)} handlers are for all inputs ({_functions(general)}): name their inputs, as in "
                 '`@weir.processor("control")`, or remove the decorator from all but one'
             )
         for registered in handlers:
@@ -70,7 +70,7 @@ class Processor:
             for_all = for_all if registered.inputs else handler
             for name in registered.inputs:
                 if name not in inputs:
-                    faults.append(f"`{registered.function.__name__}` handles the input `{name}`, and the inputs of weir.toml are {names(inputs)}")
+                    faults.append(f"`{registered.function.__name__}` handles the input `{name}`, but the inputs in weir.toml are {names(inputs)}")
                 elif name in by_input:
                     faults.append(f"input `{name}` has two handlers: `{by_input[name].function.__name__}` and `{registered.function.__name__}`")
                 by_input[name] = handler
@@ -82,7 +82,7 @@ class Processor:
         return by_input
 
     def handle(self, input: str, raw: Any) -> Failed | None:
-        """Handles a message as the host hands it over; what it raises becomes a failure."""
+        """Handles a message from the host; exceptions become failures."""
         here = _host.host()
         try:
             handler = self._by_input[input]
@@ -108,7 +108,7 @@ class Processor:
         return _faults.failed(kept_error)
 
     def configure(self, changed: list[str]) -> str | None:
-        """Reads the parameters and calls the setup; returns why the instance cannot work."""
+        """Reads the parameters and calls the setup; returns the reason if the instance cannot work."""
         here = _host.host()
         try:
             for handler in self._by_input.values():
@@ -126,7 +126,7 @@ class Processor:
         return _faults.refusal(kept_error)
 
     def raised(self, error: BaseException) -> None:
-        """Told of each exception before it becomes a failure; for tests."""
+        """Called with each exception before it becomes a failure; for tests."""
 
 
 def _functions(registered: list[Registered]) -> str:

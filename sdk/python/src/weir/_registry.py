@@ -30,21 +30,21 @@ def processor(*inputs: str) -> Callable[[F], F]: ...
 
 
 def processor(*arguments: Any) -> Any:
-    """Makes a function the handler of messages: of all inputs, or, as `@weir.processor("control")`, of those named.
+    """Makes a function the message handler: of all inputs, or, as `@weir.processor("control")`, of the named ones.
 
         @weir.processor
         def shout(doc, *, prefix: str, times: int = 1):
             return {"text": prefix + doc["text"].upper() * times}
 
     The first parameter is the message: its body parsed as JSON, or by its annotation `str` (text), `bytes`, `weir.Message` (with
-    properties), or a JSON type such as `dict`, which rejects anything else. It may be left out.
+    properties), or a JSON type such as `dict`, which rejects anything else. It is optional.
 
     Keyword-only parameters are the processor's parameters: `max_words: int` is the parameter `max-words` or `max_words` of weir.toml,
-    read once as what the annotation says: `str`, `int`, `float`, `bool`, `list` or `dict` (JSON), an `Enum`, a `Literal`, or `None` for a
+    converted once to the annotated type: `str`, `int`, `float`, `bool`, `list` or `dict` (JSON), an `Enum`, a `Literal`, or `None` for a
     parameter without a value.
 
-    What it returns goes to the output called `output`; if the message is a request, it is the answer. A `str` is sent as text, `bytes`
-    as they are, a `weir.Message` as it is, everything else as JSON; `None` sends nothing. A list, or a function that yields, sends
+    The return value is sent to the output named `output`; if the message is a request, it is the answer. A `str` is sent as text,
+    `bytes` and a `weir.Message` unchanged, everything else as JSON; `None` sends nothing. A list, or a function that yields, sends
     several messages, or the parts of the answer. (A JSON array is `weir.Message.from_json([...])`.)
     """
     if len(arguments) == 1 and callable(arguments[0]):
@@ -66,8 +66,8 @@ def setup(function: F, /) -> F:
             if shortest < 1:
                 raise ValueError("parameter `shortest` must be at least 1")
 
-    It may take the list of config types that have changed (all of them the first time), and parameters as a handler does. An exception on
-    a new instance means that it cannot work: no message is taken, and the status shows why. Nothing can be sent here.
+    It may take the list of config types that have changed (all of them the first time), and parameters as a handler does. If it raises on
+    a new instance, the instance receives no messages, and the status shows why. Messages cannot be sent here.
     """
     return _register(setups, function, (), "setup")
 
@@ -78,8 +78,8 @@ def _register(registry: list[Registered], function: F, inputs: tuple[str, ...], 
     name = getattr(function, "__name__", repr(function))
     if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
         raise TypeError(
-            f"`{name}` is an `async def`: a {decorator} must be a plain function, since one message is handled at a time; several requests "
-            "are under way at once by `weir.begin_request`"
+            f"`{name}` is an `async def`: a {decorator} must be a plain function, since one message is handled at a time; use "
+            "`weir.begin_request` to run several requests in parallel"
         )
     if inspect.isclass(function):
         raise TypeError(f"`@weir.{decorator}` decorates a function, and `{name}` is a class: decorate a function that uses it")

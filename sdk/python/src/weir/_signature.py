@@ -1,4 +1,4 @@
-"""What a handler's signature says: how the message is read, and which parameters it takes."""
+"""A handler's signature: how the message is read, and which parameters it takes."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def _wanted(
     if name is None:
         assert descriptor is not None
         declared = names(descriptor.parameters)
-        return [], [f"`{function}` takes the parameter `{keyword}`, which weir.toml does not declare: the parameters are {declared}"]
+        return [], [f"`{function}` takes the parameter `{keyword}`, which weir.toml does not declare; must be one of: {declared}"]
     default = parameter.default
     try:
         if annotation is _NONE:
@@ -136,7 +136,7 @@ def _checked_by_type(name: str, declared: str) -> Read:
 
 
 def _declared_name(keyword: str, descriptor: Descriptor | None) -> str | None:
-    """`max_words` stands for `max_words` or `max-words`, `from_` for `from`."""
+    """`max_words` means `max_words` or `max-words`, `from_` for `from`."""
     plain = keyword.rstrip("_")
     spellings = (keyword, keyword.replace("_", "-"), plain, plain.replace("_", "-"))
     if descriptor is None:
@@ -145,7 +145,7 @@ def _declared_name(keyword: str, descriptor: Descriptor | None) -> str | None:
 
 
 def _message_reader(annotation: Any) -> Callable[[Any], Any] | None:
-    """What makes the first argument of a message as the host hands it over; `None` for an annotation that cannot be served."""
+    """Converts a message from the host to the first argument; `None` for an unsupported annotation."""
     if annotation in (_NONE, Any, object):
         return lambda raw: _json.read_body(raw.body)
     if annotation is str:
@@ -179,7 +179,7 @@ def _json_of(wanted: str, kinds: tuple[type, ...]) -> Callable[[Any], Any]:
     def read(raw: Any) -> Any:
         value = _json.read_body(raw.body)
         if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-            raise Reject(f"the body is not of the form expected: it is {_json.kind_of(value)}, and must be {wanted}")
+            raise Reject(f"the body does not have the expected form: it is {_json.kind_of(value)}, and must be {wanted}")
         return value
 
     return read

@@ -1,4 +1,4 @@
-"""Configuration of the types that weir.toml declares (`config-types`). What is read is one consistent state while a message is handled.
+"""Configuration of the types that weir.toml declares (`config-types`). All reads while handling one message see one consistent state.
 
 By convention a value is JSON. It is parsed once, and again only when something of its type has changed; every message then gets the
 same object, so do not change it:
@@ -7,10 +7,10 @@ same object, so do not change it:
     def price(article: str):
         found = weir.config.get("price", article)
         if found is None:
-            raise weir.Reject(f"article `{article}` has no price: put one into config type `price`")
+            raise weir.Reject(f"article `{article}` has no price: store one in config type `price`")
         return found["cents"]
 
-`parse` is called once with what the JSON holds, for values that have more to be made of, such as patterns:
+`parse` is called once with the parsed JSON, to convert it further, for example to patterns:
 
     rules = weir.config.all("route", parse=lambda rule: re.compile(rule["pattern"]))
 """
@@ -59,7 +59,7 @@ def all(config_type: str, *, parse: Callable[[Any], Any] | None = None) -> dict[
 
 
 def text(config_type: str, key: str) -> str | None:
-    """The value of a key as it is; `None` if there is none."""
+    """The unparsed value of a key; `None` if it does not exist."""
     return host().config_get(config_type, key)
 
 
@@ -69,8 +69,8 @@ def keys(config_type: str) -> list[str]:
 
 
 def version(config_type: str) -> int:
-    """The version of the configuration in which this type last changed: as long as it stays the same, so does all that was read of the
-    type. 0 for a type without any value so far."""
+    """The version of the configuration in which this type last changed: while it is unchanged, so are all values of the type. 0 for a type
+    without any value so far."""
     return host().config_version(config_type)
 
 
@@ -93,11 +93,11 @@ def _parse(config_type: str, key: str, text: str, parse: Callable[[Any], Any] | 
         value = _json.read(text.encode(), what)
     except Reject as fault:
         # Not the fault of the message that is being handled.
-        raise Retry(f"{fault.reason}: fix the value in the configuration") from None
+        raise Retry(f"{fault.reason}: correct the value in the configuration") from None
     if parse is None:
         return value
     try:
         return parse(value)
     except Exception as error:
         problem = f"{type(error).__name__}: {error}"
-        raise Retry(f"{what} is not of the form expected: {problem}: fix the value in the configuration") from error
+        raise Retry(f"{what} does not have the expected form: {problem}: correct the value in the configuration") from error

@@ -15,7 +15,7 @@ def processor() -> str:
 
 
 def flow() -> str:
-    """The id of the flow; empty where several flows share the entry or another flow service wrote it."""
+    """The id of the flow; empty if several flows share the entry or another flow service wrote it."""
     return host().flow()
 
 
@@ -25,12 +25,12 @@ def variant() -> str:
 
 
 def deployment() -> str:
-    """The deployment that runs, as `NAME@VERSION`."""
+    """The running deployment, as `NAME@VERSION`."""
     return host().deployment()
 
 
 def parameter(name: str) -> str | None:
-    """A parameter's value in this flow, as a string: as set in the flow, else the default of weir.toml, else `None`. A handler has them
+    """A parameter's value in this flow, as a string: as set in the flow, otherwise the default in weir.toml, otherwise `None`. Handlers receive them
     typed, as keyword-only parameters."""
     return host().parameters().get(name)
 
@@ -41,7 +41,7 @@ def parameters() -> dict[str, str]:
 
 
 def outputs() -> list[str]:
-    """The outputs that this flow gives a topic, by name. Only of interest where weir.toml leaves them open (`*`)."""
+    """The outputs that this flow gives a topic, by name. Useful only if weir.toml leaves them open (`*`)."""
     return host().outputs()
 
 
@@ -57,7 +57,7 @@ def attempt() -> int:
 
 
 def remaining() -> float:
-    """The seconds left for this message, waiting for replies included; 0 also when the host is stopping. At 0 the host may end the call
+    """The seconds left for this message, including waiting for replies; also 0 when the host is stopping. At 0 the host may end the call
     at any moment."""
     return host().remaining_ms() / 1000
 

@@ -1,4 +1,4 @@
-"""The log. Lines carry processor, flow, component and message by themselves; what is printed is logged too.
+"""The log. Processor, flow, component and message are added to each line; printed output is logged too.
 
     weir.log.info("text seen", words=12)
 
@@ -17,7 +17,7 @@ LEVELS = ("trace", "debug", "info", "warn", "error")
 
 
 def enabled(level: str) -> bool:
-    """Whether lines of a level are kept, to save the work of making them."""
+    """Whether lines of a level are written; use it to avoid building lines that are not."""
     here = current()
     return here is not None and here.log_enabled(_checked(level))
 
@@ -30,32 +30,32 @@ def write(level: str, message: str, /, **fields: object) -> None:
 
 
 def trace(message: str, /, **fields: object) -> None:
-    """A line for those who follow every step."""
+    """Logs a line for tracing every step."""
     write("trace", message, **fields)
 
 
 def debug(message: str, /, **fields: object) -> None:
-    """A line for those who look for a fault."""
+    """Logs a line for debugging."""
     write("debug", message, **fields)
 
 
 def info(message: str, /, **fields: object) -> None:
-    """A line about what happened."""
+    """Logs a line about a normal event."""
     write("info", message, **fields)
 
 
 def warn(message: str, /, **fields: object) -> None:
-    """A line about something unexpected that did no harm."""
+    """Logs a line about an unexpected but harmless event."""
     write("warn", message, **fields)
 
 
 def error(message: str, /, **fields: object) -> None:
-    """A line about something that an operator must see to."""
+    """Logs a line about a problem that an operator must solve."""
     write("error", message, **fields)
 
 
 class Handler(_logging.Handler):
-    """Writes what the `logging` module logs to the log of the host. A component has one at the root by itself."""
+    """Writes what the `logging` module logs to the log of the host. In a component, one is installed at the root."""
 
     def emit(self, record: _logging.LogRecord) -> None:
         level = level_of(record.levelno)
@@ -75,7 +75,7 @@ class Handler(_logging.Handler):
 
 
 def level_of(number: int) -> str:
-    """The level that a number of the `logging` module stands for."""
+    """The level for a number of the `logging` module."""
     if number >= _logging.ERROR:
         return "error"
     if number >= _logging.WARNING:
@@ -95,7 +95,7 @@ def install() -> None:
 
 def _checked(level: str) -> str:
     if level not in LEVELS:
-        raise ValueError(f"there is no log level {level!r}: the levels are {', '.join(LEVELS)}")
+        raise ValueError(f"log level {level!r} does not exist; must be one of: {', '.join(LEVELS)}")
     return level
 
 

@@ -51,5 +51,5 @@ impl<M: IntoMessage> From<M> for Answer {
 }
 
 fn made(message: impl IntoMessage) -> Message {
-    message.into_message().unwrap_or_else(|failure| panic!("the answer that the test gives cannot be made: {failure}"))
+    message.into_message().unwrap_or_else(|failure| panic!("the answer in the test is invalid: {failure}"))
 }

@@ -1,5 +1,6 @@
 //! Bounds on the numbers, lists and strings of descriptors: those of the host, which no component depends on. A test compares both.
 
+use super::wording::{fault, shown};
 use serde_json::Value;
 
 /// The most messages of one input that are handled side by side.
@@ -115,14 +116,9 @@ fn check_value(value: &Value, bound: Bound, at: &[String]) -> Result<(), String>
         (Bound::List(most), Value::Object(fields)) => too_many(fields.len(), most, "elements"),
         _ => None,
     };
-    problem.map_or(Ok(()), |problem| Err(super::descriptor::fault(&at.join("."), &problem)))
+    problem.map_or(Ok(()), |problem| Err(fault(&at.join("."), &problem)))
 }
 
 fn too_many(count: usize, most: usize, what: &str) -> Option<String> {
     (count > most).then(|| format!("has {count} {what}; at most {most} are allowed"))
-}
-
-/// The beginning of a text, fit for an error message.
-fn shown(text: &str) -> String {
-    text.chars().take(80).flat_map(char::escape_default).collect()
 }

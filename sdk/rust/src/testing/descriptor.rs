@@ -1,7 +1,7 @@
 //! The descriptor, read as a host reads it, but without patience for keys that nobody knows: whoever writes one wants to hear of them.
 
 use super::bounds;
-use super::instance::{names, shown};
+use super::wording::{fault, names, shown};
 use serde::de::{DeserializeOwned, Error as _, IntoDeserializer, value::MapDeserializer};
 use serde::{Deserialize, Deserializer};
 use std::collections::BTreeSet;
@@ -116,7 +116,7 @@ pub(super) struct Parameter {
 impl Descriptor {
     /// Reads and checks a descriptor; what is wrong names the field.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
-        let malformed = |error| format!("the descriptor is not of the form of weir:descriptor/1: {error}");
+        let malformed = |error| format!("the descriptor does not match the schema weir:descriptor/1: {error}");
         bounds::check(&serde_json::from_str(text).map_err(malformed)?)?;
         let descriptor: Descriptor = serde_json::from_str(text).map_err(malformed)?;
         descriptor.check().map(|()| descriptor)
@@ -124,7 +124,7 @@ impl Descriptor {
 
     fn check(&self) -> Result<(), String> {
         if self.schema != 1 {
-            return Err(format!("field `schema` of the descriptor is {}; this Weir reads 1", self.schema));
+            return Err(format!("field `schema` of the descriptor is {}; this Weir supports 1", self.schema));
         }
         check_names("consumers", self.consumers.iter().map(|consumer| &consumer.name))?;
         check_names("producers", self.producers.iter().map(|producer| &producer.name))?;
@@ -143,7 +143,10 @@ impl Descriptor {
                 return Err(fault(&format!("consumers.{}.reply", consumer.name), &format!("`{reply}` is not among the producers")));
             }
             if is_output(&consumer.name) {
-                return Err(fault(&format!("consumers.{}", consumer.name), "is also among the producers: a topic is one or the other"));
+                return Err(fault(
+                    &format!("consumers.{}", consumer.name),
+                    "is also among the producers: a topic must be one or the other",
+                ));
             }
         }
         for parameter in &self.parameters {
@@ -157,7 +160,7 @@ impl Descriptor {
     pub(super) fn input(&self, name: &str) -> Result<usize, String> {
         self.consumers.iter().position(|consumer| consumer.name == name).ok_or_else(|| {
             let known = names(self.consumers.iter().map(|consumer| consumer.name.as_str()));
-            format!("there is no input `{}`: the inputs are {known}", shown(name))
+            format!("input `{}` does not exist; must be one of: {known}", shown(name))
         })
     }
 
@@ -175,7 +178,7 @@ impl Parameter {
             ParameterType::Integer => (value.parse::<i64>().is_ok(), "a whole number"),
             ParameterType::Number => (value.parse::<f64>().is_ok_and(f64::is_finite), "a number"),
             ParameterType::Boolean => (matches!(value, "true" | "false"), "true or false"),
-            ParameterType::Json => (serde_json::from_str::<serde::de::IgnoredAny>(value).is_ok(), "a JSON text"),
+            ParameterType::Json => (serde_json::from_str::<serde::de::IgnoredAny>(value).is_ok(), "JSON"),
         };
         if !fits {
             return Err(format!("`{}` is not {wanted}", shown(value)));
@@ -191,17 +194,13 @@ fn check_names<'a>(list: &str, names: impl Iterator<Item = &'a String>) -> Resul
     let mut seen = BTreeSet::new();
     for name in names {
         if name.is_empty() || name.chars().any(char::is_control) {
-            return Err(fault(list, "holds an empty name or one with control characters"));
+            return Err(fault(list, "contains an empty name or one with control characters"));
         }
         if !seen.insert(name) {
             return Err(fault(list, &format!("names `{name}` twice")));
         }
     }
     Ok(())
-}
-
-pub(super) fn fault(field: &str, problem: &str) -> String {
-    format!("field `{field}` of the descriptor: {problem}")
 }
 
 /// Reads a list in which a plain string stands for `{"name": string}`.
@@ -253,6 +252,6 @@ mod tests {
         );
         let descriptor = descriptor.unwrap();
         assert_eq!((descriptor.input("b"), descriptor.has_open_outputs()), (Ok(1), true));
-        assert_eq!(descriptor.input("x").unwrap_err(), "there is no input `x`: the inputs are a, b");
+        assert_eq!(descriptor.input("x").unwrap_err(), "input `x` does not exist; must be one of: a, b");
     }
 }

@@ -78,7 +78,7 @@ impl Handled {
         }
         assert!(
             self.outputs.iter().any(|known| known == output),
-            "there is no output `{output}`: the outputs are {}",
+            "output `{output}` does not exist; must be one of: {}",
             self.outputs.join(", ")
         );
         let messages = self.sent.iter().filter(|sent| sent.to == output).map(|sent| &sent.message);

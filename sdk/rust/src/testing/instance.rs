@@ -165,22 +165,11 @@ pub(super) fn with<R>(look: impl FnOnce(&mut Instance) -> R) -> Option<R> {
 #[track_caller]
 pub(super) fn here<R>(what: &str, look: impl FnOnce(&mut Instance) -> R) -> R {
     with(look).unwrap_or_else(|| {
-        panic!("{what} is known in a host only: in a test, call the handler by `weir::testing::kit!().handle(\"input\", message)`")
+        panic!("{what} is available only in a host: in a test, call the handler with `weir::testing::kit!().handle(\"input\", message)`")
     })
 }
 
 /// What the SDK keeps for the instance at work.
 pub(crate) fn look<R>(look: impl FnOnce(&mut Kept) -> R) -> R {
     here("what an instance keeps", |instance| look(&mut instance.kept))
-}
-
-/// A list of names, for people.
-pub(super) fn names<'a>(names: impl Iterator<Item = &'a str>) -> String {
-    let text = names.collect::<Vec<_>>().join(", ");
-    if text.is_empty() { "none".to_owned() } else { text }
-}
-
-/// The beginning of a text that may be anything, fit for an error message.
-pub(super) fn shown(text: &str) -> String {
-    text.chars().take(80).flat_map(char::escape_default).collect()
 }

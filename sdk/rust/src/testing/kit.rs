@@ -4,10 +4,11 @@ use super::answer::Answer;
 use super::descriptor::Descriptor;
 use super::handled::{Handled, LogLine};
 use super::imports::messaging::as_received;
-use super::instance::{Call, Config, Instance, Phase, Progress, at_work, names};
+use super::instance::{Call, Config, Instance, Phase, Progress, at_work};
 use super::limits::{Limits, MAX_MESSAGE_BYTES, is_hosts_own};
 use super::manifest;
 use super::processor::Processor;
+use super::wording::names;
 use crate::log::Level;
 use crate::{Failure, Handler, Incoming, IntoMessage, Message, Result};
 use std::collections::BTreeMap;
@@ -90,7 +91,7 @@ impl Kit {
     pub fn of(processor: Processor) -> Self {
         let path = processor.descriptor;
         let descriptor = std::fs::read_to_string(path)
-            .unwrap_or_else(|error| panic!("{path}: {error}: write it there, or name another file in `processor!`"));
+            .unwrap_or_else(|error| panic!("{path}: {error}: create the file, or use another one in `processor!`"));
         let is_manifest = std::path::Path::new(path).extension().is_some_and(|ending| ending == "toml");
         let descriptor = match is_manifest {
             true => manifest::descriptor(&descriptor).unwrap_or_else(|fault| panic!("{path}: {fault}")),
@@ -123,7 +124,7 @@ impl Kit {
 
     #[track_caller]
     fn instance(&mut self) -> &mut Instance {
-        self.instance.as_mut().expect("the instance panicked, and a host would not use it again: make another kit")
+        self.instance.as_mut().expect("the instance panicked, so a host would not use it again: create another kit")
     }
 
     /// Sets `setup`, of a kit that [`Kit::new`] made.
@@ -138,7 +139,7 @@ impl Kit {
     /// After the first message: parameters never change in an instance.
     #[track_caller]
     pub fn parameter(&mut self, name: &str, value: impl Into<String>) -> &mut Self {
-        assert!(self.seen.is_none(), "parameter `{name}` cannot change in an instance that has begun: make another kit");
+        assert!(self.seen.is_none(), "parameter `{name}` cannot change in a running instance: create another kit");
         self.instance().parameters.insert(name.to_owned(), value.into());
         self
     }
@@ -171,7 +172,7 @@ impl Kit {
         let known = names(declared.iter().map(|declared| declared.name.as_str()));
         assert!(
             declared.iter().any(|declared| declared.name == config_type),
-            "the config type `{config_type}` is not declared: add it to `config-types` of the descriptor (declared: {known})"
+            "config type `{config_type}` is not declared: add it to `config-types` of the descriptor (declared: {known})"
         );
     }
 
@@ -184,7 +185,7 @@ impl Kit {
         let instance = self.instance();
         let known = names(instance.descriptor.requests.iter().map(|request| request.name.as_str()));
         let is_declared = instance.descriptor.requests.iter().any(|declared| declared.name == request);
-        assert!(is_declared, "there is no request `{request}`: the requests are {known}");
+        assert!(is_declared, "request `{request}` does not exist; must be one of: {known}");
         instance.services.insert(request.to_owned(), Box::new(move |request| service(request).into()));
         self
     }
@@ -244,7 +245,7 @@ impl Kit {
         match name {
             "sends-count" => limits.sends_count = value,
             "sends-bytes" => limits.sends_bytes = value,
-            other => panic!("there is no limit `{other}` in a test: the limits are sends-count, sends-bytes"),
+            other => panic!("limit `{other}` does not exist in a test; must be one of: sends-count, sends-bytes"),
         }
         self
     }
@@ -301,8 +302,8 @@ impl Kit {
         let index = self.instance().descriptor.input(input).unwrap_or_else(|fault| panic!("{fault}"));
         let is_new = self.seen.is_none();
         if let Err(reason) = self.configure() {
-            assert!(!is_new, "the processor cannot begin: {reason}");
-            let line = LogLine { level: Level::Warn, message: "component cannot be set up".to_owned(), fields: Vec::new() };
+            assert!(!is_new, "the processor failed to start: {reason}");
+            let line = LogLine { level: Level::Warn, message: "component setup failed".to_owned(), fields: Vec::new() };
             self.instance().call.log.push(LogLine { fields: vec![("error".to_owned(), reason)], ..line });
         }
         if self.attempt == 1 || self.messages_count == 0 {
@@ -334,9 +335,9 @@ impl Kit {
 /// A message of the test, as a host shows it to a component.
 #[track_caller]
 fn incoming(message: impl IntoMessage) -> Message {
-    let message = message.into_message().unwrap_or_else(|failure| panic!("the test's message cannot be made: {failure}"));
+    let message = message.into_message().unwrap_or_else(|failure| panic!("the message of the test is invalid: {failure}"));
     let (size, limit) = (message.body.len(), MAX_MESSAGE_BYTES);
-    assert!(size <= limit, "the body has {size} bytes, of at most {limit}: such a message never reaches a handler");
+    assert!(size <= limit, "the body has {size} bytes; the limit is {limit}: such a message never reaches a handler");
     let mut message = as_received(&message);
     message.properties.retain(|(name, _)| !is_hosts_own(name));
     message

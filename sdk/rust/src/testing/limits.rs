@@ -1,6 +1,6 @@
 //! What a host allows one call to send: its limits, in its words.
 
-use super::instance::shown;
+use super::wording::shown;
 use crate::Message;
 
 /// Properties of one message.
@@ -36,10 +36,10 @@ pub(super) fn is_hosts_own(name: &str) -> bool {
 pub(super) fn check_properties(message: &Message) -> Result<(), String> {
     let properties = &message.properties;
     if properties.len() > MAX_PROPERTIES_COUNT {
-        return Err(format!("the message has {} properties, of at most {MAX_PROPERTIES_COUNT}", properties.len()));
+        return Err(format!("the message has {} properties; the limit is {MAX_PROPERTIES_COUNT}", properties.len()));
     }
     match properties.iter().find(|(name, _)| is_hosts_own(name)) {
-        Some((name, _)) => Err(format!("the property `{}` is the host's own and cannot be set", shown(name))),
+        Some((name, _)) => Err(format!("the property `{}` is reserved for the host", shown(name))),
         None => Ok(()),
     }
 }
@@ -59,5 +59,5 @@ pub(super) fn check_sizes(message: &Message, body_limit: usize) -> Result<(), St
 }
 
 fn at_most(what: &str, actual: usize, limit: usize) -> Result<(), String> {
-    if actual <= limit { Ok(()) } else { Err(format!("{what} has {actual} bytes, of at most {limit}")) }
+    if actual <= limit { Ok(()) } else { Err(format!("{what} has {actual} bytes; the limit is {limit}")) }
 }

@@ -57,6 +57,7 @@ mod kit;
 mod limits;
 mod manifest;
 mod processor;
+mod wording;
 
 pub use crate::__kit as kit;
 pub use answer::Answer;

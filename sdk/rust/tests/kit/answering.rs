@@ -47,7 +47,7 @@ fn nothing_follows_the_last_part() {
         weir::reply(Json(2))?;
         weir::reply(Json(3))
     });
-    assert_eq!(handled.failure().unwrap().reason(), "the request was answered in full: nothing may follow the part marked `last`");
+    assert_eq!(handled.failure().unwrap().reason(), "the request was answered completely: nothing may follow the part marked `last`");
     assert_eq!(handled.reply_json(), [json!(1), json!(2)], "what left has left");
 }
 
@@ -61,6 +61,6 @@ fn a_returned_message_is_no_answer_and_the_refusal_says_what_is() {
     let handled = answered(|| Json(1));
     assert_eq!(
         handled.failure().unwrap().reason(),
-        "there is no output `output`: the outputs are response; an answer is returned as `weir::Reply(..)`"
+        "output `output` does not exist; must be one of: response; an answer is returned as `weir::Reply(..)`"
     );
 }

@@ -45,7 +45,7 @@ fn what_cannot_be_read_names_the_service() {
         assert_eq!(failure.verdict(), Verdict::Retry, "the message is not at fault");
         assert!(failure.reason().contains(word), "{failure}");
     };
-    check(Json(1).into(), "the answer of `one` cannot be read: the body is not of the form expected");
+    check(Json(1).into(), "the answer of `one` cannot be read: the body does not have the expected form");
     check(Answer::parts([1, 2].map(Json)), "`one` answered in 2 parts instead of one: use `request_parts`");
     check(Answer::parts([Json("a")]).then_error(ErrorKind::Failed, "broke off"), "broke off");
 }
@@ -54,7 +54,7 @@ fn what_cannot_be_read_names_the_service() {
 fn an_answer_that_is_too_large_can_be_taken_in_parts_only() {
     let large = || Answer::parts(vec![Message::new(vec![b'x'; 3 << 20], "text/plain"); 2]);
     let handled = Kit::new(DESCRIPTOR, ask).answer("one", move |_| large()).handle("input", Json("what?"));
-    assert_eq!(handled.failure().unwrap().reason(), "the answer has more than 4194304 bytes: take its parts one by one");
+    assert_eq!(handled.failure().unwrap().reason(), "the answer has more than 4194304 bytes: read its parts one by one");
     let count = || weir::begin_request("one", Json(1), None).map(|parts| Json(parts.count()));
     let handled = Kit::new(DESCRIPTOR, count).answer("one", move |_| large()).handle("input", Json(0));
     assert_eq!(handled.json("output"), [json!(2)]);
@@ -108,10 +108,10 @@ fn a_typed_read_wants_one_part() {
     let fails = |answer: Answer| {
         Kit::new(DESCRIPTOR, read).answer("one", move |_| answer.clone()).handle("input", Json(0)).failure().unwrap().to_string()
     };
-    assert_eq!(fails(Answer::parts([Json(0); 0])), "`one` ended its answer without a part");
+    assert_eq!(fails(Answer::parts([Json(0); 0])), "`one` has no parts");
     assert_eq!(
         fails(Answer::parts([1, 2].map(Json))),
-        "`one` answered in several parts instead of one: take them one by one, by `next_as`"
+        "`one` answered in several parts instead of one: read them one by one, with `next_as`"
     );
     let next = || -> Result<Json<Vec<u32>>> {
         let mut parts = weir::begin_request("one", Json(1), None)?;
@@ -140,7 +140,7 @@ fn unread_answers_may_be_dropped_but_only_so_many() {
     assert_eq!(kit.handle("input", Json(0)).failure(), None);
     assert_eq!(kit.handle("input", Json(0)).failure(), None, "numbers begin anew with each message");
     let handled = Kit::new(DESCRIPTOR, begin(65)).answer("one", |request| request).handle("input", Json(0));
-    assert_eq!(handled.failure().unwrap().reason(), "64 requests are under way, which is the most: take the answer of one first");
+    assert_eq!(handled.failure().unwrap().reason(), "64 requests are in flight, the maximum: read the answer of one first");
 }
 
 #[test]
@@ -168,13 +168,13 @@ fn a_kit_can_be_the_service_of_another() {
 }
 
 #[test]
-#[should_panic(expected = "the handler asks `two`, and the test has no answer: add `kit.answer(\"two\", |request| ..)`")]
+#[should_panic(expected = "the handler sends a request to `two`, but the test has no answer: add `kit.answer(\"two\", |request| ..)`")]
 fn a_service_without_an_answer_is_named() {
     let _ = Kit::new(DESCRIPTOR, || weir::request::<Text>("two", Json(1)).map(drop)).handle("input", Json(1));
 }
 
 #[test]
-#[should_panic(expected = "there is no request `three`: the requests are one, two")]
+#[should_panic(expected = "request `three` does not exist; must be one of: one, two")]
 fn a_service_that_nobody_asks_is_refused() {
     Kit::new(DESCRIPTOR, || ()).answer("three", |request| request);
 }

@@ -102,7 +102,7 @@ fn what_cannot_be_read_names_type_key_and_field_and_is_not_the_messages_fault() 
         check(
             handler,
             "{\"cents\":\n \"12\"}",
-            &["config type `price`, key `pen`", "field `cents`", "line 2 column 5", "mend the value in the configuration"],
+            &["config type `price`, key `pen`", "field `cents`", "line 2 column 5", "correct the value in the configuration"],
         );
         check(handler, "cents: 12", &["key `pen` is not JSON", "line 1"]);
         check(handler, "", &["key `pen` is empty where JSON is expected"]);
@@ -125,13 +125,13 @@ fn a_kit_does_not_know_what_another_one_read() {
 }
 
 #[test]
-#[should_panic(expected = "the config type `prcie` is not declared: add it to `config-types` of the descriptor (declared: price, other)")]
+#[should_panic(expected = "config type `prcie` is not declared: add it to `config-types` of the descriptor (declared: price, other)")]
 fn to_read_an_undeclared_type_is_a_trap() {
     let _ = Kit::new(DESCRIPTOR, || drop(config::get("prcie", "pen"))).handle("input", Json(1));
 }
 
 #[test]
-#[should_panic(expected = "the config type `prcie` is not declared")]
+#[should_panic(expected = "config type `prcie` is not declared")]
 fn an_undeclared_type_cannot_be_set() {
     Kit::new(DESCRIPTOR, || ()).config("prcie", "pen", "1");
 }

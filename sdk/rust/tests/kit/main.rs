@@ -23,7 +23,7 @@ struct Settings {
 fn check(changed: &[String]) -> Result<(), String> {
     log::info("set up").with("changed", changed.join(",")).write();
     let refused = weir::send("output", Json(1)).unwrap_err();
-    assert_eq!(refused.reason(), "nothing can be sent outside of `handle`");
+    assert_eq!(refused.reason(), "messages can be sent only within `handle`");
     let Params(settings) = Params::<Settings>::get().map_err(|failure| failure.to_string())?;
     if settings.refuse || weir::config::get("rules", "refuse").is_some() { Err("told to refuse".to_owned()) } else { Ok(()) }
 }
@@ -109,7 +109,7 @@ fn setup_that_refuses_keeps_a_new_instance_from_beginning_and_another_one_as_it_
     let handled = kit.config("rules", "refuse", "1").handle("input", Json("Ada"));
     assert_eq!(handled.json("output").len(), 2);
     let line = handled.log().last().unwrap();
-    assert_eq!((line.message.as_str(), line.fields[0].1.as_str()), ("component cannot be set up", "told to refuse"));
+    assert_eq!((line.message.as_str(), line.fields[0].1.as_str()), ("component setup failed", "told to refuse"));
     let handled = kit.handle("input", Json("Ada"));
     assert_eq!((handled.log().len(), kit.configure()), (0, Ok(())), "told once");
     let told = kit.config("rules", "more", "1").configure();
@@ -119,7 +119,7 @@ fn setup_that_refuses_keeps_a_new_instance_from_beginning_and_another_one_as_it_
 }
 
 #[test]
-#[should_panic(expected = "the processor cannot begin: told to refuse")]
+#[should_panic(expected = "the processor failed to start: told to refuse")]
 fn a_message_is_not_handed_to_what_cannot_begin() {
     let _ = clerk().parameter("refuse", "true").handle("input", Json("Ada"));
 }
@@ -139,13 +139,13 @@ fn a_message_keeps_its_id_over_its_attempts() {
 }
 
 #[test]
-#[should_panic(expected = "there is no input `inptu`: the inputs are input, ask, lost")]
+#[should_panic(expected = "input `inptu` does not exist; must be one of: input, ask, lost")]
 fn a_message_comes_from_an_input() {
     let _ = clerk().handle("inptu", Json(1));
 }
 
 #[test]
-#[should_panic(expected = "parameter `times` cannot change in an instance that has begun: make another kit")]
+#[should_panic(expected = "parameter `times` cannot change in a running instance: create another kit")]
 fn parameters_never_change() {
     let mut kit = clerk();
     let _ = kit.handle("ask", Json(1));
@@ -159,13 +159,13 @@ fn a_descriptor_is_checked() {
 }
 
 #[test]
-#[should_panic(expected = "no/descriptor.json: No such file or directory (os error 2): write it there, or name another file")]
+#[should_panic(expected = "no/descriptor.json: No such file or directory (os error 2): create the file, or use another one")]
 fn a_missing_descriptor_is_named() {
     let _ = Kit::of(weir::testing::Processor { descriptor: "no/descriptor.json", ..__WEIR_PROCESSOR });
 }
 
 #[test]
-#[should_panic(expected = "parameters is known in a host only: in a test, call the handler by `weir::testing::kit!()")]
+#[should_panic(expected = "parameters is available only in a host: in a test, call the handler with `weir::testing::kit!()")]
 fn without_a_kit_there_are_no_parameters() {
     let _ = context::parameters();
 }

@@ -54,40 +54,43 @@ fn who_looks_for_outputs_of_a_failure_is_told_of_it() {
 }
 
 #[test]
-#[should_panic(expected = "there is no output `outptu`: the outputs are output, extra")]
+#[should_panic(expected = "output `outptu` does not exist; must be one of: output, extra")]
 fn who_looks_for_an_output_that_is_not_there_is_told_which_there_are() {
     let _ = sent(|| Ok(())).json("outptu");
 }
 
 #[test]
 fn what_the_descriptor_does_not_have_is_refused() {
-    assert_eq!(refusal(|| weir::send("a\nb", Json(1))), "there is no output `a\\nb`: the outputs are output, extra");
-    assert_eq!(refusal(|| weir::send("input", Json(1))), "there is no output `input`: the outputs are output, extra");
-    assert_eq!(refusal(|| weir::request("a", Json(1)).map(|Text(_)| ())), "there is no request `a`: the requests are none");
-    assert!(refusal(|| weir::reply(Json(1))).starts_with("the message in hand is no request: only an input with `reply`"));
+    assert_eq!(refusal(|| weir::send("a\nb", Json(1))), "output `a\\nb` does not exist; must be one of: output, extra");
+    assert_eq!(refusal(|| weir::send("input", Json(1))), "output `input` does not exist; must be one of: output, extra");
+    assert_eq!(refusal(|| weir::request("a", Json(1)).map(|Text(_)| ())), "request `a` does not exist; must be one of: none");
+    assert!(refusal(|| weir::reply(Json(1))).starts_with("the current message is not a request: only an input with `reply`"));
 }
 
 #[test]
 fn what_is_too_much_is_refused() {
     let body = |bytes: usize| Message::new(vec![b'x'; bytes], "text/plain");
     assert_eq!(sent(move || weir::send("output", body(4 << 20))).failure(), None);
-    assert_eq!(refusal(move || weir::send("output", body((4 << 20) + 1))), "the body of the message has 4194305 bytes, of at most 4194304");
+    assert_eq!(
+        refusal(move || weir::send("output", body((4 << 20) + 1))),
+        "the body of the message has 4194305 bytes; the limit is 4194304"
+    );
     assert_eq!(
         refusal(move || (0..5).try_for_each(|_| weir::send("output", body(4 << 20)))),
-        "one call may send 16777216 bytes in all (limits.sends-bytes)"
+        "one call may send 16777216 bytes in total (limits.sends-bytes)"
     );
     assert_eq!(refusal(|| weir::send_all("output", (0..1001).map(Json))), "one call may send 1000 messages (limits.sends-count)");
     let named = |name: String, value: String| move || weir::send("output", Message::json(&1)?.with_property(name.clone(), value.clone()));
-    assert!(refusal(named("n".repeat(129), String::new())).contains("has 129 bytes, of at most 128"));
+    assert!(refusal(named("n".repeat(129), String::new())).contains("has 129 bytes; the limit is 128"));
     assert!(
-        refusal(named("n".to_owned(), "v".repeat(32 << 10))).contains("the properties of the message has 32769 bytes, of at most 32768")
+        refusal(named("n".to_owned(), "v".repeat(32 << 10))).contains("the properties of the message has 32769 bytes; the limit is 32768")
     );
     let many = || {
         let mut message = Message::json(&1)?;
         message.properties = (0..257).map(|number| (number.to_string(), String::new())).collect();
         weir::send("output", message)
     };
-    assert_eq!(refusal(many), "the message has 257 properties, of at most 256");
+    assert_eq!(refusal(many), "the message has 257 properties; the limit is 256");
 }
 
 #[test]
@@ -102,7 +105,7 @@ fn a_deployment_can_set_the_limits() {
 fn the_properties_of_the_host_are_neither_set_nor_seen() {
     for name in ["weir-from", "traceparent", "tracestate", "id"] {
         let reason = refusal(move || weir::send("output", Message::json(&1)?.with_property(name, "x")));
-        assert_eq!(reason, format!("the property `{name}` is the host's own and cannot be set"));
+        assert_eq!(reason, format!("the property `{name}` is reserved for the host"));
     }
     let seen = Message::json(&1).unwrap().with_property("weir-id", "1").with_property("traceparent", "2").with_property("colour", "red");
     let handled = Kit::new(DESCRIPTOR, |message: Message| Json(message.properties)).handle("input", seen);
@@ -120,7 +123,7 @@ fn an_optional_output_may_have_no_topic() {
 #[test]
 fn open_outputs_are_those_that_the_flow_gives() {
     let mut kit = Kit::new(r#"{"schema": 1, "consumers": ["input"], "producers": ["*"]}"#, |message: Message| weir::send("left", message));
-    assert!(kit.handle("input", Json(1)).failure().unwrap().reason().ends_with("the outputs are none"));
+    assert!(kit.handle("input", Json(1)).failure().unwrap().reason().ends_with("must be one of: none"));
     assert_eq!(kit.output("left").handle("input", Json(1)).json("left"), [json!(1)]);
 }
 
@@ -128,12 +131,12 @@ fn open_outputs_are_those_that_the_flow_gives() {
 fn outside_of_a_handler_nothing_can_be_sent() {
     let failure = weir::send("output", Json(1)).unwrap_err();
     assert_eq!(failure.call_error(), Some(ErrorKind::Invalid));
-    assert!(failure.reason().starts_with("nothing can be sent outside of `handle`: in a test, call the handler by"), "{failure}");
+    assert!(failure.reason().starts_with("messages can be sent only within `handle`: in a test, call the handler with"), "{failure}");
     weir::log::info("dropped").with("a", 1).write();
 }
 
 #[test]
-#[should_panic(expected = "the body has 4194305 bytes, of at most 4194304: such a message never reaches a handler")]
+#[should_panic(expected = "the body has 4194305 bytes; the limit is 4194304: such a message never reaches a handler")]
 fn a_message_that_is_too_large_never_comes() {
     let _ = Kit::new(DESCRIPTOR, || ()).handle("input", Message::new(vec![0; (4 << 20) + 1], "image/png"));
 }

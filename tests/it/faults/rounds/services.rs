@@ -26,7 +26,7 @@ pub(super) async fn host_starts_without_config(roles: &mut Roles, random: &mut S
     }
     roles.begin_hosts(&started);
     for host in &started {
-        roles.host(host).says("waiting for the config service; Ctrl-C ends Weir").await;
+        roles.host(host).says("waiting for the config service; press Ctrl-C to stop Weir").await;
     }
     roles.start_config().await;
     for host in &started {

@@ -22,7 +22,7 @@ async fn again(backend: &RabbitBroker) -> Box<dyn Lock> {
 
 /// Nobody gets the lock, which every way to look at it says, with what to do.
 async fn is_away(backend: &RabbitBroker, url: &str) {
-    let away = "while the node of its queue is away: start that node";
+    let away = "while the node of its queue is down: start that node";
     let says = |refused: Result<()>| match refused {
         Err(error @ PubsubError::Unavailable { .. }) if chain(&error).contains(away) => Some(()),
         Err(PubsubError::Unavailable { .. } | PubsubError::LockHeld { .. }) => None,

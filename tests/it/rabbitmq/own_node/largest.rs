@@ -70,7 +70,7 @@ async fn an_answer_above_the_largest_message_of_the_broker_is_an_error_and_costs
     for _ in 0..2 {
         let answer = weir.post("/api/v1/config", &all).await;
         let message = answer["error"]["message"].as_str().unwrap_or_default();
-        assert!(message.contains("the broker takes at most 2097152"), "{answer}");
+        assert!(message.contains("the broker accepts at most 2097152"), "{answer}");
     }
     // Messages above it are named to their sender, too.
     let line = format!("{}\n", json!({"text": "x".repeat(3 * MIB)}));

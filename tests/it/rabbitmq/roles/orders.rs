@@ -37,7 +37,7 @@ async fn come_up(order: [Role; 4]) {
         } else {
             let mut process = site.begin(role, role.word(), &[]);
             let waits = role != Role::Config && !has_config;
-            process.says(if waits { "waiting for the config service; Ctrl-C ends Weir" } else { " runs the " }).await;
+            process.says(if waits { "waiting for the config service; press Ctrl-C to stop Weir" } else { " runs the " }).await;
             processes.push(process);
         }
         there.push(role);
@@ -66,7 +66,7 @@ async fn missing_is_named(gateway: &Weir, there: &[Role]) {
     let reasons = [
         (Role::Config, "the config service does not answer"),
         (Role::Flow, "the flow service does not answer"),
-        (Role::Host, "no host of processors reports"),
+        (Role::Host, "no host is reporting"),
     ];
     // Without the config service the flow service waits.
     let answers = |role: Role| has(role) && (role != Role::Flow || has(Role::Config));
@@ -91,7 +91,7 @@ async fn status_and_doctor_name_what_is_missing_behind_a_gateway_alone() {
         "0 hosts, flows and queues unknown",
         "the config service does not answer",
         "the flow service does not answer",
-        "no host reports",
+        "no host is reporting",
         "weir run config",
     ] {
         assert!(status.contains(text), "no {text} in\n{status}");
@@ -99,9 +99,14 @@ async fn status_and_doctor_name_what_is_missing_behind_a_gateway_alone() {
     let broker = ["--broker", vhost.url()];
     let (code, doctor) = printed(&gateway, &[&["doctor"], &broker[..]].concat()).await;
     assert_eq!(code, Some(1), "{doctor}");
-    for text in
-        ["config service", "flow service", "weir run config", "weir run flow", "none reports: no message is handled", "weir run host"]
-    {
+    for text in [
+        "config service",
+        "flow service",
+        "weir run config",
+        "weir run flow",
+        "no host is reporting: no message is handled",
+        "weir run host",
+    ] {
         assert!(doctor.contains(text), "no {text} in\n{doctor}");
     }
     let said = gateway.said();

@@ -92,7 +92,7 @@ async fn hosts_of_other_versions_and_clocks_that_are_off_are_warned_of() {
         "host old is Weir 0.0.9 and serves a version of weir:processor that it does not report",
         "the clock of host late is 60 min behind the gateway's",
         "the clock of host early is",
-        "restart the older ones",
+        "upgrade the older hosts",
         "set the clocks",
     ] {
         assert!(text.contains(expected), "no {expected} in\n{text}");

@@ -23,13 +23,13 @@ async fn a_swap_waits_for_every_host_and_not_for_one_that_dies_meanwhile() {
     let mut whole = Whole::of(&["a", "b", "c"]).await;
     deploy(&whole, "echo@2.0.0", 2).await;
     let said = whole.gateway.must(&["swap", "one", "echo", "echo@2.0.0", "--wait"]).await;
-    assert!(said.contains("it runs on 3 hosts"), "{said}");
+    assert!(said.contains("it is running on 3 hosts"), "{said}");
     assert_eq!(versions(&whole).await, ["2.0.0"; 3]);
     deploy(&whole, "echo@3.0.0", 3).await;
     // It reports no more, and is not known to be gone yet.
     whole.hosts.pop().unwrap().kill();
     let said = whole.gateway.must(&["swap", "one", "echo", "echo@3.0.0", "--wait"]).await;
-    assert!(said.contains("host c had it and is gone: not waited for") && said.contains("it runs on 2 hosts"), "{said}");
+    assert!(said.contains("host c ran it and has left: not waited for") && said.contains("it is running on 2 hosts"), "{said}");
     assert_eq!(versions(&whole).await, ["3.0.0"; 2]);
     echoes(&whole.gateway, "one", "after two swaps").await;
     whole.end().await;

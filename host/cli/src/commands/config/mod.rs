@@ -69,9 +69,11 @@ fn guard(config_type: &str, force: bool) -> Result<(), Problem> {
     if force || !(GUARDED.contains(&config_type) || config_type.starts_with(ENTRY_TYPE_PREFIX)) {
         return Ok(());
     }
-    let what = format!("values of type `{}` are kept by Weir: by hand, what belongs together is torn apart", output::cut(config_type, 200));
-    Err(Problem::new(Exit::Usage, what)
-        .next("weir flow start, weir flow stop, weir swap and weir deploy change them; --force does it by hand all the same"))
+    let what = format!(
+        "values of type `{}` are managed by Weir: editing them by hand can leave inconsistent state",
+        output::cut(config_type, 200)
+    );
+    Err(Problem::new(Exit::Usage, what).next("use weir flow start, weir flow stop, weir swap or weir deploy; --force overrides this check"))
 }
 
 async fn ask(session: &Session, request: &Value) -> Result<Answer, Problem> {
@@ -90,13 +92,13 @@ pub(crate) async fn find(session: &Session, config_type: &str, key: &str) -> Res
 async fn unknown(session: &Session, config_type: &str, key: &str) -> Problem {
     let (config_type_shown, key_shown) = (output::cut(config_type, 200), output::cut(key, 200));
     let problem = Problem::new(Exit::Failed, format!("the configuration has no `{key_shown}` of type `{config_type_shown}`"));
-    let list = format!("weir config list {config_type_shown} shows those that are there");
+    let list = format!("weir config list {config_type_shown} shows all keys");
     // The hint is not worth an error of its own.
     let Ok((_, values)) = everything(session, None).await else { return problem.next(list) };
     let Some(keys) = values.get(config_type) else {
         return match nearest(config_type, values.keys().map(String::as_str)) {
-            Some(other) => problem.next(format!("there is nothing of that type; did you mean the type `{other}`?")),
-            None => problem.next("there is nothing of that type; weir config list shows the types"),
+            Some(other) => problem.next(format!("there is no such type; did you mean the type `{other}`?")),
+            None => problem.next("there is no such type; weir config list shows the types"),
         };
     };
     match nearest(key, keys.keys().map(String::as_str)) {
@@ -120,7 +122,7 @@ async fn put(session: &Session, given: &ConfigPut) -> Result<()> {
     let what = format!("the value of `{}` (type `{}`)", output::cut(key, 200), output::cut(config_type, 200));
     if !text {
         check_json(&bytes, &what).map_err(|problem| {
-            problem.or_next("mend it; a text is JSON within quotes: '\"hello\"'; --text stores what is no JSON as it is")
+            problem.or_next("correct it; a JSON string needs quotes: '\"hello\"'; --text stores VALUE unchanged, as a plain string")
         })?;
     }
     let value = String::from_utf8(bytes).map_err(|error| Problem::new(Exit::BadInput, format!("{what} is not UTF-8")).because(error))?;
@@ -134,10 +136,8 @@ async fn put(session: &Session, given: &ConfigPut) -> Result<()> {
     match session.format {
         Format::Json => output::json(&json!({"type": config_type, "key": key, "size-bytes": value.len(), "hosts-count": hosts}))?,
         Format::Text => {
-            output::line(&format!("{config_type} {key} is stored, {}", output::size(value.len() as u64)))?;
-            hosts.map_or(Ok(()), |count| {
-                output::line(&format!("  {count} {} by it", if count == 1 { "host works" } else { "hosts work" }))
-            })?;
+            output::line(&format!("{config_type} {key} stored, {}", output::size(value.len() as u64)))?;
+            hosts.map_or(Ok(()), |count| output::line(&format!("  applied by {count} {}", if count == 1 { "host" } else { "hosts" })))?;
         }
     }
     Ok(())
@@ -148,7 +148,7 @@ async fn delete(session: &Session, config_type: &str, key: &str) -> Result<()> {
     ask(session, &json!({"operation": "delete", "keys": [{"type": config_type, "key": key}]})).await?;
     match session.format {
         Format::Json => output::json(&json!({"type": config_type, "key": key}))?,
-        Format::Text => output::line(&format!("{config_type} {key} is deleted"))?,
+        Format::Text => output::line(&format!("{config_type} {key} deleted"))?,
     }
     Ok(())
 }
@@ -180,7 +180,7 @@ async fn list_keys(session: &Session, config_type: &str) -> Result<()> {
     }
     if keys.is_empty() {
         let shown = output::cut(config_type, 200);
-        return Ok(output::line(&format!("there is nothing of type `{shown}`; weir config list shows the types"))?);
+        return Ok(output::line(&format!("there are no values of type `{shown}`; weir config list shows the types"))?);
     }
     let row =
         |(key, value): (&String, &String)| vec![output::cut(key, 40), output::size(value.len() as u64), output::cut(value, SHOWN_COUNT)];
@@ -206,7 +206,7 @@ async fn watch(session: &Session, config_type: Option<&str>) -> Result<()> {
     let (mut version, mut values) = everything(session, config_type).await?;
     let what =
         config_type.map_or_else(|| "the configuration".to_owned(), |config_type| format!("type `{}`", output::cut(config_type, 200)));
-    tell(&format!("watching {what} from version {version} on; Ctrl-C ends it"));
+    tell(&format!("watching {what} from version {version}; press Ctrl-C to stop"));
     let mut ticks = tokio::time::interval(LOOK_EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {

@@ -36,21 +36,23 @@ pub(super) async fn for_hosts(session: &Session, time: Duration, before: &[HostR
                 return Ok(hosts.len());
             }
         } else if Instant::now() >= end {
-            let who = if hosts.is_empty() { "no host has reported".to_owned() } else { format!("still not {}", behind.join(", ")) };
-            let what = format!("the value is stored, but after {} s not every host works by it: {who}", time.as_secs());
-            return Err(Problem::new(Exit::Unavailable, what).next("hosts go on trying; look at: weir status"));
+            let who = if hosts.is_empty() { "no host has reported".to_owned() } else { format!("missing: {}", behind.join(", ")) };
+            let what = format!("the value is stored, but not every host has applied it after {} s: {who}", time.as_secs());
+            return Err(Problem::new(Exit::Unavailable, what).next("hosts keep trying; check weir status"));
         }
     }
 }
 
 fn refused(status: &ProcessorStatus) -> Problem {
-    let problem =
-        Problem::new(Exit::Failed, format!("the value is stored, but {} ({}) has an error since", status.processor, status.variant));
+    let problem = Problem::new(
+        Exit::Failed,
+        format!("the value is stored, but {} ({}) has reported an error since", status.processor, status.variant),
+    );
     let problem = match &status.last_error {
         Some(error) => problem.because(anyhow::Error::msg(error.clone())),
         None => problem,
     };
-    problem.next("if it is about the value, put one that can be used: until then the processor goes on with what it had")
+    problem.next("if the error concerns the value, store a valid one: until then the processor keeps its previous configuration")
 }
 
 /// The first processor with an error that is not over and began after the change. Each host's own clock tells: by it, the report from before

@@ -81,7 +81,7 @@ async fn list(session: &Session, limit: u32, flow: Option<&str>, processor: Opti
     match session.format {
         Format::Json => output::json(&letters)?,
         Format::Text if letters.is_empty() => {
-            output::line(if depth_count == Some(0) { "no dead letters" } else { "no dead letter is selected" })?
+            output::line(if depth_count == Some(0) { "no dead letters" } else { "no dead letter matches" })?
         }
         Format::Text => print(&letters, depth_count, more)?,
     }
@@ -101,7 +101,7 @@ fn print(letters: &[DeadLetterSummary], depth_count: Option<u64>, more: bool) ->
     }
     if more {
         let shown = output::number(letters.len() as u64);
-        output::line(&format!("{shown} of {} dead letters in all; --limit shows more", output::number_if_known(depth_count)))?;
+        output::line(&format!("{shown} of {} dead letters; --limit shows more", output::number_if_known(depth_count)))?;
     }
     Ok(())
 }
@@ -115,7 +115,7 @@ fn title(letter: &DeadLetterSummary) -> String {
     };
     let attempts = match (letter.error.as_str(), letter.attempts_count) {
         // No attempt came to an end, so none was counted; the reason says how often it was delivered.
-        ("deliveries", 0) => "without a finished attempt".to_owned(),
+        ("deliveries", 0) => "with no completed attempt".to_owned(),
         (_, 1) => "after 1 attempt".to_owned(),
         (_, count) => format!("after {count} attempts"),
     };
@@ -187,7 +187,7 @@ async fn show_selected(session: &Session, letters: &Letters) -> Result<()> {
         }
     }
     if !is_any && session.format == Format::Text {
-        output::line("no dead letter is selected")?;
+        output::line("no dead letter matches")?;
     }
     Ok(())
 }
@@ -209,14 +209,14 @@ async fn show_one(session: &Session, letter: &str) -> Result<(), Problem> {
 fn print_whole(Whole { letter, message }: &Whole) -> Result<()> {
     output::heading(&title(letter))?;
     output::line(&format!("  from      {}", from(letter)))?;
-    let digest = if letter.digest.is_empty() { "none: it reached no component" } else { letter.digest.as_str() };
+    let digest = if letter.digest.is_empty() { "none: no component received it" } else { letter.digest.as_str() };
     output::line(&format!("  digest    {digest}"))?;
     if let Some(version) = letter.config_version {
         output::line(&format!("  config    version {version}"))?;
     }
     output::line(&output::block("  reason    ", &letter.reason))?;
     if let Some(lost) = &letter.lost {
-        output::line(&format!("  lost      {lost}; it cannot be sent again"))?;
+        output::line(&format!("  lost      {lost}; it cannot be resent"))?;
     }
     for (name, value) in message.properties.iter().filter(|(name, _)| !name.starts_with(DEAD_LETTER_PREFIX)) {
         let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);

@@ -60,7 +60,7 @@ fn as_problem(error: anyhow::Error, told: &str) -> anyhow::Error {
             let outer = match problem.next_step() {
                 Some(next) => outer.next(next.to_owned()),
                 None if problem.exit == Exit::Unavailable => {
-                    outer.next("repeat the command once Weir answers (weir status); this is safe: a swap that was made stays as it is")
+                    outer.next("repeat the command once Weir answers (weir status); this is safe: a completed swap is not repeated")
                 }
                 None => outer,
             };
@@ -109,8 +109,8 @@ fn plan(selected: &Selected, flows: &[FlowSummary], redrive: &Redrive, component
     let processors: BTreeSet<&str> = selected.entries.iter().map(|(processor, _)| processor.as_str()).collect();
     if processors.len() > 1 {
         let names = processors.into_iter().collect::<Vec<_>>().join(", ");
-        let what = format!("nothing was sent: the selected dead letters are of several processors ({names}), and --to swaps one");
-        return Err(Problem::new(Exit::Usage, what).next("add --processor NAME, once for each processor"));
+        let what = format!("nothing was sent: the selected dead letters belong to several processors ({names}), and --to swaps only one");
+        return Err(Problem::new(Exit::Usage, what).next("add --processor NAME, and run the command once for each processor"));
     }
     let mut users: BTreeMap<&Entry, Vec<&str>> = BTreeMap::new();
     for entry in &selected.entries {
@@ -122,9 +122,9 @@ fn plan(selected: &Selected, flows: &[FlowSummary], redrive: &Redrive, component
     }
     if let (true, Some((processor, variant))) = (users.is_empty(), selected.entries.first()) {
         let what = format!(
-            "nothing was sent: no flow has {processor} ({variant}), which the selected dead letters are of, so it cannot be swapped"
+            "nothing was sent: no flow has {processor} ({variant}), the processor of the selected dead letters, so it cannot be swapped"
         );
-        return Err(Problem::new(Exit::Failed, what).next("start its flow again; weir flow list shows those that run"));
+        return Err(Problem::new(Exit::Failed, what).next("start its flow again; weir flow list shows the running flows"));
     }
     let mut swaps = Vec::new();
     for ((processor, variant), flows) in users {

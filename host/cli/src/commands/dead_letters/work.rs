@@ -33,14 +33,14 @@ impl Action {
 
     fn doing(self) -> &'static str {
         match self {
-            Action::Redrive => "sending dead letters again",
+            Action::Redrive => "resending dead letters",
             Action::Delete => "deleting dead letters",
         }
     }
 
     fn done(self) -> &'static str {
         match self {
-            Action::Redrive => "sent again",
+            Action::Redrive => "resent",
             Action::Delete => "deleted",
         }
     }
@@ -48,8 +48,8 @@ impl Action {
     /// Why the command can be repeated after it was cut off.
     fn repeating(self) -> &'static str {
         match self {
-            Action::Redrive => "a letter leaves the dead letters in the write that sends it, so no letter is sent twice",
-            Action::Delete => "a deleted letter is gone, and the others are still there",
+            Action::Redrive => "a letter is removed from the dead letters in the same write that sends it, so no letter is sent twice",
+            Action::Delete => "deleted letters are gone, all others remain",
         }
     }
 
@@ -151,7 +151,7 @@ fn show(session: &Session, action: Action, outcome: &Outcome, is_complete: bool,
     }
     match (outcome.done_count, outcome.failed_count) {
         _ if !is_known => Ok(()),
-        (0, 0) => output::line("no dead letter is selected"),
+        (0, 0) => output::line("no dead letter matches"),
         (count, _) if is_complete => output::line(&format!("{} {}", counted(count), action.done())),
         (count, _) => output::line(&format!("at least {} {}", counted(count), action.done())),
     }
@@ -168,7 +168,7 @@ fn unfinished(action: Action, outcome: &Outcome, is_by_id: bool, problem: Proble
                 false => "; letters that have arrived since are selected too".to_owned(),
             };
             let repeating = action.repeating();
-            Problem::new(exit, format!("the command was cut off: it is not known whether all selected dead letters were {done}"))
+            Problem::new(exit, format!("the command was interrupted: it is unknown whether all selected dead letters were {done}"))
                 .next(format!("repeat the command once Weir answers (weir status); this is safe: {repeating}{gone}"))
         }
         (_, 0) => Problem::new(exit, format!("no dead letter was {done}")),
@@ -194,7 +194,7 @@ fn details(outcome: &Outcome) -> Vec<(String, Value)> {
 fn failure(action: Action, outcome: &Outcome, failed: u64) -> Problem {
     let what = format!("{} {} not {}", counted(failed), if failed == 1 { "was" } else { "were" }, action.done());
     let problem = Problem::new(Exit::Failed, what).with_details(details(outcome));
-    problem.next("what was not found is gone; the others are still there: weir dead-letters list")
+    problem.next("letters that were not found are gone; the others remain: weir dead-letters list")
 }
 
 /// A letter that stays, in one line.

@@ -32,10 +32,10 @@ fn address(settings: &Settings) -> Option<Finding> {
 fn tokens(file: &Path) -> Finding {
     const CHECK: &str = "token file";
     match TokenFile::read(file) {
-        Err(problem) => fail(CHECK, chain(&problem), "write a line `SCOPE TOKEN` for each token, SCOPE being read, operate or deploy"),
+        Err(problem) => fail(CHECK, chain(&problem), "write a line `SCOPE TOKEN` for each token, where SCOPE is read, operate or deploy"),
         Ok(_) => match privacy::token_readable(file) {
             Some(what) => warn(CHECK, what, format!("chmod 600 {}, and replace the tokens if others may have read them", file.display())),
-            None => ok(CHECK, format!("{}, readable by its owner alone", file.display())),
+            None => ok(CHECK, format!("{}, readable only by its owner", file.display())),
         },
     }
 }
@@ -46,9 +46,9 @@ fn certificate(file: &Path, key: &Path) -> Finding {
     let shown = file.display();
     match identity(file, key).map(|identity| identity.validity(SystemTime::now())) {
         Err(problem) => fail(CHECK, chain(&problem), problem.next_step().unwrap_or_default()),
-        Ok(Validity::Expired { since }) => fail(CHECK, format!("{shown} expired on {since}: clients refuse it"), RENEW),
+        Ok(Validity::Expired { since }) => fail(CHECK, format!("{shown} expired on {since}: clients reject it"), RENEW),
         Ok(Validity::NotYet { from }) => {
-            fail(CHECK, format!("{shown} is not valid before {from}: clients refuse it"), "check the clock of this machine, or replace it")
+            fail(CHECK, format!("{shown} is not valid before {from}: clients reject it"), "check the clock of this machine, or replace it")
         }
         Ok(Validity::Valid { until, left }) => {
             let text = format!("{shown} is valid until {until}, for {} more days", left.as_secs() / 86_400);

@@ -37,12 +37,12 @@ pub(super) async fn check(settings: &Settings) -> Vec<Finding> {
     findings.push(messages(&*backend, settings).await);
     findings.extend(match timeout(ANSWER_TIME, probe(&*backend, settings)).await {
         Ok(Ok(())) => {
-            let rights = ok("rights", "the user may make, use and delete queues");
+            let rights = ok("rights", "the user may create, use and delete queues");
             let requests = settings.broker.kind().request_queues.as_ref().map(|known| request_queues(&*backend, known));
             std::iter::once(rights).chain(requests).collect()
         }
         Ok(Err(problem)) => vec![refusal("rights", &problem)],
-        Err(_) => vec![fail("rights", "the broker does not answer", "look at the log of the broker")],
+        Err(_) => vec![fail("rights", "the broker does not answer", "check the broker's log")],
     });
     findings.extend(locks(&*backend, &settings.topicspace).await);
     findings.extend(policies(&*backend, settings).await);
@@ -78,14 +78,14 @@ async fn probe(backend: &dyn Backend, settings: &Settings) -> Result<(), Problem
 }
 
 fn refusal(check: &'static str, problem: &Problem) -> Finding {
-    fail(check, chain(problem), problem.next_step().unwrap_or("look at the log of the broker"))
+    fail(check, chain(problem), problem.next_step().unwrap_or("check the broker's log"))
 }
 
 /// Whether request queues are as TrustGraph's own services declare them, and what that means then.
 fn request_queues(backend: &dyn Backend, known: &RequestQueues) -> Finding {
     const CHECK: &str = "request queues";
     match backend.notices().first() {
-        Some(notice) => warn(CHECK, notice.text.clone(), format!("Weir works with them; {}", known.otherwise)),
+        Some(notice) => warn(CHECK, notice.text.clone(), format!("supported by Weir; {}", known.otherwise)),
         None => ok(CHECK, known.as_declared),
     }
 }
@@ -96,7 +96,7 @@ const LOCKS_TIME: Duration = Duration::from_secs(25);
 async fn locks(backend: &dyn Backend, topicspace: &str) -> Vec<Finding> {
     match timeout(LOCKS_TIME, services::check(backend, topicspace)).await {
         Ok(findings) => findings,
-        Err(_) => vec![fail("locks", "the broker does not show who holds the locks of the services", "look at the log of the broker")],
+        Err(_) => vec![fail("locks", "the broker does not show which processes hold the locks of the services", "check the broker's log")],
     }
 }
 
@@ -109,7 +109,7 @@ async fn policies(backend: &dyn Backend, settings: &Settings) -> Vec<Finding> {
     match timeout(MANAGEMENT_TIME, backend.policies(&settings.topicspace, Provision::Look)).await {
         Ok(Ok(policies)) => vec![of_policies(CHECK, &policies)],
         Ok(Err(error)) => vec![fail(CHECK, chain(&error), settings.broker.kind().policies_fix)],
-        Err(_) => vec![fail(CHECK, "the management API does not answer", "look at the log of the broker")],
+        Err(_) => vec![fail(CHECK, "the management API does not answer", "check the broker's log")],
     }
 }
 
@@ -123,7 +123,7 @@ fn of_policies(check: &'static str, policies: &[Policy]) -> Finding {
         return warn(
             check,
             missing.join("\n"),
-            format!("weir init sets what it may set, on RabbitMQ with --broker-management URL; by hand: {}", commands.join("; ")),
+            format!("weir init sets those it is permitted to, on RabbitMQ with --broker-management URL; by hand: {}", commands.join("; ")),
         );
     }
     let unknown = policies.iter().find_map(|policy| match &policy.state {
@@ -132,7 +132,7 @@ fn of_policies(check: &'static str, policies: &[Policy]) -> Finding {
     });
     if let Some(list_command) = unknown {
         let commands: Vec<&str> = policies.iter().map(|policy| policy.command.as_str()).collect();
-        let what = "unknown: the broker shows them by its management API only";
+        let what = "unknown: the broker shows them only through its management API";
         return skip(check, what, format!("set broker.management, or run: {list_command}; Weir needs: {}", commands.join("; ")));
     }
     let told = policies.iter().map(|policy| match &policy.state {

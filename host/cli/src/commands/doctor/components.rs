@@ -18,7 +18,7 @@ pub(super) async fn check(client: &Client) -> Option<Finding> {
     let asked: Result<Value, Problem> = client.post("/api/v1/config", request).await;
     let answer = match asked {
         Ok(answer) => answer,
-        Err(problem) => return Some(fail(CHECK, weir_pubsub::chain(&problem), "look at what `weir up` says")),
+        Err(problem) => return Some(fail(CHECK, weir_pubsub::chain(&problem), "check the output of `weir up`")),
     };
     let faulty: Vec<String> = answer["values"].as_array().into_iter().flatten().filter_map(fault).collect();
     if faulty.is_empty() {

@@ -26,7 +26,7 @@ pub(super) fn check(data: &Path, settings: &Settings) -> Finding {
             None => judge_without_queues(disk),
         },
         Err(error) => {
-            warn("disk", format!("how full it is cannot be told: {error}"), format!("look at it by hand: df {}", there.display()))
+            warn("disk", format!("its usage cannot be determined: {error}"), format!("check it manually: df {}", there.display()))
         }
     }
 }
@@ -34,13 +34,13 @@ pub(super) fn check(data: &Path, settings: &Settings) -> Finding {
 fn judge(disk: DiskUse, reserve_percent: u64) -> Finding {
     let what = used(disk);
     let used = disk.used_bytes();
-    let reserve = format!("{reserve_percent} % are kept free (broker.disk-reserve-percent)");
+    let reserve = format!("{reserve_percent} % are reserved (broker.disk-reserve-percent)");
     if used > disk.limit_bytes(reserve_percent) {
-        let what = format!("{what}; {reserve}: nothing more is taken from outside, what is in the queues is still worked off");
-        return fail("disk", what, "free some of it, or lower the setting; messages are taken again a second later, without a restart");
+        let what = format!("{what}; {reserve}: new messages from clients are refused, queued messages are still processed");
+        return fail("disk", what, "free disk space, or lower the setting; messages are accepted again within a second, without a restart");
     }
     if used > disk.limit_bytes(reserve_percent + NEAR_PERCENT) {
-        return warn("disk", format!("{what}; {reserve}"), "free some of it before nothing more is taken");
+        return warn("disk", format!("{what}; {reserve}"), "free disk space before new messages are refused");
     }
     ok("disk", what)
 }
@@ -49,14 +49,14 @@ fn judge(disk: DiskUse, reserve_percent: u64) -> Finding {
 fn judge_without_queues(disk: DiskUse) -> Finding {
     let what = format!("{}; the broker stores the queues elsewhere", used(disk));
     if disk.used_bytes() > disk.limit_bytes(NEAR_PERCENT) {
-        return warn("disk", what, "free some of it: changes of the configuration are refused once it is full");
+        return warn("disk", what, "free disk space: configuration changes are refused once it is full");
     }
     ok("disk", what)
 }
 
 fn used(disk: DiskUse) -> String {
     let percent = disk.used_bytes().saturating_mul(100).checked_div(disk.total_bytes).unwrap_or(0);
-    format!("{percent} % of {} are used, {} are free", size(disk.total_bytes), size(disk.free_bytes))
+    format!("{percent} % of {} used, {} free", size(disk.total_bytes), size(disk.free_bytes))
 }
 
 /// What the log takes beside what is in the queues, and which queue holds most of it.
@@ -75,7 +75,7 @@ fn judge_log(log_bytes: u64, segment_bytes: u64, queues: &[QueueSummary], is_dis
     const CHECK: &str = "log";
     let on_disk = queues.iter().filter(|queue| queue.topic.starts_with("flow:"));
     let live_bytes: u64 = on_disk.clone().filter_map(|queue| queue.size_bytes).sum();
-    let what = format!("{} on the disk for {} of messages", size(log_bytes), size(live_bytes));
+    let what = format!("{} on disk for {} of messages", size(log_bytes), size(live_bytes));
     let Some(most) = on_disk.max_by_key(|queue| queue.size_bytes).filter(|queue| queue.size_bytes > Some(0)) else {
         return ok(CHECK, what);
     };
@@ -91,9 +91,9 @@ fn judge_log(log_bytes: u64, segment_bytes: u64, queues: &[QueueSummary], is_dis
         return ok(CHECK, what);
     }
     let next = match most.flows.first() {
-        _ if is_dead_letters(&most.topic) => "look through the dead letters: weir dead-letters list".to_owned(),
-        Some(flow) => format!("check what reads it: weir flow show {flow}; weir flow stop {flow} --discard deletes its messages"),
-        None => "check what reads it: weir queues".to_owned(),
+        _ if is_dead_letters(&most.topic) => "review the dead letters: weir dead-letters list".to_owned(),
+        Some(flow) => format!("check its subscriber: weir flow show {flow}; weir flow stop {flow} --discard deletes its messages"),
+        None => "check its subscriber: weir queues".to_owned(),
     };
     warn(CHECK, what, next)
 }

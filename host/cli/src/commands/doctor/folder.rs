@@ -33,21 +33,21 @@ pub(super) fn check(data: &Path, shared: SharedFolder) -> (State, Vec<Finding>) 
         Ok(found) if found.is_dir() => {}
         Ok(_) => {
             let what = format!("{} is not a folder", data.display());
-            return (State::Free, vec![fail(CHECK, what, "name another: --data DIR")]);
+            return (State::Free, vec![fail(CHECK, what, "choose another: --data DIR")]);
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let what = format!("{} is not there yet", data.display());
-            let next = format!("weir init{0} makes it with a settings file, weir up{0} without", data_option(data));
+            let what = format!("{} does not exist yet", data.display());
+            let next = format!("weir init{0} creates it with a settings file, weir up{0} without one", data_option(data));
             return (State::Free, vec![warn(CHECK, what, next)]);
         }
         Err(error) => {
-            let what = format!("{} cannot be looked at: {error}", data.display());
-            return (State::Free, vec![fail(CHECK, what, "run this as the user that Weir runs as")]);
+            let what = format!("{} cannot be inspected: {error}", data.display());
+            return (State::Free, vec![fail(CHECK, what, "run this as Weir's user")]);
         }
     }
     if let Err(error) = fs::read_dir(data) {
         let what = format!("{} cannot be entered: {error}", data.display());
-        return (State::Free, vec![fail(CHECK, what, "run this as the user that Weir runs as")]);
+        return (State::Free, vec![fail(CHECK, what, "run this as Weir's user")]);
     }
     let mut findings = vec![private(data, shared), writable(data), version(data)];
     findings.extend(damaged(data));
@@ -63,14 +63,14 @@ fn private(data: &Path, shared: SharedFolder) -> Finding {
     const CHECK: &str = "data folder";
     let mode = privacy::mode(data);
     if privacy::writers(mode) != Others::None {
-        let (what, next) = (privacy::in_folder(data), format!("chmod 700 {}, after checking what is in it", data.display()));
+        let (what, next) = (privacy::in_folder(data), format!("chmod 700 {}, after checking its contents", data.display()));
         let is_refused = privacy::check_folder(data, shared).is_err();
         return if is_refused { fail(CHECK, what, format!("{next}; weir up refuses to start on it")) } else { warn(CHECK, what, next) };
     }
     if mode & 0o077 == 0 {
-        return ok(CHECK, format!("{}, open to its owner alone", data.display()));
+        return ok(CHECK, format!("{}, accessible only to its owner", data.display()));
     }
-    let what = format!("{} is open to other users (mode {mode:o}): messages are in it", data.display());
+    let what = format!("{} is accessible to other users (mode {mode:o}), and it contains messages", data.display());
     warn(CHECK, what, format!("chmod 700 {}", data.display()))
 }
 
@@ -81,9 +81,9 @@ fn writable(data: &Path) -> Finding {
     // It is not there where it could not be written.
     let _ = fs::remove_file(&probe);
     match written {
-        Ok(()) => ok(CHECK, "files can be written"),
+        Ok(()) => ok(CHECK, "writable"),
         Err(error) => {
-            fail(CHECK, format!("no file can be written there: {error}"), "give the user that Weir runs as the right to, or free the disk")
+            fail(CHECK, format!("no file can be written to it: {error}"), "give Weir's user write permission, or free disk space")
         }
     }
 }
@@ -101,8 +101,8 @@ fn damaged(data: &Path) -> Option<Finding> {
 fn mark(data: &Path) -> Option<Finding> {
     let folder = data.join("queues");
     let detail = lost_mark(&folder).ok().flatten()?;
-    let what = format!("{}/MARK: {detail}: loss of the newest messages is not detected", folder.display());
-    Some(fail("mark", what, "check the disk and restore a backup if messages are missing; the next start writes it again"))
+    let what = format!("{}/MARK: {detail}: loss of the newest messages cannot be detected", folder.display());
+    Some(fail("mark", what, "check the disk and restore a backup if messages are missing; the next start rewrites it"))
 }
 
 /// Whether the configuration is missing beside queues.
@@ -125,11 +125,11 @@ fn configuration(data: &Path) -> Option<Finding> {
 fn version(data: &Path) -> Finding {
     const CHECK: &str = "format";
     match read_version(data) {
-        Ok(None) => ok(CHECK, "none noted yet: Weir has not run on it"),
+        Ok(None) => ok(CHECK, "none recorded yet: Weir has not used it"),
         Ok(Some(note)) if note.data_format > FORMAT => fail(
             CHECK,
             format!(
-                "it has format {}, written by Weir {}; this is Weir {}, which knows formats up to {FORMAT}",
+                "it has format {}, written by Weir {}; this is Weir {}, which supports formats up to {FORMAT}",
                 note.data_format,
                 note.weir,
                 env!("CARGO_PKG_VERSION")
@@ -145,16 +145,16 @@ fn lock(data: &Path) -> (State, Finding) {
     const CHECK: &str = "lock";
     let file = match File::options().read(true).write(true).open(data.join("LOCK")) {
         Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return (State::Free, ok(CHECK, "no Weir runs on it")),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return (State::Free, ok(CHECK, "not in use")),
         Err(error) => {
-            return (State::Free, fail(CHECK, format!("LOCK cannot be opened: {error}"), "run this as the user that Weir runs as"));
+            return (State::Free, fail(CHECK, format!("LOCK cannot be opened: {error}"), "run this as Weir's user"));
         }
     };
     match file.try_lock() {
         Ok(()) => match read_note(data) {
-            Ok(None) => (State::Free, ok(CHECK, "no Weir runs on it")),
+            Ok(None) => (State::Free, ok(CHECK, "not in use")),
             // It does not hold anybody up.
-            _ => (State::Free, ok(CHECK, "no Weir runs on it; the last one ended without a stop, and the next start puts that right")),
+            _ => (State::Free, ok(CHECK, "not in use; the last shutdown was not clean, the next start recovers from it")),
         },
         Err(TryLockError::WouldBlock) => {
             let holder = Holder::read_from(&file);
@@ -162,7 +162,7 @@ fn lock(data: &Path) -> (State, Finding) {
             (State::Used(holder), ok(CHECK, format!("held by {by}")))
         }
         Err(TryLockError::Error(error)) => {
-            (State::Free, fail(CHECK, format!("it cannot be locked: {error}"), "put the data folder on a disk of this machine"))
+            (State::Free, fail(CHECK, format!("it cannot be locked: {error}"), "put the data folder on a local disk"))
         }
     }
 }
@@ -178,16 +178,17 @@ pub(super) fn check_clock(data: &Path) -> Finding {
 
 fn judge_clock(now: SystemTime, newest: Option<SystemTime>) -> Finding {
     const CHECK: &str = "clock";
-    let next = "set the clock, and keep it set by a time service";
+    let next = "set the clock, and keep it synchronised (NTP)";
     if now < SystemTime::UNIX_EPOCH + WRITTEN {
-        return fail(CHECK, "it shows a time before this version of Weir was made", next);
+        return fail(CHECK, "it is earlier than the build of this version of Weir", next);
     }
     match newest.and_then(|newest| newest.duration_since(now).ok()) {
         Some(behind) if behind > CLOCK_SLACK => {
-            let what = format!("it is {} behind what was written in the data folder", crate::output::age(behind.as_millis() as u64));
+            let what =
+                format!("it is {} behind the newest time recorded in the data folder", crate::output::age(behind.as_millis() as u64));
             warn(CHECK, what, next)
         }
-        _ => ok(CHECK, "plausible"),
+        _ => ok(CHECK, "OK"),
     }
 }
 

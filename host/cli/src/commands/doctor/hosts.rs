@@ -13,16 +13,16 @@ use crate::output::{age, cut};
 pub(super) fn check(status: &Status) -> Vec<Finding> {
     let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
     let told = |check, all: Vec<String>, next| (!all.is_empty()).then(|| warn(check, some(&all), next));
-    let names = told("host names", same_names(&status.hosts), "give each host a name of its own: weir run host --name NAME");
+    let names = told("host names", same_names(&status.hosts), "give each host a unique name: weir run host --name NAME");
     let versions = told(
         "host versions",
         other_versions(status),
-        "restart the older ones with the newer version; until then components that need the newer contract run on newer hosts only",
+        "upgrade the older hosts and restart them; until then components that need the newer contract run only on newer hosts",
     );
     let clocks = told(
         "clocks",
         wrong_clocks(status, now_ms),
-        "set the clocks, and keep them set by a time service; times in logs and dead letters differ until then",
+        "set the clocks, and keep them synchronised (NTP); until then times in logs and dead letters are inconsistent",
     );
     [Some(there(&status.hosts)), names, versions, clocks].into_iter().flatten().collect()
 }
@@ -31,13 +31,18 @@ pub(super) fn check(status: &Status) -> Vec<Finding> {
 fn there(hosts: &[HostReport]) -> Finding {
     const CHECK: &str = "hosts";
     let Some(last_ms) = reporting(hosts).map(|host| host.heard_ms).max() else {
-        return fail(CHECK, "none reports: no message is handled", "start one: weir run host, or weir up; if one runs, look at its log");
+        return fail(
+            CHECK,
+            "no host is reporting: no message is handled",
+            "start one: weir run host, or weir up; if one is running, check \
+             its log",
+        );
     };
     let problem =
         |of: fn(&HostReport) -> Option<&String>| reporting(hosts).find_map(|host| Some((label(host, hosts), cut(of(host)?, 300))));
     if let Some((host, problem)) = problem(|host| host.status.config_problem.as_ref()) {
         let what = format!("host {host} cannot fetch the configuration: {problem}");
-        return fail(CHECK, what, "it works with what it had; see the log of the host, and the check `config`");
+        return fail(CHECK, what, "it keeps its previous configuration; see the log of the host, and the check `config`");
     }
     if let Some(host) = reporting(hosts).find(|host| host.status.config_version == 0) {
         let what = format!("host {} has not fetched the configuration yet", label(host, hosts));
@@ -45,7 +50,7 @@ fn there(hosts: &[HostReport]) -> Finding {
     }
     if let Some((host, problem)) = problem(|host| host.status.report_problem.as_ref()) {
         let what = format!("the report of host {host} is incomplete: {problem}");
-        return warn(CHECK, what, "use one version of Weir, and shorter names of processors and flows");
+        return warn(CHECK, what, "use the same version of Weir everywhere, and shorter names of processors and flows");
     }
     let silent = hosts.iter().filter(|host| host.presence == Presence::Silent);
     let silent: Vec<String> = silent
@@ -55,11 +60,12 @@ fn there(hosts: &[HostReport]) -> Finding {
         return warn(
             CHECK,
             some(&silent),
-            "its process was killed, stands still, or cannot reach the broker: look at its log; one that is gone is forgotten after 2 minutes",
+            "its process was killed, hangs, or cannot reach the broker: check its log; a host that is gone is dropped from the list after 2 \
+                 minutes",
         );
     }
-    let count = if hosts.len() == 1 { "1 reports".to_owned() } else { format!("{} report", hosts.len()) };
-    ok(CHECK, format!("{count}, the last time {} ago", age(last_ms)))
+    let count = if hosts.len() == 1 { "1 host reporting".to_owned() } else { format!("{} hosts reporting", hosts.len()) };
+    ok(CHECK, format!("{count}, most recently {} ago", age(last_ms)))
 }
 
 #[cfg(test)]
@@ -85,9 +91,9 @@ mod tests {
         assert_eq!(one_of_two.grade, Grade::Warn);
         assert!(one_of_two.what.contains("host rack (process 7 on m) has been silent for 16 s"), "{}", one_of_two.what);
         let mut incomplete = [report("reporting")];
-        incomplete[0].status.report_problem = Some("2 entries of the report are left out".to_owned());
+        incomplete[0].status.report_problem = Some("2 entries of the report are omitted".to_owned());
         let finding = there(&incomplete);
-        assert!(finding.grade == Grade::Warn && finding.what.ends_with("2 entries of the report are left out"), "{}", finding.what);
+        assert!(finding.grade == Grade::Warn && finding.what.ends_with("2 entries of the report are omitted"), "{}", finding.what);
         incomplete[0].status.config_version = 0;
         assert_eq!(there(&incomplete).grade, Grade::Fail);
     }

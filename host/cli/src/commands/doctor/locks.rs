@@ -21,18 +21,18 @@ fn finding(check: &'static str, service: Service, holder: Result<Option<LockHold
     match holder {
         Ok(Some(LockHolder { process: Some(process) })) => ok(check, format!("{process} runs the {name} service")),
         Ok(Some(LockHolder { process: None })) => {
-            let what = format!("one process runs the {name} service; broker.management shows which one, some seconds after it started");
+            let what = format!("one process runs the {name} service; broker.management shows which one, a few seconds after it started");
             ok(check, what)
         }
         Ok(None) => warn(
             check,
             format!("no process runs the {name} service"),
-            format!("start one; one that was started reports in its log why it has no {name} service"),
+            format!("start one; if one was started, its log shows why it does not run the {name} service"),
         ),
         Err(error @ PubsubError::Unavailable { .. }) => {
             fail(check, chain(&error), "until then no process can start or take over this service; one that runs it continues")
         }
-        Err(error) => fail(check, chain(&error), "correct that; services that stand by continue by themselves"),
+        Err(error) => fail(check, chain(&error), "correct that; services that are standing by then continue without a restart"),
     }
 }
 

@@ -115,10 +115,10 @@ fn check_settings(data: &Path, flags: &args::SettingFlags) -> (Loaded, Finding) 
         Ok(loaded) => {
             let set_count = settings::all().filter(|definition| loaded.place(definition).is_some()).count();
             let from = loaded.file.as_ref().map_or_else(|| "no settings file".to_owned(), |file| file.display().to_string());
-            let what = format!("{set_count} of {} are set; {from}", settings::all().count());
+            let what = format!("{set_count} of {} set; {from}", settings::all().count());
             let finding = match loaded.notes.as_slice() {
                 [] => ok("settings", what),
-                notes => warn("settings", notes.join("; "), "mend the variable's name, or take it away"),
+                notes => warn("settings", notes.join("; "), "correct the variable's name, or remove it"),
             };
             (loaded, finding)
         }
@@ -147,8 +147,8 @@ fn text(findings: &[Finding], width: usize) -> String {
         count => format!(", {count} not checked"),
     };
     let summary = match (count(Grade::Fail), count(Grade::Warn)) {
-        (0, 0) => format!("all is well{skipped}"),
-        (failed, warned) => format!("{failed} failed, {warned} to look at{skipped}"),
+        (0, 0) => format!("no problems found{skipped}"),
+        (failed, warned) => format!("{failed} failed, {warned} with warnings{skipped}"),
     };
     let _ = writeln!(text, "\n{summary}");
     text
@@ -176,7 +176,7 @@ fail  data folder  it is of a newer
                    next: take that
                    version
 
-1 failed, 0 to look at
+1 failed, 0 with warnings
 ";
         assert_eq!(text, expected);
     }

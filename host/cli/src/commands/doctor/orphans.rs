@@ -18,10 +18,10 @@ const CHECK: &str = "orphans";
 
 /// What is reported while a service is missing without which orphans are unknown.
 pub(super) fn not_checked(command: &args::Doctor) -> Finding {
-    let next = "run this again once all services answer";
+    let next = "repeat this once all services answer";
     match command.remove_orphans {
-        true => fail(CHECK, "none was removed: a service that knows the queues does not answer", next),
-        false => skip(CHECK, "not checked: a service that knows the queues does not answer", next),
+        true => fail(CHECK, "none was removed: a service that manages queues does not answer", next),
+        false => skip(CHECK, "not checked: a service that manages queues does not answer", next),
     }
 }
 
@@ -35,7 +35,7 @@ pub(super) async fn check(client: &Client, unowned: &[QueueSummary], settings: &
     let orphans: Vec<Orphan> = match client.ask_flow(&request).await {
         Ok(mut answer) => serde_json::from_value(answer["orphans"].take()).unwrap_or_default(),
         Err(problem) => {
-            let mut findings = vec![fail(CHECK, chain(&problem), problem.next_step().unwrap_or("look at what `weir up` says"))];
+            let mut findings = vec![fail(CHECK, chain(&problem), problem.next_step().unwrap_or("check the output of `weir up`"))];
             findings.extend(unowned::check(unowned));
             return findings;
         }
@@ -57,7 +57,7 @@ fn of_orphans(check: &'static str, orphans: &[Orphan], is_removing: bool) -> Fin
     // What reads a queue that no flow names may be about to leave.
     let kept: Vec<&Orphan> = kept.into_iter().filter(|orphan| is_removing || orphan.kept_because.is_none()).collect();
     let removed_text = match removed.len() {
-        0 => "no queue is left over from a flow".to_owned(),
+        0 => "no leftover queues".to_owned(),
         1 => format!("1 queue was deleted: {}", named(&removed)),
         count => format!("{} queues were deleted: {}", number(count as u64), named(&removed)),
     };
@@ -72,15 +72,18 @@ fn of_orphans(check: &'static str, orphans: &[Orphan], is_removing: bool) -> Fin
             Some(count) => format!("holds {} messages", number(count)),
         };
         let because = orphan.kept_because.as_ref().map(|reason| format!("; not deleted: {reason}")).unwrap_or_default();
-        format!("{} (subscription {}) was made by Weir, belongs to no flow and {holds}{because}", orphan.topic, orphan.subscription)
+        format!(
+            "{} (subscription {}) was created by Weir, does not belong to a flow and {holds}{because}",
+            orphan.topic, orphan.subscription
+        )
     };
     let mut lines: Vec<String> = (!removed.is_empty()).then_some(removed_text).into_iter().collect();
     lines.extend(kept.iter().take(NAMED_COUNT).map(told));
     if let Some(more) = kept.len().checked_sub(NAMED_COUNT).filter(|more| *more > 0) {
         lines.push(format!("and {} more", number(more as u64)));
     }
-    let next = "start the flow again under its old name to continue with its messages; or delete what is empty with weir doctor --remove-orphans, \
-                and with --discard also what holds messages";
+    let next = "start the flow again under its old name to continue with its messages; or delete empty queues with weir doctor \
+         --remove-orphans, and those with messages too by adding --discard";
     warn(check, lines.join("\n"), next)
 }
 
@@ -98,7 +101,11 @@ fn of_others(others: &[QueueSummary], settings: &Settings) -> Finding {
     const CHECK: &str = "other queues";
     let listing = settings.broker.kind().listing.filter(|_| settings.broker.management.is_none());
     if let Some((setting, command)) = listing.filter(|_| others.is_empty()) {
-        return skip(CHECK, "unknown: the broker lists queues by its management API only", format!("set {setting}, or run: {command}"));
+        return skip(
+            CHECK,
+            "unknown: the broker lists queues only through its management API",
+            format!("set {setting}, or run: {command}"),
+        );
     }
     if others.is_empty() {
         return ok(CHECK, "every queue belongs to Weir");
@@ -108,7 +115,7 @@ fn of_others(others: &[QueueSummary], settings: &Settings) -> Finding {
     if let Some(more) = others.len().checked_sub(NAMED_COUNT).filter(|more| *more > 0) {
         names.push(format!("and {} more: weir queues", number(more as u64)));
     }
-    ok(CHECK, format!("Weir has no record of making these, and leaves them alone: {}", names.join(", ")))
+    ok(CHECK, format!("Weir has no record of creating these and does not change them: {}", names.join(", ")))
 }
 
 #[cfg(test)]
@@ -125,14 +132,14 @@ mod tests {
             is_removed,
             kept_because: kept_because.map(str::to_owned),
         };
-        let read = orphan("c", None, false, Some("something reads it: end that first"));
+        let read = orphan("c", None, false, Some("it has a consumer: stop it first"));
         let listed = of_orphans("orphans", &[orphan("a", Some(2), false, None), read.clone()], false);
         assert_eq!(listed.grade, Grade::Warn);
-        assert_eq!(listed.what, "flow:tg:a (subscription p--one--in) was made by Weir, belongs to no flow and holds 2 messages");
+        assert_eq!(listed.what, "flow:tg:a (subscription p--one--in) was created by Weir, does not belong to a flow and holds 2 messages");
         assert_eq!(of_orphans("orphans", std::slice::from_ref(&read), false).grade, Grade::Ok);
         let removed = of_orphans("orphans", &[orphan("a", Some(0), true, None), read], true);
         assert_eq!(removed.grade, Grade::Warn);
         assert!(removed.what.starts_with("1 queue was deleted: flow:tg:a (subscription p--one--in)\nflow:tg:c"), "{}", removed.what);
-        assert!(removed.what.ends_with("may hold messages; not deleted: something reads it: end that first"), "{}", removed.what);
+        assert!(removed.what.ends_with("may hold messages; not deleted: it has a consumer: stop it first"), "{}", removed.what);
     }
 }

@@ -14,7 +14,7 @@ pub(super) fn of_flows(queues: &[QueueSummary], limit_bytes: Option<u64>) -> Fin
     const CHECK: &str = "queues";
     let missing: Vec<String> = queues.iter().filter(|it| it.is_missing).map(|it| format!("{} is missing", it.topic)).collect();
     if !missing.is_empty() {
-        return fail(CHECK, some(&missing), "they are made again within half a minute; if not, stop the flow and start it");
+        return fail(CHECK, some(&missing), "they are created again within 30 s; if not, stop the flow and start it");
     }
     // The exit of a flow has a limit of its own, above which it drops its oldest.
     let full = |limit_bytes: u64, percent: u64| {
@@ -29,7 +29,7 @@ pub(super) fn of_flows(queues: &[QueueSummary], limit_bytes: Option<u64>) -> Fin
     let Some(limit_bytes) = limit_bytes else { return dropping(queues, "their limits are set in the broker".to_owned()) };
     let next = "weir status shows whether its processor keeps up; raise its concurrency or broker.queue-limit, or send less";
     match (full(limit_bytes, 100), full(limit_bytes, NEARLY_FULL_PERCENT)) {
-        (over, _) if !over.is_empty() => fail(CHECK, format!("{}: nothing more is taken", some(&over)), next),
+        (over, _) if !over.is_empty() => fail(CHECK, format!("{}: new messages are refused", some(&over)), next),
         (_, near) if !near.is_empty() => warn(CHECK, some(&near), next),
         _ => dropping(queues, fullness(queues)),
     }
@@ -39,8 +39,8 @@ pub(super) fn of_flows(queues: &[QueueSummary], limit_bytes: Option<u64>) -> Fin
 fn fullness(queues: &[QueueSummary]) -> String {
     match queues.iter().filter(|it| it.size_bytes.is_none()).count() {
         0 => "none nearly full".to_owned(),
-        count if count < queues.len() => format!("none of known size nearly full; the size of {count} is unknown"),
-        _ => "how full they are is unknown: the broker does not report their size".to_owned(),
+        count if count < queues.len() => format!("none of known size is nearly full; the size of {count} is unknown"),
+        _ => "their fill level is unknown: the broker does not report their size".to_owned(),
     }
 }
 
@@ -50,8 +50,8 @@ fn dropping(queues: &[QueueSummary], full: String) -> Finding {
         |queue: &QueueSummary| format!("{} ({}): {} messages", queue.topic, queue.subscription, number_if_known(queue.damaged_count));
     let lost: Vec<String> = queues.iter().filter(|queue| queue.damaged_count > Some(0)).map(lost).collect();
     if !lost.is_empty() {
-        let what = format!("messages were damaged or missing on disk since the start, and were set aside:\n{}", some(&lost));
-        return fail(CHECK, what, "the log names segment and offset of each; check the disk, and send these messages again");
+        let what = format!("messages were found damaged or missing on disk since the start, and were set aside:\n{}", some(&lost));
+        return fail(CHECK, what, "the log has the segment and offset of each; check the disk, and resend these messages");
     }
     let dropped: u64 = queues.iter().filter_map(|it| it.dropped_count).sum();
     if dropped > 0 {
@@ -73,7 +73,7 @@ fn dropping(queues: &[QueueSummary], full: String) -> Finding {
     };
     let losses = unknown(|it| it.damaged_count.is_none(), "lost messages of");
     let dropped = unknown(|it| it.exit.is_some() && it.dropped_count.is_none(), "dropped messages of exits of");
-    ok(CHECK, format!("{} with {} messages, {full}{depths}{losses}{dropped}", queues.len(), number(waiting)))
+    ok(CHECK, format!("{} queues with {} messages, {full}{depths}{losses}{dropped}", queues.len(), number(waiting)))
 }
 
 /// Of dead letters, which have a bound of their own and refuse what is above it.
@@ -88,7 +88,7 @@ pub(super) fn dead_letters(queues: &[QueueSummary]) -> Finding {
         return fail(CHECK, what, NEXT);
     }
     if let Some(queue) = queues.iter().find(|queue| queue.is_missing) {
-        return fail(CHECK, format!("queue {} is missing", queue.topic), "it is made again within half a minute; if not, restart Weir");
+        return fail(CHECK, format!("queue {} is missing", queue.topic), "it is created again within 30 s; if not, restart Weir");
     }
     let near = |queue: &&QueueSummary| {
         let sizes = queue.limit_bytes.zip(queue.size_bytes);
@@ -96,17 +96,17 @@ pub(super) fn dead_letters(queues: &[QueueSummary]) -> Finding {
     };
     let near = queues.iter().find(near).map(|queue| format!("; {} is nearly full ({})", queue.topic, filled(queue)));
     let Some(count) = count else {
-        return warn(CHECK, "the broker does not count them", "weir dead-letters list shows those that are there");
+        return warn(CHECK, "the broker does not count them", "weir dead-letters list shows all dead letters");
     };
     let what = match count {
-        0 if queues.iter().any(|queue| queue.held_count().is_none()) => return ok(CHECK, "none is ready; those in flight are unknown"),
+        0 if queues.iter().any(|queue| queue.held_count().is_none()) => return ok(CHECK, "none is ready; the number in flight is unknown"),
         0 => return ok(CHECK, "none"),
         1 => "1 dead letter needs attention".to_owned(),
         count => format!("{} dead letters need attention", number(count)),
     };
     match near {
         Some(near) => warn(CHECK, what + &near, NEXT),
-        None => warn(CHECK, what, "weir dead-letters list shows why they were given up; weir dead-letters redrive sends them again"),
+        None => warn(CHECK, what, "weir dead-letters list shows why; weir dead-letters redrive resends them"),
     }
 }
 
@@ -142,11 +142,11 @@ mod tests {
     fn unknown_figures_of_queues_are_not_judged_as_none() {
         let unknown = || QueueSummary { size_bytes: None, depth_count: None, ready_count: Some(4), damaged_count: None, ..queue(0) };
         let none_known = of_flows(&[unknown(), unknown()], Some(1 << 20)).what;
-        assert!(!none_known.contains("nearly full") && none_known.contains("how full they are is unknown"), "{none_known}");
+        assert!(!none_known.contains("nearly full") && none_known.contains("their fill level is unknown"), "{none_known}");
         assert!(none_known.contains("the messages of 2 are unknown, of which 8 are ready"), "{none_known}");
         assert!(none_known.contains("lost messages of 2 are unknown"), "{none_known}");
         let one_known = of_flows(&[QueueSummary { damaged_count: Some(0), ..queue(0) }, unknown()], Some(1 << 20)).what;
-        assert!(one_known.contains("none of known size nearly full; the size of 1 is unknown"), "{one_known}");
+        assert!(one_known.contains("none of known size is nearly full; the size of 1 is unknown"), "{one_known}");
         let all_known = of_flows(&[QueueSummary { damaged_count: Some(0), ..queue(0) }], Some(1 << 20)).what;
         assert!(all_known.ends_with("none nearly full"), "{all_known}");
         let limit_elsewhere = of_flows(&[QueueSummary { damaged_count: Some(0), ..queue(1 << 40) }], None);
@@ -174,7 +174,7 @@ mod tests {
             (finding.grade, finding.what)
         };
         assert_eq!(uncounted(None), (Grade::Warn, "the broker does not count them".to_owned()));
-        assert_eq!(uncounted(Some(0)), (Grade::Ok, "none is ready; those in flight are unknown".to_owned()));
+        assert_eq!(uncounted(Some(0)), (Grade::Ok, "none is ready; the number in flight is unknown".to_owned()));
         assert_eq!(uncounted(Some(1)), (Grade::Warn, "1 dead letter needs attention".to_owned()));
         assert_eq!(letters(1, false), (Grade::Warn, "1 dead letter needs attention".to_owned()));
         assert!(letters(80 << 20, false).1.contains("3 dead letters need attention; flow:tg:in:a is nearly full (80.0 MiB of 100.0 MiB)"));

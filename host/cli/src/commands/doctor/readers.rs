@@ -20,23 +20,30 @@ pub(super) fn check(status: &Status) -> Finding {
     }
     match unread.first() {
         Some(first) => {
-            let told: Vec<String> = unread.iter().map(|queue| format!("nothing reads {} ({})", queue.topic, queue.subscription)).collect();
+            let told: Vec<String> =
+                unread.iter().map(|queue| format!("{} has no subscriber ({})", queue.topic, queue.subscription)).collect();
             warn(CHECK, some(&told), next(status, first))
         }
         None => match status.queues.iter().filter(|queue| is_of_processor(queue) && queue.consumer_count.is_none()).count() {
-            0 => ok(CHECK, "no message waits without a reader"),
-            count => ok(CHECK, format!("no message is known to wait without a reader; the readers of {count} queues are unknown")),
+            0 => ok(CHECK, "no message is waiting without a subscriber"),
+            count => ok(
+                CHECK,
+                format!(
+                    "no message is known to be waiting without a subscriber; the subscribers of {count} queues are \
+                 unknown"
+                ),
+            ),
         },
     }
 }
 
 fn told(queue: &QueueSummary) -> String {
     let messages = match queue.depth_count {
-        None => "an unknown number of messages waits".to_owned(),
-        Some(1) => "1 message waits".to_owned(),
-        Some(count) => format!("{} messages wait", number(count)),
+        None => "an unknown number of messages is waiting".to_owned(),
+        Some(1) => "1 message is waiting".to_owned(),
+        Some(count) => format!("{} messages are waiting", number(count)),
     };
-    format!("{messages} on {} and nothing reads it ({})", queue.topic, queue.subscription)
+    format!("{messages} on {} without a subscriber ({})", queue.topic, queue.subscription)
 }
 
 /// One of a processor that is known to have no reader.
@@ -63,10 +70,10 @@ fn belongs(queue: &QueueSummary, processor: &str, variant: &str) -> bool {
 fn next(status: &Status, queue: &QueueSummary) -> String {
     match processor(status, queue) {
         Some((flow, processor)) if processor.component.is_none() => format!(
-            "start the program outside of Weir that does it, or give it a component: weir swap {} {}:{} COMPONENT",
+            "start the external program that provides it, or give it a component: weir swap {} {}:{} COMPONENT",
             flow.id, processor.processor, processor.variant
         ),
-        _ => "weir status shows what its processor does; a host must serve it, and its component must run".to_owned(),
+        _ => "weir status shows the state of its processor; a host must serve it, and its component must run".to_owned(),
     }
 }
 
@@ -95,9 +102,9 @@ mod tests {
             let finding = check(&serde_json::from_value(status).unwrap());
             (finding.grade, finding.what)
         };
-        assert_eq!(checked(&[Some(1)]), (Grade::Ok, "no message waits without a reader".to_owned()));
+        assert_eq!(checked(&[Some(1)]), (Grade::Ok, "no message is waiting without a subscriber".to_owned()));
         let (grade, what) = checked(&[Some(1), None]);
-        assert!(grade == Grade::Ok && what.ends_with("the readers of 1 queues are unknown"), "{what}");
+        assert!(grade == Grade::Ok && what.ends_with("the subscribers of 1 queues are unknown"), "{what}");
         assert_eq!(checked(&[None, Some(0)]).0, Grade::Fail);
     }
 }

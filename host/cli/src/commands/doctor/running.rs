@@ -45,7 +45,7 @@ pub(super) async fn check(data: &Path, reach: &args::Reach, state: &State, setti
             let next = match state {
                 _ if gateway.is_some() => problem.next_step().unwrap_or("check the address, and the token if it requires one").to_owned(),
                 State::Free => up,
-                State::Used(_) => "look at what `weir up` says".to_owned(),
+                State::Used(_) => "check the output of `weir up`".to_owned(),
             };
             return vec![fail("gateway", chain(&problem), next)];
         }
@@ -70,7 +70,7 @@ pub(super) async fn check(data: &Path, reach: &args::Reach, state: &State, setti
             // The queues of a broker elsewhere are not on this disk.
             findings.extend((!settings.broker.kind().is_shared).then(|| log(data, gateway, settings, &status.queues)));
         }
-        Err(problem) => findings.push(fail("status", chain(&problem), "look at the log of `weir up`")),
+        Err(problem) => findings.push(fail("status", chain(&problem), "check the log of `weir up`")),
     }
     findings
 }
@@ -86,12 +86,13 @@ fn unnoted(data: &Path, reach: &args::Reach, state: &State, settings: &Settings,
         Some(role) => skip(
             "gateway",
             format!("not checked: {} is the data folder of {role}, which has no gateway", data.display()),
-            "name the gateway that belongs to it: weir doctor --gateway URL",
+            "give the gateway that belongs to it: weir doctor --gateway URL",
         ),
         None => fail(
             "gateway",
             chain(problem),
-            "it may be starting or stopping: wait a moment; on a full disk its address could not be noted: add --gateway URL as `weir up` printed it",
+            "it may be starting or stopping: wait a moment; if the disk was full, its address could not be recorded: add --gateway URL as \
+                 printed by `weir up`",
         ),
     }
 }
@@ -102,7 +103,7 @@ fn log(data: &Path, gateway: Option<&str>, settings: &Settings, queues: &[QueueS
     match gateway.map(|url| url.trim_end_matches('/')) {
         Some(url) if noted().as_deref() != Some(url) => skip(
             "log",
-            format!("not checked: it can only be read in the data folder of {url}, and {} is not that folder", data.display()),
+            format!("not checked: it can only be read in the data folder of {url}; {} is another folder", data.display()),
             "run this on the machine of that Weir with its data folder: weir doctor --data DIR",
         ),
         _ => disk::check_log(data, settings, queues),
@@ -113,11 +114,11 @@ fn log(data: &Path, gateway: Option<&str>, settings: &Settings, queues: &[QueueS
 fn readiness(client: &Client, unready: Option<String>) -> Finding {
     const CHECK: &str = "gateway";
     match unready {
-        None => ok(CHECK, format!("{} answers, and the services behind it", client.url())),
+        None => ok(CHECK, format!("{} answers, and so do the services behind it", client.url())),
         Some(reason) => fail(
             CHECK,
             format!("{} is not ready: {reason}", client.url()),
-            "the checks below show what each needs; the gateway recovers by itself",
+            "the checks below show how to fix it; the gateway then recovers without a restart",
         ),
     }
 }
@@ -156,11 +157,11 @@ fn is_settled(status: &Status) -> bool {
 fn port(data: &Path, settings: &Settings) -> Finding {
     const CHECK: &str = "port";
     match TcpListener::bind(settings.listen) {
-        Ok(_) => ok(CHECK, format!("{} is free; no Weir runs here: weir up{}", settings.listen, data_option(data))),
+        Ok(_) => ok(CHECK, format!("{} is free; Weir is not running: weir up{}", settings.listen, data_option(data))),
         Err(error) => fail(
             CHECK,
             format!("the gateway could not listen on {}: {error}", settings.listen),
-            "stop what uses it (a Weir on another data folder?), or set another: --listen 127.0.0.1:0 takes a free one",
+            "stop the process that uses it (a Weir on another data folder?), or choose another: --listen 127.0.0.1:0 selects a free port",
         ),
     }
 }
@@ -168,11 +169,15 @@ fn port(data: &Path, settings: &Settings) -> Finding {
 fn of_status(status: &Status, settings: &Settings) -> Vec<Finding> {
     let mut findings = Vec::new();
     if status.version != env!("CARGO_PKG_VERSION") {
-        let what = format!("Weir {} runs, and this is {}", status.version, env!("CARGO_PKG_VERSION"));
+        let what = format!("Weir {} is running, and this is {}", status.version, env!("CARGO_PKG_VERSION"));
         findings.push(warn("version", what, "restart the older one, or use the command line of the same version"));
     }
     findings.extend(status.broker_problem.as_ref().map(|problem| {
-        fail("broker", cut(problem, 300), "check that the broker runs and has memory and disk; Weir goes on by itself once it does")
+        fail(
+            "broker",
+            cut(problem, 300),
+            "check that the broker is running and has memory and disk space; Weir then continues without a restart",
+        )
     }));
     findings.extend(status.missing.iter().map(missing));
     findings.extend(hosts::check(status));
@@ -197,12 +202,12 @@ fn missing(MissingService { service, problem }: &MissingService) -> Finding {
     let (check, next) = match service {
         ServiceName::Config => (
             "config service",
-            "start it on the data folder that has the configuration: weir run config, or weir up; if it runs, look at its log, and whether it uses \
-             the same broker and topicspace",
+            "start it on the data folder that has the configuration: weir run config, or weir up; if it is running, check its log, and that \
+                 it uses the same broker and topicspace",
         ),
         ServiceName::Flow => (
             "flow service",
-            "start one: weir run flow, or weir up; if one runs, look at its log, and whether it uses the same broker and topicspace",
+            "start one: weir run flow, or weir up; if one is running, check its log, and that it uses the same broker and topicspace",
         ),
     };
     fail(check, format!("it does not answer: {}", cut(problem, 300)), next)
@@ -213,10 +218,10 @@ fn configuration(usage: &Usage) -> Finding {
     const CHECK: &str = "config";
     let Usage { size_bytes, limit_bytes } = *usage;
     let what = format!("{} of {}", size(size_bytes), size(limit_bytes));
-    let next = "weir config list shows the size of each type; delete what is not needed any more: weir config delete TYPE KEY";
+    let next = "weir config list shows the size of each type; delete values that are no longer needed: weir config delete TYPE KEY";
     match size_bytes {
-        over if over > limit_bytes => fail(CHECK, format!("{what}: nothing that makes it larger is taken"), next),
-        half if half >= limit_bytes / 2 => warn(CHECK, format!("{what}: above its limit nothing that makes it larger is taken"), next),
+        over if over > limit_bytes => fail(CHECK, format!("{what}: changes that enlarge it are refused"), next),
+        half if half >= limit_bytes / 2 => warn(CHECK, format!("{what}: above the limit, changes that enlarge it are refused"), next),
         _ => ok(CHECK, what),
     }
 }
@@ -233,21 +238,21 @@ fn flows(flows: &[FlowSummary], hosts: &[HostReport]) -> Finding {
             problems.push(format!("flow {} is {}{why}", flow.id, flow.status));
         }
         let unserved = flow.processors.iter().filter(|it| it.component.is_some() && !served(&it.processor, &it.variant));
-        problems.extend(unserved.map(|it| format!("no host has {} of flow {}", it.processor, flow.id)));
+        problems.extend(unserved.map(|it| format!("no host runs {} of flow {}", it.processor, flow.id)));
     }
     let outside = flows.iter().flat_map(|flow| &flow.processors).filter(|it| it.component.is_none()).count();
     let outside = match outside {
         0 => String::new(),
-        1 => "; 1 processor has no component and is left to a program outside of Weir".to_owned(),
-        count => format!("; {count} processors have no component and are left to programs outside of Weir"),
+        1 => "; 1 processor has no component and is left to an external program".to_owned(),
+        count => format!("; {count} processors have no component and are left to external programs"),
     };
     match (problems.is_empty(), flows.len()) {
-        (true, 0) => ok(CHECK, "none is started"),
-        (true, 1) if outside.is_empty() => ok(CHECK, "1 runs, and each of its processors has a host"),
-        (true, count) if outside.is_empty() => ok(CHECK, format!("{count} run, and each of their processors has a host")),
-        (true, 1) => ok(CHECK, format!("1 runs{outside}")),
-        (true, count) => ok(CHECK, format!("{count} run{outside}")),
-        (false, _) => fail(CHECK, some(&problems), "weir flow show FLOW shows more, and the log what went wrong"),
+        (true, 0) => ok(CHECK, "no flows"),
+        (true, 1) if outside.is_empty() => ok(CHECK, "1 flow running, with a host for each processor"),
+        (true, count) if outside.is_empty() => ok(CHECK, format!("{count} flows running, with a host for each processor")),
+        (true, 1) => ok(CHECK, format!("1 flow running{outside}")),
+        (true, count) => ok(CHECK, format!("{count} flows running{outside}")),
+        (false, _) => fail(CHECK, some(&problems), "weir flow show FLOW shows details, and the log the errors"),
     }
 }
 
@@ -260,11 +265,14 @@ fn processors(hosts: &[HostReport]) -> Finding {
     // With one host it is known which.
     let on = |host: &HostReport| if hosts.len() == 1 { String::new() } else { format!(" on host {}", label(host, hosts)) };
     let tell = |(host, status): (&HostReport, &ProcessorStatus)| {
-        let why = status.refused.as_ref().map(|refusal| refusal.problem.as_str()).or(status.last_error.as_deref()).unwrap_or("no reason");
+        let why = status.refused.as_ref().map(|refusal| refusal.problem.as_str()).or(status.last_error.as_deref()).unwrap_or(
+            "no reason \
+             given",
+        );
         let state = match status.state {
             ProcessorState::Broken => "is broken",
             ProcessorState::Failing => "is failing",
-            _ => "does not go over to its new component",
+            _ => "cannot switch to its new component",
         };
         format!("{} ({}){} {state}: {}", status.processor, status.variant, on(host), cut(why, PROBLEM_COUNT))
     };
@@ -273,7 +281,8 @@ fn processors(hosts: &[HostReport]) -> Finding {
         return fail(
             CHECK,
             some(&bad),
-            "mend what each says: a value (weir config put), a parameter (stop the flow, start it with another), or the component (weir deploy, weir swap)",
+            "correct the cause given for each: a value (weir config put), a parameter (restart the flow with another), or the component \
+                 (weir deploy, weir swap)",
         );
     }
     let tell = |(host, status): (&HostReport, &ProcessorStatus)| {
@@ -284,13 +293,13 @@ fn processors(hosts: &[HostReport]) -> Finding {
         return warn(
             CHECK,
             some(&dropping),
-            "nothing reads one of their outputs: give its topic to a processor or an interface of the blueprint, and start the flow anew",
+            "one of their outputs has no subscriber: give its topic to a processor or an interface of the blueprint, then restart the flow",
         );
     }
     match all().count() {
         0 => ok(CHECK, "none"),
-        1 => ok(CHECK, "1, and it works"),
-        count => ok(CHECK, format!("{count}, and all work")),
+        1 => ok(CHECK, "1, without errors"),
+        count => ok(CHECK, format!("{count}, without errors")),
     }
 }
 
@@ -332,7 +341,7 @@ mod tests {
         let world = "the component was built against weir:processor 0.2.0; this host serves 0.1.x";
         let finding = processors(&[host("new", None), host("old", Some(world))]);
         assert_eq!(finding.grade, Grade::Fail);
-        assert!(finding.what.starts_with(&format!("p (v) on host old does not go over to its new component: {world}")), "{}", finding.what);
+        assert!(finding.what.starts_with(&format!("p (v) on host old cannot switch to its new component: {world}")), "{}", finding.what);
     }
 
     #[test]

@@ -16,8 +16,8 @@ const NAMED_COUNT: usize = 50;
 /// Each queue that belongs to no flow.
 pub(super) fn check(unowned: &[QueueSummary]) -> Option<Finding> {
     const CHECK: &str = "queues";
-    const NEXT: &str = "if the configuration was lost, restore a backup of the data folder; otherwise start the flow again under its old name \
-                        from the same blueprint: it continues with these messages, and weir flow stop FLOW --discard deletes them";
+    const NEXT: &str = "if the configuration was lost, restore a backup of the data folder; otherwise start the flow again under its old \
+         name from the same blueprint: it continues with these messages, or weir flow stop FLOW --discard deletes them";
     if unowned.is_empty() {
         return None;
     }
@@ -28,7 +28,7 @@ pub(super) fn check(unowned: &[QueueSummary]) -> Option<Finding> {
             Some(1) => format!("holds 1 message ({})", size_if_known(queue.size_bytes)),
             Some(count) => format!("holds {} messages ({})", number(count), size_if_known(queue.size_bytes)),
         };
-        format!("{} (subscription {}) belongs to no flow and {holds}", queue.topic, queue.subscription)
+        format!("{} (subscription {}) does not belong to a flow and {holds}", queue.topic, queue.subscription)
     };
     let mut sorted: Vec<&QueueSummary> = unowned.iter().collect();
     sorted.sort_by_key(|queue| std::cmp::Reverse(queue.depth_count));
@@ -52,7 +52,7 @@ pub(super) async fn check_configuration(client: &Client, status: &Status) -> Opt
         match keys_count(client, config_type).await {
             Ok(0) => {}
             Ok(_) => return None,
-            Err(problem) => return Some(fail(CHECK, weir_pubsub::chain(&problem), "look at what `weir up` says")),
+            Err(problem) => return Some(fail(CHECK, weir_pubsub::chain(&problem), "check the output of `weir up`")),
         }
     }
     Some(finding)
@@ -115,9 +115,9 @@ mod tests {
         assert!(check(&[]).is_none());
         assert_eq!(check(&[queue("flow:tg:a", 0)]).unwrap().grade, Grade::Warn);
         let found = check(&[queue("flow:tg:a", 0), queue("flow:tg:b", 1), queue("flow:tg:c", 1200)]).unwrap();
-        let expected = "flow:tg:c (subscription s) belongs to no flow and holds 1,200 messages (11.7 KiB)\n\
-                        flow:tg:b (subscription s) belongs to no flow and holds 1 message (10 B)\n\
-                        flow:tg:a (subscription s) belongs to no flow and is empty";
+        let expected = "flow:tg:c (subscription s) does not belong to a flow and holds 1,200 messages (11.7 KiB)\n\
+                        flow:tg:b (subscription s) does not belong to a flow and holds 1 message (10 B)\n\
+                        flow:tg:a (subscription s) does not belong to a flow and is empty";
         assert_eq!((found.grade, found.what.as_str()), (Grade::Fail, expected));
         let many: Vec<_> = (0..53).map(|at| queue(&format!("flow:tg:{at}"), 1)).collect();
         assert!(check(&many).unwrap().what.ends_with("\nand 3 more: weir queues"));

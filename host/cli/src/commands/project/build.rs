@@ -56,7 +56,7 @@ fn component(checked: &Checked) -> String {
 fn print(checked: &Checked, built: &Built, ms: u64) -> std::io::Result<()> {
     let Built { file, inspected } = built;
     let size = output::size(inspected.size_bytes);
-    output::line(&format!("{} is built in {} ms: {size}, {}", component(checked), output::number(ms), inspected.digest))?;
+    output::line(&format!("{} built in {} ms: {size}, {}", component(checked), output::number(ms), inspected.digest))?;
     output::line(&format!("  deploy it   weir deploy {}", file.display()))?;
     output::line(&format!("  inspect it  weir inspect {}", file.display()))
 }

@@ -15,7 +15,7 @@ pub(crate) fn run(format: Format, command: &New) -> Result<()> {
     match format {
         Format::Json => output::json(&serde_json::json!({"folder": folder, "language": name}))?,
         Format::Text => {
-            output::line(&format!("{} is made: a processor in {title}, with {MANIFEST_NAME} and fixtures in tests/", folder.display()))?;
+            output::line(&format!("{} created: a processor in {title}, with {MANIFEST_NAME} and fixtures in tests/", folder.display()))?;
             output::line(&format!("\n  cd {}", folder.display()))?;
             output::line("  weir build    build the component")?;
             output::line("  weir test     run the fixtures against it")?;

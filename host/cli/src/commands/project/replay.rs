@@ -52,12 +52,12 @@ pub(crate) async fn run(session: &Session, command: &Replay) -> Result<()> {
     let (_, text) = find(session, &entry_type(&letter.processor), &letter.variant).await.map_err(|error| gone(&letter, error))?;
     let entry: Entry = serde_json::from_str(&text).map_err(|error| unreadable("the processor's entry", error))?;
     let subject = subject(session, command, &entry).await?;
-    let folder = Folder::make("replay").map_err(|error| Problem::new(Exit::Failed, "no temporary folder can be made").because(error))?;
+    let folder = Folder::make("replay").map_err(|error| Problem::new(Exit::Failed, "no temporary folder can be created").because(error))?;
     let harness = Harness::load(Path::new(&subject.name), &subject.bytes, folder.path()).map_err(problem)?;
     let (version, case) = case(session, &harness, (&letter, &message), entry, subject.limits).await?;
     // The case has a runtime of its own, which no thread of this one may block on.
     let observed = std::thread::scope(|scope| scope.spawn(|| harness.run(&case)).join());
-    let observed = observed.map_err(|_| Problem::new(Exit::Failed, "the replay broke off"))?;
+    let observed = observed.map_err(|_| Problem::new(Exit::Failed, "the replay was aborted"))?;
     match session.format {
         Format::Json => output::json(&as_json(&letter, &subject.name, version, &observed))?,
         Format::Text => print(&letter, &subject.name, version, &observed)?,
@@ -72,18 +72,18 @@ async fn letter(session: &Session, id: &str) -> Result<Whole, Problem> {
     let lost = whole.letter.lost.as_ref().or(whole.letter.unreadable.as_ref());
     match lost {
         Some(lost) => {
-            Err(Problem::new(Exit::Failed, format!("the dead letter is not the whole message, so it cannot be replayed: {lost}")))
+            Err(Problem::new(Exit::Failed, format!("the dead letter is not the complete message, so it cannot be replayed: {lost}")))
         }
         None => Ok(whole),
     }
 }
 
 fn unreadable(what: &str, error: serde_json::Error) -> Problem {
-    Problem::new(Exit::Unavailable, format!("{what} is not of the expected form")).because(error)
+    Problem::new(Exit::Unavailable, format!("{what} does not have the expected form")).because(error)
 }
 
 fn gone(letter: &DeadLetterSummary, error: Problem) -> Problem {
-    let what = format!("processor {} has no entry `{}` any more, which has its parameters", letter.processor, letter.variant);
+    let what = format!("processor {} no longer has the entry `{}`, which contains its parameters", letter.processor, letter.variant);
     Problem::new(error.exit, what).because(error).next("start the flow again, then repeat the command")
 }
 
@@ -93,8 +93,8 @@ async fn subject(session: &Session, command: &Replay, entry: &Entry) -> Result<S
     }
     let key = command.deployment.clone().or_else(|| entry.component.as_ref().map(weir_config::records::ComponentRef::key));
     let key = key.ok_or_else(|| {
-        let what = "the processor runs no component of Weir, so there is nothing to replay the letter with";
-        Problem::new(Exit::Failed, what).next("name a component: --component FILE.wasm or --deployment NAME@VERSION")
+        let what = "the processor has no component, so the letter cannot be replayed";
+        Problem::new(Exit::Failed, what).next("specify a component: --component FILE.wasm or --deployment NAME@VERSION")
     })?;
     let (_, text) = find(session, COMPONENT_TYPE, &key).await?;
     let record: ComponentRecord = serde_json::from_str(&text).map_err(|error| unreadable(&key, error))?;
@@ -153,7 +153,7 @@ fn print(letter: &DeadLetterSummary, with: &str, version: u64, observed: &Result
     let id = letter.id.as_deref().unwrap_or("without id");
     output::heading(&format!("message {id} of {} ({}), replayed with {with}", letter.processor, letter.variant))?;
     let config = if version > 0 { format!(", configuration version {version}") } else { String::new() };
-    output::line(&format!("parameters of the entry as they are now{config}; nothing was sent\n"))?;
+    output::line(&format!("current parameters of the entry{config}; nothing was sent\n"))?;
     let observed = match observed {
         Ok(observed) => observed.first(),
         Err(Broken::Setup(reason)) => return output::line(&output::block("setup failed  ", reason)),

@@ -47,9 +47,7 @@ fn chosen(folder: &Path, names: &[String]) -> Result<Vec<PathBuf>, Problem> {
     let all = fixture_files(folder).map_err(problem)?;
     if all.is_empty() {
         let what = format!("{} has no fixtures", folder.join("tests").display());
-        return Err(
-            Problem::new(Exit::NoInput, what).next("write one: tests/NAME.json with messages; weir test --update adds what comes out")
-        );
+        return Err(Problem::new(Exit::NoInput, what).next("write one: tests/NAME.json with messages; weir test --update adds the results"));
     }
     let name = |file: &Path| file.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let is_chosen = |file: &PathBuf| names.is_empty() || names.iter().any(|part| name(file).contains(part));
@@ -57,7 +55,7 @@ fn chosen(folder: &Path, names: &[String]) -> Result<Vec<PathBuf>, Problem> {
     if chosen.is_empty() {
         let known = all.iter().map(|file| name(file)).collect::<Vec<_>>().join(", ");
         return Err(
-            Problem::new(Exit::NoInput, format!("no fixture's name contains {}", names.join(" or "))).next(format!("there are {known}"))
+            Problem::new(Exit::NoInput, format!("no fixture's name contains {}", names.join(" or "))).next(format!("available: {known}"))
         );
     }
     Ok(chosen)
@@ -95,7 +93,7 @@ pub(crate) fn print(folder: &Path, reports: &[Report], updated: &[PathBuf]) -> s
     let all = fixtures_count(reports.len());
     match bad {
         0 => output::line(&format!("{all} passed")),
-        bad => output::line(&format!("{bad} of {all} failed; if what was found is right: weir test --update")),
+        bad => output::line(&format!("{bad} of {all} failed; if the actual results are correct: weir test --update")),
     }
 }
 

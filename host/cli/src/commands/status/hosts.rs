@@ -24,7 +24,7 @@ pub(super) fn table(status: &Status, width: usize, rows_count: usize) -> Option<
         ]
     };
     let rows: Vec<Vec<String>> = all.into_iter().map(row).collect();
-    let headings = ["host", "process", "version", "reported", "config", "runs", "to swap"];
+    let headings = ["host", "process", "version", "reported", "config", "components", "pending swap"];
     let table = (!rows.is_empty()).then(|| output::fitted(&headings, &[1], rows, width))?;
     Some(if left_count == 0 { table } else { format!("{table}\n{left_count} more: weir status --all") })
 }
@@ -80,7 +80,7 @@ fn swaps(host: &HostReport) -> String {
         }
         let is_refused = status.refused.as_ref().is_some_and(|refused| refused.component == *wanted);
         let name = ComponentRef::key(wanted);
-        Some(format!("{} ({}) {} {name}", status.processor, status.variant, if is_refused { "refuses" } else { "loads" }))
+        Some(format!("{} ({}) {} {name}", status.processor, status.variant, if is_refused { "rejects" } else { "loads" }))
     };
     let told: Vec<String> = host.processors.iter().filter_map(told).collect();
     match told.as_slice() {
@@ -129,7 +129,7 @@ mod tests {
         assert_eq!(
             lines,
             [
-                "host process version reported config runs to swap",
+                "host process version reported config components pending swap",
                 "c 7 0.1.0 silent for 31 s current - -",
                 "b 7 0.1.0 1 s ago behind p@1.0.0 p (one) loads p@2.0.0",
                 "a 7 0.1.0 0 s ago current p@2.0.0 (2) -",

@@ -53,7 +53,10 @@ pub(crate) async fn run(session: &Session, command: args::Status) -> Result<()> 
 fn no_config(problem: &str) -> Problem {
     Problem::new(Exit::Unavailable, "the config service does not answer: flows and queues are unknown")
         .because(anyhow::Error::msg(problem.to_owned()))
-        .next("start it on the data folder that has the configuration: weir run config, or weir up; weir doctor shows what else is missing")
+        .next(
+            "start it on the data folder that has the configuration: weir run config, or weir up; weir doctor shows anything else that is \
+             missing",
+        )
 }
 
 /// The status with its flows and queues.
@@ -108,7 +111,7 @@ fn text(url: &str, status: &Status, width: usize, rows_count: usize) -> String {
     let hosts_count = count(reporting(&status.hosts).count(), "host", "hosts");
     let of_config = match missing_config(status) {
         Some(_) => "flows and queues unknown".to_owned(),
-        None => format!("{}, configuration {}", count(status.flows.len(), "flow", "flows"), status.config_version),
+        None => format!("{}, config version {}", count(status.flows.len(), "flow", "flows"), status.config_version),
     };
     let head = format!("weir {} at {url}: {hosts_count}, {of_config}", status.version);
     let mut text = output::wrapped(&head, "", width);
@@ -137,17 +140,17 @@ fn attention(status: &Status) -> Vec<String> {
         .map(|MissingService { service, problem }| format!("{} does not answer: {}", service.title(), output::cut(problem, 300)));
     let mut lines: Vec<String> = missing.collect();
     if reporting(&status.hosts).next().is_none() {
-        lines.push("no host reports: processors do not run, or it has just started".to_owned());
+        lines.push("no host is reporting: no processor is running, or Weir has just started".to_owned());
     }
     for host in &status.hosts {
         let label = label(host, &status.hosts);
         match host.presence {
             Presence::Silent => lines.push(format!(
-                "host {label} has been silent for {}: it was killed, stands still, or cannot reach the broker",
+                "host {label} has been silent for {}: it was killed, hangs, or cannot reach the broker",
                 output::age(host.heard_ms)
             )),
             Presence::Reporting if host.age_ms > OLD_MS => {
-                lines.push(format!("host {label} does not answer: what is shown of it is {} old", output::age(host.age_ms)));
+                lines.push(format!("host {label} does not answer: its details are {} old", output::age(host.age_ms)));
             }
             Presence::Reporting => {}
         }
@@ -156,7 +159,7 @@ fn attention(status: &Status) -> Vec<String> {
         let problem = host.status.report_problem.as_ref();
         lines.extend(problem.map(|problem| format!("host {label}: {}", output::cut(problem, 300))));
     }
-    lines.extend(same_names(&status.hosts).into_iter().map(|line| format!("{line}; give each one of its own: weir run host --name NAME")));
+    lines.extend(same_names(&status.hosts).into_iter().map(|line| format!("{line}; give each a unique name: weir run host --name NAME")));
     lines.extend(other_versions(status));
     lines
 }
@@ -223,21 +226,21 @@ mod tests {
             "version": "0.1.0", "topicspace": "tg", "config-version": 7, "flows": [], "queues": [],
             "hosts": [{
                 "age-ms": 4_000, "host": "h", "version": "0.1.0", "started-ms": 0, "time-ms": 8_000, "config-version": 7, "processors": processors,
-                "report-problem": "2 entries of the report are left out",
+                "report-problem": "2 entries of the report are omitted",
             }],
         }))
         .unwrap();
         let text = anstream::adapter::strip_str(&text("http://127.0.0.1:8088", &status, 120, 20)).to_string();
         for line in [
-            "host h does not answer: what is shown of it is 4 s old",
-            "host h: 2 entries of the report are left out",
+            "host h does not answer: its details are 4 s old",
+            "host h: 2 entries of the report are omitted",
             "p (b), 7 s ago",
             "p (c), 7 s ago",
-            "p (a), 7 s ago, over for 6 s",
+            "p (a), 7 s ago, resolved 6 s ago",
         ] {
             assert!(text.lines().any(|found| found == line), "no {line} in\n{text}");
         }
-        assert!(text.contains("wants p@2.0.0, runs p@1.0.0") && text.contains("wants p@2.0.0, runs nothing"), "{text}");
+        assert!(text.contains("desired p@2.0.0, running p@1.0.0") && text.contains("desired p@2.0.0, running none"), "{text}");
         assert!(text.find("p (c), ").unwrap() < text.find("p (a), ").unwrap(), "what is over comes last");
     }
 
@@ -272,7 +275,7 @@ mod tests {
         let few = shown(3);
         let rows: Vec<&str> = few.lines().map(|line| line.split("  ").next().unwrap()).collect();
         let expected = [
-            "weir 0.1.0 at http://127.0.0.1:8088: 1 host, 100 flows, configuration 7",
+            "weir 0.1.0 at http://127.0.0.1:8088: 1 host, 100 flows, config version 7",
             "",
             "HOSTS",
             "host",

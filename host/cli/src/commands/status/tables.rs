@@ -83,7 +83,7 @@ fn runs(status: &ProcessorStatus) -> String {
     match status.wanted.as_ref().map(ComponentRef::key) {
         None => runs.unwrap_or_else(|| "-".to_owned()),
         wanted if wanted == runs => runs.unwrap_or_default(),
-        Some(wanted) => format!("wants {wanted}, runs {}", runs.as_deref().unwrap_or("nothing")),
+        Some(wanted) => format!("desired {wanted}, running {}", runs.as_deref().unwrap_or("none")),
     }
 }
 
@@ -106,7 +106,7 @@ fn processors(hosts: &[HostReport], width: usize, rows_count: usize) -> Option<S
             output::number(totals.dead),
         ]
     };
-    let headings = ["processor", "variant", "runs", "state", "handled", "per s", "held", "failed", "dead"];
+    let headings = ["processor", "variant", "component", "state", "handled", "per s", "in flight", "failed", "dead"];
     let mut all: Vec<_> = all.iter().collect();
     all.sort_by_key(|(_, totals)| totals.rank());
     let left = all.split_off(all.len().min(rows_count)).len();
@@ -170,8 +170,8 @@ fn full_queues(of: &[QueueSummary], width: usize) -> Option<String> {
     let told = |queue: &QueueSummary| {
         let (size, limit) = (output::size_if_known(queue.size_bytes), output::size_if_known(queue.limit_bytes));
         let text = format!(
-            "{} is full ({size} of {limit}): messages that cannot be handled stay with their processors until dead letters are sent again \
-             or deleted (weir dead-letters redrive | delete), or dead-letters.max-bytes is raised",
+            "{} is full ({size} of {limit}): messages that cannot be handled stay in the queues of their processors until dead letters are \
+                 resent or deleted (weir dead-letters redrive | delete), or dead-letters.max-bytes is raised",
             queue.topic
         );
         output::wrapped(&text, "", width)
@@ -206,13 +206,13 @@ pub(crate) fn queues(queues: &[QueueSummary], width: usize) -> Option<String> {
             output::number_if_known(queue.dropped_count),
         ]
     };
-    let headings = ["topic", "for", "messages", "in work", "size", "dropped"];
+    let headings = ["topic", "subscriber", "messages", "in flight", "size", "dropped"];
     let table = (!queues.is_empty()).then(|| output::fitted(&headings, &[2, 3, 4, 5], queues.iter().map(row).collect(), width))?;
     let mut text = table;
     match queues.iter().filter(|queue| queue.is_unowned).count() {
         0 => {}
-        1 => text.push_str("\n1 queue belongs to no flow: weir doctor"),
-        count => text.push_str(&format!("\n{} queues belong to no flow: weir doctor", output::number(count as u64))),
+        1 => text.push_str("\n1 queue does not belong to a flow: weir doctor"),
+        count => text.push_str(&format!("\n{} queues do not belong to a flow: weir doctor", output::number(count as u64))),
     }
     let damaged_count: u64 = queues.iter().filter_map(|queue| queue.damaged_count).sum();
     if damaged_count > 0 {
@@ -235,7 +235,7 @@ fn errors(hosts: &[HostReport], width: usize, rows_count: usize) -> Option<Strin
         if let Some(error) = &status.last_error {
             let age = |at: u64| output::age(age_ms(host, at));
             let at = status.last_error_ms.map(|at| format!(", {} ago", age(at))).unwrap_or_default();
-            let over = status.last_error_over_ms.map(|over| format!(", over for {}", age(over))).unwrap_or_default();
+            let over = status.last_error_over_ms.map(|over| format!(", resolved {} ago", age(over))).unwrap_or_default();
             lines.push(format!("{} ({}){at}{over}", status.processor, status.variant));
             lines.push(output::wrapped(&output::cut(error, 300), "  ", width));
         }

@@ -14,8 +14,8 @@ pub(super) const LIST: &[Definition] = &[
         "gateway.token-file",
         Kind::Path,
         (
-            "A file with the tokens that clients must present, a line `SCOPE TOKEN` for each (read, operate or deploy); a token alone permits \
-             everything; without it, the token in WEIR_TOKEN, if that is set; reread on SIGHUP",
+            "A file with the tokens that clients must present, one line `SCOPE TOKEN` for each (read, operate or deploy); a token alone \
+                 permits everything; without the file, the token in WEIR_TOKEN, if set; reread on SIGHUP",
             "none, since by default the gateway listens on this machine only; a token also excludes other users of the machine",
         ),
         |s| path(s.token_file.as_ref()),
@@ -26,7 +26,7 @@ pub(super) const LIST: &[Definition] = &[
         "gateway.tls-cert",
         Kind::Path,
         (
-            "The gateway's TLS certificate, a PEM file, followed by those of the CAs between; reread on SIGHUP",
+            "The gateway's TLS certificate, a PEM file, followed by those of intermediate CAs; reread on SIGHUP",
             "none, since by default the gateway listens on this machine only",
         ),
         |s| path(s.tls_cert.as_ref()),
@@ -45,8 +45,9 @@ pub(super) const LIST: &[Definition] = &[
         "gateway.behind-proxy",
         Kind::Word(&["no", "yes"]),
         (
-            "Whether the gateway may listen on any address without TLS, because a proxy in front of it does it; a token is still required",
-            "without TLS, tokens and messages can be read on the way",
+            "Whether the gateway may listen on any address without TLS, because a proxy in front of it terminates TLS; a token is still \
+                 required",
+            "without TLS, tokens and messages can be read in transit",
         ),
         |s| Value::Text(if s.behind_proxy { "yes" } else { "no" }.to_owned()),
         |s, value| s.behind_proxy = value.text() == "yes",
@@ -56,8 +57,9 @@ pub(super) const LIST: &[Definition] = &[
         "gateway.max-connections",
         Kind::Count(1, 100_000),
         (
-            "How many connections may be open at once, WebSockets aside; of further ones 64 wait, and requests for health and figures are served",
-            "well below the 1024 file descriptors that a process has by default, of which the broker needs some",
+            "The maximum number of open connections, not counting WebSockets; up to 64 more wait, and health and metrics requests are still \
+                 served",
+            "well below the default of 1024 file descriptors per process, some of which the broker needs",
         ),
         |s| Value::Count(s.gateway.max_connections_count as u64),
         |s, value| s.gateway.max_connections_count = size(value),
@@ -66,8 +68,8 @@ pub(super) const LIST: &[Definition] = &[
         "gateway.head-time",
         Kind::Time(SECOND, HOUR),
         (
-            "How long a connection may wait with its next request, or take to send its head, before it is closed",
-            "a pause of the other side, not a place that nobody uses",
+            "How long a connection may be idle between requests, or take to send a request's head, before it is closed",
+            "tolerates pauses, closes idle connections",
         ),
         |s| Value::Time(s.gateway.head_time),
         |s, value| s.gateway.head_time = value.time(),
@@ -75,14 +77,14 @@ pub(super) const LIST: &[Definition] = &[
     Definition::new(
         "gateway.max-body",
         Kind::Size(64 << 10, 1 << 30),
-        ("The largest JSON body, or list of messages in one body", "above a message's own limit, so that a list of messages fits"),
+        ("The largest JSON body, or list of messages in one body", "above the limit of one message, so that a list of messages fits"),
         |s| Value::Size(s.gateway.max_body_bytes as u64),
         |s, value| s.gateway.max_body_bytes = size(value),
     ),
     Definition::new(
         "gateway.max-component",
         Kind::Size(64 << 10, 1 << 30),
-        ("The largest component that can be deployed", "those of languages that bring their interpreter have 20 to 40 MiB"),
+        ("The largest component that can be deployed", "components that include an interpreter have 20 to 40 MiB"),
         |s| Value::Size(s.gateway.max_component_bytes as u64),
         |s, value| s.gateway.max_component_bytes = size(value),
     ),
@@ -90,8 +92,8 @@ pub(super) const LIST: &[Definition] = &[
         "gateway.max-held-bytes",
         Kind::Size(1 << 20, 1 << 40),
         (
-            "How many bytes of requests and answers are held in memory at once, of all callers together; the first 64 KiB of each are not \
-             counted, and what does not fit is refused with 503",
+            "The maximum size of all requests and answers in memory; the first 64 KiB of each are not counted, and a request or answer that \
+                 does not fit is refused with 503",
             "four of the largest answers fit",
         ),
         |s| Value::Size(s.gateway.max_held_bytes as u64),
@@ -101,8 +103,8 @@ pub(super) const LIST: &[Definition] = &[
         "gateway.body-time",
         Kind::Time(SECOND, HOUR),
         (
-            "How long a body may take to arrive; the body of an import may pause so long and take any time",
-            "long enough for an upload over a slow line, not for a connection that does nothing",
+            "How long a body may take to arrive; the body of an import may pause for this long and take any time in total",
+            "enough for an upload over a slow line, closes connections that send nothing",
         ),
         |s| Value::Time(s.gateway.body_time),
         |s, value| s.gateway.body_time = value.time(),
@@ -112,7 +114,7 @@ pub(super) const LIST: &[Definition] = &[
         Kind::Time(SECOND, HOUR),
         (
             "How long the config and flow services may take to answer",
-            "a flow's stop tries for 10 s to delete a queue, and may wait its turn",
+            "stopping a flow retries the deletion of a queue for 10 s, and may have to wait for other requests",
         ),
         |s| Value::Time(s.gateway.service_time),
         |s, value| s.gateway.service_time = value.time(),
@@ -120,24 +122,21 @@ pub(super) const LIST: &[Definition] = &[
     Definition::new(
         "gateway.interface-time",
         Kind::Time(SECOND, HOUR),
-        ("How long the answer of a request interface may take", "a processor may take 60 s, and several may stand in a row"),
+        ("The time limit for the answer of a request interface", "a processor may take 60 s, and a request may pass through several"),
         |s| Value::Time(s.gateway.interface_time),
         |s, value| s.gateway.interface_time = value.time(),
     ),
     Definition::new(
         "gateway.full-time",
         Kind::Time(Duration::ZERO, HOUR),
-        (
-            "How long an import waits for room in a full queue before it gives up",
-            "a burst is worked off in this time; what takes longer is no burst",
-        ),
+        ("How long an import waits for space in a full queue before it fails", "enough to absorb a burst"),
         |s| Value::Time(s.gateway.full_time),
         |s, value| s.gateway.full_time = value.time(),
     ),
     Definition::new(
         "gateway.max-sockets",
         Kind::Count(1, 10_000),
-        ("How many WebSockets may be open at once", "each holds a connection and a buffer of 128 KiB for reading"),
+        ("The maximum number of open WebSockets", "each uses a connection and a read buffer of 128 KiB"),
         |s| Value::Count(s.gateway.max_sockets_count as u64),
         |s, value| s.gateway.max_sockets_count = size(value),
     ),
@@ -145,8 +144,8 @@ pub(super) const LIST: &[Definition] = &[
         "gateway.socket-requests",
         Kind::Count(1, 10_000),
         (
-            "How many requests of one WebSocket are under way; more are not read",
-            "enough for a busy page or script, and each may hold the largest body and answer",
+            "The maximum number of requests in flight on one WebSocket; further ones are not read",
+            "enough for a busy page or script; each may hold the largest body and answer",
         ),
         |s| Value::Count(s.gateway.socket_requests_count as u64),
         |s, value| s.gateway.socket_requests_count = size(value),
@@ -155,8 +154,8 @@ pub(super) const LIST: &[Definition] = &[
         "gateway.unread-time",
         Kind::Time(SECOND, HOUR),
         (
-            "How long output may wait for its reader, over HTTP or a WebSocket, before the connection is closed",
-            "tolerates a pause, closes what is never read",
+            "How long output may stay unread, over HTTP or a WebSocket, before the connection is closed",
+            "tolerates pauses, closes connections that are never read",
         ),
         |s| Value::Time(s.gateway.unread_time),
         |s, value| s.gateway.unread_time = value.time(),
@@ -165,8 +164,8 @@ pub(super) const LIST: &[Definition] = &[
         "gateway.ping-time",
         Kind::Time(SECOND, HOUR),
         (
-            "How often a silent WebSocket is asked whether the other side is there; the second time in vain ends it",
-            "a line that was cut holds its place for a minute at most",
+            "The interval at which an idle WebSocket is pinged; it is closed after two unanswered pings",
+            "a broken connection is detected within a minute",
         ),
         |s| Value::Time(s.gateway.ping_time),
         |s, value| s.gateway.ping_time = value.time(),

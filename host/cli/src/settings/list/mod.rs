@@ -21,14 +21,14 @@ pub(super) fn find(name: &str) -> Option<&'static Definition> {
 /// What a section holds, for the file that `weir init` writes.
 pub(crate) fn about(section: &str) -> &'static str {
     match section {
-        "log" => "What `weir up` says on standard error.",
+        "log" => "What `weir up` logs to standard error.",
         "host" => "The host of processors.",
-        "gateway" => "The gateway: what callers may send, and how long they may wait.",
+        "gateway" => "The gateway: limits on the size and duration of requests.",
         "broker" => "The queues.",
         "flow" => "Flows.",
         "dead-letters" => "Messages that could not be handled.",
-        "component" => "Limits of components, from this start on, unless they were deployed with others (`weir deploy --limit`).",
-        "retry" => "How messages that failed are tried again, from this start on.",
+        "component" => "Limits of components, effective from this start, unless a deployment overrides them (`weir deploy --limit`).",
+        "retry" => "How failed messages are retried, effective from this start.",
         _ => "",
     }
 }

@@ -12,8 +12,9 @@ pub(super) const LIST: &[Definition] = &[
         "listen",
         Kind::Address,
         (
-            "The address of the gateway; one that other machines can reach requires a token, and TLS (gateway.tls-cert) or gateway.behind-proxy",
-            "loopback, which other machines cannot reach; one port that the other commands and scripts can know",
+            "The address of the gateway; an address that other machines can reach requires a token, and TLS (gateway.tls-cert) or \
+                 gateway.behind-proxy",
+            "loopback, which other machines cannot reach; a fixed port that commands and scripts can rely on",
         ),
         |s| Value::Text(s.listen.to_string()),
         |s, value| s.listen = value.text().parse().expect("its kind has read it as an address"),
@@ -23,8 +24,8 @@ pub(super) const LIST: &[Definition] = &[
         "grace",
         Kind::Time(Duration::ZERO, Duration::from_secs(3_600)),
         (
-            "How long to finish messages in work when told to stop; what is not done by then comes again at the next start",
-            "most messages take less, and service managers wait longer before they kill",
+            "Shutdown grace period for messages in flight; those not finished are redelivered after the next start",
+            "most messages take less, and service managers wait longer before they kill a process",
         ),
         |s| Value::Time(s.grace),
         |s, value| s.grace = value.time(),
@@ -35,7 +36,7 @@ pub(super) const LIST: &[Definition] = &[
         Kind::Word(&["refuse", "allow"]),
         (
             "Whether to start on a data folder that all users of the machine can write to",
-            "they could replace components, which Weir runs, and messages",
+            "they could replace messages, and components, which Weir runs",
         ),
         |s| Value::Text(s.shared_folder.word().to_owned()),
         |s, value| s.shared_folder = if value.text() == "allow" { SharedFolder::Allow } else { SharedFolder::Refuse },
@@ -45,8 +46,9 @@ pub(super) const LIST: &[Definition] = &[
         "topicspace",
         Kind::Topicspace,
         (
-            "The name under which the programs of one Weir share the broker; topics of blueprints name it: flow:TOPICSPACE:NAME",
-            "that of TrustGraph's programs, which find Weir by it",
+            "The name that separates the programs of one Weir from others on the same broker; it is part of topics in blueprints: \
+                 flow:TOPICSPACE:NAME",
+            "the one that TrustGraph's programs use",
         ),
         |s| Value::Text(s.topicspace.clone()),
         |s, value| s.topicspace = value.text().to_owned(),
@@ -54,14 +56,14 @@ pub(super) const LIST: &[Definition] = &[
     Definition::new(
         "log.filter",
         Kind::Filter,
-        ("What is logged", "what changes in Weir, and what is amiss elsewhere; never a line for each message"),
+        ("The log filter", "state changes of Weir and problems elsewhere; never a line per message"),
         |s| Value::Text(s.log_filter.clone()),
         |s, value| s.log_filter = value.text().to_owned(),
     ),
     Definition::new(
         "log.format",
         Kind::Word(&["text", "json"]),
-        ("Lines for people, or a JSON object a line for programs", "people look first"),
+        ("Text for people, or JSON Lines for programs", "people read it first"),
         |s| Value::Text(s.log_format.word().to_owned()),
         |s, value| s.log_format = if value.text() == "json" { LogFormat::Json } else { LogFormat::Text },
     )
@@ -70,7 +72,8 @@ pub(super) const LIST: &[Definition] = &[
         "host.instances",
         Kind::Count(0, 4_000),
         (
-            "Instance slots of components; 0: as many as the memory of the machine, or of the cgroup that bounds Weir, carries at 16 MiB each, from 8 on",
+            "Instance slots of components; 0: as many as fit into the memory of the machine, or of the cgroup that limits Weir, at 16 MiB \
+                 each, at least 8",
             "above 4000 the kernel's limit on memory maps is exceeded",
         ),
         |s| Value::Count(s.instances_count.into()),
@@ -80,9 +83,9 @@ pub(super) const LIST: &[Definition] = &[
         "host.outputs",
         Kind::Size(1 << 20, 1 << 40),
         (
-            "Memory for messages that processors have sent and that are not settled yet, all processors together; a processor above its \
-             share begins no further message",
-            "eight messages that each send as much as limits.sends-bytes allows",
+            "Memory for messages that processors have sent and that are not settled yet, for all processors together; a processor above its \
+                 share starts no further message",
+            "room for eight messages that each send as much as limits.sends-bytes allows",
         ),
         |s| Value::Size(s.outputs_bytes),
         |s, value| s.outputs_bytes = value.number(),
@@ -91,9 +94,9 @@ pub(super) const LIST: &[Definition] = &[
         "host.cache",
         Kind::Size(1 << 20, 1 << 40),
         (
-            "Disk space for the components that a host of `weir run host` has fetched and for their compiled code; what was not used for longest is \
-             removed first, what runs never",
-            "a hundred components of languages that bring their interpreter",
+            "Disk space for the components that a host of `weir run host` has fetched and for their compiled code; the least recently used \
+                 are removed first, those in use never",
+            "a hundred components that include an interpreter",
         ),
         |s| Value::Size(s.cache_bytes),
         |s, value| s.cache_bytes = value.number(),

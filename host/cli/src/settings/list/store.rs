@@ -10,8 +10,8 @@ pub(super) const LIST: &[Definition] = &[
         "gateway.components-from",
         Kind::GatewayUrl,
         (
-            "Keep no components here, but forward uploads and fetches to the gateway at this URL",
-            "none: the gateway keeps the components in its data folder; of several gateways one does",
+            "Store no components here; forward uploads and fetches to the gateway at this URL",
+            "none: the gateway stores the components in its data folder; of several gateways only one does",
         ),
         |s| Value::Text(s.components_from.clone().unwrap_or_default()),
         |s, value| s.components_from = Some(value.text().to_owned()),
@@ -21,7 +21,7 @@ pub(super) const LIST: &[Definition] = &[
         "gateway.components-token-file",
         Kind::Path,
         (
-            "A file with the token for the gateway of gateway.components-from, which must permit deploying there",
+            "A file with the token for the gateway at gateway.components-from; it must permit deploying there",
             "none: that gateway requires no token",
         ),
         |s| path(s.components_token_file.as_ref()),
@@ -30,7 +30,7 @@ pub(super) const LIST: &[Definition] = &[
     Definition::new(
         "gateway.components-ca-file",
         Kind::Path,
-        ("The CAs that may have signed the certificate of that gateway, a PEM file", "none: those that the operating system trusts"),
+        ("The CAs to trust for the certificate of that gateway, a PEM file", "none: those trusted by the operating system"),
         |s| path(s.components_ca_file.as_ref()),
         |s, value| s.components_ca_file = Some(value.text().into()),
     ),

@@ -93,7 +93,7 @@ fn write(file: &Path, text: &str) -> Result<(), ProjectError> {
 fn node() -> Result<PathBuf, ProjectError> {
     let missing = |tool: String| ProjectError::MissingTool {
         tool,
-        needed_for: "it builds components in JavaScript and TypeScript",
+        needed_for: "needed to build components in JavaScript and TypeScript",
         fix: format!("install Node.js {LEAST_NODE} or later, with npm: https://nodejs.org"),
     };
     let node = program("node").ok_or_else(|| missing("node".to_owned()))?;
@@ -115,7 +115,7 @@ fn install(place: &Workplace<'_>) -> Result<(), ProjectError> {
     }
     let npm = program("npm").ok_or_else(|| ProjectError::MissingTool {
         tool: "npm".to_owned(),
-        needed_for: "it installs the tools of a project in JavaScript or TypeScript",
+        needed_for: "needed to install the tools of a JavaScript or TypeScript project",
         fix: "install it: it comes with Node.js from https://nodejs.org, or on Debian `apt install npm`".to_owned(),
     })?;
     let verb = if place.folder.join("package-lock.json").is_file() { "ci" } else { "install" };
@@ -131,7 +131,7 @@ fn install(place: &Workplace<'_>) -> Result<(), ProjectError> {
         installed => drop(installed?),
     }
     if !place.folder.join(BUILD).is_file() {
-        let problem = "it does not name the SDK among its dependencies".to_owned();
+        let problem = "the SDK is missing from its dependencies".to_owned();
         let fix = Some(format!("add to \"devDependencies\": {}", sdk(super::sdk_folder().as_deref())));
         return Err(ProjectError::Component { file: manifest, problem, fix });
     }

@@ -74,17 +74,21 @@ fn environment(place: &Workplace<'_>) -> Result<PathBuf, ProjectError> {
 fn make(place: &Workplace<'_>, folder: &Path) -> Result<(), ProjectError> {
     let missing = |tool: &str, fix: &str| ProjectError::MissingTool {
         tool: tool.to_owned(),
-        needed_for: "it builds components in Python",
+        needed_for: "needed to build components in Python",
         fix: fix.to_owned(),
     };
     let python = program("python3").ok_or_else(|| {
-        missing("python3", "install Python 3.11 or later, with its module venv: https://www.python.org/downloads, or on Debian `apt install python3 python3-venv`")
+        missing(
+            "python3",
+            "install Python 3.11 or later, with its venv module: https://www.python.org/downloads, or on Debian `apt install \
+             python3 python3-venv`",
+        )
     })?;
     let mut command = Command::new(python);
     command.args(["-m", "venv", "--clear"]).arg(folder);
     place.steps.run("python3 -m venv .weir/venv", &mut command).map_err(|error| match error.output() {
         Some(output) if output.contains("ensurepip") || output.contains("No module named venv") => {
-            missing("the module venv of python3", "install it: on Debian `apt install python3-venv`")
+            missing("the venv module of python3", "install it: on Debian `apt install python3-venv`")
         }
         _ => error,
     })?;
@@ -107,7 +111,7 @@ fn wanted(requirements: &Path) -> Result<String, ProjectError> {
 fn advised(error: ProjectError) -> ProjectError {
     match error {
         ProjectError::Step { step, output, fix: None } => {
-            let fix = Some("check requirements.txt, and that pip reaches its package index (PIP_INDEX_URL)".to_owned());
+            let fix = Some("check requirements.txt, and that pip can reach its package index (PIP_INDEX_URL)".to_owned());
             ProjectError::Step { step, output, fix }
         }
         other => other,

@@ -43,7 +43,7 @@ fn build(place: &Workplace<'_>) -> Result<PathBuf, ProjectError> {
     let cargo = cargo()?;
     let manifest = place.folder.join(place.checked.manifest.source());
     if !manifest.is_file() {
-        let problem = "it is not there: `source` in weir.toml names the Cargo.toml of the crate".to_owned();
+        let problem = "the file does not exist: `source` in weir.toml must be the Cargo.toml of the crate".to_owned();
         return Err(ProjectError::Component { file: manifest, problem, fix: None });
     }
     check_target(place.folder)?;
@@ -58,7 +58,7 @@ fn build(place: &Workplace<'_>) -> Result<PathBuf, ProjectError> {
     let printed = place.steps.run(&format!("cargo build --release --target {TARGET}"), &mut command).map_err(readable)?;
     artifact(&printed, &manifest).ok_or_else(|| ProjectError::Component {
         file: manifest,
-        problem: "the crate made no component".to_owned(),
+        problem: "the crate did not produce a component".to_owned(),
         fix: Some("add `[lib]` with `crate-type = [\"cdylib\"]` to Cargo.toml".to_owned()),
     })
 }
@@ -78,7 +78,7 @@ fn readable(error: ProjectError) -> ProjectError {
 fn cargo() -> Result<PathBuf, ProjectError> {
     program("cargo").ok_or_else(|| ProjectError::MissingTool {
         tool: "cargo".to_owned(),
-        needed_for: "it builds components in Rust",
+        needed_for: "needed to build components in Rust",
         fix: format!("install Rust from https://rustup.rs, then run `rustup target add {TARGET}`"),
     })
 }

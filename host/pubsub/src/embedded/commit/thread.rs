@@ -17,7 +17,7 @@ pub(crate) fn start(shared: Arc<Shared>, log: Log) -> io::Result<JoinHandle<()>>
         // The writer closes everything when it is dropped, so no caller waits for a thread that has ended.
         if let Err(payload) = std::panic::catch_unwind(AssertUnwindSafe(|| writer.run())) {
             let reason = panic_text(&*payload);
-            tracing::error!(error = reason, "commit thread ended, nothing is stored any more");
+            tracing::error!(error = reason, "commit thread ended, nothing is stored from now on");
             shared.failed.send_replace(Some(reason));
         }
         // The writer is gone, and the lock of the folder with it.

@@ -88,7 +88,7 @@ impl Upkeep {
             Some(Due::Remove(segment)) => appender.log.unlink(segment),
             Some(Due::Copy { segment, live_bytes }) if self.rest().is_none() => {
                 if let Err(failure) = self.copy(appender, segment, live_bytes, pace) {
-                    tracing::warn!(error = failure.to_reason(), "messages not copied forward, tried again in a second");
+                    tracing::warn!(error = failure.to_reason(), "messages not copied forward, retrying in 1 s");
                     self.compaction = None;
                     self.resting_until = Some(Instant::now() + REST);
                 }

@@ -104,7 +104,7 @@ impl QueueConsumer {
                 return Ok(false);
             }
             Prefetch::Blocked(failure) => {
-                let reason = "deliveries cannot be recorded, so nothing is handed out; it goes on by itself".to_owned();
+                let reason = "deliveries cannot be recorded: delivery paused until they can".to_owned();
                 return Err(PubsubError::Stalled { reason, source: Some(Cause::of(failure.to_settle_error())) });
             }
             Prefetch::Gone => {
@@ -194,9 +194,9 @@ impl Drop for QueueConsumer {
 
 /// A message cannot be read now; the caller retries later.
 fn unreadable(path: &Path, offset: u32, source: &std::io::Error) -> PubsubError {
-    tracing::warn!(path = %path.display(), offset, error = %source, "message cannot be read now, tried again");
+    tracing::warn!(path = %path.display(), offset, error = %source, "message temporarily unreadable, retrying");
     let source = copy_of(source);
-    let reason = format!("a message at byte {offset} of {} cannot be read now", path.display());
+    let reason = format!("a message at byte {offset} of {} is temporarily unreadable", path.display());
     PubsubError::Stalled { reason, source: Some(Cause::of(source)) }
 }
 

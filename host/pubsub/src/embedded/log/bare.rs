@@ -7,8 +7,8 @@ use super::record::Record;
 use super::segments::Log;
 use crate::embedded::options::{EmbeddedOptions, OpenError};
 use crate::error::Result;
-use crate::limits::size_of;
 use crate::message::Message;
+use crate::message::size_of;
 
 /// The number of the only queue.
 const QUEUE: u64 = 1;

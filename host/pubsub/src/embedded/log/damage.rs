@@ -62,7 +62,7 @@ impl Keep {
             return None;
         }
         if let Err(error) = File::create_new(&path).and_then(|mut file| file.write_all(bytes)) {
-            tracing::warn!(path = %path.display(), %error, "bytes of a damaged message not kept");
+            tracing::warn!(path = %path.display(), %error, "bytes of a damaged message not saved");
             // A partial file is of no use.
             let _ = std::fs::remove_file(&path);
             return None;

@@ -80,7 +80,7 @@ impl<'a> Frame<'a> {
             return Err("the frame's header is cut short");
         };
         if magic != FRAME_MAGIC {
-            return Err("there is no frame");
+            return Err("no frame");
         }
         let Some(payload) = header.take(length as usize) else { return Err("the frame is longer than the file") };
         Ok((Frame { number, payload }, sum))

@@ -80,7 +80,7 @@ impl MarkFile {
         let is_new = number == 1 && length <= segment::LEAST_BYTES;
         match self {
             MarkFile::Missing if version >= FIRST_VERSION && !is_new => Some("the file is missing"),
-            MarkFile::Damaged => Some("the file does not read"),
+            MarkFile::Damaged => Some("the file is unreadable"),
             MarkFile::Missing | MarkFile::Whole(_) => None,
         }
     }

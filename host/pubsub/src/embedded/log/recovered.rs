@@ -126,20 +126,21 @@ impl Recovered {
     /// Logs what is lost, queue by queue.
     pub(crate) fn tell(&self, folder: &Path) {
         if let Some(detail) = self.lost_mark {
-            tracing::error!(path = %mark::path(folder).display(), error = detail, "mark lost: loss of the newest segments is not detected this time");
+            tracing::error!(path = %mark::path(folder).display(), error = detail, "mark lost: loss of the newest segments cannot be \
+                 detected this time");
         }
         for queue in self.queues.values() {
             let (topic, subscription) = (queue.definition.queue.topic(), queue.definition.queue.subscription());
             let (missing_count, damaged_count) = (queue.missing_count, self.damaged_count(queue));
             if missing_count > 0 {
-                tracing::error!(%topic, %subscription, missing_count, "messages are missing: the parts of the log that held them are lost");
+                tracing::error!(%topic, %subscription, missing_count, "messages missing: the parts of the log that held them are lost");
             }
             if queue.repeated_count > 0 {
                 let settled_count = queue.repeated_count;
                 tracing::error!(%topic, %subscription, settled_count, "settled messages are redelivered: the part of the log that recorded this is lost");
             }
             if damaged_count > 0 {
-                tracing::error!(%topic, %subscription, damaged_count, "messages are damaged, and are set aside when they are reached");
+                tracing::error!(%topic, %subscription, damaged_count, "messages damaged; set aside when reached");
             }
         }
     }
@@ -151,11 +152,12 @@ impl Recovered {
             let kept_in = read_part(path, *place).and_then(|bytes| keep.keep(folder, *place, &bytes.into()));
             let kept_in = kept_in.as_ref().map(|path| tracing::field::display(path.display()));
             let (offset, length) = (place.offset, place.length);
-            tracing::error!(segment = %path.display(), offset, length, error = detail, kept_in, "part of the log does not read, its records are lost");
+            tracing::error!(segment = %path.display(), offset, length, error = detail, kept_in, "part of the log unreadable, its records \
+                 are lost");
         }
         let unnamed_count: usize = self.unnamed.values().map(BTreeMap::len).sum();
         if unnamed_count > 0 {
-            tracing::error!(messages_count = unnamed_count, "messages are lost whose queues were defined in a lost part of the log");
+            tracing::error!(messages_count = unnamed_count, "messages lost whose queues were defined in a lost part of the log");
         }
     }
 }

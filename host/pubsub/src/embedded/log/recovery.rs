@@ -26,7 +26,7 @@ pub(super) fn recover(folder: &Path, sync: SyncMode) -> Result<Recovered, OpenEr
     let file = mark::read(folder).map_err(|source| OpenError::Io { action: "read the mark of", path: folder.to_owned(), source })?;
     let mark = file.mark();
     if numbers.last().copied().unwrap_or(0) < mark.segment {
-        let detail = format!("it is missing, and so are all segments behind it; {}", held(&mark));
+        let detail = format!("it is missing, and so are all segments after it; {}", held(&mark));
         return Err(damaged(&segment::path(folder, mark.segment), 0, &detail));
     }
     let mut found = Recovered { mark, ..Recovered::default() };
@@ -49,7 +49,7 @@ fn read_file(path: &Path) -> Result<Vec<u8>, OpenError> {
 
 /// The content at the time of the mark, for people.
 fn held(mark: &Mark) -> String {
-    format!("the queues held {} messages when that was last noted", mark.messages_count)
+    format!("the queues held {} messages when last recorded", mark.messages_count)
 }
 
 /// Whether reading the last segment stopped at a write that was not finished.
@@ -101,9 +101,10 @@ fn set_aside(folder: &Path, sync: SyncMode, number: u32, bytes: &[u8], from: usi
         }
         segment::sync_folder(folder, sync)
     };
-    keep().map_err(|source| OpenError::Io { action: "set the torn end aside of", path: path.clone(), source })?;
+    keep().map_err(|source| OpenError::Io { action: "set aside the torn end of", path: path.clone(), source })?;
     let bytes = tail.len() as u64;
-    tracing::warn!(path = %path.display(), offset = from, bytes, kept_in = %kept_in.display(), "end of the log does not read, by a crash or by damage: it is cut off and kept");
+    tracing::warn!(path = %path.display(), offset = from, bytes, kept_in = %kept_in.display(), "end of the log unreadable because of a \
+         crash or damage: truncated, the bytes are kept");
     Ok(TornTail { bytes, kept_in })
 }
 
@@ -166,7 +167,7 @@ impl Recovered {
             return Ok(());
         }
         let offset = self.last.as_ref().filter(|last| last.number == *number).map_or(0, |last| last.length);
-        Err(damaged(&segment::path(folder, *number), offset, "it does not read to its end, and neither does the segment behind it"))
+        Err(damaged(&segment::path(folder, *number), offset, "it is unreadable before its end, and so is the segment after it"))
     }
 
     /// Reads one segment, which was certainly whole up to `committed_bytes`; the inner error is where reading stopped.
@@ -180,7 +181,7 @@ impl Recovered {
             Err(BadHeader::Damaged(detail)) => return Ok(Err(Stop { offset: 0, detail })),
         };
         if header.number != u64::from(number) {
-            let detail = "its number is not that of its name";
+            let detail = "its number does not match its name";
             return if is_sealed { Ok(Err(Stop { offset: 0, detail })) } else { Err(damaged(path, 16, detail)) };
         }
         self.begin_segment(header.first_frame).map_err(|detail| damaged(path, 24, detail))?;

@@ -71,7 +71,7 @@ impl DiskReserve {
             Ok(held) => self.held = held,
             Err(error) if error.kind() == io::ErrorKind::StorageFull => {}
             Err(error) => {
-                tracing::warn!(path = %self.path.display(), %error, "no space can be held in reserve here: on a full disk settling stops too");
+                tracing::warn!(path = %self.path.display(), %error, "disk space cannot be reserved: on a full disk settling stops too");
                 self.is_supported = false;
                 let _ = std::fs::remove_file(&self.path);
             }

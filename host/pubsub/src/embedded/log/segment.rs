@@ -55,7 +55,7 @@ impl Header {
     pub(super) fn decode(file: &[u8]) -> Result<Self, BadHeader> {
         let Some(bytes) = file.first_chunk::<HEADER_BYTES>() else { return Err(BadHeader::Damaged("the header is cut short")) };
         if bytes[..8] != MAGIC {
-            return Err(BadHeader::Damaged("it does not begin as a segment does"));
+            return Err(BadHeader::Damaged("it does not start with a segment header"));
         }
         let version = u32::from_le_bytes([bytes[8], bytes[9], bytes[10], bytes[11]]);
         // Checked before the checksum, which a later format may keep elsewhere.

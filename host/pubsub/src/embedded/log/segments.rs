@@ -210,7 +210,7 @@ impl Log {
             Ok(active)
         });
         self.begin(number, made)?;
-        tracing::warn!(folder = %self.folder.display(), "disk full, the log goes on in the space that was held in reserve");
+        tracing::warn!(folder = %self.folder.display(), "disk full, log continued in the reserved space");
         Ok(())
     }
 
@@ -289,8 +289,8 @@ impl Log {
         let path = segment::path(&self.folder, self.active.number);
         self.errors.failed(&path, error);
         if let Err(error) = self.active.file.set_len(self.active.length) {
-            tracing::error!(path = %path.display(), %error, "cutting back failed, nothing is written until the next start");
-            self.broken = Some(format!("{} could not be cut back after a failed write: restart", path.display()));
+            tracing::error!(path = %path.display(), %error, "truncation failed, nothing is written until the next start");
+            self.broken = Some(format!("{} could not be truncated after a failed write: restart", path.display()));
         }
         self.disk.distrust();
         self.disk.failure(error)
@@ -347,7 +347,7 @@ fn flush(file: &File, sync: SyncMode) {
         return;
     }
     if let Err(error) = file.sync_data() {
-        panic!("flush of the queues failed ({error}); what was committed is read at the next start");
+        panic!("flush of the queues failed ({error}); committed data is read at the next start");
     }
 }
 

@@ -17,7 +17,7 @@ use crate::embedded::definition::Definition;
 use crate::embedded::options::{EmbeddedOptions, OpenError, SyncMode};
 use crate::embedded::place::Moved;
 use crate::embedded::refusal::WriteFailure;
-use crate::limits::size_of;
+use crate::message::size_of;
 use crate::message::{Message, MessageId};
 use crate::topic::Queue;
 

@@ -25,14 +25,14 @@ impl WriteErrors {
     pub(super) fn failed(&mut self, path: &Path, error: &std::io::Error) {
         let now = Instant::now();
         let Some(failing) = &mut self.0 else {
-            tracing::error!(path = %path.display(), error = %chain(error), "write failed, cut back to the last commit");
+            tracing::error!(path = %path.display(), error = %chain(error), "write failed, truncated to the last commit");
             self.0 = Some(Failing { failed_count: 1, told_at: now });
             return;
         };
         failing.failed_count += 1;
         if now.duration_since(failing.told_at) >= TELLING {
             failing.told_at = now;
-            tracing::error!(path = %path.display(), error = %chain(error), failed_count = failing.failed_count, "writes still fail");
+            tracing::error!(path = %path.display(), error = %chain(error), failed_count = failing.failed_count, "writes still failing");
         }
     }
 

@@ -206,7 +206,7 @@ impl State {
         if !consumer.refused.contains(&receipt.delivery) {
             consumer.refused.push_back(receipt.delivery);
         }
-        Err(PubsubError::unavailable("an earlier settle of this consumer failed: repeat that one first, or give its message back"))
+        Err(PubsubError::unavailable("an earlier settle of this consumer failed: repeat that one first, or requeue its message"))
     }
 
     /// Records that the next settle in turn did not take effect.

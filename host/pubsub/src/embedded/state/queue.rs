@@ -173,7 +173,7 @@ impl QueueState {
         self.dropped_count += 1;
         let (topic, subscription, dropped_count) = (self.name.topic(), self.name.subscription(), self.dropped_count);
         if 10_u64.pow(dropped_count.ilog10()) == dropped_count {
-            tracing::warn!(%topic, %subscription, dropped_count, "queue is at its bound and drops its oldest messages");
+            tracing::warn!(%topic, %subscription, dropped_count, "queue limit reached, dropping the oldest messages");
         }
     }
 
@@ -182,7 +182,7 @@ impl QueueState {
         self.dropped_count += 1;
         let (topic, subscription, dropped_count) = (self.name.topic(), self.name.subscription(), self.dropped_count);
         if 10_u64.pow(dropped_count.ilog10()) == dropped_count {
-            tracing::warn!(%topic, %subscription, dropped_count, "queue limit reached, requests are dropped for this subscription only");
+            tracing::warn!(%topic, %subscription, dropped_count, "queue limit reached, dropping requests for this subscription only");
         }
     }
 
@@ -208,7 +208,7 @@ impl QueueState {
         if !std::mem::replace(&mut self.is_refusing, true) {
             let (topic, subscription, size_bytes) = (self.name.topic(), self.name.subscription(), self.size_bytes);
             let limit_bytes = self.overflow.refuse_above_bytes();
-            tracing::warn!(%topic, %subscription, size_bytes, limit_bytes, "queue limit reached, messages are refused");
+            tracing::warn!(%topic, %subscription, size_bytes, limit_bytes, "queue limit reached, refusing messages");
         }
     }
 

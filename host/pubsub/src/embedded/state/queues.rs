@@ -167,7 +167,7 @@ impl State {
         if state.overflow == spec.overflow {
             return Ok(true);
         }
-        let difference = format!("it has {}, and {} was requested", state.overflow, spec.overflow);
+        let difference = format!("it has {}, but {} was requested", state.overflow, spec.overflow);
         Err(PubsubError::QueueMismatch { queue: spec.queue.clone(), difference })
     }
 

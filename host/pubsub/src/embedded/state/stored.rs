@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use crate::limits::size_of;
 use crate::message::Message;
+use crate::message::size_of;
 use crate::topic::Class;
 
 /// A message in memory, shared by all queues that have it.

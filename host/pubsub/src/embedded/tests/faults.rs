@@ -200,7 +200,7 @@ async fn a_read_that_fails_throws_nothing_away() {
     let reader = consumer(&broker, &a, 256).await;
     for _ in 0..2 {
         let error = soon(reader.receive()).await.unwrap_err().to_string();
-        assert!(error.contains("cannot be read now"), "{error}");
+        assert!(error.contains("is temporarily unreadable"), "{error}");
     }
     assert!(shown(&broker, &a, 10).await.iter().all(|browsed| browsed.message.is_err()));
     std::fs::remove_dir(&path).unwrap();

@@ -44,7 +44,7 @@ function cut(id, text, chosen) {
 function explained(error, id, index, count) {
   if (!(error instanceof CallError) || error.kind !== 'invalid') return error;
   return new Reject(
-    `document \`${id}\` makes ${count} chunks, of which the deployment's limits refuse number ${index + 1}: ${error.reason}. A larger \`size\` makes ` +
+    `document \`${id}\` produces ${count} chunks, and number ${index + 1} exceeds the deployment's limits: ${error.reason}. A larger \`size\` makes ` +
       'fewer chunks, a smaller `overlap` fewer bytes',
   );
 }

@@ -34,7 +34,7 @@ def test_parameters_out_of_bounds_are_named() -> None:
 def test_a_document_that_makes_too_many_chunks_is_rejected() -> None:
     failure = kit(size=16, overlap=0).handle("input", {"id": "a", "text": "word. " * 2600}).failure
     assert failure is not None and failure.verdict == "reject"
-    assert failure.reason.startswith("document `a` makes 1040 chunks, of which the deployment's limits refuse number 1001: one call may send")
+    assert failure.reason.startswith("document `a` produces 1040 chunks, and number 1001 exceeds the deployment's limits: one call may send")
 
 
 def test_a_title_is_in_every_chunk() -> None:

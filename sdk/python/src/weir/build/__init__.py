@@ -1,6 +1,6 @@
-"""Makes a component of a project: `python -m weir.build`, which `weir build` calls.
+"""Builds the component of a project: `python -m weir.build`, which `weir build` calls.
 
-It needs nothing but the environment that it runs in: a virtual environment with `weir-sdk[build]` and the project's requirements.
+It requires only the environment that it runs in: a virtual environment with `weir-sdk[build]` and the project's requirements.
 """
 
 from weir.build.component import COMPONENTIZE_PY, BuildError, Project, build

@@ -53,10 +53,10 @@ class Built:
 
 
 def build(project: Project, output: Path) -> Built:
-    """Writes the component of a project, unless it is there and nothing has changed.
+    """Writes the component of a project, unless it exists and nothing has changed.
 
     Raises:
-        BuildError: The project cannot be built; says why, in the author's terms.
+        BuildError: The project cannot be built; the error states why, in the author's terms.
     """
     _check_tools()
     descriptor = _parsed(project.descriptor)
@@ -76,13 +76,13 @@ def build(project: Project, output: Path) -> Built:
 
 def _check_tools() -> None:
     if sys.prefix == sys.base_prefix:
-        raise BuildError("this Python is not in a virtual environment: make one with `python3 -m venv .weir/venv`, and use its python")
+        raise BuildError("this Python is not in a virtual environment: create one with `python3 -m venv .weir/venv`, and use its python")
     try:
         found = importlib.metadata.version("componentize-py")
     except importlib.metadata.PackageNotFoundError:
         found = "not installed"
     if found != COMPONENTIZE_PY:
-        raise BuildError(f"componentize-py {COMPONENTIZE_PY} is needed, and it is {found}: `{sys.executable} -m pip install 'weir-sdk[build]'`")
+        raise BuildError(f"componentize-py {COMPONENTIZE_PY} is required, but it is {found}: `{sys.executable} -m pip install 'weir-sdk[build]'`")
 
 
 def _parsed(descriptor: str) -> dict[str, object]:
@@ -96,7 +96,7 @@ def _parsed(descriptor: str) -> dict[str, object]:
 
 
 def _inputs(project: Project, staged: Sources) -> str:
-    """A digest of everything that a component is made of. It stands for the component, which has other bytes in each build: the toolchain
+    """A digest of everything that a component is made of. It identifies the component, which has other bytes in each build: the toolchain
     takes hash seeds, times and directory orders into the image of the interpreter."""
     packages = sorted(f"{found.metadata['Name']}=={found.version}" for found in importlib.metadata.distributions())
     sdk = hashlib.sha256()
@@ -154,7 +154,7 @@ def _componentize(python_path: list[Path], output: Path) -> None:
 
 
 def _explained(said: str) -> str:
-    """What componentize-py said, in the author's terms."""
+    """The output of componentize-py, in the author's terms."""
     faults = [json.loads(line) for line in re.findall(rf"{re.escape(_FAULT_MARK)}(\".*\")$", said, re.MULTILINE)]
     if faults:
         return "\n".join(faults)
@@ -169,6 +169,6 @@ def _memory_warnings(output: Path, descriptor: dict[str, object]) -> list[str]:
         return []
     advice = max(limit_bytes * 2, start_bytes * 3) >> 20
     return [
-        f"an instance has {start_bytes / (1 << 20):.0f} MiB of memory in use at its start, and the limit is {limit_bytes / (1 << 20):.0f} MiB: "
-        f"it will be replaced often, or not start: load less at the top of the module, or set `memory = \"{advice} MiB\"` under `[limits]`"
+        f"an instance has {start_bytes / (1 << 20):.0f} MiB of memory in use at startup, and the limit is {limit_bytes / (1 << 20):.0f} MiB: "
+        f"it will be replaced often, or fail to start: load less at the top of the module, or set `memory = \"{advice} MiB\"` under `[limits]`"
     ]

@@ -1,4 +1,4 @@
-"""How much memory a component has at its start, read from the file."""
+"""The memory of a component at startup, read from the file."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _sections(wasm: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _number(content: bytes, at: int) -> tuple[int, int]:
-    """A number in LEB128, and the place behind it."""
+    """A number in LEB128, and the position after it."""
     number = shift = 0
     while True:
         byte = content[at]

@@ -1,4 +1,4 @@
-"""The author's sources: which they are, and what there is to say about them before they run."""
+"""The author's sources, and warnings about them before they run."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ def stage(folder: Path, source: str, target: Path) -> Sources:
     """Copies the sources to a folder of their own, where the toolchain may write and finds nothing else.
 
     Raises:
-        BuildError: The source is not there, or cannot be a module.
+        BuildError: The source does not exist, or cannot be a module.
     """
     if not (folder / source).is_file():
-        raise BuildError(f"there is no file `{source}` in {folder.resolve()}: write it, or name another one by `source` in weir.toml")
+        raise BuildError(f"file `{source}` does not exist in {folder.resolve()}: create it, or set `source` in weir.toml")
     root, module = module_of(folder, Path(source))
     shutil.rmtree(target, ignore_errors=True)
     digest = hashlib.sha256()
@@ -103,8 +103,8 @@ def _late_imports(relative: str, text: str) -> list[tuple[str, str]]:
                 if isinstance(node, (ast.Import, ast.ImportFrom)):
                     found.update({(name, node.lineno): function.name for name in _imported(node)})
     return [
-        (name, f"{relative} line {line}: `{name}` is imported inside of `{function}`: a component can only use what was loaded when it was "
-               "built, so it is loaded then; import it at the top of the module")
+        (name, f"{relative} line {line}: `{name}` is imported inside `{function}`: a component can use only modules loaded at build time, "
+               "so it is loaded then; import it at the top of the module")
         for (name, line), function in found.items()
     ]
 

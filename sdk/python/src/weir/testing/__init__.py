@@ -7,11 +7,11 @@
         handled = kit.handle("input", {"id": "a", "text": "to be or not to be"})
         assert handled.json("output") == [{"id": "a", "words": 1}]
 
-The kit keeps the rules of the real host, and says the same words: what is not in weir.toml is refused, parameters have their defaults and
-are checked against their types, nothing leaves when the handler fails, messages and their number are limited. An exception becomes a
-failure as in a component: see `Handled.failure`, and `Handled.exception` for itself. What the kit does not have: a sandbox, time (a clock
-that stands still: `Kit.time_left`), memory limits, topics of other classes than `flow` for outputs, and new instances: globals of your
-own stay as they are.
+The kit applies the rules of the real host, with the same errors: names that are not in weir.toml are rejected, parameters have their
+defaults and are checked against their types, nothing is sent if the handler fails, and messages and their number are limited. An exception becomes a
+failure as in a component: see `Handled.failure`, and `Handled.exception` for itself. Not simulated: the sandbox,
+time (the clock stands still: `Kit.time_left`), memory limits, output topics of classes other than `flow`, and new instances: your globals are
+kept.
 
 `run_fixture` runs the messages of `tests/*.json`, the files that `weir test` runs against the component in a real host.
 """

@@ -1,4 +1,4 @@
-"""What a service that a processor asks answers in a test."""
+"""The answers of services in a test."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from weir._message import Message, message_of
 
 @dataclass
 class Answer:
-    """What a service answers: several parts, an error, or both. A service that answers in one part returns the value itself.
+    """The answer of a service: several parts, an error, or both. For an answer in one part, return the value itself.
 
         kit.answer("model", lambda request: {"score": 0.9})
         kit.answer("model", weir.testing.Answer.of_parts("one", "two"))
@@ -34,6 +34,6 @@ class Answer:
 
     @classmethod
     def of_error(cls, kind: ErrorKind | str, reason: str = "", *, after: Iterable[Any] = ()) -> Answer:
-        """An error for an answer, after the parts if there are any: `timeout`, `unavailable`, `failed` (the reason is the service's own
-        words) or `invalid`."""
+        """An error for an answer, after the parts if there are any: `timeout`, `unavailable`, `failed` (the reason is the service's error)
+        or `invalid`."""
         return cls([message_of(part) for part in after], CallError(kind, reason or f"the test answers with {kind}"))

@@ -1,4 +1,4 @@
-"""weir.toml and descriptors, read as a host reads them, and strictly: whoever writes one wants to know of unknown keys."""
+"""weir.toml and descriptors, read as a host reads them, and strictly: unknown keys are errors."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _OF_THE_PROJECT = ("language", "source")
 
 
 class Malformed(ValueError):
-    """A descriptor, or a weir.toml, that a host would refuse."""
+    """A descriptor or weir.toml that a host would reject."""
 
 
 def of_project(folder: Path) -> tuple[dict[str, Any], str]:
@@ -69,12 +69,12 @@ def parse(text: str) -> dict[str, Any]:
     """Reads and checks a descriptor.
 
     Raises:
-        Malformed: It is none; names the field.
+        Malformed: It is invalid; the error names the field.
     """
     try:
         document = json.loads(text)
     except ValueError as error:
-        raise Malformed(f"the descriptor is not of the form of weir:descriptor/1: {error}") from None
+        raise Malformed(f"the descriptor does not match the schema weir:descriptor/1: {error}") from None
     return checked(document)
 
 
@@ -82,13 +82,13 @@ def checked(document: Any) -> dict[str, Any]:
     """Checks a descriptor, and makes objects of plain names.
 
     Raises:
-        Malformed: It is none; names the field.
+        Malformed: It is invalid; the error names the field.
     """
     fields = _object(document, "")
     if "schema" not in fields:
-        raise Malformed("the descriptor is not of the form of weir:descriptor/1: missing field `schema`")
+        raise Malformed("the descriptor does not match the schema weir:descriptor/1: missing field `schema`")
     if fields["schema"] != 1:
-        raise Malformed(f"field `schema` of the descriptor is {fields['schema']}; this Weir reads 1")
+        raise Malformed(f"field `schema` of the descriptor is {fields['schema']}; this Weir supports 1")
     whole = dict(fields)
     for key in _KEYS:
         if key:
@@ -106,7 +106,7 @@ def _object(value: Any, what: str) -> dict[str, Any]:
     known = _KEYS[what]
     for key, inner in value.items():
         if key not in known:
-            raise Malformed(f"the descriptor is not of the form of weir:descriptor/1: unknown field `{key}`, expected one of {', '.join(known)}")
+            raise Malformed(f"the descriptor does not match the schema weir:descriptor/1: unknown field `{key}`, expected one of {', '.join(known)}")
         kind = known[key]
         if not isinstance(inner, kind) or (kind is int and isinstance(inner, bool)):
             raise Malformed(f"field `{f'{what}.{key}' if what else key}` of the descriptor: {shown(str(inner))} is not of type {kind.__name__}")
@@ -119,7 +119,7 @@ def _item(item: Any, key: str) -> dict[str, Any]:
     fields = _object(item, key)
     for required in _REQUIRED.get(key, ("name",)):
         if required not in fields:
-            raise Malformed(f"the descriptor is not of the form of weir:descriptor/1: missing field `{required}` of `{key}`")
+            raise Malformed(f"the descriptor does not match the schema weir:descriptor/1: missing field `{required}` of `{key}`")
     return fields
 
 
@@ -127,7 +127,7 @@ def _check_names(key: str, names: list[str]) -> None:
     seen: set[str] = set()
     for name in names:
         if not name or any(not character.isprintable() and not character.isspace() for character in name):
-            raise _fault(key, "holds an empty name or one with control characters")
+            raise _fault(key, "contains an empty name or one with control characters")
         if name in seen:
             raise _fault(key, f"names `{name}` twice")
         seen.add(name)
@@ -140,7 +140,7 @@ def _check_topics(whole: dict[str, Any]) -> None:
         if reply is not None and reply not in producers:
             raise _fault(f"consumers.{name}.reply", f"`{reply}` is not among the producers")
         if name in producers:
-            raise _fault(f"consumers.{name}", "is also among the producers: a topic is one or the other")
+            raise _fault(f"consumers.{name}", "is also among the producers: a topic must be one or the other")
 
 
 def _check_parameter(parameter: dict[str, Any]) -> None:
@@ -191,5 +191,5 @@ _FITS: dict[str, Any] = {
     "integer": (_is_whole, "a whole number"),
     "number": (_is_number, "a number"),
     "boolean": (lambda value: value in ("true", "false"), "true or false"),
-    "json": (_is_json, "a JSON text"),
+    "json": (_is_json, "JSON"),
 }

@@ -1,4 +1,4 @@
-"""Fixtures: messages and what is expected of them, in JSON. `weir test` runs the same files against the component in a real host."""
+"""Fixtures: messages with their expected results, in JSON. `weir test` runs the same files against the component in a real host."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ _MESSAGE = {*_BODIES, "content-type", "properties"}
 
 
 def run_fixture(kit: Kit, path: str | Path) -> None:
-    """Hands the messages of a fixture to a new kit, in order, and compares.
+    """Passes the messages of a fixture to a new kit, in order, and compares the results.
 
         @pytest.mark.parametrize("path", sorted(Path(__file__).parent.glob("*.json")), ids=lambda path: path.stem)
         def test_fixture(path):
             weir.testing.run_fixture(weir.testing.kit(), path)
 
     Raises:
-        AssertionError: Something else came of a message than is expected.
-        ValueError: The file is no fixture.
+        AssertionError: The result of a message differs from the expected one.
+        ValueError: The file is not a fixture.
     """
     path = Path(path)
     fixture = json.loads(path.read_text("utf-8"))
@@ -44,7 +44,7 @@ def run_fixture(kit: Kit, path: str | Path) -> None:
         kit.answer(request, _in_order(request, [_answer(answer, path) for answer in answers]))
     refusal = fixture.get("setup-failure")
     if refusal is not None and (said := kit.configure()) != refusal:
-        raise AssertionError(f"{path.name}: the setup says {_shown(said)}, not {_shown(refusal)}")
+        raise AssertionError(f"{path.name}: the setup failed with {_shown(said)}, not {_shown(refusal)}")
     for index, step in enumerate(fixture.get("messages", [])):
         _known(step, _STEP, f"{path.name}, message {index}")
         chosen = step["input"] if "input" in step else _only_input(kit, f"{path.name}, message {index}")
@@ -63,7 +63,7 @@ def _known(document: Any, keys: set[str], what: str) -> None:
         raise ValueError(f"{what} is not an object")
     unknown = sorted(document.keys() - keys)
     if unknown:
-        raise ValueError(f"{what} has the unknown key `{unknown[0]}`: the keys are {', '.join(sorted(keys))}")
+        raise ValueError(f"{what} has the unknown key `{unknown[0]}`; must be one of: {', '.join(sorted(keys))}")
 
 
 def _message(document: Any, path: Path) -> Message:
@@ -91,14 +91,14 @@ def _in_order(request: str, answers: list[Answer]) -> Any:
 
     def service(_: Message) -> Answer:
         if not left:
-            raise AssertionError(f"the handler asks `{request}` more often than the {len(answers)} answers of the fixture")
+            raise AssertionError(f"the handler sends more requests to `{request}` than the {len(answers)} answers in the fixture")
         return left.popleft()
 
     return service
 
 
 def _failed(failure: Failure, wanted: dict[str, Any] | None) -> dict[str, Any]:
-    """The failure, with what the fixture says of it besides the verdict."""
+    """The failure, with the fields that the fixture compares in addition to the verdict."""
     found = {"verdict": str(failure.verdict), "reason": failure.reason, "delay-ms": milliseconds(failure.delay, "delay")}
     compared = {"verdict", "reason"} if wanted is None else {"verdict", *wanted}
     return {key: value for key, value in found.items() if key in compared}

@@ -1,4 +1,4 @@
-"""What came of a message."""
+"""The result of handling a message."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class HandledFailure:
 
 @dataclass
 class Handled:
-    """What came of a message that `Kit.handle` handed to a processor.
+    """The result of `Kit.handle`.
 
         handled = kit.handle("input", {"text": "a few words"})
         assert handled.json("output") == [{"words": 3}]
@@ -65,14 +65,14 @@ class Handled:
     _outputs: list[str] = field(repr=False)
 
     def outputs(self, output: str = "output") -> list[Message]:
-        """The messages that left for an output, in their order.
+        """The messages sent to an output, in order.
 
         Raises:
-            AssertionError: The handler failed, so that nothing left; or there is no such output.
+            AssertionError: The handler failed, so nothing was sent; or the output does not exist.
         """
         self._check(f"nothing left for `{output}`")
         if output not in self._outputs:
-            raise AssertionError(f"there is no output `{output}`: the outputs are {', '.join(self._outputs) or 'none'}")
+            raise AssertionError(f"output `{output}` does not exist; must be one of: {', '.join(self._outputs) or 'none'}")
         return [sent.message for sent in self.sent if sent.to == output]
 
     def json(self, output: str = "output") -> list[Any]:
@@ -84,10 +84,10 @@ class Handled:
         return [message.text() for message in self.outputs(output)]
 
     def replies(self) -> list[Message]:
-        """The parts of the answer that left, in their order: those from before a failure, too, since a part leaves at once.
+        """The sent parts of the answer, in order, including those before a failure, since parts are sent immediately.
 
         Raises:
-            AssertionError: The handler failed before a part left.
+            AssertionError: The handler failed before a part was sent.
         """
         if not self._replies:
             self._check("no part of an answer left")

@@ -133,7 +133,7 @@ class Instance:
     def send(self, to: str, message: Message) -> None:
         self._in_handle()
         if to not in self.topics:
-            raise _invalid(f"there is no output `{shown(to)}`: the outputs are {names(self.topics)}")
+            raise _invalid(f"output `{shown(to)}` does not exist; must be one of: {names(self.topics)}")
         self._prepare(message, MAX_MESSAGE_BYTES)
         if self.topics[to]:
             self.call.sent.append(Sent(to, as_received(message)))
@@ -141,9 +141,9 @@ class Instance:
     def reply(self, message: Message, is_last: bool) -> None:
         self._in_handle()
         if self.call.is_answered:
-            raise _invalid("the request was answered in full: nothing may follow the part marked `last`")
+            raise _invalid("the request was answered completely: nothing may follow the part marked `last`")
         if not self.call.is_request:
-            raise _invalid("the message in hand is no request: only an input with `reply` in the descriptor can be answered")
+            raise _invalid("the current message is not a request: only an input with `reply` in the descriptor can be answered")
         self._prepare(message, MAX_ANSWER_BYTES)
         self.call.replies.append(as_received(message))
         self.call.is_answered = is_last
@@ -155,7 +155,7 @@ class Instance:
         while (part := self.next_reply(call)) is not None:
             size_bytes += len(part.body)
             if size_bytes > MAX_MESSAGE_BYTES:
-                raise _invalid(f"the answer has more than {MAX_MESSAGE_BYTES} bytes: take its parts one by one")
+                raise _invalid(f"the answer has more than {MAX_MESSAGE_BYTES} bytes: read its parts one by one")
             parts.append(part)
         return parts
 
@@ -166,16 +166,16 @@ class Instance:
             raise _invalid(fault)
         known = [request["name"] for request in self.descriptor["requests"]]
         if to not in known:
-            raise _invalid(f"there is no request `{shown(to)}`: the requests are {names(known)}")
+            raise _invalid(f"request `{shown(to)}` does not exist; must be one of: {names(known)}")
         if self.call.open_count >= MAX_BEGUN_COUNT:
-            raise _invalid(f"{MAX_BEGUN_COUNT} requests are under way, which is the most: take the answer of one first")
+            raise _invalid(f"{MAX_BEGUN_COUNT} requests are in flight, the maximum: read the answer of one first")
         self._count(len(message.body))
         fault = _limits.sizes_fault(message, MAX_MESSAGE_BYTES)
         if fault is not None:
             raise _invalid(fault)
         self.call.requests.append(Sent(to, as_received(message)))
         if to not in self.services:
-            raise Trap(f"the handler asks `{to}`, and the test has no answer: add `kit.answer(\"{to}\", ...)`")
+            raise Trap(f"the handler sends a request to `{to}`, but the test has no answer: add `kit.answer(\"{to}\", ...)`")
         self.call.begun.append(Answer.of(self.services[to](as_received(message))))
         self.call.open_count += 1
         return len(self.call.begun) - 1
@@ -183,10 +183,10 @@ class Instance:
     def next_reply(self, call: int) -> Message | None:
         self._in_handle()
         if not 0 <= call < len(self.call.begun):
-            raise _invalid(f"there is no request {call}: numbers are valid until `handle` returns")
+            raise _invalid(f"request {call} does not exist: numbers are valid until `handle` returns")
         answer = self.call.begun[call]
         if answer is None:
-            raise _invalid(f"request {call} has ended with an error, which was told already")
+            raise _invalid(f"request {call} ended with an error, which was already returned")
         if answer.parts:
             return answer.parts.pop(0)
         if answer.error is not None:
@@ -216,7 +216,7 @@ class Instance:
 
     def _in_handle(self) -> None:
         if self.call.is_setup:
-            raise _invalid("nothing can be sent outside of `handle`")
+            raise _invalid("messages can be sent only within `handle`")
 
     def _prepare(self, message: Message, body_limit: int) -> None:
         fault = _limits.properties_fault(message)
@@ -233,7 +233,7 @@ class Instance:
         if call.sends_count >= limits.sends_count:
             raise _invalid(f"one call may send {limits.sends_count} messages (limits.sends-count)")
         if call.sends_bytes + size_bytes > limits.sends_bytes:
-            raise _invalid(f"one call may send {limits.sends_bytes} bytes in all (limits.sends-bytes)")
+            raise _invalid(f"one call may send {limits.sends_bytes} bytes in total (limits.sends-bytes)")
         call.sends_count += 1
         call.sends_bytes += size_bytes
 
@@ -241,7 +241,7 @@ class Instance:
         declared = [named["name"] for named in self.descriptor["config-types"]]
         if config_type not in declared:
             raise Trap(
-                f"the config type `{shown(config_type)}` is not declared: add it to `config-types` of the descriptor (declared: "
+                f"config type `{shown(config_type)}` is not declared: add it to `config-types` of the descriptor (declared: "
                 f"{names(declared)})"
             )
 

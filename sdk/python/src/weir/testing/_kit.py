@@ -1,4 +1,4 @@
-"""The kit: one instance of a processor, and what a flow and a deployment give it."""
+"""The kit: one instance of a processor, with the settings of a flow and a deployment."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ Functions = Callable[..., Any] | Mapping[str, Callable[..., Any]]
 
 
 class Kit:
-    """A processor under test, as one instance of it, with what a flow and a deployment give it. `weir.testing.kit()` makes it of a
-    project; this makes it of functions: of one handler for all inputs, or of handlers by input.
+    """One instance of a processor under test, with the settings of a flow and a deployment. `weir.testing.kit()` creates it from a
+    project, this constructor from functions: one handler for all inputs, or handlers by input.
 
         kit = Kit({"schema": 1, "consumers": ["input"], "producers": ["output"]}, lambda doc: doc["text"].upper())
         assert kit.handle("input", {"text": "hello"}).text() == ["HELLO"]
 
-    Everything can be set at any time but parameters, which never change in an instance.
+    Everything except parameters can be changed at any time; parameters never change in an instance.
     """
 
     def __init__(
@@ -38,8 +38,8 @@ class Kit:
         """Makes a kit.
 
         Raises:
-            Malformed: The descriptor is none.
-            Unfit: The functions do not fit it.
+            Malformed: The descriptor is invalid.
+            Unfit: The functions do not match it.
         """
         document = _descriptor.parse(descriptor) if isinstance(descriptor, str) else _descriptor.checked(descriptor)
         registered = (
@@ -51,7 +51,7 @@ class Kit:
 
     @classmethod
     def of(cls, document: dict[str, Any], handlers: list[Registered], setups: list[Registered]) -> Kit:
-        """Makes a kit of decorated functions."""
+        """Creates a kit from decorated functions."""
         kit = cls.__new__(cls)
         kit._begin(document, handlers, setups)
         return kit
@@ -81,12 +81,12 @@ class Kit:
             RuntimeError: After the first message: parameters never change in an instance.
         """
         if self._seen is not None:
-            raise RuntimeError(f"parameter `{name}` cannot change in an instance that has begun: make another kit")
+            raise RuntimeError(f"parameter `{name}` cannot change in a running instance: create another kit")
         self._instance.given[name] = value if isinstance(value, str) else json.dumps(value)
         return self
 
     def config(self, config_type: str, key: str, value: Any) -> Kit:
-        """Sets a value of the configuration: a string as it is, everything else as JSON. The setup is told before the next message.
+        """Sets a value of the configuration: a string unchanged, everything else as JSON. The setup runs before the next message.
 
         Raises:
             ValueError: weir.toml does not declare the type.
@@ -105,7 +105,7 @@ class Kit:
         declared = [named["name"] for named in self._instance.descriptor["config-types"]]
         if config_type not in declared:
             raise ValueError(
-                f"the config type `{config_type}` is not declared: add it to `config-types` of the descriptor (declared: {names(declared)})"
+                f"config type `{config_type}` is not declared: add it to `config-types` of the descriptor (declared: {names(declared)})"
             )
 
     def answer(self, request: str, service: Any) -> Kit:
@@ -117,34 +117,34 @@ class Kit:
         """
         known = [declared["name"] for declared in self._instance.descriptor["requests"]]
         if request not in known:
-            raise ValueError(f"there is no request `{request}`: the requests are {names(known)}")
+            raise ValueError(f"request `{request}` does not exist; must be one of: {names(known)}")
         self._instance.services[request] = service if callable(service) else lambda _: service
         return self
 
     def attempt(self, attempt: int) -> Kit:
-        """Which attempt the next messages are in, from 1. An attempt above the first has the message id of the message before it."""
+        """The number of the attempt for the next messages, from 1. An attempt above the first has the message id of the message before it."""
         self._attempt = max(attempt, 1)
         return self
 
     def time_left(self, seconds: float | timedelta) -> Kit:
-        """What `weir.remaining()` says: 60 s unless set. It stands still."""
+        """The value of `weir.remaining()`; default 60 s. It does not advance."""
         self._instance.time_left = seconds.total_seconds() if isinstance(seconds, timedelta) else seconds
         return self
 
     def flow(self, flow: str) -> Kit:
-        """The id of the flow, which is the variant, too: `test` unless set."""
+        """The id of the flow, which is also the variant; default `test`."""
         self._instance.flow_id = flow
         return self
 
     def output(self, name: str) -> Kit:
-        """Gives an output a topic, where weir.toml leaves the outputs open by `*`."""
+        """Assigns a topic to an output if weir.toml leaves the outputs open with `*`."""
         if not any(producer["name"] == "*" for producer in self._instance.descriptor["producers"]):
             raise ValueError(f"output `{name}` cannot be added: the descriptor has no producer `*`")
         self._instance.topics[name] = True
         return self
 
     def without_output(self, name: str) -> Kit:
-        """Gives an optional output no topic: what is sent there is dropped."""
+        """Removes the topic of an optional output: messages sent to it are dropped."""
         producers = self._instance.descriptor["producers"]
         if not any(producer["name"] == name and producer.get("optional") for producer in producers):
             raise ValueError(f"output `{name}` must have a topic in every flow: it is not among the producers as `optional = true`")
@@ -154,14 +154,14 @@ class Kit:
     def limit(self, name: str, value: int) -> Kit:
         """Sets a limit of the deployment: `sends-count` or `sends-bytes`, both for each message. The kit limits neither memory nor time."""
         if name not in ("sends-count", "sends-bytes"):
-            raise ValueError(f"there is no limit `{name}` in a test: the limits are sends-count, sends-bytes")
+            raise ValueError(f"limit `{name}` does not exist in a test; must be one of: sends-count, sends-bytes")
         setattr(self._instance.limits, name.replace("-", "_"), value)
         return self
 
     def configure(self) -> str | None:
-        """Gets ready as a host does before the next message, which otherwise `handle` does: checks the parameters of a new instance, and
-        calls the setup. Returns what the status of a host would say if it cannot work: a parameter is missing or wrong, or the setup
-        refused."""
+        """Does what a host does before the next message, and what `handle` otherwise does: checks the parameters of a new instance, and
+        calls the setup. Returns the error in a host's status if the instance cannot work: a parameter is missing or invalid, or the
+        setup failed."""
         if self._seen == self._config.version:
             return None
         is_new = self._seen is None
@@ -189,22 +189,22 @@ class Kit:
         return [consumer["name"] for consumer in self._instance.descriptor["consumers"]]
 
     def handle(self, input: str, message: Any, *, properties: Mapping[str, str] | None = None) -> Handled:
-        """Hands the processor a message of an input: a `str` as text, `bytes` as they are, a `Message` as it is, everything else as JSON.
-        A message of an input that has `reply` in weir.toml is a request. Properties that are the host's own are removed, as a host does.
+        """Passes a message to an input of the processor: a `str` as text, `bytes` and a `Message` unchanged, everything else as JSON.
+        A message of an input that has `reply` in weir.toml is a request. Reserved properties are removed, as in a host.
 
-        If the setup refuses a change of the configuration, the instance goes on as in a host, with the configuration that it had, and the
+        If the setup rejects a change of the configuration, the instance continues as in a host, with its previous configuration, and the
         log of the message has the reason.
 
         Raises:
-            RuntimeError: The processor cannot begin.
-            ValueError: weir.toml has no such input, or the message is larger than what reaches a handler.
+            RuntimeError: The processor failed to start.
+            ValueError: weir.toml has no such input, or the message exceeds the size limit.
             Trap: Where a host would end the instance: the handler reads configuration of a type that is not declared.
         """
         received = _incoming(message_of(message, properties))
         if input not in self.inputs:
-            raise ValueError(f"there is no input `{input}`: the inputs are {names(self.inputs)}")
+            raise ValueError(f"input `{input}` does not exist; must be one of: {names(self.inputs)}")
         if self._is_broken:
-            raise RuntimeError("the instance was ended by a trap, and a host would not use it again: make another kit")
+            raise RuntimeError("the instance was ended by a trap, so a host would not use it again: create another kit")
         call = self._next_call(input)
         raw = SimpleNamespace(
             body=received.body, content_type=received.content_type, properties=list(received.properties.items())
@@ -227,10 +227,10 @@ class Kit:
         is_new = self._seen is None
         refusal = self.configure()
         if refusal is not None and is_new:
-            raise RuntimeError(f"the processor cannot begin: {refusal}") from self._raised
+            raise RuntimeError(f"the processor failed to start: {refusal}") from self._raised
         lines = self._instance.call.log
         if refusal is not None:
-            lines.append(LogLine("warn", "component cannot be set up", {"error": refusal}))
+            lines.append(LogLine("warn", "component setup failed", {"error": refusal}))
         if self._attempt == 1 or self._messages_count == 0:
             self._messages_count += 1
         consumers = {consumer["name"]: consumer for consumer in self._instance.descriptor["consumers"]}
@@ -258,7 +258,7 @@ class Kit:
 def _incoming(message: Message) -> Message:
     """A message of the test, as a host shows it to a component."""
     if len(message.body) > MAX_MESSAGE_BYTES:
-        raise ValueError(f"the body has {len(message.body)} bytes, of at most {MAX_MESSAGE_BYTES}: such a message never reaches a handler")
+        raise ValueError(f"the body has {len(message.body)} bytes; the limit is {MAX_MESSAGE_BYTES}: such a message never reaches a handler")
     received = as_received(message)
     received.properties = {name: value for name, value in received.properties.items() if not is_hosts_own(name)}
     return received

@@ -1,4 +1,4 @@
-"""What a host allows one call to send: its limits, in its words."""
+"""A host's limits on the messages of one call, with the host's errors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MAX_PROPERTIES_BYTES = 32 << 10
 
 @dataclass
 class Limits:
-    """The limits of a deployment that show in the kit."""
+    """The limits of a deployment that the kit applies."""
 
     sends_count: int = 1_000
     sends_bytes: int = 16 << 20
@@ -45,9 +45,9 @@ def _escaped(character: str) -> str:
 def properties_fault(message: Message) -> str | None:
     """What is wrong with the properties of a message that a component sends."""
     if len(message.properties) > _MAX_PROPERTIES_COUNT:
-        return f"the message has {len(message.properties)} properties, of at most {_MAX_PROPERTIES_COUNT}"
+        return f"the message has {len(message.properties)} properties; the limit is {_MAX_PROPERTIES_COUNT}"
     own = next(filter(is_hosts_own, message.properties), None)
-    return None if own is None else f"the property `{shown(own)}` is the host's own and cannot be set"
+    return None if own is None else f"the property `{shown(own)}` is reserved for the host"
 
 
 def sizes_fault(message: Message, body_limit: int) -> str | None:
@@ -59,4 +59,4 @@ def sizes_fault(message: Message, body_limit: int) -> str | None:
         checks.append((f"the property name `{shown(name, 32)}...`", size, _MAX_PROPERTY_NAME_BYTES))
         total += size + len(value.encode())
     checks.append(("the properties of the message", total, _MAX_PROPERTIES_BYTES))
-    return next((f"{what} has {size} bytes, of at most {limit}" for what, size, limit in checks if size > limit), None)
+    return next((f"{what} has {size} bytes; the limit is {limit}" for what, size, limit in checks if size > limit), None)

@@ -17,13 +17,13 @@ from weir.testing._kit import Kit
 
 
 def kit(project: str | os.PathLike[str] | ModuleType | None = None) -> Kit:
-    """A kit of a project's processor: of the folder given, of that of a module, or by default of the nearest folder with a weir.toml (or
-    descriptor.json), from the caller's file upwards. The source that weir.toml names is imported, once in a process.
+    """A kit of a project's processor: in the given folder, in that of a module, or by default in the nearest folder with a weir.toml (or
+    descriptor.json), from the caller's file upwards. The source named in weir.toml is imported once per process.
 
     Raises:
-        FileNotFoundError: There is no weir.toml.
+        FileNotFoundError: weir.toml does not exist.
         Malformed: It is not valid.
-        Unfit: The functions do not fit it.
+        Unfit: The functions do not match it.
     """
     folder = _folder(project)
     document, source = _descriptor.of_project(folder)
@@ -45,7 +45,7 @@ def _folder(project: str | os.PathLike[str] | ModuleType | None) -> Path:
     for folder in (start, *start.parents):
         if (folder / "weir.toml").exists() or (folder / "descriptor.json").exists():
             return folder
-    raise FileNotFoundError(f"there is no weir.toml in {start} or above it")
+    raise FileNotFoundError(f"no weir.toml in {start} or its parent folders")
 
 
 def _imported(root: Path, name: str) -> ModuleType:

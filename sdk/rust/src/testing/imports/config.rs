@@ -1,6 +1,7 @@
 //! `config`: the types that the descriptor declares.
 
-use crate::testing::instance::{Instance, here, names, shown};
+use crate::testing::instance::{Instance, here};
+use crate::testing::wording::{names, shown};
 
 /// To read what is not declared is a trap, since it is a bug that the author must see.
 #[track_caller]
@@ -14,7 +15,7 @@ fn of_declared<R>(config_type: &str, read: impl FnOnce(&Instance) -> R) -> R {
     });
     read.unwrap_or_else(|declared| {
         let shown = shown(config_type);
-        panic!("the config type `{shown}` is not declared: add it to `config-types` of the descriptor (declared: {declared})")
+        panic!("config type `{shown}` is not declared: add it to `config-types` of the descriptor (declared: {declared})")
     })
 }
 

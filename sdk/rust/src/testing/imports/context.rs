@@ -44,6 +44,6 @@ pub(crate) fn attempt() -> u32 {
 
 pub(crate) fn remaining_ms() -> u32 {
     here("the time left", |instance| match instance.call.phase {
-        Phase::Handle | Phase::Setup => crate::messaging::whole_ms(instance.time_left),
+        Phase::Handle | Phase::Setup => crate::time::whole_ms(instance.time_left),
     })
 }

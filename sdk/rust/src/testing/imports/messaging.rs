@@ -2,8 +2,9 @@
 
 use crate::bindings::base::weir::processor::messaging::{CallError, Part};
 use crate::testing::Sent;
-use crate::testing::instance::{Begun, Instance, Phase, Progress, names, shown, with};
+use crate::testing::instance::{Begun, Instance, Phase, Progress, with};
 use crate::testing::limits::{MAX_ANSWER_BYTES, MAX_BEGUN_COUNT, MAX_MESSAGE_BYTES, check_properties, check_sizes};
+use crate::testing::wording::{names, shown};
 use crate::{ErrorKind, Message};
 
 type CallResult<T> = Result<T, CallError>;
@@ -14,12 +15,12 @@ fn invalid(reason: impl Into<String>) -> CallError {
 
 /// Looks at the instance at work, which must be in `handle`.
 fn in_handle<R>(look: impl FnOnce(&mut Instance) -> CallResult<R>) -> CallResult<R> {
-    const OUTSIDE: &str = "nothing can be sent outside of `handle`";
+    const OUTSIDE: &str = "messages can be sent only within `handle`";
     let looked = with(|instance| match instance.call.phase {
         Phase::Handle => look(instance),
         Phase::Setup => Err(invalid(OUTSIDE)),
     });
-    looked.unwrap_or_else(|| Err(invalid(format!("{OUTSIDE}: in a test, call the handler by `weir::testing::kit!().handle(..)`"))))
+    looked.unwrap_or_else(|| Err(invalid(format!("{OUTSIDE}: in a test, call the handler with `weir::testing::kit!().handle(..)`"))))
 }
 
 pub(crate) fn send(to: &str, message: &Message) -> CallResult<()> {
@@ -38,7 +39,7 @@ pub(crate) fn send(to: &str, message: &Message) -> CallResult<()> {
 
 fn no_output(instance: &Instance, to: &str) -> CallError {
     let known = names(instance.outputs.iter().map(|(name, _)| name.as_str()));
-    let refusal = format!("there is no output `{}`: the outputs are {known}", shown(to));
+    let refusal = format!("output `{}` does not exist; must be one of: {known}", shown(to));
     // Where a handler returns a message, and means the answer.
     let hint = if to == "output" && instance.call.answer != Progress::None { "; an answer is returned as `weir::Reply(..)`" } else { "" };
     invalid(refusal + hint)
@@ -57,7 +58,7 @@ fn count(instance: &mut Instance, size_bytes: usize) -> CallResult<()> {
         return Err(invalid(format!("one call may send {} messages (limits.sends-count)", limits.sends_count)));
     }
     if call.sends_bytes + size_bytes as u64 > limits.sends_bytes {
-        return Err(invalid(format!("one call may send {} bytes in all (limits.sends-bytes)", limits.sends_bytes)));
+        return Err(invalid(format!("one call may send {} bytes in total (limits.sends-bytes)", limits.sends_bytes)));
     }
     call.sends_count += 1;
     call.sends_bytes += size_bytes as u64;
@@ -68,9 +69,9 @@ pub(crate) fn reply(message: &Message, part: Part) -> CallResult<()> {
     in_handle(|instance| {
         match instance.call.answer {
             Progress::Open => {}
-            Progress::Ended => return Err(invalid("the request was answered in full: nothing may follow the part marked `last`")),
+            Progress::Ended => return Err(invalid("the request was answered completely: nothing may follow the part marked `last`")),
             Progress::None => {
-                return Err(invalid("the message in hand is no request: only an input with `reply` in the descriptor can be answered"));
+                return Err(invalid("the current message is not a request: only an input with `reply` in the descriptor can be answered"));
             }
         }
         prepare(instance, message, MAX_ANSWER_BYTES)?;
@@ -88,7 +89,7 @@ pub(crate) fn request(to: &str, message: &Message, timeout_ms: Option<u32>) -> C
     while let Some(part) = next_reply(call)? {
         size_bytes += part.body.len();
         if size_bytes > MAX_MESSAGE_BYTES {
-            return Err(invalid(format!("the answer has more than {MAX_MESSAGE_BYTES} bytes: take its parts one by one")));
+            return Err(invalid(format!("the answer has more than {MAX_MESSAGE_BYTES} bytes: read its parts one by one")));
         }
         parts.push(part);
     }
@@ -100,10 +101,10 @@ pub(crate) fn begin_request(to: &str, message: &Message, _: Option<u32>) -> Call
         check_properties(message).map_err(invalid)?;
         if !instance.descriptor.requests.iter().any(|request| request.name == to) {
             let known = names(instance.descriptor.requests.iter().map(|request| request.name.as_str()));
-            return Err(invalid(format!("there is no request `{}`: the requests are {known}", shown(to))));
+            return Err(invalid(format!("request `{}` does not exist; must be one of: {known}", shown(to))));
         }
         if instance.call.begun.iter().filter(|begun| matches!(begun, Begun::Open(_))).count() >= MAX_BEGUN_COUNT {
-            return Err(invalid(format!("{MAX_BEGUN_COUNT} requests are under way, which is the most: take the answer of one first")));
+            return Err(invalid(format!("{MAX_BEGUN_COUNT} requests are in flight, the maximum: read the answer of one first")));
         }
         count(instance, message.body.len())?;
         check_sizes(message, MAX_MESSAGE_BYTES).map_err(invalid)?;
@@ -111,7 +112,7 @@ pub(crate) fn begin_request(to: &str, message: &Message, _: Option<u32>) -> Call
         Ok(instance.services.remove(to))
     })?;
     let Some(mut service) = service else {
-        panic!("the handler asks `{to}`, and the test has no answer: add `kit.answer(\"{to}\", |request| ..)`")
+        panic!("the handler sends a request to `{to}`, but the test has no answer: add `kit.answer(\"{to}\", |request| ..)`")
     };
     // The service is the test's own code, and may be another kit: nothing is borrowed while it works.
     let answer = service(as_received(message));
@@ -125,12 +126,12 @@ pub(crate) fn begin_request(to: &str, message: &Message, _: Option<u32>) -> Call
 pub(crate) fn next_reply(call: u32) -> CallResult<Option<Message>> {
     in_handle(|instance| {
         let Some(slot) = instance.call.begun.get_mut(call as usize) else {
-            return Err(invalid(format!("there is no request {call}: numbers are valid until `handle` returns")));
+            return Err(invalid(format!("request {call} does not exist: numbers are valid until `handle` returns")));
         };
         let answer = match slot {
             Begun::Open(answer) => answer,
             Begun::Complete => return Ok(None),
-            Begun::Failed => return Err(invalid(format!("request {call} has ended with an error, which was told already"))),
+            Begun::Failed => return Err(invalid(format!("request {call} ended with an error, which was already returned"))),
         };
         match (answer.parts.pop_front(), answer.error.take()) {
             (Some(part), error) => {

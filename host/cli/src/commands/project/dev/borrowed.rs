@@ -74,7 +74,7 @@ impl Borrowed {
             [] => Ok(()),
             [(component, _), ..] => {
                 let what = format!("the development version {component} is not removed");
-                let next = format!("swap what uses it, then: weir components remove {component}");
+                let next = format!("swap the processors that use it, then: weir components remove {component}");
                 let because = left.iter().map(|(_, problem)| problem.to_string()).next().unwrap_or_default();
                 Err(Problem::new(Exit::Failed, what).because(anyhow::Error::msg(because)).next(next))
             }

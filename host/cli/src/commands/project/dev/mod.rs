@@ -59,7 +59,7 @@ async fn watch(rounds: &mut Rounds<'_>, command: &Dev, format: Format, signals: 
             if is_over {
                 return Ok(());
             }
-            output::line("waiting for changes (Ctrl-C ends)")?;
+            output::line("waiting for changes (Ctrl-C to stop)")?;
         } else {
             pending = (now != seen).then_some(now);
         }
@@ -76,7 +76,7 @@ async fn to_its_end<T>(work: impl Future<Output = T>, signals: &mut Signals) -> 
     tokio::pin!(work);
     tokio::select! {
         done = &mut work => return (Some(done), false),
-        _ = signals.next() => tell("finishing the deployment first; Ctrl-C again breaks it off"),
+        _ = signals.next() => tell("finishing the deployment first; press Ctrl-C again to abort it"),
     }
     tokio::select! {
         done = &mut work => (Some(done), true),

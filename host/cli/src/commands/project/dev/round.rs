@@ -62,10 +62,10 @@ impl<'a> Rounds<'a> {
         }
         let folder = self.command.folder.clone();
         let made = tokio::task::spawn_blocking(move || make(&folder)).await;
-        let (checked, file, digest) = made.map_err(|_| Problem::new(Exit::Failed, "the build broke off"))??;
+        let (checked, file, digest) = made.map_err(|_| Problem::new(Exit::Failed, "the build was aborted"))??;
         if self.name.get_or_insert_with(|| checked.manifest.name.clone()) != &checked.manifest.name {
-            let what = format!("the component is called {} now", checked.manifest.name);
-            return Err(Problem::new(Exit::Failed, what).next("start weir dev again: the flow runs the other name"));
+            let what = format!("the component's name is now {}", checked.manifest.name);
+            return Err(Problem::new(Exit::Failed, what).next("restart weir dev: the flow runs the old name"));
         }
         let component = deployment_key(&checked.manifest.name, &development_version(&checked.manifest.version, &digest));
         Ok(Made { began, checked, file, component })
@@ -121,7 +121,7 @@ fn make(folder: &Path) -> Result<(Checked, PathBuf, String), Problem> {
         let failed = reports.iter().filter(|report| !matches!(report.verdict, Verdict::Same)).count();
         if failed > 0 {
             print(folder, &reports, &[]).map_err(super::unwritten)?;
-            return Err(Problem::new(Exit::Failed, "fixtures failed, so the component is not deployed"));
+            return Err(Problem::new(Exit::Failed, "fixtures failed: the component is not deployed"));
         }
         tell_step(&format!("{} passed", fixtures_count(reports.len())));
     }

@@ -41,7 +41,7 @@ impl Stage {
         descriptor: &Descriptor,
         parameters: &[(String, String)],
     ) -> Result<Self, Problem> {
-        let folder = Folder::make("dev").map_err(|error| failed("no temporary folder can be made", error))?;
+        let folder = Folder::make("dev").map_err(|error| failed("no temporary folder can be created", error))?;
         let child = spawn(folder.path())?;
         // From here on dropping ends the process.
         let mut stage = Starting { child: Some(child), folder: Some(folder) };
@@ -210,7 +210,7 @@ fn tell(descriptor: &Descriptor, data: &Path) -> std::io::Result<()> {
         output::line(&format!("  to try it   weir --data {} {verb} {} {} {rest}", data.display(), Stage::FLOW, consumer.name))?;
     }
     for request in &descriptor.requests {
-        output::line(&format!("  requests to {} have no service here: they time out", request.name))?;
+        output::line(&format!("  requests to {} have no service here and time out", request.name))?;
     }
     Ok(())
 }

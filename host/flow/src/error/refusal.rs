@@ -4,7 +4,7 @@
 use weir_config::records::{Unfit, ValueError};
 use weir_pubsub::{NameError, Queue, Topic, names};
 
-use crate::blueprint::shown;
+use crate::naming::shown;
 
 /// Why a flow cannot be planned.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -20,7 +20,7 @@ pub enum PlanRefusal {
     #[error(transparent)]
     WireName(#[from] NameError),
     /// A variant or topic holds a variable without a value.
-    #[error("{what} `{}` holds {{{}}}, which stands for nothing: give a parameter of that name a value", shown(.template), shown(.variable))]
+    #[error("{what} `{}` contains {{{}}}, which is undefined: give a parameter of that name a value", shown(.template), shown(.variable))]
     Undefined {
         /// `the variant` or `the topic`.
         what: &'static str,
@@ -30,7 +30,7 @@ pub enum PlanRefusal {
         variable: String,
     },
     /// Two processors of the blueprint become one entry.
-    #[error("becomes the same entry (variant `{}`) as {other}: give one of them another variant", shown(.variant))]
+    #[error("has the same entry (variant `{}`) as {other}: give one of them another variant", shown(.variant))]
     SameEntry {
         /// The variant of both.
         variant: String,
@@ -38,13 +38,13 @@ pub enum PlanRefusal {
         other: String,
     },
     /// Two topics of a processor become one.
-    #[error("two topics become one spec name: give one of them another")]
+    #[error("two topics have the same spec name: rename one of them")]
     SameSpec,
     /// The blueprint names a component that is not deployed.
     #[error(transparent)]
     NotDeployed(#[from] NotDeployed),
     /// The component of an entry that other flows use was removed.
-    #[error("its component `{}` is not deployed any more: deploy it again", shown(.key))]
+    #[error("its component `{}` is no longer deployed: deploy it again", shown(.key))]
     ComponentGone {
         /// The key of its deployment.
         key: String,
@@ -59,7 +59,7 @@ pub enum PlanRefusal {
     #[error(transparent)]
     Value(#[from] ValueError),
     /// The same, most likely because a parameter of the flow has no value.
-    #[error("{error}: the flow's parameter `{}` has no value and no default; give it one", shown(.parameter))]
+    #[error("{error}: the flow's parameter `{}` has no value and no default; give it a value", shown(.parameter))]
     OpenValue {
         /// Why the value is not taken.
         error: ValueError,
@@ -87,7 +87,7 @@ pub enum PlanRefusal {
     },
     /// The flow would change a topic or parameter of an entry that other flows use.
     #[error(
-        "other flows use this entry with {}, and this flow would make it {}: use the same value, or put {{id}} into the variant",
+        "other flows use this entry with {}, and this flow would change it to {}: use the same value, or add {{id}} to the variant",
         quoted(.there),
         quoted(.wanted)
     )]
@@ -112,10 +112,10 @@ pub enum PlanRefusal {
 #[non_exhaustive]
 pub enum SwapRefusal {
     /// The flow is being stopped.
-    #[error("the flow is stopping: there is nothing to swap any more")]
+    #[error("the flow is stopping and can no longer be swapped")]
     Stopping,
     /// Another operation on the flow is under way.
-    #[error("the flow is between two states: wait until it runs, then swap")]
+    #[error("the flow is in transition: wait until it is running, then swap")]
     BetweenStates,
     /// The flow has no processor of the name.
     #[error("the flow has no such processor; it has {}", listed(.known))]
@@ -124,7 +124,7 @@ pub enum SwapRefusal {
         known: Vec<String>,
     },
     /// The flow has several entries of the processor.
-    #[error("the flow has several: name one of {}", listed(.known))]
+    #[error("the flow has several: use one of {}", listed(.known))]
     SeveralProcessors {
         /// Their names with the variants.
         known: Vec<String>,
@@ -133,13 +133,13 @@ pub enum SwapRefusal {
     #[error(transparent)]
     NotDeployed(#[from] NotDeployed),
     /// The component was removed meanwhile.
-    #[error("the component `{key}` is not deployed any more: deploy it again")]
+    #[error("the component `{key}` is no longer deployed: deploy it again")]
     ComponentGone {
         /// The key of its deployment.
         key: String,
     },
     /// The entry was deleted or cannot be read.
-    #[error("its entry (variant `{}`) is gone or not readable: start the flow again", shown(.variant))]
+    #[error("its entry (variant `{}`) is missing or unreadable: start the flow again", shown(.variant))]
     EntryGone {
         /// The key of the entry.
         variant: String,
@@ -151,7 +151,7 @@ pub enum SwapRefusal {
         flows: Vec<String>,
     },
     /// The component was built against another version of the contract.
-    #[error("it was built against weir:processor {}; hosts serve 0.1.x: build it against that", shown(.world))]
+    #[error("it was built against weir:processor {}; hosts serve 0.1.x: rebuild it against that version", shown(.world))]
     OtherContract {
         /// The version.
         world: String,
@@ -160,7 +160,7 @@ pub enum SwapRefusal {
     #[error(transparent)]
     Unfit(#[from] Unfit),
     /// The component does not read an input of the flow.
-    #[error("it does not read the input `{input}`, which the flow feeds (it reads {}): swap to one that does", listed(.reads))]
+    #[error("it does not have the input `{input}`, which the flow uses (it has {}): swap to one that does", listed(.reads))]
     UnreadInput {
         /// The input.
         input: String,
@@ -168,7 +168,7 @@ pub enum SwapRefusal {
         reads: Vec<String>,
     },
     /// The component reads what is not an input of the flow.
-    #[error("it reads `{input}`, which is no input in this flow: swap to one that does not, or start a flow for it")]
+    #[error("it has the input `{input}`, which this flow does not use: swap to one without it, or start a flow for it")]
     OtherInput {
         /// What it reads.
         input: String,
@@ -177,7 +177,7 @@ pub enum SwapRefusal {
 
 /// A component that is not deployed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{}` is not deployed (deployed: {}): deploy it, or name another", shown(.reference), deployed(.known))]
+#[error("`{}` is not deployed (deployed: {}): deploy it, or choose another", shown(.reference), deployed(.known))]
 pub struct NotDeployed {
     /// As it was named: `NAME@VERSION` or `NAME`.
     pub reference: String,
@@ -186,7 +186,7 @@ pub struct NotDeployed {
 }
 
 fn deployed(known: &[String]) -> String {
-    if known.is_empty() { "none of that name is".to_owned() } else { known.join(", ") }
+    if known.is_empty() { "none of that name".to_owned() } else { known.join(", ") }
 }
 
 fn listed(list: &[String]) -> String {

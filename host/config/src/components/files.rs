@@ -1,0 +1,41 @@
+//! How files of components are named while they are written, written, and worked on.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest as _, Sha256};
+
+use crate::records::Digest;
+
+/// A name for a file that is being written.
+pub(super) fn part_of(folder: &Path, digest: Digest) -> PathBuf {
+    folder.join(format!("{}.{:016x}.part", digest.to_hex(), rand::random::<u64>()))
+}
+
+/// Writes a file beside its place and moves it there. When this returns, it is durable and whole.
+pub(super) fn write_durably(folder: &Path, part: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    fs::create_dir_all(folder)?;
+    let mut file = File::create_new(part)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(part, path)?;
+    File::open(folder)?.sync_all()
+}
+
+/// The digest of a component's bytes.
+pub(super) fn digest_of(bytes: &[u8]) -> Digest {
+    Digest::from_sha256(Sha256::digest(bytes).into())
+}
+
+/// Works on files beside the tasks.
+pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(failed) => match failed.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // Only a runtime that is being torn down cancels blocking work: nobody waits any more.
+            Err(_) => std::future::pending().await,
+        },
+    }
+}

@@ -1,0 +1,29 @@
+//! What handlers are called with.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+
+/// The content of one type: value by key.
+pub type Content = BTreeMap<String, String>;
+
+/// What a handler gets: the whole content of its types as they are now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Change {
+    /// The content is at least as new as this version of the configuration.
+    pub version: u64,
+    /// The content by type. Every type of a handler is there, those without values too; a handler of everything gets all types that have
+    /// values. Shared with the follower and its other handlers.
+    pub types: BTreeMap<String, Arc<Content>>,
+}
+
+impl Change {
+    /// The value of one key.
+    pub fn get(&self, config_type: &str, key: &str) -> Option<&str> {
+        self.types.get(config_type)?.get(key).map(String::as_str)
+    }
+}
+
+/// What is called with a change.
+pub(super) type Handler = Arc<dyn Fn(Change) -> BoxFuture<'static, Result<(), String>> + Send + Sync>;

@@ -1,0 +1,42 @@
+//! The types that handlers want.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::registry::Registered;
+
+/// What handlers want.
+#[derive(Debug, Default)]
+pub(super) struct Wanted {
+    pub(super) types: BTreeSet<String>,
+    pub(super) everything: bool,
+    /// What further types begin with.
+    pub(super) prefixes: BTreeSet<String>,
+}
+
+impl Wanted {
+    pub(super) fn by<'a>(handlers: impl IntoIterator<Item = &'a Arc<Registered>>) -> Self {
+        let mut wanted = Wanted::default();
+        for handler in handlers {
+            match &handler.types {
+                Some(types) => wanted.types.extend(types.iter().cloned()),
+                None => wanted.everything = true,
+            }
+            wanted.prefixes.extend(handler.prefix.iter().cloned());
+        }
+        wanted
+    }
+
+    pub(super) fn contains(&self, config_type: &str) -> bool {
+        self.everything || self.types.contains(config_type) || self.prefix_of(config_type).is_some()
+    }
+
+    /// The prefix by which a type is wanted.
+    pub(super) fn prefix_of(&self, config_type: &str) -> Option<&str> {
+        self.prefixes.iter().map(String::as_str).find(|prefix| config_type.starts_with(prefix))
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.types.is_empty() && self.prefixes.is_empty() && !self.everything
+    }
+}

@@ -1,0 +1,51 @@
+//! Processors whose work nothing does, for callers to match on and for people.
+
+use std::fmt;
+
+use crate::naming::shown;
+
+/// A processor whose work nothing does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unserved {
+    /// The processor.
+    pub processor: String,
+    /// Why.
+    pub cause: UnservedCause,
+}
+
+/// Why nothing does the work of a processor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UnservedCause {
+    /// Nothing has its name.
+    NoReader {
+        /// A name that something near has.
+        meant: Option<String>,
+    },
+    /// The entry, which other flows share, has no component, although there is a deployment.
+    SharedWithoutComponent,
+    /// The component that the blueprint names is not deployed.
+    NotDeployed {
+        /// As the blueprint names it.
+        component: String,
+    },
+}
+
+impl fmt::Display for Unserved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = shown(&self.processor);
+        match &self.cause {
+            UnservedCause::NoReader { meant } => write!(f, "`{name}`{}", hint(meant.as_deref())),
+            UnservedCause::SharedWithoutComponent => {
+                write!(f, "`{name}` (other flows share its entry, which has no component: weir swap FLOW {name} {name} --shared)")
+            }
+            UnservedCause::NotDeployed { component } => {
+                write!(f, "`{name}` (its component `{}` is not deployed)", shown(component))
+            }
+        }
+    }
+}
+
+/// What somebody may have meant, behind a name that is not known.
+pub(crate) fn hint(meant: Option<&str>) -> String {
+    meant.map_or_else(String::new, |other| format!(" (did you mean `{}`?)", shown(other)))
+}

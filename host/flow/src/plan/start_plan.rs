@@ -1,0 +1,52 @@
+//! What starting a flow changes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use weir_config::records::Entry;
+
+use super::EntryKey;
+use crate::protocol::{FlowRecord, FlowStatus, QueueRecord};
+
+/// What an operator chose for the exits of a flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exits {
+    /// Results are kept up to this many bytes each.
+    Keep {
+        /// Where an exit begins to drop its oldest messages.
+        limit_bytes: u64,
+    },
+    /// Nothing is kept.
+    Drop,
+}
+
+/// What starting a flow changes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// The queues that it needs; those of other flows among them are there already.
+    pub queues: Vec<QueueRecord>,
+    /// Its entries, whole.
+    pub entries: BTreeMap<EntryKey, Entry>,
+    /// Entries of other flows whose outputs it begins to consume, whole.
+    pub rewritten: BTreeMap<EntryKey, Entry>,
+    /// Its record while it runs.
+    pub record: FlowRecord,
+    /// What was assumed, for people.
+    pub notes: Vec<String>,
+}
+
+impl Plan {
+    /// The record while the flow starts: with all that is needed to undo the start. `found` are the queues that are there
+    /// already.
+    pub fn starting_record(&self, found: &BTreeSet<usize>) -> FlowRecord {
+        let mut record = FlowRecord { status: Some(FlowStatus::Starting), ..self.record.clone() };
+        if let Some(plan) = &mut record.plan {
+            for (at, queue) in plan.queues.iter_mut().enumerate() {
+                queue.found = found.contains(&at);
+            }
+            for entry in &mut plan.entries {
+                entry.entry = self.entries.get(&EntryKey::of(entry)).cloned();
+            }
+        }
+        record
+    }
+}

@@ -1,0 +1,41 @@
+//! What plans are made against.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use weir_config::records::{ComponentRecord, Descriptor, Entry};
+
+use crate::protocol::{EntryRecord, FlowRecord};
+
+/// Where an entry stands in config: type `processor:NAME`, key VARIANT.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EntryKey {
+    /// The processor.
+    pub processor: String,
+    /// The entry's key.
+    pub variant: String,
+}
+
+impl EntryKey {
+    pub(crate) fn of(record: &EntryRecord) -> Self {
+        EntryKey { processor: record.processor.clone(), variant: record.variant.clone() }
+    }
+}
+
+/// What a plan is made against, as far as it concerns the flow.
+#[derive(Clone, Debug, Default)]
+pub struct World {
+    /// All flows by id.
+    pub flows: BTreeMap<String, FlowRecord>,
+    /// The keys (`NAME@VERSION`) of all deployments.
+    pub deployed: BTreeSet<String>,
+    /// Deployments by key: those of [`wanted_components`].
+    pub components: BTreeMap<String, ComponentRecord>,
+    /// What programs outside of Weir say of themselves, by processor.
+    pub descriptors: BTreeMap<String, Descriptor>,
+    /// The entries that are there: the flow's own and those of [`affected_entries`].
+    pub entries: BTreeMap<EntryKey, Entry>,
+    /// The processors that hosts reported lately.
+    pub hosted: BTreeSet<String>,
+    /// Entries that are put back if the stop of their flow is refused; until then they count as if they were there.
+    pub kept: BTreeMap<EntryKey, Entry>,
+}

@@ -1,0 +1,40 @@
+//! The broker, as it is reached for interfaces.
+
+use std::sync::Arc;
+
+use weir_pubsub::{Backend, Requester, Subscription, Topic};
+
+use super::dispatcher::{Dispatcher, SharedProducer, SharedRequester};
+use crate::error::{GatewayError, Result};
+use crate::metrics::open::{Open, What};
+
+/// Makes the ways to the broker, and counts those that are open.
+pub(crate) struct Link {
+    backend: Arc<dyn Backend>,
+    /// What answers are read under.
+    subscription: Subscription,
+    open: Arc<Open>,
+}
+
+impl Link {
+    pub(crate) fn new(backend: Arc<dyn Backend>, subscription: Subscription, open: Arc<Open>) -> Self {
+        Link { backend, subscription, open }
+    }
+
+    pub(super) fn backend(&self) -> &dyn Backend {
+        &*self.backend
+    }
+
+    /// A way into a topic.
+    pub(super) async fn producer(&self, topic: &Topic) -> Result<SharedProducer> {
+        let made = self.backend.producer(topic).await.map_err(GatewayError::broker("the broker cannot be reached"))?;
+        Ok(Arc::new(Dispatcher::new(made, self.open.begin(What::Producer))))
+    }
+
+    /// A way to whoever answers the requests on a topic.
+    pub(super) async fn requester(&self, request: &Topic, response: &Topic) -> Result<SharedRequester> {
+        let made = Requester::connect(self.backend.clone(), request, response, &self.subscription).await;
+        let made = made.map_err(GatewayError::broker("the broker cannot be reached"))?;
+        Ok(Arc::new(Dispatcher::new(made, self.open.begin(What::Requester))))
+    }
+}

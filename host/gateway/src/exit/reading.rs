@@ -1,0 +1,33 @@
+//! The queue of an exit, read and read again.
+
+use std::num::NonZeroU32;
+
+use weir_pubsub::{Consumer, ConsumerOptions, PubsubError};
+
+use crate::again::Again;
+use crate::dispatch::{Dispatch, Interface};
+use crate::error::{GatewayError, Result};
+
+/// Reads the exit of an interface; `None` where it has none.
+pub(crate) async fn consumer(dispatch: &Dispatch, interface: &Interface, window: NonZeroU32) -> Result<Option<Box<dyn Consumer>>> {
+    let queue = interface.exit_queue()?;
+    let options = ConsumerOptions { window, ..ConsumerOptions::default() };
+    match dispatch.backend().consumer(queue.topic(), queue.subscription(), options).await {
+        Ok(consumer) => Ok(Some(consumer)),
+        Err(PubsubError::QueueNotFound { .. }) if dispatch.is_stopped(interface).await => Err(interface.gone()),
+        Err(PubsubError::QueueNotFound { .. }) => Ok(None),
+        Err(error) => Err(GatewayError::broker("the exit cannot be read")(error)),
+    }
+}
+
+/// Reads the exit again, after the connection to the broker was lost: as soon as there is one.
+pub(crate) async fn consumer_again(
+    dispatch: &Dispatch,
+    interface: &Interface,
+    window: NonZeroU32,
+    again: &mut Again,
+) -> Result<Box<dyn Consumer>> {
+    tracing::info!(flow = interface.flow, interface = interface.name, "consumer of an exit lost, resubscribing");
+    let consumer = again.get(|| consumer(dispatch, interface, window)).await?;
+    consumer.ok_or_else(|| interface.wrong("no longer has an exit".to_owned()))
+}

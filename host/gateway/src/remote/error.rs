@@ -1,0 +1,52 @@
+//! Why there is no client for a gateway.
+
+use std::path::PathBuf;
+
+use crate::token::BadToken;
+
+/// Why there is no client for a gateway.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RemoteError {
+    /// The URL cannot be used.
+    #[error("the gateway's address `{url}` does not have the form https://HOST:PORT or http://HOST:PORT")]
+    BadUrl {
+        /// As it was given.
+        url: String,
+    },
+    /// The URL holds a user name or password, which a request would not send; it is shown without them.
+    #[error("the gateway's address {url} contains a user name or password: use a token instead")]
+    UserInfo {
+        /// Without them.
+        url: String,
+    },
+    /// The token would be readable on the way.
+    #[error("the token is not sent to {url}: without TLS it could be read in transit")]
+    TokenInClear {
+        /// The gateway's URL.
+        url: String,
+    },
+    /// The token is not one.
+    #[error(transparent)]
+    BadToken(#[from] BadToken),
+    /// The file of the CAs cannot be read.
+    #[error("the CA file {} cannot be read", file.display())]
+    UnreadableAuthorities {
+        /// Which.
+        file: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file of the CAs holds no certificate that can be used.
+    #[error("the CA file {} {problem}", file.display())]
+    BadAuthorities {
+        /// Which.
+        file: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The HTTP client cannot be made, for example because the system has no CAs.
+    #[error("the HTTP client could not be created")]
+    Client(#[from] reqwest::Error),
+}

@@ -1,0 +1,112 @@
+//! How much memory an instance may have.
+
+use wasmtime::ResourceLimiter;
+
+/// The bound on an instance's memory.
+pub(crate) struct MemoryLimit {
+    limit_bytes: u64,
+    /// All linear memories of the instance together.
+    pub(crate) used_bytes: u64,
+    /// What they were once it was set up: every new instance has as much.
+    start_bytes: u64,
+    /// What was asked for in vain.
+    pub(crate) refused_bytes: Option<u64>,
+}
+
+impl MemoryLimit {
+    pub(crate) fn new(limit_bytes: u64) -> Self {
+        MemoryLimit { limit_bytes, used_bytes: 0, start_bytes: 0, refused_bytes: None }
+    }
+
+    /// Notes that the instance is set up.
+    pub(crate) fn note_start(&mut self) {
+        self.start_bytes = self.used_bytes;
+    }
+
+    /// Whether the instance should make room for a new one: some languages leak what they send. Half of what the limit left it at its start
+    /// is used then.
+    pub(crate) fn is_half_used(&self) -> bool {
+        self.used_bytes.saturating_sub(self.start_bytes) > self.limit_bytes.saturating_sub(self.start_bytes) / 2
+    }
+
+    /// The figures, for people.
+    pub(crate) fn shown(&self) -> String {
+        let MemoryLimit { limit_bytes, used_bytes, start_bytes, .. } = self;
+        format!("{used_bytes} bytes of memory in use, {start_bytes} of them since startup, limits.memory-bytes is {limit_bytes}")
+    }
+
+    /// What was refused, for people.
+    pub(crate) fn refusal(&self) -> Option<String> {
+        let limit_bytes = self.limit_bytes;
+        self.refused_bytes.map(|bytes| format!("it needs {bytes} bytes of memory, limit {limit_bytes} (limits.memory-bytes)"))
+    }
+}
+
+/// The most elements of a table that an instance may have; each costs a pointer.
+const MAX_TABLE_ELEMENTS: usize = 100_000;
+/// Core instances, tables and memories of one instance, which a component has several of: one for each language runtime and adapter in it.
+pub(crate) const MAX_INSTANCES_COUNT: usize = 100;
+pub(crate) const MAX_TABLES_COUNT: usize = 100;
+pub(crate) const MAX_MEMORIES_COUNT: usize = 10;
+
+impl ResourceLimiter for MemoryLimit {
+    fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            return Ok(false);
+        }
+        let used_bytes = self.used_bytes + desired.saturating_sub(current) as u64;
+        if used_bytes > self.limit_bytes {
+            self.refused_bytes = Some(used_bytes);
+            return Ok(false);
+        }
+        self.used_bytes = used_bytes;
+        Ok(true)
+    }
+
+    fn table_growing(&mut self, _current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        Ok(desired <= maximum.unwrap_or(usize::MAX).min(MAX_TABLE_ELEMENTS))
+    }
+
+    fn instances(&self) -> usize {
+        MAX_INSTANCES_COUNT
+    }
+
+    fn tables(&self) -> usize {
+        MAX_TABLES_COUNT
+    }
+
+    fn memories(&self) -> usize {
+        MAX_MEMORIES_COUNT
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_bounded_over_all_memories_together() {
+        let mut memory = MemoryLimit::new(100);
+        assert!(memory.memory_growing(0, 40, None).unwrap());
+        assert!(!memory.is_half_used());
+        assert!(memory.memory_growing(0, 40, None).unwrap());
+        assert!(memory.is_half_used());
+        assert_eq!(memory.refusal(), None);
+        assert!(!memory.memory_growing(40, 70, None).unwrap());
+        assert!(memory.refusal().unwrap().contains("110 bytes of memory, limit 100"));
+        assert!(!memory.memory_growing(40, 41, Some(40)).unwrap(), "the memory's own maximum");
+    }
+
+    #[test]
+    fn what_an_instance_has_at_its_start_is_not_used_up() {
+        let mut memory = MemoryLimit::new(100);
+        assert!(memory.memory_growing(0, 60, None).unwrap());
+        memory.note_start();
+        assert!(!memory.is_half_used(), "a new instance would have as much");
+        assert!(memory.memory_growing(60, 80, None).unwrap());
+        assert!(!memory.is_half_used());
+        assert!(memory.memory_growing(80, 81, None).unwrap());
+        assert!(memory.is_half_used(), "more than half of the 40 that were left");
+    }
+}

@@ -1,0 +1,50 @@
+//! What comes of a call of `handle`.
+
+use weir_pubsub::Output;
+
+use crate::failure::FaultKind;
+use crate::outputs::Charge;
+
+/// What came of a call of `handle`.
+#[derive(Debug)]
+pub enum Outcome {
+    /// The message was handled.
+    Done(Handled),
+    /// It was not; nothing that was held leaves.
+    Failed(Fault),
+}
+
+/// What a call of `handle` that succeeded leaves behind.
+#[derive(Debug, Default)]
+pub struct Handled {
+    /// What was sent to `flow` topics, to leave when the message is settled.
+    pub outputs: Vec<Output>,
+    /// Messages that have left already: to topics of other classes.
+    pub left_count: u32,
+    /// Messages that were dropped because their output has no topic.
+    pub dropped_count: u32,
+    /// What the outputs are charged to.
+    pub(crate) charge: Charge,
+}
+
+/// Why a message could not be handled.
+#[derive(Clone, Debug)]
+pub struct Fault {
+    /// What kind of failure it is.
+    pub kind: FaultKind,
+    /// For people.
+    pub reason: String,
+    /// How much of an answer has left, after which nothing is tried again.
+    pub answered: Answered,
+}
+
+/// How much of the answer to a request has left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answered {
+    /// Nothing.
+    Not,
+    /// Some parts, of which none was the last.
+    InPart,
+    /// All of it.
+    InFull,
+}

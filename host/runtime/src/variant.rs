@@ -1,0 +1,131 @@
+//! One variant of a processor as its entry and its deployment describe it: topics, parameters and limits. It is the same for all instances
+//! of its component, and does not know how that is compiled.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+use weir_config::records::{ComponentDefaults, ComponentLimits, ComponentRecord, ComponentRef, Entry, Fit, RetryPolicy, fit};
+use weir_pubsub::{Backend, CORRELATION_ID, Limits, Message, PubsubError, Requester, WEIR_ERROR, chain};
+
+use crate::console::LogQuota;
+use crate::error::RuntimeError;
+use crate::routes::{Input, OutputRoute, RequestRoute};
+
+/// How many messages a consumer holds unsettled unless its deployment says otherwise.
+const WINDOW: u32 = 256;
+
+/// Where a program runs.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// The broker.
+    pub backend: Arc<dyn Backend>,
+    /// Cancelled when the host wants to stop.
+    pub stop: CancellationToken,
+    /// What holds where a deployment gives nothing else.
+    pub defaults: Arc<ComponentDefaults>,
+}
+
+/// What one entry and its deployment give a component.
+pub(crate) struct Variant {
+    pub(crate) processor: Arc<str>,
+    pub(crate) name: Arc<str>,
+    pub(crate) flow: Arc<str>,
+    /// `NAME@VERSION`.
+    pub(crate) deployment: Arc<str>,
+    pub(crate) component: ComponentRef,
+    /// The first digits of the digest, for `weir-from`.
+    pub(crate) short_digest: String,
+    pub(crate) inputs: Vec<Input>,
+    pub(crate) outputs: Vec<OutputRoute>,
+    pub(crate) requests: Vec<RequestRoute>,
+    pub(crate) parameters: Vec<(String, String)>,
+    pub(crate) config_types: Vec<String>,
+    pub(crate) limits: ComponentLimits,
+    pub(crate) retry: RetryPolicy,
+    pub(crate) window: NonZeroU32,
+    pub(crate) message_limits: Limits,
+    pub(crate) log_quota: Arc<LogQuota>,
+    pub(crate) surroundings: Surroundings,
+}
+
+impl Variant {
+    /// Fits a component to an entry.
+    ///
+    /// # Errors
+    /// `Entry`, with all that does not fit.
+    pub(crate) fn new(
+        names: (&str, &str),
+        entry: &Entry,
+        component: ComponentRef,
+        record: &ComponentRecord,
+        surroundings: Surroundings,
+    ) -> Result<Self, RuntimeError> {
+        let (processor, variant) = names;
+        let Fit { inputs, outputs, requests, parameters } = fit(processor, variant, entry, record)?;
+        let limits = within(record.limits_over(&surroundings.defaults), surroundings.backend.limits());
+        let outputs: Vec<OutputRoute> = outputs.into_iter().map(OutputRoute::new).collect();
+        Ok(Variant {
+            processor: processor.into(),
+            name: variant.into(),
+            flow: entry.flow.as_deref().unwrap_or_default().into(),
+            deployment: component.key().into(),
+            short_digest: component.digest.short(),
+            component,
+            inputs: inputs.into_iter().map(|input| Input::new(input, &outputs)).collect(),
+            outputs,
+            requests: requests.into_iter().map(|request| RequestRoute::new(request, names)).collect::<Result<_, _>>()?,
+            parameters,
+            config_types: record.descriptor.config_types.iter().map(|config_type| config_type.name.clone()).collect(),
+            retry: record.retry_over(&surroundings.defaults),
+            window: NonZeroU32::new(record.window.unwrap_or(WINDOW)).unwrap_or(NonZeroU32::MIN),
+            message_limits: *surroundings.backend.limits(),
+            log_quota: Arc::new(LogQuota::new(limits.log_bytes_per_minute)),
+            limits,
+            surroundings,
+        })
+    }
+
+    /// The place of an output by its name.
+    pub(crate) fn output(&self, name: &str) -> Option<usize> {
+        self.outputs.iter().position(|output| *output.name == *name)
+    }
+
+    /// Publishes at once, on an output that is not held. Without a topic the message is dropped.
+    ///
+    /// # Errors
+    /// As [`Producer::publish`].
+    pub(crate) async fn publish(&self, output: usize, message: Message) -> Result<(), PubsubError> {
+        let route = &self.outputs[output];
+        let Some(topic) = &route.topic else { return Ok(()) };
+        let producer = route.producer.get_or_try_init(|| self.surroundings.backend.producer(topic)).await?;
+        producer.publish_confirmed(message).await
+    }
+
+    /// Answers a request with an error instead of a result, if the input answers requests and this one has an id to answer to.
+    pub(crate) async fn answer_with_error(&self, input: usize, request: &Message, error: &str, reason: &str) {
+        let (Some(output), Some(id)) = (self.inputs[input].reply, request.properties.get(CORRELATION_ID)) else { return };
+        let body = serde_json::json!({"error": {"type": error, "message": reason}}).to_string();
+        let answer = Message::new(body).with(CORRELATION_ID, id).with(WEIR_ERROR, error);
+        if let Err(error) = self.publish(output, answer).await {
+            let message_id = request.id.map(tracing::field::display);
+            tracing::warn!(processor = &*self.processor, message_id, error = %chain(&error), "error not sent to the requester");
+        }
+    }
+
+    /// The connection to a service that is asked, made when first needed.
+    ///
+    /// # Errors
+    /// As [`Requester::connect`].
+    pub(crate) async fn requester(&self, request: usize) -> Result<&Requester, PubsubError> {
+        let route = &self.requests[request];
+        let connect =
+            || async { Requester::connect(self.surroundings.backend.clone(), &route.request, &route.response, &route.subscription).await };
+        route.requester.get_or_try_init(connect).await
+    }
+}
+
+/// What a component may do, and no more than its broker takes: older records may say more.
+fn within(limits: ComponentLimits, of_broker: &Limits) -> ComponentLimits {
+    ComponentLimits { sends_bytes: limits.sends_bytes.min(of_broker.max_settle_bytes), ..limits }
+}

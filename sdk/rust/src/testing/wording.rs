@@ -1,0 +1,17 @@
+//! What error messages of the kit have in common, in the words of the host.
+
+/// A list of names, for people.
+pub(super) fn names<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    let text = names.collect::<Vec<_>>().join(", ");
+    if text.is_empty() { "none".to_owned() } else { text }
+}
+
+/// The beginning of a text that may be anything, fit for an error message.
+pub(super) fn shown(text: &str) -> String {
+    text.chars().take(80).flat_map(char::escape_default).collect()
+}
+
+/// What is wrong with a field of the descriptor.
+pub(super) fn fault(field: &str, problem: &str) -> String {
+    format!("field `{field}` of the descriptor: {problem}")
+}
