@@ -53,7 +53,8 @@ impl Settlement {
         if sent_count == 0 {
             return;
         }
-        self.left_count += sent_count as u32;
+        self.left_count += (sent_count as u32).saturating_sub(unsettled.dropped_count);
+        self.dropped_count += unsettled.dropped_count;
         let mut place = 0;
         self.outputs.retain(|_| {
             place += 1;

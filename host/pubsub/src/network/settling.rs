@@ -95,7 +95,7 @@ pub(crate) fn judge(outcomes: Vec<(Routing, Result<()>)>) -> Result<u32, Unsettl
     }
     match first {
         None => Ok(dropped_count),
-        Some(error) => Err(Unsettled { error, unsent }),
+        Some(error) => Err(Unsettled { error, unsent, dropped_count }),
     }
 }
 
@@ -115,7 +115,7 @@ mod tests {
             (Routing::Optional, Err(PubsubError::outcome_unknown("lost"))),
         ])
         .unwrap_err();
-        assert_eq!(unsettled.unsent, [1, 3]);
+        assert_eq!((&unsettled.unsent[..], unsettled.dropped_count), (&[1, 3][..], 1));
         assert!(matches!(unsettled.error, PubsubError::QueueNotFound { .. }));
     }
 }
