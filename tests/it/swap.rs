@@ -1,6 +1,7 @@
 //! Swapping a component while messages flow, at a host: what goes over, when, and what never does.
 //! The operation of the flow service is tested in `flow/swap.rs`; all together, with a `kill -9`, in `swap/under_load.rs`.
 
+mod midway;
 mod under_load;
 
 use weir_config::records::{ComponentRecord, ComponentRef, ProcessorState, ProcessorStatus, entry_type};

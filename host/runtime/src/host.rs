@@ -24,6 +24,7 @@ use crate::config_state::{ConfigState, Followed};
 use crate::consumed::Consumed;
 use crate::engine::Engine;
 use crate::error::RuntimeError;
+use crate::in_use::TypesInUse;
 use crate::keeper::{Keeper, Means};
 use crate::outputs::Outputs;
 use crate::reconcile::{GivenComponent, Served, Wanted, types_to_follow};
@@ -137,7 +138,9 @@ impl Host {
         let loader = Arc::new(Loader::new(engine, settings.components, settings.cache_bytes));
         let tasks = TaskTracker::new();
         let (defaults, outputs) = (Arc::new(settings.defaults), Outputs::new(settings.outputs_bytes));
-        let means = Means { backend, loader, config: receiver, dead_letters, stop: stop.clone(), tasks: tasks.clone(), defaults, outputs };
+        let in_use = TypesInUse::new();
+        let means =
+            Means { backend, loader, config: receiver, in_use, dead_letters, stop: stop.clone(), tasks: tasks.clone(), defaults, outputs };
         let mut work = JoinSet::new();
         work.spawn(Reconciler::new(following, board.clone(), Arc::new(means), settings.served, settings.given).run());
         tracing::info!(host = board.host, instances_count = count, "host started");
@@ -203,7 +206,7 @@ struct Following {
 impl Following {
     fn new(handle: FollowerHandle, served: Served, sender: watch::Sender<Arc<ConfigState>>) -> Self {
         let sender = Arc::new(sender);
-        let followed = types_to_follow(&served, &BTreeMap::new());
+        let followed = types_to_follow(&served, &BTreeMap::new(), BTreeSet::new());
         let registered = register(&handle, followed.clone(), sender.clone());
         Following { handle, sender, registered, followed }
     }
@@ -267,13 +270,14 @@ impl Reconciler {
 
     async fn run(mut self) {
         let mut config = self.means.config.clone();
-        let stop = self.means.stop.clone();
+        let (mut in_use, stop) = (self.means.in_use.changes(), self.means.stop.clone());
         loop {
             let state = config.borrow_and_update().clone();
             self.reconcile(&state);
             tokio::select! {
                 () = stop.cancelled() => break,
                 _ = config.changed() => {}
+                Ok(()) = in_use.changed() => self.follow(),
                 gone = self.gone.1.recv() => self.forget(gone),
                 // They panic only where starting them again does, too: then it is the host that has failed.
                 Some(Err(error)) = self.keepers.join_next() => match error.try_into_panic() {
@@ -294,7 +298,7 @@ impl Reconciler {
             self.compile_deployed(state);
         }
         if !variants.is_empty() {
-            self.following.follow(types_to_follow(&self.served, self.wants.all()));
+            self.follow();
         }
         for (key, wanted) in variants {
             match (self.kept.get(&key), wanted) {
@@ -303,6 +307,10 @@ impl Reconciler {
                 (None, None) => {}
             }
         }
+    }
+
+    fn follow(&mut self) {
+        self.following.follow(types_to_follow(&self.served, self.wants.all(), self.means.in_use.names()));
     }
 
     fn keep(&mut self, key: Key, wanted: Wanted) {

@@ -15,6 +15,7 @@ use crate::config_state::ConfigState;
 use crate::consumed::Consumed;
 use crate::error::RuntimeError;
 use crate::generation::Generation;
+use crate::in_use::TypesInUse;
 use crate::instance::Instance;
 use crate::outputs::Outputs;
 use crate::processor::{Place, Processor};
@@ -34,6 +35,8 @@ pub(crate) struct Means {
     pub(crate) backend: Arc<dyn Backend>,
     pub(crate) loader: Arc<Loader>,
     pub(crate) config: watch::Receiver<Arc<ConfigState>>,
+    /// The config types that must be followed for what runs.
+    pub(crate) in_use: TypesInUse,
     pub(crate) dead_letters: QueueSpec,
     /// Cancelled when the host stops.
     pub(crate) stop: CancellationToken,
@@ -184,6 +187,7 @@ impl Keeper {
         let surroundings =
             Surroundings { backend: means.backend.clone(), stop: means.stop.child_token(), defaults: means.defaults.clone() };
         let program = Arc::new(Program::new(names, &work.entry, work.component.clone(), &work.record, loaded, surroundings)?);
+        let types = means.in_use.hold(program.config_types.iter().cloned());
         let mut config = means.config.clone();
         let known = config.wait_for(|state| state.covers(&program.config_types)).await.expect("the host outlives its keepers").clone();
         let warm_counts = self.running.as_ref().map(|running| running.processor.warm_counts()).unwrap_or_default();
@@ -203,7 +207,7 @@ impl Keeper {
                 ready.push(instance);
             }
         }
-        Ok(Generation::new(program, ready))
+        Ok(Generation::new(program, ready, types))
     }
 
     /// Waits for a slot to set up an instance. The status shows it, from some time on as the reason why the work is not taken over.
