@@ -4,7 +4,7 @@
 mod midway;
 mod under_load;
 
-use weir_config::records::{ComponentRecord, ComponentRef, ProcessorState, ProcessorStatus, entry_type};
+use weir_config::records::{ComponentRecord, ComponentRef, Entry, ProcessorState, ProcessorStatus, entry_type};
 use weir_pubsub::Message;
 use weir_runtime::Served;
 use weir_tests::marked_guest;
@@ -66,8 +66,13 @@ async fn the_next_message_is_the_new_components() {
 
 /// Runs as `p` a component that asks for each message, which is in work until it is answered.
 async fn name_asking(stage: &Stage, component: &ComponentRef) {
+    name_asking_after(stage, component, None).await;
+}
+
+async fn name_asking_after(stage: &Stage, component: &ComponentRef, previous: Option<&ComponentRef>) {
     let way = [WAY[0], WAY[1], SERVICE[0], SERVICE[1]];
-    stage.put(&entry_type("p"), "v", &entry(component, &way, &[])).await;
+    let entry = Entry { previous: previous.cloned(), ..entry(component, &way, &[]) };
+    stage.put(&entry_type("p"), "v", &entry).await;
     until_runs(stage, component).await;
 }
 

@@ -21,7 +21,7 @@ impl Worker {
     /// Gives a message up: a request is answered with the error, anything else becomes a dead letter.
     pub(crate) async fn give_up(&mut self, receipt: Receipt, message: &Message, lost: Lost<'_>, history: &History) {
         let Lost { error, reason, answered } = lost;
-        let program = self.program();
+        let program = self.program.clone();
         let input = &program.inputs[self.input];
         tracing::warn!(
             topic = %input.queue.topic(),

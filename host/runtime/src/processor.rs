@@ -272,7 +272,7 @@ impl Intake {
         let (receiving, settler, account) = ends;
         Worker {
             number,
-            is_spare: false,
+            program: self.program(),
             generation: self.generation.clone(),
             warm: self.warm.clone(),
             slots: self.slots(),

@@ -2,10 +2,13 @@
 
 use serde_json::Value;
 use weir_config::Batch;
+use weir_config::records::{ComponentRecord, entry_type};
+use weir_pubsub::Message;
 use weir_runtime::Served;
 use weir_tests::wait::{DEADLINE, eventually};
 
-use super::{deploy, name, stage, until_runs};
+use super::{deploy, name, name_asking, name_asking_after, stage, until_runs};
+use crate::contract::service::Service;
 use crate::guests;
 use crate::stage::{Stage, entry};
 
@@ -35,5 +38,81 @@ async fn what_runs_keeps_its_configuration_while_its_successor_cannot_run() {
         (read["value"] == "2").then_some(())
     })
     .await;
+    stage.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn workers_whose_setup_fails_leave_when_the_new_component_has_a_lower_concurrency() {
+    let mut stage = stage().await;
+    let one = deploy(&stage, guests::CONFIG_FOLLOW, 1, |record| record.concurrency = Some(4)).await;
+    let two = deploy(&stage, guests::REQUEST, 2, |record| record.concurrency = Some(1)).await;
+    stage.start_host(Served::All).await;
+    let probe = Probe::start(&stage).await;
+    configure(&stage, "1").await;
+    let (service, outputs) = (Service::open(&stage).await, stage.outputs().await);
+    name_asking(&stage, &one).await;
+    stage.send_text("0").await;
+    let (_, first) = service.asked().await;
+    configure(&stage, "bad").await;
+    for number in 1..4 {
+        stage.send_text(&number.to_string()).await;
+    }
+    let fails = |error: &Option<String>| error.as_deref().is_some_and(|error| error.contains("the value of `a` is bad"));
+    stage.until("p", |status| status.in_hand_count == 4 && fails(&status.last_error)).await;
+    name_asking_after(&stage, &two, Some(&one)).await;
+    service.answer(&first, "1").await;
+    for _ in 1..4 {
+        let (_, id) = service.asked().await;
+        service.answer(&id, "1").await;
+    }
+    outputs.texts(4).await;
+    // Now one of them is left, and takes one message at a time.
+    stage.send_text("4").await;
+    stage.send_text("5").await;
+    let (_, id) = service.asked().await;
+    probe.pass(&stage).await;
+    assert_eq!(stage.status("p").unwrap().in_hand_count, 1);
+    service.answer(&id, "1").await;
+    let (_, id) = service.asked().await;
+    service.answer(&id, "1").await;
+    outputs.texts(2).await;
+    stage.end().await;
+}
+
+/// Another processor of the host: while messages go through it, others have time to do what they should not.
+struct Probe(crate::stage::Reader);
+
+impl Probe {
+    async fn start(stage: &Stage) -> Self {
+        let component = stage.deploy(guests::ECHO, |_| {}).await;
+        stage.create("flow:tg:probe", "echo--v--input").await;
+        stage.create("flow:tg:probed", "test").await;
+        let topics = [("input", "flow:tg:probe"), ("output", "flow:tg:probed")];
+        stage.put(&entry_type("echo"), "v", &entry(&component, &topics, &[])).await;
+        Probe(stage.reader("flow:tg:probed", "test").await)
+    }
+
+    async fn pass(&self, stage: &Stage) {
+        for number in 0..50 {
+            stage.send("flow:tg:probe", Message::new(number.to_string())).await;
+            assert_eq!(self.0.next_text().await, number.to_string());
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dead_letter_names_the_component_that_failed_and_not_its_successor() {
+    let mut stage = stage().await;
+    let once = |record: &mut ComponentRecord| record.retry.attempts_count = Some(1);
+    let (one, two) = (deploy(&stage, guests::CONFIG_FOLLOW, 1, once).await, deploy(&stage, guests::REQUEST, 2, once).await);
+    stage.start_host(Served::All).await;
+    let service = Service::open(&stage).await;
+    name_asking(&stage, &one).await;
+    stage.send_text("1").await;
+    let (_, id) = service.asked().await;
+    name_asking(&stage, &two).await;
+    service.answer_error(&id, "no").await;
+    let (letter, _) = stage.dead_letter().await;
+    assert_eq!((letter.component, letter.digest), (one.key(), one.digest.to_string()));
     stage.end().await;
 }
