@@ -158,7 +158,7 @@ impl Keeper {
         if self.running.is_none() {
             self.status.set_state(ProcessorState::Starting);
         }
-        match self.prepare(work).await {
+        match self.prepare(work, work).await {
             Some(Ok(generation)) => {
                 let missing = work.missing.as_ref().map(|(component, problem)| refusal(component, problem, true));
                 self.take_over(work, generation, missing).await;
@@ -169,13 +169,24 @@ impl Keeper {
         }
     }
 
-    /// Makes work ready, while what runs goes on. `None`: there is a newer wish, or the host stops, and the loop comes back at once.
-    async fn prepare(&self, work: &Work) -> Option<Result<Generation, RuntimeError>> {
-        let mut newer = self.wanted.clone();
+    /// Makes work ready, while what runs goes on; `wished` is what it is made ready for. `None`: something else is wanted, or the host stops, and
+    /// the loop comes back at once.
+    async fn prepare(&self, work: &Work, wished: &Work) -> Option<Result<Generation, RuntimeError>> {
         tokio::select! {
             prepared = self.prepare_whole(work) => Some(prepared),
-            _ = newer.changed() => None,
+            () = self.other_wish(wished) => None,
             () = self.means.stop.cancelled() => None,
+        }
+    }
+
+    /// Waits until something else is wanted than this. Flows that consume its outputs come and go; a setup must not begin again with each.
+    async fn other_wish(&self, wished: &Work) {
+        let mut newer = self.wanted.clone();
+        while newer.changed().await.is_ok() {
+            match &*newer.borrow_and_update() {
+                Some(Wanted::Run(work)) if work.prepares_as(wished) => self.consumed.set(&work.entry),
+                _ => return,
+            }
         }
     }
 
@@ -297,7 +308,7 @@ impl Keeper {
             self.cannot_run(work, refusal, &text);
             return is_passing;
         };
-        match self.prepare(&previous).await {
+        match self.prepare(&previous, work).await {
             Some(Ok(generation)) => {
                 tracing::warn!(processor, variant, component, error = %text, "component cannot run: the previous one does");
                 let problem = format!("{component} cannot run: {text}; {} runs instead", previous.component.key());

@@ -108,6 +108,11 @@ impl Work {
         self.reads_as(other) && self.component == other.component && self.record == other.record
     }
 
+    /// Whether what is made ready for other work is ready for this: only what flows consume differs.
+    pub(crate) fn prepares_as(&self, other: &Work) -> bool {
+        self.works_as(other) && (&self.previous, &self.missing) == (&other.previous, &other.missing)
+    }
+
     /// The same with the component before.
     pub(crate) fn previous(&self) -> Option<Work> {
         let (component, record) = self.previous.clone()?;
@@ -390,8 +395,13 @@ mod tests {
         assert_eq!(step(Some(running), None), Step::Stop);
         assert_eq!(step(None, Some(&wanted)), Step::Run(running));
         assert_eq!(step(Some(running), Some(&wanted)), Step::Keep);
-        assert!(matches!(step(Some(running), Some(&wanted_of(consumed))), Step::Note(work) if work.entry.consumed == ["output"]));
-        assert!(matches!(step(Some(running), Some(&wanted_of(other))), Step::Run(_)));
+        let wanted_by_more = wanted_of(consumed);
+        assert!(matches!(step(Some(running), Some(&wanted_by_more)), Step::Note(work) if work.entry.consumed == ["output"]));
+        assert!(matches!(&wanted_by_more, Wanted::Run(more) if more.prepares_as(running)));
+        let otherwise = wanted_of(other);
+        assert!(matches!(step(Some(running), Some(&otherwise)), Step::Run(work) if !work.prepares_as(running)));
+        let without_fallback = Work { missing: Some((running.component.clone(), "not deployed".to_owned())), ..(**running).clone() };
+        assert!(!without_fallback.prepares_as(running));
         assert_eq!(step(Some(running), Some(&wanted_of(paused))), Step::Pause);
         assert_eq!(step(Some(running), Some(&Wanted::Broken { problem: "x".into(), component: None })), Step::Break("x"));
     }

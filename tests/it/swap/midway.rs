@@ -1,5 +1,7 @@
 //! Swaps in the midst of something: a setup that fails or takes long, a message in hand, an input without a queue.
 
+use std::cell::Cell;
+
 use serde_json::Value;
 use weir_config::Batch;
 use weir_config::records::{ComponentRecord, entry_type};
@@ -7,7 +9,7 @@ use weir_pubsub::Message;
 use weir_runtime::Served;
 use weir_tests::wait::{DEADLINE, eventually};
 
-use super::{deploy, name, name_asking, name_asking_after, stage, until_runs};
+use super::{WAY, deploy, name, name_asking, name_asking_after, stage, until_runs};
 use crate::contract::service::Service;
 use crate::guests;
 use crate::stage::{Stage, entry};
@@ -98,6 +100,24 @@ impl Probe {
             assert_eq!(self.0.next_text().await, number.to_string());
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_setup_goes_on_while_flows_that_consume_the_outputs_come_and_go() {
+    let mut stage = stage().await;
+    let component = deploy(&stage, guests::SETUP_REFUSED, 1, |record| record.limits.time_ms = Some(1_000)).await;
+    stage.start_host(Served::All).await;
+    let is_consumed = Cell::new(false);
+    let refused = eventually(DEADLINE, "the setup to end", || async {
+        is_consumed.set(!is_consumed.get());
+        let mut entry = entry(&component, &WAY, &[("refuse", "spin")]);
+        entry.consumed = is_consumed.get().then(|| "output".to_owned()).into_iter().collect();
+        stage.put(&entry_type("p"), "v", &entry).await;
+        stage.status("p").and_then(|status| status.refused)
+    })
+    .await;
+    assert!(refused.problem.contains("1000 ms"), "{refused:?}");
+    stage.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
