@@ -350,6 +350,7 @@ impl Keeper {
             tracing::info!(processor = self.key.processor, variant = self.key.variant, "processor stops");
             self.status.set_state(ProcessorState::Stopping);
             processor.stop().await;
+            self.status.set_inputs(std::iter::empty());
         }
     }
 }

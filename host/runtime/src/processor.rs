@@ -56,8 +56,8 @@ impl Processor {
         let warm = Warm::new(program.inputs.len());
         let (sender, _) = watch::channel(Arc::new(generation));
         let mut intakes = JoinSet::new();
+        place.status.set_inputs(program.inputs.iter().map(|input| &*input.name));
         for index in 0..program.inputs.len() {
-            place.status.set_input(&program.inputs[index].name, Some(None));
             let generation = sender.subscribe();
             let (warm, place, stop) = (warm.clone(), place.clone(), stop.clone());
             let intake = Intake { index, generation, warm, place, oversized: Arc::default(), stop };

@@ -221,6 +221,14 @@ impl VariantStatus {
         }
     }
 
+    /// Notes the inputs of a processor that starts, which wait for their consumers. Others are not waited for any more.
+    pub(crate) fn set_inputs<'n>(&self, inputs: impl Iterator<Item = &'n str>) {
+        let waiting: BTreeMap<String, Option<String>> = inputs.map(|input| (input.to_owned(), None)).collect();
+        self.end_errors(|of| matches!(of, ErrorOf::Input(input) if !waiting.contains_key(input)));
+        self.lock().waiting = waiting;
+        self.changed.notify_one();
+    }
+
     /// Notes whether an input has a consumer: with an error why not.
     pub(crate) fn set_input(&self, input: &str, waits: Option<Option<String>>) {
         match &waits {
@@ -375,6 +383,21 @@ mod tests {
         status.set_input("a", None);
         assert_eq!(status.report().state, ProcessorState::Running);
         assert!(status.report().last_error_over_ms.is_some(), "it is over and still worth seeing");
+    }
+
+    #[test]
+    fn a_processor_that_starts_waits_for_its_own_inputs_alone() {
+        let status = VariantStatus::new(Key { processor: "p".into(), variant: "v".into() }, Arc::default());
+        status.set_state(ProcessorState::Running);
+        status.set_inputs(["a", "b"].into_iter());
+        status.set_input("b", Some(Some("no queue".to_owned())));
+        status.set_input("a", None);
+        assert_eq!((status.report().state, status.report().last_error_over_ms), (ProcessorState::Failing, None));
+        status.set_inputs(["a"].into_iter());
+        assert_eq!(status.report().state, ProcessorState::Starting);
+        assert!(status.report().last_error_over_ms.is_some());
+        status.set_input("a", None);
+        assert_eq!(status.report().state, ProcessorState::Running);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use weir_pubsub::Message;
 use weir_runtime::Served;
 use weir_tests::wait::{DEADLINE, eventually};
 
-use super::{WAY, deploy, name, name_asking, name_asking_after, stage, until_runs};
+use super::{WAY, deploy, name, name_asking, name_asking_after, next, stage, until_runs};
 use crate::contract::service::Service;
 use crate::guests;
 use crate::stage::{Stage, entry};
@@ -134,5 +134,22 @@ async fn a_dead_letter_names_the_component_that_failed_and_not_its_successor() {
     service.answer_error(&id, "no").await;
     let (letter, _) = stage.dead_letter().await;
     assert_eq!((letter.component, letter.digest), (one.key(), one.digest.to_string()));
+    stage.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_input_that_only_the_old_component_had_is_not_waited_for() {
+    let mut stage = stage().await;
+    let (one, two) = (deploy(&stage, guests::TWO_INPUTS, 1, |_| {}).await, deploy(&stage, guests::ECHO, 2, |_| {}).await);
+    stage.start_host(Served::All).await;
+    let way = [WAY[0], WAY[1], ("control", "flow:tg:control")];
+    stage.put(&entry_type("p"), "v", &entry(&one, &way, &[])).await;
+    let waits = |error: &Option<String>| error.as_deref().is_some_and(|error| error.contains("control"));
+    stage.until("p", |status| waits(&status.last_error) && status.last_error_over_ms.is_none()).await;
+    name(&stage, &two, None).await;
+    until_runs(&stage, &two).await;
+    stage.until("p", |status| status.last_error_over_ms.is_some()).await;
+    stage.send_text("1").await;
+    assert_eq!(next(&stage.outputs().await).await, ("1".to_owned(), two.digest.short()));
     stage.end().await;
 }
