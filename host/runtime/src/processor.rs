@@ -21,7 +21,7 @@ use crate::program::{Input, Program};
 use crate::receiving::Receiving;
 use crate::settler::{Settlement, Settler};
 use crate::slots::Slots;
-use crate::status::VariantStatus;
+use crate::status::{InputPart, VariantStatus};
 use crate::worker::{Ended, IDLE, Worker};
 use weir_pubsub::{broken_off, chain, restarting};
 
@@ -135,7 +135,7 @@ impl Intake {
         loop {
             // The queue may not be there yet.
             let Some(consumer) = stop.run_until_cancelled(recovery.get(|| self.consumer())).await else { return };
-            self.place.status.set_input(&name, None);
+            self.place.status.input_begins(&name);
             let Some(error) = self.work(consumer.into()).await else { return };
             self.missing(&error);
             recovery.lost(&error);
@@ -172,7 +172,7 @@ impl Intake {
 
     fn missing(&self, error: &PubsubError) {
         let name = self.program().inputs[self.index].name.clone();
-        self.place.status.set_input(&name, Some(Some(format!("input `{name}`: {}", chain(error)))));
+        self.place.status.input_fails(&name, InputPart::Consumer, &format!("input `{name}`: {}", chain(error)));
     }
 
     /// Works until the processor stops (`None`) or the consumer is lost.

@@ -21,7 +21,7 @@ use crate::consumed::Consumed;
 use crate::following;
 use crate::outputs::Charge;
 use crate::oversized::Oversized;
-use crate::status::{ErrorOf, InHand, Key, VariantStatus, count};
+use crate::status::{ErrorOf, InHand, InputPart, Key, VariantStatus, count};
 use weir_pubsub::chain;
 
 /// Settles under way, at most.
@@ -184,7 +184,7 @@ impl Settler {
             pending.outcome = Outcome::Known(answer);
         }
         let outcome = self.repeat(&mut settlement, error, Stays::InOrder).await;
-        self.status.set_input(&self.input, None);
+        self.status.input_goes_on(&self.input, InputPart::Settles);
         let full = match outcome {
             Err(error) if stays_aside(&settlement, &error) && !self.stop.is_cancelled() => Some((settlement, error)),
             outcome => {
@@ -207,7 +207,6 @@ impl Settler {
     /// Repeats a dead letter that does not fit into its queue.
     async fn finish_repeated(&self, mut settlement: Settlement, error: PubsubError) {
         let outcome = self.repeat(&mut settlement, error, Stays::Aside).await;
-        self.status.set_input(&self.input, None);
         self.finish(settlement, outcome).await;
     }
 
@@ -254,18 +253,21 @@ impl Settler {
     }
 
     /// Shows why a message is not settled yet.
-    fn show_waiting(&self, settlement: &Settlement, error: &PubsubError) {
-        if stays_aside(settlement, error) {
-            let next = match error {
-                PubsubError::TooLarge { .. } => "raise that limit",
-                _ => "send dead letters again or delete them (weir dead-letters redrive | delete), or raise dead-letters.max-bytes",
-            };
-            let problem = format!("a message that cannot be handled stays here, because {}: {next}", chain(error));
-            return self.status.note_error(ErrorOf::Message, &problem);
-        }
-        // The whole input waits: that is more than one error among others.
-        let problem = format!("input `{}`: a message cannot be settled yet: {}", self.input, chain(error));
-        self.status.set_input(&self.input, Some(Some(problem)));
+    fn show_waiting(&self, stays: Stays, error: &PubsubError) {
+        let next = match (stays, error) {
+            (Stays::InOrder, _) => {
+                // The whole input waits: that is more than one error among others.
+                let problem = format!("input `{}`: a message cannot be settled yet: {}", self.input, chain(error));
+                return self.status.input_fails(&self.input, InputPart::Settles, &problem);
+            }
+            (Stays::Aside, PubsubError::TooLarge { .. }) => ": raise that limit",
+            (Stays::Aside, PubsubError::QueueFull { .. }) => {
+                ": send dead letters again or delete them (weir dead-letters redrive | delete), or raise dead-letters.max-bytes"
+            }
+            (Stays::Aside, _) => "",
+        };
+        let problem = format!("a message that cannot be handled stays here, because {}{next}", chain(error));
+        self.status.note_error(ErrorOf::Message, &problem);
     }
 
     /// Repeats a settle that failed until it succeeds, can never succeed, was tried for long enough, or need not be waited for any more.
@@ -286,7 +288,7 @@ impl Settler {
             } else if settlement.kind == SettlementKind::DeadLetter && shorten(settlement, &error, cuts_count) {
                 cuts_count += 1;
             } else {
-                self.show_waiting(settlement, &error);
+                self.show_waiting(stays, &error);
                 let wait = waits.after(&error);
                 tokio::select! {
                     biased;

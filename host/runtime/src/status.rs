@@ -121,6 +121,15 @@ impl ErrorOf {
     }
 }
 
+/// A part of an input that can be unable to go on. Each is noted by its own owner, and none says anything of the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum InputPart {
+    /// Its consumer: whether there is one and whether it gets messages.
+    Consumer,
+    /// Its settles, in their order.
+    Settles,
+}
+
 /// The newest error of its kind.
 struct Noted {
     text: String,
@@ -134,8 +143,8 @@ struct Shown {
     component: Option<ComponentRef>,
     wanted: Option<ComponentRef>,
     refused: Option<Refusal>,
-    /// Inputs that have no consumer, with the reason where one is known.
-    waiting: BTreeMap<String, Option<String>>,
+    /// Parts of inputs that do not go on, with the reason where one is known.
+    waiting: BTreeMap<(String, InputPart), Option<String>>,
     errors: BTreeMap<ErrorOf, Noted>,
     rate: Rate,
 }
@@ -223,27 +232,41 @@ impl VariantStatus {
 
     /// Notes the inputs of a processor that starts, which wait for their consumers. Others are not waited for any more.
     pub(crate) fn set_inputs<'n>(&self, inputs: impl Iterator<Item = &'n str>) {
-        let waiting: BTreeMap<String, Option<String>> = inputs.map(|input| (input.to_owned(), None)).collect();
-        self.end_errors(|of| matches!(of, ErrorOf::Input(input) if !waiting.contains_key(input)));
+        let waiting: BTreeMap<_, _> = inputs.map(|input| ((input.to_owned(), InputPart::Consumer), None)).collect();
+        self.end_errors(|of| matches!(of, ErrorOf::Input(input) if !waiting.contains_key(&(input.clone(), InputPart::Consumer))));
         self.lock().waiting = waiting;
         self.changed.notify_one();
     }
 
-    /// Notes whether an input has a consumer: with an error why not.
-    pub(crate) fn set_input(&self, input: &str, waits: Option<Option<String>>) {
-        match &waits {
-            Some(Some(error)) => self.note_error(ErrorOf::Input(input.to_owned()), error),
-            Some(None) => {}
-            None => self.end_errors(|of| matches!(of, ErrorOf::Input(name) if name == input)),
-        }
-        let mut shown = self.lock();
-        let old = match waits {
-            Some(reason) => shown.waiting.insert(input.to_owned(), reason.clone()) != Some(reason),
-            None => shown.waiting.remove(input).is_some(),
-        };
-        if old {
+    /// Notes why a part of an input does not go on.
+    pub(crate) fn input_fails(&self, input: &str, part: InputPart, reason: &str) {
+        self.note_error(ErrorOf::Input(input.to_owned()), reason);
+        let reason = Some(reason.to_owned());
+        if self.lock().waiting.insert((input.to_owned(), part), reason.clone()) != Some(reason) {
             self.changed.notify_one();
         }
+    }
+
+    /// Notes that a part of an input goes on. What is wrong with another part is shown still.
+    pub(crate) fn input_goes_on(&self, input: &str, part: InputPart) {
+        let left = {
+            let mut shown = self.lock();
+            if shown.waiting.remove(&(input.to_owned(), part)).is_none() {
+                return;
+            }
+            shown.waiting.iter().find(|((of, _), _)| of == input).and_then(|(_, reason)| reason.clone())
+        };
+        match left {
+            Some(reason) => self.note_error(ErrorOf::Input(input.to_owned()), &reason),
+            None => self.end_errors(|of| matches!(of, ErrorOf::Input(name) if name == input)),
+        }
+        self.changed.notify_one();
+    }
+
+    /// Notes that an input has a new consumer, of which nothing is to be settled yet.
+    pub(crate) fn input_begins(&self, input: &str) {
+        self.input_goes_on(input, InputPart::Settles);
+        self.input_goes_on(input, InputPart::Consumer);
     }
 
     /// Whether this error of its component is known and not over.
@@ -283,7 +306,9 @@ impl VariantStatus {
         let Key { processor, variant } = &self.key;
         tracing::error!(processor, variant, input, error = panic, restarts_count, "task of a processor panicked, restarting it");
         match input {
-            Some(input) => self.set_input(input, Some(Some(format!("input `{input}`: {panic} (restart {restarts_count})")))),
+            Some(input) => {
+                self.input_fails(input, InputPart::Consumer, &format!("input `{input}`: {panic} (restart {restarts_count})"));
+            }
             None => {
                 self.note_error(ErrorOf::Component, &format!("{panic} (restart {restarts_count})"));
                 self.set_state(ProcessorState::Failing);
@@ -373,14 +398,14 @@ mod tests {
     fn a_variant_runs_when_all_its_inputs_do() {
         let key = Key { processor: "p".into(), variant: "v".into() };
         let status = VariantStatus::new(key, Arc::default());
-        status.set_input("a", Some(None));
+        status.set_inputs(["a"].into_iter());
         status.set_state(ProcessorState::Running);
         assert_eq!(status.report().state, ProcessorState::Starting);
-        status.set_input("a", Some(Some("no queue".to_owned())));
+        status.input_fails("a", InputPart::Consumer, "no queue");
         assert_eq!(status.report().state, ProcessorState::Failing);
         assert_eq!(status.report().last_error.as_deref(), Some("no queue"));
         assert_eq!(status.report().last_error_over_ms, None);
-        status.set_input("a", None);
+        status.input_begins("a");
         assert_eq!(status.report().state, ProcessorState::Running);
         assert!(status.report().last_error_over_ms.is_some(), "it is over and still worth seeing");
     }
@@ -390,14 +415,32 @@ mod tests {
         let status = VariantStatus::new(Key { processor: "p".into(), variant: "v".into() }, Arc::default());
         status.set_state(ProcessorState::Running);
         status.set_inputs(["a", "b"].into_iter());
-        status.set_input("b", Some(Some("no queue".to_owned())));
-        status.set_input("a", None);
+        status.input_fails("b", InputPart::Consumer, "no queue");
+        status.input_begins("a");
         assert_eq!((status.report().state, status.report().last_error_over_ms), (ProcessorState::Failing, None));
         status.set_inputs(["a"].into_iter());
         assert_eq!(status.report().state, ProcessorState::Starting);
         assert!(status.report().last_error_over_ms.is_some());
-        status.set_input("a", None);
+        status.input_begins("a");
         assert_eq!(status.report().state, ProcessorState::Running);
+    }
+
+    #[test]
+    fn a_part_of_an_input_that_goes_on_says_nothing_of_the_other() {
+        let status = VariantStatus::new(Key { processor: "p".into(), variant: "v".into() }, Arc::default());
+        status.set_state(ProcessorState::Running);
+        status.input_fails("a", InputPart::Consumer, "stalled");
+        status.input_fails("a", InputPart::Settles, "no queue");
+        status.input_goes_on("a", InputPart::Settles);
+        let report = status.report();
+        assert_eq!((report.state, report.last_error.as_deref()), (ProcessorState::Failing, Some("stalled")));
+        assert_eq!(report.last_error_over_ms, None);
+        status.input_fails("a", InputPart::Settles, "no queue");
+        status.input_goes_on("a", InputPart::Consumer);
+        assert_eq!((status.report().state, status.report().last_error.as_deref()), (ProcessorState::Failing, Some("no queue")));
+        status.input_goes_on("a", InputPart::Settles);
+        assert_eq!(status.report().state, ProcessorState::Running);
+        assert!(status.report().last_error_over_ms.is_some());
     }
 
     #[test]
