@@ -220,10 +220,11 @@ impl Intake {
         let mut employed = BTreeSet::new();
         let mut ending = Ending::Stopped;
         loop {
-            let generation = self.generation.borrow().clone();
+            // Once: one that came between two looks would be seen and never worked with.
+            let generation = self.generation.borrow_and_update().clone();
             if !stop.is_cancelled() {
-                let program = self.generation.borrow_and_update().program.clone();
-                consumer.set_window(self.window(&program));
+                let program = &generation.program;
+                consumer.set_window(self.window(program));
                 for number in 0..program.inputs[self.index].concurrency {
                     if employed.insert(number) {
                         let ends = (receiving.clone(), settler.clone(), account.clone());
