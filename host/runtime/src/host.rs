@@ -1,6 +1,7 @@
 //! The host: follows the configuration and keeps every variant that it serves as it is wanted.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
 use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
@@ -9,7 +10,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -279,11 +280,7 @@ impl Reconciler {
                 _ = config.changed() => {}
                 Ok(()) = in_use.changed() => self.follow(),
                 gone = self.gone.1.recv() => self.forget(gone),
-                // They panic only where starting them again does, too: then it is the host that has failed.
-                Some(Err(error)) = self.keepers.join_next() => match error.try_into_panic() {
-                    Ok(payload) => std::panic::resume_unwind(payload),
-                    Err(error) => tracing::error!(error = %chain(&error), "keeper of a processor was cancelled"),
-                },
+                never = broken_off_keeper(&mut self.keepers) => match never {},
             }
         }
         drop(self.kept);
@@ -357,6 +354,19 @@ impl Reconciler {
     }
 }
 
+/// Waits for a keeper that panics. They do so only where starting them again does, too: then it is the host that has failed. Those that end
+/// have nothing to keep any more.
+async fn broken_off_keeper(keepers: &mut JoinSet<()>) -> Infallible {
+    while let Some(ended) = keepers.join_next().await {
+        match ended.map_err(JoinError::try_into_panic) {
+            Ok(()) => {}
+            Err(Ok(payload)) => std::panic::resume_unwind(payload),
+            Err(Err(error)) => tracing::error!(error = %chain(&error), "keeper of a processor was cancelled"),
+        }
+    }
+    std::future::pending().await
+}
+
 async fn compile_ahead(means: Arc<Means>, mut digests: mpsc::Receiver<(Digest, u64)>) {
     let work = async {
         while let Some((digest, size_bytes)) = digests.recv().await {
@@ -374,6 +384,23 @@ async fn compile_ahead(means: Arc<Means>, mut digests: mpsc::Receiver<(Digest, u
 mod tests {
     use super::*;
     use weir_pubsub::embedded::{EmbeddedBroker, EmbeddedOptions};
+
+    #[tokio::test]
+    async fn a_keeper_that_panics_after_another_has_ended_is_noticed() {
+        let mut keepers = JoinSet::new();
+        keepers.spawn(async {});
+        let watching = tokio::spawn(async move {
+            keepers.join_next().await;
+            keepers.spawn(async {});
+            keepers.spawn(async {
+                tokio::task::yield_now().await;
+                panic!("ordered by a test");
+            });
+            broken_off_keeper(&mut keepers).await
+        });
+        let ended = timeout(Duration::from_secs(20), watching).await.unwrap();
+        assert_eq!(broken_off(ended.unwrap_err()), "panic: ordered by a test");
+    }
 
     type Break = fn(&mut Host);
 
