@@ -213,12 +213,12 @@ impl Settler {
     async fn finish(&self, mut settlement: Settlement, outcome: Result<Settled, PubsubError>) {
         let counters = &self.status.counters;
         settlement.in_hand = None;
+        if let (Some(id), Ok(_)) = (settlement.message_id, &outcome) {
+            self.oversized.settled(id);
+        }
         match outcome {
             Ok(Settled::Done { dropped_count }) => {
                 following::settled(&self.status.key.processor, &self.status.key.variant, settlement.message_id);
-                if let Some(id) = settlement.message_id {
-                    self.oversized.settled(id);
-                }
                 self.count(&settlement, dropped_count);
             }
             Ok(Settled::NoLongerHeld) => {
