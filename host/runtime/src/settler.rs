@@ -253,11 +253,11 @@ impl Settler {
     }
 
     /// Shows why a message is not settled yet.
-    fn show_waiting(&self, stays: Stays, error: &PubsubError) {
+    fn show_waiting(&self, stays: Stays, error: &PubsubError, reason: &str) {
         let next = match (stays, error) {
             (Stays::InOrder, _) => {
                 // The whole input waits: that is more than one error among others.
-                let problem = format!("input `{}`: a message cannot be settled yet: {}", self.input, chain(error));
+                let problem = format!("input `{}`: a message cannot be settled yet: {reason}", self.input);
                 return self.status.input_fails(&self.input, InputPart::Settles, &problem);
             }
             (Stays::Aside, PubsubError::TooLarge { .. }) => ": raise that limit",
@@ -266,7 +266,7 @@ impl Settler {
             }
             (Stays::Aside, _) => "",
         };
-        let problem = format!("a message that cannot be handled stays here, because {}{next}", chain(error));
+        let problem = format!("a message that cannot be handled stays here, because {reason}{next}");
         self.status.note_error(ErrorOf::Message, &problem);
     }
 
@@ -275,20 +275,21 @@ impl Settler {
         let began = Instant::now();
         let mut waits = Waits::default();
         let mut consumed = self.consumed.changes();
-        let (mut is_queue_made, mut cuts_count) = (false, 0);
+        let (mut is_queue_made, mut cuts_count, mut unmade) = (false, 0, None);
         loop {
             let is_aside_only = stays == Stays::InOrder && stays_aside(settlement, &error);
             if !may_succeed(settlement, &error) || began.elapsed() > MAX_REPEATING || is_aside_only {
                 return Err(error);
             }
             let is_letter_lost = settlement.kind == SettlementKind::DeadLetter && matches!(error, PubsubError::QueueNotFound { .. });
-            if is_letter_lost && !is_queue_made && ensure_bounded(&*self.backend, &self.dead_letters).await.is_ok() {
+            if is_letter_lost && !is_queue_made && self.make_dead_letters(&mut unmade).await {
                 is_queue_made = true;
-                tracing::info!(queue = %self.dead_letters.queue, "queue of dead letters made");
             } else if settlement.kind == SettlementKind::DeadLetter && shorten(settlement, &error, cuts_count) {
                 cuts_count += 1;
             } else {
-                self.show_waiting(stays, &error);
+                let unmade = unmade.as_ref().filter(|_| is_letter_lost);
+                let reason = unmade.map(|cause| format!("{}: the queue cannot be created: {}", chain(&error), chain(cause)));
+                self.show_waiting(stays, &error, &reason.unwrap_or_else(|| chain(&error)));
                 let wait = waits.after(&error);
                 tokio::select! {
                     biased;
@@ -305,6 +306,24 @@ impl Settler {
                 }
             }
         }
+    }
+
+    /// Makes the queue of the dead letters; `false`: it cannot be made, and why is noted, and logged once.
+    async fn make_dead_letters(&self, unmade: &mut Option<PubsubError>) -> bool {
+        let queue = &self.dead_letters.queue;
+        match ensure_bounded(&*self.backend, &self.dead_letters).await {
+            Ok(()) => {
+                tracing::info!(%queue, "queue of dead letters made");
+                *unmade = None;
+            }
+            Err(error) => {
+                if unmade.is_none() {
+                    tracing::warn!(%queue, error = %chain(&error), "dead-letter queue cannot be created");
+                }
+                *unmade = Some(error);
+            }
+        }
+        unmade.is_none()
     }
 }
 
