@@ -213,10 +213,17 @@ impl VariantStatus {
         }
     }
 
-    /// Notes what the entry names and the host does not run.
+    /// Notes what the entry names and the host does not run. What may pass is tried again and again: the same finding keeps its first time. What
+    /// can never work is tried once for each wish, and its finding is another one then, on which the flow service acts.
     pub(crate) fn set_refused(&self, refused: Option<Refusal>) {
         let mut shown = self.lock();
-        if shown.refused != refused {
+        let is_known = match (&shown.refused, &refused) {
+            (Some(old), Some(new)) if !new.permanent => {
+                (&old.component, &old.problem, old.permanent) == (&new.component, &new.problem, new.permanent)
+            }
+            (old, new) => old == new,
+        };
+        if !is_known {
             shown.refused = refused;
             self.changed.notify_one();
         }
@@ -391,82 +398,4 @@ pub(crate) fn now_ms() -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_variant_runs_when_all_its_inputs_do() {
-        let key = Key { processor: "p".into(), variant: "v".into() };
-        let status = VariantStatus::new(key, Arc::default());
-        status.set_inputs(["a"].into_iter());
-        status.set_state(ProcessorState::Running);
-        assert_eq!(status.report().state, ProcessorState::Starting);
-        status.input_fails("a", InputPart::Consumer, "no queue");
-        assert_eq!(status.report().state, ProcessorState::Failing);
-        assert_eq!(status.report().last_error.as_deref(), Some("no queue"));
-        assert_eq!(status.report().last_error_over_ms, None);
-        status.input_begins("a");
-        assert_eq!(status.report().state, ProcessorState::Running);
-        assert!(status.report().last_error_over_ms.is_some(), "it is over and still worth seeing");
-    }
-
-    #[test]
-    fn a_processor_that_starts_waits_for_its_own_inputs_alone() {
-        let status = VariantStatus::new(Key { processor: "p".into(), variant: "v".into() }, Arc::default());
-        status.set_state(ProcessorState::Running);
-        status.set_inputs(["a", "b"].into_iter());
-        status.input_fails("b", InputPart::Consumer, "no queue");
-        status.input_begins("a");
-        assert_eq!((status.report().state, status.report().last_error_over_ms), (ProcessorState::Failing, None));
-        status.set_inputs(["a"].into_iter());
-        assert_eq!(status.report().state, ProcessorState::Starting);
-        assert!(status.report().last_error_over_ms.is_some());
-        status.input_begins("a");
-        assert_eq!(status.report().state, ProcessorState::Running);
-    }
-
-    #[test]
-    fn a_part_of_an_input_that_goes_on_says_nothing_of_the_other() {
-        let status = VariantStatus::new(Key { processor: "p".into(), variant: "v".into() }, Arc::default());
-        status.set_state(ProcessorState::Running);
-        status.input_fails("a", InputPart::Consumer, "stalled");
-        status.input_fails("a", InputPart::Settles, "no queue");
-        status.input_goes_on("a", InputPart::Settles);
-        let report = status.report();
-        assert_eq!((report.state, report.last_error.as_deref()), (ProcessorState::Failing, Some("stalled")));
-        assert_eq!(report.last_error_over_ms, None);
-        status.input_fails("a", InputPart::Settles, "no queue");
-        status.input_goes_on("a", InputPart::Consumer);
-        assert_eq!((status.report().state, status.report().last_error.as_deref()), (ProcessorState::Failing, Some("no queue")));
-        status.input_goes_on("a", InputPart::Settles);
-        assert_eq!(status.report().state, ProcessorState::Running);
-        assert!(status.report().last_error_over_ms.is_some());
-    }
-
-    #[test]
-    fn what_is_not_over_counts_before_what_is_newer_and_over() {
-        let status = VariantStatus::new(Key { processor: "p".into(), variant: "v".into() }, Arc::default());
-        status.note_error(ErrorOf::Component, "cannot run");
-        let since = status.report().last_error_ms;
-        status.note_error(ErrorOf::Message, "trap");
-        status.end_errors(|of| *of == ErrorOf::Message);
-        status.note_error(ErrorOf::Component, "cannot run");
-        let report = status.report();
-        assert_eq!((report.last_error.as_deref(), report.last_error_ms, report.last_error_over_ms), (Some("cannot run"), since, None));
-        status.end_errors(|of| *of == ErrorOf::Component);
-        assert!(status.report().last_error_over_ms.is_some());
-    }
-
-    #[test]
-    fn what_was_said_of_a_component_is_forgotten_when_it_is_named_again() {
-        let status = VariantStatus::new(Key { processor: "p".into(), variant: "v".into() }, Arc::default());
-        let digest = weir_config::records::Digest::from_sha256([1; 32]);
-        let component = |version: &str| ComponentRef { name: "p".into(), version: version.into(), digest };
-        status.set_wanted(Some(&component("2")));
-        status.set_refused(Some(Refusal { component: component("2"), problem: "no".into(), permanent: true, time_ms: 1 }));
-        status.set_wanted(Some(&component("1")));
-        assert!(status.report().refused.is_some());
-        status.set_wanted(Some(&component("2")));
-        assert_eq!((status.report().refused, status.report().wanted), (None, Some(component("2"))));
-    }
-}
+mod tests;
