@@ -49,11 +49,12 @@ pub(crate) struct Settlement {
 impl Settlement {
     /// Keeps of its outputs those that a settle that failed has not sent: a repetition sends only these.
     fn keep_unsent(&mut self, unsettled: &Unsettled) {
-        let sent_count = self.outputs.len() - unsettled.unsent.len();
-        if sent_count == 0 {
+        let done_count = (self.outputs.len() - unsettled.unsent.len()) as u32;
+        if done_count == 0 {
             return;
         }
-        self.left_count += sent_count as u32;
+        self.dropped_count += unsettled.dropped_count;
+        self.left_count += done_count.saturating_sub(unsettled.dropped_count);
         let mut place = 0;
         self.outputs.retain(|_| {
             place += 1;
@@ -374,5 +375,35 @@ fn poll_outcome(outcome: &mut Outcome, context: &mut Context<'_>) -> Poll<Settle
     match outcome {
         Outcome::UnderWay(future) => future.as_mut().poll(context),
         Outcome::Known(known) => Poll::Ready(std::mem::replace(known, Ok(Settled::NoLongerHeld))),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use weir_pubsub::{Message, Routing};
+
+    use super::*;
+
+    #[test]
+    fn outputs_that_a_failed_settle_dropped_are_not_counted_as_sent() {
+        let output = |topic: &str| Output { topic: topic.parse().unwrap(), message: Message::new("x"), routing: Routing::Optional };
+        let mut settlement = Settlement {
+            receipt: Receipt::none(),
+            message_id: None,
+            outputs: ["flow:tg:a", "flow:tg:b", "flow:tg:c", "flow:tg:d"].map(output).into(),
+            left_count: 10,
+            dropped_count: 20,
+            kind: SettlementKind::Handled,
+            in_hand: None,
+            _charge: Charge::default(),
+        };
+        // Of the four one was sent, one found no queue, and two were not sent.
+        let error = PubsubError::unavailable("lost");
+        settlement.keep_unsent(&Unsettled { error, unsent: vec![1, 3], dropped_count: 1 });
+        assert_eq!((settlement.left_count, settlement.dropped_count), (11, 21));
+        assert_eq!(settlement.outputs.iter().map(|output| output.topic.to_string()).collect::<Vec<_>>(), ["flow:tg:b", "flow:tg:d"]);
+        settlement.keep_unsent(&Unsettled { error: PubsubError::unavailable("lost"), unsent: vec![0, 1], dropped_count: 0 });
+        assert_eq!((settlement.left_count, settlement.dropped_count, settlement.outputs.len()), (11, 21, 2));
     }
 }

@@ -50,12 +50,20 @@ pub struct Unsettled {
     /// them where a settle is atomic. None where all are stored and only the acknowledgement was lost, with the connection: the message comes
     /// again. After `OutcomeUnknown` some of them may have been stored: their ids find them.
     pub unsent: Vec<usize>,
+    /// Outputs with [`Routing::Optional`] that nothing consumes: they were dropped, are not among the unsent ones, and are not in a count of a
+    /// repetition.
+    pub dropped_count: u32,
 }
 
 impl Unsettled {
     /// One of which nothing was sent, of so many outputs.
     pub fn whole(error: PubsubError, outputs_count: usize) -> Self {
-        Unsettled { error, unsent: (0..outputs_count).collect() }
+        Unsettled { error, unsent: (0..outputs_count).collect(), dropped_count: 0 }
+    }
+
+    /// One of which everything was sent, except so many outputs that were dropped, and only the acknowledgement was lost.
+    pub fn unacknowledged(error: PubsubError, dropped_count: u32) -> Self {
+        Unsettled { error, unsent: Vec::new(), dropped_count }
     }
 }
 
