@@ -86,6 +86,7 @@ mod guest;
 mod hollow;
 mod host;
 mod imports;
+mod in_use;
 mod inspect;
 mod instance;
 mod keeper;
