@@ -24,7 +24,7 @@ use crate::component::Loader;
 use crate::config_state::{ConfigState, Followed};
 use crate::consumed::Consumed;
 use crate::deployments::GivenComponent;
-use crate::engine::Engine;
+use crate::engine_start::EngineStart;
 use crate::error::RuntimeError;
 use crate::in_use::TypesInUse;
 use crate::keeper::{Keeper, Means};
@@ -116,12 +116,25 @@ impl Host {
     /// # Errors
     /// `Engine`, `CodeCache`, and `Entry` for a topicspace that is none.
     pub async fn start(backend: Arc<dyn Backend>, config: ConfigClient, settings: HostSettings) -> Result<Host, RuntimeError> {
+        let engine = EngineStart::begin(settings.instances_count, settings.code_cache.clone());
+        Host::start_on(engine, backend, config, settings).await
+    }
+
+    /// The same on an engine that was begun before, with the instances and the folder for compiled code of these settings.
+    ///
+    /// # Errors
+    /// As [`Host::start`].
+    pub async fn start_on(
+        engine: EngineStart,
+        backend: Arc<dyn Backend>,
+        config: ConfigClient,
+        settings: HostSettings,
+    ) -> Result<Host, RuntimeError> {
         let dead_letters = dead_letters(&settings.topicspace).map_err(not_a_topicspace(&settings.topicspace))?;
         let dead_letters = QueueSpec { queue: dead_letters, overflow: Overflow::Refuse { bytes: settings.dead_letters_max_bytes } };
         let follower =
             Follower::new(backend.clone(), &settings.topicspace, config).map_err(|error| RuntimeError::Entry { problem: chain(&error) })?;
-        let (count, cache) = (settings.instances_count, settings.code_cache.clone());
-        let engine = tokio::task::spawn_blocking(move || Engine::new(count, &cache)).await.expect("making an engine does not panic")?;
+        let engine = engine.made().await?;
         let ticker_ended = engine.ticker_ended().clone();
         let (stop, end) = (CancellationToken::new(), CancellationToken::new());
         let (sender, receiver) = watch::channel(Arc::new(ConfigState::default()));
@@ -145,7 +158,7 @@ impl Host {
             Means { backend, loader, config: receiver, in_use, dead_letters, stop: stop.clone(), tasks: tasks.clone(), defaults, outputs };
         let mut work = JoinSet::new();
         work.spawn(Reconciler::new(following, board.clone(), Arc::new(means), settings.served, settings.given).run());
-        tracing::info!(host = board.host, instances_count = count, "host started");
+        tracing::info!(host = board.host, instances_count = settings.instances_count, "host started");
         Ok(Host { board, config, stop, end, work, tasks, services, ticker_ended })
     }
 

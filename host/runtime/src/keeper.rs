@@ -199,7 +199,7 @@ impl Keeper {
         let surroundings =
             Surroundings { backend: means.backend.clone(), stop: means.stop.child_token(), defaults: means.defaults.clone() };
         let program = Arc::new(Program::new(names, &work.entry, work.component.clone(), &work.record, loaded, surroundings)?);
-        let types = means.in_use.hold(program.config_types.iter().cloned());
+        let types = means.in_use.hold(program.variant.config_types.iter().cloned());
         let mut config = means.config.clone();
         let known =
             config.wait_for(|state| state.covers(&program.variant.config_types)).await.expect("the host outlives its keepers").clone();

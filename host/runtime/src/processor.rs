@@ -173,7 +173,7 @@ impl Intake {
     }
 
     fn missing(&self, error: &PubsubError) {
-        let name = self.program().inputs[self.index].name.clone();
+        let name = self.program().variant.inputs[self.index].name.clone();
         self.place.status.input_fails(&name, InputPart::Consumer, &format!("input `{name}`: {}", chain(error)));
     }
 

@@ -53,8 +53,8 @@ impl Settlement {
         if done_count == 0 {
             return;
         }
-        self.left_count += (sent_count as u32).saturating_sub(unsettled.dropped_count);
         self.dropped_count += unsettled.dropped_count;
+        self.left_count += done_count.saturating_sub(unsettled.dropped_count);
         let mut place = 0;
         self.outputs.retain(|_| {
             place += 1;

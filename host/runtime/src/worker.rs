@@ -141,7 +141,7 @@ impl Worker {
 
     /// Whether there are fewer workers by now, so that it ends after its message.
     fn is_spare(&self) -> bool {
-        self.number >= self.program.inputs[self.input].concurrency
+        self.number >= self.program.variant.inputs[self.input].concurrency
     }
 
     /// Takes over the newest generation, if that is another one, and one of its instances, if it has none and one is ready. Nothing else takes
@@ -438,7 +438,7 @@ impl Worker {
 
     /// Gives a message up, and has what comes of it settled.
     async fn give_up(&mut self, receipt: Receipt, message: &Message, lost: Lost<'_>) {
-        let (program, config_version) = (self.program(), self.config.borrow().version);
+        let (program, config_version) = (self.program.clone(), self.config.borrow().version);
         let (kind, outputs) = lost.give_up(&program.variant, self.input, message, config_version, &self.dead_letters).await;
         let (message_id, in_hand, _charge) = (message.id, self.in_hand.take(), Charge::default());
         self.settle(Settlement { receipt, message_id, outputs, left_count: 0, dropped_count: 0, kind, in_hand, _charge }).await;
