@@ -114,12 +114,12 @@ function placed(project, files) {
     const isOurs = name.includes(ENTRY) || path.startsWith(join(SDK, 'src') + sep);
     return isOurs ? null : relative(project, path).split(sep).join('/');
   });
-  const table = lines(map);
+  const code = text('bundle.js');
+  const table = lines(map, code);
   const place = (line) => {
     const found = table[line - 1];
     return found && sources[found[0]] ? { file: sources[found[0]], line: found[1] } : undefined;
   };
-  const code = text('bundle.js');
   // The entry leaves the SDK's `setLines` in a global, since esbuild may have given it another name.
-  return { code: `${code}\nglobalThis[Symbol.for('weir-sdk.lines')](${lineTable(map, sources)});\n`, place };
+  return { code: `${code}\nglobalThis[Symbol.for('weir-sdk.lines')](${lineTable(map, code, sources)});\n`, place };
 }
