@@ -68,7 +68,10 @@ const noNode = {
 function shownError(project, { text, location, notes = [] }) {
   const place = location ? `${relative(project, resolve(project, location.file)) || location.file}:${location.line}:${location.column + 1}: ` : '';
   const line = location?.lineText ? `\n    ${location.lineText.trim()}` : '';
-  return [`${place}${text}${line}`, ...notes.map((note) => `  ${note.text}`)].join('\n');
+  const missing = /^Could not resolve "([^./][^"]*)"$/.exec(text)?.[1];
+  // What esbuild advises, to leave it out of the bundle, makes no component.
+  const cures = missing ? [`if it is a package: npm install ${missing}`] : notes.map((note) => note.text);
+  return [`${place}${text}${line}`, ...cures.map((cure) => `  ${cure}`)].join('\n');
 }
 
 /**
