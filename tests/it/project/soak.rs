@@ -3,20 +3,22 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::json;
-use weir_config::records::{ComponentRecord, Descriptor, Entry, GivenLimits, GrantableLimits, entry_type};
+use weir_config::records::{ComponentRecord, Descriptor, Entry, GivenLimits, GrantableLimits, ProcessorState, entry_type};
 use weir_pubsub::Message;
-use weir_tests::wait::seed;
+use weir_tests::wait::{eventually, seed};
 
 use super::components::component;
 use crate::stage::{Stage, entry};
 
 /// Enough for several replacements of an instance in Python, and for some of the largest messages.
 const SHORT_COUNT: usize = 2_000;
+/// Compiling a component of these languages takes seconds, and more on a machine that does other things as well.
+const COMPILING_TIME: Duration = Duration::from_secs(300);
 /// How many messages may be on their way.
 const AHEAD_COUNT: usize = 32;
 const KIB: usize = 1 << 10;
@@ -54,6 +56,9 @@ async fn soak(project: &str, name: &str, memory_bytes: u64, most: usize) {
     let descriptor = weir_runtime::inspect(&bytes).unwrap().descriptor;
     let wanted = Entry { topics: topics(&descriptor), ..entry(&deployed, &[], &[]) };
     stage.put(&entry_type(name), "v", &wanted).await;
+
+    let is_up = || async { stage.status(name).is_some_and(|status| status.state == ProcessorState::Running).then_some(()) };
+    eventually(COMPILING_TIME, "the component to be compiled", is_up).await;
 
     let (count, began) = (count(), Instant::now());
     let mut texts = Texts::new(most);

@@ -107,4 +107,8 @@ function check(_changed, { mood }) {
   if (limit < 1) throw new RangeError('`limit` is below 1');
 }
 
-export const handler = processor((doc, parameters, message) => TASKS[doc.do](doc, parameters, message), { setup: check });
+function handle(doc, parameters, message) {
+  return TASKS[doc.do](doc, parameters, message);
+}
+
+export const handler = processor(handle, { setup: check });
