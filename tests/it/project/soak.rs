@@ -51,14 +51,17 @@ async fn soak(project: &str, name: &str, memory_bytes: u64, most: usize) {
         record.retry.attempts_count = Some(1);
     };
     let deployed = stage.deploy_as(name, "0.1.0", &bytes, set).await;
-    stage.create("flow:tg:input", &format!("{name}--v--input")).await;
-    stage.create("flow:tg:output", "test").await;
     let descriptor = weir_runtime::inspect(&bytes).unwrap().descriptor;
     let wanted = Entry { topics: topics(&descriptor), ..entry(&deployed, &[], &[]) };
+    for consumer in &descriptor.consumers {
+        stage.create(&wanted.topics[&consumer.name], &format!("{name}--v--{}", consumer.name)).await;
+    }
+    stage.create("flow:tg:output", "test").await;
     stage.put(&entry_type(name), "v", &wanted).await;
 
     let is_up = || async { stage.status(name).is_some_and(|status| status.state == ProcessorState::Running).then_some(()) };
-    eventually(COMPILING_TIME, "the component to be compiled", is_up).await;
+    let what = std::fmt::from_fn(|f| write!(f, "the component to be compiled: {:?}", stage.status(name)));
+    eventually(COMPILING_TIME, what, is_up).await;
 
     let (count, began) = (count(), Instant::now());
     let mut texts = Texts::new(most);
