@@ -10,9 +10,10 @@ use rand::{RngExt, SeedableRng};
 use serde_json::json;
 use weir_config::records::{ComponentRecord, Descriptor, Entry, GivenLimits, GrantableLimits, ProcessorState, entry_type};
 use weir_pubsub::Message;
+use weir_runtime::HostSettings;
 use weir_tests::wait::{eventually, seed};
 
-use super::components::component;
+use super::components::{code_of, component};
 use crate::stage::{Stage, entry};
 
 /// Enough for several replacements of an instance in Python, and for some of the largest messages.
@@ -43,8 +44,11 @@ fn count() -> usize {
 
 /// Sends messages with texts of 1 KiB to `most` bytes to a component that sends them back, and checks each that comes back.
 async fn soak(project: &str, name: &str, memory_bytes: u64, most: usize) {
-    let bytes = fs::read(component(project)).unwrap();
-    let stage = Stage::new().await;
+    let file = component(project);
+    let bytes = fs::read(&file).unwrap();
+    let mut stage = Stage::without_host().await;
+    let settings = HostSettings { code_cache: code_of(&file), ..stage.host_settings() };
+    stage.start_host_as(stage.backend.clone(), settings).await;
     let set = |record: &mut ComponentRecord| {
         record.limits = record.descriptor.limits.granted(&GivenLimits::default(), &GrantableLimits::default()).unwrap();
         assert_eq!(record.limits.memory_bytes.unwrap_or(64 << 20), memory_bytes);
