@@ -39,7 +39,7 @@ fn a_later_attempt_is_one_at_the_message_before_it() {
 fn a_request_that_a_broker_would_not_take_is_refused() {
     let bed = Bed::new();
     let message = json!({"json": "x".repeat(4 << 20)});
-    let reason = "the body of the message has 4194306 bytes, of at most 4194304";
+    let reason = "the body of the message has 4194306 bytes; the limit is 4194304";
     let output = json!({"json": {"error": "Some(ErrorKind::Invalid)", "reason": reason}});
     let expected = json!({"outputs": {"output": [output]}, "requests": []});
     bed.passes(guests::REQUEST, &json!({"messages": [{"message": message, "expected": expected}]}).to_string());

@@ -110,7 +110,7 @@ class Run {
       timeout: (_name, { topic, timeoutMs }) => `no answer from request:tg:${topic}:test within ${timeoutMs} ms`,
       unavailable: () => `the broker is not available: ${reason}`,
       failed: () => reason,
-      invalid: (name) => `the request \`${name}\` has ${MAX_MESSAGE_BYTES + 1} bytes, of at most ${MAX_MESSAGE_BYTES}`,
+      invalid: (name) => `the request \`${name}\` has ${MAX_MESSAGE_BYTES + 1} bytes; the limit is ${MAX_MESSAGE_BYTES}`,
     };
     if (!Object.hasOwn(words, error)) throw new Error(`an answer has either \`parts\`, or \`error\`, one of: ${names(Object.keys(words))}`);
     return (...asked) => Answer.error(error, words[error](...asked));
