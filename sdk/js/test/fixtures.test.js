@@ -60,7 +60,7 @@ test('outputs beside those of the descriptor are given to one that leaves them o
   const fixture = { outputs: ['bills'], ...step({ json: { to: 'bills' } }, { outputs: { bills: [{ json: { to: 'bills' } }] } }) };
   await run(fixture, route, { ...DESCRIPTOR, producers: ['*'] });
   await assert.rejects(run(fixture, route), /fixture\.json: output `bills` cannot be added: the descriptor has no producer `\*`/);
-  await assert.rejects(run({ ...fixture, outputs: [] }, route, { ...DESCRIPTOR, producers: ['*'] }), /there is no output `bills`/);
+  await assert.rejects(run({ ...fixture, outputs: [] }, route, { ...DESCRIPTOR, producers: ['*'] }), /output `bills` does not exist/);
 });
 
 test('what a kit cannot do, and what is no fixture, is an error', async () => {

@@ -89,7 +89,7 @@ def test_configuration_is_followed(tmp_path: Path) -> None:
     assert kit.handle("input", weir.Message.from_text("an Invoice")).outputs()[0].properties == {"tags": "bill"}
     kit.config("tag-rule", "bills", {"pattern": "(", "tag": "bill"})
     handled = kit.handle("input", weir.Message.from_text("an Invoice"))
-    assert handled.log[0].message == "component cannot be set up"
+    assert handled.log[0].message == "component setup failed"
     assert handled.outputs()[0].properties == {"tags": "bill"}
 
 

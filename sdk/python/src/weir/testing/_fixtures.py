@@ -48,7 +48,7 @@ def run_fixture(kit: Kit, path: str | Path) -> None:
     refusal = fixture.get("setup-failure")
     if refusal is not None:
         if (said := kit.configure()) != refusal:
-            raise AssertionError(f"{path.name}: the setup says {_shown(said)}, not {_shown(refusal)}")
+            raise AssertionError(f"{path.name}: the setup failed with {_shown(said)}, not {_shown(refusal)}")
         return
     if not fixture.get("messages"):
         raise ValueError(f"{path.name}: `messages` is empty: add a message, or `setup-failure` with what the setup must refuse")
