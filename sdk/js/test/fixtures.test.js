@@ -24,7 +24,7 @@ function run(fixture, handle, descriptor = DESCRIPTOR) {
 const echo = (message) => message;
 const step = (message, expected) => ({ messages: [{ message, expected }] });
 
-test('differences are told with the message, the place and both values', async () => {
+test('a difference names the message, the place and both values', async () => {
   const fixture = {
     messages: [
       { message: { json: 1 }, expected: { outputs: { output: [{ json: 1 }] } } },
@@ -63,7 +63,7 @@ test('outputs beside those of the descriptor are given to one that leaves them o
   await assert.rejects(run({ ...fixture, outputs: [] }, route, { ...DESCRIPTOR, producers: ['*'] }), /output `bills` does not exist/);
 });
 
-test('what a kit cannot do, and what is no fixture, is an error', async () => {
+test('what a kit cannot do, and what is not a fixture, is an error', async () => {
   const good = step({ json: 1 }, { outputs: { output: [{ json: 1 }] } });
   await assert.rejects(run({ limits: { time: '50 ms' }, ...good }, echo), /^Error: fixture\.json: `limits` has no effect in a test kit, .* run this fixture by `weir test`$/);
   await assert.rejects(run({ mesages: [] }, echo), /fixture\.json: unknown key `mesages`; must be one of: /);
@@ -74,7 +74,7 @@ test('what a kit cannot do, and what is no fixture, is an error', async () => {
   await assert.rejects(run(good, { input: echo, other: echo }, { ...DESCRIPTOR, consumers: ['input', 'other'] }), /message 1: `input` is missing; must be one of: input, other/);
 });
 
-test('answers are given once each, and an unexpected request is told', async () => {
+test('answers are given once each, and an unexpected request is reported', async () => {
   const descriptor = { ...DESCRIPTOR, requests: [{ name: 'model', request: 'question', response: 'answer', 'timeout-ms': 70 }] };
   const ask = () => Message.json([request('model', 1)]);
   const fixture = (answers, expected) => ({ answers: { model: answers }, ...step({ json: 1 }, expected) });
