@@ -285,7 +285,6 @@ impl Settler {
             let is_letter_lost = settlement.kind == SettlementKind::DeadLetter && matches!(error, PubsubError::QueueNotFound { .. });
             if is_letter_lost && !is_queue_made && self.make_dead_letters(&mut unmade).await {
                 is_queue_made = true;
-                tracing::info!(queue = %self.dead_letters.queue, "dead-letter queue created");
             } else if settlement.kind == SettlementKind::DeadLetter && shorten(settlement, &error, cuts_count) {
                 cuts_count += 1;
             } else {
@@ -315,7 +314,7 @@ impl Settler {
         let queue = &self.dead_letters.queue;
         match ensure_bounded(&*self.backend, &self.dead_letters).await {
             Ok(()) => {
-                tracing::info!(%queue, "queue of dead letters made");
+                tracing::info!(%queue, "dead-letter queue created");
                 *unmade = None;
             }
             Err(error) => {
