@@ -23,12 +23,12 @@ const LEASE_TIME: Duration = Duration::from_secs(60);
 /// Below it a lease runs out while its messages are on their way; above it a taker that stands still keeps messages from all others.
 const LEASE_MS: std::ops::RangeInclusive<u64> = 100..=3_600_000;
 
-/// Takes messages that left a flow, under a lease with acknowledgement.
+/// Takes messages from an exit, under a lease with acknowledgement.
 ///
-/// The first line is `{"lease": ID}`; then a line for each message, with its `receipt`. At most 1,024 messages or 1 MiB, but at least one
-/// message, are unacknowledged at once; further ones follow when those are acknowledged. The stream ends when everything is acknowledged and
-/// the count or the waiting time is reached; or when the lease runs out, the caller goes, the flow is stopped, or Weir stops. Messages that are
-/// not acknowledged then are delivered again at once, in their order.
+/// The first line is `{"lease": ID}`; then one line for each message, with its `receipt`. At most 1,024 messages or 1 MiB, but at least
+/// one message, are unacknowledged at a time; more follow once they are acknowledged. The stream ends when all messages are acknowledged
+/// and the count or the waiting time is reached; or when the lease expires, the caller disconnects, the flow is stopped, or Weir stops.
+/// Messages that are unacknowledged then are redelivered at once, in order.
 #[utoipa::path(
     post,
     path = "/api/v1/weir/flows/{flow}/exits/{interface}/take",
@@ -58,10 +58,10 @@ pub(crate) async fn take(State(gateway): State<Shared>, Path((flow, name)): Path
     Ok(ndjson(exit::lines(Taking { dispatch, interface, queue, consumer, again: Again::new(), lease, wait, open })))
 }
 
-/// Acknowledges messages that were taken from an exit, and renews the lease.
+/// Acknowledges messages taken from an exit, and renews the lease.
 ///
-/// Settles all messages up to a receipt. What is settled is durable when this is answered. With `end` the lease ends and everything else is
-/// given back.
+/// Settles all messages up to a receipt. The settlement is durable when the request is answered. With `end` the lease ends and all other
+/// messages are requeued.
 #[utoipa::path(
     post,
     path = "/api/v1/weir/flows/{flow}/exits/{interface}/acknowledge",
