@@ -4,6 +4,8 @@ export CARGO_TERM_COLOR := env("CARGO_TERM_COLOR", "auto")
 target := env("CARGO_TARGET_DIR", justfile_directory() / "target")
 plugins := "-p weir-keywords -p weir-language -p weir-redactor -p weir-router -p weir-splitter"
 components := target / "wasm32-wasip2/guest"
+# Tests wait for brokers, toolchains and faults more than they compute.
+test_threads := `echo $(( $(getconf _NPROCESSORS_ONLN) * 3 ))`
 
 # List the recipes
 default:
@@ -46,7 +48,7 @@ pulsar:
 # Run all checks and all tests, on one version of RabbitMQ and on Pulsar: what CI runs
 test: lint rabbitmq pulsar
     cargo build --bin weir
-    cargo test
+    RUST_TEST_THREADS="${RUST_TEST_THREADS:-{{ test_threads }}}" cargo test
     cargo test {{ plugins }}
     cargo test -p weir-redactor --features ip
 

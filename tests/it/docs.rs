@@ -5,6 +5,7 @@ mod commands;
 mod machines;
 mod read;
 mod reader;
+mod samples;
 
 use reader::Reader;
 

@@ -10,6 +10,7 @@ mod languages;
 mod missing;
 mod replay;
 mod rust;
+mod soak;
 mod suites;
 mod toolchains;
 mod wrong;

@@ -3,6 +3,7 @@
 
 pub(crate) mod connection;
 mod faults;
+mod foreign;
 mod in_the_way;
 mod letters;
 mod orphans;

@@ -4,6 +4,7 @@
 mod components;
 pub(crate) mod connection;
 mod contract;
+mod deep;
 mod deleting;
 mod faults;
 mod foreign;

@@ -212,6 +212,13 @@ impl Stage {
         eventually(DEADLINE, what, look).await
     }
 
+    /// Waits until the host has the configuration as it is now.
+    pub(crate) async fn until_configured(&self) {
+        let version = self.config.version().await.unwrap();
+        let look = || std::future::ready((self.host.as_ref().unwrap().status().status.config_version >= version).then_some(()));
+        eventually(DEADLINE, format!("the host to have version {version} of the configuration"), look).await;
+    }
+
     pub(crate) async fn until_state(&self, processor: &str, state: ProcessorState) -> ProcessorStatus {
         self.until(processor, |status| status.state == state).await
     }

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use weir_config::records::{HostSummary, ProcessorState};
-use weir_pubsub::{Backend, ConsumerOptions, PubsubError};
+use weir_pubsub::{Backend, ConsumerOptions, Delete, PubsubError};
 use weir_runtime::Served;
 use weir_tests::wait::{DEADLINE, eventually, within};
 
 use crate::config::faulty::{Call, Faulty};
-use crate::stage::Stage;
+use crate::stage::{Stage, queue};
 
 const COUNT: usize = 20;
 
@@ -131,5 +131,21 @@ async fn a_dead_letter_that_fails_by_its_disk_and_then_by_its_full_queue_does_no
     faulty.accept();
     let (letter, _) = stage.dead_letter().await;
     assert_eq!(letter.reason, "no text");
+    stage.end().await;
+}
+
+#[tokio::test]
+async fn why_the_queue_of_the_dead_letters_cannot_be_made_is_shown() {
+    let (stage, faulty) = stage().await;
+    faulty.refuse_queues("no rights for that");
+    let letters = queue("flow:tg:weir-dead-letters", "weir");
+    stage.backend.delete_queue(&letters, Delete::Always).await.unwrap();
+    stage.run("reject", &[], |_| {}).await;
+    stage.send_text(r#"{"reject": "no text"}"#).await;
+    let shows = |error: &str| error.contains("the queue cannot be created") && error.contains("no rights for that");
+    stage.until("reject", |status| status.last_error.as_deref().is_some_and(shows)).await;
+    faulty.accept();
+    stage.until("reject", |status| status.dead_count == 1).await;
+    assert_eq!(stage.dead_letter().await.0.reason, "no text");
     stage.end().await;
 }

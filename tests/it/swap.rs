@@ -1,9 +1,10 @@
 //! Swapping a component while messages flow, at a host: what goes over, when, and what never does.
 //! The operation of the flow service is tested in `flow/swap.rs`; all together, with a `kill -9`, in `swap/under_load.rs`.
 
+mod midway;
 mod under_load;
 
-use weir_config::records::{ComponentRecord, ComponentRef, ProcessorState, ProcessorStatus, entry_type};
+use weir_config::records::{ComponentRecord, ComponentRef, Entry, ProcessorState, ProcessorStatus, entry_type};
 use weir_pubsub::Message;
 use weir_runtime::Served;
 use weir_tests::marked_guest;
@@ -65,8 +66,13 @@ async fn the_next_message_is_the_new_components() {
 
 /// Runs as `p` a component that asks for each message, which is in work until it is answered.
 async fn name_asking(stage: &Stage, component: &ComponentRef) {
+    name_asking_after(stage, component, None).await;
+}
+
+async fn name_asking_after(stage: &Stage, component: &ComponentRef, previous: Option<&ComponentRef>) {
     let way = [WAY[0], WAY[1], SERVICE[0], SERVICE[1]];
-    stage.put(&entry_type("p"), "v", &entry(component, &way, &[])).await;
+    let entry = Entry { previous: previous.cloned(), ..entry(component, &way, &[]) };
+    stage.put(&entry_type("p"), "v", &entry).await;
     until_runs(stage, component).await;
 }
 

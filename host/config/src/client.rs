@@ -214,7 +214,7 @@ impl ConfigClient {
         match response.error.clone() {
             None => Ok(response),
             Some(error) if error.kind == "conflict" => Err(ConfigError::Conflict { message: error.message }),
-            Some(error) => Err(ConfigError::Answered { kind: error.kind, message: error.message }),
+            Some(error) => Err(ConfigError::Answered { kind: error.kind, message: error.message, exceeded: response.exceeded }),
         }
     }
 }

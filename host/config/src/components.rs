@@ -80,7 +80,8 @@ impl ComponentFolder {
         &self.path
     }
 
-    /// The files that nothing needs when only these digests are named: bytes of other components, and what interrupted writes left.
+    /// The files that nothing needs when only these digests are named: bytes of other components, and what interrupted writes left. Nothing
+    /// may write to the folder meanwhile: what is half written looks like what was interrupted, however old it is.
     ///
     /// # Errors
     /// `ComponentFolder`.

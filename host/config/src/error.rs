@@ -5,12 +5,13 @@ use std::path::PathBuf;
 
 use weir_pubsub::{NameError, PubsubError};
 
+use crate::protocol::Bound;
 use crate::records::Digest;
 
 /// The result of an operation on configuration.
 pub type Result<T, E = ConfigError> = std::result::Result<T, E>;
 
-/// What the message of an answer that is too large says: there is no error type of its own for it on the wire.
+/// What to do about an answer that is too large.
 const ASK_FOR_LESS: &str = "request fewer types or keys at a time";
 
 /// In the message of every error that a full disk caused.
@@ -99,6 +100,8 @@ pub enum ConfigError {
         kind: String,
         /// For people.
         message: String,
+        /// The limit that the request would exceed, if that is the reason.
+        exceeded: Option<Bound>,
     },
     /// The request is above the broker's limits and can never be sent: split it.
     #[error("the request to the config service is too large")]
@@ -167,9 +170,18 @@ impl ConfigError {
     /// Whether the answer may have been too large, or the request: it is worth while to ask for less at a time.
     pub(crate) fn is_about_size(&self) -> bool {
         match self {
-            ConfigError::Answered { kind, message } => kind == "config-error" && message.contains(ASK_FOR_LESS),
-            ConfigError::TooLarge { .. } | ConfigError::AnswerTooLarge { .. } | ConfigError::AnswerRefused { .. } => true,
-            _ => false,
+            ConfigError::TooLarge { .. } => true,
+            error => error.exceeded() == Some(Bound::Answer),
+        }
+    }
+
+    /// The limit of the config service that the request would exceed, if that is the reason.
+    pub fn exceeded(&self) -> Option<Bound> {
+        match self {
+            ConfigError::Answered { exceeded, .. } => *exceeded,
+            ConfigError::AnswerTooLarge { .. } | ConfigError::AnswerRefused { .. } => Some(Bound::Answer),
+            ConfigError::WholeTooLarge { .. } => Some(Bound::Configuration),
+            _ => None,
         }
     }
 

@@ -34,7 +34,7 @@ pub(crate) async fn perform(store: &Store, request: Result<Request, RequestFault
     };
     done.unwrap_or_else(|error| match error {
         ConfigError::Conflict { message } => refusal("conflict", message),
-        error => refusal("config-error", chain(&error)),
+        error => failure(&error),
     })
 }
 
@@ -48,6 +48,12 @@ impl Outcome {
 pub(crate) fn refusal(kind: &str, message: String) -> Outcome {
     let error = Some(ServiceError { kind: kind.to_owned(), message });
     Outcome { response: Response { error, ..Response::default() }, notify: None }
+}
+
+/// The same of an error, with what programs go by.
+pub(crate) fn failure(error: &ConfigError) -> Outcome {
+    let Outcome { response, notify } = refusal("config-error", chain(error));
+    Outcome { response: Response { exceeded: error.exceeded(), ..response }, notify }
 }
 
 fn unknown_operation(operation: &str) -> String {

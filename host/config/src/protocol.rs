@@ -24,7 +24,9 @@ pub struct Request {
     #[serde(rename = "if", skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
     /// With `put` and `delete`: completes or rolls back an operation, and may use the part of the limit reserved for that (Weir extension).
+    /// For services on the broker: the gateway removes it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(ignore)]
     pub reserve: bool,
 }
 
@@ -168,6 +170,23 @@ pub struct Response {
     /// For `list-types`: the size of the configuration (Weir extension).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
+    /// Beside an error of type `config-error`: the limit that the request would exceed, if that is the reason (Weir's own).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exceeded: Option<Bound>,
+}
+
+/// A limit of the config service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schema(as = ConfigBound)]
+pub enum Bound {
+    /// That of one answer: ask for fewer types or keys at a time.
+    Answer,
+    /// That of everything together: delete something first.
+    Configuration,
+    /// One that a later version has.
+    #[serde(other)]
+    Other,
 }
 
 /// The size of the configuration and its limit.

@@ -13,7 +13,7 @@ use weir_pubsub::{
 };
 
 use crate::error::{ConfigError, Result};
-use crate::operations::{Outcome, perform, refusal};
+use crate::operations::{Outcome, failure, perform};
 use crate::protocol::{Notify, Request};
 use crate::store::Store;
 use crate::topics::ConfigTopics;
@@ -166,13 +166,13 @@ impl Session {
         let mut body = json(&response);
         if body.len() > limit_bytes {
             let error = ConfigError::AnswerTooLarge { limit_bytes };
-            body = json(&refusal("config-error", error.to_string()).response);
+            body = json(&failure(&error).response);
         }
         let send = async |body| self.answers.publish_repeated(Message::new(body).with(CORRELATION_ID, id), REPEAT_TIME).await;
         let mut published = send(body).await;
         if let Err(PubsubError::TooLarge { actual_bytes, limit_bytes, .. }) = published {
             let error = ConfigError::AnswerRefused { actual_bytes, limit_bytes };
-            published = send(json(&refusal("config-error", error.to_string()).response)).await;
+            published = send(json(&failure(&error).response)).await;
         }
         match published {
             Err(error @ PubsubError::TooLarge { .. }) => {

@@ -67,13 +67,17 @@ pub enum Room {
 }
 
 /// Refuses a change after which everything would not fit into one answer. What makes it no larger always passes, and so does, within the
-/// reserve, what finishes or undoes something that was begun.
+/// reserve, what finishes or undoes something that was begun. Where everything is above the bound, because the broker's largest answer was
+/// lowered, one such change may add as much as the reserve, so that flows can be stopped; but never above the bound of every broker.
 pub(crate) fn check_growth(before_bytes: u64, after_bytes: u64, limit_bytes: u64, room: Room) -> Result<()> {
     let reserve_bytes = limit_bytes / RESERVE_SHARE;
     let most_bytes = limit_bytes.saturating_sub(FRAME_BYTES + reserve_bytes);
     let passes = match room {
         Room::Common => after_bytes <= most_bytes,
-        Room::Reserve => after_bytes <= most_bytes + reserve_bytes || after_bytes - before_bytes.min(after_bytes) <= reserve_bytes,
+        Room::Reserve => {
+            let is_small = after_bytes.saturating_sub(before_bytes) <= reserve_bytes;
+            after_bytes <= most_bytes + reserve_bytes || (is_small && after_bytes <= MAX_WHOLE_BYTES as u64)
+        }
     };
     if passes || after_bytes <= before_bytes {
         return Ok(());
@@ -117,6 +121,8 @@ mod tests {
         assert!(passes(0, 6_200, Room::Common) && !passes(0, 6_400, Room::Common));
         assert!(passes(9_000, 9_000, Room::Common) && passes(9_000, 8_000, Room::Common) && !passes(9_000, 9_001, Room::Common));
         assert!(passes(6_200, 6_390, Room::Reserve) && passes(9_000, 9_050, Room::Reserve) && !passes(9_000, 9_200, Room::Reserve));
+        let most = MAX_WHOLE_BYTES as u64;
+        assert!(passes(most - 50, most, Room::Reserve) && !passes(most - 50, most + 1, Room::Reserve));
         let message = check_growth(10, 7_000, 6_400 + FRAME_BYTES, Room::Common).unwrap_err().to_string();
         assert!(message.contains("7000 bytes") && message.contains("has 10"), "{message}");
     }

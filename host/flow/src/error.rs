@@ -26,7 +26,7 @@ pub enum FlowError {
     /// The request names an operation that does not exist.
     #[error(
         "operation `{operation}` does not exist: use list-blueprints, get-blueprint, put-blueprint, delete-blueprint, list-flows, get-flow, \
-             start-flow, stop-flow or swap"
+             start-flow, stop-flow, swap, list-orphans or remove-orphans"
     )]
     BadOperation {
         /// What was asked for.

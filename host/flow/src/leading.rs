@@ -6,14 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::time::{Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use weir_config::ConfigClient;
 use weir_config::records::HostSummary;
 use weir_pubsub::{
-    Backend, CORRELATION_ID, Consumer, ConsumerOptions, Delivery, Heard, Lock, Message, Occasional, Producer, PubsubError, QueueSpec,
-    Recovery, Sharing, listen,
+    Backend, CORRELATION_ID, Consumer, ConsumerOptions, Delivery, Heard, Lock, Message, MessageId, Occasional, Producer, Properties,
+    PubsubError, QueueSpec, Recovery, Sharing, listen,
 };
 use weir_pubsub::{chain, ensure_bounded, panic_text};
 
@@ -52,6 +53,8 @@ pub(crate) struct Ground {
     /// The dead-letter queue. A queue that is there with another bound gets this one.
     pub(crate) dead_letters: QueueSpec,
     pub(crate) resume_every: Duration,
+    /// Held by the round that finishes or undoes what was left.
+    pub(crate) round: Arc<Mutex<()>>,
     /// Requests without an address for the answer.
     pub(crate) nameless: Arc<Occasional>,
     pub(crate) tracker: TaskTracker,
@@ -164,9 +167,10 @@ impl Ground {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ok(()),
-                _ = ticks.tick() => {
+                round = next_round(&self.round, ticks) => {
                     let (lifecycle, backend, letters) = (self.lifecycle.clone(), self.backend.clone(), self.dead_letters.clone());
                     self.spawn(async move {
+                        let _round = round;
                         // A host of another setting that found none has made one with another bound.
                         if let Err(error) = ensure_bounded(&*backend, &letters).await {
                             tracing::warn!(queue = %letters.queue, error = %chain(&error), "dead-letter queue not restored");
@@ -211,8 +215,7 @@ impl Ground {
         self.spawn(async move {
             match delivery.message.properties.get(CORRELATION_ID) {
                 Some(id) => {
-                    // What asks numbers its requests as it likes; a message has one id, however often it is delivered.
-                    let request_id = delivery.message.id.map_or_else(|| id.to_string(), |id| id.to_string());
+                    let request_id = request_id(&delivery.message, id);
                     let response = match serde_json::from_slice::<Request>(&delivery.message.body) {
                         Ok(request) => performed(&lifecycle, &config, &request_id, request).await,
                         Err(error) => Response::of_error(FLOW_ERROR, format!("the request cannot be read: {error}")),
@@ -230,6 +233,20 @@ impl Ground {
             }
         });
     }
+}
+
+/// Waits until the next round is due and the one before it has ended: one may take longer than the time between two.
+async fn next_round(round: &Arc<Mutex<()>>, ticks: &mut Interval) -> OwnedMutexGuard<()> {
+    let round = round.clone().lock_owned().await;
+    ticks.tick().await;
+    round
+}
+
+/// What a request is recognised by when it is delivered again: the id of its message, which is the same in every delivery, and its body. A sender
+/// may number its requests as it likes, and a component that is called again for a message may send something else under the same id.
+fn request_id(message: &Message, correlation: &str) -> String {
+    let message_id = message.id.map_or_else(|| correlation.to_owned(), |id| id.to_string());
+    MessageId::of_foreign(&message_id, &Properties::new(), &message.body).to_string()
 }
 
 async fn settle(backend: &dyn Backend, request: &Delivery) {
@@ -267,5 +284,23 @@ async fn answer(answers: &dyn Producer, id: &str, response: &Response) {
     }
     if let Err(error) = published {
         tracing::warn!(error = %chain(&error), "answer to a flow request not sent");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_round_that_takes_longer_than_the_time_between_two_is_waited_for() {
+        let (round, every) = (Arc::default(), Duration::from_secs(30));
+        let mut ticks = tokio::time::interval(every);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let first = next_round(&round, &mut ticks).await;
+        assert!(tokio::time::timeout(10 * every, next_round(&round, &mut ticks)).await.is_err(), "the first is not over");
+        drop(first);
+        let began = tokio::time::Instant::now();
+        let _second = next_round(&round, &mut ticks).await;
+        assert_eq!(began.elapsed(), Duration::ZERO, "it was due");
     }
 }

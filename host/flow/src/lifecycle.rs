@@ -1,7 +1,8 @@
 //! Carrying plans out: start with undo, stop in two phases, and finishing or undoing what was left between.
 //!
 //! Every operation holds its flow's lock; what reads, decides and writes also holds the writer's lock, so that two flows that share a queue
-//! or an entry see each other. Nobody waits for processors or for queues that resist while holding the latter.
+//! or an entry see each other. The latter is not held while an operation waits for processors or for queues that resist, but it is while the broker
+//! creates the queues of a start and looks through those that no flow names.
 
 mod done;
 mod known;
@@ -104,7 +105,7 @@ impl Following {
         let follower = follower.map_err(FlowError::config("following the flows"))?.on([FLOW_TYPE], {
             let known = known.clone();
             move |change: Change| {
-                change.types.get(FLOW_TYPE).into_iter().for_each(|records| known.take_over(records));
+                change.types.get(FLOW_TYPE).into_iter().for_each(|records| known.take_over(change.version, records));
                 std::future::ready(Ok(()))
             }
         });

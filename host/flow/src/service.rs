@@ -128,6 +128,7 @@ impl Service {
             lifecycle: Arc::new(lifecycle),
             dead_letters: QueueSpec { queue: self.topics.dead_letters.clone(), overflow: Overflow::Refuse { bytes } },
             resume_every,
+            round: Arc::default(),
             nameless: self.nameless.clone(),
             tracker: TaskTracker::new(),
             cut_off: self.cut_off.child_token(),

@@ -6,10 +6,9 @@
 //! or delete a queue it is asked whether this service still leads, unless that was answered a moment ago ([`Writes::confirm`]).
 
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use weir_config::names::{FLOW_SERVICE_TYPE, LEADER_KEY};
@@ -69,8 +68,7 @@ impl Writes {
         let asked = Instant::now();
         match send(&self.config, self.led(batch)).await {
             Ok(()) => {
-                let mut confirmed = self.confirmed.lock().await;
-                *confirmed = asked.max(*confirmed);
+                self.note(asked);
                 Ok(())
             }
             // Of the batch, or that this service leads: what stands there tells them apart.
@@ -87,8 +85,14 @@ impl Writes {
     /// # Errors
     /// As [`ConfigClient::get`].
     pub(crate) async fn version(&self) -> Result<u64> {
-        let mut confirmed = self.confirmed.lock().await;
-        self.ask(&mut confirmed).await
+        let asked = Instant::now();
+        let key = Key { config_type: FLOW_SERVICE_TYPE.to_owned(), key: LEADER_KEY.to_owned() };
+        let Versioned { version, value } = self.config.get(&[key]).await?;
+        if self.leader.is_some() && value.first().and_then(|leader| leader.value.as_ref()) != self.leader.as_ref() {
+            match self.fence().await {}
+        }
+        self.note(asked);
+        Ok(version)
     }
 
     /// Returns if this service led a moment ago; to be called right before the broker is told to make or delete a queue. Never returns once
@@ -100,11 +104,13 @@ impl Writes {
         if self.leader.is_none() {
             return Ok(());
         }
-        let mut confirmed = self.confirmed.lock().await;
-        while confirmed.elapsed() >= FRESH_TIME {
-            self.ask(&mut confirmed).await?;
+        loop {
+            let confirmed = *self.confirmed();
+            if confirmed.elapsed() < FRESH_TIME {
+                return Ok(());
+            }
+            self.version().await?;
         }
-        Ok(())
     }
 
     /// Returns if this service leads now; to be called before a request is answered with what was read without a write after it. Never returns
@@ -119,15 +125,15 @@ impl Writes {
         self.version().await.map(|_| ())
     }
 
-    async fn ask(&self, confirmed: &mut Instant) -> Result<u64> {
-        let asked = Instant::now();
-        let key = Key { config_type: FLOW_SERVICE_TYPE.to_owned(), key: LEADER_KEY.to_owned() };
-        let Versioned { version, value } = self.config.get(&[key]).await?;
-        if self.leader.is_some() && value.first().and_then(|leader| leader.value.as_ref()) != self.leader.as_ref() {
-            match self.fence().await {}
-        }
-        *confirmed = asked;
-        Ok(version)
+    /// Notes that this service led when it was asked for so.
+    fn note(&self, asked: Instant) {
+        let mut confirmed = self.confirmed();
+        *confirmed = asked.max(*confirmed);
+    }
+
+    /// Never held over a request: one takes as long as the config service does, and others are answered meanwhile.
+    fn confirmed(&self) -> MutexGuard<'_, Instant> {
+        self.confirmed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn fence(&self) -> Infallible {
@@ -154,4 +160,38 @@ impl Writes {
 
 async fn send(config: &ConfigClient, batch: Batch) -> Result<()> {
     config.apply(batch).await
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use weir_config::names::CONFIG_SERVICE;
+    use weir_pubsub::embedded::{EmbeddedBroker, EmbeddedOptions};
+    use weir_pubsub::{CORRELATION_ID, ConsumerOptions, Message, QueueSpec};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_write_does_not_wait_for_a_question_that_has_no_answer_yet() {
+        let folder = tempfile::tempdir().unwrap();
+        let backend: Arc<dyn Backend> = EmbeddedBroker::open(folder.path(), EmbeddedOptions::default()).unwrap();
+        let queue = CONFIG_SERVICE.requests("tg").unwrap();
+        backend.create_queue(&QueueSpec::new(queue.clone())).await.unwrap();
+        let requests = backend.consumer(queue.topic(), queue.subscription(), ConsumerOptions::default()).await.unwrap();
+        let answers = backend.producer(&CONFIG_SERVICE.responses("tg").unwrap()).await.unwrap();
+        let config = ConfigClient::connect(backend.clone(), "tg").await.unwrap();
+        let writes = Arc::new(Writes::lead(backend, config).await.unwrap());
+        let asking = tokio::spawn({
+            let writes = writes.clone();
+            async move { writes.version().await }
+        });
+        // The question is not answered.
+        requests.receive().await.unwrap();
+        let write = tokio::spawn(async move { writes.write(Batch::new().put("t", "k", "v")).await });
+        let request = requests.receive().await.unwrap();
+        let id = request.message.properties.get(CORRELATION_ID).unwrap();
+        answers.publish_confirmed(Message::new("{}").with(CORRELATION_ID, id)).await.unwrap();
+        write.await.unwrap().unwrap();
+        assert!(!asking.is_finished(), "the write waited for the question");
+    }
 }

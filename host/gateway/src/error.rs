@@ -5,6 +5,7 @@ use weir_config::ConfigError;
 use weir_config::records::Digest;
 use weir_pubsub::{NameError, PubsubError, chain};
 
+use crate::error_kind::{kind_of_broker, kind_of_config};
 use crate::protocol::ErrorBody;
 use crate::scope::Scope;
 use crate::store_fault::StoreFault;
@@ -441,7 +442,7 @@ impl GatewayError {
             }
             GatewayError::BadDeployment { .. } => (StatusCode::CONFLICT, "bad-deployment"),
             GatewayError::Broker { source, .. } => kind_of_broker(source),
-            GatewayError::Config(_) => (StatusCode::SERVICE_UNAVAILABLE, "config-error"),
+            GatewayError::Config(error) => kind_of_config(error),
             GatewayError::TimedOut { .. } => (StatusCode::GATEWAY_TIMEOUT, "timed-out"),
             GatewayError::StoreElsewhere(fault) => fault.kind(),
             GatewayError::CutOff => (StatusCode::SERVICE_UNAVAILABLE, "shutting-down"),
@@ -477,20 +478,5 @@ impl GatewayError {
     /// The error as it is told to callers: its type, and its message with all causes.
     pub fn to_body(&self) -> ErrorBody {
         ErrorBody { kind: self.kind().1.to_owned(), message: chain(self) }
-    }
-}
-
-fn kind_of_broker(error: &PubsubError) -> (StatusCode, &'static str) {
-    match error {
-        PubsubError::QueueNotFound { .. } => (StatusCode::NOT_FOUND, "queue-not-found"),
-        PubsubError::QueueHeld { .. } => (StatusCode::CONFLICT, "queue-held"),
-        PubsubError::QueueFull { .. } => (StatusCode::SERVICE_UNAVAILABLE, "queue-full"),
-        PubsubError::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too-large"),
-        PubsubError::TimedOut { .. } => (StatusCode::GATEWAY_TIMEOUT, "timed-out"),
-        PubsubError::OutcomeUnknown { .. } => (StatusCode::BAD_GATEWAY, "outcome-unknown"),
-        PubsubError::Unavailable { .. } | PubsubError::Stalled { .. } => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
-        PubsubError::Refused { .. } => (StatusCode::BAD_GATEWAY, "broker-refused"),
-        PubsubError::Unsupported { .. } => (StatusCode::NOT_IMPLEMENTED, "unsupported"),
-        _ => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
     }
 }

@@ -57,6 +57,7 @@ mod dead_letters;
 mod dispatch;
 mod error;
 mod error_answer;
+mod error_kind;
 mod exit;
 mod fetching;
 mod flows;

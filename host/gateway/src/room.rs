@@ -92,10 +92,13 @@ impl Room {
         async move {
             let _left = token.clone().drop_guard();
             let _waits = waits;
+            // The wait for such a place is one of the branches, too: it has the bounds of every other.
+            let for_health =
+                async { if asks_for_health(&mut arrival).await { End::Health(health.acquire_owned().await.ok()) } else { End::Gone } };
             let end = tokio::select! {
                 biased;
                 place = places.acquire_owned() => End::Place(place.ok()),
-                asks = asks_for_health(&mut arrival) => if asks { End::Health(health.acquire_owned().await.ok()) } else { End::Gone },
+                end = for_health => end,
                 () = token.cancelled() => End::Refused,
                 () = tokio::time::sleep(time) => End::Refused,
             };
@@ -177,8 +180,40 @@ pub(crate) async fn refuse(stream: Stream, error: impl Fn() -> GatewayError) {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::{TcpListener, TcpStream};
+
     use super::*;
+
+    /// A connection that asks for health.
+    async fn asking(listener: &TcpListener) -> (TcpStream, Arrival) {
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        client.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        (client, Arrival::new(stream, None, Duration::from_secs(3_600)))
+    }
+
+    async fn soon(left: impl Future<Output = Left>) -> Left {
+        tokio::time::timeout(Duration::from_secs(60), left).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_request_for_health_that_finds_no_place_is_refused_in_time() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let settings = GatewaySettings { head_time: Duration::from_secs(1), ..GatewaySettings::default() };
+        let mut room = Room::new(Arc::new(Semaphore::new(0)), Arc::default(), &settings);
+        let mut served = Vec::new();
+        for _ in 0..HEALTH_COUNT {
+            let (client, arrival) = asking(&listener).await;
+            let left = soon(room.enter(arrival)).await;
+            assert!(matches!(left, Left::ForHealth(..)));
+            served.push((client, left));
+        }
+        let (_client, arrival) = asking(&listener).await;
+        assert!(matches!(soon(room.enter(arrival)).await, Left::Refused(_)));
+    }
 
     #[test]
     fn requests_for_health_are_known_from_their_first_line() {

@@ -28,13 +28,13 @@ impl Services {
 
     /// Asks the config service for a caller whose scope permits it.
     pub(crate) async fn ask_config(&self, body: &[u8], caller: Caller) -> Result<Bytes> {
-        let request = permitted(translate::request(body)?, caller, scope::of_config)?;
+        let request = permitted(translate::config_request(body)?, caller, scope::of_config)?;
         ask(&self.config, "the config service", request, self.time).await
     }
 
     /// Asks the flow service for a caller whose scope permits it.
     pub(crate) async fn ask_flow(&self, body: &[u8], caller: Caller) -> Result<Bytes> {
-        let request = permitted(translate::request(body)?, caller, scope::of_flow)?;
+        let request = permitted(translate::flow_request(body)?, caller, scope::of_flow)?;
         ask(&self.flow, "the flow service", request, self.time).await
     }
 }

@@ -9,10 +9,24 @@ use serde_json::{Map, Value};
 
 use crate::error::{GatewayError, Result};
 
-/// A request as the service takes it.
-pub(crate) fn request(body: &[u8]) -> Result<Bytes> {
+/// The field by which a step of the flow service takes room that is kept free for it.
+const RESERVE: &str = "reserve";
+
+/// A request as the flow service takes it.
+pub(crate) fn flow_request(body: &[u8]) -> Result<Bytes> {
+    request(body).map(|fields| Bytes::from(Value::Object(fields).to_string()))
+}
+
+/// A request as the config service takes it, without what is not for clients of the gateway.
+pub(crate) fn config_request(body: &[u8]) -> Result<Bytes> {
+    let mut fields = request(body)?;
+    fields.remove(RESERVE);
+    Ok(Bytes::from(Value::Object(fields).to_string()))
+}
+
+fn request(body: &[u8]) -> Result<Map<String, Value>> {
     let fields = object(body, "the body")?;
-    Ok(Bytes::from(Value::Object(fields.into_iter().map(|(name, value)| (name.replace('-', "_"), value)).collect()).to_string()))
+    Ok(fields.into_iter().map(|(name, value)| (name.replace('-', "_"), value)).collect())
 }
 
 /// An answer as the gateway gives it: fields that are null are left out, empty ones stay.
@@ -41,15 +55,21 @@ mod tests {
 
     #[test]
     fn names_are_translated_at_the_outermost_level_only() {
-        let there = request(br#"{"flow-id": "a-b", "parameters": {"chunk-size": "1"}}"#).unwrap();
+        let there = flow_request(br#"{"flow-id": "a-b", "parameters": {"chunk-size": "1"}}"#).unwrap();
         assert_eq!(there, r#"{"flow_id":"a-b","parameters":{"chunk-size":"1"}}"#);
         let back = answer(br#"{"blueprint_names": [], "flow": "", "error": null, "parameters": {"chunk_size": "1"}}"#).unwrap();
         assert_eq!(back, r#"{"blueprint-names":[],"flow":"","parameters":{"chunk_size": "1"}}"#);
     }
 
     #[test]
+    fn room_that_is_kept_free_for_the_flow_service_is_not_for_clients() {
+        let there = config_request(br#"{"operation": "put", "reserve": true, "type": ""}"#).unwrap();
+        assert_eq!(there, r#"{"operation":"put","type":""}"#);
+    }
+
+    #[test]
     fn what_is_no_object_is_refused() {
-        assert!(request(b"[1]").unwrap_err().to_string().contains("JSON object"));
-        assert_eq!(request(b"{").unwrap_err().to_string(), "the body is not JSON");
+        assert!(config_request(b"[1]").unwrap_err().to_string().contains("JSON object"));
+        assert_eq!(flow_request(b"{").unwrap_err().to_string(), "the body is not JSON");
     }
 }

@@ -194,6 +194,7 @@ impl Requester {
             timeout,
             topic: self.request_topic.clone(),
             state: State::Open,
+            last_id: None,
         };
         message.properties.set(CORRELATION_ID, id);
         message.expires_in = Some(deadline.saturating_duration_since(Instant::now()));
@@ -226,6 +227,8 @@ pub struct Replies {
     timeout: Duration,
     topic: Topic,
     state: State,
+    /// Of the part that came last.
+    last_id: Option<MessageId>,
 }
 
 impl Replies {
@@ -241,10 +244,8 @@ impl Replies {
         if self.state == State::Ended {
             return Ok(None);
         }
-        let part = tokio::time::timeout_at(self.deadline, self.parts.recv()).await;
-        match part {
+        match tokio::time::timeout_at(self.deadline, self.received()).await {
             Ok(Some(message)) => {
-                self.unread.remove(message.body.len());
                 if message.expires_in == Some(Duration::ZERO) {
                     // An answer whose time is over is none.
                     self.state = State::Ended;
@@ -268,6 +269,18 @@ impl Replies {
 }
 
 impl Replies {
+    /// The next part that is another than the one before it: a broker may store a message twice whose confirmation was lost.
+    async fn received(&mut self) -> Option<Message> {
+        loop {
+            let message = self.parts.recv().await?;
+            self.unread.remove(message.body.len());
+            if message.id.is_none() || message.id != self.last_id {
+                self.last_id = message.id;
+                return Some(message);
+            }
+        }
+    }
+
     /// Why there are no more parts, although the last one has not come.
     fn lost(&self) -> PubsubError {
         if self.unread.is_overrun.load(Ordering::Relaxed) {

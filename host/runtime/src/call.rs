@@ -52,6 +52,8 @@ pub(crate) struct Call {
     pub(crate) has_given_way: bool,
     /// Messages sent in this call, by output.
     pub(crate) sent_counts: Vec<u32>,
+    /// Requests of this call, those included that could not be begun: a failed one may have been stored all the same.
+    pub(crate) requests_count: u32,
     pub(crate) sends_count: u32,
     pub(crate) sends_bytes: u64,
     pub(crate) left_count: u32,
@@ -116,6 +118,7 @@ impl Call {
             charge: Charge::default(),
             has_given_way: false,
             sent_counts: vec![0; outputs_count],
+            requests_count: 0,
             sends_count: 0,
             sends_bytes: 0,
             left_count: 0,
@@ -161,6 +164,7 @@ impl Call {
         self.charge = Charge::default();
         self.has_given_way = false;
         self.sent_counts.fill(0);
+        self.requests_count = 0;
         (self.sends_count, self.sends_bytes, self.left_count, self.dropped_count) = (0, 0, 0, 0);
         self.begun.clear();
         if !self.trace.is_empty() {

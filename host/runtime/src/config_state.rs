@@ -37,11 +37,13 @@ struct TypeState {
 }
 
 impl ConfigState {
-    /// The state after a change. A type that has the same content as before keeps its version, one that lost its last value stays, empty.
+    /// The state after a change. A type that has the same content as before keeps its version, one that lost its last value stays, empty. One
+    /// that is not followed any more stays as it is: the change says nothing of it.
     pub(crate) fn after(&self, change: Change, followed: Option<Followed>) -> Self {
         let mut types = BTreeMap::new();
         for (name, old) in &self.types {
-            let gone = !change.types.contains_key(name);
+            let is_followed = followed.as_ref().is_none_or(|followed| followed.contains(name));
+            let gone = is_followed && !change.types.contains_key(name);
             let state =
                 if gone && !old.content.is_empty() { TypeState { version: change.version, content: Arc::default() } } else { old.clone() };
             types.insert(name.clone(), state);
@@ -122,5 +124,16 @@ mod tests {
         let state = ConfigState::default().after(change(5, &[("a", &[("k", "1")])]), None);
         let state = state.after(change(6, &[]), None).after(change(7, &[]), None);
         assert_eq!((state.version_of("a"), state.content("a").map(BTreeMap::len)), (6, Some(0)));
+    }
+
+    #[test]
+    fn a_type_that_is_not_followed_any_more_has_not_lost_its_values() {
+        let followed = |types: &[&str]| Some(Followed { types: types.iter().map(ToString::to_string).collect(), prefix: None });
+        let state = ConfigState::default().after(change(5, &[("a", &[("k", "1")])]), followed(&["a", "b"]));
+        let state = state.after(change(6, &[]), followed(&["b"]));
+        assert_eq!((state.version_of("a"), state.content("a").map(BTreeMap::len)), (5, Some(1)));
+        assert!(!state.covers(&["a".to_owned()]));
+        let state = state.after(change(7, &[]), followed(&["a", "b"]));
+        assert_eq!((state.version_of("a"), state.content("a").map(BTreeMap::len)), (7, Some(0)), "meanwhile it did");
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::in_use::TypesHeld;
 use crate::instance::Instance;
 use crate::program::Program;
 use crate::slots::Slots;
@@ -12,12 +13,14 @@ pub(crate) struct Generation {
     pub(crate) program: Arc<Program>,
     /// By input.
     ready: Vec<Mutex<Vec<Instance>>>,
+    /// The config types of the program.
+    _types: TypesHeld,
 }
 
 impl Generation {
     /// `ready` has the instances of each input.
-    pub(crate) fn new(program: Arc<Program>, ready: Vec<Vec<Instance>>) -> Self {
-        Generation { program, ready: ready.into_iter().map(Mutex::new).collect() }
+    pub(crate) fn new(program: Arc<Program>, ready: Vec<Vec<Instance>>, types: TypesHeld) -> Self {
+        Generation { program, ready: ready.into_iter().map(Mutex::new).collect(), _types: types }
     }
 
     /// An instance for a worker of this input, if one is ready.

@@ -1,6 +1,7 @@
 //! The host: follows the configuration and keeps every variant that it serves as it is wanted.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
 use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
@@ -9,7 +10,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -23,8 +24,9 @@ use crate::component::Loader;
 use crate::config_state::{ConfigState, Followed};
 use crate::consumed::Consumed;
 use crate::deployments::GivenComponent;
-use crate::engine::Engine;
+use crate::engine_start::EngineStart;
 use crate::error::RuntimeError;
+use crate::in_use::TypesInUse;
 use crate::keeper::{Keeper, Means};
 use crate::outputs::Outputs;
 use crate::reconcile::{Served, Wanted, types_to_follow};
@@ -114,12 +116,25 @@ impl Host {
     /// # Errors
     /// `Engine`, `CodeCache`, and `Entry` for a topicspace that is none.
     pub async fn start(backend: Arc<dyn Backend>, config: ConfigClient, settings: HostSettings) -> Result<Host, RuntimeError> {
+        let engine = EngineStart::begin(settings.instances_count, settings.code_cache.clone());
+        Host::start_on(engine, backend, config, settings).await
+    }
+
+    /// The same on an engine that was begun before, with the instances and the folder for compiled code of these settings.
+    ///
+    /// # Errors
+    /// As [`Host::start`].
+    pub async fn start_on(
+        engine: EngineStart,
+        backend: Arc<dyn Backend>,
+        config: ConfigClient,
+        settings: HostSettings,
+    ) -> Result<Host, RuntimeError> {
         let dead_letters = dead_letters(&settings.topicspace).map_err(not_a_topicspace(&settings.topicspace))?;
         let dead_letters = QueueSpec { queue: dead_letters, overflow: Overflow::Refuse { bytes: settings.dead_letters_max_bytes } };
         let follower =
             Follower::new(backend.clone(), &settings.topicspace, config).map_err(|error| RuntimeError::Entry { problem: chain(&error) })?;
-        let (count, cache) = (settings.instances_count, settings.code_cache.clone());
-        let engine = tokio::task::spawn_blocking(move || Engine::new(count, &cache)).await.expect("making an engine does not panic")?;
+        let engine = engine.made().await?;
         let ticker_ended = engine.ticker_ended().clone();
         let (stop, end) = (CancellationToken::new(), CancellationToken::new());
         let (sender, receiver) = watch::channel(Arc::new(ConfigState::default()));
@@ -138,10 +153,12 @@ impl Host {
         let loader = Arc::new(Loader::new(engine, settings.components, settings.cache_bytes));
         let tasks = TaskTracker::new();
         let (defaults, outputs) = (Arc::new(settings.defaults), Outputs::new(settings.outputs_bytes));
-        let means = Means { backend, loader, config: receiver, dead_letters, stop: stop.clone(), tasks: tasks.clone(), defaults, outputs };
+        let in_use = TypesInUse::new();
+        let means =
+            Means { backend, loader, config: receiver, in_use, dead_letters, stop: stop.clone(), tasks: tasks.clone(), defaults, outputs };
         let mut work = JoinSet::new();
         work.spawn(Reconciler::new(following, board.clone(), Arc::new(means), settings.served, settings.given).run());
-        tracing::info!(host = board.host, instances_count = count, "host started");
+        tracing::info!(host = board.host, instances_count = settings.instances_count, "host started");
         Ok(Host { board, config, stop, end, work, tasks, services, ticker_ended })
     }
 
@@ -204,7 +221,7 @@ struct Following {
 impl Following {
     fn new(handle: FollowerHandle, served: Served, sender: watch::Sender<Arc<ConfigState>>) -> Self {
         let sender = Arc::new(sender);
-        let followed = types_to_follow(&served, &BTreeMap::new());
+        let followed = types_to_follow(&served, &BTreeMap::new(), BTreeSet::new());
         let registered = register(&handle, followed.clone(), sender.clone());
         Following { handle, sender, registered, followed }
     }
@@ -268,7 +285,7 @@ impl Reconciler {
 
     async fn run(mut self) {
         let mut config = self.means.config.clone();
-        let stop = self.means.stop.clone();
+        let (mut in_use, stop) = (self.means.in_use.changes(), self.means.stop.clone());
         let first = config.borrow_and_update().clone();
         self.reconcile(&first);
         loop {
@@ -278,12 +295,9 @@ impl Reconciler {
                     let state = config.borrow_and_update().clone();
                     self.reconcile(&state);
                 }
+                Ok(()) = in_use.changed() => self.follow(),
                 gone = self.gone.1.recv() => self.forget(gone),
-                // They panic only where starting them again does, too: then it is the host that has failed.
-                Some(Err(error)) = self.keepers.join_next() => match error.try_into_panic() {
-                    Ok(payload) => std::panic::resume_unwind(payload),
-                    Err(error) => tracing::error!(error = %chain(&error), "supervisor of a processor was cancelled"),
-                },
+                never = broken_off_keeper(&mut self.keepers) => match never {},
             }
         }
         drop(self.kept);
@@ -298,7 +312,7 @@ impl Reconciler {
             self.compile_deployed();
         }
         if !variants.is_empty() {
-            self.following.follow(types_to_follow(&self.served, self.wants.all()));
+            self.follow();
         }
         for (key, wanted) in variants {
             match (self.kept.get(&key), wanted) {
@@ -307,6 +321,10 @@ impl Reconciler {
                 (None, None) => {}
             }
         }
+    }
+
+    fn follow(&mut self) {
+        self.following.follow(types_to_follow(&self.served, self.wants.all(), self.means.in_use.names()));
     }
 
     fn keep(&mut self, key: Key, wanted: Wanted) {
@@ -348,6 +366,19 @@ impl Reconciler {
     }
 }
 
+/// Waits for a keeper that panics. They do so only where starting them again does, too: then it is the host that has failed. Those that end
+/// have nothing to keep any more.
+async fn broken_off_keeper(keepers: &mut JoinSet<()>) -> Infallible {
+    while let Some(ended) = keepers.join_next().await {
+        match ended.map_err(JoinError::try_into_panic) {
+            Ok(()) => {}
+            Err(Ok(payload)) => std::panic::resume_unwind(payload),
+            Err(Err(error)) => tracing::error!(error = %chain(&error), "keeper of a processor was cancelled"),
+        }
+    }
+    std::future::pending().await
+}
+
 async fn compile_ahead(means: Arc<Means>, mut digests: mpsc::Receiver<(Digest, u64)>) {
     let work = async {
         while let Some((digest, size_bytes)) = digests.recv().await {
@@ -365,6 +396,23 @@ async fn compile_ahead(means: Arc<Means>, mut digests: mpsc::Receiver<(Digest, u
 mod tests {
     use super::*;
     use weir_pubsub::embedded::{EmbeddedBroker, EmbeddedOptions};
+
+    #[tokio::test]
+    async fn a_keeper_that_panics_after_another_has_ended_is_noticed() {
+        let mut keepers = JoinSet::new();
+        keepers.spawn(async {});
+        let watching = tokio::spawn(async move {
+            keepers.join_next().await;
+            keepers.spawn(async {});
+            keepers.spawn(async {
+                tokio::task::yield_now().await;
+                panic!("ordered by a test");
+            });
+            broken_off_keeper(&mut keepers).await
+        });
+        let ended = timeout(Duration::from_secs(20), watching).await.unwrap();
+        assert_eq!(broken_off(ended.unwrap_err()), "panic: ordered by a test");
+    }
 
     type Break = fn(&mut Host);
 

@@ -15,6 +15,7 @@ use crate::config_state::ConfigState;
 use crate::consumed::Consumed;
 use crate::error::RuntimeError;
 use crate::generation::Generation;
+use crate::in_use::TypesInUse;
 use crate::instance::Instance;
 use crate::outputs::Outputs;
 use crate::processor::{Place, Processor};
@@ -35,6 +36,8 @@ pub(crate) struct Means {
     pub(crate) backend: Arc<dyn Backend>,
     pub(crate) loader: Arc<Loader>,
     pub(crate) config: watch::Receiver<Arc<ConfigState>>,
+    /// The config types that must be followed for what runs.
+    pub(crate) in_use: TypesInUse,
     pub(crate) dead_letters: QueueSpec,
     /// Cancelled when the host stops.
     pub(crate) stop: CancellationToken,
@@ -156,7 +159,7 @@ impl Keeper {
         if self.running.is_none() {
             self.status.set_state(ProcessorState::Starting);
         }
-        match self.prepare(work).await {
+        match self.prepare(work, work).await {
             Some(Ok(generation)) => {
                 let missing = work.missing.as_ref().map(|(component, problem)| refusal(component, problem, true));
                 self.take_over(work, generation, missing).await;
@@ -167,13 +170,24 @@ impl Keeper {
         }
     }
 
-    /// Makes work ready, while what runs goes on. `None`: there is a newer wish, or the host stops, and the loop comes back at once.
-    async fn prepare(&self, work: &Work) -> Option<Result<Generation, RuntimeError>> {
-        let mut newer = self.wanted.clone();
+    /// Makes work ready, while what runs goes on; `wished` is what it is made ready for. `None`: something else is wanted, or the host stops, and
+    /// the loop comes back at once.
+    async fn prepare(&self, work: &Work, wished: &Work) -> Option<Result<Generation, RuntimeError>> {
         tokio::select! {
             prepared = self.prepare_whole(work) => Some(prepared),
-            _ = newer.changed() => None,
+            () = self.other_wish(wished) => None,
             () = self.means.stop.cancelled() => None,
+        }
+    }
+
+    /// Waits until something else is wanted than this. Flows that consume its outputs come and go; a setup must not begin again with each.
+    async fn other_wish(&self, wished: &Work) {
+        let mut newer = self.wanted.clone();
+        while newer.changed().await.is_ok() {
+            match &*newer.borrow_and_update() {
+                Some(Wanted::Run(work)) if work.prepares_as(wished) => self.consumed.set(&work.entry),
+                _ => return,
+            }
         }
     }
 
@@ -185,6 +199,7 @@ impl Keeper {
         let surroundings =
             Surroundings { backend: means.backend.clone(), stop: means.stop.child_token(), defaults: means.defaults.clone() };
         let program = Arc::new(Program::new(names, &work.entry, work.component.clone(), &work.record, loaded, surroundings)?);
+        let types = means.in_use.hold(program.variant.config_types.iter().cloned());
         let mut config = means.config.clone();
         let known =
             config.wait_for(|state| state.covers(&program.variant.config_types)).await.expect("the host outlives its keepers").clone();
@@ -205,7 +220,7 @@ impl Keeper {
                 ready.push(instance);
             }
         }
-        Ok(Generation::new(program, ready))
+        Ok(Generation::new(program, ready, types))
     }
 
     /// Waits for a slot to set up an instance. The status shows it, from some time on as the reason why the work is not taken over.
@@ -295,7 +310,7 @@ impl Keeper {
             self.cannot_run(work, refusal, &text);
             return is_passing;
         };
-        match self.prepare(&previous).await {
+        match self.prepare(&previous, work).await {
             Some(Ok(generation)) => {
                 tracing::warn!(processor, variant, component, error = %text, "component failed to start: running the previous one");
                 let problem = format!("{component} cannot run: {text}; {} runs instead", previous.component.key());
@@ -337,6 +352,7 @@ impl Keeper {
             tracing::info!(processor = self.key.processor, variant = self.key.variant, "processor stopping");
             self.status.set_state(ProcessorState::Stopping);
             processor.stop().await;
+            self.status.set_inputs(std::iter::empty());
         }
     }
 }

@@ -9,7 +9,7 @@ use weir_pubsub::MessageId;
 
 /// Settles refused so before a message is given up.
 const MOST_REFUSALS_COUNT: u32 = 2;
-/// More messages than this are not remembered at a time; those that are not are tried again.
+/// More messages than this are not remembered at a time: the one whose last refusal is the oldest is forgotten, and tried again if it comes again.
 const KEPT_COUNT: usize = 1024;
 
 /// Those of one input.
@@ -17,12 +17,29 @@ const KEPT_COUNT: usize = 1024;
 pub(crate) struct Oversized {
     /// Whether any is known: this is asked for each message.
     is_any: AtomicBool,
-    known: Mutex<HashMap<MessageId, Refused>>,
+    known: Mutex<Known>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
+struct Known {
+    messages: HashMap<MessageId, Refused>,
+    /// Refusals so far, of all messages.
+    refusals_count: u64,
+}
+
+impl Known {
+    /// Makes room for one more.
+    fn forget_oldest(&mut self) {
+        let oldest = self.messages.iter().min_by_key(|(_, refused)| refused.refusal).map(|(id, _)| *id);
+        oldest.and_then(|id| self.messages.remove(&id));
+    }
+}
+
+#[derive(Debug, Default)]
 struct Refused {
     count: u32,
+    /// Which of all refusals its last one was.
+    refusal: u64,
     reason: String,
 }
 
@@ -30,11 +47,13 @@ impl Oversized {
     /// The broker has refused outputs of a message.
     pub(crate) fn refused(&self, id: MessageId, reason: String) {
         let mut known = self.known();
-        if known.len() >= KEPT_COUNT && !known.contains_key(&id) {
-            return;
+        if known.messages.len() >= KEPT_COUNT && !known.messages.contains_key(&id) {
+            known.forget_oldest();
         }
-        let refused = known.entry(id).or_insert(Refused { count: 0, reason: String::new() });
-        (refused.count, refused.reason) = (refused.count + 1, reason);
+        known.refusals_count += 1;
+        let refusal = known.refusals_count;
+        let refused = known.messages.entry(id).or_default();
+        *refused = Refused { count: refused.count + 1, refusal, reason };
         self.is_any.store(true, Ordering::Relaxed);
     }
 
@@ -44,20 +63,24 @@ impl Oversized {
             return None;
         }
         let known = self.known();
-        known.get(&id).filter(|refused| refused.count >= MOST_REFUSALS_COUNT).map(|refused| (refused.count, refused.reason.clone()))
+        known
+            .messages
+            .get(&id)
+            .filter(|refused| refused.count >= MOST_REFUSALS_COUNT)
+            .map(|refused| (refused.count, refused.reason.clone()))
     }
 
-    /// A message was settled.
+    /// A message was settled, by this host or another.
     pub(crate) fn settled(&self, id: MessageId) {
         if !self.is_any.load(Ordering::Relaxed) {
             return;
         }
         let mut known = self.known();
-        known.remove(&id);
-        self.is_any.store(!known.is_empty(), Ordering::Relaxed);
+        known.messages.remove(&id);
+        self.is_any.store(!known.messages.is_empty(), Ordering::Relaxed);
     }
 
-    fn known(&self) -> MutexGuard<'_, HashMap<MessageId, Refused>> {
+    fn known(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -81,11 +104,18 @@ mod tests {
     }
 
     #[test]
-    fn so_many_are_remembered_and_no_more() {
-        let oversized = Oversized::default();
-        for id in 0..2 * KEPT_COUNT as u128 {
+    fn so_many_are_remembered_and_the_newest_always_is() {
+        let (oversized, most) = (Oversized::default(), KEPT_COUNT as u128);
+        for id in 0..2 * most {
             oversized.refused(MessageId(id), String::new());
         }
-        assert_eq!(oversized.known().len(), KEPT_COUNT);
+        assert_eq!(oversized.known().messages.len(), KEPT_COUNT);
+        for id in [2 * most - 1, 2 * most] {
+            oversized.refused(MessageId(id), String::new());
+        }
+        assert!(oversized.hopeless(MessageId(2 * most - 1)).is_some());
+        oversized.refused(MessageId(2 * most), String::new());
+        assert!(oversized.hopeless(MessageId(2 * most)).is_some(), "those that are known do not keep it from being known");
+        assert!(oversized.hopeless(MessageId(most)).is_none() && oversized.known().messages.len() == KEPT_COUNT);
     }
 }

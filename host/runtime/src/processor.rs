@@ -22,7 +22,7 @@ use crate::receiving::Receiving;
 use crate::routes::Input;
 use crate::settler::{Settlement, Settler};
 use crate::slots::Slots;
-use crate::status::VariantStatus;
+use crate::status::{InputPart, VariantStatus};
 use crate::worker::{Ended, IDLE, Worker};
 use weir_pubsub::{broken_off, chain, restarting};
 
@@ -57,8 +57,8 @@ impl Processor {
         let warm = Warm::new(program.variant.inputs.len());
         let (sender, _) = watch::channel(Arc::new(generation));
         let mut intakes = JoinSet::new();
+        place.status.set_inputs(program.variant.inputs.iter().map(|input| &*input.name));
         for index in 0..program.variant.inputs.len() {
-            place.status.set_input(&program.variant.inputs[index].name, Some(None));
             let generation = sender.subscribe();
             let (warm, place, stop) = (warm.clone(), place.clone(), stop.clone());
             let intake = Intake { index, generation, warm, place, oversized: Arc::default(), stop };
@@ -137,7 +137,7 @@ impl Intake {
         loop {
             // The queue may not be there yet.
             let Some(consumer) = stop.run_until_cancelled(recovery.get(|| self.consumer())).await else { return };
-            self.place.status.set_input(&name, None);
+            self.place.status.input_begins(&name);
             let Some(error) = self.work(consumer.into()).await else { return };
             self.missing(&error);
             recovery.lost(&error);
@@ -174,7 +174,7 @@ impl Intake {
 
     fn missing(&self, error: &PubsubError) {
         let name = self.program().variant.inputs[self.index].name.clone();
-        self.place.status.set_input(&name, Some(Some(format!("input `{name}`: {}", chain(error)))));
+        self.place.status.input_fails(&name, InputPart::Consumer, &format!("input `{name}`: {}", chain(error)));
     }
 
     /// Works until the processor stops (`None`) or the consumer is lost.
@@ -222,10 +222,11 @@ impl Intake {
         let mut employed = BTreeSet::new();
         let mut ending = Ending::Stopped;
         loop {
-            let generation = self.generation.borrow().clone();
+            // Once: one that came between two looks would be seen and never worked with.
+            let generation = self.generation.borrow_and_update().clone();
             if !stop.is_cancelled() {
-                let program = self.generation.borrow_and_update().program.clone();
-                consumer.set_window(self.window(&program));
+                let program = &generation.program;
+                consumer.set_window(self.window(program));
                 for number in 0..program.variant.inputs[self.index].concurrency {
                     if employed.insert(number) {
                         let ends = (receiving.clone(), settler.clone(), account.clone());
@@ -274,7 +275,7 @@ impl Intake {
         let (receiving, settler, account) = ends;
         Worker {
             number,
-            is_spare: false,
+            program: self.program(),
             generation: self.generation.clone(),
             warm: self.warm.clone(),
             slots: self.slots(),

@@ -1,6 +1,7 @@
 //! How workers get messages. One without an instance takes no message before it has a slot for one: a message that waits for a slot in a
 //! worker could be handled by another worker or host meanwhile. No message is taken while its input holds too much of what was sent.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -11,11 +12,13 @@ use weir_pubsub::{Backoff, Consumer, Delivery, PubsubError, chain};
 
 use crate::outputs::Account;
 use crate::slots::{Purpose, Slot, Slots};
-use crate::status::{Key, VariantStatus, WaitingForSlot};
+use crate::status::{InputPart, Key, VariantStatus, WaitingForSlot};
 
 /// Waits while the broker cannot deliver.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// A broker that could not deliver is well again when it has said nothing else for so long, whether a message came or not.
+const RECOVERED_AFTER: Duration = Duration::from_secs(1);
 
 /// What the workers of one input share to get messages.
 #[derive(Clone)]
@@ -54,7 +57,7 @@ impl Receiving {
         let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
         loop {
             self.account.may_begin().await;
-            match self.consumer.receive().await {
+            match self.noticing_recovery(self.consumer.receive()).await {
                 Err(error @ PubsubError::Stalled { .. }) => self.stalled(&error, &mut backoff).await,
                 received => {
                     self.goes_on();
@@ -90,7 +93,7 @@ impl Receiving {
 
     /// Waits for a message, then for a slot; `None` if another worker has taken the message meanwhile.
     async fn next_now(&self, purpose: Purpose, count: u32) -> Option<Result<(Delivery, Slot), PubsubError>> {
-        if let Err(error) = self.consumer.readable().await {
+        if let Err(error) = self.noticing_recovery(self.consumer.readable()).await {
             return Some(Err(error));
         }
         let slot = self.slot(purpose, count).await;
@@ -106,9 +109,20 @@ impl Receiving {
         } else {
             tracing::warn!(processor, variant, input, error, "input stalled, retrying");
         }
-        self.status.set_input(input, Some(Some(format!("input `{input}`: {error}"))));
+        self.status.input_fails(input, InputPart::Consumer, &format!("input `{input}`: {error}"));
         let wait = backoff.next_wait(&mut rand::rng());
         tokio::time::sleep(wait).await;
+    }
+
+    /// Waits for the consumer, and shows meanwhile that the broker can deliver again, once it is not stalled any more.
+    async fn noticing_recovery<T>(&self, event: impl Future<Output = T>) -> T {
+        let mut event = pin!(event);
+        tokio::select! {
+            biased;
+            happened = &mut event => return happened,
+            () = tokio::time::sleep(RECOVERED_AFTER), if self.is_stalled.load(Ordering::Relaxed) => self.goes_on(),
+        }
+        event.await
     }
 
     fn goes_on(&self) {
@@ -116,7 +130,7 @@ impl Receiving {
         if self.is_stalled.load(Ordering::Relaxed) && self.is_stalled.swap(false, Ordering::Relaxed) {
             let (Key { processor, variant }, input) = (&self.status.key, &*self.input);
             tracing::info!(processor, variant, input, "input resumed");
-            self.status.set_input(input, None);
+            self.status.input_goes_on(input, InputPart::Consumer);
         }
     }
 
@@ -130,5 +144,71 @@ impl Receiving {
         }
         let _waiting = WaitingForSlot::begin(&self.status);
         self.slots.take(purpose, count).await
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use std::num::NonZeroU32;
+
+    use async_trait::async_trait;
+    use tokio_util::sync::CancellationToken;
+    use weir_config::records::ProcessorState;
+
+    use super::*;
+    use crate::outputs::Outputs;
+
+    /// Stalls once, and then has no message.
+    #[derive(Default)]
+    struct Recovering(AtomicBool);
+
+    #[async_trait]
+    impl Consumer for Recovering {
+        async fn receive(&self) -> Result<Delivery, PubsubError> {
+            if self.0.swap(true, Ordering::SeqCst) {
+                return std::future::pending().await;
+            }
+            Err(PubsubError::Stalled { reason: "full".to_owned(), source: None })
+        }
+
+        async fn readable(&self) -> Result<(), PubsubError> {
+            self.receive().await.map(drop)
+        }
+
+        fn set_window(&self, _: NonZeroU32) {}
+    }
+
+    fn receiving() -> Receiving {
+        let (slots, status) =
+            (Slots::new(4), Arc::new(VariantStatus::new(Key { processor: "p".into(), variant: "v".into() }, Arc::default())));
+        status.set_state(ProcessorState::Running);
+        let account = Outputs::new(1 << 20).account(Purpose::Flow, slots.clone(), CancellationToken::new(), status.clone());
+        Receiving::new("a".into(), Arc::new(Recovering::default()), slots, status, account)
+    }
+
+    /// Lets a worker wait until the broker has stalled, and then until it goes on.
+    async fn check(receiving: &Receiving, next: impl Future<Output = ()>) {
+        let status = receiving.status.clone();
+        let watch = async {
+            for state in [ProcessorState::Failing, ProcessorState::Running] {
+                while status.report().state != state {
+                    tokio::task::yield_now().await;
+                    tokio::time::advance(Duration::from_millis(1)).await;
+                }
+            }
+        };
+        tokio::select! {
+            () = next => panic!("there is no message"),
+            seen = tokio::time::timeout(Duration::from_secs(60), watch) => seen.unwrap(),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_input_without_messages_is_well_again_when_its_broker_is() {
+        let warm = receiving();
+        check(&warm, async { drop(warm.next().await) }).await;
+        let cold = receiving();
+        check(&cold, async { drop(cold.next_with_slot(Purpose::Flow, 1).await) }).await;
     }
 }

@@ -107,6 +107,11 @@ impl Work {
         self.reads_as(other) && self.component == other.component && self.record == other.record
     }
 
+    /// Whether what is made ready for other work is ready for this: only what flows consume differs.
+    pub(crate) fn prepares_as(&self, other: &Work) -> bool {
+        self.works_as(other) && (&self.previous, &self.missing) == (&other.previous, &other.missing)
+    }
+
     /// The same with the component before.
     pub(crate) fn previous(&self) -> Option<Work> {
         let (component, record) = self.previous.clone()?;
@@ -170,14 +175,15 @@ fn broken(problem: String) -> Wanted {
     Wanted::Broken { problem, component: None }
 }
 
-/// The config types that a host must know for what it serves: entries, deployments, and what its components declare. What else is in the
-/// configuration, and how large it is, does not concern it.
-pub(crate) fn types_to_follow(served: &Served, wanted: &BTreeMap<Key, Wanted>) -> Followed {
+/// The config types that a host must know for what it serves: entries, deployments, what its components declare, and what is in use by those that
+/// run. What else is in the configuration, and how large it is, does not concern it.
+pub(crate) fn types_to_follow(served: &Served, wanted: &BTreeMap<Key, Wanted>, in_use: BTreeSet<String>) -> Followed {
     let (mut types, prefix) = match served {
         Served::All => (BTreeSet::new(), Some(ENTRY_TYPE_PREFIX)),
         Served::Names(names) => (names.iter().map(|name| entry_type(name)).collect(), None),
     };
     types.insert(COMPONENT_TYPE.to_owned());
+    types.extend(in_use);
     for wanted in wanted.values() {
         if let Wanted::Run(work) | Wanted::Paused(work) = wanted {
             let records = std::iter::once(&work.record).chain(work.previous.as_ref().map(|(_, record)| record));
@@ -338,8 +344,13 @@ mod tests {
         assert_eq!(step(Some(running), None), Step::Stop);
         assert_eq!(step(None, Some(&wanted)), Step::Run(running));
         assert_eq!(step(Some(running), Some(&wanted)), Step::Keep);
-        assert!(matches!(step(Some(running), Some(&wanted_of(consumed))), Step::Note(work) if work.entry.consumed == ["output"]));
-        assert!(matches!(step(Some(running), Some(&wanted_of(other))), Step::Run(_)));
+        let wanted_by_more = wanted_of(consumed);
+        assert!(matches!(step(Some(running), Some(&wanted_by_more)), Step::Note(work) if work.entry.consumed == ["output"]));
+        assert!(matches!(&wanted_by_more, Wanted::Run(more) if more.prepares_as(running)));
+        let otherwise = wanted_of(other);
+        assert!(matches!(step(Some(running), Some(&otherwise)), Step::Run(work) if !work.prepares_as(running)));
+        let without_fallback = Work { missing: Some((running.component.clone(), "not deployed".to_owned())), ..(**running).clone() };
+        assert!(!without_fallback.prepares_as(running));
         assert_eq!(step(Some(running), Some(&wanted_of(paused))), Step::Pause);
         assert_eq!(step(Some(running), Some(&Wanted::Broken { problem: "x".into(), component: None })), Step::Break("x"));
     }
@@ -348,10 +359,14 @@ mod tests {
     fn a_host_follows_only_what_it_serves() {
         let state = state(&[("component", "p@1.0.0", deployed("ab")), ("processor:p", "v", entry("1.0.0", "ab"))]);
         let served = names(&["p", "q"]);
-        let followed = types_to_follow(&served, &wanted(&state, &served));
+        let none = BTreeSet::new;
+        let followed = types_to_follow(&served, &wanted(&state, &served), none());
         assert_eq!(followed.types.into_iter().collect::<Vec<_>>(), ["component", "processor:p", "processor:q", "prompt"]);
-        let followed = types_to_follow(&Served::All, &wanted(&state, &Served::All));
+        let followed = types_to_follow(&Served::All, &wanted(&state, &Served::All), none());
         assert_eq!(followed.types.into_iter().collect::<Vec<_>>(), ["component", "prompt"]);
-        assert_eq!((followed.prefix, types_to_follow(&served, &BTreeMap::new()).prefix), (Some("processor:"), None));
+        assert_eq!((followed.prefix, types_to_follow(&served, &BTreeMap::new(), none()).prefix), (Some("processor:"), None));
+        // What runs may be another component than the one that is wanted by now.
+        let followed = types_to_follow(&Served::All, &BTreeMap::new(), BTreeSet::from(["prompt".to_owned()]));
+        assert_eq!(followed.types.into_iter().collect::<Vec<_>>(), ["component", "prompt"]);
     }
 }

@@ -21,7 +21,7 @@ use crate::consumed::Consumed;
 use crate::following;
 use crate::outputs::Charge;
 use crate::oversized::Oversized;
-use crate::status::{ErrorOf, InHand, Key, VariantStatus, count};
+use crate::status::{ErrorOf, InHand, InputPart, Key, VariantStatus, count};
 use weir_pubsub::chain;
 
 /// Settles under way, at most.
@@ -49,11 +49,12 @@ pub(crate) struct Settlement {
 impl Settlement {
     /// Keeps of its outputs those that a settle that failed has not sent: a repetition sends only these.
     fn keep_unsent(&mut self, unsettled: &Unsettled) {
-        let sent_count = self.outputs.len() - unsettled.unsent.len();
-        if sent_count == 0 {
+        let done_count = (self.outputs.len() - unsettled.unsent.len()) as u32;
+        if done_count == 0 {
             return;
         }
-        self.left_count += sent_count as u32;
+        self.dropped_count += unsettled.dropped_count;
+        self.left_count += done_count.saturating_sub(unsettled.dropped_count);
         let mut place = 0;
         self.outputs.retain(|_| {
             place += 1;
@@ -184,7 +185,7 @@ impl Settler {
             pending.outcome = Outcome::Known(answer);
         }
         let outcome = self.repeat(&mut settlement, error, Stays::InOrder).await;
-        self.status.set_input(&self.input, None);
+        self.status.input_goes_on(&self.input, InputPart::Settles);
         let full = match outcome {
             Err(error) if stays_aside(&settlement, &error) && !self.stop.is_cancelled() => Some((settlement, error)),
             outcome => {
@@ -207,19 +208,18 @@ impl Settler {
     /// Repeats a dead letter that does not fit into its queue.
     async fn finish_repeated(&self, mut settlement: Settlement, error: PubsubError) {
         let outcome = self.repeat(&mut settlement, error, Stays::Aside).await;
-        self.status.set_input(&self.input, None);
         self.finish(settlement, outcome).await;
     }
 
     async fn finish(&self, mut settlement: Settlement, outcome: Result<Settled, PubsubError>) {
         let counters = &self.status.counters;
         settlement.in_hand = None;
+        if let (Some(id), Ok(_)) = (settlement.message_id, &outcome) {
+            self.oversized.settled(id);
+        }
         match outcome {
             Ok(Settled::Done { dropped_count }) => {
                 following::settled(&self.status.key.processor, &self.status.key.variant, settlement.message_id);
-                if let Some(id) = settlement.message_id {
-                    self.oversized.settled(id);
-                }
                 self.count(&settlement, dropped_count);
             }
             Ok(Settled::NoLongerHeld) => {
@@ -254,18 +254,21 @@ impl Settler {
     }
 
     /// Shows why a message is not settled yet.
-    fn show_waiting(&self, settlement: &Settlement, error: &PubsubError) {
-        if stays_aside(settlement, error) {
-            let next = match error {
-                PubsubError::TooLarge { .. } => "raise that limit",
-                _ => "resend or delete dead letters (weir dead-letters redrive | delete), or raise dead-letters.max-bytes",
-            };
-            let problem = format!("a message that cannot be handled stays in its queue because {}: {next}", chain(error));
-            return self.status.note_error(ErrorOf::Message, &problem);
-        }
-        // The whole input waits: that is more than one error among others.
-        let problem = format!("input `{}`: a message cannot be settled yet: {}", self.input, chain(error));
-        self.status.set_input(&self.input, Some(Some(problem)));
+    fn show_waiting(&self, stays: Stays, error: &PubsubError, reason: &str) {
+        let next = match (stays, error) {
+            (Stays::InOrder, _) => {
+                // The whole input waits: that is more than one error among others.
+                let problem = format!("input `{}`: a message cannot be settled yet: {reason}", self.input);
+                return self.status.input_fails(&self.input, InputPart::Settles, &problem);
+            }
+            (Stays::Aside, PubsubError::TooLarge { .. }) => ": raise that limit",
+            (Stays::Aside, PubsubError::QueueFull { .. }) => {
+                ": resend or delete dead letters (weir dead-letters redrive | delete), or raise dead-letters.max-bytes"
+            }
+            (Stays::Aside, _) => "",
+        };
+        let problem = format!("a message that cannot be handled stays in its queue because {reason}{next}");
+        self.status.note_error(ErrorOf::Message, &problem);
     }
 
     /// Repeats a settle that failed until it succeeds, can never succeed, was tried for long enough, or need not be waited for any more.
@@ -273,20 +276,22 @@ impl Settler {
         let began = Instant::now();
         let mut waits = Waits::default();
         let mut consumed = self.consumed.changes();
-        let (mut is_queue_made, mut cuts_count) = (false, 0);
+        let (mut is_queue_made, mut cuts_count, mut unmade) = (false, 0, None);
         loop {
             let is_aside_only = stays == Stays::InOrder && stays_aside(settlement, &error);
             if !may_succeed(settlement, &error) || began.elapsed() > MAX_REPEATING || is_aside_only {
                 return Err(error);
             }
             let is_letter_lost = settlement.kind == SettlementKind::DeadLetter && matches!(error, PubsubError::QueueNotFound { .. });
-            if is_letter_lost && !is_queue_made && ensure_bounded(&*self.backend, &self.dead_letters).await.is_ok() {
+            if is_letter_lost && !is_queue_made && self.make_dead_letters(&mut unmade).await {
                 is_queue_made = true;
                 tracing::info!(queue = %self.dead_letters.queue, "dead-letter queue created");
             } else if settlement.kind == SettlementKind::DeadLetter && shorten(settlement, &error, cuts_count) {
                 cuts_count += 1;
             } else {
-                self.show_waiting(settlement, &error);
+                let unmade = unmade.as_ref().filter(|_| is_letter_lost);
+                let reason = unmade.map(|cause| format!("{}: the queue cannot be created: {}", chain(&error), chain(cause)));
+                self.show_waiting(stays, &error, &reason.unwrap_or_else(|| chain(&error)));
                 let wait = waits.after(&error);
                 tokio::select! {
                     biased;
@@ -303,6 +308,24 @@ impl Settler {
                 }
             }
         }
+    }
+
+    /// Makes the queue of the dead letters; `false`: it cannot be made, and why is noted, and logged once.
+    async fn make_dead_letters(&self, unmade: &mut Option<PubsubError>) -> bool {
+        let queue = &self.dead_letters.queue;
+        match ensure_bounded(&*self.backend, &self.dead_letters).await {
+            Ok(()) => {
+                tracing::info!(%queue, "queue of dead letters made");
+                *unmade = None;
+            }
+            Err(error) => {
+                if unmade.is_none() {
+                    tracing::warn!(%queue, error = %chain(&error), "dead-letter queue cannot be created");
+                }
+                *unmade = Some(error);
+            }
+        }
+        unmade.is_none()
     }
 }
 
@@ -353,5 +376,35 @@ fn poll_outcome(outcome: &mut Outcome, context: &mut Context<'_>) -> Poll<Settle
     match outcome {
         Outcome::UnderWay(future) => future.as_mut().poll(context),
         Outcome::Known(known) => Poll::Ready(std::mem::replace(known, Ok(Settled::NoLongerHeld))),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use weir_pubsub::{Message, Routing};
+
+    use super::*;
+
+    #[test]
+    fn outputs_that_a_failed_settle_dropped_are_not_counted_as_sent() {
+        let output = |topic: &str| Output { topic: topic.parse().unwrap(), message: Message::new("x"), routing: Routing::Optional };
+        let mut settlement = Settlement {
+            receipt: Receipt::none(),
+            message_id: None,
+            outputs: ["flow:tg:a", "flow:tg:b", "flow:tg:c", "flow:tg:d"].map(output).into(),
+            left_count: 10,
+            dropped_count: 20,
+            kind: SettlementKind::Handled,
+            in_hand: None,
+            _charge: Charge::default(),
+        };
+        // Of the four one was sent, one found no queue, and two were not sent.
+        let error = PubsubError::unavailable("lost");
+        settlement.keep_unsent(&Unsettled { error, unsent: vec![1, 3], dropped_count: 1 });
+        assert_eq!((settlement.left_count, settlement.dropped_count), (11, 21));
+        assert_eq!(settlement.outputs.iter().map(|output| output.topic.to_string()).collect::<Vec<_>>(), ["flow:tg:b", "flow:tg:d"]);
+        settlement.keep_unsent(&Unsettled { error: PubsubError::unavailable("lost"), unsent: vec![0, 1], dropped_count: 0 });
+        assert_eq!((settlement.left_count, settlement.dropped_count, settlement.outputs.len()), (11, 21, 2));
     }
 }

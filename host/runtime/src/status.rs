@@ -121,6 +121,15 @@ impl ErrorOf {
     }
 }
 
+/// A part of an input that can be unable to go on. Each is noted by its own owner, and none says anything of the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum InputPart {
+    /// Its consumer: whether there is one and whether it gets messages.
+    Consumer,
+    /// Its settles, in their order.
+    Settles,
+}
+
 /// The newest error of its kind.
 struct Noted {
     text: String,
@@ -134,8 +143,8 @@ struct Shown {
     component: Option<ComponentRef>,
     wanted: Option<ComponentRef>,
     refused: Option<Refusal>,
-    /// Inputs that have no consumer, with the reason where one is known.
-    waiting: BTreeMap<String, Option<String>>,
+    /// Parts of inputs that do not go on, with the reason where one is known.
+    waiting: BTreeMap<(String, InputPart), Option<String>>,
     errors: BTreeMap<ErrorOf, Noted>,
     rate: Rate,
 }
@@ -204,10 +213,17 @@ impl VariantStatus {
         }
     }
 
-    /// Notes what the entry names and the host does not run.
+    /// Notes what the entry names and the host does not run. What may pass is tried again and again: the same finding keeps its first time. What
+    /// can never work is tried once for each wish, and its finding is another one then, on which the flow service acts.
     pub(crate) fn set_refused(&self, refused: Option<Refusal>) {
         let mut shown = self.lock();
-        if shown.refused != refused {
+        let is_known = match (&shown.refused, &refused) {
+            (Some(old), Some(new)) if !new.permanent => {
+                (&old.component, &old.problem, old.permanent) == (&new.component, &new.problem, new.permanent)
+            }
+            (old, new) => old == new,
+        };
+        if !is_known {
             shown.refused = refused;
             self.changed.notify_one();
         }
@@ -221,21 +237,43 @@ impl VariantStatus {
         }
     }
 
-    /// Notes whether an input has a consumer: with an error why not.
-    pub(crate) fn set_input(&self, input: &str, waits: Option<Option<String>>) {
-        match &waits {
-            Some(Some(error)) => self.note_error(ErrorOf::Input(input.to_owned()), error),
-            Some(None) => {}
-            None => self.end_errors(|of| matches!(of, ErrorOf::Input(name) if name == input)),
-        }
-        let mut shown = self.lock();
-        let old = match waits {
-            Some(reason) => shown.waiting.insert(input.to_owned(), reason.clone()) != Some(reason),
-            None => shown.waiting.remove(input).is_some(),
-        };
-        if old {
+    /// Notes the inputs of a processor that starts, which wait for their consumers. Others are not waited for any more.
+    pub(crate) fn set_inputs<'n>(&self, inputs: impl Iterator<Item = &'n str>) {
+        let waiting: BTreeMap<_, _> = inputs.map(|input| ((input.to_owned(), InputPart::Consumer), None)).collect();
+        self.end_errors(|of| matches!(of, ErrorOf::Input(input) if !waiting.contains_key(&(input.clone(), InputPart::Consumer))));
+        self.lock().waiting = waiting;
+        self.changed.notify_one();
+    }
+
+    /// Notes why a part of an input does not go on.
+    pub(crate) fn input_fails(&self, input: &str, part: InputPart, reason: &str) {
+        self.note_error(ErrorOf::Input(input.to_owned()), reason);
+        let reason = Some(reason.to_owned());
+        if self.lock().waiting.insert((input.to_owned(), part), reason.clone()) != Some(reason) {
             self.changed.notify_one();
         }
+    }
+
+    /// Notes that a part of an input goes on. What is wrong with another part is shown still.
+    pub(crate) fn input_goes_on(&self, input: &str, part: InputPart) {
+        let left = {
+            let mut shown = self.lock();
+            if shown.waiting.remove(&(input.to_owned(), part)).is_none() {
+                return;
+            }
+            shown.waiting.iter().find(|((of, _), _)| of == input).and_then(|(_, reason)| reason.clone())
+        };
+        match left {
+            Some(reason) => self.note_error(ErrorOf::Input(input.to_owned()), &reason),
+            None => self.end_errors(|of| matches!(of, ErrorOf::Input(name) if name == input)),
+        }
+        self.changed.notify_one();
+    }
+
+    /// Notes that an input has a new consumer, of which nothing is to be settled yet.
+    pub(crate) fn input_begins(&self, input: &str) {
+        self.input_goes_on(input, InputPart::Settles);
+        self.input_goes_on(input, InputPart::Consumer);
     }
 
     /// Whether this error of its component is known and not over.
@@ -275,7 +313,9 @@ impl VariantStatus {
         let Key { processor, variant } = &self.key;
         tracing::error!(processor, variant, input, error = panic, restarts_count, "task of a processor panicked, restarting it");
         match input {
-            Some(input) => self.set_input(input, Some(Some(format!("input `{input}`: {panic} (restart {restarts_count})")))),
+            Some(input) => {
+                self.input_fails(input, InputPart::Consumer, &format!("input `{input}`: {panic} (restart {restarts_count})"));
+            }
             None => {
                 self.note_error(ErrorOf::Component, &format!("{panic} (restart {restarts_count})"));
                 self.set_state(ProcessorState::Failing);
@@ -358,49 +398,4 @@ pub(crate) fn now_ms() -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_variant_runs_when_all_its_inputs_do() {
-        let key = Key { processor: "p".into(), variant: "v".into() };
-        let status = VariantStatus::new(key, Arc::default());
-        status.set_input("a", Some(None));
-        status.set_state(ProcessorState::Running);
-        assert_eq!(status.report().state, ProcessorState::Starting);
-        status.set_input("a", Some(Some("no queue".to_owned())));
-        assert_eq!(status.report().state, ProcessorState::Failing);
-        assert_eq!(status.report().last_error.as_deref(), Some("no queue"));
-        assert_eq!(status.report().last_error_over_ms, None);
-        status.set_input("a", None);
-        assert_eq!(status.report().state, ProcessorState::Running);
-        assert!(status.report().last_error_over_ms.is_some(), "it is over and still worth seeing");
-    }
-
-    #[test]
-    fn what_is_not_over_counts_before_what_is_newer_and_over() {
-        let status = VariantStatus::new(Key { processor: "p".into(), variant: "v".into() }, Arc::default());
-        status.note_error(ErrorOf::Component, "cannot run");
-        let since = status.report().last_error_ms;
-        status.note_error(ErrorOf::Message, "trap");
-        status.end_errors(|of| *of == ErrorOf::Message);
-        status.note_error(ErrorOf::Component, "cannot run");
-        let report = status.report();
-        assert_eq!((report.last_error.as_deref(), report.last_error_ms, report.last_error_over_ms), (Some("cannot run"), since, None));
-        status.end_errors(|of| *of == ErrorOf::Component);
-        assert!(status.report().last_error_over_ms.is_some());
-    }
-
-    #[test]
-    fn what_was_said_of_a_component_is_forgotten_when_it_is_named_again() {
-        let status = VariantStatus::new(Key { processor: "p".into(), variant: "v".into() }, Arc::default());
-        let digest = weir_config::records::Digest::from_sha256([1; 32]);
-        let component = |version: &str| ComponentRef { name: "p".into(), version: version.into(), digest };
-        status.set_wanted(Some(&component("2")));
-        status.set_refused(Some(Refusal { component: component("2"), problem: "no".into(), permanent: true, time_ms: 1 }));
-        status.set_wanted(Some(&component("1")));
-        assert!(status.report().refused.is_some());
-        status.set_wanted(Some(&component("2")));
-        assert_eq!((status.report().refused, status.report().wanted), (None, Some(component("2"))));
-    }
-}
+mod tests;

@@ -13,6 +13,9 @@ use weir_pubsub::{MessageId, Subscription};
 /// Attempts under a note without an outcome before a message is given up.
 pub(crate) const MAX_TRIALS_COUNT: u32 = 3;
 
+/// Notes that are kept. Those of messages that another host has settled meanwhile stay until there are so many newer ones.
+const KEPT_COUNT: usize = 1_024;
+
 /// The notes of one host.
 #[derive(Clone, Debug)]
 pub(crate) struct Suspects {
@@ -107,7 +110,28 @@ fn write(folder: &Path, note: &Path, count: u32) -> io::Result<()> {
     file.write_all(count.to_string().as_bytes())?;
     file.sync_all()?;
     fs::rename(&part, note)?;
+    keep_newest(folder, KEPT_COUNT)?;
     File::open(folder)?.sync_all()
+}
+
+/// Removes the oldest files above a number.
+fn keep_newest(folder: &Path, kept_count: usize) -> io::Result<()> {
+    let mut notes = Vec::new();
+    for note in fs::read_dir(folder)?.flatten() {
+        // One that is gone by now needs no removal.
+        if let Ok(written) = note.metadata().and_then(|note| note.modified()) {
+            notes.push((written, note.path()));
+        }
+    }
+    notes.sort_unstable();
+    let spare_count = notes.len().saturating_sub(kept_count);
+    for (_, note) in notes.into_iter().take(spare_count) {
+        match fs::remove_file(note) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
@@ -137,5 +161,19 @@ mod tests {
         assert_eq!((suspects.trials_count(name(1)).await, suspects.trials_count(name(2)).await), (2, 0));
         suspects.forget(name(1)).await;
         assert_eq!(suspects.trials_count(name(1)).await, 0);
+    }
+
+    #[test]
+    fn notes_of_messages_that_nobody_asks_for_any_more_do_not_pile_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let note = |number: u64| folder.path().join(number.to_string());
+        for number in [3, 1, 4, 2] {
+            let written = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(number);
+            File::create(note(number)).unwrap().set_modified(written).unwrap();
+        }
+        keep_newest(folder.path(), 4).unwrap();
+        assert!(note(1).exists());
+        keep_newest(folder.path(), 2).unwrap();
+        assert_eq!([1, 2, 3, 4].map(|number| note(number).exists()), [false, false, true, true]);
     }
 }

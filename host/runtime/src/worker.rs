@@ -36,9 +36,9 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 pub(crate) struct Worker {
     /// Its number among the workers of the input, from 0.
     pub(crate) number: u32,
-    /// Whether there are fewer workers by now, so that it ends after its message.
-    pub(crate) is_spare: bool,
-    /// What it works with; it goes over to the next one between two messages.
+    /// What it works with: that of its instance, also while a newer one is there.
+    pub(crate) program: Arc<Program>,
+    /// The newest one, to which it goes over between two messages and before each attempt.
     pub(crate) generation: watch::Receiver<Arc<Generation>>,
     /// Counts the instances of the workers.
     pub(crate) warm: Warm,
@@ -93,9 +93,12 @@ impl Worker {
     pub(crate) async fn run(mut self) -> (u32, Ended) {
         let ended = loop {
             self.slot = None;
-            self.take_ready();
+            self.go_over();
+            if self.is_spare() {
+                break Ended::Spare;
+            }
             let is_cold = self.held.is_none();
-            let (purpose, slots_count) = if is_cold { self.program().needs(self.input) } else { (Purpose::Flow, 0) };
+            let (purpose, slots_count) = if is_cold { self.program.needs(self.input) } else { (Purpose::Flow, 0) };
             let received = tokio::select! {
                 biased;
                 () = self.stop.cancelled() => break Ended::Stopped,
@@ -104,13 +107,7 @@ impl Worker {
                     self.slot = Some(slot);
                     delivery
                 }),
-                Ok(()) = self.generation.changed() => {
-                    self.go_over();
-                    if self.is_spare {
-                        break Ended::Spare;
-                    }
-                    continue;
-                }
+                Ok(()) = self.generation.changed() => continue,
                 // At once and not with the next message, so that what the component says of a faulty change is there to be read.
                 Ok(()) = self.config.changed(), if self.follows_config() => {
                     self.refresh().await;
@@ -129,9 +126,6 @@ impl Worker {
                 Ok(delivery) => {
                     self.in_hand = Some(InHand::begin(&self.status));
                     self.work(delivery).await;
-                    if self.is_spare {
-                        break Ended::Spare;
-                    }
                 }
                 Err(PubsubError::Lagged { .. }) => {}
                 Err(error) => break Ended::Lost(error),
@@ -142,30 +136,27 @@ impl Worker {
 
     /// Whether it has an instance that a change of the configuration may concern. All others sleep through it: there may be thousands.
     fn follows_config(&self) -> bool {
-        self.held.is_some() && !self.generation.borrow().program.variant.config_types.is_empty()
+        self.held.is_some() && !self.program.variant.config_types.is_empty()
     }
 
-    pub(crate) fn program(&self) -> Arc<Program> {
-        self.generation.borrow().program.clone()
+    /// Whether there are fewer workers by now, so that it ends after its message.
+    fn is_spare(&self) -> bool {
+        self.number >= self.program.variant.inputs[self.input].concurrency
     }
 
-    /// Takes over the newest generation, and one of its instances, if one is ready.
+    /// Takes over the newest generation, if that is another one, and one of its instances, if it has none and one is ready. Nothing else takes
+    /// anything of a generation, so that its program, its concurrency and its instances are taken over together.
     fn go_over(&mut self) {
-        self.is_spare = self.number >= self.generation.borrow_and_update().program.variant.inputs[self.input].concurrency;
-        // The slots of one component are not those of another.
-        (self.held, self.slot) = (None, None);
-        if !self.is_spare {
-            self.take_ready();
+        let newest = self.generation.borrow_and_update().clone();
+        if !Arc::ptr_eq(&newest.program, &self.program) {
+            // The slots of one component are not those of another.
+            (self.held, self.slot) = (None, None);
+            self.program = newest.program.clone();
         }
-    }
-
-    /// Takes an instance that was made ready, if it has none and there is one.
-    fn take_ready(&mut self) {
-        if self.held.is_some() {
+        if self.held.is_some() || self.is_spare() {
             return;
         }
-        let ready = self.generation.borrow().take(self.input);
-        if let Some(instance) = ready {
+        if let Some(instance) = newest.take(self.input) {
             self.held = Some(Held::new(instance, &self.warm, self.input));
             // It was set up with the configuration of then.
             self.config.mark_changed();
@@ -176,7 +167,7 @@ impl Worker {
         let Delivery { message, receipt, delivery_count } = delivery;
         let mut history = History::default();
         if following::is_on() {
-            following::received(&self.program().variant, self.input, &message, delivery_count.at_least());
+            following::received(&self.program.variant, self.input, &message, delivery_count.at_least());
         }
         // Nobody waits for the answer to a request any longer than this.
         let expires_at = message.expires_in.and_then(|left| Instant::now().checked_add(left));
@@ -198,12 +189,12 @@ impl Worker {
             let fault = match outcome {
                 Outcome::Done(handled) => {
                     if let Some(began) = began {
-                        following::handled(&self.program().variant, &message, attempt, began, &handled);
+                        following::handled(&self.program.variant, &message, attempt, began, &handled);
                     }
                     let (left_count, dropped_count) = (handled.left_count, handled.dropped_count);
                     let kind = SettlementKind::Handled;
                     let (message_id, outputs, charge) = (message.id, handled.outputs, handled.charge);
-                    if let Err(error) = self.program().variant.message_limits.check_settle(&outputs) {
+                    if let Err(error) = self.program.variant.message_limits.check_settle(&outputs) {
                         // Another attempt would send as much.
                         let reason = &chain(&error);
                         let lost = Lost { error: "too-large", reason, answered: Answered::InFull, attempts_count: attempt };
@@ -240,10 +231,8 @@ impl Worker {
 
     /// The name of its note for a message that may be what ends its hosts.
     fn suspicion(&self, message: &Message, delivery_count: DeliveryCount) -> Option<NoteName> {
-        let generation = self.generation.borrow();
-        let program = &generation.program;
-        let id = message.id.filter(|_| is_delivered_in_vain(delivery_count, &program.variant.retry))?;
-        Some(NoteName::new(id, program.variant.inputs[self.input].queue.subscription()))
+        let id = message.id.filter(|_| is_delivered_in_vain(delivery_count, &self.program.variant.retry))?;
+        Some(NoteName::new(id, self.program.variant.inputs[self.input].queue.subscription()))
     }
 
     /// Why a message must not even be tried.
@@ -258,9 +247,8 @@ impl Worker {
             history.attempts_count = attempts_count;
             return Some(Unfit { error: "too-large", reason, answered: Answered::InFull });
         }
-        let program = self.program();
         if let Some(name) = suspect {
-            let suspects = program.loaded.engine.suspects();
+            let suspects = self.program.loaded.engine.suspects();
             let trials_count = suspects.trials_count(name).await;
             if trials_count >= MAX_TRIALS_COUNT {
                 history.attempts_count = trials_count;
@@ -275,7 +263,7 @@ impl Worker {
                 return Some(Unfit { error: "deliveries", reason, answered: Answered::Not });
             }
         }
-        let (size, limit) = (message.body.len(), program.variant.message_limits.max_message_bytes);
+        let (size, limit) = (message.body.len(), self.program.variant.message_limits.max_message_bytes);
         (size > limit).then(|| {
             let reason = format!("the body has {size} bytes; the limit is {limit}");
             Unfit { error: "too-large", reason, answered: Answered::Not }
@@ -309,7 +297,7 @@ impl Worker {
 
     /// As [`Worker::attempt`], under a note that outlives the host.
     async fn attempt_suspect(&mut self, message: &Message, attempt: u32, name: NoteName) -> Result<Outcome, Stopped> {
-        let suspects = self.program().loaded.engine.suspects().clone();
+        let suspects = self.program.loaded.engine.suspects().clone();
         let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
         let (stop, slots) = (self.stop.clone(), self.slots.clone());
         let trial = loop {
@@ -358,58 +346,57 @@ impl Worker {
         if is_spent {
             let held = self.held.take();
             if let Some(held) = held.filter(|_| is_worn) {
-                let (program, instance) = (self.program(), &held.instance);
-                program.renewals.note(&program.variant, instance.calls_count(), &instance.memory_use(), &self.status);
+                let instance = &held.instance;
+                self.program.renewals.note(&self.program.variant, instance.calls_count(), &instance.memory_use(), &self.status);
             }
         }
         Ok(outcome)
     }
 
-    /// The instance, of the program and with the configuration of now.
+    /// The instance, of the program and with the configuration of now; it is made as often as it takes.
     async fn ready_instance(&mut self) -> Result<&mut Instance, Stopped> {
-        if self.generation.has_changed().unwrap_or(false) {
-            self.go_over();
-        }
-        self.take_ready();
-        if self.held.is_some() && self.config.has_changed().unwrap_or(false) {
-            self.refresh().await;
-        }
-        if self.held.is_some() {
-            self.slot = None;
-        } else {
-            let instance = self.start_instance().await?;
-            self.held = Some(Held::new(instance, &self.warm, self.input));
-        }
-        Ok(&mut self.held.as_mut().expect("it was just made").instance)
-    }
-
-    /// Makes an instance, as often as it takes.
-    async fn start_instance(&mut self) -> Result<Instance, Stopped> {
         let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
         loop {
-            let program = self.generation.borrow_and_update().program.clone();
-            let config = self.config.borrow_and_update().clone();
-            let (taken, receiving, (purpose, slots_count)) = (self.slot.take(), self.receiving.clone(), program.needs(self.input));
-            let starting = async {
-                let slot = match taken {
-                    Some(slot) => slot,
-                    None => receiving.slot(purpose, slots_count).await,
-                };
-                Instance::start(slot, &program, config).await
-            };
-            let Some(started) = self.stop.run_until_cancelled(starting).await else { return Err(Stopped) };
-            match started {
+            self.go_over();
+            if self.held.is_some() && self.config.has_changed().unwrap_or(false) {
+                self.refresh().await;
+            }
+            if self.held.is_some() {
+                self.slot = None;
+                break;
+            }
+            match self.start_instance().await? {
                 Ok(instance) => {
                     self.status.end_errors(|of| *of == ErrorOf::Setup);
-                    return Ok(instance);
+                    self.held = Some(Held::new(instance, &self.warm, self.input));
+                    break;
                 }
                 Err(error) => self.note(&error),
             }
             let wait = backoff.next_wait(&mut rand::rng());
-            if self.stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
-                return Err(Stopped);
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return Err(Stopped),
+                () = tokio::time::sleep(wait) => {}
+                // Another component may not fail.
+                Ok(()) = self.generation.changed() => backoff.reset(),
             }
         }
+        Ok(&mut self.held.as_mut().expect("the loop ended with it").instance)
+    }
+
+    /// Makes an instance.
+    async fn start_instance(&mut self) -> Result<Result<Instance, RuntimeError>, Stopped> {
+        let (program, config) = (self.program.clone(), self.config.borrow_and_update().clone());
+        let (taken, receiving, (purpose, slots_count)) = (self.slot.take(), self.receiving.clone(), program.needs(self.input));
+        let starting = async {
+            let slot = match taken {
+                Some(slot) => slot,
+                None => receiving.slot(purpose, slots_count).await,
+            };
+            Instance::start(slot, &program, config).await
+        };
+        self.stop.run_until_cancelled(starting).await.ok_or(Stopped)
     }
 
     async fn refresh(&mut self) {
@@ -434,7 +421,6 @@ impl Worker {
 
     /// Counts a fault, tells of it and decides what comes next.
     fn next(&self, fault: &Fault, message: &Message, history: &mut History) -> Next {
-        let program = self.program();
         let counters = &self.status.counters;
         if fault.kind.counts() {
             count(&counters.failed);
@@ -443,16 +429,16 @@ impl Worker {
         if fault.kind.breaks_instance() {
             count(&counters.trapped);
         }
-        let next = history.next(fault.kind, &program.variant.retry, &mut rand::rng());
+        let next = history.next(fault.kind, &self.program.variant.retry, &mut rand::rng());
         // Once a part of an answer has left, another attempt would repeat it.
         let next = if fault.answered == Answered::Not { next } else { Next::DeadLetter };
-        following::failed(&program.variant, message, history.attempts_count, fault, next);
+        following::failed(&self.program.variant, message, history.attempts_count, fault, next);
         next
     }
 
     /// Gives a message up, and has what comes of it settled.
     async fn give_up(&mut self, receipt: Receipt, message: &Message, lost: Lost<'_>) {
-        let (program, config_version) = (self.program(), self.config.borrow().version);
+        let (program, config_version) = (self.program.clone(), self.config.borrow().version);
         let (kind, outputs) = lost.give_up(&program.variant, self.input, message, config_version, &self.dead_letters).await;
         let (message_id, in_hand, _charge) = (message.id, self.in_hand.take(), Charge::default());
         self.settle(Settlement { receipt, message_id, outputs, left_count: 0, dropped_count: 0, kind, in_hand, _charge }).await;
@@ -479,11 +465,10 @@ impl Worker {
 
     async fn give_back(&mut self, receipt: Receipt, message: &Message) {
         self.in_hand = None;
-        let program = self.program();
-        following::given_back(&program.variant, message);
-        if let Err(error) = program.variant.surroundings.backend.give_back(&receipt).await {
+        following::given_back(&self.program.variant, message);
+        if let Err(error) = self.program.variant.surroundings.backend.give_back(&receipt).await {
             let message_id = message.id.map(tracing::field::display);
-            tracing::debug!(processor = &*program.variant.processor, message_id, error = %chain(&error), "message not requeued");
+            tracing::debug!(processor = &*self.program.variant.processor, message_id, error = %chain(&error), "message not requeued");
         }
     }
 }

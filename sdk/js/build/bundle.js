@@ -68,7 +68,10 @@ const noNode = {
 function shownError(project, { text, location, notes = [] }) {
   const place = location ? `${relative(project, resolve(project, location.file)) || location.file}:${location.line}:${location.column + 1}: ` : '';
   const line = location?.lineText ? `\n    ${location.lineText.trim()}` : '';
-  return [`${place}${text}${line}`, ...notes.map((note) => `  ${note.text}`)].join('\n');
+  const missing = /^Could not resolve "([^./][^"]*)"$/.exec(text)?.[1];
+  // What esbuild advises, to leave it out of the bundle, makes no component.
+  const cures = missing ? [`if it is a package: npm install ${missing}`] : notes.map((note) => note.text);
+  return [`${place}${text}${line}`, ...cures.map((cure) => `  ${cure}`)].join('\n');
 }
 
 /**
@@ -114,12 +117,12 @@ function placed(project, files) {
     const isOurs = name.includes(ENTRY) || path.startsWith(join(SDK, 'src') + sep);
     return isOurs ? null : relative(project, path).split(sep).join('/');
   });
-  const table = lines(map);
+  const code = text('bundle.js');
+  const table = lines(map, code);
   const place = (line) => {
     const found = table[line - 1];
     return found && sources[found[0]] ? { file: sources[found[0]], line: found[1] } : undefined;
   };
-  const code = text('bundle.js');
   // The entry leaves the SDK's `setLines` in a global, since esbuild may have given it another name.
-  return { code: `${code}\nglobalThis[Symbol.for('weir-sdk.lines')](${lineTable(map, sources)});\n`, place };
+  return { code: `${code}\nglobalThis[Symbol.for('weir-sdk.lines')](${lineTable(map, code, sources)});\n`, place };
 }

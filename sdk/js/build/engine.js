@@ -137,17 +137,21 @@ function topLevelFault({ stdout, stderr }, error, place) {
   const text = reason || error?.message || 'the engine gave no reason';
   const lines = text.split('\n').flatMap((line) => {
     const frame = /^(\s*)(.*?)@(.*?):(\d+):(\d+)\s*$/.exec(line);
-    if (!frame) return [line.replace(/^processor\.js:(\d+):\d+ /, (start, number) => shownPlace(place(Number(number)), start))];
+    if (!frame) return [line.replace(/^processor\.js:(\d+):\d+ /, (_start, number) => shownPlace(place(Number(number))))];
     const at = frame[3].endsWith(BUNDLE) ? place(Number(frame[4])) : undefined;
     return at ? [`    at ${frame[2] ? `${frame[2]} (${at.file}:${at.line})` : `${at.file}:${at.line}`}`] : [];
   });
   const shown = lines.filter((line) => !NOISE.test(line));
   const hint = NO_UNICODE.find(([pattern]) => pattern.test(text))?.[1];
+  // What is wrong with the module as a whole, the SDK says.
+  const ofSdk = /^TypeError: (.* exports .*)$/.exec(shown[0]);
+  if (ofSdk && shown.length === 1) return ofSdk[1];
   if (hint) shown.push(hint);
   if (stdout) shown.push(`printed before: ${stdout.trim()}`);
   return `the top level of the module failed, which runs once, when the component is built:\n${shown.join('\n')}`;
 }
 
-function shownPlace(at, otherwise) {
-  return at ? `${at.file}:${at.line}: ` : otherwise;
+/** Lines of the SDK are of no use to an author. */
+function shownPlace(at) {
+  return at ? `${at.file}:${at.line}: ` : '';
 }

@@ -14,28 +14,34 @@ function* numbers(segment) {
   }
 }
 
-/** For each line of a bundle `[number of the source, line from 1]`, or `undefined` if it comes from no source. */
-export function lines(map) {
+/**
+ * For each line of a bundle `[number of the source, line from 1]`, or `undefined` if it comes from no source. It is where the line's first
+ * word comes from: esbuild lets the spaces before it belong to what stands above.
+ */
+export function lines(map, code) {
   let [source, line] = [0, 0];
-  return map.mappings.split(';').map((text) => {
-    let first;
+  const written = code.split('\n');
+  return map.mappings.split(';').map((text, at) => {
+    const indent = written[at].search(/\S|$/);
+    let [column, found] = [0, undefined];
     for (const segment of text ? text.split(',') : []) {
-      const [, sourceStep, lineStep] = numbers(segment);
+      const [columnStep, sourceStep, lineStep] = numbers(segment);
+      column += columnStep;
       if (sourceStep === undefined) continue;
       source += sourceStep;
       line += lineStep;
-      first ??= [source, line + 1];
+      if (!found || column <= indent) found = [source, line + 1];
     }
-    return first;
+    return found;
   });
 }
 
 /** The call that hands the table to the SDK in the component. `sources` are names for people; `null` are not the author's. */
-export function lineTable(map, sources) {
+export function lineTable(map, code, sources) {
   const shown = [null, ...sources];
   const differences = [];
   let [source, line] = [0, 0];
-  for (const found of lines(map)) {
+  for (const found of lines(map, code)) {
     const [nextSource, nextLine] = found ? [found[0] + 1, found[1]] : [0, line];
     differences.push(nextSource - source, nextLine - line);
     [source, line] = [nextSource, nextLine];

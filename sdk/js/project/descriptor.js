@@ -22,11 +22,11 @@ export function readDescriptor(folder) {
   return existsSync(descriptor) ? inFile(descriptor, () => JSON.parse(readFileSync(descriptor, 'utf8'))) : undefined;
 }
 
-/** The descriptor of the nearest project, from `folder` upwards. */
-export function findDescriptor(folder) {
+/** The nearest project from `folder` upwards: its folder and its descriptor. */
+export function findProject(folder) {
   for (let at = folder; ; at = dirname(at)) {
-    const found = readDescriptor(at);
-    if (found) return found;
+    const descriptor = readDescriptor(at);
+    if (descriptor) return { folder: at, descriptor };
     if (dirname(at) === at) throw new Error(`neither ${folder} nor a folder above it has a ${MANIFEST} or a ${DESCRIPTOR}: run the tests in the project's folder, or pass { descriptor }`);
   }
 }

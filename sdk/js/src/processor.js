@@ -65,8 +65,8 @@ export class Processor {
   /** What the contract's `setup.configure` does: ends well, or throws a string. */
   async configure(changed) {
     try {
-      const values = parameters();
-      await finished(this.#setup?.(changed, values));
+      const [setup, values] = [this.#setup, parameters()];
+      await finished(setup?.(changed, values));
     } catch (thrown) {
       throw thrown instanceof Failure || thrown instanceof CallError ? thrown.reason : explain(thrown);
     }

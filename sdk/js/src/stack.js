@@ -45,10 +45,24 @@ function plainName(name) {
 }
 
 function mapped(frame) {
-  if (!table) return frame;
+  if (!table) return inProject(frame);
   const at = lineOf(frame.line);
   if (!at?.source) return undefined;
   return { ...frame, file: at.source, line: at.line, column: undefined };
+}
+
+/** Where the projects lie of which there are kits, in a test. */
+const projects = new Set();
+
+/** Has files of a project named as in a component: from its folder on. */
+export function addProject(folder) {
+  projects.add(`${folder}/`);
+}
+
+function inProject(frame) {
+  const file = frame.file.replace(/^file:\/\//, '');
+  const folder = [...projects].find((project) => file.startsWith(project));
+  return folder === undefined ? frame : { ...frame, file: file.slice(folder.length), column: undefined };
 }
 
 /** Where the SDK lies, in a test; in a component the table knows which lines are the SDK's. */
@@ -67,7 +81,8 @@ export function frames(stack) {
   // What called the SDK is the kit and the test, not the author's handler.
   const called = all.findIndex((frame) => isSdks(frame) && frame.file.endsWith('/processor.js'));
   const inside = called < 0 ? all : all.slice(0, called);
-  return inside.map(mapped).filter((frame) => frame && !isSdks(frame) && !isEngines(frame));
+  // The table is of the bundle alone, not of what the engine runs around it.
+  return inside.filter((frame) => !isEngines(frame) && !isSdks(frame)).map(mapped).filter(Boolean);
 }
 
 function shownFrame({ name, file, line, column }) {

@@ -78,12 +78,13 @@ test('types are removed, and libraries of the project are bundled', async () => 
 test('a source that cannot be read is shown with its line', async () => {
   assert.match(await fault('import { processor } from "weir-sdk";\nexport const handler = processor((doc => doc);\n'), /^src\/processor\.js:2:\d+: Expected "\)" but found ";"\n {4}export const handler/);
   assert.match(await fault(ECHO + "import './missing.js';\n"), /^src\/processor\.js:3:\d+: Could not resolve "\.\/missing\.js"/);
-  assert.match(await fault(ECHO + "import { gone } from 'gone';\n"), /Could not resolve "gone"/);
+  const gone = await fault(ECHO + "import { gone } from 'gone';\n");
+  assert.match(gone, /^src\/processor\.js:3:\d+: Could not resolve "gone"\n {4}import .*\n {2}if it is a package: npm install gone$/);
 });
 
 test('a missing or wrong handler is an error', async () => {
-  assert.match(await fault('export const handle = () => {};\n'), /src\/processor\.js exports no `handler` \(it exports: handle\): write `export const handler = processor\(/);
-  assert.match(await fault('export const handler = (doc) => doc;\n'), /exports a function as `handler`, which was not made by `processor`/);
+  assert.match(await fault('export const handle = () => {};\n'), /^src\/processor\.js exports no `handler` \(it exports: handle\): write `export const handler = processor\(/);
+  assert.match(await fault('export const handler = (doc) => doc;\n'), /^src\/processor\.js exports a function as `handler`, which was not made by `processor`/);
   assert.match(await fault("import { processor } from 'weir-sdk';\nexport const handler = processor({ inptu: () => {} });\n"), /`inptu` has a handler but is not an input: the inputs \(consumers\) in weir\.toml are input/);
   assert.match(await fault(ECHO, {}, { source: 'src/other.js' }), /source src\/other\.js does not exist in /);
   const withSetup = "import { processor } from 'weir-sdk';\nexport const handler = processor((doc) => doc, { setup() {} });\n";

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 
-import { findDescriptor, ofManifest } from '../project/descriptor.js';
+import { findProject, ofManifest } from '../project/descriptor.js';
 import { parseToml } from '../project/toml.js';
 import { Descriptor } from '../src/testing/descriptor.js';
 
@@ -71,9 +71,9 @@ test('the nearest descriptor is found', () => {
   const folder = mkdtempSync(join(tmpdir(), 'weir-sdk-'));
   mkdirSync(join(folder, 'test/deep'), { recursive: true });
   writeFileSync(join(folder, 'descriptor.json'), '{"schema": 1, "name": "a"}');
-  assert.deepEqual(findDescriptor(join(folder, 'test/deep')), { schema: 1, name: 'a' });
+  assert.deepEqual(findProject(join(folder, 'test/deep')), { folder, descriptor: { schema: 1, name: 'a' } });
   writeFileSync(join(folder, 'weir.toml'), 'name = b');
-  assert.throws(() => findDescriptor(folder), /weir\.toml: line 1: expected a value/);
+  assert.throws(() => findProject(folder), /weir\.toml: line 1: expected a value/);
 });
 
 test('faults of a descriptor name the field, in the words of a host', () => {

@@ -9,6 +9,7 @@ import * as testing from '../src/testing/index.js';
 import { ofManifest } from '../project/descriptor.js';
 import { parseToml } from '../project/toml.js';
 
+const README = readFileSync(new URL('../README.md', import.meta.url), 'utf8');
 const GUIDE = readFileSync(new URL('../../../docs/writing-a-processor/javascript.md', import.meta.url), 'utf8');
 
 /** The blocks of the guide in order: language, file (if it has one) and text. */
@@ -63,6 +64,20 @@ test('the fixture of the guide says what its processor does', async () => {
     if (expected.failure) assert.deepEqual({ verdict: handled.failure.verdict, reason: handled.failure.reason }, expected.failure);
     else assert.deepEqual(handled.json('output'), expected.outputs.output.map(({ json }) => json));
   }
+});
+
+test('the processor and the packages of the page of the package are those of a project', async () => {
+  const [code] = blocks(README).filter(({ language }) => language === 'js');
+  const descriptor = { ...DESCRIPTORS.rating, parameters: [{ name: 'shortest', type: 'integer', default: '1' }] };
+  const handled = await testing.kit(run(code.content, sdk), { descriptor }).handle('input', { id: 'a', text: 'to be' });
+  assert.deepEqual(handled.json('output'), [{ id: 'a', words: 2 }]);
+  const shown = blocks(README).filter(({ language }) => language === 'json').map(({ content }) => JSON.parse(content));
+  const templates = ['js', 'ts'].map((name) => {
+    const text = readFileSync(new URL(`../../../host/project/src/languages/js/template/${name}/package.json.txt`, import.meta.url), 'utf8');
+    return JSON.parse(text.replaceAll('{{NAME}}', 'word-counter').replace('{{SDK}}', '"esbuild": "0.28.2", "weir-sdk": "0.1.0"'));
+  });
+  assert.equal(shown.length, templates.length);
+  for (const [index, part] of shown.entries()) for (const [key, value] of Object.entries(part)) assert.deepEqual(templates[index][key], value, key);
 });
 
 test('the TypeScript of the guide has types that fit', async () => {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
 use tokio::task::JoinHandle;
-use weir_config::protocol::{Notify, Request, Response, ServiceError, Value};
+use weir_config::protocol::{Bound, Notify, Request, Response, ServiceError, Value};
 use weir_pubsub::{Backend, CORRELATION_ID, ConsumerOptions, Message, Producer, Queue, QueueSpec};
 
 /// What the service does with one request instead of answering it.
@@ -134,9 +134,8 @@ impl State {
                 (None, body(Response { error, ..Response::default() }))
             }
             Some(Instead::TooLarge) => {
-                let message = "the answer would have more than 7 bytes: request fewer types or keys at a time".to_owned();
-                let error = Some(ServiceError { kind: "config-error".into(), message });
-                (None, body(Response { error, ..Response::default() }))
+                let error = Some(ServiceError { kind: "config-error".into(), message: "too large by script".into() });
+                (None, body(Response { error, exceeded: Some(Bound::Answer), ..Response::default() }))
             }
             Some(Instead::Silence) => (None, None),
             Some(Instead::Nonsense) => (None, Some(b"nonsense".to_vec())),

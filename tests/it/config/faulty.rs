@@ -57,6 +57,8 @@ pub(crate) struct Faulty {
     panics: Panics,
     refused: Refused,
     refusals_count: AtomicUsize,
+    /// No queue is made, where there is a reason.
+    queues_refused: Mutex<Option<&'static str>>,
 }
 
 impl Faulty {
@@ -68,6 +70,7 @@ impl Faulty {
             panics: Panics::default(),
             refused: Refused::default(),
             refusals_count: AtomicUsize::new(0),
+            queues_refused: Mutex::default(),
         })
     }
 
@@ -77,9 +80,15 @@ impl Faulty {
         self.refusals_count.store(0, Ordering::SeqCst);
     }
 
-    /// Has no settle fail any more.
+    /// Has no queue be made from now on that is to be there.
+    pub(crate) fn refuse_queues(&self, reason: &'static str) {
+        *self.queues_refused.lock().unwrap() = Some(reason);
+    }
+
+    /// Has nothing fail any more.
     pub(crate) fn accept(&self) {
         *self.refused.lock().unwrap() = None;
+        *self.queues_refused.lock().unwrap() = None;
     }
 
     /// Settles that failed since the last order.
@@ -189,6 +198,9 @@ impl Backend for Faulty {
     }
 
     async fn ensure_queue(&self, spec: &QueueSpec) -> Result<()> {
+        if let Some(reason) = *self.queues_refused.lock().unwrap() {
+            return Err(PubsubError::unavailable(reason));
+        }
         self.inner.ensure_queue(spec).await
     }
 

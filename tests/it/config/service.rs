@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use weir_config::protocol::{Key, Notify, Value};
+use weir_config::protocol::{Bound, Key, Notify, Value};
 use weir_config::{Batch, ConfigClient, ConfigError, ConfigService, Store};
 use weir_pubsub::Limits;
 
@@ -228,8 +228,8 @@ async fn an_answer_above_the_brokers_maximum_is_an_error_and_no_oversized_body()
     assert!(matches!(client.apply(quotes.clone()).await, Err(ConfigError::Answered { kind, .. }) if kind == "config-error"));
     bench.store().await.apply(&quotes).await.unwrap();
     for answer in [client.everything().await.map(|_| ()), client.values("u").await.map(|_| ())] {
-        let Err(ConfigError::Answered { kind, message }) = answer else { panic!("{answer:?}") };
-        assert_eq!(kind, "config-error");
+        let Err(ConfigError::Answered { kind, message, exceeded }) = answer else { panic!("{answer:?}") };
+        assert_eq!((&*kind, exceeded), ("config-error", Some(Bound::Answer)));
         assert!(message.contains("4096 bytes"), "{message}");
     }
     client.values("t").await.unwrap();

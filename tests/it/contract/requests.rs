@@ -5,6 +5,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use weir_config::records::entry_type;
 use weir_pubsub::{Message, PubsubError};
+use weir_runtime::Served;
+use weir_tests::cutting::Cutting;
 use weir_tests::wait::{DEADLINE, within};
 
 use super::service::{SERVICE, Service, begin, part, parts, requester, run_asked, run_asking};
@@ -95,6 +97,28 @@ async fn several_requests_are_under_way_and_their_parts_come_as_they_are_asked_f
         {"error": "ErrorKind::Invalid", "reason": ended},
     ]);
     assert_eq!(steps, wanted);
+    stage.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_after_one_that_failed_has_an_id_of_its_own() {
+    let mut stage = Stage::without_host().await;
+    let cutting = Cutting::over(stage.backend.clone());
+    stage.start_host_over(cutting.clone(), Served::All, 16).await;
+    let component = stage.deploy(guests::FAN_OUT, |_| {}).await;
+    let requests = {
+        stage.create("request:tg:service", "test").await;
+        stage.reader("request:tg:service", "test").await
+    };
+    run_asking(&stage, &component).await;
+    // The first is stored, which its sender does not learn.
+    cutting.lose_next_confirm(Some("request:tg:service".parse().unwrap()));
+    stage.send_text(r#"{"ask": ["a", "b"], "take": []}"#).await;
+    let steps: Value = serde_json::from_str(&stage.outputs().await.next_text().await).unwrap();
+    assert_eq!((&steps[0]["error"], &steps[1]), (&json!("ErrorKind::Unavailable"), &json!({"number": 0})));
+    let (first, second) = (requests.next().await, requests.next().await);
+    assert_eq!((&first.body[..], &second.body[..]), (&b"a"[..], &b"b"[..]));
+    assert_ne!(first.id, second.id, "a service would take the second for the first");
     stage.end().await;
 }
 

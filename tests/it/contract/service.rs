@@ -41,7 +41,7 @@ impl Service {
         self.publish(Message::new(body.into()).with(WEIR_PART, "more"), id).await;
     }
 
-    pub(super) async fn answer_error(&self, id: &str, message: &str) {
+    pub(crate) async fn answer_error(&self, id: &str, message: &str) {
         let body = serde_json::json!({"error": {"type": "sick", "message": message}}).to_string();
         self.publish(Message::new(body).with(WEIR_ERROR, "sick"), id).await;
     }

@@ -86,9 +86,13 @@ impl Bed {
     #[track_caller]
     pub(super) fn passes_faults(&self, project: &str, language: &str, source: &str) {
         let faults = repository().join("tests/it/project/faults");
-        let file = Path::new(source).file_name().unwrap();
-        fs::copy(faults.join(file), self.path(project).join(source)).unwrap();
-        fs::copy(faults.join(format!("{language}.json")), self.path(project).join("tests/example.json")).unwrap();
+        let read = |file: &str| fs::read_to_string(faults.join(file)).unwrap();
+        let (processor, fixture) = match language {
+            "ts" => (in_typescript(&read("processor.js")), read("js.json").replace("src/processor.js", source)),
+            _ => (read(Path::new(source).file_name().unwrap().to_str().unwrap()), read(&format!("{language}.json"))),
+        };
+        self.write(&format!("{project}/{source}"), processor);
+        self.write(&format!("{project}/tests/example.json"), fixture);
         self.must(&["build", project]);
         let tested = self.weir(&["test", project]);
         assert_eq!(tested.code, Some(0), "{}{}", tested.out, tested.err);
@@ -116,6 +120,24 @@ impl Ended {
             assert!(self.err.contains(word), "`{word}` is not in:\n{}", self.err);
         }
     }
+}
+
+/// A source in JavaScript with types, and with each line where it was.
+fn in_typescript(source: &str) -> String {
+    let documented = source.split_once("/**").and_then(|(_, rest)| rest.split_once("*/")).unwrap().0;
+    let types = "interface Doc {\n  do: string;\n\n  missing?: { length: number };\n}";
+    let pairs = [
+        (format!("/**{documented}*/"), types),
+        ("function again() {".to_owned(), "function again(): number {"),
+        ("processor(async".to_owned(), "processor<Doc>(async"),
+        ("doc.missing.length".to_owned(), "doc.missing!.length"),
+        ("globalThis.process".to_owned(), "(globalThis as any).process"),
+        ("globalThis.Worker".to_owned(), "(globalThis as any).Worker"),
+    ];
+    pairs.iter().fold(source.to_owned(), |text, (from, to)| {
+        assert!(text.contains(from), "the source has no `{from}`");
+        text.replace(from, to)
+    })
 }
 
 pub(super) fn repository() -> &'static Path {

@@ -69,15 +69,22 @@ fn collect(path: &Path, files: &mut BTreeMap<PathBuf, Vec<u8>>) {
     }
 }
 
+/// Where the code that is compiled of a component is kept for the next run, beside it.
+pub(crate) fn code_of(component: &Path) -> PathBuf {
+    component.with_extension("code")
+}
+
+/// Removes older components of a project, and their code.
 fn remove_older(folder: &Path, name: &str) {
     let is_older = |file: &str| {
-        let digest = file.strip_prefix(name).and_then(|rest| rest.strip_prefix('-')?.strip_suffix(".wasm"));
+        let rest = file.strip_prefix(name).and_then(|rest| rest.strip_prefix('-'));
+        let digest = rest.and_then(|rest| rest.strip_suffix(".wasm").or_else(|| rest.strip_suffix(".code")));
         digest.is_some_and(|digest| digest.len() == 16 && digest.bytes().all(|byte| byte.is_ascii_hexdigit()))
     };
     for entry in fs::read_dir(folder).unwrap() {
         let entry = entry.unwrap();
         if is_older(entry.file_name().to_str().unwrap()) {
-            fs::remove_file(entry.path()).unwrap();
+            if entry.file_type().unwrap().is_dir() { fs::remove_dir_all(entry.path()) } else { fs::remove_file(entry.path()) }.unwrap();
         }
     }
 }

@@ -33,8 +33,13 @@ fn the_component_of_json_transform_passes_its_fixtures() {
 }
 
 #[test]
-fn the_component_of_the_parity_project_passes_its_fixtures() {
+fn the_component_of_the_parity_project_in_python_passes_its_fixtures() {
     passes_its_own("sdk/python/tests/parity");
+}
+
+#[test]
+fn the_component_of_the_parity_project_in_javascript_passes_its_fixtures() {
+    passes_its_own("sdk/js/test/parity");
 }
 
 #[test]

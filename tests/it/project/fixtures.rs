@@ -24,6 +24,28 @@ fn outputs_are_compared_as_values_texts_or_bytes() {
 }
 
 #[test]
+fn a_later_attempt_is_one_at_the_message_before_it() {
+    let bed = Bed::new();
+    let messages = [1, 2, 1].map(|attempt| json!({"message": {"json": 1}, "attempt": attempt}));
+    bed.write("guest/tests/fixture.json", json!({"messages": messages}).to_string());
+    let component = guest_path(guests::INSPECT_CONTEXT);
+    bed.must(&["test", "guest", "--component", component.to_str().unwrap(), "--update"]);
+    let updated: serde_json::Value = serde_json::from_str(&bed.read("guest/tests/fixture.json")).unwrap();
+    let id = |at: usize| &updated["messages"][at]["expected"]["outputs"]["output"][0]["json"]["message_id"];
+    assert!(id(0).is_string() && id(0) == id(1) && id(0) != id(2), "{updated:#}");
+}
+
+#[test]
+fn a_request_that_a_broker_would_not_take_is_refused() {
+    let bed = Bed::new();
+    let message = json!({"json": "x".repeat(4 << 20)});
+    let reason = "the body of the message has 4194306 bytes; the limit is 4194304";
+    let output = json!({"json": {"error": "Some(ErrorKind::Invalid)", "reason": reason}});
+    let expected = json!({"outputs": {"output": [output]}, "requests": []});
+    bed.passes(guests::REQUEST, &json!({"messages": [{"message": message, "expected": expected}]}).to_string());
+}
+
+#[test]
 fn a_difference_names_the_message_the_place_and_both_values() {
     let bed = Bed::new();
     let fixture = r#"{"messages": [
@@ -61,6 +83,10 @@ fn an_update_writes_what_came_out_and_nothing_else() {
     );
     assert_eq!(written, wanted);
     bed.must(&arguments);
+    // One without messages says what a setup must refuse, and has nothing that could be written.
+    bed.write("guest/tests/setup.json", r#"{"setup-failure": "no"}"#);
+    let refused = bed.weir(&[&arguments[..], &["--update"]].concat());
+    assert!(refused.code == Some(1) && refused.out.contains("same      tests/fixture.json"), "{refused:?}");
 }
 
 #[test]

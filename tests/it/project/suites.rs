@@ -57,6 +57,12 @@ fn the_tests_of_the_examples_in_javascript_and_typescript_pass() {
 }
 
 #[test]
+fn the_fixtures_of_the_parity_project_in_javascript_pass_in_the_test_kit() {
+    component("sdk/js/test/parity");
+    npm_test(&repository().join("sdk/js/test/parity"));
+}
+
+#[test]
 fn the_tests_of_json_transform_pass() {
     component("plugins/json-transform");
     npm_test(&repository().join("plugins/json-transform"));

@@ -165,7 +165,7 @@ fn a_circle_is_found_however_it_is_written() {
     for (a, b) in [
         ("use crate::b::B;", "pub use crate::a::A;"),
         ("use crate::b::B;", "// use crate::a::A;"),
-        ("use crate::b::B;", "#[cfg(test)]\n#[allow(clippy::unwrap_used, reason = \"tests\")]\nmod tests { use crate::a::A; }"),
+        ("use crate::b::B;", "#[cfg(test)]\n#[allow(clippy::unwrap_used, reason = \"tests\")]\nmod tests {\n    use crate::a::A;\n}"),
         ("use std::b::B;", "use crate::a::A;"),
     ] {
         assert!(!found(&[root, ("a.rs", a), ("b.rs", b)]), "{a} / {b}");

@@ -6,7 +6,7 @@ use weir_pubsub::{Class, Delete, Named, Overflow, PubsubError, Queue, QueueSpec,
 
 use super::bed::{Bed, expect, message, next};
 use super::filling::fill;
-use crate::wait::{DEADLINE, eventually};
+use crate::wait::{DEADLINE, eventually, within};
 
 async fn stats(bed: &Bed, queue: &Queue) -> QueueStats {
     bed.inspect().stats(queue).await.unwrap()
@@ -139,6 +139,34 @@ pub async fn a_refusing_queue_shows_its_bound_and_its_refusals(bed: &mut Bed) {
         bed.settle(&expect(&*bed.consumer(&queue).await, "1234").await).await;
         assert_eq!(stats(bed, &queue).await.is_refusing, Some(false), "a message was removed");
     }
+}
+
+/// `QueueStats`: what was dropped, lost and refused, since the backend was opened.
+pub async fn what_was_dropped_lost_and_refused_is_counted_from_the_opening_of_the_backend(bed: &mut Bed) {
+    let (dropping, refusing) = (bed.queue(Class::Flow, "dropping", "reader"), bed.queue(Class::Flow, "refusing", "reader"));
+    for (queue, overflow) in [(&dropping, Overflow::DropOldest { bytes: 10 }), (&refusing, Overflow::Refuse { bytes: 10 })] {
+        bed.backend().create_queue(&QueueSpec { queue: queue.clone(), overflow }).await.unwrap();
+    }
+    for round in 0..2 {
+        let before = counted(bed, &dropping, &refusing).await;
+        assert!(before.into_iter().flatten().all(|count| count == 0), "round {round}: {before:?}");
+        bed.publish(dropping.topic(), &["1234", "5678", "9012"]).await;
+        let producer = bed.backend().producer(refusing.topic()).await.unwrap();
+        for body in ["1234", "567890", "x"] {
+            // Refused or not: brokers differ in when they look at the bound.
+            drop(within("a publish", producer.publish_confirmed(message(body))).await);
+        }
+        drop(producer);
+        let after = counted(bed, &dropping, &refusing).await;
+        assert!(after[..2].iter().flatten().all(|count| *count > 0), "round {round}: {after:?}");
+        bed.restart().await;
+    }
+}
+
+/// What was dropped of one queue and refused by another, and what was lost of both.
+async fn counted(bed: &Bed, dropping: &Queue, refusing: &Queue) -> [Option<u64>; 4] {
+    let (dropping, refusing) = (stats(bed, dropping).await, stats(bed, refusing).await);
+    [dropping.dropped_count, refusing.refused_count, dropping.damaged_count, refusing.damaged_count]
 }
 
 /// `list_queues`: the names of all `flow` and `request` queues, in order of topic and subscription.

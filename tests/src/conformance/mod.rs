@@ -288,6 +288,7 @@ macro_rules! for_each_promise {
                 messages_dropped_by_a_bound_are_counted,
                 requests_that_a_full_queue_misses_are_counted,
                 a_refusing_queue_shows_its_bound_and_its_refusals,
+                what_was_dropped_lost_and_refused_is_counted_from_the_opening_of_the_backend,
                 all_queues_are_listed_in_their_order,
                 what_a_broker_cannot_show_is_unsupported,
             ],

@@ -242,7 +242,7 @@ impl Link {
     pub(super) async fn settle(&self, receipt: Receipt, outputs: &[Output], connection: Connection) -> Result<Settled, Unsettled> {
         let mut dropped_count = 0;
         for (place, output) in outputs.iter().enumerate() {
-            let failed = |error| Unsettled { error, unsent: (place..outputs.len()).collect() };
+            let failed = move |error| Unsettled { error, unsent: (place..outputs.len()).collect(), dropped_count };
             if self.consuming.is_lost(connection) {
                 return Err(failed(lost()));
             }
@@ -252,11 +252,11 @@ impl Link {
             dropped_count += u32::from(!self.send(output).await.map_err(failed)?);
         }
         if self.consuming.is_lost(connection) {
-            return Err(Unsettled { error: lost(), unsent: Vec::new() });
+            return Err(Unsettled::unacknowledged(lost(), dropped_count));
         }
         let gone = || match outputs.len() {
             0 => Ok(Settled::NoLongerHeld),
-            _ => Err(Unsettled { error: in_doubt(), unsent: Vec::new() }),
+            _ => Err(Unsettled::unacknowledged(in_doubt(), dropped_count)),
         };
         if !self.held.lock().unwrap().contains_key(&receipt) {
             return gone();

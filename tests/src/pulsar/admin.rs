@@ -46,6 +46,18 @@ impl Admin {
         Some(answer["brokerUrl"].as_str()?.to_owned())
     }
 
+    /// Publishes messages by HTTP, as a program without a client of Pulsar does; `topic` is a path as `persistent/TENANT/NAMESPACE/TOPIC`.
+    ///
+    /// # Panics
+    /// When one is refused.
+    pub async fn publish(&self, topic: &str, messages: &Value) {
+        let answer = self.send_to(Method::POST, &format!("topics/{topic}"), Some(messages)).await;
+        let (status, answer) = answer.expect("an answer to messages");
+        let is_refused = |result: &Value| result["errorCode"].as_u64().is_some_and(|code| code != 0);
+        let results = answer["messagePublishResults"].as_array();
+        assert!(status.is_success() && results.is_some_and(|all| !all.iter().any(is_refused)), "{topic}: {status}: {answer}");
+    }
+
     async fn send_to(&self, method: Method, path: &str, body: Option<&Value>) -> Option<(StatusCode, Value)> {
         let client = reqwest::Client::builder().no_proxy().timeout(DEADLINE).pool_max_idle_per_host(0).build().unwrap();
         let mut request = client.request(method, format!("{}/{path}", self.url));

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use weir_config::{ComponentFolder, ConfigService};
 use weir_flow::FlowService;
 use weir_pubsub::{Backend, Notice};
+use weir_runtime::EngineStart;
 
 use super::gateway::GatewayRole;
 use super::host::HostRole;
@@ -37,18 +38,20 @@ pub(crate) struct Roles {
 /// What is needed before anything can be started.
 pub(crate) struct Ground {
     listener: TcpListener,
+    engine: EngineStart,
     backend: Arc<dyn Backend>,
 }
 
 impl Ground {
-    /// Takes the gateway's address and connects to the broker, which is waited for.
+    /// Takes the gateway's address and connects to the broker, which is waited for. The engine of the host is made meanwhile.
     ///
     /// # Cancel safety
     /// Yes, except with the embedded broker.
     pub(crate) async fn take(folder: &DataFolder, settings: &Settings) -> anyhow::Result<Self> {
         let listener = gateway::bind(settings.listen).await?;
+        let engine = host::engine(folder, settings);
         let backend = broker::open(folder, settings).await?;
-        Ok(Ground { listener, backend })
+        Ok(Ground { listener, engine, backend })
     }
 }
 
@@ -59,7 +62,7 @@ impl Roles {
     }
 
     async fn begin(ground: Ground, folder: &DataFolder, settings: &Settings, access: &Access) -> anyhow::Result<Self> {
-        let Ground { listener, backend } = ground;
+        let Ground { listener, engine, backend } = ground;
         let address = listener.local_addr().context("the gateway's address is not known")?;
         let context = Context { folder, settings, backend: backend.clone(), components: ComponentFolder::new(folder.components()) };
         let client = context.config_client().await?;
@@ -74,7 +77,7 @@ impl Roles {
             None => components::of_store(&context, &client).await?,
             Some(store) => components::of_gateway(&context, store.clone(), &settings.processor_files).await?,
         };
-        let host = host::start(&context, client.clone(), provided, None).await?;
+        let host = host::start(&context, engine, client.clone(), provided, None).await?;
         let gateway = GatewayRole::start(&context, client, listener, access, store);
         Ok(Roles { address, backend, config, flow, host, gateway })
     }

@@ -62,7 +62,7 @@ pub(super) async fn of_gateway(
         let component = match deployed.unwrap_or_else(|_| Err(Undeployed::NotYet("no answer in time".to_owned()))) {
             Ok(component) => component,
             Err(Undeployed::Refused(problem)) => return Err(problem),
-            Err(Undeployed::NotYet(error)) => {
+            Err(Undeployed::Away(error) | Undeployed::NotYet(error)) => {
                 let place = gateway.url();
                 tracing::warn!(file = %file.file.display(), gateway = place, error, "component not deployed yet, running it on this host \
                      only");

@@ -7,9 +7,10 @@ use reqwest::{Method, StatusCode};
 use tokio::time::Instant;
 use weir_config::ConfigClient;
 use weir_config::names::deployment_key;
+use weir_config::records::ComponentRef;
 use weir_gateway::protocol::{Deployed, ErrorAnswer};
 use weir_gateway::{GatewayError, RemoteGateway, record_deployment};
-use weir_pubsub::chain;
+use weir_pubsub::{Backoff, chain};
 use weir_runtime::GivenComponent;
 
 use super::component_file::ComponentFile;
@@ -18,13 +19,17 @@ use crate::problem::{Exit, Problem};
 
 const ANSWER_TIME: Duration = Duration::from_secs(120);
 const RETRY_EVERY: Duration = Duration::from_secs(2);
+/// How long it waits at most before it sends the whole file again to a gateway that answered with an error.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// How long a start waits for the config service, which may be another process's.
 const RECORD_TIME: Duration = Duration::from_secs(60);
 
 /// Why a file is not deployed.
 #[derive(Debug)]
 pub(super) enum Undeployed {
-    /// The gateway does not answer, or not yet.
+    /// The gateway cannot be reached: nothing was sent.
+    Away(String),
+    /// It answered with an error that may pass.
     NotYet(String),
     /// It refused the file.
     Refused(Problem),
@@ -36,27 +41,58 @@ pub(super) enum Undeployed {
 /// It may be deployed all the same.
 pub(super) async fn deploy(gateway: &RemoteGateway, file: &ComponentFile) -> Result<GivenComponent, Undeployed> {
     for version in file.versions() {
-        if post(gateway, file, &version).await? {
-            return Ok(file.given(&version));
+        match post(gateway, file, &version).await? {
+            None => return Ok(file.given(&version)),
+            Some(reason) => tell_taken(file, &version, &reason),
         }
-        tell_taken(file, &version);
     }
     Err(Undeployed::Refused(all_taken(file)))
 }
 
 /// The same in the background, until the gateway answers.
 pub(super) async fn deploy_once_reachable(gateway: &RemoteGateway, file: &ComponentFile) {
+    let mut reported = Reported::default();
+    let mut waits = Backoff::new(RETRY_EVERY, LONGEST_WAIT);
     loop {
         match deploy(gateway, file).await {
-            Ok(GivenComponent { component, .. }) => {
-                return tracing::info!(file = %file.file.display(), component = component.key(), "component deployed");
-            }
+            Ok(GivenComponent { component, .. }) => return tell_deployed(file, &component),
             Err(Undeployed::Refused(problem)) => {
                 let error = problem.to_string();
                 return tracing::error!(file = %file.file.display(), error, "component not deployed: it runs only on this host");
             }
-            Err(Undeployed::NotYet(_)) => tokio::time::sleep(RETRY_EVERY).await,
+            Err(Undeployed::Away(reason)) => {
+                reported.note(file, &reason);
+                tokio::time::sleep(RETRY_EVERY).await;
+            }
+            Err(Undeployed::NotYet(reason)) => {
+                reported.note(file, &reason);
+                let wait = waits.next_wait(&mut rand::rng());
+                tokio::time::sleep(wait).await;
+            }
         }
+    }
+}
+
+/// Why a file was not deployed the last time: each reason is logged once.
+#[derive(Default)]
+struct Reported(Option<String>);
+
+impl Reported {
+    fn note(&mut self, file: &ComponentFile, reason: &str) {
+        if self.0.as_deref() != Some(reason) {
+            tracing::warn!(file = %file.file.display(), error = reason, "component not deployed yet, retrying");
+            self.0 = Some(reason.to_owned());
+        }
+    }
+}
+
+fn tell_deployed(file: &ComponentFile, component: &ComponentRef) {
+    let (path, component, reports) = (file.file.display(), component.key(), file.given_by_itself().component.key());
+    if component == reports {
+        tracing::info!(file = %path, component, "component deployed");
+    } else {
+        let next = "restart the host to report the deployed version";
+        tracing::warn!(file = %path, component, reports, next, "component deployed under another version than the host reports");
     }
 }
 
@@ -72,7 +108,7 @@ pub(super) async fn record(config: &ConfigClient, file: &ComponentFile) -> Resul
         loop {
             match record_deployment(config, &key, file.record.clone()).await {
                 Ok(_) => return Ok(file.given(&version)),
-                Err(GatewayError::VersionTaken { .. }) => break tell_taken(file, &version),
+                Err(error @ GatewayError::VersionTaken { .. }) => break tell_taken(file, &version, &error.to_string()),
                 Err(GatewayError::Config(error)) if error.is_passing() && Instant::now() < end => {
                     tracing::warn!(component = key, error = %chain(&error), "component not deployed yet, retrying");
                     tokio::time::sleep(RETRY_EVERY).await;
@@ -84,9 +120,9 @@ pub(super) async fn record(config: &ConfigClient, file: &ComponentFile) -> Resul
     Err(all_taken(file))
 }
 
-fn tell_taken(file: &ComponentFile, version: &str) {
+fn tell_taken(file: &ComponentFile, version: &str, reason: &str) {
     let component = deployment_key(&file.processor, version);
-    tracing::warn!(component, file = %file.file.display(), "version belongs to another file");
+    tracing::warn!(component, file = %file.file.display(), error = reason, "version cannot be used for this file");
 }
 
 fn all_taken(file: &ComponentFile) -> Problem {
@@ -94,23 +130,52 @@ fn all_taken(file: &ComponentFile) -> Problem {
     Problem::new(Exit::Failed, what).next(format!("deploy it under another version: weir deploy {}@VERSION FILE", file.processor))
 }
 
-/// `false`: the version belongs to another file.
-async fn post(gateway: &RemoteGateway, file: &ComponentFile, version: &str) -> Result<bool, Undeployed> {
+/// Sends a file; why its version cannot be used, if another one may be.
+async fn post(gateway: &RemoteGateway, file: &ComponentFile, version: &str) -> Result<Option<String>, Undeployed> {
     let path = format!("/api/v1/weir/components?name={}&version={}", escaped(&file.processor), escaped(version));
     let request = gateway.request(Method::POST, &path).timeout(ANSWER_TIME).header("content-type", "application/wasm");
-    let not_yet = |error: reqwest::Error| Undeployed::NotYet(chain(&error.without_url()));
-    let response = request.body(file.bytes.clone()).send().await.map_err(not_yet)?;
+    let response = request.body(file.bytes.clone()).send().await.map_err(unsent)?;
     let status = response.status();
-    let body = response.bytes().await.map_err(not_yet)?;
-    if status.is_success() && serde_json::from_slice::<Deployed>(&body).is_ok() {
-        return Ok(true);
+    let body = response.bytes().await.map_err(unsent)?;
+    match Verdict::of(status, &body) {
+        Verdict::Deployed => Ok(None),
+        Verdict::Taken(reason) => Ok(Some(reason)),
+        Verdict::NotYet(reason) => Err(Undeployed::NotYet(reason)),
+        Verdict::Refused(reason) => Err(Undeployed::Refused(refused(gateway, file, status, &reason))),
     }
-    let said = serde_json::from_slice::<ErrorAnswer>(&body).ok().map(|answer| answer.error.message);
-    let said = said.unwrap_or_else(|| format!("it answered status {}", status.as_u16()));
-    match status {
-        StatusCode::CONFLICT => Ok(false),
-        status if status.is_server_error() => Err(Undeployed::NotYet(said)),
-        status => Err(Undeployed::Refused(refused(gateway, file, status, &said))),
+}
+
+fn unsent(error: reqwest::Error) -> Undeployed {
+    let is_away = error.is_connect();
+    let reason = chain(&error.without_url());
+    if is_away { Undeployed::Away(reason) } else { Undeployed::NotYet(reason) }
+}
+
+/// What a gateway made of a file, with its reason.
+#[derive(Debug, PartialEq, Eq)]
+enum Verdict {
+    Deployed,
+    /// The version belongs to another file, or to this one with other limits.
+    Taken(String),
+    /// The same may work later.
+    NotYet(String),
+    Refused(String),
+}
+
+impl Verdict {
+    fn of(status: StatusCode, body: &[u8]) -> Self {
+        if status.is_success() && serde_json::from_slice::<Deployed>(body).is_ok() {
+            return Verdict::Deployed;
+        }
+        let (kind, reason) = match serde_json::from_slice::<ErrorAnswer>(body) {
+            Ok(ErrorAnswer { error }) => (error.kind, error.message),
+            Err(_) => (String::new(), format!("it answered status {}", status.as_u16())),
+        };
+        match status {
+            StatusCode::CONFLICT if kind == "conflict" => Verdict::Taken(reason),
+            status if status.is_server_error() => Verdict::NotYet(reason),
+            _ => Verdict::Refused(reason),
+        }
     }
 }
 
@@ -121,5 +186,23 @@ fn refused(gateway: &RemoteGateway, file: &ComponentFile, status: StatusCode, sa
             Problem::new(Exit::NoPermission, what).next("give the host a token with scope deploy: --token-file FILE, or WEIR_TOKEN")
         }
         _ => Problem::new(Exit::BadInput, what),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_is_given_up_only_where_it_is_taken() {
+        let answer = |status, kind: &str| {
+            let body = serde_json::json!({"error": {"type": kind, "message": "why"}}).to_string();
+            Verdict::of(status, body.as_bytes())
+        };
+        assert_eq!(answer(StatusCode::CONFLICT, "conflict"), Verdict::Taken("why".to_owned()));
+        assert_eq!(answer(StatusCode::CONFLICT, "bad-deployment"), Verdict::Refused("why".to_owned()));
+        assert_eq!(answer(StatusCode::INSUFFICIENT_STORAGE, "configuration-full"), Verdict::NotYet("why".to_owned()));
+        assert_eq!(answer(StatusCode::PAYLOAD_TOO_LARGE, "too-large"), Verdict::Refused("why".to_owned()));
+        assert_eq!(Verdict::of(StatusCode::BAD_GATEWAY, b"<html>"), Verdict::NotYet("it answered status 502".to_owned()));
     }
 }

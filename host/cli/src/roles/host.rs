@@ -9,11 +9,12 @@ use tokio::task::JoinSet;
 use weir_config::ConfigClient;
 use weir_config::records::ComponentDefaults;
 use weir_pubsub::broken_off;
-use weir_runtime::{Host, HostSettings, Served};
+use weir_runtime::{EngineStart, Host, HostSettings, Served};
 
 use super::Context;
 use super::components::Provided;
 use super::deploying::deploy_once_reachable;
+use crate::folder::DataFolder;
 use crate::holder::machine;
 use crate::settings::Settings;
 use crate::token::Secret;
@@ -59,9 +60,15 @@ impl HostRole {
     }
 }
 
-/// Starts it.
+/// Begins to make its engine, which needs neither the broker nor another role.
+pub(super) fn engine(folder: &DataFolder, settings: &Settings) -> EngineStart {
+    EngineStart::begin(instances_count(settings), folder.cache())
+}
+
+/// Starts it on an engine of [`engine`].
 pub(super) async fn start(
     context: &Context<'_>,
+    engine: EngineStart,
     config: ConfigClient,
     provided: Provided,
     name: Option<String>,
@@ -84,7 +91,7 @@ pub(super) async fn start(
         dead_letters_max_bytes: settings.flow.dead_letters_max_bytes,
         defaults: defaults(settings),
     };
-    let host = Host::start(context.backend.clone(), config, host).await.context("the host of processors did not start")?;
+    let host = Host::start_on(engine, context.backend.clone(), config, host).await.context("the host of processors did not start")?;
     let mut deploying = JoinSet::new();
     for (gateway, file) in to_deploy {
         deploying.spawn(async move { deploy_once_reachable(&gateway, &file).await });

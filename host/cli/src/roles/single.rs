@@ -80,7 +80,10 @@ impl Single {
             (Chosen::Host(options), _) => {
                 let waiting = Waiting::for_config(&context, client.clone());
                 let provided = components::of_host(&context, &options).await?;
-                (Part::Host(Box::new(host::start(&context, client, provided, options.name).await?)), Some(waiting))
+                (
+                    Part::Host(Box::new(host::start(&context, host::engine(folder, settings), client, provided, options.name).await?)),
+                    Some(waiting),
+                )
             }
             (Chosen::Gateway(access), listener) => {
                 let listener = listener.context("the gateway has no listener")?;

@@ -10,8 +10,8 @@ use super::stored::json;
 use crate::error::{FlowError, Result};
 use crate::writes::Writes;
 
-/// Requests that are remembered: more than can be under way at once, which the window of the service's consumer bounds for a moment only.
-const DONE_COUNT: usize = 100;
+/// Requests that are remembered: twice as many as can be under way at once, which the window of the service's consumer bounds.
+const DONE_COUNT: usize = 512;
 
 /// The requests to stop a flow or to swap that were done last, as far as they were read; those of starts are in the records of the flows.
 pub(super) struct Done {

@@ -30,6 +30,10 @@ struct State {
     by_entry: HashMap<EntryKey, BTreeSet<String>>,
     /// Those whose record has no plan or cannot be read.
     planless: BTreeSet<String>,
+    /// As of which version of the configuration they are known at least.
+    version: u64,
+    /// Whether something that may be older was not taken over since.
+    is_behind: bool,
 }
 
 struct KnownFlow {
@@ -49,16 +53,26 @@ pub(super) struct Planless {
 }
 
 impl Known {
-    /// Takes over the records of all flows as they are now.
-    pub(super) fn take_over(&self, records: &Content) {
+    /// Takes over the records of all flows from a follower, which are at least as new as this version of the configuration. Nothing is taken
+    /// over of an older version than was read since.
+    pub(super) fn take_over(&self, version: u64, records: &Content) {
         let mut state = self.lock();
-        let gone: Vec<String> = state.flows.keys().filter(|id| !records.contains_key(*id)).cloned().collect();
-        gone.iter().for_each(|id| drop(state.remove(id)));
-        for (id, text) in records {
-            if state.flows.get(id).is_none_or(|known| known.text != *text) {
-                state.take(id, text);
-            }
+        state.is_behind = version < state.version;
+        if !state.is_behind {
+            state.take_all(version, records);
         }
+    }
+
+    /// Takes over the records of all flows as they were just read. Where a follower has brought newer ones meanwhile, they have to be read again.
+    pub(super) fn take_read(&self, version: u64, records: &Content) {
+        let mut state = self.lock();
+        state.is_behind = version < state.version;
+        state.take_all(version, records);
+    }
+
+    /// Whether they have to be read because what the follower brought last was not taken over.
+    pub(super) fn is_behind(&self) -> bool {
+        self.lock().is_behind
     }
 
     pub(super) fn contains(&self, id: &str) -> bool {
@@ -141,6 +155,17 @@ impl Known {
 }
 
 impl State {
+    fn take_all(&mut self, version: u64, records: &Content) {
+        self.version = version;
+        let gone: Vec<String> = self.flows.keys().filter(|id| !records.contains_key(*id)).cloned().collect();
+        gone.iter().for_each(|id| drop(self.remove(id)));
+        for (id, text) in records {
+            if self.flows.get(id).is_none_or(|known| known.text != *text) {
+                self.take(id, text);
+            }
+        }
+    }
+
     fn take(&mut self, id: &str, text: &str) {
         self.remove(id);
         let (record, is_readable) = match serde_json::from_str::<FlowRecord>(text) {
@@ -245,25 +270,39 @@ mod tests {
             ("d", record("8", "9", "a")),
             ("e", record("5", "6", "e")),
         ]);
-        known.take_over(&all);
+        known.take_over(1, &all);
         assert_eq!(around(&known, "a", &[]), ["a", "b", "c", "d"], "what `b` consumes depends on `c`");
         assert_eq!(around(&known, "e", &[]), ["e"]);
         assert_eq!(around(&known, "new", &["6"]), ["e"]);
         assert_eq!(around(&known, "new", &[]), Vec::<String>::new());
         all.remove("b");
         all.insert("e".to_owned(), record("2", "6", "e"));
-        known.take_over(&all);
+        known.take_over(2, &all);
         assert_eq!(around(&known, "a", &[]), ["a", "d", "e"]);
-        known.take_over(&Content::new());
+        known.take_over(3, &Content::new());
         let state = known.lock();
         assert!(state.flows.is_empty() && state.by_topic.is_empty() && state.by_entry.is_empty());
+    }
+
+    #[test]
+    fn what_a_follower_brings_too_late_is_not_taken_over() {
+        let known = Known::default();
+        let (older, newer) = (content(&[("a", record("1", "2", "a"))]), Content::new());
+        known.take_read(7, &newer);
+        known.take_over(6, &older);
+        assert!(!known.contains("a") && known.is_behind());
+        known.take_over(7, &older);
+        assert!(known.contains("a") && !known.is_behind());
+        known.take_read(5, &newer);
+        assert!(!known.contains("a") && known.is_behind(), "what was read counts, and is read again");
     }
 
     #[test]
     fn a_flow_without_a_plan_is_found_and_an_unreadable_one_again_and_again() {
         let known = Known::default();
         let foreign = r#"{"blueprint-name": "b"}"#;
-        known.take_over(&content(&[("foreign", foreign.to_owned()), ("broken", "nonsense".to_owned()), ("ours", record("1", "2", "a"))]));
+        known
+            .take_over(1, &content(&[("foreign", foreign.to_owned()), ("broken", "nonsense".to_owned()), ("ours", record("1", "2", "a"))]));
         let planless = known.planless();
         assert_eq!(
             planless.iter().map(|flow| (flow.id.as_str(), flow.record.is_some())).collect::<Vec<_>>(),

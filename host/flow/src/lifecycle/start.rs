@@ -211,7 +211,7 @@ pub(super) fn put_entry(batch: Batch, key: &EntryKey, text: &str, entries: &Entr
     match entries.texts.get(key) {
         Some(there) if there == text => batch.only_if(at.config_type, at.key, Some(there.clone())),
         Some(there) => batch.put(at.config_type.clone(), at.key.clone(), text).only_if(at.config_type, at.key, Some(there.clone())),
-        None => batch.put(at.config_type, at.key, text),
+        None => batch.put(at.config_type.clone(), at.key.clone(), text).only_if(at.config_type, at.key, None),
     }
 }
 
@@ -222,4 +222,22 @@ pub(super) fn keys_of_interest(id: &str, record: &FlowRecord, flows: &Flows) -> 
     let mut keys = affected_entries(id, &flows.records, &topics);
     keys.extend(plan.entries.iter().map(EntryKey::of));
     keys
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_is_written_only_where_there_is_still_what_was_read() {
+        let key = EntryKey { processor: "p".to_owned(), variant: "v".to_owned() };
+        let condition = |there: Option<&str>| {
+            let texts = there.map(|text| (key.clone(), text.to_owned())).into_iter().collect();
+            let batch = put_entry(Batch::new(), &key, "new", &Entries { texts, ..Entries::default() });
+            batch.conditions.into_iter().map(|condition| condition.value).collect::<Vec<_>>()
+        };
+        assert_eq!(condition(None), [None], "what another program put there meanwhile stays");
+        assert_eq!(condition(Some("old")), [Some("old".to_owned())]);
+        assert_eq!(condition(Some("new")), [Some("new".to_owned())]);
+    }
 }

@@ -42,10 +42,10 @@ impl Lifecycle {
         let mut applied = self.following.version.clone();
         let reached =
             tokio::time::timeout(BEHIND_TIME, applied.wait_for(|applied| *applied >= version)).await.is_ok_and(|reached| reached.is_ok());
-        if !reached {
+        if !reached || self.known.is_behind() {
             tracing::debug!(version, "follower of the flows is behind, rereading them");
-            let records = self.config.values(FLOW_TYPE).await.map_err(FlowError::config("reading the flows"))?.value;
-            self.known.take_over(&records);
+            let read = self.config.values(FLOW_TYPE).await.map_err(FlowError::config("reading the flows"))?;
+            self.known.take_read(read.version, &read.value);
         }
         self.plan_the_planless().await
     }

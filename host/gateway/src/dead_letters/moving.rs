@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use futures_util::future::join_all;
 use weir_config::records::DeadLetter;
-use weir_pubsub::{Browsed, Class, Cursor, Message, PubsubError, Queue, QueueStats, Start, chain};
+use weir_pubsub::{Browsed, Class, Cursor, Message, Page, PubsubError, Queue, QueueStats, Start, chain};
 
 use super::owners::{Owner, Owners};
 use super::selection::{Selection, Wanted};
@@ -106,6 +106,46 @@ pub(crate) async fn work(
     Ok(work.outcome)
 }
 
+/// Which letters are worked on: those that were there at the beginning.
+struct Extent {
+    /// Where letters have places: the last of them.
+    through: Option<Cursor>,
+    /// Where they have none: those that were not seen yet. `None` where the queue is deeper than the broker looks.
+    unseen: Option<HashSet<Cursor>>,
+    /// Letters without a place that were seen: one that is given up again meanwhile must not be taken for another.
+    seen: HashSet<Cursor>,
+    /// Whether all were seen.
+    is_over: bool,
+}
+
+impl Extent {
+    fn up_to(through: Option<Cursor>) -> Self {
+        Extent { through, unseen: None, seen: HashSet::new(), is_over: false }
+    }
+
+    fn of(letters: Option<&[Browsed]>) -> Self {
+        let unseen = letters.map(|letters| letters.iter().map(|letter| letter.cursor).collect());
+        Extent { through: None, unseen, seen: HashSet::new(), is_over: false }
+    }
+
+    /// Whether a letter is worked on; to be asked in the order of the queue.
+    fn takes(&mut self, cursor: Cursor) -> bool {
+        if cursor.is_place() {
+            self.is_over |= self.through.is_some_and(|end| cursor >= end);
+            return self.through.is_none_or(|end| cursor <= end);
+        }
+        let is_known = match &mut self.unseen {
+            Some(unseen) => {
+                let is_known = unseen.remove(&cursor);
+                self.is_over = unseen.is_empty();
+                is_known
+            }
+            None => true,
+        };
+        is_known && self.seen.insert(cursor)
+    }
+}
+
 struct Work<'a> {
     gateway: &'a Gateway,
     action: Action,
@@ -122,22 +162,20 @@ impl Work<'_> {
     }
 
     async fn through_the_queue(&mut self, selection: &mut Selection, portion: Portion) -> Result<()> {
-        let mut start = portion.start;
-        let mut through = portion.through;
+        let (mut start, mut through) = (portion.start, portion.through);
+        let mut extent = None;
         let mut taken_count = 0;
-        // Letters without a place: one that is given up again meanwhile must not be taken for another.
-        let mut seen = HashSet::new();
         loop {
             let page = heads(self.gateway, start, PAGE_COUNT, self.body_bytes()).await?;
             through = through.or(page.newest);
             self.outcome.through = through;
-            let is_past = |cursor: Cursor| through.is_some_and(|end| cursor > end);
             let Some(last) = page.messages.last().map(|head| head.cursor) else { return Ok(()) };
+            let extent = match &mut extent {
+                Some(extent) => extent,
+                unknown => unknown.insert(self.extent(&page, through).await),
+            };
             let mut selected = Vec::new();
-            for head in page.messages.into_iter().filter(|head| !is_past(head.cursor)) {
-                if !head.cursor.is_place() && !seen.insert(head.cursor) {
-                    continue;
-                }
+            for head in page.messages.into_iter().filter(|head| extent.takes(head.cursor)) {
                 let read = head.message.as_ref().ok().and_then(DeadLetter::of_message);
                 let owner = read.as_ref().and_then(|read| self.owners.owner(read));
                 if selection.takes(&head, owner.as_ref()) {
@@ -146,7 +184,7 @@ impl Work<'_> {
             }
             taken_count += selected.len() as u64;
             self.all_of(selected).await?;
-            if last.is_place() && through.is_some_and(|end| last >= end) {
+            if extent.is_over {
                 return Ok(());
             }
             start = Start::Behind(last);
@@ -159,6 +197,18 @@ impl Work<'_> {
                 return Ok(());
             }
         }
+    }
+
+    /// What is there as the first page is read.
+    async fn extent(&self, page: &Page, through: Option<Cursor>) -> Extent {
+        if page.messages.iter().all(|head| head.cursor.is_place()) {
+            return Extent::up_to(through);
+        }
+        if page.newest.is_some() {
+            return Extent::of(Some(&page.messages));
+        }
+        let all = heads(self.gateway, Start::Oldest, u32::MAX, 0).await.ok();
+        Extent::of(all.as_ref().map(|page| &*page.messages))
     }
 
     /// Works on these letters, a batch at a time.
@@ -198,7 +248,7 @@ impl Work<'_> {
                 }
             }
         });
-        // All are begun in their order, which is that of the target's queue then.
+        // All are begun in their order, which is that of the target's queue then, unless it is full and read at once: a later one may find room.
         let moved = join_all(moves).await;
         for ((letter, _), (to, outcome)) in ready.into_iter().zip(moved) {
             match outcome {
@@ -350,4 +400,48 @@ fn target(letter: &Letter, letters: &Queue) -> Result<Queue, Refusal> {
 
 fn cut(text: &str) -> String {
     text[..text.floor_char_boundary(DESCRIBED_BYTES)].to_owned()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    fn place(number: u32) -> Cursor {
+        number.to_string().parse().unwrap()
+    }
+
+    fn id(number: u32) -> Cursor {
+        format!("{number:032x}").parse().unwrap()
+    }
+
+    fn taken(extent: &mut Extent, cursors: &[Cursor]) -> Vec<Cursor> {
+        cursors.iter().copied().filter(|cursor| extent.takes(*cursor)).collect()
+    }
+
+    fn letter(cursor: Cursor) -> Browsed {
+        Browsed { cursor, message: Ok(Message::new("letter")), body_bytes: 0 }
+    }
+
+    #[test]
+    fn letters_that_arrive_meanwhile_are_left() {
+        let mut extent = Extent::up_to(Some(place(3)));
+        assert_eq!(taken(&mut extent, &[place(1), place(2)]), [place(1), place(2)]);
+        assert!(!extent.is_over);
+        assert!(taken(&mut extent, &[place(4)]).is_empty(), "the last one is gone, and this one is newer");
+        assert!(extent.is_over);
+        let mut extent = Extent::of(Some(&[id(7), id(5), id(6)].map(letter)));
+        assert_eq!(taken(&mut extent, &[id(7), id(5), id(4)]), [id(7), id(5)]);
+        assert!(!extent.is_over);
+        assert_eq!(taken(&mut extent, &[id(6), id(3)]), [id(6)]);
+        assert!(extent.is_over);
+    }
+
+    #[test]
+    fn a_letter_without_a_place_is_worked_on_once() {
+        for mut extent in [Extent::of(None), Extent::of(Some(&[id(1), id(2), id(3)].map(letter)))] {
+            assert_eq!(taken(&mut extent, &[id(1), id(2), id(1)]), [id(1), id(2)]);
+            assert!(!extent.is_over);
+        }
+    }
 }

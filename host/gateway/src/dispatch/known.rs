@@ -15,6 +15,8 @@ const MAX_STOPPED_COUNT: usize = 10_000;
 #[derive(Default)]
 pub(super) struct KnownFlows {
     pub(super) records: HashMap<String, (String, Known)>,
+    /// Records that cannot be read, so that each is reported once.
+    unreadable: HashMap<String, String>,
     stopped: HashSet<String>,
 }
 
@@ -35,11 +37,17 @@ impl KnownFlows {
         for id in gone {
             self.forget(&id);
         }
+        self.unreadable.retain(|id, text| records.get(id) == Some(&*text));
         for (id, text) in records {
-            if self.records.get(id).is_none_or(|(known_text, _)| known_text != text) {
+            if self.is_new(id, text) {
                 self.take(id, text);
             }
         }
+    }
+
+    fn is_new(&self, id: &str, text: &str) -> bool {
+        let known = self.records.get(id).map(|(text, _)| text).or_else(|| self.unreadable.get(id));
+        known.is_none_or(|known| known != text)
     }
 
     /// Takes over one record that is new or changed.
@@ -49,6 +57,7 @@ impl KnownFlows {
             Err(error) => {
                 tracing::warn!(flow = %id, error = %weir_pubsub::chain(&error), "a flow record cannot be read, so the flow cannot be reached");
                 self.forget(id);
+                self.unreadable.insert(id.to_owned(), text.to_owned());
                 return;
             }
         };
@@ -179,5 +188,16 @@ mod tests {
         let before = running(&known, "f");
         known.apply(&content(&[("f", "nonsense")]));
         assert!(before.stopped.is_cancelled() && known.records.is_empty());
+        known.apply(&content(&[("f", RUNNING)]));
+        assert!(!running(&known, "f").stopped.is_cancelled());
+    }
+
+    #[test]
+    fn a_record_that_cannot_be_read_is_reported_once() {
+        let mut known = KnownFlows::default();
+        known.apply(&content(&[("f", "nonsense")]));
+        assert!(!known.is_new("f", "nonsense") && known.is_new("f", "more nonsense") && known.is_new("f", RUNNING));
+        known.apply(&content(&[]));
+        assert!(known.unreadable.is_empty());
     }
 }

@@ -117,13 +117,16 @@ impl Harness {
         // What the setup logs belongs to no message.
         drop(capture.take());
         let mut observed = Vec::with_capacity(case.steps.len());
-        for (number, step) in case.steps.iter().enumerate() {
+        let mut messages_count = 0;
+        for (at, step) in case.steps.iter().enumerate() {
             let input = self.input(&step.input)?;
-            let message = self.message(step, number);
+            // A later attempt is one at the message before it.
+            messages_count += usize::from(step.attempt == 1 || messages_count == 0);
+            let message = self.message(step, messages_count);
             let outcome = instance.handle(input, &message, step.attempt).await;
             let is_broken = matches!(&outcome, Outcome::Failed(fault) if fault.kind.breaks_instance());
             observed.push(Observed::of(outcome, &stand, capture));
-            if is_broken && number + 1 < case.steps.len() {
+            if is_broken && at + 1 < case.steps.len() {
                 instance = start(&program, case).await?;
             }
         }
@@ -171,12 +174,13 @@ impl Harness {
         })
     }
 
+    /// The message of a step, which is numbered from 1.
     fn message(&self, step: &Step, number: usize) -> Message {
         let mut message = step.message.clone();
-        message.id = message.id.or(Some(MessageId(number as u128 + 1)));
+        message.id = message.id.or(Some(MessageId(number as u128)));
         let answers = self.descriptor().consumers.iter().any(|consumer| consumer.name == step.input && consumer.reply.is_some());
         if answers && message.properties.get(CORRELATION_ID).is_none() {
-            message.properties.set(CORRELATION_ID, format!("request-{}", number + 1));
+            message.properties.set(CORRELATION_ID, format!("request-{number}"));
         }
         message
     }

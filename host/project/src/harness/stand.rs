@@ -88,6 +88,7 @@ impl Inner {
     }
 
     fn publish(&self, topic: &Topic, message: Message) -> Result<()> {
+        self.limits.check(topic, &message)?;
         let mut state = self.state();
         let Some((name, response)) = self.requests.get(topic) else {
             // The host ends an answer that was left open with an empty part, which has no id.

@@ -27,12 +27,19 @@ pub struct Unsettled {
     /// them where a settle is atomic. None where all are stored and only the acknowledgement was lost, with the connection: the message comes
     /// again. After `OutcomeUnknown` some of them may have been stored: their ids find them.
     pub unsent: Vec<usize>,
+    /// How many of the others found no queue and were dropped. The repetition does not count them again.
+    pub dropped_count: u32,
 }
 
 impl Unsettled {
     /// One of which nothing was sent, of so many outputs.
     pub fn whole(error: PubsubError, outputs_count: usize) -> Self {
-        Unsettled { error, unsent: (0..outputs_count).collect() }
+        Unsettled { error, unsent: (0..outputs_count).collect(), dropped_count: 0 }
+    }
+
+    /// One whose outputs are all sent, except so many that were dropped: the acknowledgement failed.
+    pub fn unacknowledged(error: PubsubError, dropped_count: u32) -> Self {
+        Unsettled { error, unsent: Vec::new(), dropped_count }
     }
 }
 

@@ -71,7 +71,7 @@ fn acknowledge(voice: Option<&Voice>, held: &Arc<Held>, confirmed: &mut Vec<Conf
     for Confirmed { tag, dropped_count, done: answer } in confirmed.drain(..) {
         let Some(entry) = held.settling(tag) else {
             // The consumer was lost before: the message comes again, with its outputs.
-            let _ = answer.send(Err(Unsettled { error: PubsubError::outcome_unknown(LOST), unsent: Vec::new() }));
+            let _ = answer.send(Err(Unsettled::unacknowledged(PubsubError::outcome_unknown(LOST), dropped_count)));
             continue;
         };
         if entry.done() {
@@ -94,7 +94,7 @@ fn acknowledge(voice: Option<&Voice>, held: &Arc<Held>, confirmed: &mut Vec<Conf
         for (_, dropped_count, answer) in done {
             let _ = answer.send(match &outcome {
                 Ok(()) => Ok(Settled::Done { dropped_count }),
-                Err(failure) => Err(Unsettled { error: in_doubt(failure.clone()), unsent: Vec::new() }),
+                Err(failure) => Err(Unsettled::unacknowledged(in_doubt(failure.clone()), dropped_count)),
             });
         }
     });

@@ -73,8 +73,8 @@ async fn acknowledge(channel: &Channel, held: &Held, confirmed: &mut Vec<Confirm
     for Confirmed { tag, dropped_count, done: answer } in confirmed.drain(..) {
         let _ = answer.send(match &failure {
             // The channel was lost before: the message comes again, with its outputs.
-            _ if !done.contains(&tag) => Err(Unsettled { error: lost(None), unsent: Vec::new() }),
-            Some(error) => Err(Unsettled { error: lost(Some(error.clone())), unsent: Vec::new() }),
+            _ if !done.contains(&tag) => Err(Unsettled::unacknowledged(lost(None), dropped_count)),
+            Some(error) => Err(Unsettled::unacknowledged(lost(Some(error.clone())), dropped_count)),
             None => Ok(Settled::Done { dropped_count }),
         });
     }

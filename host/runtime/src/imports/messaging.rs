@@ -215,13 +215,15 @@ impl Guest {
         Ok((self.call.begun.len() - 1) as u32)
     }
 
-    fn outgoing_request(&self, message: GuestMessage) -> Message {
+    fn outgoing_request(&mut self, message: GuestMessage) -> Message {
+        let number = self.call.requests_count;
+        self.call.requests_count += 1;
         let mut properties = self.call.trace.clone();
         for (name, value) in message.properties {
             properties.set(name, value);
         }
         Message {
-            id: Some(self.call.id.of_output("weir-request", self.call.begun.len() as u32)),
+            id: Some(self.call.id.of_output("weir-request", number)),
             from: Some(self.call.from.clone()),
             content_type: message.content_type.filter(|kind| kind != DEFAULT_CONTENT_TYPE).map(Arc::from),
             properties,

@@ -125,7 +125,7 @@ function messagingOf(kit) {
       return parts;
     },
 
-    beginRequest(to, message) {
+    beginRequest(to, message, timeoutMs) {
       inHandle();
       refuse(propertiesProblem(message));
       const known = kit.descriptor.requests.map(({ name }) => name);
@@ -137,7 +137,10 @@ function messagingOf(kit) {
       count(message.body.length);
       refuse(sizeProblem(message, MAX_MESSAGE_BYTES));
       kit.call.requests.push({ to, message: asReceived(message) });
-      begun.push({ state: 'open', ...kit.ask(to, asReceived(message)) });
+      const { parts, error } = kit.ask(to, asReceived(message), timeoutMs);
+      // What cannot be sent is told at once, and not by the answer.
+      if (parts.length === 0 && ['unavailable', 'invalid'].includes(error?.kind)) throw refusal(error.kind, error.reason);
+      begun.push({ state: 'open', parts, error });
       return begun.length - 1;
     },
 

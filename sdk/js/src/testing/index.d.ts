@@ -75,9 +75,23 @@ export interface KitOptions {
 /** A kit of a processor: one instance of it. */
 export declare function kit(handler: Processor, options?: KitOptions): Kit;
 
+/**
+ * Passes the messages of a fixture, which `weir test` runs against the component, to a new kit, and compares the results.
+ *
+ * ```js
+ * test('words.json', () => runFixture(kit(handler), 'tests/words.json'));
+ * ```
+ *
+ * Rejects with an `AssertionError` that names each difference, and with an `Error` if the file is not a fixture, or has `limits`: a kit limits
+ * neither memory nor time. After a trap a kit accepts no further message, where a host continues with a new instance.
+ */
+export declare function runFixture(kit: Kit, path: string | URL): Promise<void>;
+
 /** One instance of a processor, with the settings of a flow and a deployment. Everything except parameters can be changed at any time. */
 export declare class Kit {
   private constructor();
+  /** The names of the inputs (consumers) in weir.toml. */
+  readonly inputs: string[];
   /** Sets a parameter, as a flow does; others have their defaults. Only before the first message. */
   parameter(name: string, value: unknown): this;
   /** Sets a value of the configuration; a value that is not a string is written as JSON. `setup` runs before the next message. */

@@ -2,19 +2,23 @@
 
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { readFileSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
 
-import { findDescriptor } from '../../project/descriptor.js';
+import { findProject } from '../../project/descriptor.js';
 import { logConsole } from '../console.js';
 import { connect, readDeclared } from '../host.js';
 import { kindOf, lowered } from '../message.js';
 import { Processor } from '../processor.js';
-import { setSdkFolder } from '../stack.js';
+import { addProject, setSdkFolder } from '../stack.js';
 import { Answer } from './answer.js';
 import { names, shown } from './bounds.js';
 import { Descriptor, parameterProblem } from './descriptor.js';
 import { fakeHost, shownToComponent } from './fake_host.js';
 import { Handled } from './handled.js';
 import { DEFAULT_LIMITS, MAX_MESSAGE_BYTES } from './limits.js';
+
+/** How long an answer may take unless weir.toml says. */
+const A_MINUTE_MS = 60_000;
 
 /** The instance at work: one for each chain of asynchronous calls, so that tests can run side by side. */
 const working = new AsyncLocalStorage();
@@ -54,7 +58,7 @@ export class Kit {
       trap: undefined,
     };
     state.outputs = state.descriptor.producers.filter(({ name }) => name !== '*').map(({ name }) => ({ name, hasTopic: true }));
-    state.ask = (name, request) => this.#ask(name, request);
+    state.ask = (name, request, timeoutMs) => this.#ask(name, request, timeoutMs);
     const declared = readDeclared(written);
     processor.check(declared);
     this.#processor = processor;
@@ -77,6 +81,10 @@ export class Kit {
       }
     };
     this.#processor = { handle: call(handler.handle), configure: call(setup.configure) };
+  }
+
+  get inputs() {
+    return this.#state.descriptor.consumers.map(({ name }) => name);
   }
 
   get #state() {
@@ -123,7 +131,7 @@ export class Kit {
   }
 
   /** Several answers are given in turn, the last one for ever. */
-  #ask(name, request) {
+  #ask(name, request, timeoutMs) {
     const services = this.#state.services.get(name);
     if (!services?.length) {
       this.#state.trap = new Error(`the handler sends a request to \`${name}\`, but the test has no answer: add kit.answer('${name}', (request) => ...)`);
@@ -132,7 +140,8 @@ export class Kit {
     const service = services.length > 1 ? services.shift() : services[0];
     if (typeof service !== 'function') return Answer.of(service);
     const message = new Handled({ outputs: [], sent: [], replies: [], requests: [{ to: name, message: request }], log: [] }).requests[0].message;
-    return Answer.of(working.run(undefined, () => service(message)));
+    const { request: topic, 'timeout-ms': usualMs = A_MINUTE_MS } = this.#state.descriptor.requests.find((declared) => declared.name === name);
+    return Answer.of(working.run(undefined, () => service(message, { topic, timeoutMs: timeoutMs ?? usualMs })));
   }
 
   attempt(number) {
@@ -261,7 +270,9 @@ function newCall(given) {
   return { messageId: '', attempt: 0, answer: 'none', sent: [], replies: [], requests: [], log: [], sendsCount: 0, sendsBytes: 0, begun: [], ...given };
 }
 
-function readDescriptor(descriptor) {
-  if (descriptor === undefined) return findDescriptor(process.cwd());
-  return typeof descriptor === 'string' ? JSON.parse(readFileSync(descriptor, 'utf8')) : descriptor;
+function readDescriptor(given) {
+  if (given !== undefined && typeof given !== 'string') return given;
+  const { folder, descriptor } = given === undefined ? findProject(process.cwd()) : { folder: dirname(resolve(given)), descriptor: JSON.parse(readFileSync(given, 'utf8')) };
+  addProject(folder);
+  return descriptor;
 }

@@ -174,7 +174,11 @@ def _in_component(registered: list[_registry.Registered]) -> list[_registry.Regi
 
 
 def _load_fault(error: BaseException) -> str:
-    if isinstance(error, ModuleNotFoundError) and error.name:
-        hint = f"is `{error.name.split('.')[0]}` in requirements.txt, and pure Python? "
-        return f"a module cannot be loaded: {hint}{_faults.described(error)}"
-    return f"the module cannot be loaded: {_faults.described(error)}"
+    if not isinstance(error, ModuleNotFoundError) or not error.name:
+        return f"the module cannot be loaded: {_faults.described(error)}"
+    place, (_, _, trace) = _faults.place(error), _faults.described(error).partition("\n")
+    package = error.name.split(".")[0]
+    fix = "a component does not have this part of the standard library"
+    if package not in sys.stdlib_module_names:
+        fix = "name its package in requirements.txt; it must be pure Python"
+    return f"there is no module `{error.name}`{place}: {fix}\n{trace}"

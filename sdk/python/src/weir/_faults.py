@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
+import sys
 import traceback
 from dataclasses import dataclass
 
@@ -11,6 +13,7 @@ from weir._failure import CallError, ErrorKind, Failure, Verdict, milliseconds
 
 #: The folder of the SDK, whose frames are of no use to an author.
 _SDK = os.path.dirname(os.path.abspath(__file__)) + os.sep
+_IMPORTING = os.path.dirname(importlib.__file__) + os.sep
 #: A letter keeps 8 KiB of a reason.
 _MAX_CHARACTERS = 6_000
 _MAX_FRAMES = 24
@@ -31,7 +34,7 @@ def failed(error: BaseException) -> Failed:
         return Failed(error.verdict, sendable(error.reason), milliseconds(error.delay, "delay"))
     if isinstance(error, CallError):
         verdict = Verdict.REJECT if error.kind is ErrorKind.INVALID else Verdict.RETRY
-        return Failed(verdict, sendable(error.reason + _at(error)))
+        return Failed(verdict, sendable(error.reason + place(error)))
     try:
         return Failed(Verdict.RETRY, described(error))
     except BaseException:  # noqa: BLE001 - out of memory or stack: say at least what it was
@@ -51,7 +54,7 @@ def described(error: BaseException) -> str:
     if len(text) > _MAX_CHARACTERS:
         half = _MAX_CHARACTERS // 2
         text = f"{text[:half]}\n  [...]\n{text[-half:]}"
-    first = f"{_headline(error)}{_at(error)}"
+    first = f"{_headline(error)}{place(error)}"
     _let_go(error)
     # Where all frames were the SDK's the first line says it all.
     return sendable(f"{first}\n{text}" if known.stack else first)
@@ -65,6 +68,9 @@ def sendable(text: str) -> str:
 def _headline(error: BaseException) -> str:
     if isinstance(error, SystemExit):
         return f"the handler ended the process ({_exit(error)}): return, or raise weir.Retry or weir.Reject"
+    if isinstance(error, SyntaxError) and error.filename:
+        # Its place is told with the line of the source.
+        return f"{type(error).__name__}: {error.msg}"
     if isinstance(error, MemoryError):
         return "MemoryError: out of memory: set a higher limit in weir.toml (`[limits]`, `memory`), or use less memory"
     text = str(error).strip().split("\n")[0][:500]
@@ -76,8 +82,11 @@ def _exit(error: SystemExit) -> str:
     return f"sys.exit({error.code!r})" if error.code is not None else "sys.exit()"
 
 
-def _at(error: BaseException) -> str:
+def place(error: BaseException) -> str:
     """The last line of the author's that the exception passed, in parentheses."""
+    if isinstance(error, SyntaxError) and error.filename:
+        text = f": {error.text.strip()[:120]}" if error.text else ""
+        return f" ({shown_path(error.filename)} line {error.lineno}{text})"
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not _is_sdk(frame.filename)]
     own = [frame for frame in frames if _is_own(frame.filename)] or frames
     if not own:
@@ -94,6 +103,8 @@ def _trim(known: traceback.TracebackException) -> None:
         if link is None:
             continue
         frames = [frame for frame in link.stack if not _is_sdk(frame.filename)]
+        if getattr(link, "filename", None):
+            link.filename = shown_path(link.filename)
         if len(frames) > _MAX_FRAMES:
             frames = frames[: _MAX_FRAMES // 2] + frames[-_MAX_FRAMES // 2 :]
         for frame in frames:
@@ -103,15 +114,13 @@ def _trim(known: traceback.TracebackException) -> None:
 
 
 def _is_sdk(path: str) -> bool:
-    return path.startswith(_SDK)
+    """Whether a file is the SDK's, or of what Python does for every import."""
+    return path.startswith((_SDK, _IMPORTING, "<frozen importlib"))
 
 
 def _is_own(path: str) -> bool:
     """Whether a file is the author's: not the standard library's, not a package's."""
     return not path.startswith(("/python/", "/bundled/", "<frozen ")) and "site-packages" not in path
-
-
-
 
 
 #: Folders of projects, in tests.
@@ -123,7 +132,8 @@ def shown_path(path: str) -> str:
     for root in roots:
         if path.startswith(root):
             return path[len(root) :]
-    return re.sub(r"^/\d+/", "", path) if path.startswith("/") and not os.path.exists(path) else path
+    is_mounted = sys.platform == "wasi" or not os.path.exists(path)
+    return re.sub(r"^/\d+/", "", path) if is_mounted else path
 
 
 def _let_go(error: BaseException) -> None:

@@ -74,9 +74,39 @@ def handle(doc: dict[str, Any], *, size: int) -> Any:
         return {"rule": weir.config.get("rule", "a"), "all": weir.config.all("rule"), "none": weir.config.get("rule", "b", "default")}
     if what == "zero":
         return 1 // (size - size)
+    if what in ASKED:
+        return ASKED[what]()
+    if what == "undeclared":
+        return weir.config.get("secret", "a")
+    if what == "soak":
+        return weir.Message.from_json(doc, properties={"count": str(next(_count))})
     return None
 
 
 @weir.processor("ask")
 def ask(text: str) -> Any:
     yield from text.split()
+
+
+def _refusal_of_each() -> list[Any]:
+    return [_refusal(lambda: weir.request("model", "q")) for _ in range(4)]
+
+
+def _several() -> Any:
+    one, other = weir.begin_request("model", "a"), weir.begin_request("language", "b")
+    return [next(other), next(one), next(one), next(other, "end"), next(one, "end")]
+
+
+#: Requests, and what becomes of them.
+ASKED = {
+    "request": lambda: weir.request("model", {"question": 1}),
+    "text": lambda: weir.request("model", "q", returns=str),
+    "parts": lambda: [weir.Message.from_json(weir.request_parts("model", "q"))],
+    "kinds": lambda: {"told": _refusal_of_each()},
+    "under way": lambda: {"parts": _several()},
+    "uncaught": lambda: weir.request("model", "q"),
+    "id": lambda: {"id": weir.message_id(), "attempt": weir.attempt()},
+}
+
+#: The messages of the soak that this instance has handled: a host that replaces it begins again at 1.
+_count = iter(range(1, 1 << 30))

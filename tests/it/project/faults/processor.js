@@ -1,5 +1,11 @@
 import { config, processor, send } from 'weir-sdk';
 
+/**
+ * @typedef {object} Doc
+ * @property {string} do
+ * @property {{ length: number }} [missing]
+ */
+
 function again() {
   return again() + 1;
 }

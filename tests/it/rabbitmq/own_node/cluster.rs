@@ -1,13 +1,16 @@
-//! A cluster of two nodes: the queue of a lock lives on one of them.
+//! A cluster of two nodes: a queue, and that of a lock, lives on one of them.
 
 use std::time::Duration;
 
-use weir_pubsub::{Backend, Lock, LockName, PubsubError, RabbitBroker, Result, chain};
+use weir_pubsub::{
+    Backend, ConsumerOptions, Delete, Deletion, Lock, LockName, Message, PubsubError, QueueSpec, RabbitBroker, Result, Start, chain,
+};
 use weir_tests::rabbitmq::{DefaultQueues, Node, Setup, Vhost};
 use weir_tests::wait::{before, eventually, within};
 
 use super::super::connection::connected;
 use super::super::preparing::printed;
+use crate::stage::queue;
 
 /// On a cluster the broker may give no answer for a minute.
 const SLOW: Duration = Duration::from_secs(120);
@@ -36,10 +39,15 @@ async fn is_away(backend: &RabbitBroker, url: &str) {
     assert!(said.contains("fail flow lock") && said.contains(away) && said.contains("forget_cluster_node"), "{said}");
 }
 
-async fn two() -> (Node, Node, Vhost) {
+async fn two() -> (Node, Node) {
     let first = Node::start().await;
     let second = Setup::default().beside(&first).start().await;
     second.join(&first).await;
+    (first, second)
+}
+
+async fn two_with_a_lock() -> (Node, Node, Vhost) {
+    let (first, second) = two().await;
     let vhost = first.vhost(DefaultQueues::Quorum).await;
     // Where its maker is connected, there the queue of the lock lives.
     let maker = connected(second.url_of(vhost.name())).await;
@@ -50,7 +58,7 @@ async fn two() -> (Node, Node, Vhost) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn while_the_node_of_a_lock_is_away_no_process_takes_it() {
-    let (first, second, vhost) = two().await;
+    let (first, second, vhost) = two_with_a_lock().await;
     let backend = connected(first.url_of(vhost.name())).await;
     for round in 0..2 {
         let mut lock = again(&backend).await;
@@ -66,5 +74,48 @@ async fn while_the_node_of_a_lock_is_away_no_process_takes_it() {
         second.start_again().await;
         drop(again(&backend).await);
     }
+    within("the close", backend.close()).await;
+}
+
+/// A classic queue is on one node, with its messages.
+#[tokio::test(flavor = "multi_thread")]
+async fn while_the_node_of_a_queue_is_away_it_is_unavailable_and_keeps_its_messages() {
+    let (first, second) = two().await;
+    let vhost = first.vhost(DefaultQueues::Classic).await;
+    let queue = queue("flow:tg:a", "reader");
+    let maker = connected(second.url_of(vhost.name())).await;
+    maker.create_queue(&QueueSpec::new(queue.clone())).await.unwrap();
+    maker.producer(queue.topic()).await.unwrap().publish_confirmed(Message::new("kept")).await.unwrap();
+    within("the close", maker.close()).await;
+    first.keep_declarations().await;
+    let backend = connected(first.url_of(vhost.name())).await;
+    let producer = backend.producer(queue.topic()).await.unwrap();
+    second.kill().await;
+    let (spec, options) = (QueueSpec::new(queue.clone()), ConsumerOptions::default());
+    // Until it has noticed the end of the other node the broker gives no answer.
+    let answer = || async {
+        let seen = backend.queue_exists(&queue).await;
+        let is_silent = seen.as_ref().is_err_and(|error| error.to_string().contains("no answer"));
+        (!is_silent).then_some(seen)
+    };
+    let seen = eventually(SLOW, "an answer", answer).await;
+    assert!(matches!(seen, Err(PubsubError::Unavailable { .. })), "{seen:?}");
+    let outcomes = [
+        ("create_queue", backend.create_queue(&spec).await.err()),
+        ("ensure_queue", backend.ensure_queue(&spec).await.err()),
+        ("queue_exists", backend.queue_exists(&queue).await.err()),
+        ("consumer", backend.consumer(queue.topic(), queue.subscription(), options).await.err()),
+        ("stats", backend.inspect().stats(&queue).await.err()),
+        ("browse", backend.inspect().browse(&queue, Start::Oldest, 1, 0).await.err()),
+        ("publish", producer.publish_confirmed(Message::new("refused")).await.err()),
+    ];
+    let wrong: Vec<_> = outcomes.iter().filter(|(_, error)| !matches!(error, Some(PubsubError::Unavailable { .. }))).collect();
+    assert!(wrong.is_empty(), "{wrong:?}");
+    let deleted = backend.delete_queue(&queue, Delete::IfEmpty).await;
+    assert!(matches!(deleted, Err(PubsubError::Unavailable { .. }) | Ok(Deletion::NotEmpty(_))), "{deleted:?}");
+    second.start_again().await;
+    let again = || async { backend.consumer(queue.topic(), queue.subscription(), options).await.ok() };
+    let consumer = eventually(SLOW, "the queue", again).await;
+    assert_eq!(before(SLOW, "its message", consumer.receive()).await.unwrap().message.body.as_ref(), b"kept");
     within("the close", backend.close()).await;
 }

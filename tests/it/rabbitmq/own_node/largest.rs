@@ -50,6 +50,41 @@ async fn a_message_above_the_largest_of_the_broker_is_too_large_and_hurts_no_oth
     within("the largest that the broker takes", last).await;
 }
 
+/// What is larger than the broker takes is refused without being sent, but not for longer than the broker refuses it.
+#[tokio::test]
+async fn a_message_that_was_too_large_is_accepted_once_the_broker_takes_larger_ones() {
+    let node = Setup::default().line("max_message_size = 1048576").start().await;
+    let vhost = node.vhost(DefaultQueues::Classic).await;
+    let backend = connected(vhost.url().to_owned()).await;
+    let queue = queue("flow:tg:a", "reader");
+    backend.create_queue(&QueueSpec::new(queue.clone())).await.unwrap();
+    let producer = backend.producer(queue.topic()).await.unwrap();
+    let large = Message::new(vec![b'x'; 2 * MIB]);
+    for _ in 0..2 {
+        let error = within("a refusal", producer.publish_confirmed(large.clone())).await.unwrap_err();
+        assert!(matches!(error, PubsubError::TooLarge { .. }), "{error}");
+        let error = backend.check(queue.topic(), &large).unwrap_err();
+        assert!(matches!(error, PubsubError::TooLarge { .. }), "{error}");
+    }
+    node.keep_declarations().await;
+    node.terminate().await;
+    let file = node.folder().join("rabbitmq.conf");
+    let raised = std::fs::read_to_string(&file).unwrap().replace("max_message_size = 1048576", "max_message_size = 4194304");
+    std::fs::write(&file, raised).unwrap();
+    node.start_again().await;
+    let accepted = || async {
+        match producer.publish_confirmed(large.clone()).await {
+            Ok(()) => Some(()),
+            Err(PubsubError::Unavailable { .. } | PubsubError::OutcomeUnknown { .. } | PubsubError::TooLarge { .. }) => None,
+            Err(error) => panic!("{error}"),
+        }
+    };
+    eventually(DEADLINE, "the broker to take it", accepted).await;
+    backend.check(queue.topic(), &large).unwrap();
+    let consumer = backend.consumer(queue.topic(), queue.subscription(), ConsumerOptions::default()).await.unwrap();
+    assert_eq!(within("it", consumer.receive()).await.unwrap().message.body.len(), 2 * MIB);
+}
+
 async fn put(weir: &Weir, key: u32, size: usize) -> Value {
     let value = json!({"type": "large", "key": key.to_string(), "value": "x".repeat(size)});
     weir.post("/api/v1/config", &json!({"operation": "put", "values": [value]})).await

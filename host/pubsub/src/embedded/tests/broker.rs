@@ -10,7 +10,7 @@ use super::looking::{messages, shown};
 use crate::backend::{Backend, Consumer, ConsumerOptions, Delivery, Inspect, Output, Overflow, QueueSpec, Routing, Settled, Sharing};
 use crate::embedded::{EmbeddedBroker, EmbeddedOptions, SyncMode};
 use crate::error::PubsubError;
-use crate::message::{CORRELATION_ID, Message};
+use crate::message::{CORRELATION_ID, Message, MessageId};
 use crate::request::Requester;
 use crate::topic::{Queue, Topic};
 
@@ -191,6 +191,27 @@ async fn a_request_is_answered_in_parts_and_an_unanswered_one_times_out_and_expi
     for expected in [Some("a"), Some("b"), None] {
         let found = replies.next().await.unwrap();
         assert_eq!(found.map(|m| m.body), expected.map(Into::into));
+    }
+}
+
+#[tokio::test]
+async fn a_part_of_an_answer_that_was_stored_twice_is_read_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let broker = broker(&folder);
+    create(&broker, "request:tg:ask").await;
+    let (ask, answer) = (topic("request:tg:ask"), topic("response:tg:ask"));
+    let requester = Requester::connect(broker.clone(), &ask, &answer, &"me".parse().unwrap()).await.unwrap();
+    let mut replies = requester.begin(Message::new("question"), Duration::from_secs(30)).await.unwrap();
+    let responder = consumer(&broker, "request:tg:ask").await;
+    let id = next(&*responder).await.message.properties.get(CORRELATION_ID).unwrap().to_owned();
+    let producer = broker.producer(&answer).await.unwrap();
+    // Parts without an id may be alike.
+    for (number, body) in [(Some(1), "a"), (Some(1), "a"), (Some(2), "b"), (None, "c"), (None, "c")] {
+        let part = Message::new(body).with(CORRELATION_ID, id.clone()).with(crate::message::WEIR_PART, "more");
+        producer.publish_confirmed(Message { id: number.map(MessageId), ..part }).await.unwrap();
+    }
+    for expected in ["a", "b", "c", "c"] {
+        assert_eq!(replies.next().await.unwrap().unwrap().body, expected);
     }
 }
 

@@ -178,3 +178,39 @@ async fn old_messages_are_copied_forward_on_a_disk_without_room_for_publishers()
     }
     assert_eq!(depth(&broker, "dead").await, 1);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_queue_cannot_be_made_on_a_full_disk_until_it_has_room() {
+    let disk = Disk::mount();
+    open(&disk, 0).close().await;
+    std::fs::remove_file(disk.queues().join("reserve")).unwrap();
+    let filler = disk.fill();
+    let broker = open(&disk, 0);
+    let spec = |number: u32| QueueSpec::new(queue(&format!("q{number}")));
+    // What is left of the log's last block takes some.
+    let mut made_count = 0;
+    let refused = loop {
+        match broker.create_queue(&spec(made_count)).await {
+            Ok(()) => made_count += 1,
+            Err(error) => break error,
+        }
+        assert!(made_count < 1_000, "queues are made on a full disk");
+    };
+    assert!(matches!(refused, PubsubError::QueueFull { .. }), "{refused}");
+    let ensured = broker.ensure_queue(&spec(made_count)).await.unwrap_err();
+    assert!(matches!(ensured, PubsubError::QueueFull { .. }), "{ensured}");
+    assert!(!broker.queue_exists(&spec(made_count).queue).await.unwrap(), "what was refused is not there");
+    let request = QueueSpec::new(Queue::new("request:tg:a".parse().unwrap(), "s".parse().unwrap()).unwrap());
+    broker.create_queue(&request).await.expect("requests need no disk");
+    drop(filler);
+    let end = tokio::time::Instant::now() + Duration::from_secs(20);
+    while broker.create_queue(&spec(made_count)).await.is_err() {
+        assert!(tokio::time::Instant::now() < end, "the disk is free, and no queue can be made");
+        tokio::task::yield_now().await;
+    }
+    broker.close().await;
+    let broker = open(&disk, 0);
+    for number in 0..=made_count {
+        assert!(broker.queue_exists(&spec(number).queue).await.unwrap(), "queue {number} is gone");
+    }
+}

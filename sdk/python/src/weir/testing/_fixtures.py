@@ -8,17 +8,24 @@ from collections import deque
 from pathlib import Path
 from typing import Any
 
-from weir._failure import CallError, ErrorKind, Failure, milliseconds
+from weir._failure import CallError, ErrorKind, milliseconds
 from weir._message import Message
 from weir.testing._answer import Answer
-from weir.testing._handled import Handled
+from weir.testing._handled import Handled, HandledFailure
+from weir.testing._instance import Asked, Trap
 from weir.testing._kit import Kit
+from weir.testing._limits import MAX_MESSAGE_BYTES
 
-_FILE = {"$schema", "description", "parameters", "config", "answers", "setup-failure", "messages"}
+_FILE = {"$schema", "description", "parameters", "config", "answers", "outputs", "limits", "setup-failure", "messages"}
 _STEP = {"input", "message", "attempt", "expected"}
 _EXPECTED = {"outputs", "replies", "requests", "failure", "log"}
 _BODIES = ("json", "text", "base64", "file")
 _MESSAGE = {*_BODIES, "content-type", "properties"}
+_ANSWER = {"parts", "error", "reason"}
+_FAILURE = {"verdict", "reason", "delay-ms"}
+#: The content type of a file by its ending, of which others are bytes.
+_ENDINGS = {".json": None, ".txt": "text/plain", ".md": "text/plain"}
+_BYTES = "application/octet-stream"
 
 
 def run_fixture(kit: Kit, path: str | Path) -> None:
@@ -28,28 +35,55 @@ def run_fixture(kit: Kit, path: str | Path) -> None:
         def test_fixture(path):
             weir.testing.run_fixture(weir.testing.kit(), path)
 
+    After a trap a kit takes no further message, where a host goes on with a new instance.
+
     Raises:
         AssertionError: The result of a message differs from the expected one.
-        ValueError: The file is not a fixture.
+        ValueError: The file is not a fixture, or has `limits`: a kit limits neither memory nor time.
     """
     path = Path(path)
     fixture = json.loads(path.read_text("utf-8"))
     _known(fixture, _FILE, path.name)
+    _prepare(kit, fixture, path)
+    refusal = fixture.get("setup-failure")
+    if refusal is not None:
+        if (said := kit.configure()) != refusal:
+            raise AssertionError(f"{path.name}: the setup says {_shown(said)}, not {_shown(refusal)}")
+        return
+    if not fixture.get("messages"):
+        raise ValueError(f"{path.name}: `messages` is empty: add a message, or `setup-failure` with what the setup must refuse")
+    for number, step in enumerate(fixture["messages"], 1):
+        what = f"{path.name}, message {number}"
+        _known(step, _STEP, what)
+        if "expected" not in step:
+            raise ValueError(f"{what}: `expected` is missing: `weir test --update` writes it")
+        chosen = step["input"] if "input" in step else _only_input(kit, what)
+        _compare(_handled(kit.attempt(step.get("attempt", 1)), chosen, _message(step["message"], path)), step["expected"], path, what)
+
+
+def _prepare(kit: Kit, fixture: dict[str, Any], path: Path) -> None:
+    """Gives the kit what the fixture says of its surroundings."""
+    if "limits" in fixture:
+        raise ValueError(
+            f"{path.name}: `limits` has no effect in a test kit, which has neither a memory limit nor a clock: run this fixture by `weir test`"
+        )
     for name, value in fixture.get("parameters", {}).items():
         kit.parameter(name, value)
     for config_type, values in fixture.get("config", {}).items():
         for key, value in values.items():
-            kit.config(config_type, key, json.dumps(value))
+            kit.config(config_type, key, value)
+    for output in fixture.get("outputs", []):
+        kit.output(output)
     for request, answers in fixture.get("answers", {}).items():
-        kit.answer(request, _in_order(request, [_answer(answer, path) for answer in answers]))
-    refusal = fixture.get("setup-failure")
-    if refusal is not None and (said := kit.configure()) != refusal:
-        raise AssertionError(f"{path.name}: the setup failed with {_shown(said)}, not {_shown(refusal)}")
-    for index, step in enumerate(fixture.get("messages", [])):
-        _known(step, _STEP, f"{path.name}, message {index}")
-        chosen = step["input"] if "input" in step else _only_input(kit, f"{path.name}, message {index}")
-        handled = kit.attempt(step.get("attempt", 1)).handle(chosen, _message(step["message"], path))
-        _compare(handled, step.get("expected", {}), path, f"{path.name}, message {index}")
+        kit.answer(request, _in_order(kit, request, [_answer(answer, path) for answer in answers]))
+
+
+def _handled(kit: Kit, input: str, message: Message) -> Handled:
+    try:
+        return kit.handle(input, message)
+    except Trap as trap:
+        failure = HandledFailure("trap", str(trap), None)  # type: ignore[arg-type]
+        return Handled(failure, trap, [], False, [], [], [], [])
 
 
 def _only_input(kit: Kit, what: str) -> str:
@@ -75,30 +109,52 @@ def _message(document: Any, path: Path) -> Message:
     if bodies[0] == "json":
         return Message(Message.from_json(value).body, content_type, dict(document.get("properties", {})))
     if bodies[0] == "text":
-        return Message(value.encode(), content_type or "text/plain; charset=utf-8", dict(document.get("properties", {})))
+        return Message(value.encode(), content_type or "text/plain", dict(document.get("properties", {})))
     body = base64.b64decode(value) if bodies[0] == "base64" else (path.parent / value).read_bytes()
-    return Message(body, content_type, dict(document.get("properties", {})))
+    usual = _BYTES if bodies[0] == "base64" else _ENDINGS.get(Path(value).suffix, _BYTES)
+    return Message(body, content_type or usual, dict(document.get("properties", {})))
 
 
-def _answer(document: Any, path: Path) -> Answer:
-    parts = [_message(part, path) for part in document.get("parts", [])]
-    error = document.get("error")
-    return Answer(parts, None if error is None else CallError(ErrorKind(error), document.get("reason", f"the test answers with {error}")))
+def _answer(document: Any, path: Path) -> list[Message] | dict[str, Any]:
+    _known(document, _ANSWER, f"an answer of {path.name}")
+    if "parts" in document:
+        return [_message(part, path) for part in document["parts"]]
+    ErrorKind(document.get("error"))
+    found: dict[str, Any] = document
+    return found
 
 
-def _in_order(request: str, answers: list[Answer]) -> Any:
+def _in_order(kit: Kit, request: str, answers: list[list[Message] | dict[str, Any]]) -> Any:
     left = deque(answers)
 
     def service(_: Message) -> Answer:
         if not left:
             raise AssertionError(f"the handler sends more requests to `{request}` than the {len(answers)} answers in the fixture")
-        return left.popleft()
+        answer = left.popleft()
+        return Answer(answer, None) if isinstance(answer, list) else Answer([], _error(request, kit.asked, answer))
 
     return service
 
 
-def _failed(failure: Failure, wanted: dict[str, Any] | None) -> dict[str, Any]:
+def _error(request: str, asked: Asked, answer: dict[str, Any]) -> CallError:
+    """An error of a request, in the words of a host."""
+    kind = ErrorKind(answer["error"])
+    reason = answer.get("reason", "the fixture says so")
+    words = {
+        ErrorKind.TIMEOUT: f"no answer from request:tg:{asked.topic}:test within {asked.timeout_ms} ms",
+        ErrorKind.UNAVAILABLE: f"the broker is not available: {reason}",
+        ErrorKind.FAILED: reason,
+        ErrorKind.INVALID: f"the request `{request}` has {MAX_MESSAGE_BYTES + 1} bytes; the limit is {MAX_MESSAGE_BYTES}",
+    }
+    return CallError(kind, words[kind])
+
+
+def _failed(failure: HandledFailure, wanted: dict[str, Any] | None) -> dict[str, Any]:
     """The failure, with the fields that the fixture compares in addition to the verdict."""
+    reason = (wanted or {}).get("reason")
+    if str(failure.verdict) == "trap" and reason is not None and reason in failure.reason:
+        # Of a trap a part of the reason is enough.
+        return dict(wanted or {})
     found = {"verdict": str(failure.verdict), "reason": failure.reason, "delay-ms": milliseconds(failure.delay, "delay")}
     compared = {"verdict", "reason"} if wanted is None else {"verdict", *wanted}
     return {key: value for key, value in found.items() if key in compared}
@@ -106,6 +162,7 @@ def _failed(failure: Failure, wanted: dict[str, Any] | None) -> dict[str, Any]:
 
 def _compare(handled: Handled, expected: dict[str, Any], path: Path, what: str) -> None:
     _known(expected, _EXPECTED, f"{what}, expected")
+    _known(expected.get("failure") or {}, _FAILURE, f"{what}, expected.failure")
     found: dict[str, Any] = {}
     failure = handled.failure
     wanted: dict[str, Any] = {"failure": expected.get("failure")}

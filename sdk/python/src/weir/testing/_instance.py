@@ -16,6 +16,8 @@ from weir.testing._handled import LogLine, Sent
 from weir.testing._limits import MAX_ANSWER_BYTES, MAX_BEGUN_COUNT, MAX_MESSAGE_BYTES, Limits, shown
 
 Service = Callable[[Message], Any]
+#: How long an answer may take unless weir.toml says.
+_A_MINUTE_MS = 60_000
 
 
 def _invalid(reason: str) -> CallError:
@@ -44,6 +46,18 @@ class Call:
     #: The requests of this call: `None` for one that ended with an error.
     begun: list[Answer | None] = field(default_factory=list)
     open_count: int = 0
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request: what weir.toml calls its topic, and how long the answer may take."""
+
+    topic: str
+    timeout_ms: int
+
+    @classmethod
+    def of(cls, request: dict[str, Any], timeout_ms: int | None) -> Asked:
+        return cls(request["request"], request.get("timeout-ms", _A_MINUTE_MS) if timeout_ms is None else timeout_ms)
 
 
 @dataclass
@@ -85,6 +99,8 @@ class Instance:
         self.limits = Limits()
         self.time_left = 60.0
         self.services: dict[str, Service] = {}
+        #: What the service at work was asked.
+        self.asked = Asked("", 0)
         self.call = Call()
 
     def fit(self) -> str | None:
@@ -176,9 +192,18 @@ class Instance:
         self.call.requests.append(Sent(to, as_received(message)))
         if to not in self.services:
             raise Trap(f"the handler sends a request to `{to}`, but the test has no answer: add `kit.answer(\"{to}\", ...)`")
-        self.call.begun.append(Answer.of(self.services[to](as_received(message))))
+        self.asked = Asked.of(self._request(to), timeout_ms)
+        answer = Answer.of(self.services[to](as_received(message)))
+        if not answer.parts and answer.error is not None and answer.error.kind in (ErrorKind.UNAVAILABLE, ErrorKind.INVALID):
+            # What cannot be sent is reported at once, and not by the answer.
+            raise CallError(answer.error.kind, answer.error.reason)
+        self.call.begun.append(answer)
         self.call.open_count += 1
         return len(self.call.begun) - 1
+
+    def _request(self, name: str) -> dict[str, Any]:
+        found: dict[str, Any] = next(request for request in self.descriptor["requests"] if request["name"] == name)
+        return found
 
     def next_reply(self, call: int) -> Message | None:
         self._in_handle()

@@ -16,7 +16,7 @@ from weir._processor import Processor
 from weir._registry import Registered
 from weir.testing import _descriptor
 from weir.testing._handled import Handled, HandledFailure, LogLine
-from weir.testing._instance import Call, Config, Instance, Trap, as_received
+from weir.testing._instance import Asked, Call, Config, Instance, Trap, as_received
 from weir.testing._limits import MAX_MESSAGE_BYTES, is_hosts_own
 
 Functions = Callable[..., Any] | Mapping[str, Callable[..., Any]]
@@ -182,6 +182,11 @@ class Kit:
         if refusal is None or not is_new:
             self._seen = self._config.version
         return refusal
+
+    @property
+    def asked(self) -> Asked:
+        """What a service was asked last."""
+        return self._instance.asked
 
     @property
     def inputs(self) -> list[str]:
