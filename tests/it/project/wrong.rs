@@ -40,9 +40,9 @@ fn what_is_not_a_project_is_refused_with_the_next_step() {
 fn nothing_is_overwritten() {
     let bed = Bed::new();
     bed.new_project("ts", "here");
-    bed.weir(&["new", "--lang", "js", "here"]).fails(1, &["here/weir.toml exists already", "choose another name"]);
+    bed.weir(&["new", "--lang", "js", "here"]).fails(1, &["here/weir.toml already exists", "choose another name"]);
     bed.write("there/file", "");
-    bed.weir(&["new", "--lang", "js", "there"]).fails(1, &["there exists already"]);
+    bed.weir(&["new", "--lang", "js", "there"]).fails(1, &["there already exists"]);
     bed.weir(&["new", "--lang", "js", "Here"]).fails(64, &["`Here` is not a valid component name"]);
     bed.weir(&["new", "--lang", "jss", "other"]).fails(64, &["unknown language `jss`: did you mean `js`?", "rust, python, js, ts"]);
 }

@@ -99,7 +99,7 @@ async fn what_is_wrong_with_the_way_to_the_broker_is_told_with_what_to_do() {
     assert!(code == Some(78) && said.contains("broker.pulsar-admin"), "{said}");
     let data = named.folder.path().join("data");
     let (code, said) = printed(&data, &[], &["init", "--broker", &named.url]).await;
-    assert!(code == Some(64) && said.contains("Pulsar needs broker.pulsar-admin"), "{said}");
+    assert!(code == Some(64) && said.contains("Pulsar requires broker.pulsar-admin"), "{said}");
     let (code, said) =
         printed(&data, &[], &["settings", "show", "--broker", "pulsar://u:secret@host", "--pulsar-admin", "http://host"]).await;
     assert!(code == Some(64) && said.contains("use a token") && !said.contains("secret"), "{said}");

@@ -49,7 +49,7 @@ async fn an_address_that_leads_elsewhere_is_named() {
         place.ends("nothing listens", &["doctor"], 1, &words).await;
     });
     join_all(cases).await;
-    place().with(ADMIN, "").does_not_come_up("no API", &["Pulsar needs broker.pulsar-admin"]).await;
+    place().with(ADMIN, "").does_not_come_up("no API", &["Pulsar requires broker.pulsar-admin"]).await;
     let place = place().with(ADMIN, &format!("http://{another}"));
     place.does_not_come_up("another program as the API", &not_it).await;
 }

@@ -35,7 +35,7 @@ def run_fixture(kit: Kit, path: str | Path) -> None:
         def test_fixture(path):
             weir.testing.run_fixture(weir.testing.kit(), path)
 
-    After a trap a kit takes no further message, where a host continues with a new instance.
+    After a trap a kit takes no further message, while a host continues with a new instance.
 
     Raises:
         AssertionError: The result of a message differs from the expected one.
