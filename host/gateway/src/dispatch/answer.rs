@@ -86,7 +86,11 @@ pub(crate) async fn not_sent(gateway: &Gateway, interface: &Interface, error: Pu
     match error {
         PubsubError::QueueNotFound { .. } if gateway.dispatch.is_stopped(interface).await => interface.gone(),
         PubsubError::QueueNotFound { .. } => {
-            interface.wrong("has no queue: nothing in the flow consumes it (it is an output: take its messages by `weir take`)".to_owned())
+            let next = format!(
+                "take the messages of an output with `weir take`; if it is an input, its queue was deleted: stop and start flow `{}`",
+                interface.flow
+            );
+            interface.wrong(format!("has no queue to send to: {next}"))
         }
         PubsubError::OutcomeUnknown { .. } => GatewayError::Broker { what: what.replace("was not", "may not have been"), source: error },
         error => GatewayError::Broker { what, source: error },
