@@ -110,8 +110,9 @@ fn is_rate(rate: &Value) -> bool {
     ["publishThrottlingRateInMsg", "publishThrottlingRateInByte"].iter().any(|part| rate[part].as_i64().is_some_and(|limit| limit > 0))
 }
 
-fn refuses(quota: &Value) -> bool {
-    quota["policy"].as_str().is_some_and(|policy| REFUSING.contains(&policy))
+/// Whether a bound refuses messages. The broker also shows those that are off, with -1.
+fn refuses(quota: &Value, limit: &str) -> bool {
+    quota["policy"].as_str().is_some_and(|policy| REFUSING.contains(&policy)) && quota[limit].as_i64().is_some_and(|limit| limit >= 0)
 }
 
 /// Of `flow` alone, whose messages are kept.
@@ -128,14 +129,14 @@ const OF_FLOW: &[Restriction] = &[
     },
     Restriction {
         field: "backlog_quota_map/destination_storage",
-        is_in_the_way: refuses,
+        is_in_the_way: |quota| refuses(quota, "limitSize"),
         is_blocking: false,
         consequence: "a topic whose queues hold more than this refuses all messages",
         command: "remove-backlog-quota SPACE --type destination_storage",
     },
     Restriction {
         field: "backlog_quota_map/message_age",
-        is_in_the_way: refuses,
+        is_in_the_way: |quota| refuses(quota, "limitTime"),
         is_blocking: false,
         consequence: "a topic whose oldest message is older than this refuses all messages",
         command: "remove-backlog-quota SPACE --type message_age",
@@ -195,7 +196,10 @@ mod tests {
             "subscription_types_enabled": ["Shared", "Exclusive", "Failover"],
             "retention_policies": {"retentionTimeInMinutes": 0, "retentionSizeInMB": 0},
             "publishMaxMessageRate": {"one": {"publishThrottlingRateInMsg": -1, "publishThrottlingRateInByte": 0}},
-            "backlog_quota_map": {"destination_storage": {"policy": "consumer_backlog_eviction"}},
+            "backlog_quota_map": {
+                "destination_storage": {"limitSize": -1, "limitTime": -1, "policy": "producer_request_hold"},
+                "message_age": {"limitSize": -1, "limitTime": -1, "policy": "producer_exception"},
+            },
         });
         assert_eq!(fields(harmless), Vec::<String>::new());
         let limited = json!({
