@@ -161,7 +161,7 @@ async fn bounds_rates_and_retention_of_an_administrator_are_named() {
     };
     eventually(DEADLINE, format!("doctor to name {told:?}"), named).await;
     // The queue of the input has no bound of its own.
-    let input = Queue::new(format!("flow:{tenant}:in:one").parse().unwrap(), "work--one--input".parse().unwrap()).unwrap();
+    let input = Queue::new(format!("flow:{tenant}:in:one").parse().unwrap(), "echo--one--input".parse().unwrap()).unwrap();
     let backend = super::connection::connected(Broker::node().await).await;
     let bounded = || async {
         let stats = backend.inspect().stats(&input).await.ok()?;
