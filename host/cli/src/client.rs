@@ -304,6 +304,8 @@ pub(crate) fn of_answer(error: &ErrorBody) -> Problem {
         "insufficient-scope" => problem.next("set WEIR_TOKEN to a token of that scope, or give the data folder of that Weir: --data DIR"),
         "tls-required" => problem.next("use https:// in --gateway, and --ca FILE unless the system trusts the certificate"),
         "outcome-unknown" => problem.next("check with `weir status` whether it arrived before sending it again"),
+        "timed-out" => problem
+            .next("check whether it was done before repeating it: weir flow list shows the flows, weir config list the configuration"),
         _ => problem,
     }
 }

@@ -58,11 +58,33 @@ fn permitted(request: Bytes, caller: Caller, required: fn(&[u8]) -> Required) ->
 }
 
 async fn ask(service: &Requester, name: &'static str, request: Bytes, time: Duration) -> Result<Bytes> {
-    let answer = service.request(Message::new(request), time).await.map_err(|error| match error {
+    let answer = service.request(Message::new(request), time).await.map_err(|error| not_answered(name, error))?;
+    translate::answer(&answer.body)
+}
+
+/// Why there is no answer of a service, and whether it may have done what was requested.
+fn not_answered(name: &'static str, error: PubsubError) -> GatewayError {
+    match error {
         PubsubError::TooLarge { actual_bytes, limit_bytes, .. } => {
             GatewayError::RequestTooLarge { service: name, actual_bytes, limit_bytes }
         }
+        error @ (PubsubError::TimedOut { .. } | PubsubError::OutcomeUnknown { .. }) => {
+            GatewayError::broker(format!("{name} did not answer, so the outcome is unknown"))(error)
+        }
         error => GatewayError::broker(format!("{name} could not be asked"))(error),
-    })?;
-    translate::answer(&answer.body)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_that_may_have_been_handled_is_not_called_unsent() {
+        let unknown = PubsubError::outcome_unknown("no confirmation");
+        let told = not_answered("the flow service", unknown).to_string();
+        assert_eq!(told, "the flow service did not answer, so the outcome is unknown");
+        let told = not_answered("the flow service", PubsubError::unavailable("no broker")).to_string();
+        assert_eq!(told, "the flow service could not be asked");
+    }
 }

@@ -60,6 +60,10 @@ pub struct BrokerKind {
     pub listing: Option<(&'static str, &'static str)>,
     /// What to do when its policies cannot be read or set, for people.
     pub policies_fix: &'static str,
+    /// What to do about policies that are missing, before the commands for an operator.
+    pub policies_missing: &'static str,
+    /// Why its policies may not be seen, and what to do, before the command that lists them.
+    pub policies_unseen: (&'static str, &'static str),
     /// What stands before the commands that an operator runs by hand.
     pub by_hand: &'static str,
     /// What is to be known of `request` queues where they are of several kinds.
@@ -92,6 +96,8 @@ static EMBEDDED: BrokerKind = BrokerKind {
     variables: "WEIR_BROKER_URL, or `url`",
     listing: None,
     policies_fix: "check the log",
+    policies_missing: "run by hand",
+    policies_unseen: ("unknown", "run"),
     by_hand: "Run by hand:",
     request_queues: None,
     check_url: |url| match url {
@@ -115,6 +121,8 @@ static RABBITMQ: BrokerKind = BrokerKind {
     variables: "WEIR_BROKER_URL, or `url`",
     listing: Some(("broker.management", "rabbitmqctl list_queues -p VHOST name messages consumers")),
     policies_fix: "correct broker.management; or remove it to have the commands printed instead, to run on a machine of the broker",
+    policies_missing: "weir init --broker-management URL sets them; by hand",
+    policies_unseen: ("unknown: the broker shows them only through its management API", "set broker.management, or run"),
     by_hand: "Run on a machine of the broker; with --broker-management URL, weir init does it (RabbitMQ 4):",
     request_queues: Some(RequestQueues {
         as_declared: "not durable; before an upgrade to RabbitMQ 4.3, delete them or set \
@@ -143,6 +151,8 @@ static PULSAR: BrokerKind = BrokerKind {
     variables: "WEIR_BROKER_URL and WEIR_BROKER_PULSAR_ADMIN, or `url` and `pulsar-admin`",
     listing: None,
     policies_fix: "correct broker.pulsar-admin and broker.token-file",
+    policies_missing: "weir init sets missing policies; restrictions set by an administrator are not changed by it. By hand",
+    policies_unseen: ("unknown: the role of the token may not read them", "make it an administrator of the tenant, or run"),
     by_hand: "Remaining steps for an administrator of the broker, where ROLE is the role of Weir's token:",
     // A topic is the queue of requests, of one kind.
     request_queues: None,

@@ -184,6 +184,10 @@ impl Settler {
             let answer = poll_fn(|context| poll_outcome(&mut pending.outcome, context)).await;
             pending.outcome = Outcome::Known(answer);
         }
+        if let PubsubError::OutcomeUnknown { .. } = &error {
+            let (Key { processor, variant }, behind_count) = (&self.status.key, behind.len());
+            tracing::warn!(processor, variant, behind_count, error = %chain(&error), "settle repeated; outputs may be duplicated");
+        }
         let outcome = self.repeat(&mut settlement, error, Stays::InOrder).await;
         self.status.input_goes_on(&self.input, InputPart::Settles);
         let full = match outcome {

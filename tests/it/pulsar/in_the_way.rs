@@ -3,6 +3,7 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use weir_pubsub::{Backend, Queue};
 use weir_tests::pulsar::{Admin, Broker, Role};
 use weir_tests::wait::{DEADLINE, eventually};
 use weir_tests::weir::Weir;
@@ -82,6 +83,7 @@ async fn policies_that_lose_messages_are_told_and_put_right() {
         ("subscriptionExpirationTime", json!(5), "expiry of queues of "),
         ("backlogQuota?backlogQuotaType=destination_storage", quota, "size limit of all topics of flow: drops nothing"),
         ("autoTopicCreation", json!({"allowAutoTopicCreation": true, "topicType": "non-partitioned"}), "automatic topics of "),
+        ("autoSubscriptionCreation", json!({"allowAutoSubscriptionCreation": true}), "queues of "),
         (
             "inactiveTopicPolicies",
             json!({"inactiveTopicDeleteMode": "delete_when_subscriptions_caught_up", "maxInactiveDurationSeconds": 600, "deleteWhileInactive": true}),
@@ -123,13 +125,55 @@ async fn limits_of_an_administrator_are_named_and_left_alone() {
     way.starts("three").await;
 
     way.policy("encryptionRequired", Some(json!(true))).await;
-    way.refuses("three", &["ncryption is required", "set-encryption-required"]).await;
+    let told = format!("pulsar-admin namespaces set-encryption-required {tenant}/flow --disable");
+    way.refuses("three", &["ncryption is required", &told]).await;
+    let (grade, text) = way.place.finding("queue policies").await;
+    assert!(grade == "fail" && text.contains(&told) && !text.contains("RabbitMQ") && !text.contains("management"), "{text}");
+    // Signals pass, but nothing can be stored.
+    let (grade, text) = way.place.finding("messages").await;
+    assert!(grade == "fail" && text.contains("ncryption is required"), "{text}");
     way.policy("encryptionRequired", Some(json!(false))).await;
     way.accepts("three").await;
     way.policy("subscriptionTypesEnabled", Some(json!(["Exclusive"]))).await;
     let (grade, text) = way.place.finding("queue policies").await;
-    assert!(grade == "warn" && text.contains("remove-subscription-types-enabled"), "{text}");
+    assert!(grade == "fail" && text.contains("remove-subscription-types-enabled"), "{text}");
     way.policy("subscriptionTypesEnabled", None).await;
+    assert_eq!(way.weir.end().await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn bounds_rates_and_retention_of_an_administrator_are_named() {
+    let way = Way::new().await;
+    let tenant = way.place.tenant.clone();
+    let quota = json!({"limitSize": 1000, "limitTime": -1, "policy": "producer_exception"});
+    way.policy("backlogQuota?backlogQuotaType=destination_storage", Some(quota)).await;
+    way.policy("publishRate", Some(json!({"publishThrottlingRateInMsg": 1000, "publishThrottlingRateInByte": -1}))).await;
+    let rate = json!({"publishThrottlingRateInMsg": 2000, "publishThrottlingRateInByte": -1});
+    way.admin.must(Method::POST, &format!("{}/publishRate", way.topic("in:one")), Some(&rate)).await;
+    let told = [
+        format!("remove-backlog-quota {tenant}/flow --type destination_storage"),
+        format!("remove-publish-rate {tenant}/flow"),
+        format!("topicPolicies remove-publish-rate persistent://{tenant}/flow/in:one"),
+    ];
+    let named = || async {
+        let (grade, text) = way.place.finding("queue policies").await;
+        (grade == "warn" && told.iter().all(|words| text.contains(words))).then_some(())
+    };
+    eventually(DEADLINE, format!("doctor to name {told:?}"), named).await;
+    // The queue of the input has no bound of its own.
+    let input = Queue::new(format!("flow:{tenant}:in:one").parse().unwrap(), "echo--one--input".parse().unwrap()).unwrap();
+    let backend = super::connection::connected(Broker::node().await).await;
+    let bounded = || async {
+        let stats = backend.inspect().stats(&input).await.ok()?;
+        (stats.refuse_above_bytes == Some(1000) && stats.size_bytes.is_some()).then_some(())
+    };
+    eventually(DEADLINE, "the bound of the namespace at a queue", bounded).await;
+    let retention = json!({"retentionTimeInMinutes": 60, "retentionSizeInMB": 1});
+    way.policy("backlogQuota?backlogQuotaType=destination_storage", None).await;
+    way.policy("retention", Some(retention)).await;
+    way.does_not_start("two", &["retention", &format!("remove-retention {tenant}/flow")]).await;
+    way.policy("retention", None).await;
+    way.starts("two").await;
     assert_eq!(way.weir.end().await.code(), Some(0));
 }
 
@@ -146,7 +190,7 @@ async fn topics_that_are_not_plain_are_named_and_kept() {
     way.policy("schemaValidationEnforced", Some(json!(true))).await;
     let schema = json!({"type": "STRING", "schema": "", "properties": {}});
     way.admin.must(Method::POST, &format!("schemas/{tenant}/flow/in:three/schema"), Some(&schema)).await;
-    way.refuses("three", &["schema", "set-schema-validation-enforce --disable"]).await;
+    way.refuses("three", &["schema", &format!("set-schema-validation-enforce {tenant}/flow --disable")]).await;
     way.policy("schemaValidationEnforced", Some(json!(false))).await;
     way.accepts("three").await;
 

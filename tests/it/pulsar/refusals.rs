@@ -93,7 +93,12 @@ async fn what_the_role_may_not_do_and_what_is_missing_is_told_with_the_fix() {
     assert!(grade == "ok" && text.contains("limits of exits and dead letters: set"), "{grade} {text}");
     // Without the right, and without a valid token.
     broker.admin().permit(&place.tenant, &[]).await;
-    place.does_not_come_up("no rights", &["broker.token-file", "the permissions of its role"]).await;
+    let update = format!("pulsar-admin tenants update {} --admin-roles ROLE", place.tenant);
+    place.does_not_come_up("no rights", &[&update]).await;
+    let said = place.ends("no rights", &["init"], 78, &[&update]).await;
+    assert!(!said.contains("tenants create") && !said.contains("write a valid") && !said.contains("namespaces create"), "{said}");
+    let (grade, text) = place.finding("queue policies").await;
+    assert!(grade == "fail" && text.contains(&update), "{grade} {text}");
     broker.admin().permit(&place.tenant, &[Role::Weir.name()]).await;
     for (case, file) in [
         ("expired", broker.token_file(Role::Expired).unwrap().to_str().unwrap().to_owned()),
@@ -123,6 +128,10 @@ async fn carry_out(admin: &Admin, command: &str) {
         ["namespaces", "set-auto-topic-creation", space, "--enable", "--type", kind] => {
             let body = json!({"allowAutoTopicCreation": true, "topicType": kind});
             set(Method::POST, format!("namespaces/{space}/autoTopicCreation"), body).await;
+        }
+        ["namespaces", "set-auto-subscription-creation", space, "--disable"] => {
+            let body = json!({"allowAutoSubscriptionCreation": false});
+            set(Method::POST, format!("namespaces/{space}/autoSubscriptionCreation"), body).await;
         }
         ["namespaces", "set-message-ttl", space, "--messageTTL", "0"] => {
             set(Method::POST, format!("namespaces/{space}/messageTTL"), json!(0)).await

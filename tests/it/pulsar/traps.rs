@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 
+use futures_util::FutureExt;
 use futures_util::future::join_all;
 use weir_pubsub::{
     Backend, Class, Consumer, ConsumerOptions, Delivery, LockName, Message, PubsubError, Queue, QueueSpec, Settled, Sharing, Topic,
@@ -160,4 +161,29 @@ async fn nobody_makes_a_queue_where_the_broker_makes_topics_by_itself() {
         assert!(matches!(refused, Err(PubsubError::QueueNotFound { .. })), "{class}: {refused:?}");
         assert!(!backend.queue_exists(&queue).await.unwrap(), "{class}");
     }
+}
+
+/// A node that limits the rate of a topic stops reading the connection that publishes on it: what services publish is on another one.
+#[tokio::test]
+async fn a_topic_that_is_limited_does_not_delay_signals() {
+    const RATE_BYTES: usize = 1_000;
+    const SIGNALS_COUNT: usize = 10;
+    let (broker, tenant) = (Broker::shared().await, tenant());
+    broker.admin().make_tenant(&tenant, &[Role::Weir.name()]).await;
+    let rate = serde_json::json!({"publishThrottlingRateInMsg": -1, "publishThrottlingRateInByte": RATE_BYTES});
+    broker.admin().must(reqwest::Method::POST, &format!("namespaces/{tenant}/flow/publishRate"), Some(&rate)).await;
+    let backend = connected(broker).await;
+    let queue = queue(Class::Flow, &tenant);
+    backend.create_queue(&QueueSpec::new(queue.clone())).await.unwrap();
+    let signals = backend.producer(&Topic::new(Class::Notify, &tenant, "a").unwrap()).await.unwrap();
+    signals.publish_confirmed(Message::new("before")).await.unwrap();
+    let producer = backend.producer(queue.topic()).await.unwrap();
+    // It is far above the rate, so that the connection is not read for some 15 seconds.
+    producer.publish_confirmed(Message::new(vec![b'x'; 15 * RATE_BYTES])).await.unwrap();
+    let mut limited = std::pin::pin!(producer.publish(Message::new("next")).await.unwrap());
+    for _ in 0..SIGNALS_COUNT {
+        within("a signal", signals.publish_confirmed(Message::new("meanwhile"))).await.unwrap();
+    }
+    assert!(limited.as_mut().now_or_never().is_none(), "the signals waited for the topic that is limited");
+    before(2 * DEADLINE, "the message of the limited topic", limited).await.unwrap();
 }

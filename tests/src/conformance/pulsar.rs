@@ -148,7 +148,7 @@ impl Broker for Pulsar {
     }
 
     fn lose_publishing(&mut self) -> BoxFuture<'_, ()> {
-        async { assert!(self.place().await.proxy.cut_those_of("(publishing)") > 0) }.boxed()
+        async { assert!(self.place().await.proxy.cut_those_of("(publishing") > 0) }.boxed()
     }
 
     fn lose_consuming(&mut self) -> BoxFuture<'_, ()> {

@@ -58,7 +58,7 @@ pub(crate) async fn run(data: &Path, format: Format, command: &Init) -> Result<(
         make_file(data)?;
     }
     let prepared = prepare(&loaded.settings).await?;
-    report(data, format, &loaded.settings, &prepared)?;
+    report(data, format, &loaded.settings, &prepared, command.settings.as_deref())?;
     match prepared.refused {
         None => Ok(()),
         Some(problem) => Err(problem.into()),
@@ -102,7 +102,7 @@ async fn prepare(settings: &Settings) -> Result<Prepared> {
     Ok(Prepared { notices, policies, refused })
 }
 
-fn report(data: &Path, format: Format, settings: &Settings, prepared: &Prepared) -> Result<()> {
+fn report(data: &Path, format: Format, settings: &Settings, prepared: &Prepared, file: Option<&Path>) -> Result<()> {
     let (url, exchange) = (shown_url(&settings.broker.url), &settings.topicspace);
     if format == Format::Json {
         let policies: Vec<_> = prepared.policies.iter().map(policy_json).collect();
@@ -124,18 +124,21 @@ fn report(data: &Path, format: Format, settings: &Settings, prepared: &Prepared)
         lines.push(format!("\n{}", kind.by_hand));
         lines.extend(by_hand.iter().map(|policy| format!("  {}\n    {}", policy.command, policy.reason)));
     }
-    lines.push(format!(
-        "\nUnless already done, set {} in section [broker] of {}; then start: weir up{}",
-        kind.variables,
-        data.join(FILE_NAME).display(),
-        data_option(data)
-    ));
+    let data_option = data_option(data);
+    lines.push(match file {
+        Some(file) => format!("\nStart: weir up --settings {}{data_option}", file.display()),
+        None => format!(
+            "\nUnless already done, set {} in section [broker] of {}; then start: weir up{data_option}",
+            kind.variables,
+            data.join(FILE_NAME).display(),
+        ),
+    });
     output::line(&lines.join("\n"))?;
     Ok(())
 }
 
 fn is_by_hand(policy: &Policy) -> bool {
-    matches!(policy.state, PolicyState::Unknown { .. } | PolicyState::Missing(_))
+    !matches!(policy.state, PolicyState::Set | PolicyState::NotNeeded(_))
 }
 
 /// A line about a policy of which the broker shows whether it is there.
@@ -147,6 +150,7 @@ fn known_policy(policy: &Policy) -> Option<String> {
         PolicyState::Set => Some(format!("{name}: already set")),
         PolicyState::NotNeeded(why) => Some(format!("{name}: not needed: {why}")),
         PolicyState::Missing(what) => Some(format!("{name}: not set: {what}")),
+        PolicyState::Limited(what) | PolicyState::Blocking(what) => Some(format!("{name}: not so: {what}")),
     }
 }
 
@@ -156,6 +160,8 @@ fn policy_json(policy: &Policy) -> serde_json::Value {
         PolicyState::Set => ("set", None),
         PolicyState::NotNeeded(why) => ("not-needed", Some(why)),
         PolicyState::Missing(what) => ("missing", Some(what)),
+        PolicyState::Limited(what) => ("limited", Some(what)),
+        PolicyState::Blocking(what) => ("blocking", Some(what)),
     };
     json!({"name": policy.name, "command": policy.command, "why": policy.reason, "state": state, "detail": detail, "new": policy.is_new})
 }

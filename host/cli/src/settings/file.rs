@@ -122,9 +122,10 @@ fn sections() -> String {
 /// What is wrong with a name that is none, and which was probably meant.
 pub(super) fn unknown(name: &str) -> String {
     let key = name.rsplit('.').next().unwrap_or(name);
-    // A name in the wrong section, or in none, is meant just as well.
-    let elsewhere = list::all().find(|definition| definition.key() == key).map(|definition| definition.name);
-    match nearest(name, list::all().map(|definition| definition.name)).or(elsewhere) {
+    // A name in the wrong section, or in none, is meant just as well, and before others that look like it.
+    let mut elsewhere = list::all().filter(|definition| definition.key() == key).map(|definition| definition.name);
+    let only = elsewhere.next().filter(|_| elsewhere.next().is_none());
+    match only.or_else(|| nearest(name, list::all().map(|definition| definition.name))) {
         Some(meant) => format!("there is no such setting; did you mean {meant}?"),
         None => "there is no such setting; weir settings show lists them".to_owned(),
     }
@@ -156,6 +157,7 @@ mod tests {
                 "f, line 8, column 13: broker.segment: is true or false; allowed: a size from 1MiB to 1GiB",
             ],
         );
+        check("gateway.listen = \"::1\"", &["f, line 1, column 1: gateway.listen: there is no such setting; did you mean listen?"]);
         check("max-body = \"1MiB\"", &["f, line 1, column 1: max-body: there is no such setting; did you mean gateway.max-body?"]);
         check(
             "[grace]\na = 1",

@@ -86,8 +86,13 @@ pub(crate) async fn not_sent(dispatch: &Dispatch, interface: &Interface, error: 
     let what = format!("the message was not sent to interface `{}` of flow `{}`", interface.name, interface.flow);
     match error {
         PubsubError::QueueNotFound { .. } if dispatch.is_stopped(interface).await => interface.gone(),
-        PubsubError::QueueNotFound { .. } => interface
-            .wrong("has no queue, since nothing in the flow consumes it (it is an output: take its messages with `weir take`)".to_owned()),
+        PubsubError::QueueNotFound { .. } => {
+            let next = format!(
+                "take the messages of an output with `weir take`; if it is an input, its queue was deleted: stop and start flow `{}`",
+                interface.flow
+            );
+            interface.wrong(format!("has no queue to send to: {next}"))
+        }
         PubsubError::OutcomeUnknown { .. } => GatewayError::Broker { what: what.replace("was not", "may not have been"), source: error },
         error => GatewayError::Broker { what, source: error },
     }

@@ -25,6 +25,10 @@ pub enum PolicyState {
     },
     /// Queues that need it do not have it; what is missing where, for people.
     Missing(String),
+    /// An administrator has set something that may be in the way of Weir, which leaves it as it is; what, for people.
+    Limited(String),
+    /// The same, and nothing works before it is changed.
+    Blocking(String),
     /// All queues that need it have it.
     Set,
     /// Nothing needs it at present; why, for people.

@@ -11,9 +11,10 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use super::answer::Answer;
 use super::api_url::{FORM, parse};
 use super::names::{Place, quoted};
-use super::refusal::{fix, is_of_policy, shown_long};
+use super::refusal::{ANY_SPACE, NO_REASON, fix, is_of_policy, storage_fix};
 use super::tls;
 use super::way::Way;
 use crate::error::{Cause, PubsubError, Result};
@@ -33,47 +34,6 @@ pub(super) struct Admin {
     client: Client,
     url: Url,
     way: Arc<Way>,
-}
-
-/// What a request came to, other than a failure of the way.
-#[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) status: StatusCode,
-    body: Vec<u8>,
-}
-
-impl Answer {
-    fn is(&self, status: StatusCode) -> bool {
-        self.status == status
-    }
-
-    /// What the broker said, cut.
-    pub(super) fn text(&self) -> String {
-        let reason = serde_json::from_slice::<Value>(&self.body).ok();
-        let reason = reason.and_then(|value| Some(value.get("reason")?.as_str()?.to_owned()));
-        // A page of the web server, where the request did not get to the broker.
-        let page = String::from_utf8_lossy(&self.body);
-        let message =
-            page.split_once("MESSAGE:</th><td>").and_then(|(_, rest)| rest.split_once('<')).map(|(message, _)| message.to_owned());
-        let reason = reason.or(message);
-        shown_long(&reason.unwrap_or_else(|| String::from_utf8_lossy(&self.body[..self.body.len().min(2000)]).into_owned()))
-    }
-
-    /// What was answered; nothing where that is no JSON.
-    pub(super) fn value(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap_or(Value::Null)
-    }
-
-    /// Whether what was to be made is there: the same status is that of a limit.
-    fn is_there_already(&self) -> bool {
-        self.is(StatusCode::CONFLICT) && self.text().contains("already exist")
-    }
-
-    /// Whether what is missing is the tenant or the namespace.
-    fn lacks_namespace(&self) -> bool {
-        let text = self.text();
-        self.is(StatusCode::NOT_FOUND) && (text.contains("amespace") || text.contains("enant"))
-    }
 }
 
 /// Whether something was made by a request.
@@ -274,7 +234,16 @@ impl Admin {
 
     /// The bound of a topic; `None` if it has none of its own.
     pub(super) async fn quota(&self, place: &Place) -> Result<Option<Quota>> {
-        let answer = self.send(Method::GET, &format!("{}/backlogQuotaMap", place.path()), None).await?;
+        self.quota_at(format!("{}/backlogQuotaMap", place.path())).await
+    }
+
+    /// The bound that counts for a topic: its own, or that of its namespace; `None` if there is none.
+    pub(super) async fn applied_quota(&self, place: &Place) -> Result<Option<Quota>> {
+        self.quota_at(format!("{}/backlogQuotaMap?applied=true", place.path())).await
+    }
+
+    async fn quota_at(&self, path: String) -> Result<Option<Quota>> {
+        let answer = self.send(Method::GET, &path, None).await?;
         if answer.is(StatusCode::NOT_FOUND) || is_switched_off(&answer) {
             return Ok(None);
         }
@@ -373,27 +342,36 @@ impl Admin {
     /// # Errors
     /// Whatever is no success.
     pub(super) fn checked(&self, answer: Answer) -> Result<Answer> {
+        self.checked_in(ANY_SPACE, answer)
+    }
+
+    /// The same about a namespace.
+    fn checked_in(&self, space: &str, answer: Answer) -> Result<Answer> {
         if answer.status.is_success() {
             return Ok(answer);
         }
         let text = answer.text();
         Err(match answer.status {
-            // Brokers answer a missing right so, too.
-            StatusCode::UNAUTHORIZED if !text.contains("nauthorized to") => {
-                self.refused(&format!("the token is missing, wrong or has expired ({text}): set broker.token-file to a valid one"))
+            _ if answer.is_about_token() => {
+                let reason = if text == NO_REASON { String::new() } else { format!(" ({text})") };
+                let next = match self.way.token_file() {
+                    Some(file) => format!("write a valid one into the file of broker.token-file, {}", file.display()),
+                    None => "set broker.token-file to a file with a valid one".to_owned(),
+                };
+                self.refused(&format!("the token is missing, wrong or has expired{reason}: {next}"))
             }
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+            _ if answer.is_about_rights() => {
                 self.refused(&format!("the role of the token lacks permission ({text}): make it an administrator of the tenant"))
             }
-            _ if is_of_policy(&text) => self.refused(&format!("{text}{}", fix(&text))),
+            _ if is_of_policy(&text) => self.refused(&format!("{text}{}", fix(&text, space))),
             // While the node of a topic starts or stops.
             StatusCode::PRECONDITION_FAILED if text.contains("find owner") => {
                 PubsubError::unavailable(format!("the admin API at {} answers: {text}", self.url))
             }
             status if status.is_server_error() || status == StatusCode::CONFLICT || status == StatusCode::TOO_MANY_REQUESTS => {
-                PubsubError::unavailable(format!("the admin API at {} answers {status}: {text}", self.url))
+                PubsubError::unavailable(format!("the admin API at {} answers {status}: {text}{}", self.url, storage_fix(&text)))
             }
-            status => self.refused(&format!("it answers {status}: {text}{}", fix(&text))),
+            status => self.refused(&format!("it answers {status}: {text}{}", fix(&text, space))),
         })
     }
 
@@ -405,7 +383,12 @@ impl Admin {
                 answer.text()
             )));
         }
-        self.checked(answer).map(|_| ())
+        self.checked_in(&place.space(), answer).map(|_| ())
+    }
+
+    /// Whether what a path names may not be looked at by this role. It is there: what is missing is shown as missing.
+    pub(super) async fn is_forbidden(&self, path: &str) -> Result<bool> {
+        Ok(self.send(Method::GET, path, None).await?.is_about_rights())
     }
 
     fn refused(&self, problem: &str) -> PubsubError {
@@ -481,18 +464,4 @@ const DESTINATION: &str = "destination_storage";
 
 fn is_switched_off(answer: &Answer) -> bool {
     answer.is(StatusCode::METHOD_NOT_ALLOWED)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_answer_is_told_in_one_line() {
-        let answer = |body: &str| Answer { status: StatusCode::NOT_FOUND, body: body.as_bytes().to_vec() };
-        assert_eq!(answer(r#"{"reason":"Namespace not found"}"#).text(), "Namespace not found");
-        assert!(answer(r#"{"reason":"Namespace not found"}"#).lacks_namespace());
-        assert_eq!(answer("\n --- An unexpected error\n\tat java").text(), "--- An unexpected error");
-        assert!(!answer(r#"{"reason":"Topic persistent://a/flow/b not found"}"#).lacks_namespace());
-    }
 }

@@ -69,7 +69,9 @@ impl Incoming {
                 CONTENT_TYPE => {
                     incoming.message.content_type = Some(Arc::from(value)).filter(|text: &Arc<str>| **text != *DEFAULT_CONTENT_TYPE)
                 }
-                EXPIRES => incoming.expires_at_ms = value.parse().ok(),
+                EXPIRES if class == Class::Request => incoming.expires_at_ms = value.parse().ok(),
+                // Only requests expire, whoever wrote it.
+                EXPIRES => {}
                 ONLY => incoming.only = Some(value),
                 _ => others.set(key, value),
             }
@@ -177,6 +179,9 @@ mod tests {
         let message = Message { expires_in: Some(Duration::ZERO), ..Message::new("x") };
         assert!(read_one(Class::Request, &metadata(Class::Request, &message, None), b"x").has_expired());
         assert!(!read_one(Class::Flow, &metadata(Class::Flow, &message, None), b"x").has_expired());
+        let foreign = MessageMetadata { properties: vec![property(EXPIRES, "1")], ..MessageMetadata::default() };
+        assert!(read_one(Class::Request, &foreign, b"x").has_expired());
+        assert!(read_one(Class::Flow, &foreign, b"x").is_for(&reader()), "a message of a flow that another client wrote was dropped");
         let only = |name: &str| read_one(Class::Flow, &metadata(Class::Flow, &Message::new("x"), Some(name)), b"x");
         assert!(only("reader").is_for(&reader()) && !only("other").is_for(&reader()));
     }

@@ -16,9 +16,9 @@ use tokio_util::task::TaskTracker;
 use super::envelope::metadata;
 use super::frame;
 use super::lifecycle::{Lifecycle, refuses};
-use super::link::Link;
 use super::names::Place;
 use super::proto::{BaseCommand, MessageMetadata, Send, kind};
+use super::publishing::Publishing;
 use super::refusal::{Kind, Refusal};
 use super::session::Session;
 use super::topic_limits::{self, TopicLimits};
@@ -64,7 +64,7 @@ struct Post {
 
 /// Where messages are given to be published.
 pub(super) struct Lanes {
-    link: Arc<Link>,
+    publishing: Arc<Publishing>,
     lifecycle: Arc<Lifecycle>,
     lanes: Mutex<HashMap<Topic, Way>>,
     /// The largest message that the broker takes; 0 before it said so.
@@ -92,9 +92,9 @@ impl Drop for Rest {
 }
 
 impl Lanes {
-    pub(super) fn new(link: Arc<Link>, lifecycle: Arc<Lifecycle>) -> Self {
+    pub(super) fn new(publishing: Arc<Publishing>, lifecycle: Arc<Lifecycle>) -> Self {
         Lanes {
-            link,
+            publishing,
             lifecycle,
             lanes: Mutex::default(),
             largest_bytes: AtomicUsize::new(0),
@@ -109,7 +109,7 @@ impl Lanes {
             self.look_again(topic);
             return Err(error);
         }
-        if let Ok(wire) = self.link.up() {
+        if let Ok(wire) = self.publishing.of(topic).link.up() {
             self.largest_bytes.store(wire.max_message_bytes, Ordering::Relaxed);
         }
         let limit_bytes = self.largest_bytes.load(Ordering::Relaxed);
@@ -368,7 +368,11 @@ impl Lane {
         let mut again = again.into_iter();
         while let Some(post) = again.next() {
             if post.sent_count >= MOST_SENT_COUNT {
-                let _ = post.done.send(Err(PubsubError::outcome_unknown("the topic keeps moving between the nodes of the broker")));
+                let reason = format!(
+                    "the broker has ended publishing on the topic {MOST_SENT_COUNT} times: it moves between nodes, or the broker cannot store \
+                     messages; check its log and the disks of its bookies"
+                );
+                let _ = post.done.send(Err(PubsubError::outcome_unknown(reason)));
                 continue;
             }
             if let Some(error) = self.open().await.err() {
@@ -447,7 +451,8 @@ impl Lane {
     }
 
     async fn try_open(&mut self) -> Result<Session, Failure> {
-        let Lanes { link, lifecycle, .. } = &*self.lanes;
+        let Lanes { publishing, lifecycle, .. } = &*self.lanes;
+        let link = &publishing.of(&self.topic).link;
         link.up()?;
         let has_queues = self.topic.class().has_queues();
         // The broker takes messages of a topic that nothing consumes, and may make a topic that is missing.
@@ -455,7 +460,7 @@ impl Lane {
             return Err(PubsubError::no_queue_of(&self.topic).into());
         }
         if self.place.is_persistent {
-            self.refusing_bytes = refuses(lifecycle.admin.quota(&self.place).await.unwrap_or_default().as_ref());
+            self.refusing_bytes = refuses(lifecycle.admin.applied_quota(&self.place).await.unwrap_or_default().as_ref());
         }
         let url = self.place.url();
         match Session::open(link, &url, UNCONFIRMED_COUNT).await {

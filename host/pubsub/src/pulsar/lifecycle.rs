@@ -22,6 +22,8 @@ use crate::topic::{Class, Queue, Topic};
 /// Bounds as policies of a topic.
 pub(super) const DROP_OLDEST: &str = "consumer_backlog_eviction";
 const REFUSE: &str = "producer_exception";
+/// Those that keep producers from publishing.
+pub(super) const REFUSING: [&str; 2] = [REFUSE, "producer_request_hold"];
 /// How often a bound is looked at again that is not the expected one: nodes read policies a moment after they were set.
 const LOOKS_COUNT: u32 = 10;
 const LOOK_TIME: Duration = Duration::from_millis(100);
@@ -85,7 +87,12 @@ impl Lifecycle {
         self.bound(spec, &place, is_new, if_other).await?;
         // Of a topic that has queues the broker keeps messages for a while which these have acknowledged.
         let begin = if is_new { Begin::Oldest } else { Begin::Newest };
-        self.admin.make_subscription(&place, queue.subscription().as_str(), begin).await.map(|_| ())
+        let subscribed = self.admin.make_subscription(&place, queue.subscription().as_str(), begin).await?;
+        if made == Made::WasThere && is_new && subscribed == Made::New {
+            let reason = "the topic existed without a queue";
+            tracing::warn!(%queue, reason, "queue created again from the oldest stored message; acknowledged messages may be redelivered");
+        }
+        Ok(())
     }
 
     /// Sees to the bound of a topic: all its queues have it.
@@ -308,7 +315,7 @@ fn told(quota: Option<&Quota>) -> String {
 
 /// Whether a topic's bound refuses messages: then the broker looks at it when a producer begins.
 pub(super) fn refuses(quota: Option<&Quota>) -> Option<u64> {
-    quota.filter(|quota| quota.policy == REFUSE).and_then(|quota| u64::try_from(quota.limit_bytes).ok())
+    quota.filter(|quota| REFUSING.contains(&quota.policy.as_str())).and_then(|quota| u64::try_from(quota.limit_bytes).ok())
 }
 
 #[cfg(test)]
@@ -320,6 +327,9 @@ mod tests {
         assert_eq!(quota(Overflow::None), None);
         let refusing = quota(Overflow::Refuse { bytes: 7 });
         assert_eq!(refuses(refusing.as_ref()), Some(7));
+        let holding = Quota { limit_bytes: 7, policy: "producer_request_hold".to_owned() };
+        assert_eq!(refuses(Some(&holding)), Some(7));
+        assert_eq!(refuses(Some(&Quota { limit_bytes: -1, ..holding })), None);
         assert_eq!(refuses(quota(Overflow::DropOldest { bytes: 7 }).as_ref()), None);
         assert_eq!(told(refusing.as_ref()), "a limit of 7 bytes (producer_exception)");
     }

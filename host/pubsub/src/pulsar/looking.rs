@@ -45,7 +45,7 @@ impl Inspect for Arc<Shared> {
         self.check_up()?;
         let place = Place::of(queue.topic())?;
         let Some(stats) = self.admin.stats(&place).await? else { return Err(PubsubError::no_queue(queue)) };
-        let refused_above = if stats.bound_bytes > 0 { refuses(self.admin.quota(&place).await?.as_ref()) } else { None };
+        let refused_above = if stats.bound_bytes > 0 { refuses(self.admin.applied_quota(&place).await?.as_ref()) } else { None };
         let backlog_bytes = whole(stats.backlog_bytes);
         let found = stats.subscriptions.get(queue.subscription().as_str());
         if !place.is_persistent {

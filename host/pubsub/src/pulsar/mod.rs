@@ -5,9 +5,9 @@
 //! | names on the wire, messages, URLs, the meaning of errors | `names`, `envelope`, `address`, `refusal`, `failure` |
 //! | commands and frames of the binary protocol | `proto`, `frame` |
 //! | connections | `way`, `tls`, `wire`, `link` |
-//! | the admin API, and whether it is that of the broker | `admin`, `api_url`, `agreement` |
+//! | the admin API, and whether it is that of the broker | `admin`, `answer`, `api_url`, `agreement` |
 //! | making, finding and deleting queues | `lifecycle` |
-//! | publishing | `lane`, `session`, `producer` |
+//! | publishing | `publishing`, `lane`, `session`, `producer` |
 //! | reading queues, and settling | `reader`, `held`, `subscription`, `consumers`, `settling` |
 //! | subscribers and taps | `subscriber` |
 //! | locks | `lock` |
@@ -15,12 +15,14 @@
 //! | tenants, namespaces and their policies | `policies`, `restrictions` |
 //! | what all of these share | `shared` |
 //!
-//! One connection to each node is for publishing, since a node that has more to store than it can stops reading from those who publish; one for
-//! consuming and acknowledging.
+//! Two connections to each node are for publishing, since a node that has more to store than it can, or that limits the rate of a topic, stops
+//! reading from those who publish: one of them is for messages of flows, one for all others, so that services answer meanwhile. One is for consuming
+//! and acknowledging.
 
 mod address;
 mod admin;
 mod agreement;
+mod answer;
 mod api_url;
 mod consumers;
 mod envelope;
@@ -38,6 +40,7 @@ mod places;
 mod policies;
 mod producer;
 mod proto;
+mod publishing;
 mod reader;
 mod refusal;
 mod restrictions;
@@ -58,7 +61,6 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -72,7 +74,8 @@ use self::lane::Lanes;
 use self::lifecycle::Lifecycle;
 use self::link::Link;
 use self::names::Place;
-use self::producer::{TopicProducer, UNDER_WAY_COUNT};
+use self::producer::TopicProducer;
+use self::publishing::Publishing;
 use self::reader::QueueConsumer;
 use self::shared::Shared;
 use self::subscriber::Subscriber;
@@ -124,30 +127,16 @@ impl PulsarBroker {
                           API 8080 (with https:// 8443)";
             return Err(PubsubError::refused(reason));
         }
-        let publishing = Arc::new(Link::start(way.clone(), "publishing"));
-        publishing.first(settings.patience).await?;
+        let publishing = Arc::new(Publishing::start(&way, settings.patience).await?);
         let consuming = Arc::new(Link::start(way, "consuming"));
         consuming.first(settings.patience).await?;
-        let lifecycle = Arc::new(Lifecycle::new(admin.clone(), publishing.clone()));
+        let lifecycle = Arc::new(Lifecycle::new(admin.clone(), publishing.others.link.clone()));
         let lanes = Arc::new(Lanes::new(publishing.clone(), lifecycle.clone()));
-        let (places, consumers) = (Arc::new(Semaphore::new(UNDER_WAY_COUNT)), Consumers::default());
+        let consumers = Consumers::default();
         let (looks, pumps, operations, closed) = (Arc::default(), TaskTracker::new(), TaskTracker::new(), CancellationToken::new());
         let agreement = Agreement::default();
-        let shared = Shared {
-            limits,
-            consuming,
-            publishing,
-            admin,
-            agreement,
-            lifecycle,
-            lanes,
-            places,
-            consumers,
-            looks,
-            pumps,
-            operations,
-            closed,
-        };
+        let shared =
+            Shared { limits, consuming, publishing, admin, agreement, lifecycle, lanes, consumers, looks, pumps, operations, closed };
         Ok(Arc::new(PulsarBroker { shared: Arc::new(shared) }))
     }
 
@@ -155,7 +144,8 @@ impl PulsarBroker {
     #[cfg(any(test, debug_assertions))]
     #[doc(hidden)]
     pub fn is_lost_for_test(&self) -> bool {
-        self.shared.consuming.up().is_err() && self.shared.publishing.up().is_err()
+        let Shared { consuming, publishing, .. } = &*self.shared;
+        publishing.links().into_iter().chain([consuming]).all(|link| link.up().is_err())
     }
 }
 
@@ -211,10 +201,10 @@ impl Backend for PulsarBroker {
     async fn producer(&self, topic: &Topic) -> Result<Box<dyn Producer>> {
         self.shared.check_open()?;
         let place = Place::of(topic)?;
-        let Shared { limits, lanes, publishing, places, admin, agreement, .. } = &*self.shared;
-        agreement.check(publishing, admin, &place.tenant).await?;
-        let (lanes, link, places) = (lanes.clone(), publishing.clone(), places.clone());
-        Ok(Box::new(TopicProducer { topic: topic.clone(), limits: *limits, lanes, link, places }))
+        let Shared { limits, lanes, publishing, admin, agreement, .. } = &*self.shared;
+        agreement.check(&publishing.others.link, admin, &place.tenant).await?;
+        let (lanes, channel) = (lanes.clone(), publishing.of(topic).clone());
+        Ok(Box::new(TopicProducer { topic: topic.clone(), limits: *limits, lanes, channel }))
     }
 
     async fn consumer(&self, topic: &Topic, subscription: &Subscription, options: ConsumerOptions) -> Result<Box<dyn Consumer>> {
@@ -273,7 +263,7 @@ impl Backend for PulsarBroker {
         if closed.is_cancelled() {
             return None;
         }
-        [publishing, consuming].into_iter().find_map(|link| link.up().err()).map(|error| chain(&error))
+        publishing.links().into_iter().chain([consuming]).find_map(|link| link.up().err()).map(|error| chain(&error))
     }
 
     async fn close(&self) {
@@ -289,7 +279,9 @@ impl Backend for PulsarBroker {
             let _ = timeout(CLOSE_TIME, shared.lanes.close()).await;
             shared.operations.close();
             let _ = timeout(CLOSE_TIME, shared.operations.wait()).await;
-            shared.publishing.close().await;
+            for link in shared.publishing.links() {
+                link.close().await;
+            }
             shared.consuming.close().await;
         });
         let _ = closing.await;

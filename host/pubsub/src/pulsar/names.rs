@@ -11,6 +11,8 @@ use crate::topic::{Class, Queue, Topic};
 pub(super) const LOOKING: &str = "weir.look.";
 /// The name of topics that are only asked about.
 const PROBE: &str = "weir-probe";
+/// The tenant of the brokers themselves.
+const SYSTEM_TENANT: &str = "pulsar";
 /// Begins what Pulsar calls its partitions.
 const PARTITION: &str = "-partition-";
 /// What need not be quoted in a path.
@@ -37,13 +39,27 @@ impl Place {
             let reason = format!("topicspace `{}` is not a valid Pulsar tenant: use letters, digits and -=:_", shown(tenant));
             return Err(PubsubError::refused(reason));
         }
+        if tenant == SYSTEM_TENANT {
+            let reason = format!("topicspace `{SYSTEM_TENANT}` is the tenant of the broker's own topics: choose another topicspace");
+            return Err(PubsubError::refused(reason));
+        }
         let is_partition = name.rsplit_once(PARTITION).is_some_and(|(_, number)| number.bytes().all(|byte| byte.is_ascii_digit()));
+        if is_dots(name) {
+            let reason =
+                format!("{topic} cannot be a topic of Pulsar, whose admin API resolves `.` and `..` in paths: choose another name");
+            return Err(PubsubError::refused(reason));
+        }
         if name.contains('/') || name.starts_with("__") || is_partition {
             let fix = "a name on Pulsar must not contain `/`, start with `__` or end in `-partition-NUMBER`: choose another one";
             return Err(PubsubError::refused(format!("{topic} is not a valid Pulsar topic: {fix}")));
         }
         let is_persistent = topic.class().is_durable();
         Ok(Place { is_persistent, tenant: tenant.to_owned(), namespace: topic.class().as_str(), name: name.to_owned() })
+    }
+
+    /// The namespace, as commands have it.
+    pub(super) fn space(&self) -> String {
+        format!("{}/{}", self.tenant, self.namespace)
     }
 
     /// Of a lock: beside the signals, whose topics come and go with those who use them. It is the topic of no queue.
@@ -59,7 +75,7 @@ impl Place {
 
     /// The same in the namespace of the brokers themselves.
     pub(super) fn of_brokers() -> Self {
-        Place { is_persistent: false, tenant: "pulsar".to_owned(), namespace: "system", name: PROBE.to_owned() }
+        Place { is_persistent: false, tenant: SYSTEM_TENANT.to_owned(), namespace: "system", name: PROBE.to_owned() }
     }
 
     /// Its domain, as URLs have it.
@@ -79,8 +95,15 @@ impl Place {
 
     /// The path of the admin API about one of its subscriptions, which is decoded twice there.
     pub(super) fn subscription_path(&self, subscription: &str) -> String {
-        format!("{}/subscription/{}", self.path(), quoted(&quoted(subscription)))
+        // A path that ends in dots would name something else.
+        let once = if is_dots(subscription) { subscription.replace('.', "%2E") } else { quoted(subscription) };
+        format!("{}/subscription/{}", self.path(), quoted(&once))
     }
+}
+
+/// Whether a part of a path means the folder itself, or the one above it.
+fn is_dots(name: &str) -> bool {
+    name == "." || name == ".."
 }
 
 /// A part of a path.
@@ -137,15 +160,27 @@ mod tests {
         let place = place("flow:tg:a b%+é").unwrap();
         assert_eq!(place.path(), "persistent/tg/flow/a%20b%25%2B%C3%A9");
         assert_eq!(place.subscription_path("x/y+"), "persistent/tg/flow/a%20b%25%2B%C3%A9/subscription/x%252Fy%252B");
+        assert_eq!(place.subscription_path(".."), "persistent/tg/flow/a%20b%25%2B%C3%A9/subscription/%252E%252E");
     }
 
     #[test]
     fn what_pulsar_cannot_name_is_refused() {
-        for text in ["flow:tg:a/b", "flow:tg:__change_events", "flow:tg:a-partition-3", "flow:t g:a", "flow:tü:a"] {
+        for text in [
+            "flow:tg:a/b",
+            "flow:tg:__change_events",
+            "flow:tg:a-partition-3",
+            "flow:t g:a",
+            "flow:tü:a",
+            "flow:tg:.",
+            "flow:tg:..",
+            "flow:pulsar:a",
+        ] {
             let error = place(text).unwrap_err();
             assert!(matches!(error, PubsubError::Refused { .. }), "{text}: {error}");
         }
-        assert!(place("flow:tg:a-partition-b").is_ok());
+        for text in ["flow:tg:a-partition-b", "flow:tg:...", "flow:tg:.a"] {
+            assert!(place(text).is_ok(), "{text}");
+        }
     }
 
     #[test]

@@ -19,8 +19,8 @@ struct Step {
     reason: &'static str,
     /// For an administrator, in place of the call.
     command: String,
-    /// What shows whether it is there, and how it looks then.
-    looked: String,
+    /// The tenant or the namespace that shows whether it is there, and how it looks then.
+    space: String,
     is_there: fn(&Value) -> bool,
     method: Method,
     path: String,
@@ -28,6 +28,8 @@ struct Step {
 }
 
 const TENANT: &str = "each topicspace is a tenant";
+const TENANT_ADMIN: &str =
+    "the command replaces the list of administrators: add those that pulsar-admin tenants get prints; then run weir init again";
 const NAMESPACE: &str = "the topics of each class have their own namespace";
 const NO_TOPICS_BY_THEMSELVES: &str =
     "automatically created topics would accept messages that no queue keeps; a missing queue must be noticed";
@@ -37,12 +39,18 @@ const KEPT_WHEN_UNREAD: &str = "a queue is kept while it has no consumer";
 const KEPT_WHEN_IDLE: &str = "a queue is kept when idle";
 const NOTHING_DROPPED: &str = "a queue without a consumer must not lose its oldest messages; exits have their own limit";
 const BOUNDS: &str = "exits drop their oldest messages above a limit, and the dead-letter queue refuses messages above its own";
+const NO_QUEUES_BY_THEMSELVES: &str =
+    "a queue that another client creates by subscribing would collect messages for ever once it is unused";
 /// A topic that need not be there.
 const ANY_TOPIC: &str = "weir-probe";
 
 /// What the tenant of a topicspace needs, and whether it is there; with [`Provision::Set`] what is missing is made first, as far as that is
 /// permitted. What an administrator has limited is left as it is, and told.
 pub(super) async fn policies(admin: &Admin, topicspace: &str, provision: Provision) -> Result<Vec<Policy>> {
+    // Of a tenant of others nothing can be seen or set.
+    if admin.is_forbidden(&looked(topicspace)).await? {
+        return Ok(vec![of_others(topicspace)]);
+    }
     let mut policies = Vec::new();
     let clusters: Vec<String> = admin.get("clusters").await?.unwrap_or_default();
     for step in steps(topicspace, &clusters) {
@@ -55,6 +63,23 @@ pub(super) async fn policies(admin: &Admin, topicspace: &str, provision: Provisi
     Ok(policies)
 }
 
+/// The tenant, where it is there and the role is not its administrator.
+fn of_others(topicspace: &str) -> Policy {
+    Policy {
+        name: format!("administrator of tenant {topicspace}"),
+        reason: TENANT_ADMIN,
+        command: format!("pulsar-admin tenants update {topicspace} --admin-roles ROLE"),
+        state: PolicyState::Blocking("the tenant exists, and the role of the token is not one of its administrators".to_owned()),
+        is_new: false,
+    }
+}
+
+/// The path of the admin API that shows a tenant or a namespace.
+fn looked(space: &str) -> String {
+    let parts: Vec<String> = space.split('/').map(quoted).collect();
+    format!("namespaces/{}", parts.join("/"))
+}
+
 /// Looks at one of them, and makes it if it is to be made.
 async fn seen(admin: &Admin, step: Step, provision: Provision) -> Result<Policy> {
     let policy = |state, is_new, step: Step| Policy { name: step.name, reason: step.reason, command: step.command, state, is_new };
@@ -65,8 +90,9 @@ async fn seen(admin: &Admin, step: Step, provision: Provision) -> Result<Policy>
             return Ok(policy(missing, false, step));
         }
         // Who may not look may still be told what is to be there.
-        Err(error @ PubsubError::Refused { .. }) if provision == Provision::Look => {
-            let unknown = PolicyState::Unknown { list_command: format!("pulsar-admin namespaces list {} ({})", step.name, chain(&error)) };
+        Err(PubsubError::Refused { .. }) if provision == Provision::Look => {
+            let verb = if step.space.contains('/') { "policies" } else { "list" };
+            let unknown = PolicyState::Unknown { list_command: format!("pulsar-admin namespaces {verb} {}", step.space) };
             return Ok(policy(unknown, false, step));
         }
         Ok(false) | Err(PubsubError::Refused { .. }) => {}
@@ -80,20 +106,29 @@ async fn seen(admin: &Admin, step: Step, provision: Provision) -> Result<Policy>
 }
 
 async fn is_there(admin: &Admin, step: &Step) -> Result<bool> {
-    let found: Option<Value> = admin.get(&step.looked).await?;
+    let found: Option<Value> = admin.get(&looked(&step.space)).await?;
     Ok(found.is_some_and(|value| (step.is_there)(&value)))
 }
 
 /// What of the policies of a namespace is in the way of Weir; none where it is not seen, which others tell.
 async fn limits(admin: &Admin, topicspace: &str, class: Class) -> Result<Option<Policy>> {
-    let found: Option<Value> = match admin.get(&format!("namespaces/{}/{class}", quoted(topicspace))).await {
+    let found: Option<Value> = match admin.get(&looked(&format!("{topicspace}/{class}"))).await {
         Err(PubsubError::Refused { .. }) => return Ok(None),
         found => found?,
     };
     let Some(found) = found else { return Ok(None) };
     let space = format!("{topicspace}/{class}");
-    let (told, commands): (Vec<String>, Vec<String>) = restrictions::of(&found, &space, class).into_iter().unzip();
-    let state = if told.is_empty() { PolicyState::Set } else { PolicyState::Missing(told.join("; ")) };
+    let mut restricted = restrictions::of(&found, &space, class);
+    if class == Class::Flow {
+        restricted.extend(restrictions::of_topics(admin, topicspace).await);
+    }
+    let told = restricted.iter().map(|restricted| restricted.told.as_str()).collect::<Vec<_>>().join("; ");
+    let commands: Vec<&str> = restricted.iter().map(|restricted| restricted.command.as_str()).collect();
+    let state = match restricted.iter().any(|restricted| restricted.is_blocking) {
+        _ if restricted.is_empty() => PolicyState::Set,
+        true => PolicyState::Blocking(told),
+        false => PolicyState::Limited(told),
+    };
     let name = format!("no restrictions in {space}");
     Ok(Some(Policy { name, reason: restrictions::REASON, command: commands.join("; "), state, is_new: false }))
 }
@@ -118,7 +153,7 @@ fn steps(topicspace: &str, clusters: &[String]) -> Vec<Step> {
         name: format!("tenant {topicspace}"),
         reason: TENANT,
         command: format!("pulsar-admin tenants create {topicspace} --admin-roles ROLE"),
-        looked: format!("namespaces/{tenant}"),
+        space: topicspace.to_owned(),
         is_there: |_| true,
         method: Method::PUT,
         path: format!("tenants/{tenant}"),
@@ -130,7 +165,7 @@ fn steps(topicspace: &str, clusters: &[String]) -> Vec<Step> {
             name: format!("namespace {topicspace}/{class}"),
             reason: NAMESPACE,
             command: format!("pulsar-admin namespaces create {topicspace}/{class}"),
-            looked: path.clone(),
+            space: format!("{topicspace}/{class}"),
             is_there: |_| true,
             method: Method::PUT,
             path,
@@ -152,7 +187,7 @@ fn topics_by_themselves(topicspace: &str, class: Class) -> Step {
         reason: if on { TOPICS_BY_THEMSELVES } else { NO_TOPICS_BY_THEMSELVES },
         command: format!("pulsar-admin namespaces set-auto-topic-creation {topicspace}/{class} {flags}"),
         path: format!("{namespace}/autoTopicCreation"),
-        looked: namespace,
+        space: format!("{topicspace}/{class}"),
         is_there: if on {
             |value| {
                 let found = &value["autoTopicCreationOverride"];
@@ -176,7 +211,7 @@ fn flow_policies(topicspace: &str) -> Vec<Step> {
         name: name.replace("flow", &format!("{topicspace}/flow")),
         reason,
         command,
-        looked: namespace.clone(),
+        space: format!("{topicspace}/flow"),
         is_there,
         method,
         path: format!("{namespace}/{path}"),
@@ -188,6 +223,15 @@ fn flow_policies(topicspace: &str) -> Vec<Step> {
     let [by_size, by_age] =
         ["destination_storage", "message_age"].map(|kind| command(&format!("remove-backlog-quota SPACE --type {kind}")));
     vec![
+        step(
+            "queues of flow by themselves: off",
+            NO_QUEUES_BY_THEMSELVES,
+            command("set-auto-subscription-creation SPACE --disable"),
+            |found| found["autoSubscriptionCreationOverride"]["allowAutoSubscriptionCreation"] == json!(false),
+            Method::POST,
+            "autoSubscriptionCreation",
+            json!({"allowAutoSubscriptionCreation": false}),
+        ),
         step(
             "expiry of flow: none",
             NO_EXPIRY,
@@ -237,7 +281,7 @@ fn idle_topics(topicspace: &str, class: Class) -> Step {
              --max-inactive-duration 1h --delete-mode delete_when_no_subscriptions"
         ),
         path: format!("{namespace}/inactiveTopicPolicies"),
-        looked: namespace,
+        space: format!("{topicspace}/{class}"),
         is_there: |found| found["inactive_topic_policies"]["deleteWhileInactive"] == json!(false),
         method: Method::POST,
         body: json!({
@@ -259,7 +303,7 @@ mod tests {
         assert_eq!(on, ["namespaces/tg/response/autoTopicCreation", "namespaces/tg/notify/autoTopicCreation"]);
         // Of a namespace that nobody has set anything in, all that is set is missing.
         let is_set = |step: &&Step| step.method == Method::POST;
-        assert_eq!(steps.iter().filter(is_set).count(), 8);
+        assert_eq!(steps.iter().filter(is_set).count(), 9);
         for step in steps.iter().filter(is_set) {
             assert!(!(step.is_there)(&json!({})), "{}", step.name);
         }

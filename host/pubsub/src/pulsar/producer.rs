@@ -4,11 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::lane::Lanes;
-use super::link::Link;
+use super::publishing::{Channel, UNDER_WAY_COUNT};
 use crate::backend::{Confirm, Producer};
 use crate::error::{PubsubError, Result};
 use crate::limits::Limits;
@@ -16,8 +15,6 @@ use crate::message::Message;
 use crate::network::closed;
 use crate::topic::Topic;
 
-/// How many messages of producers may be on their way, of all together.
-pub(super) const UNDER_WAY_COUNT: usize = 2048;
 /// How long a publish waits for its place.
 const PLACE_TIME: Duration = Duration::from_secs(10);
 
@@ -26,8 +23,7 @@ pub(super) struct TopicProducer {
     pub(super) topic: Topic,
     pub(super) limits: Limits,
     pub(super) lanes: Arc<Lanes>,
-    pub(super) link: Arc<Link>,
-    pub(super) places: Arc<Semaphore>,
+    pub(super) channel: Channel,
 }
 
 #[async_trait]
@@ -35,12 +31,12 @@ impl Producer for TopicProducer {
     async fn publish(&self, message: Message) -> Result<Confirm> {
         self.limits.check(&self.topic, &message)?;
         self.lanes.check(&self.topic, &message)?;
-        self.link.up()?;
+        self.channel.link.up()?;
         let has_queues = self.topic.class().has_queues();
         let message = if has_queues { message.with_id() } else { message };
         let slow = || PubsubError::unavailable(format!("the broker confirms too slowly: {UNDER_WAY_COUNT} messages are unconfirmed"));
-        let permit = timeout(PLACE_TIME, self.places.clone().acquire_owned()).await.map_err(|_| slow())?.map_err(|_| closed())?;
-        self.link.up()?;
+        let permit = timeout(PLACE_TIME, self.channel.places.clone().acquire_owned()).await.map_err(|_| slow())?.map_err(|_| closed())?;
+        self.channel.link.up()?;
         let confirm = self.lanes.publish(&self.topic, &message, None, Some(permit));
         Ok(if has_queues { confirm.recorded(&self.topic, message.id) } else { confirm })
     }

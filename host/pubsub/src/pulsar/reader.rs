@@ -234,8 +234,7 @@ impl Pump {
     fn set_aside(&self, id: &super::proto::MessageIdData, error: &envelope::Unreadable) {
         if let Some(messages_count) = self.unreadable.count(1) {
             let next = "change its producer, then remove it with pulsar-admin (topics skip), or consume it with its own client";
-            tracing::error!(queue = %self.queue, messages_count, message = %id, error = %error, next, "unreadable messages stay in their \
-                 queue");
+            tracing::error!(queue = %self.queue, messages_count, message_id = %id, error = %error, next, "unreadable messages stay in their queue");
         }
     }
 

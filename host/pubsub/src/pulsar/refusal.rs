@@ -42,7 +42,7 @@ impl Refusal {
         match self.kind {
             Kind::NotFound => PubsubError::no_queue(queue),
             Kind::Held => PubsubError::QueueHeld { queue: queue.clone() },
-            _ => self.plain(),
+            _ => self.plain_in(&space(queue.topic())),
         }
     }
 
@@ -51,52 +51,83 @@ impl Refusal {
         match self.kind {
             Kind::NotFound => PubsubError::no_queue_of(topic),
             Kind::Full => PubsubError::full(format!("a queue of {topic}"), None, None),
-            _ => self.plain(),
+            _ => self.plain_in(&space(topic)),
         }
     }
 
     /// As an error about nothing in particular.
     pub(super) fn plain(self) -> PubsubError {
+        self.plain_in(ANY_SPACE)
+    }
+
+    fn plain_in(self, space: &str) -> PubsubError {
         match self.kind {
-            Kind::Refused | Kind::TooLarge => PubsubError::refused(format!("{}{}", self.text, fix(&self.text))),
+            Kind::Refused | Kind::TooLarge => PubsubError::refused(format!("{}{}", self.text, fix(&self.text, space))),
             Kind::NotFound => PubsubError::refused(format!("{}; `weir init` creates the tenant and the namespaces", self.text)),
             Kind::Held | Kind::Full | Kind::Fenced | Kind::Passing => {
-                PubsubError::unavailable_because("the broker refused temporarily", self)
+                let fix = storage_fix(&self.text);
+                PubsubError::unavailable_because(format!("the broker refused for now{fix}"), self)
             }
         }
     }
 }
 
-/// What a text of the broker holds that refuses for a policy or a right, and what to change then.
+/// What a text of the broker holds that cannot store messages, and what to do then.
+const STORAGE: (&[&str], &str) = (
+    &["non-faulty bookies", "Bookie operation", "BKNotEnoughBookies", "BKWriteException"],
+    "the broker stores nothing: check its bookies and their disks (diskUsageThreshold)",
+);
+
+/// What a text of the broker holds that refuses for a policy or a right, and what to change then; SPACE is the namespace.
 const FIXES: &[(&[&str], &str)] = &[
+    STORAGE,
     (
         &["SchemaValidation", "IncompatibleSchema", "ncompatible schema", "a schema"],
         "the topic has a schema that does not permit plain bytes: delete it (pulsar-admin schemas delete), or run pulsar-admin namespaces \
-         set-schema-validation-enforce --disable",
+         set-schema-validation-enforce SPACE --disable",
     ),
-    (&["ncryption is required"], "Weir does not encrypt messages: run pulsar-admin namespaces set-encryption-required --disable"),
-    (&["sub type"], "Weir requires all types of subscriptions: run pulsar-admin namespaces remove-subscription-types-enabled"),
-    (&["max producers limit"], "raise maxProducersPerTopic, or run pulsar-admin namespaces remove-max-producers-per-topic"),
+    (&["ncryption is required"], "Weir does not encrypt messages: run pulsar-admin namespaces set-encryption-required SPACE --disable"),
+    (&["sub type"], "Weir needs all types of subscriptions: run pulsar-admin namespaces remove-subscription-types-enabled SPACE"),
+    (&["max producers limit"], "raise maxProducersPerTopic, or run pulsar-admin namespaces remove-max-producers-per-topic SPACE"),
     (
         &["ubscription reached max consumers"],
-        "raise maxConsumersPerSubscription, or run pulsar-admin namespaces remove-max-consumers-per-subscription",
+        "raise maxConsumersPerSubscription, or run pulsar-admin namespaces remove-max-consumers-per-subscription SPACE",
     ),
-    (&["max consumers limit"], "raise maxConsumersPerTopic, or run pulsar-admin namespaces remove-max-consumers-per-topic"),
+    (&["max consumers limit"], "raise maxConsumersPerTopic, or run pulsar-admin namespaces remove-max-consumers-per-topic SPACE"),
     (&["max same address"], "raise maxSameAddressProducersPerTopic and maxSameAddressConsumersPerTopic in broker.conf"),
     (
         &["maximum number of subscriptions"],
-        "raise maxSubscriptionsPerTopic, or run pulsar-admin namespaces remove-max-subscriptions-per-topic",
+        "raise maxSubscriptionsPerTopic, or run pulsar-admin namespaces remove-max-subscriptions-per-topic SPACE",
     ),
-    (&["maximum number of topics"], "raise maxTopicsPerNamespace, or run pulsar-admin namespaces remove-max-topics-per-namespace"),
+    (&["maximum number of topics"], "raise maxTopicsPerNamespace, or run pulsar-admin namespaces remove-max-topics-per-namespace SPACE"),
     (&["aximum message size"], "raise maxMessageSize: pulsar-admin topicPolicies remove-max-message-size"),
     (&["artition"], "it exists as a partitioned topic: delete it, or choose another name"),
-    (&["uthoriz", "uthentic"], "check the token of broker.token-file and the permissions of its role (docs/pulsar.md lists them)"),
+    (
+        &["configured retention quota"],
+        "the limit of an exit or of the dead-letter queue is above the retention of the namespace: run pulsar-admin namespaces \
+         remove-retention SPACE",
+    ),
+    (&["uthoriz"], "the role of the token lacks permission: make it an administrator of the tenant (docs/pulsar.md lists the rights)"),
+    (&["uthentic"], "check the token of broker.token-file: it is missing, wrong or has expired"),
 ];
 
-/// What to change, where the text shows that: behind the text.
-pub(super) fn fix(text: &str) -> String {
+/// In place of a namespace that is not known.
+pub(super) const ANY_SPACE: &str = "NAMESPACE";
+
+/// What to change, where the text shows that: behind the text. `space` is the namespace that it is about.
+pub(super) fn fix(text: &str, space: &str) -> String {
     let known = FIXES.iter().find(|(words, _)| words.iter().any(|word| text.contains(word)));
-    known.map(|(_, fix)| format!("; {fix}")).unwrap_or_default()
+    known.map(|(_, fix)| format!("; {}", fix.replace("SPACE", space))).unwrap_or_default()
+}
+
+/// The same of what may pass by itself: where the broker cannot store messages.
+pub(super) fn storage_fix(text: &str) -> String {
+    let (words, fix) = STORAGE;
+    if words.iter().any(|word| text.contains(word)) { format!("; {fix}") } else { String::new() }
+}
+
+fn space(topic: &Topic) -> String {
+    format!("{}/{}", topic.topicspace(), topic.class())
 }
 
 /// Whether it refuses for a limit or a policy that a person has to change, in whatever error a broker puts that.
@@ -125,10 +156,21 @@ fn meaning(error: i32, text: &str) -> Kind {
     }
 }
 
-/// The beginning of a text of the broker: the first line, since stack traces follow.
+/// What stands for a text that is empty.
+pub(super) const NO_REASON: &str = "no reason given";
+/// Characters of a text that are shown: of a longer one its beginning and its end, where the reason is.
+const SHOWN_COUNT: usize = 300;
+const END_COUNT: usize = 200;
+
+/// A text of the broker: the first line, since stack traces follow.
 pub(super) fn shown_long(text: &str) -> String {
-    let line = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("no reason given");
-    line.char_indices().nth(300).map_or_else(|| line.to_owned(), |(end, _)| format!("{}...", shown(&line[..end])))
+    let line = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or(NO_REASON);
+    let count = line.chars().count();
+    if count <= SHOWN_COUNT {
+        return line.to_owned();
+    }
+    let end = line.chars().skip(count - END_COUNT).flat_map(char::escape_default);
+    format!("{} ... {}", shown(line), end.collect::<String>())
 }
 
 #[cfg(test)]
@@ -158,9 +200,30 @@ mod tests {
     }
 
     #[test]
+    fn each_fix_is_that_of_its_reason_and_names_the_namespace() {
+        let topic: Topic = "flow:tg:a".parse().expect("a topic");
+        let told = |error: i32, text: &str| crate::telling::chain(&Refusal::of(error, text).of_publishing(&topic));
+        let cases = [
+            (4, "Client is not authorized to Produce", "administrator of the tenant", "broker.token-file"),
+            (3, "Failed to authenticate", "broker.token-file", "administrator"),
+            (22, "Encryption is required in persistent://tg/flow/a", "set-encryption-required tg/flow --disable", "SPACE"),
+            (2, "ManagedLedgerException: Not enough non-faulty bookies available", "diskUsageThreshold", "SPACE"),
+        ];
+        for (error, text, words, never) in cases {
+            let told = told(error, text);
+            assert!(told.contains(words) && !told.contains(never), "{text}: {told}");
+        }
+        let retention = fix("Backlog Quota exceeds configured retention quota for topic", "tg/flow");
+        assert!(retention.ends_with("remove-retention tg/flow"), "{retention}");
+    }
+
+    #[test]
     fn only_the_first_line_of_a_text_is_shown() {
         assert_eq!(shown_long("\n one\n\tat java.lang"), "one");
         assert_eq!(shown_long(""), "no reason given");
         assert!(shown_long(&"x".repeat(10_000)).len() < 400);
+        let long = format!("java.util.Completion{}: Not enough non-faulty bookies", "x".repeat(1_000));
+        let shown = shown_long(&long);
+        assert!(shown.starts_with("java.util.") && shown.ends_with(": Not enough non-faulty bookies"), "{shown}");
     }
 }

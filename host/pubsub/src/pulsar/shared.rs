@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -12,6 +11,7 @@ use super::consumers::Consumers;
 use super::lane::Lanes;
 use super::lifecycle::Lifecycle;
 use super::link::Link;
+use super::publishing::Publishing;
 use crate::error::Result;
 use crate::limits::Limits;
 use crate::network::closed;
@@ -20,13 +20,11 @@ use crate::network::closed;
 pub(super) struct Shared {
     pub(super) limits: Limits,
     pub(super) consuming: Arc<Link>,
-    pub(super) publishing: Arc<Link>,
+    pub(super) publishing: Arc<Publishing>,
     pub(super) admin: Arc<Admin>,
     pub(super) agreement: Agreement,
     pub(super) lifecycle: Arc<Lifecycle>,
     pub(super) lanes: Arc<Lanes>,
-    /// How many messages of producers may be under way.
-    pub(super) places: Arc<Semaphore>,
     pub(super) consumers: Consumers,
     /// Held by who takes chosen messages out of queues.
     pub(super) looks: Arc<tokio::sync::Mutex<()>>,

@@ -80,6 +80,11 @@ impl Way {
         }
     }
 
+    /// The file that holds the token.
+    pub(super) fn token_file(&self) -> Option<&Path> {
+        self.token_file.as_deref()
+    }
+
     /// How this client shows who it is: the name of the way, and what is shown in it.
     ///
     /// # Errors

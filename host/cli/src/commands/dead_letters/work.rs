@@ -45,11 +45,14 @@ impl Action {
         }
     }
 
-    /// Why the command can be repeated after it was cut off.
+    /// What repeating the command does after it was cut off.
     fn repeating(self) -> &'static str {
         match self {
-            Action::Redrive => "a letter is removed from the dead letters in the same write that sends it, so no letter is sent twice",
-            Action::Delete => "deleted letters are gone, all others remain",
+            Action::Redrive => {
+                "no letter is lost, and on the embedded broker none is sent twice; on another broker the letters that were being sent may be \
+                 sent twice"
+            }
+            Action::Delete => "this is safe: a deleted letter is gone, and the others are still there",
         }
     }
 
@@ -157,7 +160,7 @@ fn show(session: &Session, action: Action, outcome: &Outcome, is_complete: bool,
     }
 }
 
-/// Why not all letters were worked on. After a lost answer some of them may have been: what is true then, and that repeating it is safe.
+/// Why not all letters were worked on. After a lost answer some of them may have been: what is true then, and what repeating it does.
 fn unfinished(action: Action, outcome: &Outcome, is_by_id: bool, problem: Problem) -> Problem {
     let (exit, done) = (problem.exit, action.done());
     let outer = match (exit, outcome.done_count) {
@@ -169,7 +172,7 @@ fn unfinished(action: Action, outcome: &Outcome, is_by_id: bool, problem: Proble
             };
             let repeating = action.repeating();
             Problem::new(exit, format!("the command was interrupted: it is unknown whether all selected dead letters were {done}"))
-                .next(format!("repeat the command once Weir answers (weir status); this is safe: {repeating}{gone}"))
+                .next(format!("repeat the command once Weir answers (weir status); {repeating}{gone}"))
         }
         (_, 0) => Problem::new(exit, format!("no dead letter was {done}")),
         (_, _) => Problem::new(exit, format!("not all selected dead letters were {done}")),

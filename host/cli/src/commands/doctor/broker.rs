@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 use weir_pubsub::{
-    Backend, Class, Delete, Policy, PolicyState, Provision, PubsubError, Queue, QueueSpec, RequestQueues, Topic, chain, shown_url,
+    Backend, BrokerKind, Class, Delete, Message, Policy, PolicyState, Provision, PubsubError, Queue, QueueSpec, RequestQueues, Topic,
+    chain, shown_url,
 };
 
 use super::{Finding, fail, locks as services, ok, skip, warn};
@@ -17,6 +18,8 @@ const ANSWER_TIME: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_secs(4);
 /// How long the broker may take to confirm a message.
 const CONFIRM_TIME: Duration = Duration::from_secs(5);
+/// How long it may take to store one in a queue.
+const STORE_TIME: Duration = Duration::from_secs(5);
 
 /// All checks of a broker elsewhere; none of the one inside the process.
 pub(super) async fn check(settings: &Settings) -> Vec<Finding> {
@@ -53,8 +56,13 @@ pub(super) async fn check(settings: &Settings) -> Vec<Finding> {
 /// Whether it accepts messages.
 async fn messages(backend: &dyn Backend, settings: &Settings) -> Finding {
     const CHECK: &str = "messages";
-    const NEXT: &str = "free memory or disk on the broker's nodes; its log reports alarms";
-    match timeout(CONFIRM_TIME, try_message(backend, settings)).await {
+    const NEXT: &str = "free memory or disk on the broker's nodes, and on those that store for it; its log reports alarms";
+    let tried = match timeout(CONFIRM_TIME, try_message(backend, settings)).await {
+        // A broker that cannot store anything still passes on signals.
+        Ok(Ok(())) => timeout(STORE_TIME + ANSWER_TIME, store_message(backend, settings)).await,
+        tried => tried,
+    };
+    match tried {
         Ok(Ok(())) => ok(CHECK, "the broker accepts them"),
         Ok(Err(error)) if error.is_passing() => fail(CHECK, chain(&error), NEXT),
         Ok(Err(error)) => refusal(CHECK, &refused(settings, error)),
@@ -65,11 +73,32 @@ async fn messages(backend: &dyn Backend, settings: &Settings) -> Finding {
     }
 }
 
+/// Publishes a message to a queue like those of flows, which is deleted again, also where that takes too long.
+async fn store_message(backend: &dyn Backend, settings: &Settings) -> Result<(), PubsubError> {
+    let queue = probe_queue(Class::Flow, settings)?;
+    let stored = async {
+        backend.create_queue(&QueueSpec::new(queue.clone())).await?;
+        backend.producer(queue.topic()).await?.publish_confirmed(Message::new("probe")).await
+    };
+    // It is deleted in any case, which must not wait for long.
+    let stored = timeout(STORE_TIME, stored).await;
+    let deleted = backend.delete_queue(&queue, Delete::Always).await;
+    stored.unwrap_or_else(|_| {
+        Err(PubsubError::unavailable(format!("the broker does not store a message within {} s", STORE_TIME.as_secs())))
+    })?;
+    deleted.map(|_| ())
+}
+
+/// A queue of this process alone.
+fn probe_queue(class: Class, settings: &Settings) -> Result<Queue, PubsubError> {
+    let named = Topic::new(class, &settings.topicspace, &format!("weir-doctor-{}", std::process::id()))
+        .and_then(|topic| Queue::new(topic, "probe".parse()?));
+    named.map_err(|error| PubsubError::refused_because("the topicspace cannot be used", error))
+}
+
 /// Makes a queue like those of requests, and deletes it.
 async fn probe(backend: &dyn Backend, settings: &Settings) -> Result<(), Problem> {
-    let named = Topic::new(Class::Request, &settings.topicspace, &format!("weir-doctor-{}", std::process::id()))
-        .and_then(|topic| Queue::new(topic, "probe".parse()?));
-    let queue = named.map_err(|error| refused(settings, error))?;
+    let queue = probe_queue(Class::Request, settings).map_err(|error| refused(settings, error))?;
     let refused = |error: PubsubError| refused(settings, error);
     let made = backend.create_queue(&QueueSpec::new(queue.clone())).await;
     let deleted = backend.delete_queue(&queue, Delete::Always).await;
@@ -107,24 +136,24 @@ const MANAGEMENT_TIME: Duration = Duration::from_secs(30);
 async fn policies(backend: &dyn Backend, settings: &Settings) -> Vec<Finding> {
     const CHECK: &str = "queue policies";
     match timeout(MANAGEMENT_TIME, backend.policies(&settings.topicspace, Provision::Look)).await {
-        Ok(Ok(policies)) => vec![of_policies(CHECK, &policies)],
+        Ok(Ok(policies)) => vec![of_policies(CHECK, settings.broker.kind(), &policies)],
         Ok(Err(error)) => vec![fail(CHECK, chain(&error), settings.broker.kind().policies_fix)],
         Err(_) => vec![fail(CHECK, "the management API does not answer", "check the broker's log")],
     }
 }
 
-fn of_policies(check: &'static str, policies: &[Policy]) -> Finding {
+fn of_policies(check: &'static str, kind: &BrokerKind, policies: &[Policy]) -> Finding {
     let missing = policies.iter().filter_map(|policy| match &policy.state {
-        PolicyState::Missing(what) => Some((format!("{}: {what}: {}", policy.name, policy.reason), policy.command.as_str())),
+        PolicyState::Missing(what) | PolicyState::Limited(what) | PolicyState::Blocking(what) => {
+            Some((format!("{}: {what}: {}", policy.name, policy.reason), policy.command.as_str()))
+        }
         _ => None,
     });
     let (missing, commands): (Vec<String>, Vec<&str>) = missing.unzip();
     if !missing.is_empty() {
-        return warn(
-            check,
-            missing.join("\n"),
-            format!("weir init sets those it is permitted to, on RabbitMQ with --broker-management URL; by hand: {}", commands.join("; ")),
-        );
+        let is_blocking = policies.iter().any(|policy| matches!(policy.state, PolicyState::Blocking(_)));
+        let (what, next) = (missing.join("\n"), format!("{}: {}", kind.policies_missing, commands.join("; ")));
+        return if is_blocking { fail(check, what, next) } else { warn(check, what, next) };
     }
     let unknown = policies.iter().find_map(|policy| match &policy.state {
         PolicyState::Unknown { list_command } => Some(list_command),
@@ -132,8 +161,8 @@ fn of_policies(check: &'static str, policies: &[Policy]) -> Finding {
     });
     if let Some(list_command) = unknown {
         let commands: Vec<&str> = policies.iter().map(|policy| policy.command.as_str()).collect();
-        let what = "unknown: the broker shows them only through its management API";
-        return skip(check, what, format!("set broker.management, or run: {list_command}; Weir needs: {}", commands.join("; ")));
+        let (what, next) = kind.policies_unseen;
+        return skip(check, what, format!("{next}: {list_command}; Weir needs: {}", commands.join("; ")));
     }
     let told = policies.iter().map(|policy| match &policy.state {
         PolicyState::NotNeeded(why) => format!("{}: not needed, {why}", policy.name),

@@ -1,0 +1,60 @@
+//! The connections for publishing. A node that limits the rate of a topic stops reading the connection that publishes on it, so messages of flows have
+//! one of their own: requests, answers and signals of the services are not held up by a flow that is limited.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+
+use super::link::Link;
+use super::way::Way;
+use crate::error::Result;
+use crate::topic::{Class, Topic};
+
+/// How many messages of producers may be on their way on one of them.
+pub(super) const UNDER_WAY_COUNT: usize = 2048;
+
+/// One of them.
+#[derive(Clone)]
+pub(super) struct Channel {
+    pub(super) link: Arc<Link>,
+    /// How many messages of producers may be under way on it.
+    pub(super) places: Arc<Semaphore>,
+}
+
+impl Channel {
+    async fn start(way: Arc<Way>, purpose: &'static str, patience: Option<Duration>) -> Result<Self> {
+        let link = Arc::new(Link::start(way, purpose));
+        link.first(patience).await?;
+        Ok(Channel { link, places: Arc::new(Semaphore::new(UNDER_WAY_COUNT)) })
+    }
+}
+
+/// All of them.
+pub(super) struct Publishing {
+    /// For messages of flows.
+    flow: Channel,
+    /// For requests, answers and signals.
+    pub(super) others: Channel,
+}
+
+impl Publishing {
+    /// Connects.
+    ///
+    /// # Errors
+    /// As [`Link::first`].
+    pub(super) async fn start(way: &Arc<Way>, patience: Option<Duration>) -> Result<Self> {
+        let others = Channel::start(way.clone(), "publishing", patience).await?;
+        Ok(Publishing { flow: Channel::start(way.clone(), "publishing to flows", patience).await?, others })
+    }
+
+    /// That of a topic.
+    pub(super) fn of(&self, topic: &Topic) -> &Channel {
+        if topic.class() == Class::Flow { &self.flow } else { &self.others }
+    }
+
+    /// All connections.
+    pub(super) fn links(&self) -> [&Arc<Link>; 2] {
+        [&self.others.link, &self.flow.link]
+    }
+}
