@@ -203,7 +203,7 @@ async fn an_entry_that_vanishes_stops_and_one_that_comes_back_goes_on() {
     stage.config.apply(Batch::new().delete(entry_type("echo"), "v")).await.unwrap();
     eventually(DEADLINE, "the variant to be gone", || std::future::ready(stage.status("echo").is_none().then_some(()))).await;
     stage.send_text("kept").await;
-    assert_eq!(stage.given_back("flow:tg:in", "echo--v--input").await, 1);
+    assert_eq!(stage.requeued("flow:tg:in", "echo--v--input").await, 1);
     let paused = Entry { paused: true, ..serde_json::from_str(&text).unwrap() };
     stage.put(&entry_type("echo"), "v", &paused).await;
     stage.until_state("echo", ProcessorState::Paused).await;
@@ -241,7 +241,7 @@ async fn a_host_that_starts_again_goes_on_where_the_last_one_stopped() {
         stage.send_text(&n.to_string()).await;
     }
     assert_eq!(stage.stop_host().await.held_up, Vec::<String>::new());
-    let left_count = stage.given_back("flow:tg:in", "echo--v--input").await;
+    let left_count = stage.requeued("flow:tg:in", "echo--v--input").await;
     assert_eq!(left_count + stage.stats("flow:tg:out", "test").await.depth_count, 200);
     stage.start_host(names(&["echo"])).await;
     let texts: BTreeSet<String> = stage.outputs().await.texts(200).await.into_iter().collect();
@@ -257,7 +257,7 @@ async fn a_host_stops_within_its_grace_and_says_who_held_it_up() {
     stage.until("spin", |status| status.in_hand_count == 1).await;
     let stopped = stage.stop_host_within(Duration::from_millis(200)).await;
     assert_eq!(stopped.held_up, ["spin v: 1 messages in flight"]);
-    assert_eq!(stage.given_back("flow:tg:in", "spin--v--input").await, 1, "it comes again");
+    assert_eq!(stage.requeued("flow:tg:in", "spin--v--input").await, 1, "it comes again");
     stage.end().await;
 }
 
@@ -268,7 +268,7 @@ async fn a_message_in_backoff_goes_back_to_its_queue_when_the_host_stops() {
     stage.send_text("one").await;
     stage.until("retry", |status| status.failed_count == 1).await;
     assert_eq!(stage.stop_host().await.held_up, Vec::<String>::new());
-    assert_eq!(stage.given_back("flow:tg:in", "retry--v--input").await, 1);
+    assert_eq!(stage.requeued("flow:tg:in", "retry--v--input").await, 1);
     stage.end().await;
 }
 

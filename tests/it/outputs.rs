@@ -130,7 +130,7 @@ async fn what_waits_for_room_is_given_back_when_its_processor_stops() {
     let stage = stage(MIB, 16).await;
     waiting(&stage).await;
     stage.config.apply(Batch::new().delete(entry_type("blocked"), "v")).await.unwrap();
-    assert_eq!(stage.given_back("flow:tg:in-blocked", "blocked--v--input").await, 4);
+    assert_eq!(stage.requeued("flow:tg:in-blocked", "blocked--v--input").await, 4);
     stage.end().await;
 }
 
@@ -140,7 +140,7 @@ async fn what_waits_for_room_is_given_back_when_its_host_stops() {
     waiting(&stage).await;
     let held_up = stage.stop_host().await.held_up;
     assert!(held_up.is_empty(), "{held_up:?}");
-    assert_eq!(stage.given_back("flow:tg:in-blocked", "blocked--v--input").await, 4);
+    assert_eq!(stage.requeued("flow:tg:in-blocked", "blocked--v--input").await, 4);
     stage.end().await;
 }
 

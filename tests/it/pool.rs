@@ -128,7 +128,7 @@ async fn a_processor_that_waits_for_a_slot_can_be_stopped() {
     send(&stage, "echo", "1").await;
     stage.until("p-echo", |status| status.waiting_for_slot_count == 1).await;
     stage.config.apply(Batch::new().delete(entry_type("p-echo"), "v")).await.unwrap();
-    assert_eq!(stage.given_back(&input("echo"), "p-echo--v--input").await, 1);
+    assert_eq!(stage.requeued(&input("echo"), "p-echo--v--input").await, 1);
     service.answer(&id, "1").await;
     stage.outputs().await.texts(1).await;
     stage.end().await;

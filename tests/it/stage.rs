@@ -190,7 +190,7 @@ impl Stage {
     }
 
     /// Waits until nobody reads a queue or holds a message of it, and tells how many are in it.
-    pub(crate) async fn given_back(&self, topic: &str, subscription: &str) -> u64 {
+    pub(crate) async fn requeued(&self, topic: &str, subscription: &str) -> u64 {
         let look = || async {
             let stats = self.stats(topic, subscription).await;
             (stats.unsettled_count == 0 && stats.consumer_count == 0).then_some(stats.depth_count)

@@ -246,10 +246,10 @@ impl Backend for Cutting {
         outcome.map(move |outcome| outcome.unwrap_or_else(|_| Err(Unsettled::whole(lost(), outputs_count)))).boxed()
     }
 
-    async fn give_back(&self, receipt: &Receipt) -> Result<()> {
+    async fn requeue(&self, receipt: &Receipt) -> Result<()> {
         // First: it may be delivered again by the same receipt before the answer is here.
         self.link.held.lock().unwrap().remove(receipt);
-        self.link.consuming.over(self.link.inner.give_back(receipt)).await
+        self.link.consuming.over(self.link.inner.requeue(receipt)).await
     }
 
     async fn lock(&self, name: &LockName) -> Result<Box<dyn Lock>> {
@@ -259,7 +259,7 @@ impl Backend for Cutting {
         Ok(Box::new(CuttingLock::over(self.link.clone(), inner, connection)))
     }
 
-    fn trouble(&self) -> Option<String> {
+    fn outage(&self) -> Option<String> {
         let lost = [&self.link.consuming, &self.link.publishing].into_iter().find_map(|wire| wire.connected().err());
         lost.map(|error| chain(&error)).or_else(|| self.link.is_blocked().then(|| "the broker accepts no messages".to_owned()))
     }

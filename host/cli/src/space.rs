@@ -15,7 +15,7 @@ use crate::roles::Noted;
 /// Enough for thousands of small writes of the configuration.
 const HELD_BYTES: u64 = 4 << 20;
 /// With less free, the next small write may fail; on a small disk a share of it.
-const LEAST_FREE_BYTES: u64 = 512 << 10;
+const MIN_FREE_BYTES: u64 = 512 << 10;
 const SHARE_OF_DISK: u64 = 256;
 /// Often, since a write that comes before the look fails.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -27,7 +27,7 @@ fn reserve(folder: &Path) -> DiskReserve {
 
 /// Whether a disk has no room for small writes.
 fn is_full(disk: DiskUse) -> bool {
-    disk.free_bytes < LEAST_FREE_BYTES.min(disk.total_bytes / SHARE_OF_DISK)
+    disk.free_bytes < MIN_FREE_BYTES.min(disk.total_bytes / SHARE_OF_DISK)
 }
 
 /// Makes room for the writes of a start, if the disk is full and an earlier process left a reserve; whether the disk was full.

@@ -45,7 +45,7 @@ mod tests {
         let task = tokio::spawn(async { panic!("no more") });
         let watched = vec![
             Watched::new("the broker", pending()),
-            Watched::new("the flow service", async { task.await.map_or_else(weir_pubsub::broken_off, |()| String::new()) }),
+            Watched::new("the flow service", async { task.await.map_or_else(weir_pubsub::task_failure, |()| String::new()) }),
             Watched::new("the gateway", pending()),
         ];
         assert_eq!(first_to_end(watched).await, Fallen { role: "the flow service", reason: "panic: no more".to_owned() });

@@ -8,8 +8,8 @@ use serde::Serialize;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use weir_pubsub::{
-    Backend, CORRELATION_ID, Consumer, ConsumerOptions, Delivery, Lock, Message, Occasional, Producer, PubsubError, QueueSpec, Recovery,
-    Sharing,
+    Backend, CORRELATION_ID, Consumer, ConsumerOptions, Delivery, Lock, Message, Producer, PubsubError, QueueSpec, RateLimitedLog,
+    Recovery, Sharing,
 };
 
 use crate::error::{ConfigError, Result};
@@ -17,7 +17,7 @@ use crate::operations::{Outcome, failure, perform};
 use crate::protocol::{Notify, Request};
 use crate::store::Store;
 use crate::topics::ConfigTopics;
-use weir_pubsub::{broken_off, chain};
+use weir_pubsub::{chain, task_failure};
 
 /// How long an answer or a notify is sent again that was not confirmed: its readers may have lost nothing, and would wait for it
 /// until their time-out.
@@ -48,7 +48,7 @@ impl ConfigService {
         self.token.cancel();
         let Some(task) = self.task.take() else { return };
         if let Err(error) = task.await {
-            tracing::error!(error = broken_off(error), "config service failed");
+            tracing::error!(error = task_failure(error), "config service failed");
         }
     }
 
@@ -58,7 +58,7 @@ impl ConfigService {
     /// Yes.
     pub async fn failed(&mut self) -> String {
         let Some(task) = &mut self.task else { std::future::pending().await };
-        let reason = task.await.map_or_else(broken_off, |()| "it ended unexpectedly".to_owned());
+        let reason = task.await.map_or_else(task_failure, |()| "it ended unexpectedly".to_owned());
         self.task = None;
         reason
     }
@@ -84,7 +84,7 @@ struct Session {
     answers: Box<dyn Producer>,
     notifies: Box<dyn Producer>,
     /// Requests without an address for the answer.
-    nameless: Occasional,
+    nameless: RateLimitedLog,
 }
 
 async fn run(backend: Arc<dyn Backend>, topics: ConfigTopics, store: Store, session: Session, token: CancellationToken) {
@@ -118,7 +118,7 @@ impl Session {
         let requests = backend.consumer(&topics.request, topics.queue.subscription(), options).await?;
         let answers = backend.producer(&topics.response).await?;
         let notifies = backend.producer(&topics.notify).await?;
-        let (backend, store, nameless) = (backend.clone(), store.clone(), Occasional::default());
+        let (backend, store, nameless) = (backend.clone(), store.clone(), RateLimitedLog::default());
         let session = Session { lock, backend, store, requests, answers, notifies, nameless };
         session.notify(Notify { version, ..Notify::default() }).await?;
         Ok(session)

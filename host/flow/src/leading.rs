@@ -13,8 +13,8 @@ use tokio_util::task::TaskTracker;
 use weir_config::ConfigClient;
 use weir_config::records::HostSummary;
 use weir_pubsub::{
-    Backend, CORRELATION_ID, Consumer, ConsumerOptions, Delivery, Heard, Lock, Message, MessageId, Occasional, Producer, Properties,
-    PubsubError, QueueSpec, Recovery, Sharing, listen,
+    Backend, CORRELATION_ID, Consumer, ConsumerOptions, Delivery, Lock, Message, MessageId, Producer, Properties, PubsubError, QueueSpec,
+    RateLimitedLog, Recovery, Sharing, SubscriptionEvent, listen,
 };
 use weir_pubsub::{chain, ensure_bounded, panic_text};
 
@@ -56,7 +56,7 @@ pub(crate) struct Ground {
     /// Held by the round that finishes or undoes what was left.
     pub(crate) round: Arc<Mutex<()>>,
     /// Requests without an address for the answer.
-    pub(crate) nameless: Arc<Occasional>,
+    pub(crate) nameless: Arc<RateLimitedLog>,
     pub(crate) tracker: TaskTracker,
     /// Ends all operations at once.
     pub(crate) cut_off: CancellationToken,
@@ -151,13 +151,13 @@ impl Ground {
 
     /// Hears what hosts report, for ever. What is missed comes again soon: the next summary of each host.
     async fn listen(&self, first: Option<Box<dyn Consumer>>) -> Infallible {
-        let heard = |heard| {
-            if let Heard::Message(delivery) = heard {
+        let event = |event| {
+            if let SubscriptionEvent::Message(delivery) = event {
                 self.hear(&delivery.message.body);
             }
         };
         let (topic, name) = (&self.topics.status, self.topics.requests.subscription());
-        listen(&*self.backend, (topic, name), first, "subscription of the flow service to the reports of hosts", heard).await
+        listen(&*self.backend, (topic, name), first, "subscription of the flow service to the reports of hosts", event).await
     }
 
     /// Takes requests until it is told to end (`Ok`) or the broker fails it. How many are under way at once is bounded by the

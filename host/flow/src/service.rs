@@ -7,8 +7,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use weir_config::ConfigClient;
-use weir_pubsub::{Backend, ConsumerOptions, Occasional, Overflow, QueueSpec, Recovery};
-use weir_pubsub::{broken_off, chain};
+use weir_pubsub::{Backend, ConsumerOptions, Overflow, QueueSpec, RateLimitedLog, Recovery};
+use weir_pubsub::{chain, task_failure};
 
 use crate::error::{FlowError, Result};
 use crate::leading::{Ground, Leading, Session, ensure, held};
@@ -57,7 +57,7 @@ impl FlowService {
         self.token.cancel();
         let Some(task) = self.task.take() else { return };
         if let Err(error) = task.await {
-            tracing::error!(error = broken_off(error), "flow service failed");
+            tracing::error!(error = task_failure(error), "flow service failed");
         }
     }
 
@@ -67,7 +67,7 @@ impl FlowService {
     /// Yes.
     pub async fn failed(&mut self) -> String {
         let Some(task) = &mut self.task else { std::future::pending().await };
-        let reason = task.await.map_or_else(broken_off, |()| "it ended unexpectedly".to_owned());
+        let reason = task.await.map_or_else(task_failure, |()| "it ended unexpectedly".to_owned());
         self.task = None;
         reason
     }
@@ -94,7 +94,7 @@ struct Service {
     topicspace: String,
     settings: FlowSettings,
     topics: FlowTopics,
-    nameless: Arc<Occasional>,
+    nameless: Arc<RateLimitedLog>,
     token: CancellationToken,
     cut_off: CancellationToken,
 }
@@ -178,7 +178,7 @@ impl Service {
                 Ok(leading) => return Some(leading),
                 // It is looked at steadily, so that flows are served soon after the other one is gone.
                 Err(FlowError::Held { .. }) => {
-                    recovery.hasten();
+                    recovery.retry_now();
                     self.token.run_until_cancelled(tokio::time::sleep(LOOK_TIME)).await?;
                 }
                 Err(_) => {}

@@ -150,11 +150,11 @@ mod tests {
         let budget = Arc::new(Budget::new(1000));
         let (first, mut second) = (budget.hold(FREE_BYTES + 1000).unwrap(), budget.share());
         assert!(second.resize_soon(FREE_BYTES + 1).await.is_err());
-        let give_back = async {
+        let requeue = async {
             tokio::time::advance(Duration::from_secs(1)).await;
             drop(first);
         };
-        let (held, ()) = tokio::join!(second.resize_soon(FREE_BYTES + 1), give_back);
+        let (held, ()) = tokio::join!(second.resize_soon(FREE_BYTES + 1), requeue);
         held.unwrap();
         assert_eq!(budget.held_bytes(), 1);
     }

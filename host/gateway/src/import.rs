@@ -169,7 +169,7 @@ impl Import {
         let message = Message { id: Some(MessageId::random(&mut rand::rng())), ..Message::new(body) };
         let sent = Sent { number, order: self.tally.send(), message };
         // What is refused at once waits for its turn like the others.
-        let confirm = self.producer.publish(sent.message.clone()).await.unwrap_or_else(|error| Confirm::known(Err(error)));
+        let confirm = self.producer.publish(sent.message.clone()).await.unwrap_or_else(|error| Confirm::resolved(Err(error)));
         self.in_flight_bytes += sent.message.body.len();
         self.in_flight.push_back(InFlight { sent, confirm });
         Ok(())

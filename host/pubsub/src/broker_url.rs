@@ -20,7 +20,7 @@ pub fn check_url(url: &str) -> Result<(), String> {
     }
     // Without `://` the text before a colon may be anything, a password too.
     match url.split_once("://").filter(|(scheme, _)| scheme.chars().all(|letter| letter.is_ascii_alphanumeric())) {
-        Some((scheme, _)) => Err(format!("unknown broker scheme `{}`", crate::telling::shown(scheme))),
+        Some((scheme, _)) => Err(format!("unknown broker scheme `{}`", crate::error_text::shown(scheme))),
         None => Err("the scheme is missing".to_owned()),
     }
 }
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told_without_the_password() {
+    fn url_problems_are_reported_without_the_password() {
         let cases = [
             ("", "is empty"),
             ("embedded:/folder", "write `embedded:` alone"),

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use crate::backend::Backend;
 use crate::broker_settings::BrokerSettings;
+use crate::error_text::shown;
 use crate::kind::{BrokerKind, ConnectError};
-use crate::telling::shown;
 
 /// Connects to a broker, or opens the one inside this process.
 ///

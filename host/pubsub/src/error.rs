@@ -254,7 +254,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_full_shows_the_figures_that_are_known_and_how_to_make_room() {
+    fn queue_full_errors_show_the_known_figures_and_the_fix() {
         let text = |used_bytes: Option<u64>, limit_bytes: Option<u64>| PubsubError::full("queue q", used_bytes, limit_bytes).to_string();
         assert_eq!(text(Some(3), Some(4)), "queue q is full: 3 bytes of 4");
         assert_eq!(text(Some(3), None), "queue q is full: 3 bytes");

@@ -12,7 +12,7 @@ use crate::embedded::{EmbeddedBroker, EmbeddedOptions, OpenError};
 use crate::error::PubsubError;
 use crate::pulsar::{self, PulsarBroker};
 use crate::rabbitmq::{self, RabbitBroker};
-use crate::supervise::broken_off;
+use crate::supervise::task_failure;
 
 /// Why there is no broker.
 #[derive(Debug, thiserror::Error)]
@@ -212,7 +212,7 @@ impl BrokerSettings {
 async fn open_embedded(settings: BrokerSettings) -> Connected {
     let BrokerSettings { folder, limits, embedded, .. } = settings;
     let opened = tokio::task::spawn_blocking(move || EmbeddedBroker::open_limited(&folder, limits, embedded)).await;
-    Ok(opened.map_err(|error| PubsubError::unavailable(broken_off(error)))??)
+    Ok(opened.map_err(|error| PubsubError::unavailable(task_failure(error)))??)
 }
 
 #[cfg(test)]
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn tls_is_used_on_the_way_to_the_broker_or_to_its_api() {
+    fn tls_is_used_for_the_broker_or_its_api() {
         let uses = |url: &str, api: Option<&str>| {
             let mut settings = BrokerSettings { url: url.to_owned(), ..BrokerSettings::default() };
             settings.pulsar.admin = api.map(str::to_owned);

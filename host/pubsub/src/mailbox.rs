@@ -36,7 +36,7 @@ struct Buffer {
 
 /// What a subscriber receives.
 #[derive(Debug, PartialEq)]
-pub(crate) enum Mail {
+pub(crate) enum MailboxItem {
     Message(Message),
     Missed(u64),
     Closed,
@@ -72,7 +72,7 @@ impl Mailbox {
     }
 
     /// Waits for the next message or gap. Cancel safe.
-    pub(crate) async fn next(&self) -> Mail {
+    pub(crate) async fn next(&self) -> MailboxItem {
         loop {
             if let Some(mail) = self.try_next() {
                 return mail;
@@ -81,7 +81,7 @@ impl Mailbox {
         }
     }
 
-    /// Waits until [`Mailbox::next`] would return at once, and returns whether that is more than [`Mail::Closed`]. Cancel safe.
+    /// Waits until [`Mailbox::next`] would return at once, and returns whether that is more than [`MailboxItem::Closed`]. Cancel safe.
     pub(crate) async fn readable(&self) -> bool {
         let is_open = loop {
             if let Some(is_open) = self.has_next() {
@@ -101,23 +101,23 @@ impl Mailbox {
         (has_mail || buffer.closed).then_some(has_mail)
     }
 
-    fn try_next(&self) -> Option<Mail> {
+    fn try_next(&self) -> Option<MailboxItem> {
         let mut buffer = lock(&self.buffer);
         if buffer.missed_count > 0 {
-            return Some(Mail::Missed(std::mem::take(&mut buffer.missed_count)));
+            return Some(MailboxItem::Missed(std::mem::take(&mut buffer.missed_count)));
         }
         let Some(message) = buffer.messages.pop_front() else {
             return buffer.closed.then(|| {
                 // Further readers must see it too.
                 self.bell.notify_one();
-                Mail::Closed
+                MailboxItem::Closed
             });
         };
         buffer.bytes -= message.body.len();
         if !buffer.messages.is_empty() {
             self.bell.notify_one();
         }
-        Some(Mail::Message(message))
+        Some(MailboxItem::Message(message))
     }
 }
 
@@ -127,27 +127,27 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn the_oldest_go_and_the_gap_is_told_before_what_is_left() {
+    async fn the_oldest_messages_are_dropped_and_the_gap_is_reported_first() {
         let mailbox = Mailbox::new(NonZeroU32::new(2).unwrap(), 100);
         for body in ["a", "b", "c", "d"] {
             mailbox.push(&Message::new(body));
         }
-        assert_eq!(mailbox.next().await, Mail::Missed(2));
-        assert_eq!(mailbox.next().await, Mail::Message(Message::new("c")));
+        assert_eq!(mailbox.next().await, MailboxItem::Missed(2));
+        assert_eq!(mailbox.next().await, MailboxItem::Message(Message::new("c")));
         mailbox.close();
         mailbox.push(&Message::new("late"));
-        assert_eq!(mailbox.next().await, Mail::Message(Message::new("d")));
-        assert_eq!(mailbox.next().await, Mail::Closed);
-        assert_eq!(mailbox.next().await, Mail::Closed);
+        assert_eq!(mailbox.next().await, MailboxItem::Message(Message::new("d")));
+        assert_eq!(mailbox.next().await, MailboxItem::Closed);
+        assert_eq!(mailbox.next().await, MailboxItem::Closed);
     }
 
     #[tokio::test]
-    async fn bytes_are_bounded_too_but_not_one_message() {
+    async fn bytes_are_bounded_except_for_a_single_message() {
         let mailbox = Mailbox::new(NonZeroU32::new(100).unwrap(), 4);
         for body in ["abc", "de", "fg", "large one"] {
             mailbox.push(&Message::new(body));
         }
-        assert_eq!(mailbox.next().await, Mail::Missed(3));
-        assert_eq!(mailbox.next().await, Mail::Message(Message::new("large one")));
+        assert_eq!(mailbox.next().await, MailboxItem::Missed(3));
+        assert_eq!(mailbox.next().await, MailboxItem::Message(Message::new("large one")));
     }
 }

@@ -225,7 +225,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_are_printed_as_they_are_read() {
+    fn ids_round_trip_through_strings() {
         let id = MessageId(0x00ab_cdef);
         assert_eq!(id.to_string(), "00000000000000000000000000abcdef");
         assert_eq!(id.to_string().parse(), Ok(id));
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn the_id_of_an_output_is_fixed_by_input_output_and_index() {
+    fn the_id_of_an_output_depends_only_on_input_output_and_index() {
         let input = MessageId(7);
         assert_eq!(input.of_output("output", 0), input.of_output("output", 0));
         let all =
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_property_set_twice_the_last_counts() {
+    fn the_last_value_of_a_repeated_property_counts() {
         let properties = Properties::from_iter([("a", "1"), ("b", "2"), ("a", "3")]);
         assert_eq!(properties.iter().collect::<Vec<_>>(), [("a", "3"), ("b", "2")]);
     }

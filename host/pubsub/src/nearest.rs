@@ -26,7 +26,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slip_is_seen_and_another_name_is_not() {
+    fn a_typo_is_recognized_and_a_different_name_is_not() {
         let names = ["fine", "coarse", "in", "redactor", "redacted"];
         for (given, meant) in [
             ("fien", Some("fine")),

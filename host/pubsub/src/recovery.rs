@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::error::PubsubError;
+use crate::error_text::chain;
 use crate::retry::Backoff;
-use crate::telling::chain;
 
 /// Waits between tries while the broker cannot be reached.
 const FIRST_WAIT: Duration = Duration::from_millis(50);
@@ -18,7 +18,7 @@ const LONGEST_WAIT_REFUSED: Duration = Duration::from_secs(30);
 
 /// Why something cannot be had.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Trouble {
+enum OutageKind {
     /// The broker cannot be reached.
     Away,
     /// A person has to change something at the broker or in the settings.
@@ -27,12 +27,12 @@ enum Trouble {
     Other(String),
 }
 
-impl Trouble {
+impl OutageKind {
     fn of(error: &(dyn Error + 'static)) -> Self {
         match broker_error(error) {
-            Some(PubsubError::Unavailable { .. } | PubsubError::OutcomeUnknown { .. } | PubsubError::TimedOut { .. }) => Trouble::Away,
-            Some(refused) if !refused.is_passing() => Trouble::Refused(chain(error)),
-            _ => Trouble::Other(chain(error)),
+            Some(PubsubError::Unavailable { .. } | PubsubError::OutcomeUnknown { .. } | PubsubError::TimedOut { .. }) => OutageKind::Away,
+            Some(refused) if !refused.is_passing() => OutageKind::Refused(chain(error)),
+            _ => OutageKind::Other(chain(error)),
         }
     }
 }
@@ -65,7 +65,7 @@ impl Default for Waits {
 impl Waits {
     /// How long to wait after a try that failed so.
     pub fn after(&mut self, error: &(dyn Error + 'static)) -> Duration {
-        let backoff = if matches!(Trouble::of(error), Trouble::Refused(_)) { &mut self.refused } else { &mut self.away };
+        let backoff = if matches!(OutageKind::of(error), OutageKind::Refused(_)) { &mut self.refused } else { &mut self.away };
         backoff.next_wait(&mut rand::rng())
     }
 
@@ -85,7 +85,7 @@ pub struct Recovery {
     subject: String,
     waits: Waits,
     /// What was logged last, while it is not there.
-    logged: Option<Trouble>,
+    logged: Option<OutageKind>,
     /// When the next try is due.
     next_try: Option<Instant>,
     last_wait: Duration,
@@ -161,7 +161,7 @@ impl Recovery {
     }
 
     /// The next try is due at once, since something else has shown that it may succeed.
-    pub fn hasten(&mut self) {
+    pub fn retry_now(&mut self) {
         self.next_try = None;
     }
 
@@ -174,20 +174,20 @@ impl Recovery {
 
     /// Logs an error once for each kind, and decides when the next try is due.
     fn note(&mut self, error: &(dyn Error + 'static)) {
-        let (subject, trouble) = (&self.subject, Trouble::of(error));
+        let (subject, outage) = (&self.subject, OutageKind::of(error));
         self.last_wait = self.waits.after(error);
         self.next_try = Some(Instant::now() + self.last_wait);
         let error = chain(error);
-        let is_known = self.logged.as_ref().is_some_and(|logged| *logged == trouble || trouble == Trouble::Away);
-        match &trouble {
+        let is_known = self.logged.as_ref().is_some_and(|logged| *logged == outage || outage == OutageKind::Away);
+        match &outage {
             _ if is_known => return tracing::debug!(subject, error, "still unavailable"),
-            Trouble::Refused(_) => {
+            OutageKind::Refused(_) => {
                 let next = "fix this on the broker or in the settings; Weir retries until then";
                 tracing::error!(subject, error, next, "refused by the broker");
             }
-            Trouble::Away | Trouble::Other(_) => tracing::warn!(subject, error, "unavailable, retrying"),
+            OutageKind::Away | OutageKind::Other(_) => tracing::warn!(subject, error, "unavailable, retrying"),
         }
-        self.logged = Some(trouble);
+        self.logged = Some(outage);
     }
 }
 
@@ -196,7 +196,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_lost_again_at_once_is_tried_less_and_less_often() {
+    async fn immediately_repeated_losses_are_retried_less_and_less_often() {
         let (mut recovery, began, mut count) = (Recovery::of("a connection"), Instant::now(), 0);
         while began.elapsed() < Duration::from_secs(60) {
             let _ = recovery.attempt(|| async { Ok::<_, PubsubError>(()) }).await;
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_is_waited_out_longer_than_a_loss() {
+    fn the_wait_after_a_refusal_is_longer_than_after_a_loss() {
         let mut waits = Waits::default();
         let away = waits.after(&PubsubError::unavailable("away"));
         let refused = waits.after(&PubsubError::Refused { reason: "no right".to_owned(), source: None });

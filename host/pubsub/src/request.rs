@@ -14,8 +14,8 @@ use tokio_util::sync::CancellationToken;
 use crate::backend::{Backend, Consumer, ConsumerOptions, Producer};
 use crate::error::{PubsubError, Result};
 use crate::message::{CORRELATION_ID, Message, MessageId, WEIR_PART};
-use crate::subscribe::{Heard, listen};
-use crate::supervise::restarting;
+use crate::subscribe::{SubscriptionEvent, listen};
+use crate::supervise::restart_on_panic;
 use crate::topic::{Subscription, Topic};
 
 /// Parts of one answer that may wait for their reader; a reader further behind loses the answer.
@@ -27,13 +27,13 @@ const BUFFERED_BYTES: usize = 16 << 20;
 const BUFFERED_BYTES_OF_ALL: usize = 64 << 20;
 
 /// Whoever waits for an answer.
-struct Asker {
+struct PendingRequest {
     parts: mpsc::Sender<Message>,
-    unread: Arc<Unread>,
+    unread: Arc<UnreadParts>,
 }
 
 /// Bodies of the parts that were not read yet.
-struct Unread {
+struct UnreadParts {
     own_bytes: AtomicUsize,
     /// Whether the answer was given up because of them.
     is_overrun: AtomicBool,
@@ -41,9 +41,9 @@ struct Unread {
     all_bytes: Arc<AtomicUsize>,
 }
 
-impl Unread {
+impl UnreadParts {
     fn of(all_bytes: Arc<AtomicUsize>) -> Self {
-        Unread { own_bytes: AtomicUsize::new(0), is_overrun: AtomicBool::new(false), all_bytes }
+        UnreadParts { own_bytes: AtomicUsize::new(0), is_overrun: AtomicBool::new(false), all_bytes }
     }
 
     /// Counts a part; whether it is too much beside what this asker has not read.
@@ -59,7 +59,7 @@ impl Unread {
     }
 }
 
-impl Drop for Unread {
+impl Drop for UnreadParts {
     fn drop(&mut self) {
         self.all_bytes.fetch_sub(*self.own_bytes.get_mut(), Ordering::Relaxed);
     }
@@ -73,7 +73,7 @@ impl Drop for Unread {
 pub struct Requester {
     producer: Box<dyn Producer>,
     request_topic: Topic,
-    line: Arc<Line>,
+    answers: Arc<AnswerSubscription>,
     /// Bodies of the parts that no asker has read yet.
     unread_bytes: Arc<AtomicUsize>,
     reader: JoinHandle<()>,
@@ -81,22 +81,22 @@ pub struct Requester {
 
 /// The subscription to the answers, and whoever waits for one.
 #[derive(Default)]
-struct Line {
-    waiting: Mutex<Waiting>,
+struct AnswerSubscription {
+    waiting: Mutex<Pending>,
     /// As in `waiting`; to wait for.
     is_bound: watch::Sender<bool>,
 }
 
 #[derive(Default)]
-struct Waiting {
+struct Pending {
     /// Whether answers to what is asked now would be received.
     is_bound: bool,
     /// Why not, as far as it is known.
     lost: Option<PubsubError>,
-    askers: HashMap<String, Asker>,
+    waiters: HashMap<String, PendingRequest>,
 }
 
-impl Line {
+impl AnswerSubscription {
     fn bind(&self) {
         lock(&self.waiting).is_bound = true;
         self.is_bound.send_replace(true);
@@ -107,21 +107,21 @@ impl Line {
         let mut waiting = lock(&self.waiting);
         waiting.is_bound = false;
         waiting.lost = error;
-        waiting.askers.clear();
+        waiting.waiters.clear();
         drop(waiting);
         // Also wakes those that wait: they need not wait for what is refused.
         self.is_bound.send_replace(false);
     }
 
     /// Adds an asker, as soon as its answer would be received. Where that is refused it does not wait.
-    async fn add(&self, id: &str, asker: Asker, deadline: Instant) -> Result<()> {
-        let mut asker = Some(asker);
+    async fn add(&self, id: &str, waiter: PendingRequest, deadline: Instant) -> Result<()> {
+        let mut waiter = Some(waiter);
         let mut changes = self.is_bound.subscribe();
         loop {
             {
                 let mut waiting = lock(&self.waiting);
                 if waiting.is_bound {
-                    waiting.askers.extend(asker.take().map(|asker| (id.to_owned(), asker)));
+                    waiting.waiters.extend(waiter.take().map(|waiter| (id.to_owned(), waiter)));
                     return Ok(());
                 }
                 if let Some(refused) = waiting.lost.clone().filter(|error| !error.is_passing()) {
@@ -147,15 +147,20 @@ impl Requester {
     pub async fn connect(backend: Arc<dyn Backend>, request_topic: &Topic, response_topic: &Topic, name: &Subscription) -> Result<Self> {
         let first = backend.consumer(response_topic, name, ConsumerOptions::default()).await?;
         let producer = backend.producer(request_topic).await?;
-        let line = Arc::<Line>::default();
-        line.bind();
-        let reading =
-            Reading { backend, topic: response_topic.clone(), name: name.clone(), first: Mutex::new(Some(first)), line: line.clone() };
+        let answers = Arc::<AnswerSubscription>::default();
+        answers.bind();
+        let reading = AnswerReader {
+            backend,
+            topic: response_topic.clone(),
+            name: name.clone(),
+            first: Mutex::new(Some(first)),
+            answers: answers.clone(),
+        };
         let reader = tokio::spawn(async move {
             let panicked = |panic: &str| tracing::error!(error = panic, "reader of answers panicked, restarting it");
-            restarting(&CancellationToken::new(), || reading.run(), panicked).await;
+            restart_on_panic(&CancellationToken::new(), || reading.run(), panicked).await;
         });
-        Ok(Requester { producer, request_topic: request_topic.clone(), line, unread_bytes: Arc::default(), reader })
+        Ok(Requester { producer, request_topic: request_topic.clone(), answers, unread_bytes: Arc::default(), reader })
     }
 
     /// Asks and waits for the answer; of an answer in parts, the last one.
@@ -183,13 +188,13 @@ impl Requester {
         let deadline = Instant::now() + timeout;
         let id = MessageId::random(&mut rand::rng()).to_string();
         let (sender, parts) = mpsc::channel(BUFFERED_PARTS);
-        let unread = Arc::new(Unread::of(self.unread_bytes.clone()));
-        self.line.add(&id, Asker { parts: sender, unread: unread.clone() }, deadline).await?;
+        let unread = Arc::new(UnreadParts::of(self.unread_bytes.clone()));
+        self.answers.add(&id, PendingRequest { parts: sender, unread: unread.clone() }, deadline).await?;
         let replies = Replies {
             id: id.clone(),
             parts,
             unread,
-            line: self.line.clone(),
+            answers: self.answers.clone(),
             deadline,
             timeout,
             topic: self.request_topic.clone(),
@@ -207,7 +212,7 @@ impl Requester {
 impl Drop for Requester {
     fn drop(&mut self) {
         self.reader.abort();
-        self.line.lose(None);
+        self.answers.lose(None);
     }
 }
 
@@ -221,8 +226,8 @@ enum State {
 pub struct Replies {
     id: String,
     parts: mpsc::Receiver<Message>,
-    unread: Arc<Unread>,
-    line: Arc<Line>,
+    unread: Arc<UnreadParts>,
+    answers: Arc<AnswerSubscription>,
     deadline: Instant,
     timeout: Duration,
     topic: Topic,
@@ -287,7 +292,7 @@ impl Replies {
             return PubsubError::unavailable("the parts of the answer arrived faster than they were read");
         }
         let reason = "the subscription to the answers was lost";
-        match lock(&self.line.waiting).lost.clone() {
+        match lock(&self.answers.waiting).lost.clone() {
             Some(error) => PubsubError::unavailable_because(reason, error),
             None => PubsubError::unavailable(reason),
         }
@@ -300,48 +305,48 @@ impl Replies {
 
 impl Drop for Replies {
     fn drop(&mut self) {
-        lock(&self.line.waiting).askers.remove(&self.id);
+        lock(&self.answers.waiting).waiters.remove(&self.id);
     }
 }
 
 /// What the reader of the answers works with.
-struct Reading {
+struct AnswerReader {
     backend: Arc<dyn Backend>,
     topic: Topic,
     name: Subscription,
     /// The subscription that is there already.
     first: Mutex<Option<Box<dyn Consumer>>>,
-    line: Arc<Line>,
+    answers: Arc<AnswerSubscription>,
 }
 
-impl Reading {
+impl AnswerReader {
     /// Hands answers over, for ever.
     async fn run(&self) -> Infallible {
         let first = lock(&self.first).take();
         if first.is_none() {
             // The reader before this one panicked.
-            self.line.lose(None);
+            self.answers.lose(None);
         }
         let heard = |heard| match heard {
-            Heard::Message(delivery) => hand_over(delivery.message, &self.line.waiting),
-            Heard::Missed => {}
-            Heard::Lost(error) => self.line.lose(Some(error)),
-            Heard::Subscribed => self.line.bind(),
+            SubscriptionEvent::Message(delivery) => deliver(delivery.message, &self.answers.waiting),
+            SubscriptionEvent::Missed => {}
+            SubscriptionEvent::Lost(error) => self.answers.lose(Some(error)),
+            SubscriptionEvent::Subscribed => self.answers.bind(),
         };
         let subject = format!("subscription to answers on {}", self.topic);
         listen(&*self.backend, (&self.topic, &self.name), first, &subject, heard).await
     }
 }
 
-fn hand_over(message: Message, waiting: &Mutex<Waiting>) {
+fn deliver(message: Message, waiting: &Mutex<Pending>) {
     let Some(id) = message.properties.get(CORRELATION_ID) else { return };
-    let askers = &mut lock(waiting).askers;
-    let Some(asker) = askers.get(id) else { return };
-    let too_much = asker.unread.add(message.body.len());
-    if too_much || asker.parts.try_send(message.clone()).is_err() {
-        asker.unread.is_overrun.store(true, Ordering::Relaxed);
+    let waiters = &mut lock(waiting).waiters;
+    let Some(waiter) = waiters.get(id) else { return };
+    let too_much = waiter.unread.add(message.body.len());
+    if too_much || waiter.parts.try_send(message.clone()).is_err() {
+        waiter.unread.is_overrun.store(true, Ordering::Relaxed);
         let id = id.to_owned();
-        askers.remove(&id);
+        waiters.remove(&id);
     }
 }
 

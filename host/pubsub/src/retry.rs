@@ -38,7 +38,7 @@ mod tests {
     use rand::rngs::StdRng;
 
     #[test]
-    fn waits_double_up_to_the_ceiling_and_begin_again_after_a_reset() {
+    fn waits_double_up_to_the_ceiling_and_restart_after_a_reset() {
         let mut rng = StdRng::seed_from_u64(1);
         let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(1));
         for step_ms in [100, 200, 400, 800, 1000, 1000] {

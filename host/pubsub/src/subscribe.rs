@@ -9,7 +9,7 @@ use crate::topic::{Subscription, Topic};
 
 /// What a reader of a subscription hears.
 #[derive(Debug)]
-pub enum Heard {
+pub enum SubscriptionEvent {
     /// A message.
     Message(Delivery),
     /// Messages were missed, and the next ones follow.
@@ -30,7 +30,7 @@ pub async fn listen(
     (topic, name): (&Topic, &Subscription),
     first: Option<Box<dyn Consumer>>,
     subject: &str,
-    mut heard: impl FnMut(Heard),
+    mut event: impl FnMut(SubscriptionEvent),
 ) -> Infallible {
     let mut recovery = Recovery::of(subject);
     let mut next = first;
@@ -41,21 +41,21 @@ pub async fn listen(
             }
             match recovery.attempt(|| backend.consumer(topic, name, ConsumerOptions::default())).await {
                 Ok(consumer) => break consumer,
-                Err(error) => heard(Heard::Lost(error)),
+                Err(error) => event(SubscriptionEvent::Lost(error)),
             }
         };
-        heard(Heard::Subscribed);
+        event(SubscriptionEvent::Subscribed);
         let lost = loop {
             match consumer.receive().await {
-                Ok(delivery) => heard(Heard::Message(delivery)),
+                Ok(delivery) => event(SubscriptionEvent::Message(delivery)),
                 Err(PubsubError::Lagged { missed_count }) => {
                     tracing::warn!(subject, missed_count, "messages missed");
-                    heard(Heard::Missed);
+                    event(SubscriptionEvent::Missed);
                 }
                 Err(error) => break error,
             }
         };
         recovery.lost(&lost);
-        heard(Heard::Lost(lost));
+        event(SubscriptionEvent::Lost(lost));
     }
 }

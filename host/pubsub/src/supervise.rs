@@ -21,7 +21,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 ///
 /// # Cancel safety
 /// That of the work.
-pub async fn restarting<F, W>(stop: &CancellationToken, mut work: W, mut panicked: impl FnMut(&str)) -> Option<F::Output>
+pub async fn restart_on_panic<F, W>(stop: &CancellationToken, mut work: W, mut panicked: impl FnMut(&str)) -> Option<F::Output>
 where
     F: Future,
     W: FnMut() -> F,
@@ -50,7 +50,7 @@ pub fn panic_text(payload: &(dyn Any + Send)) -> String {
 }
 
 /// Why a task ended before its work did.
-pub fn broken_off(error: JoinError) -> String {
+pub fn task_failure(error: JoinError) -> String {
     match error.try_into_panic() {
         Ok(payload) => panic_text(&*payload),
         Err(_) => "it was cancelled".to_owned(),
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn work_is_started_again_until_it_does_not_panic() {
+    async fn work_is_restarted_until_it_stops_panicking() {
         let (mut begun_count, mut heard) = (0, Vec::new());
         let work = || {
             begun_count += 1;
@@ -73,16 +73,16 @@ mod tests {
                 number
             }
         };
-        let done = restarting(&CancellationToken::new(), work, |panic| heard.push(panic.to_owned())).await;
+        let done = restart_on_panic(&CancellationToken::new(), work, |panic| heard.push(panic.to_owned())).await;
         assert_eq!(done, Some(4));
         assert_eq!(heard, ["panic: number 1", "panic: number 2", "panic: number 3"]);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_stopped_is_not_started_again() {
+    async fn a_stopped_task_is_not_restarted() {
         let stop = CancellationToken::new();
         let work = || async { std::panic::panic_any(7) };
-        let ended: Option<()> = restarting(&stop, work, |panic| {
+        let ended: Option<()> = restart_on_panic(&stop, work, |panic| {
             assert_eq!(panic, "panic: no message");
             stop.cancel();
         })

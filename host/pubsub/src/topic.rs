@@ -7,7 +7,7 @@ use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 use std::sync::Arc;
 
-use crate::telling::shown;
+use crate::error_text::shown;
 
 /// Longest queue name on the wire ([`Queue::wire_name`]), in bytes: the limit of AMQP 0-9-1's short strings.
 pub(crate) const MAX_QUEUE_NAME_BYTES: usize = 255;
@@ -291,7 +291,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_is_a_panic_and_what_is_read_is_printed_as_it_was(text in hostile()) {
+        fn arbitrary_strings_never_panic_and_round_trip(text in hostile()) {
             if let Ok(topic) = text.parse::<Topic>() {
                 prop_assert_eq!(topic.to_string(), text.as_str());
                 prop_assert_eq!(format!("{}:{}:{}", topic.class(), topic.topicspace(), topic.name()), text.as_str());
@@ -300,7 +300,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_refused_is_refused_in_one_short_printable_line(text in hostile()) {
+        fn refusals_are_one_short_printable_line(text in hostile()) {
             let errors = [text.parse::<Topic>().err(), text.parse::<Subscription>().err()];
             for message in errors.into_iter().flatten().map(|error| error.to_string()) {
                 prop_assert!(!message.chars().any(char::is_control) && message.len() < 2000, "{message:?}");
@@ -308,7 +308,7 @@ mod tests {
         }
 
         #[test]
-        fn a_queue_has_a_name_that_brokers_take_or_none(topic in hostile(), subscription in hostile()) {
+        fn a_queue_name_is_valid_for_brokers_or_an_error(topic in hostile(), subscription in hostile()) {
             if let (Ok(topic), Ok(subscription)) = (topic.parse::<Topic>(), subscription.parse::<Subscription>())
                 && let Ok(queue) = Queue::new(topic, subscription)
             {

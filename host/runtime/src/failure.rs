@@ -81,7 +81,7 @@ pub(crate) enum Next {
     /// Give it up.
     DeadLetter,
     /// Let it go back to its queue.
-    GiveBack,
+    Requeue,
 }
 
 impl History {
@@ -113,7 +113,7 @@ impl History {
         self.busy_count += 1;
         let wait = wait(asked, self.busy_count, policy, rng).max(SHORTEST_BUSY_WAIT);
         if self.busy_waited + wait > Duration::from_millis(policy.busy_ms) {
-            return Next::GiveBack;
+            return Next::Requeue;
         }
         self.busy_waited += wait;
         Next::Again { wait }
@@ -189,9 +189,9 @@ mod tests {
     #[test]
     fn busy_is_no_attempt_and_ends_by_being_given_back() {
         let (_, end, history) = run(FaultKind::Busy(None), &RetryPolicy::default());
-        assert_eq!((end, history.attempts_count), (Next::GiveBack, 0));
+        assert_eq!((end, history.attempts_count), (Next::Requeue, 0));
         let (waits_ms, end, _) = run(FaultKind::Busy(Some(Duration::ZERO)), &RetryPolicy { busy_ms: 1_000, ..RetryPolicy::default() });
-        assert_eq!((waits_ms.len(), end), (10, Next::GiveBack));
+        assert_eq!((waits_ms.len(), end), (10, Next::Requeue));
     }
 
     #[test]

@@ -87,7 +87,7 @@ pub(crate) fn failed(of: &Variant, message: &Message, attempt: u32, fault: &Faul
     let (next, wait_ms) = match next {
         Next::Again { wait } => ("again", Some(wait.as_millis() as u64)),
         Next::DeadLetter => ("given up", None),
-        Next::GiveBack => ("requeued", None),
+        Next::Requeue => ("requeued", None),
     };
     let (processor, variant, flow, component) = (&**processor, &**variant, &**flow, &**deployment);
     if matches!(fault.kind, FaultKind::Trap | FaultKind::TimeOut) {
@@ -101,7 +101,7 @@ pub(crate) fn failed(of: &Variant, message: &Message, attempt: u32, fault: &Faul
 }
 
 /// It went back to its queue unsettled.
-pub(crate) fn given_back(of: &Variant, message: &Message) {
+pub(crate) fn requeued(of: &Variant, message: &Message) {
     let Variant { processor, name: variant, flow, deployment, .. } = of;
     let (processor, variant, flow, component) = (&**processor, &**variant, &**flow, &**deployment);
     tracing::debug!(target: TARGET, processor, variant, flow, component, message_id = message.id.map(display), "message requeued");

@@ -33,7 +33,7 @@ use crate::reconcile::{Served, Wanted, types_to_follow};
 use crate::reporting::Reporter;
 use crate::status::Key;
 use crate::wants::{Changes, Wants};
-use weir_pubsub::{broken_off, chain, panic_text, restarting};
+use weir_pubsub::{chain, panic_text, restart_on_panic, task_failure};
 
 /// How long dropped work may take to be gone.
 const LONGEST_DROP: Duration = Duration::from_secs(5);
@@ -146,7 +146,7 @@ impl Host {
         let ended = end.clone();
         services.spawn(async move {
             let work = || reporter.run(ended.clone());
-            restarting(&ended, work, |panic| tracing::error!(error = panic, "status reporter panicked, restarting it")).await;
+            restart_on_panic(&ended, work, |panic| tracing::error!(error = panic, "status reporter panicked, restarting it")).await;
         });
         let following = Following::new(follower.handle(), settings.served.clone(), sender);
         services.spawn(follower.run(end.clone()));
@@ -178,7 +178,7 @@ impl Host {
             ended = self.services.join_next() => ("the configuration's follower or the status reporter", ended),
             () = self.ticker_ended.cancelled() => ("the engine's clock", None),
         };
-        let reason = ended.and_then(Result::err).map_or_else(|| "it ended unexpectedly".to_owned(), broken_off);
+        let reason = ended.and_then(Result::err).map_or_else(|| "it ended unexpectedly".to_owned(), task_failure);
         format!("{part}: {reason}")
     }
 
@@ -411,7 +411,7 @@ mod tests {
             broken_off_keeper(&mut keepers).await
         });
         let ended = timeout(Duration::from_secs(20), watching).await.unwrap();
-        assert_eq!(broken_off(ended.unwrap_err()), "panic: ordered by a test");
+        assert_eq!(task_failure(ended.unwrap_err()), "panic: ordered by a test");
     }
 
     type Break = fn(&mut Host);

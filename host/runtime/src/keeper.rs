@@ -24,7 +24,7 @@ use crate::reconcile::{Step, Wanted, Work, step};
 use crate::slots::Slot;
 use crate::status::{ErrorOf, Key, VariantStatus, WaitingForSlot, cut, now_ms};
 use crate::variant::Surroundings;
-use weir_pubsub::{chain, restarting};
+use weir_pubsub::{chain, restart_on_panic};
 
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
@@ -77,7 +77,7 @@ impl Keeper {
             let (key, means, status, wanted) = (key.clone(), means.clone(), status.clone(), wanted.clone());
             Keeper { key, means, status, wanted, consumed: consumed.clone(), gone: gone.clone(), running: None }.run()
         };
-        restarting(&means.stop, work, |panic| status.note_panic(None, panic)).await;
+        restart_on_panic(&means.stop, work, |panic| status.note_panic(None, panic)).await;
     }
 
     /// Works until the host stops or forgets the variant.

@@ -24,7 +24,7 @@ use crate::settler::{Settlement, Settler};
 use crate::slots::Slots;
 use crate::status::{InputPart, VariantStatus};
 use crate::worker::{Ended, IDLE, Worker};
-use weir_pubsub::{broken_off, chain, restarting};
+use weir_pubsub::{chain, restart_on_panic, task_failure};
 
 /// Messages that workers may be ahead of the settler.
 const HANDED_OVER_COUNT: usize = 256;
@@ -94,7 +94,7 @@ impl Processor {
         self.program().variant.surroundings.stop.cancel();
         while let Some(ended) = self.intakes.join_next().await {
             if let Err(error) = ended {
-                tracing::error!(error = broken_off(error), "intake aborted");
+                tracing::error!(error = task_failure(error), "intake aborted");
             }
         }
     }
@@ -126,8 +126,10 @@ impl Intake {
     /// redelivered, and begins again after a wait.
     async fn supervised(self) {
         let work = || self.clone().run();
-        restarting(&self.stop, work, |panic| self.place.status.note_panic(Some(&self.program().variant.inputs[self.index].name), panic))
-            .await;
+        restart_on_panic(&self.stop, work, |panic| {
+            self.place.status.note_panic(Some(&self.program().variant.inputs[self.index].name), panic)
+        })
+        .await;
     }
 
     async fn run(mut self) {

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use weir_config::FollowerStatus;
 use weir_config::names;
 use weir_config::records::{DetailsRequest, ReportMessages};
-use weir_pubsub::{Backend, Heard, Message, NameError, PubsubError, Topic, chain, listen};
+use weir_pubsub::{Backend, Message, NameError, PubsubError, SubscriptionEvent, Topic, chain, listen};
 
 use crate::board::Board;
 
@@ -154,8 +154,8 @@ impl Reporter {
     /// Notes the requests that come, for ever.
     async fn listen(&self) -> Infallible {
         let subscription = "host".parse().expect("a plain word is a subscription");
-        let heard = |heard| match heard {
-            Heard::Message(delivery) => {
+        let event = |event| match event {
+            SubscriptionEvent::Message(delivery) => {
                 let Ok(DetailsRequest { id }) = serde_json::from_slice(&delivery.message.body) else { return };
                 let mut asked = self.asked();
                 if asked.len() >= MAX_ANSWERS_COUNT {
@@ -164,11 +164,11 @@ impl Reporter {
                 asked.push(id);
                 self.has_asked.notify_one();
             }
-            Heard::Missed => self.has_asked.notify_one(),
-            Heard::Lost(_) | Heard::Subscribed => {}
+            SubscriptionEvent::Missed => self.has_asked.notify_one(),
+            SubscriptionEvent::Lost(_) | SubscriptionEvent::Subscribed => {}
         };
         let subject = format!("subscription of host {} to requests for details", self.board.host);
-        listen(&*self.backend, (&self.topics.asks, &subscription), None, &subject, heard).await
+        listen(&*self.backend, (&self.topics.asks, &subscription), None, &subject, event).await
     }
 
     fn asked(&self) -> MutexGuard<'_, Vec<u64>> {

@@ -239,7 +239,7 @@ impl Settler {
                 if let (Some(id), PubsubError::TooLarge { .. }) = (settlement.message_id, &error) {
                     self.oversized.refused(id, chain(&error));
                 }
-                let _ = self.backend.give_back(&settlement.receipt).await;
+                let _ = self.backend.requeue(&settlement.receipt).await;
             }
         }
     }

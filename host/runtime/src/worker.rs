@@ -184,7 +184,7 @@ impl Worker {
                 Some(name) => self.attempt_suspect(&message, attempt, name).await,
             };
             let Ok(outcome) = tried else {
-                return self.give_back(receipt, &message).await;
+                return self.requeue(receipt, &message).await;
             };
             let fault = match outcome {
                 Outcome::Done(handled) => {
@@ -207,7 +207,7 @@ impl Worker {
                 }
                 Outcome::Failed(fault) if fault.kind == FaultKind::GaveWay => match self.until_room().await {
                     Ok(()) => continue,
-                    Err(Stopped) => return self.give_back(receipt, &message).await,
+                    Err(Stopped) => return self.requeue(receipt, &message).await,
                 },
                 Outcome::Failed(fault) => fault,
             };
@@ -220,11 +220,11 @@ impl Worker {
                 }
                 Next::Again { wait } => {
                     if self.rest(wait, fault.kind.asks_for_time()).await.is_err() {
-                        return self.give_back(receipt, &message).await;
+                        return self.requeue(receipt, &message).await;
                     }
                 }
                 Next::DeadLetter => return self.give_up(receipt, &message, lost).await,
-                Next::GiveBack => return self.give_back(receipt, &message).await,
+                Next::Requeue => return self.requeue(receipt, &message).await,
             }
         }
     }
@@ -463,10 +463,10 @@ impl Worker {
         }
     }
 
-    async fn give_back(&mut self, receipt: Receipt, message: &Message) {
+    async fn requeue(&mut self, receipt: Receipt, message: &Message) {
         self.in_hand = None;
-        following::given_back(&self.program.variant, message);
-        if let Err(error) = self.program.variant.surroundings.backend.give_back(&receipt).await {
+        following::requeued(&self.program.variant, message);
+        if let Err(error) = self.program.variant.surroundings.backend.requeue(&receipt).await {
             let message_id = message.id.map(tracing::field::display);
             tracing::debug!(processor = &*self.program.variant.processor, message_id, error = %chain(&error), "message not requeued");
         }

@@ -249,8 +249,8 @@ impl Backend for Faulty {
         self.inner.settle(receipt, outputs)
     }
 
-    async fn give_back(&self, receipt: &Receipt) -> Result<()> {
-        self.inner.give_back(receipt).await
+    async fn requeue(&self, receipt: &Receipt) -> Result<()> {
+        self.inner.requeue(receipt).await
     }
 
     async fn lock(&self, name: &LockName) -> Result<Box<dyn Lock>> {

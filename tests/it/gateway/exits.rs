@@ -213,8 +213,8 @@ async fn a_stopped_flow_and_the_end_of_weir_end_a_stream_with_the_reason() {
     assert_eq!(two.next().await, None);
     drop(two);
     within("the gateway to end", ended).await.unwrap().unwrap();
-    let given_back = || async { (bed.bodies("flow:tg:out:two", "gateway--two--out").await == ["1"]).then_some(()) };
-    eventually(DEADLINE, "what was not acknowledged to be given back", given_back).await;
+    let requeued = || async { (bed.bodies("flow:tg:out:two", "gateway--two--out").await == ["1"]).then_some(()) };
+    eventually(DEADLINE, "what was not acknowledged to be given back", requeued).await;
 }
 
 #[tokio::test]

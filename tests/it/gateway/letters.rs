@@ -137,7 +137,7 @@ async fn a_letter_that_a_consumer_reads_is_left_alone_and_reported() {
         let (status, sent) = bed.post(REDRIVE, &selector).await;
         assert_eq!((status, &sent["redriven-count"], kinds(&sent)[0].1), (200, &json!(0), kind), "{sent}");
     }
-    bed.backend.give_back(&held.receipt).await.unwrap();
+    bed.backend.requeue(&held.receipt).await.unwrap();
     drop(consumer);
     let (_, sent) = bed.post(REDRIVE, &json!({"all": true})).await;
     assert_eq!(sent["redriven-count"], 1);

@@ -35,7 +35,7 @@ async fn all_arrive(vhost: &Vhost) {
         }
         for delivery in deliveries {
             if round == 0 {
-                backend.give_back(&delivery.receipt).await.unwrap();
+                backend.requeue(&delivery.receipt).await.unwrap();
             } else {
                 backend.settle(&delivery.receipt, Vec::new()).await.unwrap();
             }

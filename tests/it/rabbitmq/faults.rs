@@ -38,7 +38,7 @@ async fn with_the_policy_of_the_guide_a_quorum_queue_drops_nothing() {
     for round in 0..rounds(40) {
         let delivery = within("a delivery", consumer.receive()).await.unwrap();
         assert!(delivery.delivery_count.at_least() >= 1, "{round}");
-        backend.give_back(&delivery.receipt).await.unwrap();
+        backend.requeue(&delivery.receipt).await.unwrap();
     }
     let last = within("a delivery", consumer.receive()).await.unwrap();
     assert_eq!(backend.settle(&last.receipt, Vec::new()).await.unwrap(), Settled::Done { dropped_count: 0 });

@@ -12,7 +12,7 @@ use crate::wait::{DEADLINE, eventually, within};
 const MUCH_BYTES: usize = 2 << 20;
 
 /// "Blocked publishers": consuming and acknowledging go on meanwhile.
-pub async fn while_publishers_are_blocked_consuming_and_acknowledging_go_on(bed: &mut Bed) {
+pub async fn consuming_and_acknowledging_continue_while_publishers_are_blocked(bed: &mut Bed) {
     let queue = bed.filled("a", &["1", "2", "3"]).await;
     let consumer = bed.windowed(&queue, 1).await;
     let first = expect(&*consumer, "1").await;
@@ -42,7 +42,7 @@ pub async fn a_publish_waits_while_publishers_are_blocked_and_fails_within_a_bou
 }
 
 /// "Blocked publishers": a publish that waits is stored once they go on.
-pub async fn a_publish_that_waits_is_stored_once_publishers_go_on(bed: &mut Bed) {
+pub async fn a_waiting_publish_is_stored_once_publishers_are_unblocked(bed: &mut Bed) {
     let queue = bed.made(Class::Flow, "a", "reader").await;
     let producer = bed.backend().producer(queue.topic()).await.unwrap();
     bed.block().await;
@@ -79,7 +79,7 @@ pub async fn a_settle_with_outputs_while_publishers_are_blocked_keeps_its_delive
 }
 
 /// `receive`: `Stalled` while the broker cannot deliver: the consumer stays subscribed, keeps what it holds, and goes on by itself.
-pub async fn a_consumer_outlasts_messages_that_cannot_be_read_for_a_while(bed: &mut Bed) {
+pub async fn a_consumer_survives_temporarily_unreadable_messages(bed: &mut Bed) {
     let queue = bed.filled("a", &["held"]).await;
     // In another part of the broker's storage than what is read before.
     let between = bed.made(Class::Flow, "b", "reader").await;
@@ -109,17 +109,17 @@ pub async fn a_consumer_outlasts_messages_that_cannot_be_read_for_a_while(bed: &
     assert!(bed.drained(&queue).await.is_empty());
 }
 
-/// `trouble`: what keeps the broker from working now: that it takes no messages, while it blocks publishers.
-pub async fn while_publishers_are_blocked_the_broker_is_in_trouble(bed: &mut Bed) {
+/// `outage`: what keeps the broker from working now: that it takes no messages, while it blocks publishers.
+pub async fn blocked_publishers_are_reported(bed: &mut Bed) {
     let queue = bed.made(Class::Flow, "a", "reader").await;
     let producer = bed.backend().producer(queue.topic()).await.unwrap();
     bed.block().await;
-    let trouble = || async {
+    let outage = || async {
         // A broker may say so only to who publishes.
         let _ = producer.publish(message("blocked")).now_or_never();
-        bed.backend().trouble()
+        bed.backend().outage()
     };
-    eventually(DEADLINE, "trouble", trouble).await;
+    eventually(DEADLINE, "trouble", outage).await;
     bed.unblock().await;
-    eventually(DEADLINE, "the end of the trouble", || async { bed.backend().trouble().is_none().then_some(()) }).await;
+    eventually(DEADLINE, "the end of the trouble", || async { bed.backend().outage().is_none().then_some(()) }).await;
 }

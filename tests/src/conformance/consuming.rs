@@ -11,7 +11,7 @@ use super::bed::{Bed, expect, next, text, texts};
 use crate::wait::{given_up, within};
 
 /// `consumer`: `QueueNotFound`: a consumer never makes a queue.
-pub async fn a_consumer_never_makes_a_queue(bed: &mut Bed) {
+pub async fn a_consumer_never_creates_a_queue(bed: &mut Bed) {
     for class in [Class::Flow, Class::Request] {
         let queue = bed.queue(class, "a", "reader");
         let refused = bed.backend().consumer(queue.topic(), queue.subscription(), ConsumerOptions::default()).await;
@@ -31,7 +31,7 @@ pub async fn a_queue_name_that_is_too_long_is_refused(bed: &mut Bed) {
 }
 
 /// A queue filled while its consumer was away gives it everything.
-pub async fn a_queue_filled_while_its_consumer_was_away_gives_it_everything(bed: &mut Bed) {
+pub async fn a_consumer_receives_everything_queued_during_its_absence(bed: &mut Bed) {
     for &class in bed.queue_classes() {
         let queue = bed.made(class, "a", "reader").await;
         let consumer = bed.consumer(&queue).await;
@@ -53,8 +53,8 @@ pub async fn requests_wait_in_a_queue_of_their_own(bed: &mut Bed) {
     }
 }
 
-/// `consumer`, `settle`, `give_back`: the same of requests whose consumer is there when they are published.
-pub async fn a_request_is_delivered_settled_and_given_back(bed: &mut Bed) {
+/// `consumer`, `settle`, `requeue`: the same of requests whose consumer is there when they are published.
+pub async fn a_request_can_be_delivered_settled_and_requeued(bed: &mut Bed) {
     let queue = bed.made(Class::Request, "a", "reader").await;
     let consumer = bed.windowed(&queue, 2).await;
     bed.publish(queue.topic(), &["1", "2", "3"]).await;
@@ -64,7 +64,7 @@ pub async fn a_request_is_delivered_settled_and_given_back(bed: &mut Bed) {
     bed.settle(&first).await;
     let third = within("room in the window", third).await.unwrap();
     assert_eq!(text(&third.message), "3");
-    bed.backend().give_back(&second.receipt).await.unwrap();
+    bed.backend().requeue(&second.receipt).await.unwrap();
     let again = expect(&*consumer, "2").await;
     assert_eq!(again.message.id, second.message.id);
     for delivery in [&third, &again] {
@@ -99,7 +99,7 @@ pub async fn several_tasks_may_wait_on_one_consumer(bed: &mut Bed) {
 }
 
 /// `ConsumerOptions::window`: how many messages it may hold unsettled.
-pub async fn a_window_bounds_what_is_held_unsettled(bed: &mut Bed) {
+pub async fn a_window_limits_the_unsettled_messages(bed: &mut Bed) {
     let queue = bed.filled("a", &["1", "2", "3"]).await;
     let consumer = bed.windowed(&queue, 2).await;
     let (first, second) = (next(&*consumer).await, next(&*consumer).await);
@@ -108,13 +108,13 @@ pub async fn a_window_bounds_what_is_held_unsettled(bed: &mut Bed) {
     expect(&*bed.windowed(&queue, 1).await, "3").await;
     bed.settle(&first).await;
     assert_eq!(text(&within("room in the window", third).await.unwrap().message), "3");
-    bed.backend().give_back(&second.receipt).await.unwrap();
+    bed.backend().requeue(&second.receipt).await.unwrap();
     expect(&*consumer, "2").await;
     assert!(bed.is_waiting(consumer.receive()).await);
 }
 
 /// `ConsumerOptions::window_bytes`: how many bytes these messages may have, bodies and properties together.
-pub async fn a_window_bounds_the_bytes_that_are_held(bed: &mut Bed) {
+pub async fn a_window_limits_the_unsettled_bytes(bed: &mut Bed) {
     for class in [Class::Flow, Class::Request] {
         let queue = bed.made(class, "a", "reader").await;
         let producer = bed.backend().producer(queue.topic()).await.unwrap();
@@ -132,7 +132,7 @@ pub async fn a_window_bounds_the_bytes_that_are_held(bed: &mut Bed) {
         let third = within("room in the window", waiting).await.unwrap();
         is(&third, "3");
         assert!(bed.is_waiting(consumer.receive()).await);
-        bed.backend().give_back(&second.receipt).await.unwrap();
+        bed.backend().requeue(&second.receipt).await.unwrap();
         is(&next(&*consumer).await, "2");
         bed.settle(&third).await;
         is(&next(&*consumer).await, "4");
@@ -164,7 +164,7 @@ pub async fn a_window_can_be_widened(bed: &mut Bed) {
 }
 
 /// `set_window`: the bound on bytes stays.
-pub async fn a_changed_window_keeps_its_bound_of_bytes(bed: &mut Bed) {
+pub async fn a_changed_window_keeps_its_byte_limit(bed: &mut Bed) {
     let queue = bed.filled("a", &["11111", "22222", "33333"]).await;
     let consumer = bed.windowed_bytes(&queue, 12).await;
     for window in [1, 2, 256] {
@@ -179,7 +179,7 @@ pub async fn a_changed_window_keeps_its_bound_of_bytes(bed: &mut Bed) {
 }
 
 /// `set_window`: what it holds above a smaller window stays with it.
-pub async fn what_is_held_above_a_narrowed_window_stays(bed: &mut Bed) {
+pub async fn messages_above_a_narrowed_window_stay_held(bed: &mut Bed) {
     let queue = bed.filled("a", &["1", "2", "3", "4"]).await;
     let consumer = bed.windowed(&queue, 3).await;
     let held = [next(&*consumer).await, next(&*consumer).await, next(&*consumer).await];
@@ -192,7 +192,7 @@ pub async fn what_is_held_above_a_narrowed_window_stays(bed: &mut Bed) {
 }
 
 /// `Consumer`: dropping it gives back what it holds unsettled, and what was settled does not come again.
-pub async fn dropping_a_consumer_gives_back_what_it_holds(bed: &mut Bed) {
+pub async fn dropping_a_consumer_requeues_its_messages(bed: &mut Bed) {
     for &class in bed.queue_classes() {
         let queue = bed.made(class, "a", "reader").await;
         bed.publish(queue.topic(), &["1", "2", "3", "4"]).await;
@@ -208,22 +208,22 @@ pub async fn dropping_a_consumer_gives_back_what_it_holds(bed: &mut Bed) {
     }
 }
 
-/// `Consumer`: what is given back comes again before what is behind it; `give_back`: in its old place.
-pub async fn what_is_given_back_comes_before_what_is_behind_it(bed: &mut Bed) {
+/// `Consumer`: what is given back comes again before what is behind it; `requeue`: in its old place.
+pub async fn a_requeued_message_precedes_later_messages(bed: &mut Bed) {
     let queue = bed.filled("a", &["1", "2", "3", "4"]).await;
     let consumer = bed.windowed(&queue, 3).await;
     let (first, second, third) = (next(&*consumer).await, next(&*consumer).await, next(&*consumer).await);
     for delivery in [&second, &first] {
-        bed.backend().give_back(&delivery.receipt).await.unwrap();
+        bed.backend().requeue(&delivery.receipt).await.unwrap();
     }
     assert_eq!(texts(&*consumer, 2).await, ["1", "2"]);
-    bed.backend().give_back(&third.receipt).await.unwrap();
+    bed.backend().requeue(&third.receipt).await.unwrap();
     drop(consumer);
     assert_eq!(texts(&*bed.consumer(&queue).await, 4).await, ["1", "2", "3", "4"]);
 }
 
-/// `give_back`: it is delivered again, to any consumer.
-pub async fn what_is_given_back_comes_to_any_consumer(bed: &mut Bed) {
+/// `requeue`: it is delivered again, to any consumer.
+pub async fn a_requeued_message_goes_to_any_consumer(bed: &mut Bed) {
     let queue = bed.filled("a", &["1", "2"]).await;
     let (holder, other) = (bed.windowed(&queue, 2).await, bed.windowed(&queue, 2).await);
     let held = next(&*holder).await;
@@ -231,23 +231,23 @@ pub async fn what_is_given_back_comes_to_any_consumer(bed: &mut Bed) {
     holder.set_window(NonZeroU32::MIN);
     let mut waiting = other.receive();
     assert!(bed.is_waiting(&mut waiting).await);
-    bed.backend().give_back(&held.receipt).await.unwrap();
+    bed.backend().requeue(&held.receipt).await.unwrap();
     let again = within("what was given back", waiting).await.unwrap();
     assert_eq!((text(&again.message), again.message.id), ("1".to_owned(), held.message.id));
 }
 
-/// `give_back`: nothing happens if it is no longer held.
-pub async fn giving_back_what_is_not_held_does_nothing(bed: &mut Bed) {
+/// `requeue`: nothing happens if it is no longer held.
+pub async fn requeueing_an_unheld_message_does_nothing(bed: &mut Bed) {
     let queue = bed.filled("a", &["1", "2"]).await;
     let consumer = bed.windowed(&queue, 1).await;
     let first = next(&*consumer).await;
     bed.settle(&first).await;
-    bed.backend().give_back(&first.receipt).await.unwrap();
+    bed.backend().requeue(&first.receipt).await.unwrap();
     let second = expect(&*consumer, "2").await;
     drop(consumer);
     let consumer = bed.windowed(&queue, 1).await;
     let again = expect(&*consumer, "2").await;
-    bed.backend().give_back(&second.receipt).await.unwrap();
+    bed.backend().requeue(&second.receipt).await.unwrap();
     assert!(bed.is_waiting(consumer.receive()).await, "an old receipt takes nothing from its successor");
     bed.settle(&again).await;
     drop(consumer);
@@ -255,7 +255,7 @@ pub async fn giving_back_what_is_not_held_does_nothing(bed: &mut Bed) {
 }
 
 /// `DeliveryCount`: how often it was delivered, this time included, or less where the broker does not count; from 1.
-pub async fn a_delivery_count_is_exact_or_at_least(bed: &mut Bed) {
+pub async fn a_delivery_count_is_exact_or_a_lower_bound(bed: &mut Bed) {
     let queue = bed.filled("a", &["1"]).await;
     let consumer = bed.windowed(&queue, 1).await;
     for true_count in 1..4 {
@@ -264,7 +264,7 @@ pub async fn a_delivery_count_is_exact_or_at_least(bed: &mut Bed) {
             DeliveryCount::Exact(count) => assert_eq!(count, true_count),
             DeliveryCount::AtLeast(count) => assert!((1..=true_count).contains(&count), "{count} of {true_count}"),
         }
-        bed.backend().give_back(&delivery.receipt).await.unwrap();
+        bed.backend().requeue(&delivery.receipt).await.unwrap();
     }
 }
 
@@ -275,7 +275,7 @@ pub async fn deliveries_are_counted_exactly(bed: &mut Bed) {
     for count in 1..4 {
         let delivery = expect(&*consumer, "1").await;
         assert_eq!(delivery.delivery_count, DeliveryCount::Exact(count));
-        bed.backend().give_back(&delivery.receipt).await.unwrap();
+        bed.backend().requeue(&delivery.receipt).await.unwrap();
     }
     assert_eq!(expect(&*consumer, "1").await.delivery_count, DeliveryCount::Exact(4));
     drop(consumer);
@@ -331,7 +331,7 @@ pub async fn dropping_a_receive_loses_no_message(bed: &mut Bed) {
 }
 
 /// `consumer`: one that was begun for a caller that has gone ends.
-pub async fn a_consumer_that_is_given_up_while_it_begins_holds_no_message(bed: &mut Bed) {
+pub async fn a_consumer_abandoned_during_its_start_holds_no_message(bed: &mut Bed) {
     for &class in bed.queue_classes() {
         let queue = bed.made(class, "a", "reader").await;
         // More steps than there are until a consumer has begun.
@@ -353,7 +353,7 @@ pub async fn a_consumer_that_is_given_up_while_it_begins_holds_no_message(bed: &
 }
 
 /// `ConsumerOptions::window`: a broker takes a larger number than it can count to as the largest.
-pub async fn a_window_may_be_larger_than_the_broker_counts(bed: &mut Bed) {
+pub async fn a_window_may_exceed_the_largest_number_of_the_broker(bed: &mut Bed) {
     let queue = bed.made(Class::Flow, "a", "reader").await;
     let consumer = bed.windowed(&queue, u32::MAX).await;
     bed.publish(queue.topic(), &["1"]).await;
@@ -371,12 +371,12 @@ pub async fn a_window_may_be_larger_than_the_broker_counts(bed: &mut Bed) {
 }
 
 /// `Consumer`: whoever needs strict order takes a window of 1: what is given back comes before what is behind it.
-pub async fn with_a_window_of_one_what_is_given_back_comes_first(bed: &mut Bed) {
+pub async fn with_a_window_of_one_a_requeued_message_comes_first(bed: &mut Bed) {
     let queue = bed.filled("a", &["1", "2", "3"]).await;
     let consumer = bed.windowed(&queue, 1).await;
     for _ in 0..3 {
         let first = expect(&*consumer, "1").await;
-        bed.backend().give_back(&first.receipt).await.unwrap();
+        bed.backend().requeue(&first.receipt).await.unwrap();
     }
     for body in ["1", "2", "3"] {
         bed.settle(&expect(&*consumer, body).await).await;

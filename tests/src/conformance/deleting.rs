@@ -38,7 +38,7 @@ pub async fn an_empty_queue_is_deleted_if_empty(bed: &mut Bed) {
 }
 
 /// `Deletion::NotEmpty`: a queue that holds messages is reported, and there as before.
-pub async fn a_queue_that_holds_messages_is_kept_and_reported(bed: &mut Bed) {
+pub async fn a_queue_with_messages_is_kept_and_reported(bed: &mut Bed) {
     for &class in bed.queue_classes() {
         let queue = bed.made(class, "a", "reader").await;
         bed.publish(queue.topic(), &["1", "2"]).await;
@@ -133,7 +133,7 @@ pub async fn a_message_published_during_a_deletion_is_counted_or_refused(bed: &m
 }
 
 /// `delete_queue`: a message that was confirmed is not deleted, whichever process has published it.
-pub async fn what_another_process_publishes_during_a_deletion_is_kept_or_refused(bed: &mut Bed) {
+pub async fn messages_of_another_process_during_a_deletion_are_kept_or_refused(bed: &mut Bed) {
     let other = bed.beside().await;
     let queue = bed.queue(Class::Flow, "a", "reader");
     let producer = other.producer(queue.topic()).await.unwrap();
@@ -183,7 +183,7 @@ pub async fn empty_queues_are_deleted_together(bed: &mut Bed) {
 }
 
 /// `delete_queues_if_empty`: one that holds messages is reported and kept, whatever becomes of the others.
-pub async fn of_several_queues_one_that_holds_messages_is_kept_and_reported(bed: &mut Bed) {
+pub async fn deleting_several_queues_keeps_and_reports_one_with_messages(bed: &mut Bed) {
     let (empty, full) = (bed.made(Class::Flow, "a", "reader").await, bed.filled("b", &["1", "2"]).await);
     for queues in [[empty.clone(), full.clone()], [full.clone(), empty.clone()]] {
         assert_kept(&bed.backend().delete_queues_if_empty(&queues).await.unwrap(), &full, 2);
@@ -193,7 +193,7 @@ pub async fn of_several_queues_one_that_holds_messages_is_kept_and_reported(bed:
 }
 
 /// `delete_queues_if_empty`: where it is not one step, it ends at the first that is not empty.
-pub async fn of_several_queues_those_behind_one_that_holds_messages_are_kept(bed: &mut Bed) {
+pub async fn deleting_several_queues_keeps_those_after_one_with_messages(bed: &mut Bed) {
     let (empty, full) = (bed.made(Class::Flow, "a", "reader").await, bed.filled("b", &["1"]).await);
     let behind = [bed.made(Class::Flow, "c", "reader").await, bed.made(Class::Request, "d", "reader").await];
     let queues: Vec<Queue> = [empty, full.clone()].into_iter().chain(behind.clone()).collect();
@@ -253,7 +253,7 @@ pub async fn queues_deleted_together_are_gone_together_after_a_restart(bed: &mut
 }
 
 /// `delete_queue`: a message that was confirmed is not deleted, also where the queue is ensured meanwhile.
-pub async fn a_queue_that_is_ensured_during_a_deletion_keeps_its_messages(bed: &mut Bed) {
+pub async fn a_queue_ensured_during_a_deletion_keeps_its_messages(bed: &mut Bed) {
     let queue = bed.queue(Class::Flow, "a", "reader");
     let producer = bed.backend().producer(queue.topic()).await.unwrap();
     for round in 0..60 {

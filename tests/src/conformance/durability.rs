@@ -10,7 +10,7 @@ use super::bed::{Bed, expect, message, next, output, text, texts};
 use crate::wait::{DEADLINE, eventually, within};
 
 /// `publish`: it returns once the message is durable in every queue of the topic.
-pub async fn what_was_published_is_there_after_a_restart(bed: &mut Bed) {
+pub async fn published_messages_survive_a_restart(bed: &mut Bed) {
     let (one, two) = (bed.made(Class::Flow, "a", "one").await, bed.made(Class::Flow, "a", "two").await);
     bed.publish(one.topic(), &["1", "2"]).await;
     bed.restart().await;
@@ -20,7 +20,7 @@ pub async fn what_was_published_is_there_after_a_restart(bed: &mut Bed) {
 }
 
 /// `Settled::Done`: the message is gone from its queue, for good.
-pub async fn what_was_settled_is_gone_after_a_restart(bed: &mut Bed) {
+pub async fn settled_messages_stay_gone_after_a_restart(bed: &mut Bed) {
     let queue = bed.filled("a", &["1", "2", "3"]).await;
     let consumer = bed.consumer(&queue).await;
     let (first, second, third) = (next(&*consumer).await, next(&*consumer).await, next(&*consumer).await);
@@ -32,7 +32,7 @@ pub async fn what_was_settled_is_gone_after_a_restart(bed: &mut Bed) {
 }
 
 /// `Consumer`: what was held unsettled comes again.
-pub async fn what_was_held_comes_again_after_a_restart(bed: &mut Bed) {
+pub async fn held_messages_are_redelivered_after_a_restart(bed: &mut Bed) {
     let queue = bed.filled("a", &["1", "2", "3"]).await;
     let consumer = bed.consumer(&queue).await;
     let held = [next(&*consumer).await, next(&*consumer).await];
@@ -46,7 +46,7 @@ pub async fn what_was_held_comes_again_after_a_restart(bed: &mut Bed) {
 }
 
 /// `Class::is_durable`: `request` queues do not survive a restart of the broker.
-pub async fn request_queues_go_with_the_broker(bed: &mut Bed) {
+pub async fn request_queues_do_not_survive_the_broker(bed: &mut Bed) {
     let queue = bed.made(Class::Request, "a", "reader").await;
     bed.publish(queue.topic(), &["gone"]).await;
     bed.restart().await;
@@ -58,7 +58,7 @@ pub async fn request_queues_go_with_the_broker(bed: &mut Bed) {
 }
 
 /// `settle`: what it did is durable: the outputs are in their queues, the input is not.
-pub async fn outputs_of_a_settle_are_there_after_a_restart(bed: &mut Bed) {
+pub async fn outputs_of_a_settle_survive_a_restart(bed: &mut Bed) {
     let from = bed.filled("a", &["in", "behind"]).await;
     let to = [bed.made(Class::Flow, "b", "one").await, bed.made(Class::Flow, "b", "two").await];
     let consumer = bed.consumer(&from).await;
@@ -74,12 +74,12 @@ pub async fn outputs_of_a_settle_are_there_after_a_restart(bed: &mut Bed) {
 }
 
 /// `Consumer`: messages come in the order of the queue, which a restart keeps.
-pub async fn the_order_is_kept_over_a_restart(bed: &mut Bed) {
+pub async fn the_order_survives_a_restart(bed: &mut Bed) {
     let queue = bed.filled("a", &["1", "2", "3", "4"]).await;
     let consumer = bed.consumer(&queue).await;
     let (first, second) = (next(&*consumer).await, next(&*consumer).await);
     bed.settle(&second).await;
-    bed.backend().give_back(&first.receipt).await.unwrap();
+    bed.backend().requeue(&first.receipt).await.unwrap();
     drop(consumer);
     bed.restart().await;
     bed.publish(queue.topic(), &["5"]).await;
@@ -87,7 +87,7 @@ pub async fn the_order_is_kept_over_a_restart(bed: &mut Bed) {
 }
 
 /// `DeliveryCount::Exact`: the broker counts durably for `flow` queues.
-pub async fn deliveries_are_counted_over_a_restart(bed: &mut Bed) {
+pub async fn delivery_counts_survive_a_restart(bed: &mut Bed) {
     let queue = bed.filled("a", &["1", "2"]).await;
     for count in 1..4 {
         let consumer = bed.windowed(&queue, 1).await;
@@ -101,7 +101,7 @@ pub async fn deliveries_are_counted_over_a_restart(bed: &mut Bed) {
 }
 
 /// `ConsumerOptions::window_bytes`: it bounds what was there before a restart, too.
-pub async fn a_window_bounds_bytes_after_a_restart(bed: &mut Bed) {
+pub async fn a_window_limits_bytes_after_a_restart(bed: &mut Bed) {
     let queue = bed.filled("a", &["11111", "22222", "33333", "4"]).await;
     bed.restart().await;
     let consumer = bed.windowed_bytes(&queue, 12).await;
@@ -118,7 +118,7 @@ pub async fn a_window_bounds_bytes_after_a_restart(bed: &mut Bed) {
 }
 
 /// `QueueSpec`: what a queue is made with stays.
-pub async fn the_properties_of_a_queue_are_kept_over_a_restart(bed: &mut Bed) {
+pub async fn the_properties_of_a_queue_survive_a_restart(bed: &mut Bed) {
     let queue = bed.queue(Class::Flow, "a", "reader");
     let bounded = QueueSpec { queue: queue.clone(), overflow: Overflow::DropOldest { bytes: 8 } };
     bed.backend().create_queue(&bounded).await.unwrap();
@@ -132,7 +132,7 @@ pub async fn the_properties_of_a_queue_are_kept_over_a_restart(bed: &mut Bed) {
 }
 
 /// `close`: what was asked for before is done.
-pub async fn what_was_published_before_a_close_is_there_after_it(bed: &mut Bed) {
+pub async fn messages_published_before_a_close_survive_it(bed: &mut Bed) {
     let queue = bed.made(Class::Flow, "a", "reader").await;
     let producer = bed.backend().producer(queue.topic()).await.unwrap();
     let mut confirms = Vec::new();
@@ -148,7 +148,7 @@ pub async fn what_was_published_before_a_close_is_there_after_it(bed: &mut Bed) 
 }
 
 /// `close`: it goes on closing when the future is dropped.
-pub async fn a_close_that_is_cancelled_goes_on(bed: &mut Bed) {
+pub async fn a_cancelled_close_completes(bed: &mut Bed) {
     let queue = bed.filled("a", &["kept"]).await;
     let _ = bed.backend().close().now_or_never();
     let closed = || async { matches!(bed.backend().queue_exists(&queue).await, Err(PubsubError::Unavailable { .. })).then_some(()) };
@@ -183,7 +183,7 @@ pub async fn a_closed_backend_is_unavailable(bed: &mut Bed) {
         ("consumer", backend.consumer(queue.topic(), queue.subscription(), options).await.err()),
         ("stats", backend.inspect().stats(&queue).await.err()),
         ("acknowledge", join_all(backend.acknowledge(&[held.receipt])).await.pop().unwrap().err().map(Into::into)),
-        ("give_back", backend.give_back(&held.receipt).await.err()),
+        ("give_back", backend.requeue(&held.receipt).await.err()),
         ("lock", backend.lock(&LockName::new("one", queue.topic().topicspace()).unwrap()).await.err()),
         ("subscriber", backend.consumer(&bed.topic(Class::Notify, "a"), queue.subscription(), options).await.err()),
     ];
@@ -206,7 +206,7 @@ pub async fn closing_wakes_consumers_with_unavailable(bed: &mut Bed) {
 }
 
 /// `close`: settles and operations that were called before are completed.
-pub async fn what_was_settled_before_a_close_is_done_after_it(bed: &mut Bed) {
+pub async fn settles_submitted_before_a_close_take_effect(bed: &mut Bed) {
     let bodies: Vec<String> = (10..30).map(|number| number.to_string()).collect();
     let from = bed.filled("a", &bodies.iter().map(String::as_str).collect::<Vec<_>>()).await;
     let to = bed.made(Class::Flow, "b", "reader").await;
@@ -226,7 +226,7 @@ pub async fn what_was_settled_before_a_close_is_done_after_it(bed: &mut Bed) {
 }
 
 /// `close`: what the backend holds is free when it returns: for other processes, at once.
-pub async fn what_a_backend_held_is_free_once_it_is_closed(bed: &mut Bed) {
+pub async fn a_closed_backend_releases_everything_it_held(bed: &mut Bed) {
     let (queue, request) = (bed.filled("a", &["held"]).await, bed.made(Class::Request, "b", "reader").await);
     let exclusive = ConsumerOptions { sharing: Sharing::Exclusive, ..ConsumerOptions::default() };
     let name = LockName::new("one", queue.topic().topicspace()).unwrap();

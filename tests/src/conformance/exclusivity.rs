@@ -27,12 +27,12 @@ async fn others_are_refused(bed: &Bed, class: Class) {
 }
 
 /// `ConsumerOptions::sharing`: others are refused with `QueueHeld` while it lives: on a `request` queue.
-pub async fn beside_an_exclusive_consumer_of_a_request_queue_others_are_refused(bed: &mut Bed) {
+pub async fn other_consumers_of_an_exclusive_request_queue_are_refused(bed: &mut Bed) {
     others_are_refused(bed, Class::Request).await;
 }
 
 /// `ConsumerOptions::sharing`: the same on a `flow` queue.
-pub async fn beside_an_exclusive_consumer_of_a_flow_queue_others_are_refused(bed: &mut Bed) {
+pub async fn other_consumers_of_an_exclusive_flow_queue_are_refused(bed: &mut Bed) {
     others_are_refused(bed, Class::Flow).await;
 }
 
@@ -78,7 +78,7 @@ pub async fn an_exclusive_consumer_of_a_flow_queue_holds_until_it_is_dropped(bed
 }
 
 /// `consumer`: `QueueHeld` also for an exclusive consumer in another process.
-pub async fn an_exclusive_consumer_is_alone_among_all_processes(bed: &mut Bed) {
+pub async fn an_exclusive_consumer_excludes_those_of_other_processes(bed: &mut Bed) {
     let other = bed.beside().await;
     let queue = bed.made(Class::Request, "a", "reader").await;
     let exclusive = ConsumerOptions { sharing: Sharing::Exclusive, ..ConsumerOptions::default() };

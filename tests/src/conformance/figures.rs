@@ -111,7 +111,7 @@ pub async fn messages_dropped_by_a_bound_are_counted(bed: &mut Bed) {
 }
 
 /// `publish`: a full queue of a `request` topic counts the messages that it misses as dropped.
-pub async fn requests_that_a_full_queue_misses_are_counted(bed: &mut Bed) {
+pub async fn requests_missed_by_a_full_queue_are_counted(bed: &mut Bed) {
     let slow = bed.made(Class::Request, "a", "slow").await;
     fill(&**bed.backend(), slow.topic()).await;
     let quick = bed.made(Class::Request, "a", "quick").await;
@@ -193,7 +193,7 @@ pub async fn all_queues_are_listed_in_their_order(bed: &mut Bed) {
 }
 
 /// `Inspect`: what a broker cannot do is `Unsupported`, and nothing else.
-pub async fn what_a_broker_cannot_show_is_unsupported(bed: &mut Bed) {
+pub async fn figures_that_a_broker_cannot_show_are_unsupported(bed: &mut Bed) {
     let queue = bed.filled("a", &["1"]).await;
     let named = Named { cursor: "1".parse().unwrap(), id: None };
     let inspect = bed.inspect();

@@ -55,7 +55,7 @@ pub async fn a_full_queue_is_queue_full_and_nothing_is_sent(bed: &mut Bed) {
 }
 
 /// `publish`: a full queue of a `request` topic does not get the message; the message is refused only if no queue has room.
-pub async fn a_full_queue_of_a_request_topic_misses_what_the_others_get(bed: &mut Bed) {
+pub async fn a_full_queue_of_a_request_topic_misses_messages_of_the_others(bed: &mut Bed) {
     let slow = bed.made(Class::Request, "a", "slow").await;
     let sent = fill(&**bed.backend(), slow.topic()).await;
     let quick = bed.made(Class::Request, "a", "quick").await;
@@ -95,7 +95,7 @@ pub async fn a_settle_never_fails_for_a_full_queue(bed: &mut Bed) {
 }
 
 /// `settle`: never fails because a queue is full: one that drops its oldest messages does so.
-pub async fn a_settle_into_a_queue_that_drops_drops_its_oldest(bed: &mut Bed) {
+pub async fn a_settle_into_a_drop_oldest_queue_drops_the_oldest(bed: &mut Bed) {
     let bodies = ["1111", "2222", "3333", "4444"];
     let (from, to) = (bed.filled("a", &bodies).await, bed.queue(Class::Flow, "b", "reader"));
     let spec = QueueSpec { queue: to.clone(), overflow: Overflow::DropOldest { bytes: 10 } };

@@ -75,7 +75,7 @@ pub async fn a_lock_is_held_until_it_is_dropped(bed: &mut Bed) {
 }
 
 /// `lock`: one that is taken for a caller that has gone is released.
-pub async fn a_lock_whose_taking_is_cancelled_is_released(bed: &mut Bed) {
+pub async fn a_lock_whose_acquisition_is_cancelled_is_released(bed: &mut Bed) {
     let name = bed.lock_name("one");
     // More steps than there are until a lock is taken.
     for polls_count in 0..20 {
@@ -102,7 +102,7 @@ pub async fn a_lost_connection_loses_the_lock(bed: &mut Bed) {
 }
 
 /// `lost`: every later call returns the reason again, whoever holds it then.
-pub async fn a_lock_that_was_lost_stays_lost(bed: &mut Bed) {
+pub async fn a_lost_lock_stays_lost(bed: &mut Bed) {
     let mut held = bed.lock("one").await.unwrap();
     bed.lose_connection().await;
     let _again = bed.lock_again("one").await;
@@ -133,7 +133,7 @@ pub async fn a_lock_can_be_taken_after_a_restart_of_the_broker(bed: &mut Bed) {
 }
 
 /// `lock`: `Refused` without the right.
-pub async fn a_lock_without_the_right_is_refused(bed: &mut Bed) {
+pub async fn taking_a_lock_without_permission_is_refused(bed: &mut Bed) {
     bed.deny().await;
     let refused = || async {
         match bed.lock("one").await {

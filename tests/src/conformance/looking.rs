@@ -22,7 +22,7 @@ pub(super) async fn shown(bed: &Bed, queue: &Queue) -> Vec<String> {
 }
 
 /// `browse`: looks at messages without taking them.
-pub async fn browsing_takes_nothing(bed: &mut Bed) {
+pub async fn browsing_removes_nothing(bed: &mut Bed) {
     for &class in bed.queue_classes() {
         let queue = bed.made(class, "a", "reader").await;
         bed.publish(queue.topic(), &["1", "2", "3"]).await;
@@ -37,7 +37,7 @@ pub async fn browsing_takes_nothing(bed: &mut Bed) {
 }
 
 /// `browse`: up to `limit_count` messages, from the oldest or behind a cursor; cursors that are places are in the order of its messages.
-pub async fn browsing_goes_on_behind_a_cursor(bed: &mut Bed) {
+pub async fn browsing_continues_after_a_cursor(bed: &mut Bed) {
     let queue = bed.filled("a", &["1", "2", "3", "4", "5"]).await;
     let mut seen: Vec<Browsed> = Vec::new();
     loop {
@@ -50,12 +50,12 @@ pub async fn browsing_goes_on_behind_a_cursor(bed: &mut Bed) {
         seen.extend(page.messages);
     }
     assert_eq!(seen.iter().map(body).collect::<Vec<_>>(), ["1", "2", "3", "4", "5"]);
-    assert!(seen.is_sorted_by(|a, b| if a.cursor.is_place() { a.cursor < b.cursor } else { a.cursor != b.cursor }));
+    assert!(seen.is_sorted_by(|a, b| if a.cursor.is_position() { a.cursor < b.cursor } else { a.cursor != b.cursor }));
     assert!(look(bed, &queue, Start::Oldest, 0).await.messages.is_empty());
 }
 
 /// `Start::At`: at the message with this cursor, or behind it if that is gone.
-pub async fn browsing_begins_at_a_cursor_or_behind_it(bed: &mut Bed) {
+pub async fn browsing_begins_at_a_cursor_or_after_it(bed: &mut Bed) {
     let queue = bed.filled("a", &["1", "2", "3"]).await;
     let seen = look(bed, &queue, Start::Oldest, 9).await.messages;
     let second = seen[1].named();
@@ -66,12 +66,12 @@ pub async fn browsing_begins_at_a_cursor_or_behind_it(bed: &mut Bed) {
 }
 
 /// `browse`: messages in work are left out.
-pub async fn browsing_leaves_out_what_is_in_work(bed: &mut Bed) {
+pub async fn browsing_omits_messages_in_flight(bed: &mut Bed) {
     let queue = bed.filled("a", &["1", "2", "3"]).await;
     let consumer = bed.windowed(&queue, 1).await;
     let held = next(&*consumer).await;
     assert_eq!(shown(bed, &queue).await, ["2", "3"]);
-    bed.backend().give_back(&held.receipt).await.unwrap();
+    bed.backend().requeue(&held.receipt).await.unwrap();
     drop(consumer);
     let free = || async { (shown(bed, &queue).await == ["1", "2", "3"]).then_some(()) };
     eventually(DEADLINE, "the message that was given back", free).await;
@@ -104,7 +104,7 @@ pub async fn browsing_shows_the_beginning_of_each_body_and_its_size(bed: &mut Be
 }
 
 /// `Page::newest`: the cursor of the newest message that the queue ever had; whatever arrives later is behind it.
-pub async fn a_page_that_sees_the_end_names_the_newest_message(bed: &mut Bed) {
+pub async fn the_last_page_names_the_newest_message(bed: &mut Bed) {
     let queue = bed.filled("a", &["1", "2", "3", "4"]).await;
     let whole = look(bed, &queue, Start::Oldest, 9).await;
     let newest = whole.messages[3].cursor;
@@ -151,7 +151,7 @@ pub(super) fn absent() -> Cursor {
 }
 
 /// `remove`: `false` if the message is gone or in work.
-pub async fn what_is_in_work_or_gone_cannot_be_removed(bed: &mut Bed) {
+pub async fn messages_in_flight_or_gone_cannot_be_removed(bed: &mut Bed) {
     let queue = bed.filled("a", &["1", "2"]).await;
     let seen: Vec<Named> = look(bed, &queue, Start::Oldest, 2).await.messages.iter().map(Browsed::named).collect();
     let consumer = bed.windowed(&queue, 1).await;
@@ -170,7 +170,7 @@ pub async fn what_is_in_work_or_gone_cannot_be_removed(bed: &mut Bed) {
 }
 
 /// `browse`, `remove`: `QueueNotFound`.
-pub async fn looking_at_a_missing_queue_is_queue_not_found(bed: &mut Bed) {
+pub async fn browsing_a_missing_queue_is_queue_not_found(bed: &mut Bed) {
     let queue = bed.queue(Class::Flow, "a", "reader");
     let named = Named { cursor: absent(), id: None };
     let errors =
@@ -192,7 +192,7 @@ pub async fn taps_of_a_closed_backend_are_unavailable(bed: &mut Bed) {
 }
 
 /// `browse`, `remove`, `redrive`: `Unavailable` when the backend is closed.
-pub async fn looking_into_a_closed_backend_is_unavailable(bed: &mut Bed) {
+pub async fn browsing_a_closed_backend_is_unavailable(bed: &mut Bed) {
     let queue = bed.filled("a", &["1"]).await;
     let named = look(bed, &queue, Start::Oldest, 1).await.messages[0].named();
     bed.close().await;
@@ -208,7 +208,7 @@ pub async fn looking_into_a_closed_backend_is_unavailable(bed: &mut Bed) {
 }
 
 /// `browse`: a message that cannot be read is shown with the reason, and the others are shown all the same.
-pub async fn a_message_that_cannot_be_read_is_shown_with_the_reason(bed: &mut Bed) {
+pub async fn an_unreadable_message_is_shown_with_the_reason(bed: &mut Bed) {
     let queue = bed.filled("a", &["1", "2"]).await;
     bed.restart().await;
     bed.stall().await;
@@ -229,11 +229,11 @@ pub async fn a_message_that_cannot_be_read_is_shown_with_the_reason(bed: &mut Be
 }
 
 /// `Start`: where the message of the cursor is gone, a look begins behind its place; where the cursor is no place, at the oldest.
-pub async fn a_look_from_a_cursor_whose_message_is_gone_begins_behind_it_or_at_the_oldest(bed: &mut Bed) {
+pub async fn browsing_from_a_removed_message_begins_after_it_or_at_the_oldest(bed: &mut Bed) {
     let queue = bed.filled("a", &["1", "2", "3", "4"]).await;
     let second = look(bed, &queue, Start::Oldest, 9).await.messages[1].clone();
     assert!(bed.inspect().remove(&queue, &second.named()).await.unwrap());
-    let expected: &[&str] = if second.cursor.is_place() { &["3", "4"] } else { &["1", "3", "4"] };
+    let expected: &[&str] = if second.cursor.is_position() { &["3", "4"] } else { &["1", "3", "4"] };
     for start in [Start::At(second.cursor), Start::Behind(second.cursor)] {
         let shown: Vec<String> = look(bed, &queue, start, 9).await.messages.iter().map(body).collect();
         assert_eq!(shown, expected, "{start:?}");
@@ -241,7 +241,7 @@ pub async fn a_look_from_a_cursor_whose_message_is_gone_begins_behind_it_or_at_t
 }
 
 /// `remove`: of several messages with one id it takes what was shown, or the oldest where the broker finds messages by their id.
-pub async fn of_two_messages_with_one_id_one_is_removed(bed: &mut Bed) {
+pub async fn only_one_of_two_messages_with_the_same_id_is_removed(bed: &mut Bed) {
     let queue = bed.made(Class::Flow, "a", "reader").await;
     let producer = bed.backend().producer(queue.topic()).await.unwrap();
     for text in ["first", "second"] {
@@ -249,6 +249,6 @@ pub async fn of_two_messages_with_one_id_one_is_removed(bed: &mut Bed) {
     }
     let second = look(bed, &queue, Start::Oldest, 9).await.messages[1].clone();
     assert!(bed.inspect().remove(&queue, &second.named()).await.unwrap());
-    let left = if second.cursor.is_place() { "first" } else { "second" };
+    let left = if second.cursor.is_position() { "first" } else { "second" };
     assert_eq!(bed.drained(&queue).await, [left]);
 }

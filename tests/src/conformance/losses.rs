@@ -55,7 +55,7 @@ pub async fn a_lost_connection_ends_taps_with_unavailable(bed: &mut Bed) {
 }
 
 /// `receive`: every later call says so again, also when the connection is back.
-pub async fn a_consumer_that_has_ended_stays_ended(bed: &mut Bed) {
+pub async fn an_ended_consumer_stays_ended(bed: &mut Bed) {
     let queue = bed.made(Class::Flow, "a", "reader").await;
     let consumer = bed.consumer(&queue).await;
     bed.lose_connection().await;
@@ -71,7 +71,7 @@ pub async fn a_consumer_that_has_ended_stays_ended(bed: &mut Bed) {
 }
 
 /// `receive`: no message is lost: what the consumer held is delivered again.
-pub async fn what_a_lost_consumer_held_comes_again(bed: &mut Bed) {
+pub async fn messages_of_a_lost_consumer_are_redelivered(bed: &mut Bed) {
     for &class in bed.queue_classes() {
         let queue = bed.made(class, "a", "reader").await;
         bed.publish(queue.topic(), &["1", "2", "3"]).await;
@@ -90,7 +90,7 @@ pub async fn what_a_lost_consumer_held_comes_again(bed: &mut Bed) {
 
 /// `receive`: settling what a lost consumer held, by the old receipt, is `NoLongerHeld`: its outputs are not sent, and giving it back does
 /// nothing.
-pub async fn settling_what_a_lost_consumer_held_is_no_longer_held(bed: &mut Bed) {
+pub async fn settling_a_delivery_of_a_lost_consumer_is_no_longer_held(bed: &mut Bed) {
     let (from, to) = (bed.filled("a", &["in"]).await, bed.made(Class::Flow, "b", "reader").await);
     let consumer = bed.consumer(&from).await;
     let old = next(&*consumer).await;
@@ -99,7 +99,7 @@ pub async fn settling_what_a_lost_consumer_held_is_no_longer_held(bed: &mut Bed)
     let held = expect(&*again, "in").await;
     let outputs = vec![output(to.topic(), "out", Routing::Required)];
     assert_eq!(bed.settle_with(&old, outputs.clone()).await, Settled::NoLongerHeld);
-    bed.backend().give_back(&old.receipt).await.unwrap();
+    bed.backend().requeue(&old.receipt).await.unwrap();
     assert!(bed.is_waiting(again.receive()).await, "an old receipt takes nothing from the next holder");
     assert_eq!(bed.settle_with(&held, outputs).await, Settled::Done { dropped_count: 0 });
     assert_eq!(bed.drained(&to).await, ["out"]);
@@ -134,7 +134,7 @@ pub async fn producers_survive_a_loss(bed: &mut Bed) {
 }
 
 /// `QueueHeld` "while it lives": a lost connection frees what was held exclusively, although its consumer is still there.
-pub async fn a_lost_connection_frees_what_was_held_exclusively(bed: &mut Bed) {
+pub async fn a_lost_connection_releases_exclusive_queues(bed: &mut Bed) {
     let queue = bed.made(Class::Request, "a", "reader").await;
     let exclusive = ConsumerOptions { sharing: Sharing::Exclusive, ..ConsumerOptions::default() };
     let consumed = || async { bed_consumer(bed, &queue, exclusive).await.ok() };
@@ -155,7 +155,7 @@ async fn bed_consumer(bed: &Bed, queue: &Queue, options: ConsumerOptions) -> Res
 }
 
 /// `publish_repeated`: a message is sent again until the broker has confirmed it; it may be stored more than once.
-pub async fn a_message_is_published_again_until_it_is_confirmed(bed: &mut Bed) {
+pub async fn a_message_is_republished_until_it_is_confirmed(bed: &mut Bed) {
     let queue = bed.made(Class::Flow, "a", "reader").await;
     let producer = bed.backend().producer(queue.topic()).await.unwrap();
     bed.disconnect().await;
@@ -170,7 +170,7 @@ pub async fn a_message_is_published_again_until_it_is_confirmed(bed: &mut Bed) {
 }
 
 /// `publish_repeated`: the last error when the time is up; and at once what another publish would not change.
-pub async fn publishing_again_ends_with_its_time_or_a_refusal(bed: &mut Bed) {
+pub async fn republishing_ends_at_its_time_out_or_a_refusal(bed: &mut Bed) {
     let missing = bed.backend().producer(&bed.topic(Class::Flow, "missing")).await.unwrap();
     let refused = within("a refusal", missing.publish_repeated(message("1"), 100 * DEADLINE)).await;
     assert!(matches!(refused, Err(PubsubError::QueueNotFound { .. })), "{refused:?}");
@@ -188,7 +188,7 @@ async fn outcome(publish: Result<Confirm>) -> Result<()> {
 
 /// `Confirm`: what was published and not confirmed when the connection was lost is `OutcomeUnknown`, or stored: a confirmed message is
 /// stored, one that is `Unavailable` is not, and their order is that of their publishes.
-pub async fn what_is_not_confirmed_at_a_loss_is_stored_or_in_doubt(bed: &mut Bed) {
+pub async fn unconfirmed_messages_of_a_lost_connection_are_stored_or_in_doubt(bed: &mut Bed) {
     let queue = bed.made(Class::Flow, "a", "reader").await;
     let producer = bed.backend().producer(queue.topic()).await.unwrap();
     let mut published = Vec::new();
@@ -245,7 +245,7 @@ async fn settle_beside_a_loss(bed: &mut Bed, delivery: &Delivery, outputs: &[Out
 
 /// `settle`, `Unsettled::unsent`: what a settle that is cut by a loss does not name is there, and where an output is missing, the message comes
 /// again.
-pub async fn a_settle_that_is_cut_by_a_loss_loses_nothing(bed: &mut Bed) {
+pub async fn a_settle_interrupted_by_a_lost_connection_loses_nothing(bed: &mut Bed) {
     let (from, to) = (bed.made(Class::Flow, "a", "reader").await, bed.made(Class::Flow, "b", "reader").await);
     let producer = bed.backend().producer(from.topic()).await.unwrap();
     for round in 0..12 {
@@ -269,7 +269,7 @@ pub async fn a_settle_that_is_cut_by_a_loss_loses_nothing(bed: &mut Bed) {
 
 /// "Lost connections": meanwhile operations fail with `Unavailable`, within a bounded time; the backend connects again by itself. `failed`:
 /// it has not failed for good.
-pub async fn without_a_connection_operations_are_unavailable_until_it_is_back(bed: &mut Bed) {
+pub async fn operations_are_unavailable_until_the_connection_is_restored(bed: &mut Bed) {
     let queue = bed.made(Class::Flow, "a", "reader").await;
     let producer = bed.backend().producer(queue.topic()).await.unwrap();
     let consumer = bed.consumer(&queue).await;
@@ -290,7 +290,7 @@ pub async fn without_a_connection_operations_are_unavailable_until_it_is_back(be
             ("delete_queues_if_empty", backend.delete_queues_if_empty(std::slice::from_ref(&queue)).await.err()),
             ("consumer", backend.consumer(queue.topic(), queue.subscription(), options).await.err()),
             ("subscriber", backend.consumer(&notify, queue.subscription(), options).await.err()),
-            ("give_back", backend.give_back(&held.receipt).await.err()),
+            ("give_back", backend.requeue(&held.receipt).await.err()),
             ("stats", backend.inspect().stats(&queue).await.err()),
             ("tap", backend.inspect().tap(queue.topic(), NonZeroU32::MIN).await.err()),
         ]
@@ -315,17 +315,17 @@ pub async fn without_a_connection_operations_are_unavailable_until_it_is_back(be
     expect(&*again, "held").await;
 }
 
-/// `trouble`: what keeps the broker from working, for people; `None` while nothing does.
-pub async fn a_broker_that_is_away_is_in_trouble_until_it_is_back(bed: &mut Bed) {
+/// `outage`: what keeps the broker from working, for people; `None` while nothing does.
+pub async fn an_unreachable_broker_is_reported_until_it_returns(bed: &mut Bed) {
     let queue = bed.made(Class::Flow, "a", "reader").await;
-    assert_eq!(bed.backend().trouble(), None);
+    assert_eq!(bed.backend().outage(), None);
     bed.disconnect().await;
-    let trouble = || async { bed.backend().trouble() };
-    let said = eventually(DEADLINE, "the trouble", trouble).await;
+    let outage = || async { bed.backend().outage() };
+    let said = eventually(DEADLINE, "the trouble", outage).await;
     assert!(!said.is_empty() && !said.contains("secret"), "{said}");
     bed.reconnect().await;
     let _consumer = bed.consumer_again(&queue).await;
-    let is_well = || async { bed.backend().trouble().is_none().then_some(()) };
+    let is_well = || async { bed.backend().outage().is_none().then_some(()) };
     eventually(DEADLINE, "the end of the trouble", is_well).await;
 }
 
@@ -360,7 +360,7 @@ async fn answer(requester: &Requester, question: &str) -> String {
 }
 
 /// `Requester`: it survives lost connections: requests under way fail with `Unavailable` and the cause, later ones are answered.
-pub async fn requests_under_way_fail_at_a_loss_and_later_ones_are_answered(bed: &mut Bed) {
+pub async fn pending_requests_fail_on_a_lost_connection_and_later_ones_are_answered(bed: &mut Bed) {
     let queue = bed.made(Class::Request, "a", "reader").await;
     let requester = requester(bed).await;
     for round in 0..3 {
@@ -382,7 +382,7 @@ pub async fn requests_under_way_fail_at_a_loss_and_later_ones_are_answered(bed: 
 }
 
 /// "Lost connections": a broker that was restarted has no `request` queues any more, and their owner ensures them; `flow` queues are there.
-pub async fn request_queues_are_gone_after_a_restart_of_the_broker_and_their_owner_ensures_them(bed: &mut Bed) {
+pub async fn request_queues_are_lost_on_a_broker_restart_and_ensured_by_their_owner(bed: &mut Bed) {
     let (asked, kept) = (bed.made(Class::Request, "a", "reader").await, bed.filled("b", &["kept"]).await);
     let producer = bed.backend().producer(asked.topic()).await.unwrap();
     let consumer = bed.windowed(&asked, 1).await;
@@ -409,7 +409,7 @@ pub async fn request_queues_are_gone_after_a_restart_of_the_broker_and_their_own
 }
 
 /// `Recovery`: it tries again with backoff until the broker is there.
-pub async fn subscribing_again_waits_for_the_broker(bed: &mut Bed) {
+pub async fn resubscribing_waits_for_the_broker(bed: &mut Bed) {
     let queue = bed.filled("a", &["1"]).await;
     bed.disconnect().await;
     let backend = bed.backend().clone();

@@ -11,7 +11,7 @@ use super::bed::{Bed, expect, message, next, output, publish_again};
 use crate::wait::{DEADLINE, before, eventually, within};
 
 /// "Lost connections": publishing may have a connection of its own: consumers, subscribers and locks do not notice that it was lost alone.
-pub async fn consumers_outlast_the_loss_of_publishing(bed: &mut Bed) {
+pub async fn consumers_survive_the_loss_of_the_publishing_connection(bed: &mut Bed) {
     let (queue, notices) = (bed.filled("a", &["1", "2"]).await, bed.topic(Class::Notify, "b"));
     let (consumer, subscriber) = (bed.windowed(&queue, 1).await, bed.subscriber(&notices).await);
     let tap = bed.inspect().tap(queue.topic(), NonZeroU32::MIN).await.unwrap();
@@ -31,7 +31,7 @@ pub async fn consumers_outlast_the_loss_of_publishing(bed: &mut Bed) {
 }
 
 /// "Lost connections": the same of publishing: nothing that is under way is in doubt when that of consuming is lost alone.
-pub async fn publishing_outlasts_the_loss_of_consuming(bed: &mut Bed) {
+pub async fn publishing_survives_the_loss_of_the_consuming_connection(bed: &mut Bed) {
     let queue = bed.made(Class::Flow, "a", "reader").await;
     let (producer, consumer) = (bed.backend().producer(queue.topic()).await.unwrap(), bed.windowed(&queue, 1).await);
     let bodies: Vec<String> = (0..100).map(|number| format!("{number:03}")).collect();
@@ -57,7 +57,7 @@ pub async fn publishing_outlasts_the_loss_of_consuming(bed: &mut Bed) {
 const BOUNDED: Duration = Duration::from_secs(20);
 
 /// "Lost connections": operations fail within a bounded time also where the broker does not answer over a connection that is open.
-pub async fn without_an_answer_operations_end_within_a_bounded_time(bed: &mut Bed) {
+pub async fn unanswered_operations_end_within_a_bounded_time(bed: &mut Bed) {
     let (queue, notify) = (bed.filled("a", &["held"]).await, bed.topic(Class::Notify, "a"));
     let producer = bed.backend().producer(queue.topic()).await.unwrap();
     let consumer = bed.consumer(&queue).await;

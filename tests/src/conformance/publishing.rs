@@ -19,7 +19,7 @@ pub async fn a_producer_needs_no_queue_yet(bed: &mut Bed) {
 }
 
 /// `publish`: `flow` and `request` without a queue: `QueueNotFound`, which names the topic, and nothing was sent.
-pub async fn flow_and_request_without_a_queue_are_queue_not_found(bed: &mut Bed) {
+pub async fn flow_and_request_messages_without_a_queue_are_queue_not_found(bed: &mut Bed) {
     for class in [Class::Flow, Class::Request] {
         let topic = bed.topic(class, "a");
         let producer = bed.backend().producer(&topic).await.unwrap();
@@ -32,7 +32,7 @@ pub async fn flow_and_request_without_a_queue_are_queue_not_found(bed: &mut Bed)
 }
 
 /// `publish`: `response` and `notify` without a subscriber: the message is dropped without an error.
-pub async fn response_and_notify_without_a_subscriber_are_dropped_without_an_error(bed: &mut Bed) {
+pub async fn response_and_notify_messages_without_a_subscriber_are_dropped_silently(bed: &mut Bed) {
     for class in [Class::Response, Class::Notify] {
         let topic = bed.topic(class, "a");
         bed.publish(&topic, &["not heard"]).await;
@@ -66,13 +66,13 @@ pub async fn a_message_without_an_id_gets_one(bed: &mut Bed) {
         let consumer = bed.consumer(&queue).await;
         let (first, second) = (next(&*consumer).await, next(&*consumer).await);
         assert_ne!(first.message.id.unwrap(), second.message.id.unwrap());
-        bed.backend().give_back(&first.receipt).await.unwrap();
+        bed.backend().requeue(&first.receipt).await.unwrap();
         assert_eq!(next(&*consumer).await.message.id, first.message.id, "the same in every delivery");
     }
 }
 
 /// `publish`: an id that is set stays.
-pub async fn an_id_that_is_set_stays(bed: &mut Bed) {
+pub async fn a_given_id_is_kept(bed: &mut Bed) {
     let id = Some(MessageId(7));
     for class in Class::ALL {
         let topic = bed.topic(class, "a");
@@ -167,7 +167,7 @@ pub async fn a_body_over_the_limit_is_too_large(bed: &mut Bed) {
 }
 
 /// `check`: it refuses what publishing refuses, and nothing else.
-pub async fn a_check_refuses_what_is_too_large_to_publish(bed: &mut Bed) {
+pub async fn a_check_refuses_a_message_that_is_too_large_to_publish(bed: &mut Bed) {
     let (limit, topic) = (bed.backend().limits().max_message_bytes, bed.topic(Class::Flow, "a"));
     bed.backend().check(&topic, &Message::new(vec![b'x'; limit])).unwrap();
     let error = bed.backend().check(&topic, &Message::new(vec![b'x'; limit + 1])).unwrap_err();
@@ -239,7 +239,7 @@ pub async fn a_message_whose_confirmation_is_dropped_is_stored(bed: &mut Bed) {
 }
 
 /// `publish`: one that is dropped may or may not have been sent, once; the producer goes on.
-pub async fn a_publish_that_is_dropped_was_sent_or_not(bed: &mut Bed) {
+pub async fn a_dropped_publish_was_sent_completely_or_not_at_all(bed: &mut Bed) {
     for &class in bed.queue_classes() {
         let queue = bed.made(class, "a", "reader").await;
         let producer = bed.backend().producer(queue.topic()).await.unwrap();
@@ -254,7 +254,7 @@ pub async fn a_publish_that_is_dropped_was_sent_or_not(bed: &mut Bed) {
 }
 
 /// `publish`, `Confirm`: what is refused is refused at once or by its confirmation, which says that it was not stored; the others are.
-pub async fn of_several_publishes_the_refused_one_alone_is_not_stored(bed: &mut Bed) {
+pub async fn among_several_publishes_only_the_refused_one_is_not_stored(bed: &mut Bed) {
     for &class in bed.queue_classes() {
         let queue = bed.made(class, "a", "reader").await;
         let producer = bed.backend().producer(queue.topic()).await.unwrap();
@@ -291,7 +291,7 @@ pub async fn several_publishes_without_a_queue_are_all_refused(bed: &mut Bed) {
 const MANY_COUNT: usize = 6_000;
 
 /// `publish`: it waits first while too much is under way, and refuses nothing for that.
-pub async fn publishes_wait_while_too_much_is_under_way(bed: &mut Bed) {
+pub async fn publishes_wait_while_too_many_are_in_flight(bed: &mut Bed) {
     let queue = bed.made(Class::Flow, "a", "reader").await;
     let producer = bed.backend().producer(queue.topic()).await.unwrap();
     let bodies: Vec<String> = (0..MANY_COUNT).map(|number| number.to_string()).collect();

@@ -7,14 +7,14 @@ use super::bed::{Bed, expect, message, next, output, texts};
 use crate::wait::{DEADLINE, eventually, given_up, within};
 
 /// `create_queue`: it is no error if it is there with the same properties.
-pub async fn creating_a_queue_twice_is_no_error(bed: &mut Bed) {
+pub async fn creating_a_queue_twice_succeeds(bed: &mut Bed) {
     let queue = bed.filled("a", &["kept"]).await;
     bed.backend().create_queue(&QueueSpec::new(queue.clone())).await.unwrap();
     assert_eq!(bed.drained(&queue).await, ["kept"]);
 }
 
 /// `create_queue`: it gets what is published from then on, also where its topic has other queues that got more.
-pub async fn a_new_queue_gets_nothing_that_was_published_before(bed: &mut Bed) {
+pub async fn a_new_queue_receives_no_earlier_messages(bed: &mut Bed) {
     let first = bed.filled("a", &["settled", "too"]).await;
     assert_eq!(bed.drained(&first).await, ["settled", "too"]);
     bed.publish(first.topic(), &["waiting"]).await;
@@ -56,7 +56,7 @@ pub async fn response_and_notify_topics_have_no_queues(bed: &mut Bed) {
 }
 
 /// `ensure_queue`: as `create_queue`, also for a queue that is there.
-pub async fn ensuring_makes_what_is_missing_and_keeps_what_is_there(bed: &mut Bed) {
+pub async fn ensuring_creates_a_missing_queue_and_keeps_an_existing_one(bed: &mut Bed) {
     for &class in bed.queue_classes() {
         let queue = bed.queue(class, "a", "reader");
         let spec = QueueSpec::new(queue.clone());
@@ -84,7 +84,7 @@ pub async fn ensuring_a_queue_binds_it_to_its_topic_again(bed: &mut Bed) {
 }
 
 /// `delete_queue`: deletes a queue, with `Delete::Always` with all that is in it.
-pub async fn deleting_a_queue_removes_what_is_in_it(bed: &mut Bed) {
+pub async fn deleting_a_queue_removes_its_messages(bed: &mut Bed) {
     for &class in bed.queue_classes() {
         let queue = bed.made(class, "a", "reader").await;
         bed.publish(queue.topic(), &["1", "2"]).await;
@@ -96,7 +96,7 @@ pub async fn deleting_a_queue_removes_what_is_in_it(bed: &mut Bed) {
 }
 
 /// `delete_queue`: it is no error if there is none.
-pub async fn deleting_a_queue_that_is_not_there_is_no_error(bed: &mut Bed) {
+pub async fn deleting_a_missing_queue_succeeds(bed: &mut Bed) {
     for class in Class::ALL {
         for when in [Delete::Always, Delete::IfEmpty] {
             assert_eq!(bed.backend().delete_queue(&bed.queue(class, "a", "reader"), when).await.unwrap(), Deletion::Deleted);
@@ -122,8 +122,8 @@ pub async fn deleting_a_queue_wakes_its_consumers_with_queue_not_found(bed: &mut
     }
 }
 
-/// `settle`, `give_back`: what was held of a queue that is deleted, or made again, is no longer held; its outputs are not sent.
-pub async fn what_was_held_of_a_deleted_queue_is_no_longer_held(bed: &mut Bed) {
+/// `settle`, `requeue`: what was held of a queue that is deleted, or made again, is no longer held; its outputs are not sent.
+pub async fn deliveries_of_a_deleted_queue_are_no_longer_held(bed: &mut Bed) {
     let (queue, to) = (bed.filled("a", &["1", "2"]).await, bed.made(Class::Flow, "b", "reader").await);
     let consumer = bed.consumer(&queue).await;
     let (first, second) = (next(&*consumer).await, next(&*consumer).await);
@@ -133,13 +133,13 @@ pub async fn what_was_held_of_a_deleted_queue_is_no_longer_held(bed: &mut Bed) {
     bed.backend().create_queue(&QueueSpec::new(queue.clone())).await.unwrap();
     bed.publish(queue.topic(), &["other", "another"]).await;
     assert_eq!(bed.settle_with(&first, outputs).await, Settled::NoLongerHeld);
-    bed.backend().give_back(&second.receipt).await.unwrap();
+    bed.backend().requeue(&second.receipt).await.unwrap();
     assert_eq!(bed.drained(&queue).await, ["other", "another"]);
     assert!(bed.drained(&to).await.is_empty());
 }
 
 /// `queue_exists`: whether the queue exists.
-pub async fn a_queue_exists_from_its_making_to_its_deletion(bed: &mut Bed) {
+pub async fn a_queue_exists_from_creation_to_deletion(bed: &mut Bed) {
     for &class in bed.queue_classes() {
         let queue = bed.queue(class, "a", "reader");
         assert!(!bed.backend().queue_exists(&queue).await.unwrap());
@@ -152,7 +152,7 @@ pub async fn a_queue_exists_from_its_making_to_its_deletion(bed: &mut Bed) {
 }
 
 /// `Backend`: operations on one queue are seen by all who share the backend as soon as they return.
-pub async fn what_one_caller_does_the_others_see(bed: &mut Bed) {
+pub async fn operations_of_one_caller_are_visible_to_the_others(bed: &mut Bed) {
     let queue = bed.queue(Class::Flow, "a", "reader");
     let (one, other) = (bed.backend().clone(), bed.backend().clone());
     let producer = other.producer(queue.topic()).await.unwrap();
@@ -167,7 +167,7 @@ pub async fn what_one_caller_does_the_others_see(bed: &mut Bed) {
 }
 
 /// `Backend`: operations are safe to cancel: they happened or did not.
-pub async fn a_cancelled_operation_happened_or_did_not(bed: &mut Bed) {
+pub async fn a_cancelled_operation_takes_full_effect_or_none(bed: &mut Bed) {
     let queue = bed.queue(Class::Flow, "a", "reader");
     let spec = QueueSpec::new(queue.clone());
     for round in 0..10 {
@@ -184,7 +184,7 @@ pub async fn a_cancelled_operation_happened_or_did_not(bed: &mut Bed) {
 }
 
 /// `Backend`: the same of giving back: the message comes again.
-pub async fn giving_back_goes_on_although_its_caller_has_gone(bed: &mut Bed) {
+pub async fn a_requeue_completes_after_its_caller_is_gone(bed: &mut Bed) {
     for class in [Class::Flow, Class::Request] {
         let queue = bed.made(class, "a", "reader").await;
         let consumer = bed.windowed(&queue, 1).await;
@@ -192,15 +192,15 @@ pub async fn giving_back_goes_on_although_its_caller_has_gone(bed: &mut Bed) {
         for _ in 0..10 {
             let held = expect(&*consumer, "1").await;
             // If it did not happen it is still held.
-            let _ = bed.backend().give_back(&held.receipt).now_or_never();
-            bed.backend().give_back(&held.receipt).await.unwrap();
+            let _ = bed.backend().requeue(&held.receipt).now_or_never();
+            bed.backend().requeue(&held.receipt).await.unwrap();
         }
         bed.settle(&expect(&*consumer, "1").await).await;
     }
 }
 
 /// `Backend`: the same of a deletion in several steps, wherever it is cancelled: the queue is gone, or there as before.
-pub async fn a_cancelled_deletion_leaves_no_queue_without_its_topic(bed: &mut Bed) {
+pub async fn a_cancelled_deletion_leaves_no_queue_without_a_topic(bed: &mut Bed) {
     for class in [Class::Flow, Class::Request] {
         for turns_count in 0..8 {
             let queue = bed.made(class, &format!("a{turns_count}"), "reader").await;
@@ -235,7 +235,7 @@ pub async fn a_bounded_queue_drops_the_oldest(bed: &mut Bed) {
 }
 
 /// `create_queue`, `ensure_queue`: one that was cancelled is never left half done: where there is a queue, its topic finds it.
-pub async fn a_cancelled_creation_leaves_no_queue_without_its_topic(bed: &mut Bed) {
+pub async fn a_cancelled_creation_leaves_no_queue_without_a_topic(bed: &mut Bed) {
     for &class in bed.queue_classes() {
         for polls_count in 0..20 {
             let queue = bed.queue(class, &format!("a{polls_count}"), "reader");
@@ -258,7 +258,7 @@ pub async fn a_cancelled_creation_leaves_no_queue_without_its_topic(bed: &mut Be
 }
 
 /// `Overflow`: an empty queue accepts a message of any size, also one that drops its oldest messages.
-pub async fn an_empty_queue_that_drops_keeps_a_message_above_its_bound(bed: &mut Bed) {
+pub async fn an_empty_drop_oldest_queue_keeps_a_message_above_its_bound(bed: &mut Bed) {
     let queue = bed.queue(Class::Flow, "a", "reader");
     bed.backend().create_queue(&QueueSpec { queue: queue.clone(), overflow: Overflow::DropOldest { bytes: 4 } }).await.unwrap();
     bed.publish(queue.topic(), &["123456"]).await;
@@ -266,7 +266,7 @@ pub async fn an_empty_queue_that_drops_keeps_a_message_above_its_bound(bed: &mut
 }
 
 /// `Overflow`: bounds up to the largest numbers that brokers count with.
-pub async fn a_bound_may_be_as_large_as_brokers_count(bed: &mut Bed) {
+pub async fn a_bound_may_be_the_largest_number_of_the_broker(bed: &mut Bed) {
     for (name, overflow) in [("a", Overflow::DropOldest { bytes: i64::MAX as u64 }), ("b", Overflow::Refuse { bytes: i64::MAX as u64 - 1 })]
     {
         let spec = QueueSpec { queue: bed.queue(Class::Flow, name, "reader"), overflow };

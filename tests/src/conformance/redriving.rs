@@ -33,7 +33,7 @@ pub async fn redriving_moves_a_message_into_one_queue(bed: &mut Bed) {
 }
 
 /// `redrive`: `false` if the message is gone or in work; nothing is sent then.
-pub async fn redriving_what_is_gone_or_in_work_sends_nothing(bed: &mut Bed) {
+pub async fn redriving_a_message_in_flight_or_gone_sends_nothing(bed: &mut Bed) {
     let (from, to) = (bed.filled("letters", &["1"]).await, bed.made(Class::Flow, "a", "one").await);
     let named = named_in(bed, &from).await;
     let consumer = bed.consumer(&from).await;
@@ -60,7 +60,7 @@ pub async fn redriving_without_a_queue_is_queue_not_found_and_the_message_stays(
 }
 
 /// `redrive`: `TooLarge`, `WrongClass`; the message is still in its queue.
-pub async fn redriving_has_the_limits_of_publishing_and_the_message_stays(bed: &mut Bed) {
+pub async fn redriving_applies_the_publishing_limits_and_keeps_the_message(bed: &mut Bed) {
     let (from, to) = (bed.filled("letters", &["1"]).await, bed.made(Class::Flow, "a", "one").await);
     let named = named_in(bed, &from).await;
     let large = message("x".repeat(bed.backend().limits().max_message_bytes + 1));
@@ -75,7 +75,7 @@ pub async fn redriving_has_the_limits_of_publishing_and_the_message_stays(bed: &
 }
 
 /// `redrive`: exactly once: of several calls for one message exactly one sends.
-pub async fn of_several_redrives_of_one_message_one_sends(bed: &mut Bed) {
+pub async fn only_one_of_several_redrives_of_a_message_sends(bed: &mut Bed) {
     let (from, to) = (bed.filled("letters", &["0", "1", "2", "3"]).await, bed.made(Class::Flow, "a", "one").await);
     let seen = look(bed, &from, Start::Oldest, 4).await.messages;
     let calls = seen.iter().flat_map(|letter| std::iter::repeat_n((letter.named(), letter.message.clone().unwrap()), 8));
@@ -104,7 +104,7 @@ pub async fn redriving_to_a_full_queue_is_queue_full_and_the_message_stays(bed: 
 }
 
 /// `redrive`: it is durable.
-pub async fn a_redrive_is_there_after_a_restart(bed: &mut Bed) {
+pub async fn a_redrive_survives_a_restart(bed: &mut Bed) {
     let (from, to) = (bed.filled("letters", &["1", "2"]).await, bed.made(Class::Flow, "a", "one").await);
     assert!(bed.inspect().redrive(&from, &named_in(bed, &from).await, &to, message("alive")).await.unwrap());
     bed.restart().await;
@@ -130,7 +130,7 @@ pub async fn redriving_to_a_refusing_queue_is_queue_full_and_the_message_stays(b
 }
 
 /// `redrive`: at least once: one that is cut by a lost connection is in one of the two queues, or in both.
-pub async fn a_redrive_that_is_cut_by_a_loss_loses_nothing(bed: &mut Bed) {
+pub async fn a_redrive_interrupted_by_a_lost_connection_loses_nothing(bed: &mut Bed) {
     let (from, to) = (bed.made(Class::Flow, "letters", "reader").await, bed.made(Class::Flow, "a", "one").await);
     let producer = bed.backend().producer(from.topic()).await.unwrap();
     for round in 0..8 {

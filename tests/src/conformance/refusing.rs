@@ -51,7 +51,7 @@ pub async fn a_refusing_queue_refuses_above_its_bound_and_drops_nothing(bed: &mu
 }
 
 /// `Overflow::Refuse`: the message that takes it above its bound, counted to the byte, is refused.
-pub async fn a_refusing_queue_refuses_to_the_byte(bed: &mut Bed) {
+pub async fn a_refusing_queue_refuses_exactly_at_its_bound(bed: &mut Bed) {
     for class in [Class::Flow, Class::Request] {
         let queue = bed.queue(class, "a", "reader");
         bed.backend().create_queue(&bounded(&queue, 10)).await.unwrap();
@@ -68,7 +68,7 @@ pub async fn a_refusing_queue_refuses_to_the_byte(bed: &mut Bed) {
 }
 
 /// `publish`: a full queue of a `flow` topic refuses the message for all queues of the topic.
-pub async fn what_one_queue_of_a_topic_refuses_no_other_gets(bed: &mut Bed) {
+pub async fn a_message_refused_by_one_queue_of_a_topic_reaches_no_other(bed: &mut Bed) {
     let queue = made(bed, "a", 10).await;
     let other = bed.made(Class::Flow, "a", "other").await;
     let count = fill(bed, &queue).await;
@@ -134,7 +134,7 @@ pub async fn a_settle_into_a_refusing_queue_sends_nothing(bed: &mut Bed) {
 }
 
 /// `ensure_queue`: a queue without a bound, or with another refusing one, gets the refusing bound of the specification, durably.
-pub async fn ensuring_changes_a_refusing_bound_for_good(bed: &mut Bed) {
+pub async fn ensuring_changes_a_refusing_bound_permanently(bed: &mut Bed) {
     for class in [Class::Flow, Class::Request] {
         let queue = bed.made(class, "a", "reader").await;
         bed.publish(queue.topic(), &["1234", "5678"]).await;

@@ -31,7 +31,7 @@ pub async fn an_expired_request_is_not_delivered(bed: &mut Bed) {
 }
 
 /// `Message::expires_in`: until then it is.
-pub async fn a_request_that_still_has_time_is_delivered(bed: &mut Bed) {
+pub async fn an_unexpired_request_is_delivered(bed: &mut Bed) {
     let queue = bed.made(Class::Request, "a", "reader").await;
     let producer = bed.backend().producer(queue.topic()).await.unwrap();
     let early = early_consumer(bed, &queue).await;
@@ -47,7 +47,7 @@ pub(super) async fn requester(bed: &Bed) -> Requester {
 }
 
 /// `Requester`: each takes only the answers that carry its own `id`.
-pub async fn an_answer_finds_its_request(bed: &mut Bed) {
+pub async fn an_answer_reaches_its_requester(bed: &mut Bed) {
     let queue = bed.made(Class::Request, "a", "reader").await;
     let (one, other) = (requester(bed).await, requester(bed).await);
     let consumer = bed.consumer(&queue).await;
@@ -67,7 +67,7 @@ pub async fn an_answer_finds_its_request(bed: &mut Bed) {
 }
 
 /// `Replies::next`: the next part; `None` after the last one.
-pub async fn an_answer_in_parts_comes_in_parts(bed: &mut Bed) {
+pub async fn an_answer_in_parts_arrives_in_parts(bed: &mut Bed) {
     let queue = bed.made(Class::Request, "a", "reader").await;
     let requester = requester(bed).await;
     let early = early_consumer(bed, &queue).await;

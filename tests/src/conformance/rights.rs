@@ -17,7 +17,7 @@ fn assert_refused<T>(what: &str, outcome: Result<T>) {
 }
 
 /// `create_queue`, `ensure_queue`: `Refused`; afterwards the queue can be made.
-pub async fn making_a_queue_without_the_right_is_refused(bed: &mut Bed) {
+pub async fn creating_a_queue_without_permission_is_refused(bed: &mut Bed) {
     bed.deny().await;
     for class in [Class::Flow, Class::Request] {
         let spec = QueueSpec::new(bed.queue(class, "a", "reader"));
@@ -33,7 +33,7 @@ pub async fn making_a_queue_without_the_right_is_refused(bed: &mut Bed) {
 }
 
 /// `delete_queue`: `Refused`; the queue is there as before.
-pub async fn deleting_a_queue_without_the_right_is_refused(bed: &mut Bed) {
+pub async fn deleting_a_queue_without_permission_is_refused(bed: &mut Bed) {
     let queue = bed.filled("a", &["1"]).await;
     let empty = bed.made(Class::Flow, "b", "reader").await;
     bed.deny().await;
@@ -45,7 +45,7 @@ pub async fn deleting_a_queue_without_the_right_is_refused(bed: &mut Bed) {
 }
 
 /// `consumer`: `Refused`, on topics of every class; afterwards it can be read.
-pub async fn subscribing_without_the_right_is_refused(bed: &mut Bed) {
+pub async fn subscribing_without_permission_is_refused(bed: &mut Bed) {
     let queue = bed.filled("a", &["1"]).await;
     bed.made(Class::Request, "a", "reader").await;
     bed.deny().await;
@@ -59,7 +59,7 @@ pub async fn subscribing_without_the_right_is_refused(bed: &mut Bed) {
 }
 
 /// `producer`, `Confirm`: `Refused`, and nothing was stored; afterwards the same producer can be used.
-pub async fn publishing_without_the_right_is_refused(bed: &mut Bed) {
+pub async fn publishing_without_permission_is_refused(bed: &mut Bed) {
     let queue = bed.made(Class::Flow, "a", "reader").await;
     let earlier = bed.backend().producer(queue.topic()).await.unwrap();
     bed.deny().await;
@@ -73,7 +73,7 @@ pub async fn publishing_without_the_right_is_refused(bed: &mut Bed) {
 }
 
 /// `settle`: `Refused`; the delivery is still held then, and a repetition sends what was not sent.
-pub async fn a_settle_without_the_right_is_refused_and_the_delivery_stays_held(bed: &mut Bed) {
+pub async fn a_settle_without_permission_is_refused_and_the_delivery_stays_held(bed: &mut Bed) {
     let (from, to) = (bed.filled("a", &["in", "behind"]).await, bed.made(Class::Flow, "b", "reader").await);
     let consumer = bed.windowed(&from, 1).await;
     let delivery = expect(&*consumer, "in").await;
@@ -118,7 +118,7 @@ async fn answered(requester: &Requester, questions: &dyn Consumer, bed: &Bed) {
 }
 
 /// `Recovery`: what is refused is tried again, so that rights that are given later are enough.
-pub async fn subscribing_again_outlasts_a_refusal(bed: &mut Bed) {
+pub async fn resubscribing_survives_a_refusal(bed: &mut Bed) {
     let queue = bed.filled("a", &["1"]).await;
     bed.deny().await;
     let backend = bed.backend().clone();

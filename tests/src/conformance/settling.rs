@@ -8,7 +8,7 @@ use super::requests::{early_consumer, or_now};
 use crate::wait::within;
 
 /// `Settled::Done`: the message is gone from its queue.
-pub async fn what_was_settled_is_gone(bed: &mut Bed) {
+pub async fn a_settled_message_is_gone(bed: &mut Bed) {
     for &class in bed.queue_classes() {
         let queue = bed.made(class, "a", "reader").await;
         bed.publish(queue.topic(), &["1", "2", "3"]).await;
@@ -70,7 +70,7 @@ pub async fn settles_take_effect_in_the_order_of_the_calls(bed: &mut Bed) {
 }
 
 /// `settle`: the future only waits for the outcome, and dropping it changes nothing.
-pub async fn dropping_a_settle_changes_nothing(bed: &mut Bed) {
+pub async fn dropping_the_future_of_a_settle_changes_nothing(bed: &mut Bed) {
     let (from, to) = (bed.filled("a", &["1", "2"]).await, bed.made(Class::Flow, "b", "reader").await);
     let consumer = bed.consumer(&from).await;
     let (first, second) = (next(&*consumer).await, next(&*consumer).await);
@@ -83,7 +83,7 @@ pub async fn dropping_a_settle_changes_nothing(bed: &mut Bed) {
 }
 
 /// `settle`: one that fails with nobody waiting loses nothing: its delivery is still held, or given back.
-pub async fn a_settle_that_fails_with_nobody_waiting_loses_nothing(bed: &mut Bed) {
+pub async fn an_unawaited_settle_that_fails_loses_nothing(bed: &mut Bed) {
     let from = bed.filled("a", &["in"]).await;
     let missing = bed.topic(Class::Flow, "missing");
     let consumer = bed.consumer(&from).await;
@@ -109,11 +109,11 @@ pub async fn settling_again_is_no_longer_held(bed: &mut Bed) {
 }
 
 /// `Receipt`: it stays valid until the message was given back.
-pub async fn settling_what_was_given_back_is_no_longer_held(bed: &mut Bed) {
+pub async fn settling_a_requeued_delivery_is_no_longer_held(bed: &mut Bed) {
     let (from, to) = (bed.filled("a", &["in"]).await, bed.made(Class::Flow, "b", "reader").await);
     let consumer = bed.consumer(&from).await;
     let delivery = next(&*consumer).await;
-    bed.backend().give_back(&delivery.receipt).await.unwrap();
+    bed.backend().requeue(&delivery.receipt).await.unwrap();
     let outputs = vec![output(to.topic(), "out", Routing::Required)];
     assert_eq!(bed.settle_with(&delivery, outputs).await, Settled::NoLongerHeld);
     assert!(bed.drained(&to).await.is_empty());
@@ -121,7 +121,7 @@ pub async fn settling_what_was_given_back_is_no_longer_held(bed: &mut Bed) {
 }
 
 /// `Receipt`: it stays valid until the consumer went: what another holds by now is left to it.
-pub async fn settling_what_another_holds_by_now_is_no_longer_held(bed: &mut Bed) {
+pub async fn settling_a_delivery_now_held_by_another_is_no_longer_held(bed: &mut Bed) {
     let (from, to) = (bed.filled("a", &["in"]).await, bed.made(Class::Flow, "b", "reader").await);
     let first_holder = bed.consumer(&from).await;
     let old = next(&*first_holder).await;
@@ -136,7 +136,7 @@ pub async fn settling_what_another_holds_by_now_is_no_longer_held(bed: &mut Bed)
 }
 
 /// `Receipt`: it stays valid until the consumer went: a settle that follows takes effect, or the message comes again, and never both.
-pub async fn a_settle_after_its_consumer_went_takes_effect_or_the_message_comes_again(bed: &mut Bed) {
+pub async fn a_settle_after_its_consumer_closed_takes_effect_or_the_message_is_redelivered(bed: &mut Bed) {
     for round in 0..10 {
         let (from, to) = (bed.filled("a", &["in"]).await, bed.made(Class::Flow, "b", "reader").await);
         let consumer = bed.consumer(&from).await;
@@ -153,7 +153,7 @@ pub async fn a_settle_after_its_consumer_went_takes_effect_or_the_message_comes_
 }
 
 /// `Receipt::none`: of a delivery that needs no settling; settling it does nothing.
-pub async fn settling_what_needs_no_settling_does_nothing(bed: &mut Bed) {
+pub async fn settling_a_message_that_requires_none_does_nothing(bed: &mut Bed) {
     let (topic, to) = (bed.topic(Class::Notify, "a"), bed.made(Class::Flow, "b", "reader").await);
     let subscriber = bed.subscriber(&topic).await;
     bed.publish(&topic, &["1"]).await;
@@ -161,7 +161,7 @@ pub async fn settling_what_needs_no_settling_does_nothing(bed: &mut Bed) {
     let outputs = vec![output(to.topic(), "out", Routing::Required)];
     assert!(!delivery.receipt.is_some());
     assert_eq!(bed.settle_with(&delivery, outputs).await, Settled::NoLongerHeld);
-    bed.backend().give_back(&delivery.receipt).await.unwrap();
+    bed.backend().requeue(&delivery.receipt).await.unwrap();
     bed.publish(&topic, &["2"]).await;
     expect(&*subscriber, "2").await;
     assert!(bed.drained(&to).await.is_empty());
@@ -300,7 +300,7 @@ pub async fn outputs_may_go_to_topics_of_every_class(bed: &mut Bed) {
 }
 
 /// `settle`: one atomic write: where one output fails, none of them was sent and nothing was acknowledged.
-pub async fn a_settle_that_fails_sends_nothing(bed: &mut Bed) {
+pub async fn a_failed_settle_sends_nothing(bed: &mut Bed) {
     let (from, to) = (bed.filled("a", &["in", "behind"]).await, bed.made(Class::Flow, "b", "reader").await);
     let notify = bed.topic(Class::Notify, "b");
     let subscriber = bed.subscriber(&notify).await;
@@ -322,7 +322,7 @@ pub async fn a_settle_that_fails_sends_nothing(bed: &mut Bed) {
 }
 
 /// `settle`: after one that failed, later ones of the same consumer may fail until it is repeated; then each takes effect once.
-pub async fn after_a_settle_that_failed_later_ones_succeed_once_it_is_repeated(bed: &mut Bed) {
+pub async fn later_settles_succeed_once_a_failed_one_is_repeated(bed: &mut Bed) {
     let (from, to) = (bed.filled("a", &["1", "2"]).await, bed.made(Class::Flow, "b", "reader").await);
     let missing = bed.queue(Class::Flow, "c", "reader");
     let consumer = bed.consumer(&from).await;
@@ -342,7 +342,7 @@ pub async fn after_a_settle_that_failed_later_ones_succeed_once_it_is_repeated(b
 }
 
 /// `settle`: after one that failed, later ones of the same consumer fail until it is repeated or its delivery is given back.
-pub async fn after_a_settle_that_failed_later_ones_wait_until_it_is_repeated_or_given_back(bed: &mut Bed) {
+pub async fn later_settles_are_refused_until_a_failed_one_is_repeated_or_requeued(bed: &mut Bed) {
     let (from, to) = (bed.filled("a", &["1", "2", "3", "4"]).await, bed.made(Class::Flow, "b", "reader").await);
     let missing = bed.queue(Class::Flow, "c", "reader");
     let consumer = bed.windowed(&from, 4).await;
@@ -360,13 +360,13 @@ pub async fn after_a_settle_that_failed_later_ones_wait_until_it_is_repeated_or_
         bed.settle_with(&held[at], vec![output(to.topic(), &text(&held[at].message), Routing::Required)]).await;
     }
     assert!(matches!(refused(2, missing.topic()).await, PubsubError::QueueNotFound { .. }));
-    bed.backend().give_back(&held[2].receipt).await.unwrap();
+    bed.backend().requeue(&held[2].receipt).await.unwrap();
     bed.settle_with(&held[3], vec![output(to.topic(), "4", Routing::Required)]).await;
     assert_eq!(bed.drained(&to).await, ["1", "2", "4"]);
 }
 
 /// `Consumer`: dropping it does not interrupt a settle under way: it takes effect, or fails and its message comes again.
-pub async fn a_settle_under_way_when_its_consumer_goes_takes_effect_or_the_message_comes_again(bed: &mut Bed) {
+pub async fn a_settle_pending_when_its_consumer_closes_takes_effect_or_the_message_is_redelivered(bed: &mut Bed) {
     for round in 0..20 {
         let (from, to) = (bed.filled("a", &["in"]).await, bed.made(Class::Flow, "b", "reader").await);
         let consumer = bed.consumer(&from).await;
@@ -387,7 +387,7 @@ pub async fn a_settle_under_way_when_its_consumer_goes_takes_effect_or_the_messa
 }
 
 /// `settle`: what fails as `TooLarge` holds up no later settle of its consumer.
-pub async fn after_a_settle_that_was_too_large_later_ones_succeed(bed: &mut Bed) {
+pub async fn later_settles_succeed_after_one_that_was_too_large(bed: &mut Bed) {
     let (from, to) = (bed.filled("a", &["1", "2"]).await, bed.made(Class::Flow, "b", "reader").await);
     let consumer = bed.consumer(&from).await;
     let (first, second) = (expect(&*consumer, "1").await, expect(&*consumer, "2").await);

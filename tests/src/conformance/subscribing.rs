@@ -24,7 +24,7 @@ pub async fn every_subscriber_gets_every_message(bed: &mut Bed) {
 }
 
 /// `consumer`: the subscription is bound when this returns.
-pub async fn a_subscription_is_bound_when_it_is_returned(bed: &mut Bed) {
+pub async fn a_returned_subscription_is_already_bound(bed: &mut Bed) {
     for class in [Class::Response, Class::Notify] {
         let topic = bed.topic(class, "a");
         let producer = bed.backend().producer(&topic).await.unwrap();
@@ -37,7 +37,7 @@ pub async fn a_subscription_is_bound_when_it_is_returned(bed: &mut Bed) {
 }
 
 /// `consumer`: it gets what is published from then on.
-pub async fn a_subscriber_gets_only_what_comes_after_it(bed: &mut Bed) {
+pub async fn a_subscriber_receives_only_later_messages(bed: &mut Bed) {
     for class in [Class::Response, Class::Notify] {
         let topic = bed.topic(class, "a");
         let early = bed.subscriber(&topic).await;
@@ -50,7 +50,7 @@ pub async fn a_subscriber_gets_only_what_comes_after_it(bed: &mut Bed) {
 }
 
 /// `consumer`: it leaves nothing behind when it is dropped: no queue and no message.
-pub async fn a_subscriber_that_comes_and_goes_leaves_nothing_behind(bed: &mut Bed) {
+pub async fn a_closed_subscription_leaves_nothing_behind(bed: &mut Bed) {
     for class in [Class::Response, Class::Notify] {
         let topic = bed.topic(class, "a");
         let gone = bed.subscriber(&topic).await;
@@ -66,7 +66,7 @@ pub async fn a_subscriber_that_comes_and_goes_leaves_nothing_behind(bed: &mut Be
 }
 
 /// `consumer`: its deliveries need no settling.
-pub async fn deliveries_of_subscribers_need_no_settling(bed: &mut Bed) {
+pub async fn deliveries_to_subscribers_require_no_settling(bed: &mut Bed) {
     for class in [Class::Response, Class::Notify] {
         let topic = bed.topic(class, "a");
         let options = ConsumerOptions { window: NonZeroU32::MIN, ..ConsumerOptions::default() };
@@ -81,7 +81,7 @@ pub async fn deliveries_of_subscribers_need_no_settling(bed: &mut Bed) {
 }
 
 /// `tap`: a copy of what is published on a topic from now on, taking nothing from its consumers.
-pub async fn a_tap_takes_nothing_from_the_consumers(bed: &mut Bed) {
+pub async fn a_tap_removes_nothing_from_the_consumers(bed: &mut Bed) {
     for &class in bed.queue_classes() {
         let queue = bed.made(class, "a", "reader").await;
         bed.publish(queue.topic(), &["before"]).await;
@@ -124,7 +124,7 @@ pub async fn a_tap_never_makes_a_missing_queue_look_present(bed: &mut Bed) {
 }
 
 /// `tap`: it is gone with its reader.
-pub async fn a_tap_is_gone_with_its_reader(bed: &mut Bed) {
+pub async fn a_tap_ends_with_its_reader(bed: &mut Bed) {
     let queue = bed.made(Class::Flow, "a", "reader").await;
     let tap = tap(bed, queue.topic(), 8).await;
     let producer = bed.backend().producer(queue.topic()).await.unwrap();
@@ -137,7 +137,7 @@ pub async fn a_tap_is_gone_with_its_reader(bed: &mut Bed) {
 
 /// `tap`: at most `buffer_count` messages wait for the reader; beyond it the oldest are dropped and the gap is told as `Lagged`; the next
 /// call goes on.
-pub async fn a_tap_that_is_too_slow_loses_the_oldest_and_is_told(bed: &mut Bed) {
+pub async fn a_slow_tap_loses_the_oldest_messages_and_is_notified(bed: &mut Bed) {
     let queue = bed.made(Class::Flow, "a", "reader").await;
     let tap = tap(bed, queue.topic(), 2).await;
     bed.publish(queue.topic(), &["1", "2", "3", "4", "5"]).await;
@@ -161,7 +161,7 @@ const TOO_MANY_COUNT: usize = 1_400;
 const LARGE_BYTES: usize = 16 << 10;
 
 /// `receive`: `Lagged` on a `response` or `notify` topic: messages were missed, and the next call goes on.
-pub async fn a_subscriber_that_is_too_slow_loses_the_oldest_and_is_told(bed: &mut Bed) {
+pub async fn a_slow_subscriber_loses_the_oldest_messages_and_is_notified(bed: &mut Bed) {
     for class in [Class::Response, Class::Notify] {
         let topic = bed.topic(class, "a");
         let (slow, quick) = (bed.subscriber(&topic).await, bed.subscriber(&topic).await);
@@ -189,7 +189,7 @@ pub async fn a_subscriber_that_is_too_slow_loses_the_oldest_and_is_told(bed: &mu
 }
 
 /// `consumer`, `tap`: it leaves nothing behind when it is dropped, also one whose caller has gone while it began.
-pub async fn what_a_subscriber_or_a_tap_made_is_gone_with_it(bed: &mut Bed) {
+pub async fn queues_of_subscribers_and_taps_end_with_them(bed: &mut Bed) {
     let queue = bed.made(Class::Flow, "a", "reader").await;
     let before = bed.visible().await;
     let topics = [bed.topic(Class::Response, "b"), bed.topic(Class::Notify, "c")];
@@ -217,7 +217,7 @@ const TAPPED_COUNT: usize = 300;
 const TAPPED_BYTES: usize = 60 << 10;
 
 /// `tap`: at most 16 MiB of bodies wait for the reader, however many messages may.
-pub async fn what_waits_for_a_slow_tap_is_bounded_in_bytes(bed: &mut Bed) {
+pub async fn the_backlog_of_a_slow_tap_is_bounded_in_bytes(bed: &mut Bed) {
     let topic = bed.topic(Class::Notify, "a");
     let (slow, quick) = (tap(bed, &topic, 10_000).await, bed.subscriber(&topic).await);
     let producer = bed.backend().producer(&topic).await.unwrap();

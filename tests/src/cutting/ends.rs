@@ -24,7 +24,7 @@ impl Producer for CuttingProducer {
         // On its way: a loss now is one before the broker had it.
         tokio::task::yield_now().await;
         if self.link.publishing.is_lost(connection) {
-            return Ok(Confirm::known(Err(in_doubt())));
+            return Ok(Confirm::resolved(Err(in_doubt())));
         }
         self.link.routed(&self.topic)?;
         let loses = self.link.takes_loss(&self.topic);

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use weir_config::ConfigClient;
 use weir_config::records::{ComponentRecord, GivenLimits};
 use weir_gateway::{Components, GatewayError, GatewayParts, GatewaySettings, Inspect, RemoteGateway, UnusedCode};
-use weir_pubsub::{broken_off, chain};
+use weir_pubsub::{chain, task_failure};
 use weir_runtime::{Checker, Inspected, RuntimeError, WORLD_VERSION};
 
 use super::host::{defaults, instances_count};
@@ -67,7 +67,7 @@ impl GatewayRole {
     pub(super) async fn failed(&mut self) -> String {
         match self.serving.join_next().await {
             Some(Ok(Err(error))) => chain(&error),
-            Some(Err(error)) => broken_off(error),
+            Some(Err(error)) => task_failure(error),
             Some(Ok(Ok(()))) | None => "it ended unexpectedly".to_owned(),
         }
     }

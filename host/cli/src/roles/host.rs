@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use tokio::task::JoinSet;
 use weir_config::ConfigClient;
 use weir_config::records::ComponentDefaults;
-use weir_pubsub::broken_off;
+use weir_pubsub::task_failure;
 use weir_runtime::{EngineStart, Host, HostSettings, Served};
 
 use super::Context;
@@ -48,7 +48,7 @@ impl HostRole {
     pub(super) async fn failed(&mut self) -> String {
         tokio::select! {
             reason = self.host.failed() => reason,
-            Some(Err(error)) = self.deploying.join_next() => format!("deploying a file: {}", broken_off(error)),
+            Some(Err(error)) = self.deploying.join_next() => format!("deploying a file: {}", task_failure(error)),
         }
     }
 

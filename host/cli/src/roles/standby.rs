@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use weir_config::{ConfigError, ConfigService};
 use weir_flow::{FlowError, FlowService};
-use weir_pubsub::{PubsubError, broken_off, chain};
+use weir_pubsub::{PubsubError, chain, task_failure};
 
 /// How often a service that stands by looks whether its lock is free.
 pub(super) const LOOK_TIME: Duration = Duration::from_secs(1);
@@ -103,7 +103,7 @@ impl<S: Service> Role<S> {
             Ok(Ok(Some(service))) => (Role::Running(service), Ok(())),
             Ok(Ok(None)) => (Role::Off, Ok(())),
             Ok(Err(error)) => (Role::Off, Err(chain(error.as_ref()))),
-            Err(error) => (Role::Off, Err(broken_off(error))),
+            Err(error) => (Role::Off, Err(task_failure(error))),
         };
         *self = now;
         ended

@@ -16,13 +16,13 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use weir_pubsub::{Backend, Backoff, Consumer, ConsumerOptions, Delivery, Occasional, PubsubError, Recovery, Subscription};
+use weir_pubsub::{Backend, Backoff, Consumer, ConsumerOptions, Delivery, PubsubError, RateLimitedLog, Recovery, Subscription};
 
 use crate::client::ConfigClient;
 use crate::error::Result;
 use crate::protocol::Notify;
 use crate::topics::ConfigTopics;
-use weir_pubsub::{chain, restarting};
+use weir_pubsub::{chain, restart_on_panic};
 
 use cache::Cache;
 use decide::{Concerned, Step, decide};
@@ -112,7 +112,7 @@ impl Follower {
             follower.shared.set_fetch_error(Some(panic.to_owned()));
             tracing::error!(error = panic, "config follower panicked, restarting it");
         };
-        token.run_until_cancelled(restarting(&token, follow, panicked)).await;
+        token.run_until_cancelled(restart_on_panic(&token, follow, panicked)).await;
     }
 }
 
@@ -137,7 +137,7 @@ struct Following {
     todo: Option<Todo>,
     next_poll: Instant,
     backoff: Backoff,
-    unreadable: Occasional,
+    unreadable: RateLimitedLog,
 }
 
 impl Following {
@@ -150,7 +150,7 @@ impl Following {
             served: BTreeSet::new(),
             todo: None,
             backoff: Backoff::new(FIRST_WAIT, LONGEST_WAIT),
-            unreadable: Occasional::default(),
+            unreadable: RateLimitedLog::default(),
         }
     }
 

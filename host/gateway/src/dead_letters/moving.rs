@@ -130,7 +130,7 @@ impl Extent {
 
     /// Whether a letter is worked on; to be asked in the order of the queue.
     fn takes(&mut self, cursor: Cursor) -> bool {
-        if cursor.is_place() {
+        if cursor.is_position() {
             self.is_over |= self.through.is_some_and(|end| cursor >= end);
             return self.through.is_none_or(|end| cursor <= end);
         }
@@ -192,7 +192,7 @@ impl Work<'_> {
             if matches!(selection, Selection::Named { .. }) {
                 continue;
             }
-            if last.is_place() && portion.limit_count.is_some_and(|limit| taken_count >= u64::from(limit)) {
+            if last.is_position() && portion.limit_count.is_some_and(|limit| taken_count >= u64::from(limit)) {
                 self.outcome.next_after = Some(last);
                 return Ok(());
             }
@@ -201,7 +201,7 @@ impl Work<'_> {
 
     /// What is there as the first page is read.
     async fn extent(&self, page: &Page, through: Option<Cursor>) -> Extent {
-        if page.messages.iter().all(|head| head.cursor.is_place()) {
+        if page.messages.iter().all(|head| head.cursor.is_position()) {
             return Extent::up_to(through);
         }
         if page.newest.is_some() {

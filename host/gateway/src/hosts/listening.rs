@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio_util::sync::CancellationToken;
-use weir_pubsub::{Backend, Consumer, ConsumerOptions, Heard, PubsubError, Subscription, Topic, listen, restarting};
+use weir_pubsub::{Backend, Consumer, ConsumerOptions, PubsubError, Subscription, SubscriptionEvent, Topic, listen, restart_on_panic};
 
 use super::Hosts;
 
@@ -57,17 +57,17 @@ impl Source {
     async fn listen(&self, hosts: &Hosts, token: &CancellationToken) {
         let topic = &self.topic;
         let panicked = |panic: &str| tracing::error!(%topic, error = panic, "listener for reports of hosts panicked, restarting it");
-        token.run_until_cancelled(restarting::<_, _>(token, || self.listen_on(hosts), panicked)).await;
+        token.run_until_cancelled(restart_on_panic::<_, _>(token, || self.listen_on(hosts), panicked)).await;
     }
 
     async fn listen_on(&self, hosts: &Hosts) -> Infallible {
         let first = self.first.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let heard = |heard| {
-            if let Heard::Message(delivery) = heard {
+        let event = |event| {
+            if let SubscriptionEvent::Message(delivery) = event {
                 (self.take)(hosts, &delivery.message.body);
             }
         };
         let subject = format!("subscription to the reports of hosts on {}", self.topic);
-        listen(&*self.backend, (&self.topic, &self.subscription), first, &subject, heard).await
+        listen(&*self.backend, (&self.topic, &self.subscription), first, &subject, event).await
     }
 }

@@ -44,7 +44,7 @@ pub(crate) struct Hosts {
     known: Mutex<BTreeMap<String, Known>>,
     /// Of details that come in several messages.
     parts: Mutex<ReportParts<ReceivedDetails>>,
-    heard: Notify,
+    report_received: Notify,
 }
 
 /// What is known of a host.
@@ -83,13 +83,13 @@ impl Hosts {
         let answered = async {
             asking.ask(id).await?;
             loop {
-                let heard = self.heard.notified();
-                tokio::pin!(heard);
-                heard.as_mut().enable();
+                let report_received = self.report_received.notified();
+                tokio::pin!(report_received);
+                report_received.as_mut().enable();
                 if self.have_answered(id) {
                     return Ok(());
                 }
-                heard.await;
+                report_received.await;
             }
         };
         if let Ok(Err(error)) = timeout(time, answered).await {
@@ -156,7 +156,7 @@ impl Hosts {
             }
         };
         self.note(status, Some((details, answers)));
-        self.heard.notify_waiters();
+        self.report_received.notify_waiters();
     }
 
     /// Notes a report, of details with what they answer.

@@ -43,7 +43,7 @@ impl Position {
 impl From<Cursor> for Position {
     fn from(cursor: Cursor) -> Self {
         let text = cursor.to_string();
-        if cursor.is_place() { text.parse().map_or(Position::Text(text), Position::Number) } else { Position::Text(text) }
+        if cursor.is_position() { text.parse().map_or(Position::Text(text), Position::Number) } else { Position::Text(text) }
     }
 }
 

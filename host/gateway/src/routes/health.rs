@@ -48,11 +48,11 @@ pub(crate) async fn readyz(State(gateway): State<Shared>, Extension(caller): Ext
         Caller::Unknown => format!("{} does not answer", service.title()),
     });
     // First, since the rest may come of it.
-    let trouble = gateway.backend.trouble().map(|trouble| match caller {
-        Caller::Trusted(_) => trouble,
+    let outage = gateway.backend.outage().map(|outage| match caller {
+        Caller::Trusted(_) => outage,
         Caller::Unknown => "the broker is not working".to_owned(),
     });
-    let mut missing: Vec<String> = trouble.into_iter().chain(services).chain(gateway.dispatch.problem(caller)).collect();
+    let mut missing: Vec<String> = outage.into_iter().chain(services).chain(gateway.dispatch.problem(caller)).collect();
     missing.extend(of_hosts(&gateway.hosts.statuses(), caller));
     let (status, word) = if missing.is_empty() { (StatusCode::OK, "ready") } else { (StatusCode::SERVICE_UNAVAILABLE, "not ready") };
     (status, Json(Health { status: word.to_owned(), reason: (!missing.is_empty()).then(|| missing.join("; ")) }))

@@ -52,7 +52,7 @@ pub(crate) async fn get(State(gateway): State<Shared>) -> Result<Json<Answer>> {
         topicspace: gateway.topicspace.clone(),
         config_version,
         config_usage,
-        broker_problem: gateway.backend.trouble(),
+        broker_problem: gateway.backend.outage(),
         hosts,
         flows,
         queues,

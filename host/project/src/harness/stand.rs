@@ -181,7 +181,7 @@ impl Backend for Stand {
         Box::pin(async move { Err(Unsettled::whole(PubsubError::Unsupported { what: "settling" }, outputs.len())) })
     }
 
-    async fn give_back(&self, _: &Receipt) -> Result<()> {
+    async fn requeue(&self, _: &Receipt) -> Result<()> {
         Ok(())
     }
 
@@ -207,7 +207,7 @@ struct Sending {
 #[async_trait]
 impl Producer for Sending {
     async fn publish(&self, message: Message) -> Result<Confirm> {
-        self.inner.publish(&self.topic, message).map(|()| Confirm::known(Ok(())))
+        self.inner.publish(&self.topic, message).map(|()| Confirm::resolved(Ok(())))
     }
 }
 

@@ -16,14 +16,14 @@ pub struct Cursor(Kind);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Kind {
-    Place(u64),
+    Position(u64),
     Id(MessageId),
 }
 
 impl Cursor {
     /// The place with this number, from 1, which rises in the order of the queue.
-    pub(crate) fn place(number: u64) -> Self {
-        Cursor(Kind::Place(number))
+    pub(crate) fn position(number: u64) -> Self {
+        Cursor(Kind::Position(number))
     }
 
     /// The message with this id, for brokers without numbers.
@@ -32,23 +32,23 @@ impl Cursor {
     }
 
     /// The number of a place; `None` for another kind, which a caller can pass although its broker never made it.
-    pub(crate) fn as_place(&self) -> Option<u64> {
+    pub(crate) fn as_position(&self) -> Option<u64> {
         match self.0 {
-            Kind::Place(number) => Some(number),
+            Kind::Position(number) => Some(number),
             Kind::Id(_) => None,
         }
     }
 
     /// Whether it is a place: it keeps its meaning when its message is gone, and has an order.
-    pub fn is_place(&self) -> bool {
-        matches!(self.0, Kind::Place(_))
+    pub fn is_position(&self) -> bool {
+        matches!(self.0, Kind::Position(_))
     }
 }
 
 impl PartialOrd for Cursor {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         match (self.0, other.0) {
-            (Kind::Place(one), Kind::Place(other)) => Some(one.cmp(&other)),
+            (Kind::Position(one), Kind::Position(other)) => Some(one.cmp(&other)),
             (one, other) => (one == other).then_some(Ordering::Equal),
         }
     }
@@ -58,7 +58,7 @@ impl PartialOrd for Cursor {
 impl fmt::Display for Cursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            Kind::Place(number) => number.fmt(f),
+            Kind::Position(number) => number.fmt(f),
             Kind::Id(id) => id.fmt(f),
         }
     }
@@ -77,7 +77,7 @@ impl FromStr for Cursor {
             return Ok(Cursor(Kind::Id(id)));
         }
         match text.parse() {
-            Ok(number @ 1..) if text.bytes().all(|byte| byte.is_ascii_digit()) => Ok(Cursor(Kind::Place(number))),
+            Ok(number @ 1..) if text.bytes().all(|byte| byte.is_ascii_digit()) => Ok(Cursor(Kind::Position(number))),
             _ => Err(NotACursor),
         }
     }
@@ -89,8 +89,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_text_of_a_cursor_names_it() {
-        for cursor in [Cursor::place(1), Cursor::place(u64::MAX), Cursor::id(MessageId(0)), Cursor::id(MessageId(u128::MAX))] {
+    fn a_cursor_round_trips_through_its_string() {
+        for cursor in [Cursor::position(1), Cursor::position(u64::MAX), Cursor::id(MessageId(0)), Cursor::id(MessageId(u128::MAX))] {
             assert_eq!(cursor.to_string().parse(), Ok(cursor));
         }
         for wrong in ["", "0", "+1", "-1", "x", "1.0", "18446744073709551616"] {
@@ -99,11 +99,11 @@ mod tests {
     }
 
     #[test]
-    fn only_places_have_an_order() {
-        assert!(Cursor::place(9) < Cursor::place(10));
+    fn only_positions_are_ordered() {
+        assert!(Cursor::position(9) < Cursor::position(10));
         let (one, other) = (Cursor::id(MessageId(1)), Cursor::id(MessageId(2)));
         assert_eq!((one.partial_cmp(&other), one.partial_cmp(&one)), (None, Some(Ordering::Equal)));
-        assert_eq!(one.partial_cmp(&Cursor::place(1)), None);
-        assert_eq!((one.as_place(), one.is_place()), (None, false));
+        assert_eq!(one.partial_cmp(&Cursor::position(1)), None);
+        assert_eq!((one.as_position(), one.is_position()), (None, false));
     }
 }

@@ -190,7 +190,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_queue_is_empty_only_by_what_is_known() {
+    fn a_queue_is_empty_only_if_its_figures_are_known() {
         let may_hold = |depth_count, ready_count, unsettled_count| {
             QueueStats { depth_count, ready_count, unsettled_count, ..QueueStats::default() }.may_hold_messages()
         };

@@ -18,7 +18,7 @@
 //! | [`Consumer`] | a subscription whose acknowledgements are counted for it alone: on AMQP a channel for each consumer; the window is its prefetch |
 //! | [`Receipt`] | consumer; queue, channel or partition; delivery tag or position |
 //! | [`Backend::settle`] | publish the outputs, wait for their confirmations, acknowledge; or one transaction |
-//! | [`Backend::give_back`] | a negative acknowledgement with requeue |
+//! | [`Backend::requeue`] | a negative acknowledgement with requeue |
 //! | [`Backend::create_queue`], [`Backend::delete_queue`] | declare, bind, delete; operations on one queue are serialised within the backend, and each call to the broker has a time-out |
 //! | [`Backend::lock`] | an exclusive consumer of a durable queue named [`LockName::wire_name`], without a binding, of a type that keeps exclusivity; [`Inspect`] does not list it |
 //!
@@ -199,7 +199,7 @@ pub trait Backend: Send + Sync + 'static {
     ///
     /// # Errors
     /// `Unavailable`.
-    async fn give_back(&self, receipt: &Receipt) -> Result<()>;
+    async fn requeue(&self, receipt: &Receipt) -> Result<()>;
 
     /// Takes a lock, which one holder at a time has. It does not wait for it. Locks of other names are independent.
     ///
@@ -219,7 +219,7 @@ pub trait Backend: Send + Sync + 'static {
     }
 
     /// What keeps the broker from working now, for people: it is away, or takes no messages. `None` while nothing does.
-    fn trouble(&self) -> Option<String> {
+    fn outage(&self) -> Option<String> {
         None
     }
 

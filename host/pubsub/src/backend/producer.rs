@@ -9,9 +9,9 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::error::{PubsubError, Result};
+use crate::error_text::chain;
 use crate::message::{Message, MessageId};
 use crate::retry::Backoff;
-use crate::telling::chain;
 use crate::topic::Topic;
 
 /// Waits before a message is sent again.
@@ -103,7 +103,7 @@ enum State {
 
 impl Confirm {
     /// A confirmation, or a refusal, that is known already.
-    pub fn known(outcome: Result<()>) -> Self {
+    pub fn resolved(outcome: Result<()>) -> Self {
         Confirm { state: State::Known(Some(outcome)), recorded: None }
     }
 

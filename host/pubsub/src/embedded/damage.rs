@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use super::place::Place;
+use super::log_position::LogPosition;
 
 /// A message whose bytes on the disk are not those that were written.
 #[derive(Clone, Debug)]
 pub(crate) struct Damage {
-    pub(crate) place: Place,
+    pub(crate) position: LogPosition,
     /// The file that it was in.
     pub(crate) path: PathBuf,
     pub(crate) detail: &'static str,

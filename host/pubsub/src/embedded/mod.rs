@@ -29,11 +29,11 @@
 mod commit;
 mod damage;
 mod definition;
-mod ends;
+mod handles;
 mod log;
+mod log_position;
 mod numbers;
 mod options;
-mod place;
 mod refusal;
 mod state;
 #[cfg(test)]
@@ -55,7 +55,7 @@ use self::options::OpeningReport;
 pub use self::options::{CommitStats, EmbeddedOptions, OpenError, SyncMode};
 
 use self::commit::Shared;
-use self::ends::{MailboxConsumer, QueueConsumer, TopicProducer};
+use self::handles::{MailboxConsumer, QueueConsumer, TopicProducer};
 use self::log::{Log, Opened};
 use self::numbers::FIRST_EPHEMERAL;
 use self::state::{Bounded, Operation};
@@ -222,14 +222,14 @@ impl Backend for EmbeddedBroker {
                 return Ok(());
             }
         }
-        self.shared.ask(|done| Operation::Create { spec: spec.clone(), done }).await
+        self.shared.submit_and_wait(|done| Operation::Create { spec: spec.clone(), done }).await
     }
 
     async fn ensure_queue(&self, spec: &QueueSpec) -> Result<()> {
-        let bounded = lock(&self.shared.state).bound_at_once(spec)?;
+        let bounded = lock(&self.shared.state).apply_bound_in_memory(spec)?;
         match bounded {
             Bounded::Done => Ok(()),
-            Bounded::InLog => self.shared.ask(|done| Operation::Bound { spec: spec.clone(), done }).await,
+            Bounded::InLog => self.shared.submit_and_wait(|done| Operation::Bound { spec: spec.clone(), done }).await,
             Bounded::Not => self.create_queue(spec).await,
         }
     }
@@ -249,13 +249,13 @@ impl Backend for EmbeddedBroker {
                 return Ok(Deletion::Deleted);
             }
         }
-        self.shared.ask(|done| Operation::Delete { queue: queue.clone(), done }).await?;
+        self.shared.submit_and_wait(|done| Operation::Delete { queue: queue.clone(), done }).await?;
         Ok(Deletion::Deleted)
     }
 
     async fn delete_queues_if_empty(&self, queues: &[Queue]) -> Result<Deletion> {
         // Through the commit thread for queues of memory, too: it is the only place where nothing else is under way.
-        self.shared.ask(|done| Operation::DeleteIfEmpty { queues: queues.to_vec(), done }).await
+        self.shared.submit_and_wait(|done| Operation::DeleteIfEmpty { queues: queues.to_vec(), done }).await
     }
 
     async fn queue_exists(&self, queue: &Queue) -> Result<bool> {
@@ -297,10 +297,10 @@ impl Backend for EmbeddedBroker {
         receipts.iter().map(|receipt| self.settle(receipt, Vec::new())).collect()
     }
 
-    async fn give_back(&self, receipt: &Receipt) -> Result<()> {
+    async fn requeue(&self, receipt: &Receipt) -> Result<()> {
         let mut state = lock(&self.shared.state);
         state.check_open()?;
-        let wakeups = state.give_back(receipt.origin, receipt.delivery, receipt.consumer);
+        let wakeups = state.requeue(receipt.origin, receipt.delivery, receipt.consumer);
         drop(state);
         wakeups.send();
         Ok(())
@@ -358,11 +358,11 @@ impl Inspect for EmbeddedBroker {
 
     async fn remove(&self, queue: &Queue, message: &Named) -> Result<bool> {
         // No message has the position 0.
-        let position = message.cursor.as_place().unwrap_or(0);
-        self.shared.ask(|done| Operation::Take { queue: queue.clone(), position, done }).await
+        let position = message.cursor.as_position().unwrap_or(0);
+        self.shared.submit_and_wait(|done| Operation::Take { queue: queue.clone(), position, done }).await
     }
 
     async fn redrive(&self, from: &Queue, message: &Named, to: &Queue, sent: Message) -> Result<bool> {
-        self.shared.redrive(from, message.cursor.as_place().unwrap_or(0), to, sent).await
+        self.shared.redrive(from, message.cursor.as_position().unwrap_or(0), to, sent).await
     }
 }

@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use crate::error::{Cause, PubsubError};
-use crate::telling::chain;
+use crate::error_text::chain;
 use crate::topic::Queue;
 
 /// The broker is closed.

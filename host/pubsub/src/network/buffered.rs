@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::closed;
 use crate::backend::{Consumer, Delivery, DeliveryCount, Receipt};
 use crate::error::{PubsubError, Result};
-use crate::mailbox::{Mail, Mailbox};
+use crate::mailbox::{Mailbox, MailboxItem};
 
 /// How many messages may wait for a reader, unless it says so.
 pub(crate) const BUFFERED_COUNT: NonZeroU32 = NonZeroU32::MIN.saturating_add(65_535);
@@ -48,9 +48,9 @@ pub(crate) struct Buffered {
 impl Consumer for Buffered {
     async fn receive(&self) -> Result<Delivery> {
         match self.buffer.mailbox.next().await {
-            Mail::Message(message) => Ok(Delivery { message, receipt: Receipt::none(), delivery_count: DeliveryCount::AtLeast(1) }),
-            Mail::Missed(missed_count) => Err(PubsubError::Lagged { missed_count }),
-            Mail::Closed => Err(self.buffer.ended()),
+            MailboxItem::Message(message) => Ok(Delivery { message, receipt: Receipt::none(), delivery_count: DeliveryCount::AtLeast(1) }),
+            MailboxItem::Missed(missed_count) => Err(PubsubError::Lagged { missed_count }),
+            MailboxItem::Closed => Err(self.buffer.ended()),
         }
     }
 

@@ -16,7 +16,7 @@ pub(crate) struct HeldLock {
 }
 
 /// What the task of a lock has of it.
-pub(crate) struct Keeping {
+pub(crate) struct LockState {
     /// To say why it is lost.
     pub(crate) losing: watch::Sender<Option<PubsubError>>,
     /// Its holder has dropped it.
@@ -25,10 +25,10 @@ pub(crate) struct Keeping {
 
 impl HeldLock {
     /// A lock that was taken, and what its task has of it. It is lost with the task.
-    pub(crate) fn new() -> (Self, Keeping) {
+    pub(crate) fn new() -> (Self, LockState) {
         let (losing, lost) = watch::channel(None);
         let left = CancellationToken::new();
-        (HeldLock { lost, left: left.clone() }, Keeping { losing, left })
+        (HeldLock { lost, left: left.clone() }, LockState { losing, left })
     }
 }
 

@@ -1,18 +1,18 @@
 //! What the backends of brokers over a network have in common, whatever their protocol.
 
 mod buffered;
+mod detached;
 mod held_lock;
+mod keyed_locks;
 mod settling;
-mod turns;
 mod until;
-mod whole;
 
 pub(crate) use buffered::{BUFFERED_COUNT, Buffer, Buffered};
-pub(crate) use held_lock::{HeldLock, Keeping};
+pub(crate) use detached::run_detached;
+pub(crate) use held_lock::{HeldLock, LockState};
+pub(crate) use keyed_locks::KeyedLocks;
 pub(crate) use settling::{BATCH_COUNT, Confirmed, Settling, few_count, gathered, judge, outcomes};
-pub(crate) use turns::Turns;
 pub(crate) use until::until;
-pub(crate) use whole::whole;
 
 use crate::error::PubsubError;
 

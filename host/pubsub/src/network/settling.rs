@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_failed_settle_names_what_was_not_sent() {
+    fn a_failed_settle_names_the_unsent_outputs() {
         let missing = || PubsubError::no_queue_of(&"flow:tg:a".parse().unwrap());
         assert_eq!(judge(vec![(Routing::Required, Ok(())), (Routing::Optional, Err(missing()))]).unwrap(), 1);
         let unsettled = judge(vec![

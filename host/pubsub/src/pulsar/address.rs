@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named_and_a_password_is_not_shown() {
+    fn url_errors_name_the_problem_without_a_password() {
         for (url, expected) in [
             ("pulsar:secret", "`://` is missing"),
             ("pulsars://host", "the scheme"),

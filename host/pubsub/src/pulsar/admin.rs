@@ -13,19 +13,19 @@ use serde_json::{Value, json};
 
 use super::answer::Answer;
 use super::api_url::{FORM, parse};
-use super::names::{Place, quoted};
+use super::connection_settings::ConnectionSettings;
+use super::names::{TopicName, quoted};
 use super::refusal::{ANY_SPACE, NO_REASON, fix, is_of_policy, storage_fix};
 use super::tls;
-use super::way::Way;
 use crate::error::{Cause, PubsubError, Result};
 
 /// How long the broker may take to answer one request: deleting a topic waits for its clients.
-const ANSWER_TIME: Duration = Duration::from_secs(15);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(15);
 const CONNECT_TIME: Duration = Duration::from_secs(5);
 /// The largest answer that is read: some 100,000 topics.
 const MAX_ANSWER_BYTES: usize = 64 << 20;
 /// How often a request may be passed on to another node.
-const MOST_REDIRECTS: usize = 8;
+const MAX_REDIRECTS: usize = 8;
 /// Begins the paths that find the node of a topic, which are beside those of the admin API.
 const LOOKUP: &str = "lookup/v2/topic/";
 
@@ -33,14 +33,14 @@ const LOOKUP: &str = "lookup/v2/topic/";
 pub(super) struct Admin {
     client: Client,
     url: Url,
-    way: Arc<Way>,
+    settings: Arc<ConnectionSettings>,
 }
 
 /// Whether something was made by a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Made {
+pub(super) enum Created {
     New,
-    WasThere,
+    Existed,
 }
 
 /// Where a new subscription begins.
@@ -121,23 +121,23 @@ impl Admin {
     ///
     /// # Errors
     /// `Refused` for an address that is missing or cannot be used.
-    pub(super) fn new(url: Option<&str>, way: &Arc<Way>) -> Result<Self> {
+    pub(super) fn new(url: Option<&str>, settings: &Arc<ConnectionSettings>) -> Result<Self> {
         let refused = |problem: String| PubsubError::refused(format!("broker.pulsar-admin: {problem}"));
         let missing = || refused(format!("Pulsar requires the address of its admin API, which creates and deletes queues: {FORM}"));
         let url = parse(url.ok_or_else(missing)?).map_err(refused)?;
-        let mut client = Client::builder().no_proxy().timeout(ANSWER_TIME).connect_timeout(CONNECT_TIME).redirect(Policy::none());
-        if let Some(pem) = &way.authorities {
+        let mut client = Client::builder().no_proxy().timeout(RESPONSE_TIMEOUT).connect_timeout(CONNECT_TIME).redirect(Policy::none());
+        if let Some(pem) = &settings.authorities {
             let certificates = Certificate::from_pem_bundle(pem);
             let certificates = certificates.map_err(|_| refused("broker.ca-file contains no PEM certificates".to_owned()))?;
             client = client.tls_certs_only(certificates);
         }
-        if let Some(pem) = &way.identity {
+        if let Some(pem) = &settings.identity {
             let identity = Identity::from_pem(pem);
             client =
                 client.identity(identity.map_err(|_| refused("broker.certificate-file and broker.key-file cannot be used".to_owned()))?);
         }
         let client = client.build().map_err(|error| refused(error.to_string()))?;
-        Ok(Admin { client, url, way: way.clone() })
+        Ok(Admin { client, url, settings: settings.clone() })
     }
 
     /// Its address.
@@ -146,8 +146,8 @@ impl Admin {
     }
 
     /// The subscriptions of a topic; `None` if there is no such topic.
-    pub(super) async fn subscriptions(&self, place: &Place) -> Result<Option<Vec<String>>> {
-        self.get(&format!("{}/subscriptions", place.path())).await
+    pub(super) async fn subscriptions(&self, topic_name: &TopicName) -> Result<Option<Vec<String>>> {
+        self.get(&format!("{}/subscriptions", topic_name.path())).await
     }
 
     /// Whether this is its address.
@@ -156,90 +156,90 @@ impl Admin {
     }
 
     /// Makes a topic.
-    pub(super) async fn make_topic(&self, place: &Place) -> Result<Made> {
-        let answer = self.send(Method::PUT, &place.path(), None).await?;
+    pub(super) async fn make_topic(&self, topic_name: &TopicName) -> Result<Created> {
+        let answer = self.send(Method::PUT, &topic_name.path(), None).await?;
         if answer.is_there_already() {
-            self.check_not_partitioned(place).await?;
-            return Ok(Made::WasThere);
+            self.check_not_partitioned(topic_name).await?;
+            return Ok(Created::Existed);
         }
-        self.done(place, answer).map(|()| Made::New)
+        self.done(topic_name, answer).map(|()| Created::New)
     }
 
     /// Whether a topic exists as a partitioned one.
-    pub(super) async fn is_partitioned(&self, place: &Place) -> Result<bool> {
-        let found: Option<Value> = self.get(&format!("{}/partitions", place.path())).await?;
+    pub(super) async fn is_partitioned(&self, topic_name: &TopicName) -> Result<bool> {
+        let found: Option<Value> = self.get(&format!("{}/partitions", topic_name.path())).await?;
         Ok(found.is_some_and(|found| found["partitions"].as_u64().unwrap_or(0) > 0))
     }
 
     /// # Errors
     /// `Refused` where the topic exists as a partitioned one.
-    async fn check_not_partitioned(&self, place: &Place) -> Result<()> {
-        if !self.is_partitioned(place).await? {
+    async fn check_not_partitioned(&self, topic_name: &TopicName) -> Result<()> {
+        if !self.is_partitioned(topic_name).await? {
             return Ok(());
         }
         Err(PubsubError::refused(format!(
             "{} exists as a partitioned topic, whose queues have no order: delete it (pulsar-admin topics delete-partitioned-topic), or \
              choose another name",
-            place.url()
+            topic_name.url()
         )))
     }
 
     /// Makes a subscription.
-    pub(super) async fn make_subscription(&self, place: &Place, subscription: &str, begin: Begin) -> Result<Made> {
+    pub(super) async fn make_subscription(&self, topic_name: &TopicName, subscription: &str, begin: Begin) -> Result<Created> {
         let begin = match begin {
             Begin::Oldest => json!("earliest"),
             Begin::Newest => json!("latest"),
         };
-        let answer = self.send(Method::PUT, &place.subscription_path(subscription), Some(&begin)).await?;
-        if answer.is_there_already() { Ok(Made::WasThere) } else { self.done(place, answer).map(|()| Made::New) }
+        let answer = self.send(Method::PUT, &topic_name.subscription_path(subscription), Some(&begin)).await?;
+        if answer.is_there_already() { Ok(Created::Existed) } else { self.done(topic_name, answer).map(|()| Created::New) }
     }
 
     /// Makes a subscription that begins behind a place, `LEDGER:ENTRY`.
-    pub(super) async fn make_subscription_behind(&self, place: &Place, subscription: &str, behind: &str) -> Result<()> {
+    pub(super) async fn make_subscription_behind(&self, topic_name: &TopicName, subscription: &str, behind: &str) -> Result<()> {
         let (ledger, entry) = behind.split_once(':').unwrap_or((behind, "-1"));
         let number = |text: &str| text.parse::<i64>().unwrap_or(-1);
         let body = json!({"ledgerId": number(ledger), "entryId": number(entry), "partitionIndex": -1});
-        let answer = self.send(Method::PUT, &place.subscription_path(subscription), Some(&body)).await?;
-        if answer.is_there_already() { Ok(()) } else { self.done(place, answer) }
+        let answer = self.send(Method::PUT, &topic_name.subscription_path(subscription), Some(&body)).await?;
+        if answer.is_there_already() { Ok(()) } else { self.done(topic_name, answer) }
     }
 
     /// Deletes a subscription, with its consumers; one that is not there is as good.
-    pub(super) async fn delete_subscription(&self, place: &Place, subscription: &str) -> Result<()> {
-        let path = format!("{}?force=true", place.subscription_path(subscription));
+    pub(super) async fn delete_subscription(&self, topic_name: &TopicName, subscription: &str) -> Result<()> {
+        let path = format!("{}?force=true", topic_name.subscription_path(subscription));
         let answer = self.send(Method::DELETE, &path, None).await?;
         if answer.is(StatusCode::NOT_FOUND) {
             return Ok(());
         }
-        self.done(place, answer)
+        self.done(topic_name, answer)
     }
 
     /// Deletes a topic with its clients; one that is not there is as good.
-    pub(super) async fn delete_topic(&self, place: &Place) -> Result<()> {
-        let answer = self.send(Method::DELETE, &format!("{}?force=true", place.path()), None).await?;
+    pub(super) async fn delete_topic(&self, topic_name: &TopicName) -> Result<()> {
+        let answer = self.send(Method::DELETE, &format!("{}?force=true", topic_name.path()), None).await?;
         if answer.is(StatusCode::NOT_FOUND) {
             return Ok(());
         }
-        self.done(place, answer)
+        self.done(topic_name, answer)
     }
 
     /// The figures of a topic; `None` if there is no such topic.
-    pub(super) async fn stats(&self, place: &Place) -> Result<Option<TopicStats>> {
-        self.get(&format!("{}/stats?getPreciseBacklog=true", place.path())).await
+    pub(super) async fn stats(&self, topic_name: &TopicName) -> Result<Option<TopicStats>> {
+        self.get(&format!("{}/stats?getPreciseBacklog=true", topic_name.path())).await
     }
 
     /// Where a topic and its subscriptions are; `None` if there is no such topic.
-    pub(super) async fn internal_stats(&self, place: &Place) -> Result<Option<InternalStats>> {
-        self.get(&format!("{}/internalStats", place.path())).await
+    pub(super) async fn internal_stats(&self, topic_name: &TopicName) -> Result<Option<InternalStats>> {
+        self.get(&format!("{}/internalStats", topic_name.path())).await
     }
 
     /// The bound of a topic; `None` if it has none of its own.
-    pub(super) async fn quota(&self, place: &Place) -> Result<Option<Quota>> {
-        self.quota_at(format!("{}/backlogQuotaMap", place.path())).await
+    pub(super) async fn quota(&self, topic_name: &TopicName) -> Result<Option<Quota>> {
+        self.quota_at(format!("{}/backlogQuotaMap", topic_name.path())).await
     }
 
     /// The bound that counts for a topic: its own, or that of its namespace; `None` if there is none.
-    pub(super) async fn applied_quota(&self, place: &Place) -> Result<Option<Quota>> {
-        self.quota_at(format!("{}/backlogQuotaMap?applied=true", place.path())).await
+    pub(super) async fn applied_quota(&self, topic_name: &TopicName) -> Result<Option<Quota>> {
+        self.quota_at(format!("{}/backlogQuotaMap?applied=true", topic_name.path())).await
     }
 
     async fn quota_at(&self, path: String) -> Result<Option<Quota>> {
@@ -252,8 +252,8 @@ impl Admin {
     }
 
     /// Whether topics may have policies of their own, as the broker shows it for a topic of a namespace, which need not be there.
-    pub(super) async fn has_topic_policies(&self, place: &Place) -> Result<bool> {
-        let answer = self.send(Method::GET, &format!("{}/backlogQuotaMap", place.path()), None).await?;
+    pub(super) async fn has_topic_policies(&self, topic_name: &TopicName) -> Result<bool> {
+        let answer = self.send(Method::GET, &format!("{}/backlogQuotaMap", topic_name.path()), None).await?;
         match is_switched_off(&answer) {
             true => Ok(false),
             false if answer.is(StatusCode::NOT_FOUND) => Ok(true),
@@ -262,16 +262,16 @@ impl Admin {
     }
 
     /// The largest message that the policies of a topic permit, if they name one.
-    pub(super) async fn most_bytes(&self, place: &Place) -> Result<Option<u64>> {
-        self.get(&format!("{}/maxMessageSize", place.path())).await
+    pub(super) async fn largest_message_bytes(&self, topic_name: &TopicName) -> Result<Option<u64>> {
+        self.get(&format!("{}/maxMessageSize", topic_name.path())).await
     }
 
     /// Sets the bound of a topic, or takes it away.
     ///
     /// # Errors
     /// `Unsupported` where the broker has no policies for topics.
-    pub(super) async fn set_quota(&self, place: &Place, quota: Option<&Quota>) -> Result<()> {
-        let path = format!("{}/backlogQuota?backlogQuotaType={DESTINATION}", place.path());
+    pub(super) async fn set_quota(&self, topic_name: &TopicName, quota: Option<&Quota>) -> Result<()> {
+        let path = format!("{}/backlogQuota?backlogQuotaType={DESTINATION}", topic_name.path());
         let answer = match quota {
             Some(Quota { limit_bytes, policy }) => {
                 let body = json!({"limitSize": limit_bytes, "limitTime": -1, "policy": policy});
@@ -282,7 +282,7 @@ impl Admin {
         if is_switched_off(&answer) {
             return Err(PubsubError::Unsupported { what: "limits of single topics (topicLevelPoliciesEnabled is off)" });
         }
-        self.done(place, answer)
+        self.done(topic_name, answer)
     }
 
     /// All topics of a namespace, by their whole names; none if there is no such namespace.
@@ -303,7 +303,7 @@ impl Admin {
     }
 
     /// The address of the node that has a topic, as the broker writes it; `None` if there is no such namespace.
-    pub(super) async fn owner(&self, place: &Place) -> Result<Option<String>> {
+    pub(super) async fn owner(&self, topic_name: &TopicName) -> Result<Option<String>> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase", default)]
         #[derive(Default)]
@@ -311,8 +311,8 @@ impl Admin {
             broker_url: Option<String>,
             broker_url_ssl: Option<String>,
         }
-        let found: Option<Found> = self.get(&format!("{LOOKUP}{}", place.path())).await?;
-        Ok(found.and_then(|found| if self.way.address.is_encrypted { found.broker_url_ssl } else { found.broker_url }))
+        let found: Option<Found> = self.get(&format!("{LOOKUP}{}", topic_name.path())).await?;
+        Ok(found.and_then(|found| if self.settings.address.is_encrypted { found.broker_url_ssl } else { found.broker_url }))
     }
 
     /// # Errors
@@ -354,7 +354,7 @@ impl Admin {
         Err(match answer.status {
             _ if answer.is_about_token() => {
                 let reason = if text == NO_REASON { String::new() } else { format!(" ({text})") };
-                let next = match self.way.token_file() {
+                let next = match self.settings.token_file() {
                     Some(file) => format!("write a valid one into the file of broker.token-file, {}", file.display()),
                     None => "set broker.token-file to a file with a valid one".to_owned(),
                 };
@@ -375,15 +375,15 @@ impl Admin {
         })
     }
 
-    fn done(&self, place: &Place, answer: Answer) -> Result<()> {
+    fn done(&self, topic_name: &TopicName, answer: Answer) -> Result<()> {
         if answer.lacks_namespace() {
-            let Place { tenant, namespace, .. } = place;
+            let TopicName { tenant, namespace, .. } = topic_name;
             return Err(PubsubError::refused(format!(
                 "namespace `{tenant}/{namespace}` does not exist on the broker ({}): `weir init` creates tenant and namespaces",
                 answer.text()
             )));
         }
-        self.checked_in(&place.space(), answer).map(|_| ())
+        self.checked_in(&topic_name.space(), answer).map(|_| ())
     }
 
     /// Whether what a path names may not be looked at by this role. It is there: what is missing is shown as missing.
@@ -400,9 +400,9 @@ impl Admin {
         let base = self.url.as_str().trim_end_matches('/');
         let folder = if path.starts_with(LOOKUP) { "" } else { "admin/v2/" };
         let mut url: Url = format!("{base}/{folder}{path}").parse().map_err(|_| self.refused("the name is not valid in a path"))?;
-        for _ in 0..MOST_REDIRECTS {
+        for _ in 0..MAX_REDIRECTS {
             let mut request = self.client.request(method.clone(), url.clone());
-            if let Some(token) = self.way.token()? {
+            if let Some(token) = self.settings.token()? {
                 request = request.bearer_auth(token);
             }
             if let Some(body) = body {

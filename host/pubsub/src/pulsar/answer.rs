@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_is_told_in_one_line() {
+    fn an_error_response_is_shown_on_one_line() {
         let answer = |body: &str| Answer { status: StatusCode::NOT_FOUND, body: body.as_bytes().to_vec() };
         assert_eq!(answer(r#"{"reason":"Namespace not found"}"#).text(), "Namespace not found");
         assert!(answer(r#"{"reason":"Namespace not found"}"#).lacks_namespace());

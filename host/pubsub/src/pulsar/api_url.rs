@@ -35,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_wrong_with_an_address_is_told() {
+    fn address_problems_are_reported() {
         for (url, expected) in [
             ("", "it is not a URL"),
             ("ftp://host", "its scheme"),

@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex};
 use futures_util::future::{BoxFuture, FutureExt};
 use tokio::sync::mpsc;
 
-use super::held::Held;
-use super::lane::Lanes;
-use super::settling::give_back;
-use super::subscription::Voice;
+use super::held::HeldMessages;
+use super::publisher::Publishers;
+use super::settling::requeue;
+use super::subscription::Acknowledger;
 use crate::backend::{Output, Receipt, Settled, Unsettled};
 use crate::error::PubsubError;
 use crate::lock::lock;
@@ -18,11 +18,11 @@ use crate::network::Settling;
 use crate::topic::Queue;
 
 /// A consumer, for those who settle.
-pub(super) struct Entry {
+pub(super) struct ConsumerEntry {
     queue: Queue,
-    pub(super) held: Arc<Held>,
+    pub(super) held: Arc<HeldMessages>,
     /// None of requests, which the broker forgets as it sends them.
-    voice: Option<Voice>,
+    acknowledger: Option<Acknowledger>,
     /// Whether its queue was deleted in this process.
     is_deleted: Arc<AtomicBool>,
     /// Taken when the consumer leaves. Settles are given to it and to the lanes in one order.
@@ -32,7 +32,7 @@ pub(super) struct Entry {
 /// All consumers, by number.
 #[derive(Default)]
 pub(super) struct Consumers {
-    entries: Mutex<HashMap<u64, Arc<Entry>>>,
+    entries: Mutex<HashMap<u64, Arc<ConsumerEntry>>>,
     last_number: AtomicU64,
 }
 
@@ -41,13 +41,13 @@ impl Consumers {
     pub(super) fn add(
         &self,
         queue: Queue,
-        held: Arc<Held>,
-        voice: Option<Voice>,
+        held: Arc<HeldMessages>,
+        acknowledger: Option<Acknowledger>,
         settles: mpsc::Sender<Settling>,
     ) -> (u64, Arc<AtomicBool>) {
         let number = self.last_number.fetch_add(1, Ordering::Relaxed) + 1;
         let is_deleted = Arc::new(AtomicBool::new(false));
-        let entry = Entry { queue, held, voice, is_deleted: is_deleted.clone(), settles: Mutex::new(Some(settles)) };
+        let entry = ConsumerEntry { queue, held, acknowledger, is_deleted: is_deleted.clone(), settles: Mutex::new(Some(settles)) };
         lock(&self.entries).insert(number, Arc::new(entry));
         (number, is_deleted)
     }
@@ -60,16 +60,16 @@ impl Consumers {
         }
     }
 
-    fn get(&self, receipt: &Receipt) -> Option<Arc<Entry>> {
+    fn get(&self, receipt: &Receipt) -> Option<Arc<ConsumerEntry>> {
         lock(&self.entries).get(&receipt.consumer).cloned()
     }
 
     /// All consumers there are.
-    pub(super) fn all(&self) -> Vec<Arc<Entry>> {
+    pub(super) fn all(&self) -> Vec<Arc<ConsumerEntry>> {
         lock(&self.entries).values().cloned().collect()
     }
 
-    fn of(&self, queue: &Queue) -> Vec<Arc<Entry>> {
+    fn of(&self, queue: &Queue) -> Vec<Arc<ConsumerEntry>> {
         lock(&self.entries).values().filter(|entry| entry.queue == *queue).cloned().collect()
     }
 
@@ -87,7 +87,7 @@ impl Consumers {
     pub(super) fn queue_is_gone(&self, queue: &Queue) {
         for entry in self.of(queue) {
             entry.is_deleted.store(true, Ordering::Release);
-            entry.held.lose_received();
+            entry.held.mark_received_lost();
             entry.held.end(PubsubError::no_queue(queue));
         }
     }
@@ -97,24 +97,24 @@ impl Consumers {
         &self,
         receipt: &Receipt,
         outputs: Vec<Output>,
-        lanes: &Arc<Lanes>,
+        publishers: &Arc<Publishers>,
     ) -> BoxFuture<'static, Result<Settled, Unsettled>> {
         let none = async { Ok(Settled::NoLongerHeld) }.boxed();
         let tag = receipt.delivery;
         let Some(entry) = self.get(receipt) else { return none };
         let settles = lock(&entry.settles);
         let Some(settles) = settles.as_ref() else { return none };
-        let is_lost = entry.voice.as_ref().is_some_and(|voice| !voice.is_up());
+        let is_lost = entry.acknowledger.as_ref().is_some_and(|acknowledger| !acknowledger.is_up());
         if is_lost || !entry.held.begin_settle(tag) {
             return none;
         }
-        Settling::begin(settles, tag, outputs, |topic, message| lanes.publish(topic, message, None, None))
+        Settling::begin(settles, tag, outputs, |topic, message| publishers.publish(topic, message, None, None))
     }
 
     /// Gives a delivery back.
-    pub(super) async fn give_back(&self, receipt: &Receipt) {
+    pub(super) async fn requeue(&self, receipt: &Receipt) {
         if let Some(entry) = self.get(receipt) {
-            give_back(entry.voice.as_ref(), &entry.held, receipt.delivery).await;
+            requeue(entry.acknowledger.as_ref(), &entry.held, receipt.delivery).await;
         }
     }
 }

@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn every_part_comes_back() {
+    fn every_part_is_restored() {
         let message = Message {
             id: Some(MessageId(7)),
             from: Some("f".into()),
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_expires_and_a_message_is_for_one_subscription() {
+    fn a_request_expires_and_a_message_can_be_addressed_to_one_subscription() {
         let message = Message { expires_in: Some(Duration::ZERO), ..Message::new("x") };
         assert!(read_one(Class::Request, &metadata(Class::Request, &message, None), b"x").has_expired());
         assert!(!read_one(Class::Flow, &metadata(Class::Flow, &message, None), b"x").has_expired());
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_without_an_id_gets_one_of_its_content_where_it_has_a_queue() {
+    fn a_message_without_an_id_gets_one_from_its_content_if_it_has_a_queue() {
         let plain = MessageMetadata { properties: vec![property("a", "b")], ..MessageMetadata::default() };
         let of = |class: Class| read_one(class, &plain, b"x").message.id;
         assert_eq!(of(Class::Flow), Some(MessageId::of_foreign("reader", &Properties::from_iter([("a", "b")]), b"x")));
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_compressed_is_unreadable_and_named() {
+    fn a_compressed_message_is_unreadable_with_the_reason() {
         let compressed = MessageMetadata { compression: Some(1), ..MessageMetadata::default() };
         let error = read(Class::Flow, &reader(), written(&compressed, b"x")).unwrap_err();
         assert!(error.to_string().contains("compressed"), "{error}");

@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_wherever_it_is_cut() {
+    fn frames_are_read_wherever_they_are_split() {
         let (send, metadata) = sample();
         let whole = joined(&message(&send, &metadata, Bytes::from_static(b"body")));
         for cut in 0..whole.len() {
@@ -210,7 +210,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_are_a_panic(bytes: Vec<u8>, count in -2..40_i32) {
+        fn arbitrary_bytes_never_panic(bytes: Vec<u8>, count in -2..40_i32) {
             let mut read = BytesMut::from(&bytes[..]);
             let _ = take(&mut read, LIMIT_BYTES);
             let _ = parts(Bytes::from(bytes.clone()));

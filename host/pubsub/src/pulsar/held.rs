@@ -40,15 +40,15 @@ impl Phase {
 
 /// Messages that the broker keeps and sends as one: nearly always one alone.
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(super) struct HeldEntry {
     pub(super) id: MessageIdData,
     count: usize,
     left_count: AtomicUsize,
 }
 
-impl Entry {
+impl HeldEntry {
     pub(super) fn new(id: MessageIdData, count: usize) -> Arc<Self> {
-        Arc::new(Entry { id, count, left_count: AtomicUsize::new(count) })
+        Arc::new(HeldEntry { id, count, left_count: AtomicUsize::new(count) })
     }
 
     /// One of its messages is done; whether all are now.
@@ -62,16 +62,16 @@ impl Entry {
     }
 }
 
-struct One {
+struct HeldMessage {
     phase: Phase,
-    entry: Arc<Entry>,
+    entry: Arc<HeldEntry>,
     incoming: Incoming,
     delivered_count: u32,
 }
 
 /// What a message that is given back goes to.
 #[derive(Debug, PartialEq)]
-pub(super) enum Back {
+pub(super) enum RequeueTarget {
     /// To the broker.
     Broker(MessageIdData),
     /// It waits here again.
@@ -81,7 +81,7 @@ pub(super) enum Back {
 }
 
 /// The messages of one consumer.
-pub(super) struct Held {
+pub(super) struct HeldMessages {
     state: Mutex<State>,
     changed: Notify,
     freed: Notify,
@@ -90,7 +90,7 @@ pub(super) struct Held {
 }
 
 struct State {
-    ones: BTreeMap<u64, One>,
+    messages: BTreeMap<u64, HeldMessage>,
     waiting: VecDeque<u64>,
     waiting_bytes: u64,
     /// Of those that are neither waiting nor gone.
@@ -103,14 +103,14 @@ struct State {
 
 impl State {
     fn set(&mut self, tag: u64, to: Phase) {
-        let Some(one) = self.ones.get_mut(&tag) else { return };
+        let Some(one) = self.messages.get_mut(&tag) else { return };
         let from = std::mem::replace(&mut one.phase, to);
         self.taken_count = self.taken_count + usize::from(to.is_taken()) - usize::from(from.is_taken());
         self.gone_count = self.gone_count + usize::from(to == Phase::Gone) - usize::from(from == Phase::Gone);
     }
 
     fn remove(&mut self, tag: u64) {
-        if let Some(one) = self.ones.remove(&tag) {
+        if let Some(one) = self.messages.remove(&tag) {
             self.taken_count -= usize::from(one.phase.is_taken());
             self.gone_count -= usize::from(one.phase == Phase::Gone);
         }
@@ -127,7 +127,7 @@ impl State {
             return None;
         }
         while let Some(tag) = self.waiting.pop_front() {
-            let Some(one) = self.ones.get(&tag) else { continue };
+            let Some(one) = self.messages.get(&tag) else { continue };
             self.waiting_bytes = self.waiting_bytes.saturating_sub(one.incoming.message.memory_bytes());
             if !one.incoming.has_expired() {
                 return Some(tag);
@@ -138,10 +138,10 @@ impl State {
     }
 }
 
-impl Held {
+impl HeldMessages {
     pub(super) fn new(window: u32, is_local: bool) -> Self {
         let state = State {
-            ones: BTreeMap::new(),
+            messages: BTreeMap::new(),
             waiting: VecDeque::new(),
             waiting_bytes: 0,
             taken_count: 0,
@@ -150,11 +150,11 @@ impl Held {
             window: window as usize,
             end: None,
         };
-        Held { state: Mutex::new(state), changed: Notify::new(), freed: Notify::new(), is_local }
+        HeldMessages { state: Mutex::new(state), changed: Notify::new(), freed: Notify::new(), is_local }
     }
 
     /// A message has come.
-    pub(super) fn arrived(&self, entry: &Arc<Entry>, incoming: Incoming, delivered_count: u32) {
+    pub(super) fn arrived(&self, entry: &Arc<HeldEntry>, incoming: Incoming, delivered_count: u32) {
         let mut state = lock(&self.state);
         if state.end.is_some() {
             return;
@@ -162,7 +162,7 @@ impl Held {
         state.last_tag += 1;
         let tag = state.last_tag;
         state.waiting_bytes += incoming.message.memory_bytes();
-        state.ones.insert(tag, One { phase: Phase::Waiting, entry: entry.clone(), incoming, delivered_count });
+        state.messages.insert(tag, HeldMessage { phase: Phase::Waiting, entry: entry.clone(), incoming, delivered_count });
         state.waiting.push_back(tag);
         drop(state);
         self.changed.notify_waiters();
@@ -181,7 +181,7 @@ impl Held {
             return 0;
         }
         if !self.is_local {
-            return state.window.saturating_sub(state.ones.len() - state.gone_count);
+            return state.window.saturating_sub(state.messages.len() - state.gone_count);
         }
         if state.waiting_bytes > WAITING_BYTES { 0 } else { WAITING_COUNT.saturating_sub(state.waiting.len()) }
     }
@@ -205,9 +205,9 @@ impl Held {
     }
 
     /// The consumer is lost: nothing of it can be settled any more.
-    pub(super) fn lose(&self) {
+    pub(super) fn mark_lost(&self) {
         let mut state = lock(&self.state);
-        state.ones.clear();
+        state.messages.clear();
         state.stop_waiting();
         (state.taken_count, state.gone_count) = (0, 0);
         drop(state);
@@ -215,11 +215,11 @@ impl Held {
     }
 
     /// The queue is gone: what is not being settled cannot be settled any more.
-    pub(super) fn lose_received(&self) {
+    pub(super) fn mark_received_lost(&self) {
         let mut state = lock(&self.state);
         state.stop_waiting();
         let tags: Vec<u64> =
-            state.ones.iter().filter(|(_, one)| matches!(one.phase, Phase::Waiting | Phase::Received)).map(|(tag, _)| *tag).collect();
+            state.messages.iter().filter(|(_, one)| matches!(one.phase, Phase::Waiting | Phase::Received)).map(|(tag, _)| *tag).collect();
         tags.into_iter().for_each(|tag| state.set(tag, Phase::Gone));
     }
 
@@ -228,7 +228,7 @@ impl Held {
         let received = self.when(|state, is_local| {
             let tag = state.next(is_local)?;
             state.set(tag, Phase::Received);
-            let one = state.ones.get(&tag)?;
+            let one = state.messages.get(&tag)?;
             Some((tag, one.incoming.shown(), one.delivered_count))
         });
         let received = received.await;
@@ -242,7 +242,7 @@ impl Held {
     pub(super) async fn readable(&self) -> Result<()> {
         self.when(|state, is_local| {
             let has_room = !is_local || state.taken_count < state.window;
-            let is_fresh = |tag: &u64| state.ones.get(tag).is_some_and(|one| !one.incoming.has_expired());
+            let is_fresh = |tag: &u64| state.messages.get(tag).is_some_and(|one| !one.incoming.has_expired());
             (has_room && state.waiting.iter().any(is_fresh)).then_some(())
         })
         .await
@@ -260,8 +260,8 @@ impl Held {
 
     /// Waits until nothing is being settled.
     pub(super) async fn quiet(&self) {
-        let is_busy = |one: &One| matches!(one.phase, Phase::Settling | Phase::Leaving);
-        self.until(|state| (!state.ones.values().any(is_busy)).then_some(())).await;
+        let is_busy = |one: &HeldMessage| matches!(one.phase, Phase::Settling | Phase::Leaving);
+        self.until(|state| (!state.messages.values().any(is_busy)).then_some(())).await;
     }
 
     /// Begins a settle; `false` if the message is not held.
@@ -276,19 +276,19 @@ impl Held {
     }
 
     /// The entry of a message that is being settled; `None` once it is lost.
-    pub(super) fn settling(&self, tag: u64) -> Option<Arc<Entry>> {
+    pub(super) fn settling(&self, tag: u64) -> Option<Arc<HeldEntry>> {
         let state = lock(&self.state);
-        state.ones.get(&tag).filter(|one| one.phase == Phase::Settling).map(|one| one.entry.clone())
+        state.messages.get(&tag).filter(|one| one.phase == Phase::Settling).map(|one| one.entry.clone())
     }
 
     /// Begins to give a message back. One of several that came together waits here again: the broker has them only together.
-    pub(super) fn begin_back(&self, tag: u64) -> Back {
+    pub(super) fn begin_requeue(&self, tag: u64) -> RequeueTarget {
         let mut state = lock(&self.state);
-        let Some(one) = state.ones.get_mut(&tag).filter(|one| one.phase == Phase::Received) else { return Back::Nowhere };
+        let Some(one) = state.messages.get_mut(&tag).filter(|one| one.phase == Phase::Received) else { return RequeueTarget::Nowhere };
         if !self.is_local && one.entry.count == 1 {
             let id = one.entry.id.clone();
             state.set(tag, Phase::Leaving);
-            return Back::Broker(id);
+            return RequeueTarget::Broker(id);
         }
         one.delivered_count = one.delivered_count.saturating_add(1);
         let bytes = one.incoming.message.memory_bytes();
@@ -298,21 +298,21 @@ impl Held {
         state.waiting.insert(at, tag);
         drop(state);
         self.changed.notify_waiters();
-        Back::Here
+        RequeueTarget::Here
     }
 
     /// All messages that are not being settled leave with the consumer.
-    pub(super) fn all_leave(&self) {
+    pub(super) fn release_all(&self) {
         let mut state = lock(&self.state);
         state.stop_waiting();
         let tags: Vec<u64> =
-            state.ones.iter().filter(|(_, one)| !matches!(one.phase, Phase::Settling | Phase::Leaving)).map(|(tag, _)| *tag).collect();
+            state.messages.iter().filter(|(_, one)| !matches!(one.phase, Phase::Settling | Phase::Leaving)).map(|(tag, _)| *tag).collect();
         tags.into_iter().for_each(|tag| state.remove(tag));
     }
 
     fn step(&self, tag: u64, from: Phase, to: Phase) -> bool {
         let mut state = lock(&self.state);
-        let is_there = state.ones.get(&tag).is_some_and(|one| one.phase == from);
+        let is_there = state.messages.get(&tag).is_some_and(|one| one.phase == from);
         if is_there {
             state.set(tag, to);
         }
@@ -322,12 +322,15 @@ impl Held {
     /// How many are held, those included that wait.
     pub(super) fn count(&self) -> usize {
         let state = lock(&self.state);
-        state.ones.len() - state.gone_count
+        state.messages.len() - state.gone_count
     }
 
     /// Whether a message of this entry is held.
     pub(super) fn holds(&self, ledger: u64, entry: u64) -> bool {
-        lock(&self.state).ones.values().any(|one| (one.entry.id.ledger, one.entry.id.entry) == (ledger, entry) && one.phase != Phase::Gone)
+        lock(&self.state)
+            .messages
+            .values()
+            .any(|one| (one.entry.id.ledger, one.entry.id.entry) == (ledger, entry) && one.phase != Phase::Gone)
     }
 
     /// These were acknowledged or given back.

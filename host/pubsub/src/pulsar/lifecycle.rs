@@ -7,16 +7,16 @@ use std::time::Duration;
 
 use tokio::sync::OwnedMutexGuard;
 
-use super::admin::{Admin, Begin, Made, Quota};
+use super::admin::{Admin, Begin, Created, Quota};
 use super::link::Link;
-use super::names::{Place, is_queue};
+use super::names::{TopicName, is_queue};
 use super::refusal::Kind;
 use super::session::Session;
 use super::wire::Failure;
 use crate::backend::{Backlog, Delete, Deletion, Overflow, QueueSpec};
 use crate::error::{PubsubError, Result};
 use crate::lock::lock;
-use crate::network::Turns;
+use crate::network::KeyedLocks;
 use crate::topic::{Class, Queue, Topic};
 
 /// Bounds as policies of a topic.
@@ -25,28 +25,28 @@ const REFUSE: &str = "producer_exception";
 /// Those that keep producers from publishing.
 pub(super) const REFUSING: [&str; 2] = [REFUSE, "producer_request_hold"];
 /// How often a bound is looked at again that is not the expected one: nodes read policies a moment after they were set.
-const LOOKS_COUNT: u32 = 10;
-const LOOK_TIME: Duration = Duration::from_millis(100);
+const MAX_CHECKS_COUNT: u32 = 10;
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// What is known of the broker's queues, and the turns of those who change them.
 pub(super) struct Lifecycle {
     pub(super) admin: Arc<Admin>,
     publishing: Arc<Link>,
-    turns: Turns<Place>,
+    locks: KeyedLocks<TopicName>,
     /// Tenants whose topics were asked for.
     tenants: Mutex<BTreeSet<String>>,
 }
 
 /// What is done with a queue that is there with another bound.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum IfOther {
+enum OnMismatch {
     Refuse,
     Change,
 }
 
 impl Lifecycle {
     pub(super) fn new(admin: Arc<Admin>, publishing: Arc<Link>) -> Self {
-        Lifecycle { admin, publishing, turns: Turns::default(), tenants: Mutex::default() }
+        Lifecycle { admin, publishing, locks: KeyedLocks::default(), tenants: Mutex::default() }
     }
 
     /// The tenants of queues that were found so far.
@@ -55,40 +55,40 @@ impl Lifecycle {
     }
 
     /// Waits for the turn to change a topic.
-    pub(super) async fn turn(&self, place: &Place) -> OwnedMutexGuard<()> {
-        self.turns.take(place).await
+    pub(super) async fn lock_topic(&self, topic_name: &TopicName) -> OwnedMutexGuard<()> {
+        self.locks.take(topic_name).await
     }
 
     pub(super) async fn create(&self, spec: &QueueSpec) -> Result<()> {
-        self.make(spec, IfOther::Refuse).await
+        self.make(spec, OnMismatch::Refuse).await
     }
 
     pub(super) async fn ensure(&self, spec: &QueueSpec) -> Result<()> {
-        self.make(spec, IfOther::Change).await
+        self.make(spec, OnMismatch::Change).await
     }
 
-    async fn make(&self, spec: &QueueSpec, if_other: IfOther) -> Result<()> {
+    async fn make(&self, spec: &QueueSpec, on_mismatch: OnMismatch) -> Result<()> {
         let queue = &spec.queue;
         if !queue.topic().class().has_queues() {
             return Ok(());
         }
-        let place = Place::of(queue.topic())?;
-        let _turn = self.turn(&place).await;
-        let made = self.admin.make_topic(&place).await?;
+        let topic_name = TopicName::of(queue.topic())?;
+        let _lock = self.lock_topic(&topic_name).await;
+        let made = self.admin.make_topic(&topic_name).await?;
         if queue.topic().class() == Class::Request {
             return match spec.overflow {
                 Overflow::None => Ok(()),
                 _ => Err(PubsubError::Unsupported { what: "limits of request queues" }),
             };
         }
-        lock(&self.tenants).insert(place.tenant.clone());
+        lock(&self.tenants).insert(topic_name.tenant.clone());
         // A topic without a queue is new too: its maker was stopped in between.
-        let is_new = made == Made::New || self.queues(&place).await?.is_none_or(|queues| queues.is_empty());
-        self.bound(spec, &place, is_new, if_other).await?;
+        let is_new = made == Created::New || self.queues(&topic_name).await?.is_none_or(|queues| queues.is_empty());
+        self.bound(spec, &topic_name, is_new, on_mismatch).await?;
         // Of a topic that has queues the broker keeps messages for a while which these have acknowledged.
         let begin = if is_new { Begin::Oldest } else { Begin::Newest };
-        let subscribed = self.admin.make_subscription(&place, queue.subscription().as_str(), begin).await?;
-        if made == Made::WasThere && is_new && subscribed == Made::New {
+        let subscribed = self.admin.make_subscription(&topic_name, queue.subscription().as_str(), begin).await?;
+        if made == Created::Existed && is_new && subscribed == Created::New {
             let reason = "the topic existed without a queue";
             tracing::warn!(%queue, reason, "queue created again from the oldest stored message; acknowledged messages may be redelivered");
         }
@@ -96,63 +96,67 @@ impl Lifecycle {
     }
 
     /// Sees to the bound of a topic: all its queues have it.
-    async fn bound(&self, spec: &QueueSpec, place: &Place, is_new: bool, if_other: IfOther) -> Result<()> {
+    async fn bound(&self, spec: &QueueSpec, topic_name: &TopicName, is_new: bool, on_mismatch: OnMismatch) -> Result<()> {
         let wanted = quota(spec.overflow);
         if is_new {
             return match wanted {
-                Some(wanted) => self.set_quota(place, &wanted).await,
+                Some(wanted) => self.set_quota(topic_name, &wanted).await,
                 None => Ok(()),
             };
         }
-        let found = self.settled_quota(place, wanted.as_ref()).await?;
+        let found = self.settled_quota(topic_name, wanted.as_ref()).await?;
         match (&found, &wanted) {
             (found, wanted) if found == wanted => Ok(()),
             // Who ensures a queue without naming a bound keeps the one it has.
-            (Some(_), None) if if_other == IfOther::Change => Ok(()),
-            (None, Some(wanted)) | (Some(Quota { .. }), Some(wanted)) if if_other == IfOther::Change && is_refusing(&found, wanted) => {
-                self.set_quota(place, wanted).await
+            (Some(_), None) if on_mismatch == OnMismatch::Change => Ok(()),
+            (None, Some(wanted)) | (Some(Quota { .. }), Some(wanted))
+                if on_mismatch == OnMismatch::Change && is_refusing(&found, wanted) =>
+            {
+                self.set_quota(topic_name, wanted).await
             }
             _ => Err(PubsubError::QueueMismatch {
                 queue: spec.queue.clone(),
-                difference: format!("it has {}, but {} was requested", told(found.as_ref()), told(wanted.as_ref())),
+                difference: format!("it has {}, but {} was requested", quota_text(found.as_ref()), quota_text(wanted.as_ref())),
             }),
         }
     }
 
     /// The bound of a topic: looked at again for a while, unless it is the one that is wanted.
-    async fn settled_quota(&self, place: &Place, wanted: Option<&Quota>) -> Result<Option<Quota>> {
-        let mut looks_count = LOOKS_COUNT;
+    async fn settled_quota(&self, topic_name: &TopicName, wanted: Option<&Quota>) -> Result<Option<Quota>> {
+        let mut looks_count = MAX_CHECKS_COUNT;
         loop {
-            let found = self.admin.quota(place).await?;
+            let found = self.admin.quota(topic_name).await?;
             looks_count -= 1;
             if found.as_ref() == wanted || looks_count == 0 {
                 return Ok(found);
             }
-            tokio::time::sleep(LOOK_TIME).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 
     /// Sets a bound, and waits until the broker shows it.
-    async fn set_quota(&self, place: &Place, wanted: &Quota) -> Result<()> {
-        self.admin.set_quota(place, Some(wanted)).await?;
-        match self.settled_quota(place, Some(wanted)).await? {
+    async fn set_quota(&self, topic_name: &TopicName, wanted: &Quota) -> Result<()> {
+        self.admin.set_quota(topic_name, Some(wanted)).await?;
+        match self.settled_quota(topic_name, Some(wanted)).await? {
             Some(found) if found == *wanted => Ok(()),
-            _ => Err(PubsubError::unavailable(format!("the broker has accepted the limit of {} but does not show it yet", place.url()))),
+            _ => {
+                Err(PubsubError::unavailable(format!("the broker has accepted the limit of {} but does not show it yet", topic_name.url())))
+            }
         }
     }
 
     /// The subscriptions of a topic that are queues; `None` if there is no such topic.
-    pub(super) async fn queues(&self, place: &Place) -> Result<Option<Vec<String>>> {
-        let found = self.admin.subscriptions(place).await?;
+    pub(super) async fn queues(&self, topic_name: &TopicName) -> Result<Option<Vec<String>>> {
+        let found = self.admin.subscriptions(topic_name).await?;
         if found.is_some() {
-            lock(&self.tenants).insert(place.tenant.clone());
+            lock(&self.tenants).insert(topic_name.tenant.clone());
         }
         Ok(found.map(|found| found.into_iter().filter(|subscription| is_queue(subscription)).collect()))
     }
 
     /// Whether a topic has what takes its messages: a queue, or, of requests, the topic itself.
-    pub(super) async fn is_consumed(&self, topic: &Topic, place: &Place) -> Result<bool> {
-        let queues = self.queues(place).await?;
+    pub(super) async fn is_consumed(&self, topic: &Topic, topic_name: &TopicName) -> Result<bool> {
+        let queues = self.queues(topic_name).await?;
         Ok(queues.is_some_and(|queues| topic.class() == Class::Request || !queues.is_empty()))
     }
 
@@ -160,8 +164,8 @@ impl Lifecycle {
         if !queue.topic().class().has_queues() {
             return Ok(false);
         }
-        let place = Place::of(queue.topic())?;
-        let queues = self.queues(&place).await?;
+        let topic_name = TopicName::of(queue.topic())?;
+        let queues = self.queues(&topic_name).await?;
         let is_it = |name: &String| name == queue.subscription().as_str();
         Ok(queues.is_some_and(|queues| queue.topic().class() == Class::Request || queues.iter().any(is_it)))
     }
@@ -187,13 +191,13 @@ impl Lifecycle {
         if !queue.topic().class().has_queues() {
             return Ok(Deletion::Deleted);
         }
-        let place = Place::of(queue.topic())?;
-        let _turn = self.turn(&place).await;
-        let Some(queues) = self.queues(&place).await? else { return Ok(Deletion::Deleted) };
+        let topic_name = TopicName::of(queue.topic())?;
+        let _lock = self.lock_topic(&topic_name).await;
+        let Some(queues) = self.queues(&topic_name).await? else { return Ok(Deletion::Deleted) };
         let is_there = queue.topic().class() == Class::Request || queues.iter().any(|name| name == queue.subscription().as_str());
         let deletion = match when {
-            Delete::IfEmpty if is_there => self.delete_if_empty(queue, &place, &queues, held_count()).await?,
-            _ => self.delete_one(queue, &place, &queues).await.map(|()| Deletion::Deleted)?,
+            Delete::IfEmpty if is_there => self.delete_if_empty(queue, &topic_name, &queues, held_count()).await?,
+            _ => self.delete_one(queue, &topic_name, &queues).await.map(|()| Deletion::Deleted)?,
         };
         if deletion == Deletion::Deleted {
             deleted();
@@ -201,14 +205,14 @@ impl Lifecycle {
         Ok(deletion)
     }
 
-    async fn delete_if_empty(&self, queue: &Queue, place: &Place, queues: &[String], held_count: u64) -> Result<Deletion> {
-        let fence = self.fence(place).await?;
-        let newest = if fence.is_none() { self.newest(place).await? } else { None };
-        let deletion = match self.backlog(queue, place, held_count).await? {
+    async fn delete_if_empty(&self, queue: &Queue, topic_name: &TopicName, queues: &[String], held_count: u64) -> Result<Deletion> {
+        let fence = self.fence(topic_name).await?;
+        let newest = if fence.is_none() { self.newest(topic_name).await? } else { None };
+        let deletion = match self.backlog(queue, topic_name, held_count).await? {
             Some(backlog) => Deletion::NotEmpty(vec![backlog]),
-            None => match self.delete_watched(queue, place, queues, newest).await? {
+            None => match self.delete_watched(queue, topic_name, queues, newest).await? {
                 Some(backlog) => Deletion::NotEmpty(vec![backlog]),
-                None => self.delete_one(queue, place, queues).await.map(|()| Deletion::Deleted)?,
+                None => self.delete_one(queue, topic_name, queues).await.map(|()| Deletion::Deleted)?,
             },
         };
         if let Some(fence) = fence {
@@ -219,61 +223,67 @@ impl Lifecycle {
 
     /// Deletes the queue of a topic on which other processes may be publishing. What they published since the look is given back to the queue,
     /// which is made again.
-    async fn delete_watched(&self, queue: &Queue, place: &Place, queues: &[String], newest: Option<String>) -> Result<Option<Backlog>> {
+    async fn delete_watched(
+        &self,
+        queue: &Queue,
+        topic_name: &TopicName,
+        queues: &[String],
+        newest: Option<String>,
+    ) -> Result<Option<Backlog>> {
         let Some(newest) = newest else { return Ok(None) };
-        self.admin.delete_subscription(place, queue.subscription().as_str()).await?;
-        let now = self.newest(place).await?;
+        self.admin.delete_subscription(topic_name, queue.subscription().as_str()).await?;
+        let now = self.newest(topic_name).await?;
         if now.as_ref() == Some(&newest) || now.is_none() {
             return Ok(None);
         }
-        self.admin.make_subscription_behind(place, queue.subscription().as_str(), &newest).await?;
+        self.admin.make_subscription_behind(topic_name, queue.subscription().as_str(), &newest).await?;
         tracing::debug!(%queue, others_count = queues.len(), "messages were published during the inspection of the queue");
         Ok(Some(Backlog { queue: queue.clone(), count: None }))
     }
 
     /// The place of the newest message of a topic, of which the broker keeps messages.
-    async fn newest(&self, place: &Place) -> Result<Option<String>> {
-        if !place.is_persistent {
+    async fn newest(&self, topic_name: &TopicName) -> Result<Option<String>> {
+        if !topic_name.is_persistent {
             return Ok(None);
         }
-        Ok(self.admin.internal_stats(place).await?.map(|stats| stats.last_confirmed_entry))
+        Ok(self.admin.internal_stats(topic_name).await?.map(|stats| stats.last_confirmed_entry))
     }
 
-    async fn delete_one(&self, queue: &Queue, place: &Place, queues: &[String]) -> Result<()> {
+    async fn delete_one(&self, queue: &Queue, topic_name: &TopicName, queues: &[String]) -> Result<()> {
         let name = queue.subscription().as_str();
         if queue.topic().class() == Class::Request {
-            return match self.has_other_readers(place, name).await? {
+            return match self.has_other_readers(topic_name, name).await? {
                 true => Ok(()),
-                false => self.admin.delete_topic(place).await,
+                false => self.admin.delete_topic(topic_name).await,
             };
         }
         if queues.iter().any(|queue| queue == name) {
-            self.admin.delete_subscription(place, name).await?;
+            self.admin.delete_subscription(topic_name, name).await?;
         }
         // What others have made meanwhile stays.
-        if self.queues(place).await?.is_some_and(|left| left.is_empty()) {
+        if self.queues(topic_name).await?.is_some_and(|left| left.is_empty()) {
             // Where that fails, nothing is published to the topic, and whoever repeats the deletion finds it.
-            return match self.admin.delete_topic(place).await {
+            return match self.admin.delete_topic(topic_name).await {
                 // Another program has made it so.
-                Err(_) if self.admin.is_partitioned(place).await? => Ok(()),
+                Err(_) if self.admin.is_partitioned(topic_name).await? => Ok(()),
                 deleted => deleted,
             };
         }
         Ok(())
     }
 
-    async fn has_other_readers(&self, place: &Place, name: &str) -> Result<bool> {
-        let stats = self.admin.stats(place).await?.unwrap_or_default();
+    async fn has_other_readers(&self, topic_name: &TopicName, name: &str) -> Result<bool> {
+        let stats = self.admin.stats(topic_name).await?.unwrap_or_default();
         Ok(stats.subscriptions.iter().any(|(other, stats)| is_queue(other) && other != name && !stats.consumers.is_empty()))
     }
 
     /// Keeps other processes from beginning to publish on a topic, as long as what is returned is there: so a message that is published while a queue
     /// is looked at is counted or refused. `None` where some publish on it already, and of requests, which are not kept anyway.
-    async fn fence(&self, place: &Place) -> Result<Option<Session>> {
-        if !place.is_persistent {
+    async fn fence(&self, topic_name: &TopicName) -> Result<Option<Session>> {
+        if !topic_name.is_persistent {
             return Ok(None);
         }
-        match Session::alone(&self.publishing, &place.url(), None).await {
+        match Session::exclusive(&self.publishing, &topic_name.url(), None).await {
             Ok(session) => Ok(Some(session)),
             // Nor for who may not publish, or on a topic that is full.
             Err(Failure::Refused(refusal)) if refusal.kind != Kind::Passing => Ok(None),
@@ -282,12 +292,12 @@ impl Lifecycle {
     }
 
     /// What a queue holds; `None` if it is empty.
-    async fn backlog(&self, queue: &Queue, place: &Place, held_count: u64) -> Result<Option<Backlog>> {
-        let Some(stats) = self.admin.stats(place).await? else { return Ok(None) };
+    async fn backlog(&self, queue: &Queue, topic_name: &TopicName, held_count: u64) -> Result<Option<Backlog>> {
+        let Some(stats) = self.admin.stats(topic_name).await? else { return Ok(None) };
         let found = stats.subscriptions.get(queue.subscription().as_str());
         let counted = found.map_or(0, |stats| u64::try_from(stats.msg_backlog).unwrap_or(0));
         // Of requests the broker keeps nothing.
-        let count = if place.is_persistent { counted } else { held_count };
+        let count = if topic_name.is_persistent { counted } else { held_count };
         Ok((count > 0).then(|| Backlog { queue: queue.clone(), count: Some(count) }))
     }
 }
@@ -306,7 +316,7 @@ fn is_refusing(found: &Option<Quota>, wanted: &Quota) -> bool {
     wanted.policy == REFUSE && found.as_ref().is_none_or(|found| found.policy == REFUSE)
 }
 
-fn told(quota: Option<&Quota>) -> String {
+fn quota_text(quota: Option<&Quota>) -> String {
     match quota {
         None => "no limit".to_owned(),
         Some(Quota { limit_bytes, policy }) => format!("a limit of {limit_bytes} bytes ({policy})"),
@@ -331,6 +341,6 @@ mod tests {
         assert_eq!(refuses(Some(&holding)), Some(7));
         assert_eq!(refuses(Some(&Quota { limit_bytes: -1, ..holding })), None);
         assert_eq!(refuses(quota(Overflow::DropOldest { bytes: 7 }).as_ref()), None);
-        assert_eq!(told(refusing.as_ref()), "a limit of 7 bytes (producer_exception)");
+        assert_eq!(quota_text(refusing.as_ref()), "a limit of 7 bytes (producer_exception)");
     }
 }

@@ -10,9 +10,9 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::address::{Address, Node};
+use super::connection_settings::ConnectionSettings;
 use super::proto::{BaseCommand, CONNECT_THERE, Lookup, LookupResponse, REDIRECT, kind};
 use super::refusal::Refusal;
-use super::way::Way;
 use super::wire::{Failure, Wire};
 use crate::error::{PubsubError, Result};
 use crate::lock::lock;
@@ -20,7 +20,7 @@ use crate::network::closed;
 use crate::recovery::Recovery;
 
 /// How often a question for a topic may be passed on to another node.
-const MOST_REDIRECTS: usize = 16;
+const MAX_REDIRECTS: usize = 16;
 
 /// The node that has a topic.
 struct Owner {
@@ -39,7 +39,7 @@ enum State {
 
 /// The connections for one purpose.
 pub(super) struct Link {
-    way: Arc<Way>,
+    settings: Arc<ConnectionSettings>,
     purpose: &'static str,
     state: watch::Receiver<State>,
     /// To other nodes, by the URL that the broker gives them.
@@ -50,16 +50,16 @@ pub(super) struct Link {
 
 impl Link {
     /// Begins to connect. `purpose` names the connection in the log and on the broker.
-    pub(super) fn start(way: Arc<Way>, purpose: &'static str) -> Self {
+    pub(super) fn start(settings: Arc<ConnectionSettings>, purpose: &'static str) -> Self {
         let (state, seen) = watch::channel(State::Down(PubsubError::unavailable("it is not connected yet")));
         let (stop, ended) = (CancellationToken::new(), CancellationToken::new());
-        let keeper = Keeper { way: way.clone(), purpose, state, stop: stop.clone(), first_node: 0, is_first: true };
+        let task = LinkTask { settings: settings.clone(), purpose, state, stop: stop.clone(), first_node: 0, is_first: true };
         let guard = ended.clone().drop_guard();
         tokio::spawn(async move {
-            keeper.run().await;
+            task.run().await;
             drop(guard);
         });
-        Link { way, purpose, state: seen, others: Mutex::default(), stop, ended }
+        Link { settings, purpose, state: seen, others: Mutex::default(), stop, ended }
     }
 
     /// The connection that is kept up.
@@ -111,8 +111,8 @@ impl Link {
 
     async fn find(&self, main: &Arc<Wire>, topic: &str) -> Result<Owner, Failure> {
         let (mut wire, mut is_authoritative) = (main.clone(), false);
-        for _ in 0..MOST_REDIRECTS {
-            let asked = wire.ask("the lookup of a topic", |request_id| {
+        for _ in 0..MAX_REDIRECTS {
+            let asked = wire.request("the lookup of a topic", |request_id| {
                 let lookup = Lookup { topic: topic.to_owned(), request_id, authoritative: Some(is_authoritative) };
                 BaseCommand { lookup: Some(lookup), ..BaseCommand::of(kind::LOOKUP) }
             });
@@ -132,9 +132,9 @@ impl Link {
     }
 
     fn url(&self, found: &LookupResponse) -> Result<String> {
-        let url = if self.way.address.is_encrypted { &found.broker_url_tls } else { &found.broker_url };
+        let url = if self.settings.address.is_encrypted { &found.broker_url_tls } else { &found.broker_url };
         let missing = || {
-            let port = if self.way.address.is_encrypted { "brokerServicePortTls" } else { "brokerServicePort" };
+            let port = if self.settings.address.is_encrypted { "brokerServicePortTls" } else { "brokerServicePort" };
             PubsubError::unavailable(format!("the node that owns the topic has no address for this kind of connection: set {port} on it"))
         };
         url.clone().filter(|url| !url.is_empty()).ok_or_else(missing)
@@ -153,8 +153,8 @@ impl Link {
             return Ok(wire);
         }
         let wire = match is_proxied {
-            true => Wire::open(&self.way, &main.node, Some(url), self.purpose).await?,
-            false => Wire::open(&self.way, node, None, self.purpose).await?,
+            true => Wire::open(&self.settings, &main.node, Some(url), self.purpose).await?,
+            false => Wire::open(&self.settings, node, None, self.purpose).await?,
         };
         if self.stop.is_cancelled() {
             return Err(closed());
@@ -182,8 +182,8 @@ impl Drop for Link {
 }
 
 /// The task of a link.
-struct Keeper {
-    way: Arc<Way>,
+struct LinkTask {
+    settings: Arc<ConnectionSettings>,
     purpose: &'static str,
     state: watch::Sender<State>,
     stop: CancellationToken,
@@ -191,10 +191,10 @@ struct Keeper {
     is_first: bool,
 }
 
-impl Keeper {
+impl LinkTask {
     async fn run(mut self) {
         let stop = self.stop.clone();
-        let mut recovery = Recovery::of(format!("connection to {} for {}", self.way.address, self.purpose));
+        let mut recovery = Recovery::of(format!("connection to {} for {}", self.settings.address, self.purpose));
         while let Some(wire) = stop.run_until_cancelled(self.connect(&mut recovery)).await {
             self.state.send_replace(State::Up(wire.clone()));
             let Some(error) = stop.run_until_cancelled(wire.ended()).await else {
@@ -232,11 +232,11 @@ impl Keeper {
     }
 
     async fn try_nodes(&mut self) -> Result<Arc<Wire>> {
-        let nodes = self.way.address.nodes.len();
+        let nodes = self.settings.address.nodes.len();
         let mut first_error = None;
         for step in 0..nodes {
             let at = (self.first_node + step) % nodes;
-            match Wire::open(&self.way, &self.way.address.nodes[at], None, self.purpose).await {
+            match Wire::open(&self.settings, &self.settings.address.nodes[at], None, self.purpose).await {
                 Ok(wire) => {
                     self.first_node = at;
                     return Ok(wire);

@@ -3,7 +3,7 @@
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::admin::Admin;
-use super::names::{self, Place, quoted};
+use super::names::{self, TopicName, quoted};
 use crate::error::{PubsubError, Result};
 use crate::topic::{Class, Queue, Topic};
 
@@ -39,7 +39,7 @@ pub(super) async fn list(admin: &Admin, known: Vec<String>) -> Result<Vec<Queue>
 }
 
 async fn queues(admin: &Admin, topic: Topic) -> Result<Vec<Queue>> {
-    let Ok(place) = Place::of(&topic) else { return Ok(Vec::new()) };
-    let subscriptions = admin.subscriptions(&place).await?.unwrap_or_default();
+    let Ok(topic_name) = TopicName::of(&topic) else { return Ok(Vec::new()) };
+    let subscriptions = admin.subscriptions(&topic_name).await?.unwrap_or_default();
     Ok(subscriptions.iter().filter_map(|subscription| names::queue(&topic, subscription)).collect())
 }

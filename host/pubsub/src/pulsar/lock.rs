@@ -6,28 +6,28 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::names::Place;
+use super::names::TopicName;
 use super::refusal::Kind;
 use super::session::Session;
 use super::shared::Shared;
 use super::subscription::process;
-use super::wire::{Ended, Failure, Receipt};
+use super::wire::{Ended, Failure, ProducerEvent};
 use crate::backend::{LockHolder, LockName};
 use crate::error::{PubsubError, Result};
-use crate::network::{HeldLock, Keeping, closed};
-use crate::telling::shown;
+use crate::error_text::shown;
+use crate::network::{HeldLock, LockState, closed};
 
 /// Takes the lock: on the connection that consumes, so that a service loses its lock with its requests.
 pub(super) async fn take(shared: &Arc<Shared>, name: &LockName) -> Result<HeldLock> {
     shared.check_up()?;
-    let place = Place::of_lock(name)?;
+    let topic_name = TopicName::of_lock(name)?;
     // One at a time: together they would make the topic several times.
-    let _turn = shared.lifecycle.turn(&place).await;
-    let url = place.url();
-    let take = || Session::alone(&shared.consuming, &url, Some(format!("{} {:08x}", process(), rand::random::<u32>())));
+    let _lock = shared.lifecycle.lock_topic(&topic_name).await;
+    let url = topic_name.url();
+    let take = || Session::exclusive(&shared.consuming, &url, Some(format!("{} {:08x}", process(), rand::random::<u32>())));
     let taken = match take().await {
         Err(Failure::Refused(refusal)) if refusal.kind == Kind::NotFound => {
-            shared.admin.make_topic(&place).await?;
+            shared.admin.make_topic(&topic_name).await?;
             take().await
         }
         taken => taken,
@@ -36,21 +36,21 @@ pub(super) async fn take(shared: &Arc<Shared>, name: &LockName) -> Result<HeldLo
         Failure::Refused(refusal) if refusal.kind == Kind::Fenced => PubsubError::LockHeld { lock: name.clone() },
         failure => failure.plain(),
     })?;
-    let (held, keeping) = HeldLock::new();
-    shared.pumps.spawn(keep(shared.closed.clone(), session, keeping));
+    let (held, lock_state) = HeldLock::new();
+    shared.pumps.spawn(keep(shared.closed.clone(), session, lock_state));
     Ok(held)
 }
 
 /// The task of a lock that is held.
-async fn keep(closing: CancellationToken, mut session: Session, keeping: Keeping) {
+async fn keep(closing: CancellationToken, mut session: Session, lock_state: LockState) {
     let reason = loop {
         tokio::select! {
             biased;
-            () = keeping.left.cancelled() => break None,
+            () = lock_state.left.cancelled() => break None,
             () = closing.cancelled() => break Some(closed()),
-            heard = session.receipts.recv() => match heard {
-                Some(Receipt::Stored(_) | Receipt::Refused(..)) => {}
-                Some(Receipt::Closed) => {
+            heard = session.events.recv() => match heard {
+                Some(ProducerEvent::Stored(_) | ProducerEvent::Refused(..)) => {}
+                Some(ProducerEvent::Closed) => {
                     let ended = Ended("its topic is moving to another node, or an administrator closed it".to_owned());
                     break Some(PubsubError::unavailable_because("the broker closed the lock", ended));
                 }
@@ -59,7 +59,7 @@ async fn keep(closing: CancellationToken, mut session: Session, keeping: Keeping
         }
     };
     if reason.is_some() {
-        keeping.losing.send_replace(reason);
+        lock_state.losing.send_replace(reason);
     }
     session.close().await;
 }
@@ -67,7 +67,7 @@ async fn keep(closing: CancellationToken, mut session: Session, keeping: Keeping
 /// Who holds the lock, as far as the broker shows it.
 pub(super) async fn holder(shared: &Shared, name: &LockName) -> Result<Option<LockHolder>> {
     shared.check_up()?;
-    let stats = shared.admin.stats(&Place::of_lock(name)?).await?.unwrap_or_default();
+    let stats = shared.admin.stats(&TopicName::of_lock(name)?).await?.unwrap_or_default();
     Ok(stats.publishers.first().map(|holder| {
         let at = if holder.address.is_empty() { String::new() } else { format!(" ({})", shown(&holder.address)) };
         // Without the number that makes it the only one of its name.

@@ -4,14 +4,14 @@
 //! |---|---|
 //! | names on the wire, messages, URLs, the meaning of errors | `names`, `envelope`, `address`, `refusal`, `failure` |
 //! | commands and frames of the binary protocol | `proto`, `frame` |
-//! | connections | `way`, `tls`, `wire`, `link` |
-//! | the admin API, and whether it is that of the broker | `admin`, `answer`, `api_url`, `agreement` |
+//! | connections | `connection_settings`, `tls`, `wire`, `link` |
+//! | the admin API, and whether it is that of the broker | `admin`, `answer`, `api_url`, `cluster_check` |
 //! | making, finding and deleting queues | `lifecycle` |
-//! | publishing | `publishing`, `lane`, `session`, `producer` |
+//! | publishing | `publishing`, `publisher`, `session`, `producer` |
 //! | reading queues, and settling | `reader`, `held`, `subscription`, `consumers`, `settling` |
 //! | subscribers and taps | `subscriber` |
 //! | locks | `lock` |
-//! | looking into queues, listing them | `looking`, `places`, `listing` |
+//! | looking into queues, listing them | `inspection`, `positions`, `listing` |
 //! | tenants, namespaces and their policies | `policies`, `restrictions` |
 //! | what all of these share | `shared` |
 //!
@@ -21,25 +21,26 @@
 
 mod address;
 mod admin;
-mod agreement;
 mod answer;
 mod api_url;
+mod cluster_check;
+mod connection_settings;
 mod consumers;
 mod envelope;
 mod failure;
 mod frame;
 mod held;
-mod lane;
+mod inspection;
 mod lifecycle;
 mod link;
 mod listing;
 mod lock;
-mod looking;
 mod names;
-mod places;
 mod policies;
+mod positions;
 mod producer;
 mod proto;
+mod publisher;
 mod publishing;
 mod reader;
 mod refusal;
@@ -51,7 +52,6 @@ mod subscriber;
 mod subscription;
 mod tls;
 mod topic_limits;
-mod way;
 mod wire;
 
 use std::path::PathBuf;
@@ -67,29 +67,29 @@ use tokio_util::task::TaskTracker;
 
 use self::address::Address;
 use self::admin::Admin;
-use self::agreement::Agreement;
 pub use self::api_url::check_pulsar_admin_url;
+use self::cluster_check::ClusterCheck;
+use self::connection_settings::ConnectionSettings;
 use self::consumers::Consumers;
-use self::lane::Lanes;
 use self::lifecycle::Lifecycle;
 use self::link::Link;
-use self::names::Place;
+use self::names::TopicName;
 use self::producer::TopicProducer;
+use self::publisher::Publishers;
 use self::publishing::Publishing;
 use self::reader::QueueConsumer;
 use self::shared::Shared;
 use self::subscriber::Subscriber;
-use self::way::Way;
 use crate::backend::{
     Backend, Consumer, ConsumerOptions, Delete, Deletion, Inspect, Lock, LockName, Output, Policy, Producer, Provision, QueueSpec, Receipt,
     Settled, Unsettled,
 };
 use crate::error::{PubsubError, Result};
+use crate::error_text::chain;
 use crate::limits::Limits;
 use crate::message::Message;
-use crate::network::whole;
+use crate::network::run_detached;
 use crate::rabbitmq::TlsFiles;
-use crate::telling::chain;
 use crate::topic::{Queue, Subscription, Topic};
 
 /// How long a close waits for what is being settled, and then for what was published.
@@ -120,23 +120,35 @@ impl PulsarBroker {
     /// # Cancel safety
     /// Yes.
     pub async fn connect(url: &str, limits: Limits, tls: &TlsFiles, settings: &PulsarSettings) -> Result<Arc<Self>> {
-        let way = Arc::new(Way::new(url, tls, settings.token_file.as_deref())?);
-        let admin = Arc::new(Admin::new(settings.admin.as_deref(), &way)?);
-        if way.address.nodes.iter().any(|node| admin.is_at(&node.host, node.port)) {
+        let connection_settings = Arc::new(ConnectionSettings::new(url, tls, settings.token_file.as_deref())?);
+        let admin = Arc::new(Admin::new(settings.admin.as_deref(), &connection_settings)?);
+        if connection_settings.address.nodes.iter().any(|node| admin.is_at(&node.host, node.port)) {
             let reason = "broker.url and broker.pulsar-admin name the same address: the broker itself has port 6650 (with TLS 6651), its admin \
                           API 8080 (with https:// 8443)";
             return Err(PubsubError::refused(reason));
         }
-        let publishing = Arc::new(Publishing::start(&way, settings.patience).await?);
-        let consuming = Arc::new(Link::start(way, "consuming"));
+        let publishing = Arc::new(Publishing::start(&connection_settings, settings.patience).await?);
+        let consuming = Arc::new(Link::start(connection_settings, "consuming"));
         consuming.first(settings.patience).await?;
         let lifecycle = Arc::new(Lifecycle::new(admin.clone(), publishing.others.link.clone()));
-        let lanes = Arc::new(Lanes::new(publishing.clone(), lifecycle.clone()));
+        let publishers = Arc::new(Publishers::new(publishing.clone(), lifecycle.clone()));
         let consumers = Consumers::default();
         let (looks, pumps, operations, closed) = (Arc::default(), TaskTracker::new(), TaskTracker::new(), CancellationToken::new());
-        let agreement = Agreement::default();
-        let shared =
-            Shared { limits, consuming, publishing, admin, agreement, lifecycle, lanes, consumers, looks, pumps, operations, closed };
+        let cluster_check = ClusterCheck::default();
+        let shared = Shared {
+            limits,
+            consuming,
+            publishing,
+            admin,
+            cluster_check,
+            lifecycle,
+            publishers,
+            consumers,
+            looks,
+            pumps,
+            operations,
+            closed,
+        };
         Ok(Arc::new(PulsarBroker { shared: Arc::new(shared) }))
     }
 
@@ -162,7 +174,7 @@ impl Backend for PulsarBroker {
 
     fn check(&self, topic: &Topic, message: &Message) -> Result<()> {
         self.shared.limits.check(topic, message)?;
-        self.shared.lanes.check(topic, message)
+        self.shared.publishers.check(topic, message)
     }
 
     fn inspect(&self) -> &dyn Inspect {
@@ -172,25 +184,25 @@ impl Backend for PulsarBroker {
     async fn create_queue(&self, spec: &QueueSpec) -> Result<()> {
         self.shared.check_up()?;
         let (shared, spec) = (self.shared.clone(), spec.clone());
-        whole(&self.shared.operations, "creating a queue", async move { shared.lifecycle.create(&spec).await }).await
+        run_detached(&self.shared.operations, "creating a queue", async move { shared.lifecycle.create(&spec).await }).await
     }
 
     async fn ensure_queue(&self, spec: &QueueSpec) -> Result<()> {
         self.shared.check_up()?;
         let (shared, spec) = (self.shared.clone(), spec.clone());
-        whole(&self.shared.operations, "creating a queue", async move { shared.lifecycle.ensure(&spec).await }).await
+        run_detached(&self.shared.operations, "creating a queue", async move { shared.lifecycle.ensure(&spec).await }).await
     }
 
     async fn delete_queue(&self, queue: &Queue, when: Delete) -> Result<Deletion> {
         self.shared.check_up()?;
         let (shared, queue) = (self.shared.clone(), queue.clone());
         let deleting = async move {
-            let Shared { lifecycle, consumers, lanes, .. } = &*shared;
+            let Shared { lifecycle, consumers, publishers, .. } = &*shared;
             let is_looked_at = when == Delete::IfEmpty && queue.topic().class().is_durable();
-            let _rest = if is_looked_at { Some(lanes.rest(queue.topic()).await?) } else { None };
+            let _quiesced = if is_looked_at { Some(publishers.quiesce(queue.topic()).await?) } else { None };
             lifecycle.delete(&queue, when, || consumers.held_count(&queue), || consumers.queue_is_gone(&queue)).await
         };
-        whole(&self.shared.operations, "a deletion", deleting).await
+        run_detached(&self.shared.operations, "a deletion", deleting).await
     }
 
     async fn queue_exists(&self, queue: &Queue) -> Result<bool> {
@@ -200,11 +212,11 @@ impl Backend for PulsarBroker {
 
     async fn producer(&self, topic: &Topic) -> Result<Box<dyn Producer>> {
         self.shared.check_open()?;
-        let place = Place::of(topic)?;
-        let Shared { limits, lanes, publishing, admin, agreement, .. } = &*self.shared;
-        agreement.check(&publishing.others.link, admin, &place.tenant).await?;
-        let (lanes, channel) = (lanes.clone(), publishing.of(topic).clone());
-        Ok(Box::new(TopicProducer { topic: topic.clone(), limits: *limits, lanes, channel }))
+        let topic_name = TopicName::of(topic)?;
+        let Shared { limits, publishers, publishing, admin, cluster_check, .. } = &*self.shared;
+        cluster_check.check(&publishing.others.link, admin, &topic_name.tenant).await?;
+        let (publishers, channel) = (publishers.clone(), publishing.of(topic).clone());
+        Ok(Box::new(TopicProducer { topic: topic.clone(), limits: *limits, publishers, channel }))
     }
 
     async fn consumer(&self, topic: &Topic, subscription: &Subscription, options: ConsumerOptions) -> Result<Box<dyn Consumer>> {
@@ -213,11 +225,11 @@ impl Backend for PulsarBroker {
         // A caller that gives up leaves no consumer behind that holds messages which nothing settles, and no subscription that nothing reads.
         if !topic.class().has_queues() {
             let opening = async move { Subscriber::open(&shared, &topic, &subscription).await };
-            return Ok(Box::new(whole(&self.shared.operations, "the start of a subscription", opening).await?));
+            return Ok(Box::new(run_detached(&self.shared.operations, "the start of a subscription", opening).await?));
         }
         let queue = Queue::new(topic, subscription).map_err(PubsubError::not_a_queue)?;
         let opening = async move { QueueConsumer::open(&shared, queue, options).await };
-        Ok(Box::new(whole(&self.shared.operations, "the start of a consumer", opening).await?))
+        Ok(Box::new(run_detached(&self.shared.operations, "the start of a consumer", opening).await?))
     }
 
     fn settle(&self, receipt: &Receipt, outputs: Vec<Output>) -> BoxFuture<'static, Result<Settled, Unsettled>> {
@@ -231,25 +243,25 @@ impl Backend for PulsarBroker {
             let unsettled = Unsettled::whole(error, outputs.len());
             return async { Err(unsettled) }.boxed();
         }
-        self.shared.consumers.settle(receipt, outputs, &self.shared.lanes)
+        self.shared.consumers.settle(receipt, outputs, &self.shared.publishers)
     }
 
-    async fn give_back(&self, receipt: &Receipt) -> Result<()> {
+    async fn requeue(&self, receipt: &Receipt) -> Result<()> {
         self.shared.check_up()?;
         let (shared, receipt) = (self.shared.clone(), *receipt);
         // What began to leave must be gone, also when the caller gives up.
-        let giving_back = async move {
-            shared.consumers.give_back(&receipt).await;
+        let requeueing = async move {
+            shared.consumers.requeue(&receipt).await;
             Ok(())
         };
-        whole(&self.shared.operations, "requeueing", giving_back).await
+        run_detached(&self.shared.operations, "requeueing", requeueing).await
     }
 
     async fn lock(&self, name: &LockName) -> Result<Box<dyn Lock>> {
         self.shared.check_up()?;
         let (shared, name) = (self.shared.clone(), name.clone());
         // A caller that gives up leaves no lock behind that nothing releases.
-        let taken = whole(&self.shared.operations, "taking a lock", async move { lock::take(&shared, &name).await });
+        let taken = run_detached(&self.shared.operations, "taking a lock", async move { lock::take(&shared, &name).await });
         Ok(Box::new(taken.await?))
     }
 
@@ -258,7 +270,7 @@ impl Backend for PulsarBroker {
         policies::policies(&self.shared.admin, topicspace, provision).await
     }
 
-    fn trouble(&self) -> Option<String> {
+    fn outage(&self) -> Option<String> {
         let Shared { publishing, consuming, closed, .. } = &*self.shared;
         if closed.is_cancelled() {
             return None;
@@ -276,7 +288,7 @@ impl Backend for PulsarBroker {
             }
             shared.pumps.close();
             let _ = timeout(CLOSE_TIME, shared.pumps.wait()).await;
-            let _ = timeout(CLOSE_TIME, shared.lanes.close()).await;
+            let _ = timeout(CLOSE_TIME, shared.publishers.close()).await;
             shared.operations.close();
             let _ = timeout(CLOSE_TIME, shared.operations.wait()).await;
             for link in shared.publishing.links() {

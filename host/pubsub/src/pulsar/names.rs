@@ -4,11 +4,11 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::backend::LockName;
 use crate::error::{PubsubError, Result};
-use crate::telling::shown;
+use crate::error_text::shown;
 use crate::topic::{Class, Queue, Topic};
 
 /// Begins the subscriptions of those who only look: they are no queues.
-pub(super) const LOOKING: &str = "weir.look.";
+pub(super) const BROWSE_PREFIX: &str = "weir.look.";
 /// The name of topics that are only asked about.
 const PROBE: &str = "weir-probe";
 /// The tenant of the brokers themselves.
@@ -20,14 +20,14 @@ const QUOTED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.
 
 /// A topic as Pulsar has it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct Place {
+pub(super) struct TopicName {
     pub(super) is_persistent: bool,
     pub(super) tenant: String,
     pub(super) namespace: &'static str,
     pub(super) name: String,
 }
 
-impl Place {
+impl TopicName {
     /// Of a topic.
     ///
     /// # Errors
@@ -54,7 +54,7 @@ impl Place {
             return Err(PubsubError::refused(format!("{topic} is not a valid Pulsar topic: {fix}")));
         }
         let is_persistent = topic.class().is_durable();
-        Ok(Place { is_persistent, tenant: tenant.to_owned(), namespace: topic.class().as_str(), name: name.to_owned() })
+        Ok(TopicName { is_persistent, tenant: tenant.to_owned(), namespace: topic.class().as_str(), name: name.to_owned() })
     }
 
     /// The namespace, as commands have it.
@@ -65,17 +65,17 @@ impl Place {
     /// Of a lock: beside the signals, whose topics come and go with those who use them. It is the topic of no queue.
     pub(super) fn of_lock(lock: &LockName) -> Result<Self> {
         let topic = Topic::new(Class::Notify, lock.topicspace(), &lock.wire_name());
-        Place::of(&topic.map_err(PubsubError::not_a_queue)?)
+        TopicName::of(&topic.map_err(PubsubError::not_a_queue)?)
     }
 
     /// Of a topic of a tenant that need not be there, to ask about it.
     pub(super) fn of_probe(tenant: &str) -> Result<Self> {
-        Place::of(&Topic::new(Class::Notify, tenant, PROBE).map_err(PubsubError::not_a_queue)?)
+        TopicName::of(&Topic::new(Class::Notify, tenant, PROBE).map_err(PubsubError::not_a_queue)?)
     }
 
     /// The same in the namespace of the brokers themselves.
     pub(super) fn of_brokers() -> Self {
-        Place { is_persistent: false, tenant: SYSTEM_TENANT.to_owned(), namespace: "system", name: PROBE.to_owned() }
+        TopicName { is_persistent: false, tenant: SYSTEM_TENANT.to_owned(), namespace: "system", name: PROBE.to_owned() }
     }
 
     /// Its domain, as URLs have it.
@@ -113,7 +113,7 @@ pub(super) fn quoted(text: &str) -> String {
 
 /// Whether a subscription may be a queue: not one of those who only look, nor a reader of another client.
 pub(super) fn is_queue(subscription: &str) -> bool {
-    !subscription.starts_with(LOOKING)
+    !subscription.starts_with(BROWSE_PREFIX)
 }
 
 /// The topic of a name of Pulsar; `None` if it is none of ours.
@@ -134,8 +134,8 @@ pub(super) fn queue(topic: &Topic, subscription: &str) -> Option<Queue> {
 mod tests {
     use super::*;
 
-    fn place(topic: &str) -> Result<Place> {
-        Place::of(&topic.parse().unwrap())
+    fn topic_name(topic: &str) -> Result<TopicName> {
+        TopicName::of(&topic.parse().unwrap())
     }
 
     #[test]
@@ -147,7 +147,7 @@ mod tests {
             ("notify:tg:config", "non-persistent://tg/notify/config"),
         ];
         for (text, url) in cases {
-            assert_eq!(place(text).unwrap().url(), url);
+            assert_eq!(topic_name(text).unwrap().url(), url);
             let of: Topic = text.parse().unwrap();
             assert_eq!(topic(of.class(), url), Some(of));
         }
@@ -156,15 +156,15 @@ mod tests {
     }
 
     #[test]
-    fn paths_are_quoted_as_often_as_they_are_read() {
-        let place = place("flow:tg:a b%+é").unwrap();
-        assert_eq!(place.path(), "persistent/tg/flow/a%20b%25%2B%C3%A9");
-        assert_eq!(place.subscription_path("x/y+"), "persistent/tg/flow/a%20b%25%2B%C3%A9/subscription/x%252Fy%252B");
-        assert_eq!(place.subscription_path(".."), "persistent/tg/flow/a%20b%25%2B%C3%A9/subscription/%252E%252E");
+    fn paths_are_escaped_once_per_decoding() {
+        let topic_name = topic_name("flow:tg:a b%+é").unwrap();
+        assert_eq!(topic_name.path(), "persistent/tg/flow/a%20b%25%2B%C3%A9");
+        assert_eq!(topic_name.subscription_path("x/y+"), "persistent/tg/flow/a%20b%25%2B%C3%A9/subscription/x%252Fy%252B");
+        assert_eq!(topic_name.subscription_path(".."), "persistent/tg/flow/a%20b%25%2B%C3%A9/subscription/%252E%252E");
     }
 
     #[test]
-    fn what_pulsar_cannot_name_is_refused() {
+    fn names_invalid_in_pulsar_are_refused() {
         for text in [
             "flow:tg:a/b",
             "flow:tg:__change_events",
@@ -175,17 +175,17 @@ mod tests {
             "flow:tg:..",
             "flow:pulsar:a",
         ] {
-            let error = place(text).unwrap_err();
+            let error = topic_name(text).unwrap_err();
             assert!(matches!(error, PubsubError::Refused { .. }), "{text}: {error}");
         }
         for text in ["flow:tg:a-partition-b", "flow:tg:...", "flow:tg:.a"] {
-            assert!(place(text).is_ok(), "{text}");
+            assert!(topic_name(text).is_ok(), "{text}");
         }
     }
 
     #[test]
-    fn a_lock_is_no_queue() {
-        let place = Place::of_lock(&LockName::new("config", "tg").unwrap()).unwrap();
-        assert_eq!(place.url(), "non-persistent://tg/notify/weir.lock.config.tg");
+    fn a_lock_is_not_a_queue() {
+        let topic_name = TopicName::of_lock(&LockName::new("config", "tg").unwrap()).unwrap();
+        assert_eq!(topic_name.url(), "non-persistent://tg/notify/weir.lock.config.tg");
     }
 }

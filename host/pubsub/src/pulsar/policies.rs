@@ -6,11 +6,11 @@ use serde_json::{Value, json};
 
 use super::admin::Admin;
 use super::lifecycle::DROP_OLDEST;
-use super::names::{Place, quoted};
+use super::names::{TopicName, quoted};
 use super::restrictions;
 use crate::backend::{Policy, PolicyState, Provision};
 use crate::error::{PubsubError, Result};
-use crate::telling::chain;
+use crate::error_text::chain;
 use crate::topic::{Class, Topic};
 
 /// One thing that is made or set by one call.
@@ -31,9 +31,9 @@ const TENANT: &str = "each topicspace is a tenant";
 const TENANT_ADMIN: &str =
     "the command replaces the list of administrators: add those that pulsar-admin tenants get prints; then run weir init again";
 const NAMESPACE: &str = "the topics of each class have their own namespace";
-const NO_TOPICS_BY_THEMSELVES: &str =
+const NO_AUTO_CREATED_TOPICS: &str =
     "automatically created topics would accept messages that no queue keeps; a missing queue must be noticed";
-const TOPICS_BY_THEMSELVES: &str = "topics of answers and signals are created by their users, also after a restart of the broker";
+const AUTO_CREATED_TOPICS: &str = "topics of answers and signals are created by their users, also after a restart of the broker";
 const NO_EXPIRY: &str = "a message is kept until it is acknowledged, even if its processor is offline for long";
 const KEPT_WHEN_UNREAD: &str = "a queue is kept while it has no consumer";
 const KEPT_WHEN_IDLE: &str = "a queue is kept when idle";
@@ -135,8 +135,8 @@ async fn limits(admin: &Admin, topicspace: &str, class: Class) -> Result<Option<
 
 /// Whether topics can have a bound; `None` where that is not seen.
 async fn bounds(admin: &Admin, topicspace: &str) -> Result<Option<Policy>> {
-    let place = Place::of(&Topic::new(Class::Flow, topicspace, ANY_TOPIC).map_err(PubsubError::not_a_queue)?)?;
-    let state = match admin.has_topic_policies(&place).await {
+    let topic_name = TopicName::of(&Topic::new(Class::Flow, topicspace, ANY_TOPIC).map_err(PubsubError::not_a_queue)?)?;
+    let state = match admin.has_topic_policies(&topic_name).await {
         Ok(true) => PolicyState::Set,
         Ok(false) => PolicyState::Missing("the broker has no topic policies, so exits and dead letters have no limit".to_owned()),
         Err(PubsubError::Refused { .. }) => return Ok(None),
@@ -172,19 +172,19 @@ fn steps(topicspace: &str, clusters: &[String]) -> Vec<Step> {
             body: json!({}),
         });
     }
-    steps.extend(Class::ALL.into_iter().map(|class| topics_by_themselves(topicspace, class)));
+    steps.extend(Class::ALL.into_iter().map(|class| auto_created_topics(topicspace, class)));
     steps.extend(flow_policies(topicspace));
     steps.extend([Class::Flow, Class::Request].map(|class| idle_topics(topicspace, class)));
     steps
 }
 
-fn topics_by_themselves(topicspace: &str, class: Class) -> Step {
+fn auto_created_topics(topicspace: &str, class: Class) -> Step {
     let on = !class.has_queues();
     let flags = if on { "--enable --type non-partitioned" } else { "--disable" };
     let namespace = format!("namespaces/{}/{class}", quoted(topicspace));
     Step {
         name: format!("automatic topics of {topicspace}/{class}: {}", if on { "on" } else { "off" }),
-        reason: if on { TOPICS_BY_THEMSELVES } else { NO_TOPICS_BY_THEMSELVES },
+        reason: if on { AUTO_CREATED_TOPICS } else { NO_AUTO_CREATED_TOPICS },
         command: format!("pulsar-admin namespaces set-auto-topic-creation {topicspace}/{class} {flags}"),
         path: format!("{namespace}/autoTopicCreation"),
         space: format!("{topicspace}/{class}"),
@@ -297,7 +297,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn topics_come_by_themselves_only_where_nobody_makes_them() {
+    fn topics_are_auto_created_only_where_no_admin_creates_them() {
         let steps = steps("tg", &["one".to_owned()]);
         let on: Vec<_> = steps.iter().filter(|step| step.body["allowAutoTopicCreation"] == json!(true)).map(|step| &step.path).collect();
         assert_eq!(on, ["namespaces/tg/response/autoTopicCreation", "namespaces/tg/notify/autoTopicCreation"]);
@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bound_of_all_topics_that_drops_is_taken_away_and_one_that_refuses_is_not() {
+    fn a_dropping_namespace_policy_is_removed_and_a_refusing_one_is_kept() {
         for (policy, is_fine) in [(DROP_OLDEST, false), ("producer_exception", true)] {
             let found = json!({"backlog_quota_map": {"destination_storage": {"policy": policy}}});
             let steps = steps("tg", &[]);

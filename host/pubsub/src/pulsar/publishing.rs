@@ -6,27 +6,27 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
+use super::connection_settings::ConnectionSettings;
 use super::link::Link;
-use super::way::Way;
 use crate::error::Result;
 use crate::topic::{Class, Topic};
 
 /// How many messages of producers may be on their way on one of them.
-pub(super) const UNDER_WAY_COUNT: usize = 2048;
+pub(super) const MAX_IN_FLIGHT_COUNT: usize = 2048;
 
 /// One of them.
 #[derive(Clone)]
 pub(super) struct Channel {
     pub(super) link: Arc<Link>,
     /// How many messages of producers may be under way on it.
-    pub(super) places: Arc<Semaphore>,
+    pub(super) permits: Arc<Semaphore>,
 }
 
 impl Channel {
-    async fn start(way: Arc<Way>, purpose: &'static str, patience: Option<Duration>) -> Result<Self> {
-        let link = Arc::new(Link::start(way, purpose));
+    async fn start(settings: Arc<ConnectionSettings>, purpose: &'static str, patience: Option<Duration>) -> Result<Self> {
+        let link = Arc::new(Link::start(settings, purpose));
         link.first(patience).await?;
-        Ok(Channel { link, places: Arc::new(Semaphore::new(UNDER_WAY_COUNT)) })
+        Ok(Channel { link, permits: Arc::new(Semaphore::new(MAX_IN_FLIGHT_COUNT)) })
     }
 }
 
@@ -43,9 +43,9 @@ impl Publishing {
     ///
     /// # Errors
     /// As [`Link::first`].
-    pub(super) async fn start(way: &Arc<Way>, patience: Option<Duration>) -> Result<Self> {
-        let others = Channel::start(way.clone(), "publishing", patience).await?;
-        Ok(Publishing { flow: Channel::start(way.clone(), "publishing to flows", patience).await?, others })
+    pub(super) async fn start(settings: &Arc<ConnectionSettings>, patience: Option<Duration>) -> Result<Self> {
+        let others = Channel::start(settings.clone(), "publishing", patience).await?;
+        Ok(Publishing { flow: Channel::start(settings.clone(), "publishing to flows", patience).await?, others })
     }
 
     /// That of a topic.

@@ -13,40 +13,40 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::envelope;
-use super::held::{Entry, Held};
-use super::names::Place;
+use super::held::{HeldEntry, HeldMessages};
+use super::names::TopicName;
 use super::settling::settle;
 use super::shared::Shared;
 use super::subscription::{PERMITTED_COUNT, Reading, Start, Subscribed};
-use super::wire::{Arrival, Arrived, Ended, Wire};
+use super::wire::{ConsumerEvent, Ended, ReceivedEntry, Wire};
 use crate::backend::{Consumer, ConsumerOptions, Delivery, DeliveryCount, Receipt, Sharing};
 use crate::error::{PubsubError, Result};
-use crate::occasional::Occasional;
+use crate::rate_limited_log::RateLimitedLog;
 use crate::topic::{Class, Queue};
 
 /// How long a consumer that leaves waits for what it is settling.
-const LEAVING_TIME: Duration = Duration::from_secs(60);
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// How many messages that are there are taken at a time, before anything else is looked at.
 const BURST_COUNT: usize = 256;
 /// Settles of one consumer that may be under way: more than a window has.
 const SETTLES_COUNT: usize = 1 << 16;
 /// How often, and how soon again, it is looked whether the queue of a consumer that was ended is being deleted by another process.
-const LOOKS_COUNT: u32 = 3;
-const LOOK_TIME: Duration = Duration::from_millis(200);
+const MAX_CHECKS_COUNT: u32 = 3;
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 /// With less than this part of the window free, the broker is permitted more only once it may send nothing.
 const FEW_PART: usize = 8;
 
 /// A consumer of a queue.
 pub(super) struct QueueConsumer {
     number: u64,
-    held: Arc<Held>,
+    held: Arc<HeldMessages>,
     left: CancellationToken,
 }
 
 impl QueueConsumer {
     /// Subscribes to a queue that must be there.
     pub(super) async fn open(shared: &Arc<Shared>, queue: Queue, options: ConsumerOptions) -> Result<Self> {
-        let place = Place::of(queue.topic())?;
+        let place = TopicName::of(queue.topic())?;
         shared.consuming.up()?;
         // The broker may be set up so that it makes what is missing.
         shared.lifecycle.check_exists(&queue).await?;
@@ -60,7 +60,7 @@ impl QueueConsumer {
         };
         let subscribed = Subscribed::open(&shared.consuming, reading).await.map_err(|failure| failure.about(&queue))?;
         let is_local = queue.topic().class() == Class::Request;
-        let held = Arc::new(Held::new(options.window.get(), is_local));
+        let held = Arc::new(HeldMessages::new(options.window.get(), is_local));
         let mut permitted_count = 0;
         if is_local {
             // What comes while nothing is permitted is lost.
@@ -68,10 +68,10 @@ impl QueueConsumer {
             subscribed.permit_confirmed(room, &place.url()).await.map_err(|failure| failure.about(&queue))?;
             permitted_count = i64::from(room);
         }
-        let voice = (!is_local).then(|| subscribed.voice());
+        let acknowledger = (!is_local).then(|| subscribed.acknowledger());
         let (settles, given) = mpsc::channel(SETTLES_COUNT);
-        let settling = tokio::spawn(settle(voice.clone(), held.clone(), given));
-        let (number, is_deleted) = shared.consumers.add(queue.clone(), held.clone(), voice, settles);
+        let settling = tokio::spawn(settle(acknowledger.clone(), held.clone(), given));
+        let (number, is_deleted) = shared.consumers.add(queue.clone(), held.clone(), acknowledger, settles);
         let left = CancellationToken::new();
         let pump = Pump {
             shared: shared.clone(),
@@ -82,7 +82,7 @@ impl QueueConsumer {
             is_deleted,
             is_local,
             permitted_count,
-            unreadable: Occasional::default(),
+            unreadable: RateLimitedLog::default(),
             settling,
         };
         shared.pumps.spawn(pump.run(subscribed));
@@ -118,14 +118,14 @@ struct Pump {
     shared: Arc<Shared>,
     queue: Queue,
     number: u64,
-    held: Arc<Held>,
+    held: Arc<HeldMessages>,
     left: CancellationToken,
     /// Whether the queue was deleted in this process.
     is_deleted: Arc<AtomicBool>,
     is_local: bool,
     /// How many messages the broker may still send; below 0 where more came together than was permitted.
     permitted_count: i64,
-    unreadable: Occasional,
+    unreadable: RateLimitedLog,
     settling: JoinHandle<()>,
 }
 
@@ -177,8 +177,8 @@ impl Pump {
                     }
                     for arrival in burst.drain(..) {
                         match arrival {
-                            Arrival::Message(arrived) => self.arrived(arrived, subscribed).await,
-                            Arrival::Closed => return Stopped::Closed,
+                            ConsumerEvent::Message(arrived) => self.arrived(arrived, subscribed).await,
+                            ConsumerEvent::Closed => return Stopped::Closed,
                         }
                     }
                 }
@@ -198,8 +198,8 @@ impl Pump {
         Ok(())
     }
 
-    async fn arrived(&mut self, Arrived { id, redelivery_count, ack_set, bytes }: Arrived, subscribed: &Subscribed) {
-        let voice = subscribed.voice();
+    async fn arrived(&mut self, ReceivedEntry { id, redelivery_count, ack_set, bytes }: ReceivedEntry, subscribed: &Subscribed) {
+        let acknowledger = subscribed.acknowledger();
         let (class, subscription) = (self.queue.topic().class(), self.queue.subscription());
         let messages = match envelope::read(class, subscription, bytes) {
             Ok(messages) => messages,
@@ -211,7 +211,7 @@ impl Pump {
         self.permitted_count -= i64::try_from(messages.len()).unwrap_or(1);
         if !self.is_local && messages.len() == 1 && self.held.room() == 0 {
             // The window was narrowed while it was on its way.
-            let _ = voice.give_back(vec![id]).await;
+            let _ = acknowledger.requeue(vec![id]).await;
             return;
         }
         let is_open = |place: usize| ack_set.is_empty() || ack_set.get(place / 64).is_some_and(|bits| bits >> (place % 64) & 1 == 1);
@@ -220,11 +220,11 @@ impl Pump {
         let messages: Vec<_> = messages.into_iter().filter(|incoming| incoming.is_for(subscription)).collect();
         if messages.is_empty() {
             if !self.is_local {
-                let _ = voice.discard(vec![id]).await;
+                let _ = acknowledger.discard(vec![id]).await;
             }
             return;
         }
-        let entry = Entry::new(id, messages.len());
+        let entry = HeldEntry::new(id, messages.len());
         for incoming in messages {
             self.held.arrived(&entry, incoming, redelivery_count.saturating_add(1));
         }
@@ -240,20 +240,20 @@ impl Pump {
 
     /// Why the broker has ended the consumer: it does not say so. It ends it before it deletes its queue, and before it stops.
     async fn reason(&self, wire: &Wire) -> PubsubError {
-        let Ok(place) = Place::of(self.queue.topic()) else { return PubsubError::no_queue(&self.queue) };
+        let Ok(place) = TopicName::of(self.queue.topic()) else { return PubsubError::no_queue(&self.queue) };
         // A deletion of this process goes on.
-        drop(self.shared.lifecycle.turn(&place).await);
-        for _ in 0..LOOKS_COUNT {
+        drop(self.shared.lifecycle.lock_topic(&place).await);
+        for _ in 0..MAX_CHECKS_COUNT {
             if self.is_deleted.load(Ordering::Acquire) {
-                self.held.lose_received();
+                self.held.mark_received_lost();
                 return PubsubError::no_queue(&self.queue);
             }
             let looked = self.shared.lifecycle.check_exists(&self.queue).await;
-            if let Ok(lost) = timeout(LOOK_TIME, wire.ended()).await {
+            if let Ok(lost) = timeout(POLL_INTERVAL, wire.ended()).await {
                 return lost;
             }
             if let Err(missing @ PubsubError::QueueNotFound { .. }) = looked {
-                self.held.lose_received();
+                self.held.mark_received_lost();
                 return missing;
             }
         }
@@ -263,10 +263,10 @@ impl Pump {
 
     /// Gives back what is not being settled, waits for what is, and ends the consumer.
     async fn leave(self, subscribed: Subscribed) {
-        self.held.all_leave();
+        self.held.release_all();
         let lost = subscribed.wire.ended();
         tokio::select! {
-            _ = timeout(LEAVING_TIME, self.held.quiet()) => {}
+            _ = timeout(SETTLE_TIMEOUT, self.held.quiet()) => {}
             _ = lost => {}
         }
         subscribed.close().await;
@@ -276,7 +276,7 @@ impl Pump {
     /// Nothing of the consumer can be settled any more.
     async fn go(self) {
         self.shared.consumers.remove(self.number);
-        self.held.lose();
-        let _ = timeout(LEAVING_TIME, self.settling).await;
+        self.held.mark_lost();
+        let _ = timeout(SETTLE_TIMEOUT, self.settling).await;
     }
 }

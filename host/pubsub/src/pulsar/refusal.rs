@@ -1,7 +1,7 @@
 //! What a broker's error means.
 
 use crate::error::PubsubError;
-use crate::telling::shown;
+use crate::error_text::shown;
 use crate::topic::{Queue, Topic};
 
 /// What the broker answered in place of what was asked for: an error of the binary protocol.
@@ -202,7 +202,7 @@ mod tests {
     #[test]
     fn each_fix_is_that_of_its_reason_and_names_the_namespace() {
         let topic: Topic = "flow:tg:a".parse().expect("a topic");
-        let told = |error: i32, text: &str| crate::telling::chain(&Refusal::of(error, text).of_publishing(&topic));
+        let told = |error: i32, text: &str| crate::error_text::chain(&Refusal::of(error, text).of_publishing(&topic));
         let cases = [
             (4, "Client is not authorized to Produce", "administrator of the tenant", "broker.token-file"),
             (3, "Failed to authenticate", "broker.token-file", "administrator"),

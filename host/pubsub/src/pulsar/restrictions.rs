@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::admin::Admin;
 use super::lifecycle::REFUSING;
-use super::names::{self, Place};
+use super::names::{self, TopicName};
 use crate::topic::Class;
 
 /// Limits below these may refuse a few processes or flows.
@@ -13,7 +13,7 @@ const FEW_COUNT: u64 = 100;
 const FEW_TOPICS_COUNT: u64 = 1000;
 /// How many topics are looked at, and how many at a time.
 const LOOKED_TOPICS_COUNT: usize = 500;
-const LOOKS_COUNT: usize = 8;
+const MAX_CHECKS_COUNT: usize = 8;
 pub(super) const REASON: &str = "an administrator has limited the namespace, and Weir does not change such limits";
 
 /// One that may be there.
@@ -170,15 +170,15 @@ pub(super) async fn of_topics(admin: &Admin, topicspace: &str) -> Vec<Restricted
     let mut topics = admin.topics("persistent", topicspace, Class::Flow.as_str()).await.unwrap_or_default();
     topics.truncate(LOOKED_TOPICS_COUNT);
     let looked = stream::iter(topics).map(async |url: String| {
-        let place = Place::of(&names::topic(Class::Flow, &url)?).ok()?;
-        let rate: Value = admin.get(&format!("{}/publishRate", place.path())).await.ok()??;
+        let topic_name = TopicName::of(&names::topic(Class::Flow, &url)?).ok()?;
+        let rate: Value = admin.get(&format!("{}/publishRate", topic_name.path())).await.ok()??;
         is_rate(&rate).then(|| Restricted {
             told: format!("publishRate of {url} = {rate}: publishing above it is delayed, and outputs are duplicated"),
             command: format!("pulsar-admin topicPolicies remove-publish-rate {url}"),
             is_blocking: false,
         })
     });
-    looked.buffered(LOOKS_COUNT).filter_map(async |found| found).collect().await
+    looked.buffered(MAX_CHECKS_COUNT).filter_map(async |found| found).collect().await
 }
 
 #[cfg(test)]
@@ -188,7 +188,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_in_the_way_is_told_with_what_removes_it() {
+    fn a_conflicting_queue_is_reported_with_the_fix() {
         let fields = |policies: Value| of(&policies, "tg/flow", Class::Flow).into_iter().map(|found| found.told).collect::<Vec<_>>();
         assert_eq!(fields(json!({})), Vec::<String>::new());
         let harmless = json!({

@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use super::link::Link;
 use super::proto::{BaseCommand, Close, EXCLUSIVE_ACCESS, Producer, SHARED_ACCESS, kind};
-use super::wire::{Failure, Receipt, Wire};
+use super::wire::{Failure, ProducerEvent, Wire};
 
 /// How long the end of a producer is waited for.
 const CLOSE_TIME: Duration = Duration::from_secs(5);
@@ -19,29 +19,29 @@ pub(super) struct Session {
     pub(super) id: u64,
     /// What the broker calls it.
     pub(super) name: String,
-    pub(super) receipts: mpsc::Receiver<Receipt>,
+    pub(super) events: mpsc::Receiver<ProducerEvent>,
     is_ended: bool,
 }
 
 impl Session {
     /// Begins to publish on a topic that must be there, with at most so many messages under way.
-    pub(super) async fn open(link: &Link, topic: &str, under_way_count: usize) -> Result<Self, Failure> {
-        Session::begin(link, topic, SHARED_ACCESS, None, under_way_count).await
+    pub(super) async fn open(link: &Link, topic: &str, in_flight_count: usize) -> Result<Self, Failure> {
+        Session::begin(link, topic, SHARED_ACCESS, None, in_flight_count).await
     }
 
     /// Keeps all others from publishing on a topic; `Fenced` where others do. `name` is what it is called in the broker's own tools, of which one
     /// cannot be there twice.
-    pub(super) async fn alone(link: &Link, topic: &str, name: Option<String>) -> Result<Self, Failure> {
+    pub(super) async fn exclusive(link: &Link, topic: &str, name: Option<String>) -> Result<Self, Failure> {
         Session::begin(link, topic, EXCLUSIVE_ACCESS, name, 0).await
     }
 
-    async fn begin(link: &Link, topic: &str, access_mode: i32, name: Option<String>, under_way_count: usize) -> Result<Self, Failure> {
+    async fn begin(link: &Link, topic: &str, access_mode: i32, name: Option<String>, in_flight_count: usize) -> Result<Self, Failure> {
         let wire = link.to(topic).await?;
         let id = wire.next_id();
-        let receipts = wire.producer(id, under_way_count);
+        let events = wire.producer(id, in_flight_count);
         // From here on it is ended, also when nobody waits for it any more.
-        let mut session = Session { wire: wire.clone(), id, name: String::new(), receipts, is_ended: false };
-        let opened = wire.ask("the start of publishing", |request_id| {
+        let mut session = Session { wire: wire.clone(), id, name: String::new(), events, is_ended: false };
+        let opened = wire.request("the start of publishing", |request_id| {
             let producer = Producer {
                 topic: topic.to_owned(),
                 producer_id: id,
@@ -88,7 +88,7 @@ impl Drop for Session {
 }
 
 async fn end(wire: Arc<Wire>, id: u64) {
-    let closed = wire.ask("the end of publishing", |request_id| BaseCommand {
+    let closed = wire.request("the end of publishing", |request_id| BaseCommand {
         close_producer: Some(Close { id, request_id }),
         ..BaseCommand::of(kind::CLOSE_PRODUCER)
     });

@@ -6,16 +6,16 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use tokio::sync::{mpsc, oneshot};
 
-use super::held::Held;
+use super::held::HeldMessages;
 use super::proto::MessageIdData;
-use super::subscription::Voice;
+use super::subscription::Acknowledger;
 use super::wire::Failure;
 use crate::backend::{Settled, Unsettled};
 use crate::error::{PubsubError, Result};
 use crate::network::{BATCH_COUNT, Confirmed, Settling, few_count, gathered, judge, outcomes};
 
-/// The task of one consumer. `voice` is there where the broker keeps what it has sent. It ends when nothing more can be settled and all is done.
-pub(super) async fn settle(voice: Option<Voice>, held: Arc<Held>, mut settles: mpsc::Receiver<Settling>) {
+/// The task of one consumer. `acknowledger` is there where the broker keeps what it has sent. It ends when nothing more can be settled and all is done.
+pub(super) async fn settle(acknowledger: Option<Acknowledger>, held: Arc<HeldMessages>, mut settles: mpsc::Receiver<Settling>) {
     let mut batch = Vec::with_capacity(BATCH_COUNT);
     let mut confirmed = Vec::with_capacity(BATCH_COUNT);
     while settles.recv_many(&mut batch, BATCH_COUNT).await > 0 {
@@ -27,42 +27,48 @@ pub(super) async fn settle(voice: Option<Voice>, held: Arc<Held>, mut settles: m
                     Some(outcomes) => outcomes,
                     None => {
                         // What is done need not wait longer for what is not.
-                        acknowledge(voice.as_ref(), &held, &mut confirmed);
+                        acknowledge(acknowledger.as_ref(), &held, &mut confirmed);
                         outcomes.await
                     }
                 },
             };
             match judge(outcomes) {
                 Ok(dropped_count) => confirmed.push(Confirmed { tag: settling.tag, dropped_count, done: settling.done }),
-                Err(unsettled) => fail(voice.as_ref(), &held, settling.tag, settling.done, unsettled).await,
+                Err(unsettled) => fail(acknowledger.as_ref(), &held, settling.tag, settling.done, unsettled).await,
             }
         }
         if confirmed.len() >= few_count(held.window()) || settles.is_empty() {
-            acknowledge(voice.as_ref(), &held, &mut confirmed);
+            acknowledge(acknowledger.as_ref(), &held, &mut confirmed);
         }
     }
-    acknowledge(voice.as_ref(), &held, &mut confirmed);
+    acknowledge(acknowledger.as_ref(), &held, &mut confirmed);
 }
 
 /// Answers a settle that failed. If its caller has gone, the message is given back.
-async fn fail(voice: Option<&Voice>, held: &Held, tag: u64, done: oneshot::Sender<Result<Settled, Unsettled>>, unsettled: Unsettled) {
+async fn fail(
+    acknowledger: Option<&Acknowledger>,
+    held: &HeldMessages,
+    tag: u64,
+    done: oneshot::Sender<Result<Settled, Unsettled>>,
+    unsettled: Unsettled,
+) {
     held.settle_failed(tag);
     if done.send(Err(unsettled)).is_err() {
-        give_back(voice, held, tag).await;
+        requeue(acknowledger, held, tag).await;
     }
 }
 
 /// Gives a message back, if it is held.
-pub(super) async fn give_back(voice: Option<&Voice>, held: &Held, tag: u64) {
-    if let (super::held::Back::Broker(id), Some(voice)) = (held.begin_back(tag), voice) {
+pub(super) async fn requeue(acknowledger: Option<&Acknowledger>, held: &HeldMessages, tag: u64) {
+    if let (super::held::RequeueTarget::Broker(id), Some(acknowledger)) = (held.begin_requeue(tag), acknowledger) {
         // What is lost here is given back by the end of the connection.
-        let _ = voice.give_back(vec![id]).await;
+        let _ = acknowledger.requeue(vec![id]).await;
         held.left([tag]);
     }
 }
 
 /// Acknowledges what is confirmed, in the background: the answer may take as long as a few messages.
-fn acknowledge(voice: Option<&Voice>, held: &Arc<Held>, confirmed: &mut Vec<Confirmed>) {
+fn acknowledge(acknowledger: Option<&Acknowledger>, held: &Arc<HeldMessages>, confirmed: &mut Vec<Confirmed>) {
     if confirmed.is_empty() {
         return;
     }
@@ -79,28 +85,28 @@ fn acknowledge(voice: Option<&Voice>, held: &Arc<Held>, confirmed: &mut Vec<Conf
         }
         done.push((tag, dropped_count, answer));
     }
-    let (voice, held) = (voice.cloned(), held.clone());
+    let (acknowledger, held) = (acknowledger.cloned(), held.clone());
     tokio::spawn(async move {
-        let outcome = match &voice {
-            Some(voice) if !ids.is_empty() => voice.acknowledge(ids).await,
+        let outcome = match &acknowledger {
+            Some(acknowledger) if !ids.is_empty() => acknowledger.acknowledge(ids).await,
             _ => Ok(()),
         };
-        if let (Err(_), Some(voice)) = (&outcome, &voice) {
+        if let (Err(_), Some(acknowledger)) = (&outcome, &acknowledger) {
             // The broker would keep them for this consumer for as long as that is there. What it has acknowledged all the same does not come again.
             let again = done.iter().filter_map(|(tag, ..)| held.settling(*tag)).filter(|entry| entry.is_done());
-            let _ = voice.give_back(again.map(|entry| entry.id.clone()).collect()).await;
+            let _ = acknowledger.requeue(again.map(|entry| entry.id.clone()).collect()).await;
         }
         held.left(done.iter().map(|(tag, ..)| *tag));
         for (_, dropped_count, answer) in done {
             let _ = answer.send(match &outcome {
                 Ok(()) => Ok(Settled::Done { dropped_count }),
-                Err(failure) => Err(Unsettled::unacknowledged(in_doubt(failure.clone()), dropped_count)),
+                Err(failure) => Err(Unsettled::unacknowledged(outcome_unknown_error(failure.clone()), dropped_count)),
             });
         }
     });
 }
 
-fn in_doubt(failure: Failure) -> PubsubError {
+fn outcome_unknown_error(failure: Failure) -> PubsubError {
     match failure {
         Failure::Lost(PubsubError::Unavailable { source, .. }) => PubsubError::OutcomeUnknown { reason: LOST.to_owned(), source },
         failure => {
@@ -122,11 +128,11 @@ mod tests {
     use tokio::net::{TcpListener, TcpStream};
     use tokio::time::timeout;
 
+    use super::super::connection_settings::ConnectionSettings;
     use super::super::envelope;
     use super::super::frame::{self, Frame};
-    use super::super::held::Entry;
+    use super::super::held::HeldEntry;
     use super::super::proto::{AckResponse, BaseCommand, Connected, Send, kind};
-    use super::super::way::Way;
     use super::super::wire::Wire;
     use super::*;
     use crate::message::Message;
@@ -143,7 +149,7 @@ mod tests {
         }
     }
 
-    async fn say(stream: &mut TcpStream, command: BaseCommand) {
+    async fn send_command(stream: &mut TcpStream, command: BaseCommand) {
         stream.write_all(&frame::command(&command).head).await.unwrap();
     }
 
@@ -153,7 +159,7 @@ mod tests {
         let mut read = BytesMut::new();
         assert!(next(&mut stream, &mut read).await.connect.is_some());
         let connected = Connected { server_version: "fake".to_owned(), protocol_version: Some(19), max_message_size: None };
-        say(&mut stream, BaseCommand { connected: Some(connected), ..BaseCommand::of(3) }).await;
+        send_command(&mut stream, BaseCommand { connected: Some(connected), ..BaseCommand::of(3) }).await;
         let ack = next(&mut stream, &mut read).await.ack.unwrap();
         let response = AckResponse {
             consumer_id: ack.consumer_id,
@@ -161,7 +167,7 @@ mod tests {
             message: Some("a disk is full".to_owned()),
             request_id: ack.request_id,
         };
-        say(&mut stream, BaseCommand { ack_response: Some(response), ..BaseCommand::of(38) }).await;
+        send_command(&mut stream, BaseCommand { ack_response: Some(response), ..BaseCommand::of(38) }).await;
         next(&mut stream, &mut read).await.redeliver.unwrap().message_ids
     }
 
@@ -177,24 +183,25 @@ mod tests {
 
     /// Otherwise the broker keeps it for a consumer that will never acknowledge it.
     #[tokio::test]
-    async fn a_message_whose_acknowledgement_is_refused_is_given_back() {
+    async fn a_message_whose_acknowledgement_is_refused_is_requeued() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let way = Arc::new(Way::new(&format!("pulsar://{}", listener.local_addr().unwrap()), &TlsFiles::default(), None).unwrap());
+        let settings =
+            Arc::new(ConnectionSettings::new(&format!("pulsar://{}", listener.local_addr().unwrap()), &TlsFiles::default(), None).unwrap());
         let broker = tokio::spawn(refuse_acknowledgement(listener));
-        let wire = Wire::open(&way, &way.address.nodes[0], None, "test").await.unwrap();
-        let held = Arc::new(Held::new(8, false));
+        let wire = Wire::open(&settings, &settings.address.nodes[0], None, "test").await.unwrap();
+        let held = Arc::new(HeldMessages::new(8, false));
         let id = MessageIdData { ledger: 3, entry: 4, ..MessageIdData::default() };
-        held.arrived(&Entry::new(id.clone(), 1), incoming(), 1);
+        held.arrived(&HeldEntry::new(id.clone(), 1), incoming(), 1);
         let (tag, ..) = held.receive().await.unwrap();
         assert!(held.begin_settle(tag));
         let (settles, given) = mpsc::channel(1);
-        tokio::spawn(settle(Some(Voice::of(wire, 1)), held.clone(), given));
+        tokio::spawn(settle(Some(Acknowledger::of(wire, 1)), held.clone(), given));
         let (done, outcome) = oneshot::channel();
         settles.send(Settling { tag, outputs: Vec::new(), done }).await.unwrap();
         let error = outcome.await.unwrap().unwrap_err().error;
         assert!(matches!(error, PubsubError::OutcomeUnknown { .. }), "{error}");
-        let given_back = timeout(Duration::from_secs(30), broker).await.expect("the message is requeued").unwrap();
-        assert_eq!(given_back, [id]);
+        let requeued = timeout(Duration::from_secs(30), broker).await.expect("the message is requeued").unwrap();
+        assert_eq!(requeued, [id]);
         assert_eq!(held.count(), 0);
     }
 }

@@ -6,11 +6,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::admin::Admin;
-use super::agreement::Agreement;
+use super::cluster_check::ClusterCheck;
 use super::consumers::Consumers;
-use super::lane::Lanes;
 use super::lifecycle::Lifecycle;
 use super::link::Link;
+use super::publisher::Publishers;
 use super::publishing::Publishing;
 use crate::error::Result;
 use crate::limits::Limits;
@@ -22,9 +22,9 @@ pub(super) struct Shared {
     pub(super) consuming: Arc<Link>,
     pub(super) publishing: Arc<Publishing>,
     pub(super) admin: Arc<Admin>,
-    pub(super) agreement: Agreement,
+    pub(super) cluster_check: ClusterCheck,
     pub(super) lifecycle: Arc<Lifecycle>,
-    pub(super) lanes: Arc<Lanes>,
+    pub(super) publishers: Arc<Publishers>,
     pub(super) consumers: Consumers,
     /// Held by who takes chosen messages out of queues.
     pub(super) looks: Arc<tokio::sync::Mutex<()>>,

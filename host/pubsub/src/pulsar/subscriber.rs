@@ -7,19 +7,19 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::envelope;
-use super::names::{LOOKING, Place};
+use super::names::{BROWSE_PREFIX, TopicName};
 use super::refusal::Kind;
 use super::shared::Shared;
 use super::subscription::{Reading, Start, Subscribed};
-use super::wire::{Arrival, Arrived, Failure};
+use super::wire::{ConsumerEvent, Failure, ReceivedEntry};
 use crate::error::{PubsubError, Result};
 use crate::network::{BUFFERED_COUNT, Buffer, Buffered, closed};
 use crate::topic::{Class, Subscription, Topic};
 
 /// How many messages the broker may send ahead; what has come makes room at once.
-const AHEAD_COUNT: u32 = 2048;
+const PREFETCH_COUNT: u32 = 2048;
 /// How soon a tap looks again for a topic that is missing.
-const LOOK_TIME: Duration = Duration::from_millis(200);
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Begins to read a topic.
 pub(super) struct Subscriber;
@@ -28,12 +28,12 @@ impl Subscriber {
     /// Subscribes to a topic of answers or signals: it is bound when this returns. The topic is made if it is not there.
     pub(super) async fn open(shared: &Arc<Shared>, topic: &Topic, name: &Subscription) -> Result<Buffered> {
         shared.check_up()?;
-        let place = Place::of(topic)?;
+        let topic_name = TopicName::of(topic)?;
         let subscription = format!("{name}-{:016x}", rand::random::<u64>());
-        let pump = Pump::new(shared, topic, &place, subscription, BUFFERED_COUNT);
+        let pump = Pump::new(shared, topic, &topic_name, subscription, BUFFERED_COUNT);
         let subscribed = match pump.subscribe(Start::Newest, true).await {
             Err(Failure::Refused(refusal)) if refusal.kind == Kind::NotFound => {
-                shared.admin.make_topic(&place).await?;
+                shared.admin.make_topic(&topic_name).await?;
                 pump.subscribe(Start::Newest, true).await
             }
             subscribed => subscribed,
@@ -44,9 +44,9 @@ impl Subscriber {
     /// Copies what is published on a topic of any class. A topic that is missing is not made, and read once it is there.
     pub(super) async fn tap(shared: &Arc<Shared>, topic: &Topic, buffer_count: NonZeroU32) -> Result<Buffered> {
         shared.check_up()?;
-        let place = Place::of(topic)?;
-        let subscription = format!("{LOOKING}tap.{:016x}", rand::random::<u64>());
-        let pump = Pump::new(shared, topic, &place, subscription, buffer_count);
+        let topic_name = TopicName::of(topic)?;
+        let subscription = format!("{BROWSE_PREFIX}tap.{:016x}", rand::random::<u64>());
+        let pump = Pump::new(shared, topic, &topic_name, subscription, buffer_count);
         match pump.subscribe(Start::Newest, !topic.class().has_queues()).await {
             Ok(subscribed) => Ok(pump.start(Some(subscribed))),
             Err(Failure::Refused(refusal)) if refusal.kind == Kind::NotFound => Ok(pump.start(None)),
@@ -69,13 +69,13 @@ struct Pump {
 }
 
 impl Pump {
-    fn new(shared: &Arc<Shared>, topic: &Topic, place: &Place, subscription: String, buffer_count: NonZeroU32) -> Self {
+    fn new(shared: &Arc<Shared>, topic: &Topic, topic_name: &TopicName, subscription: String, buffer_count: NonZeroU32) -> Self {
         let buffer = Buffer::new(buffer_count);
         Pump {
             shared: shared.clone(),
             class: topic.class(),
-            url: place.url(),
-            is_tap: subscription.starts_with(LOOKING),
+            url: topic_name.url(),
+            is_tap: subscription.starts_with(BROWSE_PREFIX),
             reader: subscription.parse().ok(),
             subscription,
             buffer,
@@ -94,7 +94,7 @@ impl Pump {
         let reading =
             Reading { topic: &self.url, subscription: &self.subscription, is_shared: false, is_durable: false, makes_topic, start };
         let subscribed = Subscribed::open(&self.shared.consuming, reading).await?;
-        subscribed.permit_confirmed(AHEAD_COUNT, &self.url).await?;
+        subscribed.permit_confirmed(PREFETCH_COUNT, &self.url).await?;
         Ok(subscribed)
     }
 
@@ -139,7 +139,7 @@ impl Pump {
             match self.subscribe(Start::Oldest, false).await {
                 Ok(subscribed) => return Ok(subscribed),
                 Err(Failure::Refused(refusal)) if matches!(refusal.kind, Kind::NotFound | Kind::Passing | Kind::Fenced) => {
-                    tokio::time::sleep(LOOK_TIME).await
+                    tokio::time::sleep(POLL_INTERVAL).await
                 }
                 Err(failure) => return Err(failure.plain()),
             }
@@ -151,15 +151,15 @@ impl Pump {
         let mut free_count = 0;
         while let Some(arrival) = subscribed.arrivals.recv().await {
             match arrival {
-                Arrival::Message(arrived) => {
+                ConsumerEvent::Message(arrived) => {
                     free_count += self.arrived(arrived);
-                    if free_count >= AHEAD_COUNT / 4 {
+                    if free_count >= PREFETCH_COUNT / 4 {
                         subscribed.permit(free_count).await?;
                         free_count = 0;
                     }
                 }
-                Arrival::Closed if self.is_tap && self.class.has_queues() => return Ok(None),
-                Arrival::Closed => {
+                ConsumerEvent::Closed if self.is_tap && self.class.has_queues() => return Ok(None),
+                ConsumerEvent::Closed => {
                     let ended = super::wire::Ended("its topic is moving to another node, or an administrator closed it".to_owned());
                     return Err(PubsubError::unavailable_because("the broker closed the subscription", ended));
                 }
@@ -169,7 +169,7 @@ impl Pump {
     }
 
     /// Takes what came; how many messages it was for the broker.
-    fn arrived(&self, Arrived { bytes, .. }: Arrived) -> u32 {
+    fn arrived(&self, ReceivedEntry { bytes, .. }: ReceivedEntry) -> u32 {
         let Some(reader) = &self.reader else { return 1 };
         match envelope::read(self.class, reader, bytes) {
             Ok(messages) => {

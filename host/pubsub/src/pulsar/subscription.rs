@@ -10,7 +10,7 @@ use super::link::Link;
 use super::proto::{
     Ack, BaseCommand, Close, EARLIEST, EXCLUSIVE, Flow, INDIVIDUAL, LATEST, Lookup, MessageIdData, Redeliver, SHARED, Subscribe, kind,
 };
-use super::wire::{Arrival, Failure, Wire};
+use super::wire::{ConsumerEvent, Failure, Wire};
 use crate::error::Result;
 
 /// How long the end of a consumer is waited for.
@@ -43,7 +43,7 @@ pub(super) enum Start {
 pub(super) struct Subscribed {
     pub(super) wire: Arc<Wire>,
     id: u64,
-    pub(super) arrivals: mpsc::Receiver<Arrival>,
+    pub(super) arrivals: mpsc::Receiver<ConsumerEvent>,
     is_ended: bool,
 }
 
@@ -58,9 +58,9 @@ impl Subscribed {
         let (initial_position, start_message_id) = match reading.start {
             Start::Newest => (LATEST, None),
             Start::Oldest => (EARLIEST, None),
-            Start::Behind(place) => (EARLIEST, Some(place)),
+            Start::Behind(position) => (EARLIEST, Some(position)),
         };
-        let opened = wire.ask("a subscription", |request_id| {
+        let opened = wire.request("a subscription", |request_id| {
             let subscribe = Subscribe {
                 topic: reading.topic.to_owned(),
                 subscription: reading.subscription.to_owned(),
@@ -88,14 +88,14 @@ impl Subscribed {
     /// Permits the broker to send so many messages more.
     pub(super) async fn permit(&self, permits: u32) -> Result<()> {
         let flow = Flow { consumer_id: self.id, permits };
-        self.wire.tell(&BaseCommand { flow: Some(flow), ..BaseCommand::of(kind::FLOW) }).await
+        self.wire.send_command(&BaseCommand { flow: Some(flow), ..BaseCommand::of(kind::FLOW) }).await
     }
 
     /// The same, and waits until the broker has taken it: what is published from then on comes, also on a topic that is not kept. Commands of one
     /// connection are taken in their order, so an answer to a later one says so.
     pub(super) async fn permit_confirmed(&self, permits: u32, topic: &str) -> Result<(), Failure> {
         self.permit(permits).await?;
-        let asked = self.wire.ask("the first permission of a subscription", |request_id| {
+        let asked = self.wire.request("the first permission of a subscription", |request_id| {
             let lookup = Lookup { topic: topic.to_owned(), request_id, authoritative: Some(false) };
             BaseCommand { lookup: Some(lookup), ..BaseCommand::of(kind::LOOKUP) }
         });
@@ -103,8 +103,8 @@ impl Subscribed {
     }
 
     /// What acknowledges for it.
-    pub(super) fn voice(&self) -> Voice {
-        Voice::of(self.wire.clone(), self.id)
+    pub(super) fn acknowledger(&self) -> Acknowledger {
+        Acknowledger::of(self.wire.clone(), self.id)
     }
 
     /// The broker has ended it.
@@ -130,7 +130,7 @@ impl Drop for Subscribed {
 }
 
 async fn end(wire: Arc<Wire>, id: u64) {
-    let closed = wire.ask("the end of a subscription", |request_id| BaseCommand {
+    let closed = wire.request("the end of a subscription", |request_id| BaseCommand {
         close_consumer: Some(Close { id, request_id }),
         ..BaseCommand::of(kind::CLOSE_CONSUMER)
     });
@@ -139,15 +139,15 @@ async fn end(wire: Arc<Wire>, id: u64) {
 
 /// Acknowledges messages of a consumer, and gives them back.
 #[derive(Clone)]
-pub(super) struct Voice {
+pub(super) struct Acknowledger {
     wire: Arc<Wire>,
     id: u64,
 }
 
-impl Voice {
+impl Acknowledger {
     /// Of the consumer with this number.
     pub(super) fn of(wire: Arc<Wire>, id: u64) -> Self {
-        Voice { wire, id }
+        Acknowledger { wire, id }
     }
 
     /// Whether its connection is there, as far as is known.
@@ -157,7 +157,7 @@ impl Voice {
 
     /// Acknowledges messages, and waits until the broker has done it.
     pub(super) async fn acknowledge(&self, message_ids: Vec<MessageIdData>) -> Result<(), Failure> {
-        let acknowledged = self.wire.ask("an acknowledgement", |request_id| {
+        let acknowledged = self.wire.request("an acknowledgement", |request_id| {
             let ack = Ack { consumer_id: self.id, ack_type: INDIVIDUAL, message_ids, request_id: Some(request_id) };
             BaseCommand { ack: Some(ack), ..BaseCommand::of(kind::ACK) }
         });
@@ -167,13 +167,13 @@ impl Voice {
     /// Acknowledges what nobody waits for.
     pub(super) async fn discard(&self, message_ids: Vec<MessageIdData>) -> Result<()> {
         let ack = Ack { consumer_id: self.id, ack_type: INDIVIDUAL, message_ids, request_id: None };
-        self.wire.tell(&BaseCommand { ack: Some(ack), ..BaseCommand::of(kind::ACK) }).await
+        self.wire.send_command(&BaseCommand { ack: Some(ack), ..BaseCommand::of(kind::ACK) }).await
     }
 
     /// Gives messages back: the broker sends them to any consumer that it may send to.
-    pub(super) async fn give_back(&self, message_ids: Vec<MessageIdData>) -> Result<()> {
+    pub(super) async fn requeue(&self, message_ids: Vec<MessageIdData>) -> Result<()> {
         let redeliver = Redeliver { consumer_id: self.id, message_ids };
-        self.wire.tell(&BaseCommand { redeliver: Some(redeliver), ..BaseCommand::of(kind::REDELIVER) }).await
+        self.wire.send_command(&BaseCommand { redeliver: Some(redeliver), ..BaseCommand::of(kind::REDELIVER) }).await
     }
 }
 

@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_of_tls_is_found_behind_others() {
+    fn a_tls_error_is_found_among_the_causes() {
         let inner = TlsError::InvalidCertificate(CertificateError::UnknownIssuer);
         let error = io::Error::other(io::Error::new(io::ErrorKind::InvalidData, inner));
         let told = problem(&error, "broker.url", "6651").unwrap_or_default();

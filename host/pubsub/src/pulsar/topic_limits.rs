@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::admin::Admin;
-use super::names::Place;
+use super::names::TopicName;
 use crate::error::{PubsubError, Result};
 use crate::lock::lock;
 use crate::message::Message;
@@ -16,9 +16,9 @@ use crate::topic::Topic;
 /// How long a limit counts that nobody could look at since: an operator may have changed it, which a later refusal shows.
 const KEPT_TIME: Duration = Duration::from_secs(30);
 /// How often it is looked at a limit that refuses messages.
-const LOOK_TIME: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// More topics than this are not remembered.
-const KEPT_COUNT: usize = 1024;
+const MAX_TOPICS_COUNT: usize = 1024;
 /// What the broker counts beside body and properties: names, numbers and times of a message.
 const OVERHEAD_BYTES: u64 = 160;
 
@@ -45,15 +45,15 @@ impl TopicLimits {
     pub(super) fn learn(&self, topic: &Topic, limit_bytes: u64) {
         let mut limits = lock(&self.0);
         limits.retain(|_, limit| limit.counts());
-        if limits.len() < KEPT_COUNT {
+        if limits.len() < MAX_TOPICS_COUNT {
             let now = Instant::now();
             limits.insert(topic.clone(), Limit { bytes: limit_bytes, shown_at: now, looked_at: now });
         }
     }
 
     /// Asks the broker for the limit of a topic, which an operator may have changed. Where it does not answer, what was shown last counts on.
-    pub(super) async fn look(&self, admin: &Admin, topic: &Topic, place: &Place) {
-        match admin.most_bytes(place).await {
+    pub(super) async fn refresh(&self, admin: &Admin, topic: &Topic, topic_name: &TopicName) {
+        match admin.largest_message_bytes(topic_name).await {
             Ok(Some(limit_bytes)) => self.learn(topic, limit_bytes),
             Ok(None) => self.forget(topic),
             Err(_) => {}
@@ -65,9 +65,9 @@ impl TopicLimits {
     }
 
     /// Whether it is time to look at the limit of a topic, which the caller then does.
-    pub(super) fn is_look_due(&self, topic: &Topic) -> bool {
+    pub(super) fn is_refresh_due(&self, topic: &Topic) -> bool {
         let mut limits = lock(&self.0);
-        let due = limits.get_mut(topic).filter(|limit| limit.looked_at.elapsed() >= LOOK_TIME);
+        let due = limits.get_mut(topic).filter(|limit| limit.looked_at.elapsed() >= POLL_INTERVAL);
         due.map(|limit| limit.looked_at = Instant::now()).is_some()
     }
 
@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_limit_counts_for_its_topic_and_for_a_while() {
+    async fn a_limit_applies_to_its_topic_for_a_limited_time() {
         let (topic, other) = ("flow:tg:a".parse().unwrap(), "flow:tg:b".parse().unwrap());
         let (limits, large) = (TopicLimits::default(), Message::new(vec![b'x'; 2000]));
         limits.learn(&topic, 1000);
@@ -109,14 +109,14 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_limit_is_looked_at_now_and_then_and_may_be_gone() {
+    async fn a_limit_is_rechecked_and_may_be_gone() {
         let topic = "flow:tg:a".parse().unwrap();
         let (limits, large) = (TopicLimits::default(), Message::new(vec![b'x'; 2000]));
-        assert!(!limits.is_look_due(&topic), "there is none");
+        assert!(!limits.is_refresh_due(&topic), "there is none");
         limits.learn(&topic, 1000);
-        assert!(!limits.is_look_due(&topic), "it was just shown");
-        tokio::time::advance(LOOK_TIME).await;
-        assert_eq!((limits.is_look_due(&topic), limits.is_look_due(&topic)), (true, false));
+        assert!(!limits.is_refresh_due(&topic), "it was just shown");
+        tokio::time::advance(POLL_INTERVAL).await;
+        assert_eq!((limits.is_refresh_due(&topic), limits.is_refresh_due(&topic)), (true, false));
         limits.forget(&topic);
         limits.check(&topic, &large).unwrap();
     }

@@ -13,12 +13,12 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::address::Node;
+use super::connection_settings::{ConnectionSettings, Stream};
 pub(super) use super::failure::Failure;
 use super::frame::{self, Frame, NotAFrame, PADDING_BYTES, Written};
 use super::proto::{AuthData, AuthResponse, BaseCommand, Connect, FeatureFlags, MessageIdData, Nothing, PROTOCOL_VERSION, SendError, kind};
 use super::refusal::Refusal;
 use super::tls;
-use super::way::{Stream, Way};
 use crate::error::{PubsubError, Result};
 use crate::lock::lock;
 use crate::network::closed;
@@ -26,8 +26,8 @@ use crate::network::closed;
 /// How long the broker may take to answer a command. Opening a topic that was not used lately takes it some steps.
 pub(super) const CALL_TIME: Duration = Duration::from_secs(15);
 /// How long a connection may be silent before it is asked whether it is there, and how often in vain.
-const SILENT_TIME: Duration = Duration::from_secs(10);
-const SILENT_COUNT: u32 = 3;
+const PING_INTERVAL: Duration = Duration::from_secs(10);
+const MAX_MISSED_PINGS_COUNT: u32 = 3;
 /// Frames that may wait to be written, and how many are written at a time.
 const WAITING_COUNT: usize = 1024;
 /// Room for what is said beside messages and receipts.
@@ -39,7 +39,7 @@ const CLIENT: &str = concat!("weir-", env!("CARGO_PKG_VERSION"));
 
 /// What a producer hears.
 #[derive(Debug)]
-pub(super) enum Receipt {
+pub(super) enum ProducerEvent {
     /// The message of this number is stored.
     Stored(u64),
     /// The message of this number is not.
@@ -50,15 +50,15 @@ pub(super) enum Receipt {
 
 /// What a consumer hears.
 #[derive(Debug)]
-pub(super) enum Arrival {
-    Message(Arrived),
+pub(super) enum ConsumerEvent {
+    Message(ReceivedEntry),
     /// The broker has ended the consumer: its queue is gone, or its topic moves.
     Closed,
 }
 
 /// An entry of a topic.
 #[derive(Debug)]
-pub(super) struct Arrived {
+pub(super) struct ReceivedEntry {
     pub(super) id: MessageIdData,
     pub(super) redelivery_count: u32,
     /// Of a batch: a bit for each message that was not acknowledged yet; empty for all.
@@ -70,7 +70,7 @@ pub(super) struct Arrived {
 /// A connection.
 pub(super) struct Wire {
     writing: mpsc::Sender<Written>,
-    book: Arc<Book>,
+    pending: Arc<PendingReplies>,
     /// What was dialled.
     pub(super) node: Node,
     /// The largest message that the broker takes, with its properties.
@@ -79,7 +79,7 @@ pub(super) struct Wire {
 
 /// Who waits for what.
 #[derive(Default)]
-struct Book {
+struct PendingReplies {
     waiting: Mutex<Waiting>,
     ended: CancellationToken,
     reason: OnceLock<PubsubError>,
@@ -89,12 +89,12 @@ struct Book {
 #[derive(Default)]
 struct Waiting {
     requests: HashMap<u64, oneshot::Sender<Result<BaseCommand, Refusal>>>,
-    producers: HashMap<u64, mpsc::Sender<Receipt>>,
-    consumers: HashMap<u64, mpsc::Sender<Arrival>>,
+    producers: HashMap<u64, mpsc::Sender<ProducerEvent>>,
+    consumers: HashMap<u64, mpsc::Sender<ConsumerEvent>>,
     is_over: bool,
 }
 
-impl Book {
+impl PendingReplies {
     fn end(&self, reason: PubsubError) {
         let _ = self.reason.set(reason);
         let mut waiting = lock(&self.waiting);
@@ -120,9 +120,9 @@ fn lost(reason: impl Into<String>) -> PubsubError {
 
 impl Wire {
     /// Connects to a node; `behind` is the broker that is meant, where the node is a proxy. The broker shows `purpose` with the version of the client.
-    pub(super) async fn open(way: &Arc<Way>, node: &Node, behind: Option<&str>, purpose: &str) -> Result<Arc<Self>> {
-        let mut stream = way.reach(node).await?;
-        let (auth_method_name, auth_data) = way.identification()?;
+    pub(super) async fn open(settings: &Arc<ConnectionSettings>, node: &Node, behind: Option<&str>, purpose: &str) -> Result<Arc<Self>> {
+        let mut stream = settings.reach(node).await?;
+        let (auth_method_name, auth_data) = settings.identification()?;
         let connect = Connect {
             client_version: format!("{CLIENT} ({purpose})"),
             auth_method_name,
@@ -152,45 +152,45 @@ impl Wire {
             _ => return Err(PubsubError::refused(format!("{node} does not answer as a Pulsar broker: check broker.url"))),
         };
         let (writing, written) = mpsc::channel(WAITING_COUNT);
-        let book = Arc::new(Book::default());
+        let pending = Arc::new(PendingReplies::default());
         let (from, to) = tokio::io::split(stream);
-        tokio::spawn(write(to, written, book.clone()));
+        tokio::spawn(write(to, written, pending.clone()));
         let reader = Reader {
-            way: way.clone(),
+            settings: settings.clone(),
             from,
             read,
             writing: writing.downgrade(),
-            book: book.clone(),
+            pending: pending.clone(),
             limit_bytes: max_message_bytes + PADDING_BYTES,
         };
         tokio::spawn(reader.run());
-        Ok(Arc::new(Wire { writing, book, node: node.clone(), max_message_bytes }))
+        Ok(Arc::new(Wire { writing, pending, node: node.clone(), max_message_bytes }))
     }
 
     /// A number for a producer, a consumer or a request.
     pub(super) fn next_id(&self) -> u64 {
-        self.book.last_id.fetch_add(1, Ordering::Relaxed) + 1
+        self.pending.last_id.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     /// Whether it is there, as far as is known.
     pub(super) fn is_up(&self) -> bool {
-        !self.book.ended.is_cancelled()
+        !self.pending.ended.is_cancelled()
     }
 
     /// Waits until it has ended, and returns why.
     pub(super) async fn ended(&self) -> PubsubError {
-        self.book.ended.cancelled().await;
-        self.book.reason()
+        self.pending.ended.cancelled().await;
+        self.pending.reason()
     }
 
     /// Why it has ended.
     pub(super) fn reason(&self) -> PubsubError {
-        self.book.reason()
+        self.pending.reason()
     }
 
     /// Ends it. What was given to be written may still be.
     pub(super) fn close(&self) {
-        self.book.end(closed());
+        self.pending.end(closed());
     }
 
     /// Gives a frame to be written.
@@ -199,25 +199,25 @@ impl Wire {
     }
 
     /// Sends a command that is not answered.
-    pub(super) async fn tell(&self, command: &BaseCommand) -> Result<()> {
+    pub(super) async fn send_command(&self, command: &BaseCommand) -> Result<()> {
         self.send(frame::command(command)).await
     }
 
     /// Sends a command, and waits for its answer. `what` says what it is for, `make` makes it with the request's number.
-    pub(super) async fn ask(&self, what: &str, make: impl FnOnce(u64) -> BaseCommand) -> Result<BaseCommand, Failure> {
+    pub(super) async fn request(&self, what: &str, make: impl FnOnce(u64) -> BaseCommand) -> Result<BaseCommand, Failure> {
         let number = self.next_id();
         let (done, answer) = oneshot::channel();
         {
-            let mut waiting = lock(&self.book.waiting);
+            let mut waiting = lock(&self.pending.waiting);
             if waiting.is_over {
                 return Err(self.reason().into());
             }
             waiting.requests.insert(number, done);
         }
-        let _forgotten = Forget { book: &self.book, number };
+        let _forgotten = ForgetOnDrop { pending: &self.pending, number };
         let command = make(number);
         let asking = async {
-            self.tell(&command).await?;
+            self.send_command(&command).await?;
             match answer.await {
                 Ok(Ok(answer)) => Ok(answer),
                 Ok(Err(refusal)) => Err(Failure::Refused(refusal)),
@@ -229,9 +229,9 @@ impl Wire {
     }
 
     /// Listens for what a producer hears, which never has more than so many messages under way.
-    pub(super) fn producer(&self, id: u64, under_way_count: usize) -> mpsc::Receiver<Receipt> {
-        let (sender, receiver) = mpsc::channel(under_way_count + SPARE_COUNT);
-        let mut waiting = lock(&self.book.waiting);
+    pub(super) fn producer(&self, id: u64, in_flight_count: usize) -> mpsc::Receiver<ProducerEvent> {
+        let (sender, receiver) = mpsc::channel(in_flight_count + SPARE_COUNT);
+        let mut waiting = lock(&self.pending.waiting);
         if !waiting.is_over {
             waiting.producers.insert(id, sender);
         }
@@ -239,9 +239,9 @@ impl Wire {
     }
 
     /// Listens for what a consumer hears, which never permits the broker to send more than so many messages.
-    pub(super) fn consumer(&self, id: u64, permitted_count: usize) -> mpsc::Receiver<Arrival> {
+    pub(super) fn consumer(&self, id: u64, permitted_count: usize) -> mpsc::Receiver<ConsumerEvent> {
         let (sender, receiver) = mpsc::channel(permitted_count + SPARE_COUNT);
-        let mut waiting = lock(&self.book.waiting);
+        let mut waiting = lock(&self.pending.waiting);
         if !waiting.is_over {
             waiting.consumers.insert(id, sender);
         }
@@ -250,12 +250,12 @@ impl Wire {
 
     /// Nobody listens for a producer any more.
     pub(super) fn forget_producer(&self, id: u64) {
-        lock(&self.book.waiting).producers.remove(&id);
+        lock(&self.pending.waiting).producers.remove(&id);
     }
 
     /// Nobody listens for a consumer any more.
     pub(super) fn forget_consumer(&self, id: u64) {
-        lock(&self.book.waiting).consumers.remove(&id);
+        lock(&self.pending.waiting).consumers.remove(&id);
     }
 }
 
@@ -266,14 +266,14 @@ impl Drop for Wire {
 }
 
 /// A request whose caller may give up.
-struct Forget<'a> {
-    book: &'a Book,
+struct ForgetOnDrop<'a> {
+    pending: &'a PendingReplies,
     number: u64,
 }
 
-impl Drop for Forget<'_> {
+impl Drop for ForgetOnDrop<'_> {
     fn drop(&mut self) {
-        lock(&self.book.waiting).requests.remove(&self.number);
+        lock(&self.pending.waiting).requests.remove(&self.number);
     }
 }
 
@@ -320,9 +320,9 @@ fn foreign(error: NotAFrame) -> PubsubError {
 }
 
 /// The task that writes, until the connection has ended or nobody can give it anything any more.
-async fn write(mut to: WriteHalf<Box<dyn Stream>>, mut written: mpsc::Receiver<Written>, book: Arc<Book>) {
+async fn write(mut to: WriteHalf<Box<dyn Stream>>, mut written: mpsc::Receiver<Written>, pending: Arc<PendingReplies>) {
     let mut burst = Vec::with_capacity(BURST_COUNT);
-    let ended = book.ended.clone();
+    let ended = pending.ended.clone();
     let writing = async {
         while written.recv_many(&mut burst, BURST_COUNT).await > 0 {
             let mut joined = BytesMut::new();
@@ -343,26 +343,26 @@ async fn write(mut to: WriteHalf<Box<dyn Stream>>, mut written: mpsc::Receiver<W
     };
     let outcome = ended.run_until_cancelled(writing).await;
     if let Some(Err(error)) = outcome {
-        book.end(lost(error.to_string()));
+        pending.end(lost(error.to_string()));
     }
-    let _ = timeout(SILENT_TIME, to.shutdown()).await;
+    let _ = timeout(PING_INTERVAL, to.shutdown()).await;
 }
 
 /// The task that reads.
 struct Reader {
-    way: Arc<Way>,
+    settings: Arc<ConnectionSettings>,
     from: ReadHalf<Box<dyn Stream>>,
     read: BytesMut,
     writing: mpsc::WeakSender<Written>,
-    book: Arc<Book>,
+    pending: Arc<PendingReplies>,
     limit_bytes: usize,
 }
 
 impl Reader {
     async fn run(mut self) {
-        let ended = self.book.ended.clone();
+        let ended = self.pending.ended.clone();
         if let Some(reason) = ended.run_until_cancelled(self.read()).await {
-            self.book.end(reason);
+            self.pending.end(reason);
         }
     }
 
@@ -373,7 +373,7 @@ impl Reader {
             loop {
                 match frame::take(&mut self.read, self.limit_bytes) {
                     Ok(Some(frame)) => {
-                        if let Err(error) = self.heard(frame) {
+                        if let Err(error) = self.dispatch(frame) {
                             return error;
                         }
                     }
@@ -381,11 +381,11 @@ impl Reader {
                     Err(error) => return foreign(error),
                 }
             }
-            match timeout(SILENT_TIME, self.from.read_buf(&mut self.read)).await {
+            match timeout(PING_INTERVAL, self.from.read_buf(&mut self.read)).await {
                 Ok(Ok(0)) => return lost("the broker closed it"),
                 Ok(Ok(_)) => silent_count = 0,
                 Ok(Err(error)) => return lost(error.to_string()),
-                Err(_) if silent_count >= SILENT_COUNT => return lost("the broker no longer answers"),
+                Err(_) if silent_count >= MAX_MISSED_PINGS_COUNT => return lost("the broker no longer answers"),
                 Err(_) => {
                     silent_count += 1;
                     self.write(&BaseCommand { ping: Some(Nothing {}), ..BaseCommand::of(kind::PING) });
@@ -401,37 +401,37 @@ impl Reader {
         }
     }
 
-    fn heard(&self, Frame { command, message }: Frame) -> Result<()> {
+    fn dispatch(&self, Frame { command, message }: Frame) -> Result<()> {
         match command.kind {
             kind::MESSAGE => {
                 if let Some(delivered) = command.message {
-                    let arrived = Arrived {
+                    let arrived = ReceivedEntry {
                         id: delivered.message_id,
                         redelivery_count: delivered.redelivery_count.unwrap_or(0),
                         ack_set: delivered.ack_set,
                         bytes: message,
                     };
-                    self.to_consumer(delivered.consumer_id, Arrival::Message(arrived))?;
+                    self.to_consumer(delivered.consumer_id, ConsumerEvent::Message(arrived))?;
                 }
             }
             kind::SEND_RECEIPT => {
                 if let Some(receipt) = command.send_receipt {
-                    self.to_producer(receipt.producer_id, Receipt::Stored(receipt.sequence_id))?;
+                    self.to_producer(receipt.producer_id, ProducerEvent::Stored(receipt.sequence_id))?;
                 }
             }
             kind::SEND_ERROR => {
                 if let Some(SendError { producer_id, sequence_id, error, message }) = command.send_error {
-                    self.to_producer(producer_id, Receipt::Refused(sequence_id, Refusal::of(error, &message)))?;
+                    self.to_producer(producer_id, ProducerEvent::Refused(sequence_id, Refusal::of(error, &message)))?;
                 }
             }
             kind::CLOSE_PRODUCER => {
                 if let Some(close) = command.close_producer {
-                    self.to_producer(close.id, Receipt::Closed)?;
+                    self.to_producer(close.id, ProducerEvent::Closed)?;
                 }
             }
             kind::CLOSE_CONSUMER => {
                 if let Some(close) = command.close_consumer {
-                    self.to_consumer(close.id, Arrival::Closed)?;
+                    self.to_consumer(close.id, ConsumerEvent::Closed)?;
                 }
             }
             kind::PING => self.write(&BaseCommand { pong: Some(Nothing {}), ..BaseCommand::of(kind::PONG) }),
@@ -446,16 +446,16 @@ impl Reader {
     }
 
     /// What is for a consumer that is gone is dropped. More than was permitted is a fault of the broker.
-    fn to_consumer(&self, id: u64, arrival: Arrival) -> Result<()> {
-        let waiting = lock(&self.book.waiting);
+    fn to_consumer(&self, id: u64, arrival: ConsumerEvent) -> Result<()> {
+        let waiting = lock(&self.pending.waiting);
         match waiting.consumers.get(&id).map(|consumer| consumer.try_send(arrival)) {
             Some(Err(TrySendError::Full(_))) => Err(lost("the broker sent more messages than it was permitted to")),
             _ => Ok(()),
         }
     }
 
-    fn to_producer(&self, id: u64, receipt: Receipt) -> Result<()> {
-        let waiting = lock(&self.book.waiting);
+    fn to_producer(&self, id: u64, receipt: ProducerEvent) -> Result<()> {
+        let waiting = lock(&self.pending.waiting);
         match waiting.producers.get(&id).map(|producer| producer.try_send(receipt)) {
             Some(Err(TrySendError::Full(_))) => Err(lost("the broker confirmed more messages than it was sent")),
             _ => Ok(()),
@@ -464,7 +464,7 @@ impl Reader {
 
     /// A token runs out: the broker asks for the next one.
     fn authenticate(&self) -> Result<()> {
-        let (auth_method_name, auth_data) = self.way.identification()?;
+        let (auth_method_name, auth_data) = self.settings.identification()?;
         let data = AuthData { auth_method_name, auth_data };
         let response =
             AuthResponse { client_version: Some(CLIENT.to_owned()), response: Some(data), protocol_version: Some(PROTOCOL_VERSION) };
@@ -490,7 +490,7 @@ impl Reader {
             _ => return,
         };
         let (number, refusal) = answer;
-        if let Some(done) = lock(&self.book.waiting).requests.remove(&number) {
+        if let Some(done) = lock(&self.pending.waiting).requests.remove(&number) {
             let _ = done.send(match refusal {
                 Some(refusal) => Err(refusal),
                 None => Ok(command),

@@ -34,7 +34,7 @@ mod tests {
     }
 
     #[test]
-    fn a_contiguous_beginning_is_one_acknowledgement() {
+    fn a_contiguous_prefix_is_acknowledged_at_once() {
         let ack = |tag, multiple| Ack { tag, multiple };
         assert_eq!(acks([3, 4, 7, 8], &set(&[3, 4, 7])), [ack(7, true)]);
         assert_eq!(acks([3, 4, 7, 8], &set(&[3])), [ack(3, false)]);
@@ -45,7 +45,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn exactly_what_is_done_is_acknowledged(all in prop::collection::btree_set(1_u64..200, 0..100), done in prop::collection::btree_set(1_u64..200, 0..100)) {
+        fn only_settled_messages_are_acknowledged(all in prop::collection::btree_set(1_u64..200, 0..100), done in prop::collection::btree_set(1_u64..200, 0..100)) {
             let done: BTreeSet<u64> = done.intersection(&all).copied().collect();
             let mut left = all.clone();
             for Ack { tag, multiple } in acks(all.iter().copied(), &done) {

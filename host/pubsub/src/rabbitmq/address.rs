@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_out_is_the_default() {
+    fn omitted_parts_have_defaults() {
         for url in ["amqp://localhost", "amqp://localhost/", "amqp://localhost/%2F"] {
             let address = Address::parse(url).unwrap();
             assert_eq!((address.nodes[0].vhost.as_str(), address.nodes[0].authority.port), ("/", 5672), "{url}");
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named_and_the_password_is_not_shown() {
+    fn url_errors_name_the_problem_without_the_password() {
         let cases = [
             ("amqp:secret", "`://` is missing"),
             ("amqp://u:secret@", "a host is missing"),

@@ -8,10 +8,10 @@ use futures_util::future::{BoxFuture, FutureExt};
 use lapin::Channel;
 use tokio::sync::mpsc;
 
-use super::held::Held;
-use super::lane::Lane;
-use super::lifecycle::Own;
-use super::settling::give_back;
+use super::held::HeldMessages;
+use super::lifecycle::LocalUse;
+use super::publisher::Publisher;
+use super::settling::requeue;
 use crate::backend::{Output, Receipt, Settled, Unsettled};
 use crate::error::Result;
 use crate::lock::lock;
@@ -19,10 +19,10 @@ use crate::network::Settling;
 use crate::topic::Queue;
 
 /// A consumer, for those who settle.
-pub(super) struct Entry {
+pub(super) struct ConsumerEntry {
     pub(super) queue: Queue,
     pub(super) channel: Channel,
-    pub(super) held: Arc<Held>,
+    pub(super) held: Arc<HeldMessages>,
     /// Taken when the consumer leaves. Settles are given to it and to the lane in one order.
     settles: Mutex<Option<mpsc::Sender<Settling>>>,
 }
@@ -30,15 +30,15 @@ pub(super) struct Entry {
 /// All consumers, by number.
 #[derive(Default)]
 pub(super) struct Consumers {
-    entries: Mutex<HashMap<u64, Arc<Entry>>>,
+    entries: Mutex<HashMap<u64, Arc<ConsumerEntry>>>,
     last_number: AtomicU64,
 }
 
 impl Consumers {
     /// Adds a consumer; returns its number.
-    pub(super) fn add(&self, queue: Queue, channel: Channel, held: Arc<Held>, settles: mpsc::Sender<Settling>) -> u64 {
+    pub(super) fn add(&self, queue: Queue, channel: Channel, held: Arc<HeldMessages>, settles: mpsc::Sender<Settling>) -> u64 {
         let number = self.last_number.fetch_add(1, Ordering::Relaxed) + 1;
-        let entry = Entry { queue, channel, held, settles: Mutex::new(Some(settles)) };
+        let entry = ConsumerEntry { queue, channel, held, settles: Mutex::new(Some(settles)) };
         lock(&self.entries).insert(number, Arc::new(entry));
         number
     }
@@ -51,16 +51,16 @@ impl Consumers {
         }
     }
 
-    fn get(&self, receipt: &Receipt) -> Option<Arc<Entry>> {
+    fn get(&self, receipt: &Receipt) -> Option<Arc<ConsumerEntry>> {
         let number = receipt.consumer;
         lock(&self.entries).get(&number).cloned()
     }
 
     /// How many consumers of a queue the broker has of this process, and how many deliveries are held here: also by those that it has no
     /// more, or not while their window changes.
-    pub(super) fn of(&self, queue: &Queue) -> Own {
+    pub(super) fn of(&self, queue: &Queue) -> LocalUse {
         let entries = lock(&self.entries);
-        let mut own = Own::default();
+        let mut own = LocalUse::default();
         for entry in entries.values().filter(|entry| entry.queue == *queue) {
             own.consumer_count += u64::from(entry.held.is_consuming() && entry.channel.status().connected());
             own.held_count += entry.held.count() as u64;
@@ -71,16 +71,21 @@ impl Consumers {
     /// What is held of a queue that was deleted can no longer be settled.
     pub(super) fn queue_is_gone(&self, queue: &Queue) {
         let entries = lock(&self.entries);
-        entries.values().filter(|entry| entry.queue == *queue).for_each(|entry| entry.held.lose_received());
+        entries.values().filter(|entry| entry.queue == *queue).for_each(|entry| entry.held.mark_received_lost());
     }
 
     /// All consumers there are.
-    pub(super) fn all(&self) -> Vec<Arc<Entry>> {
+    pub(super) fn all(&self) -> Vec<Arc<ConsumerEntry>> {
         lock(&self.entries).values().cloned().collect()
     }
 
     /// Settles a delivery. Its outputs are given to the lane at once, so that the order of the calls is that of the messages.
-    pub(super) fn settle(&self, receipt: &Receipt, outputs: Vec<Output>, lane: &Lane) -> BoxFuture<'static, Result<Settled, Unsettled>> {
+    pub(super) fn settle(
+        &self,
+        receipt: &Receipt,
+        outputs: Vec<Output>,
+        publisher: &Publisher,
+    ) -> BoxFuture<'static, Result<Settled, Unsettled>> {
         let none = async { Ok(Settled::NoLongerHeld) }.boxed();
         let tag = receipt.delivery;
         let Some(entry) = self.get(receipt) else { return none };
@@ -89,15 +94,15 @@ impl Consumers {
         if !entry.channel.status().connected() || !entry.held.begin_settle(tag) {
             return none;
         }
-        Settling::begin(settles, tag, outputs, |topic, message| lane.publish(topic, message, None))
+        Settling::begin(settles, tag, outputs, |topic, message| publisher.publish(topic, message, None))
     }
 
     /// Gives a delivery back.
-    pub(super) async fn give_back(&self, receipt: &Receipt) {
+    pub(super) async fn requeue(&self, receipt: &Receipt) {
         let tag = receipt.delivery;
         let Some(entry) = self.get(receipt) else { return };
-        if entry.held.begin_leaving(tag) {
-            give_back(&entry.channel, &entry.held, vec![tag]).await;
+        if entry.held.begin_release(tag) {
+            requeue(&entry.channel, &entry.held, vec![tag]).await;
         }
     }
 }

@@ -28,7 +28,7 @@ enum Phase {
 
 /// Deliveries of one channel.
 #[derive(Default)]
-pub(super) struct Held {
+pub(super) struct HeldMessages {
     state: Mutex<State>,
     changed: Notify,
 }
@@ -48,7 +48,7 @@ impl State {
     }
 }
 
-impl Held {
+impl HeldMessages {
     /// A delivery has come.
     pub(super) fn arrived(&self, tag: u64, incoming: Incoming) {
         let mut state = lock(&self.state);
@@ -84,13 +84,13 @@ impl Held {
     }
 
     /// The channel is lost: nothing of it can be settled any more.
-    pub(super) fn lose(&self) {
+    pub(super) fn mark_lost(&self) {
         lock(&self.state).phases.clear();
         self.changed.notify_waiters();
     }
 
     /// The queue is gone: what is not being settled cannot be settled any more.
-    pub(super) fn lose_received(&self) {
+    pub(super) fn mark_received_lost(&self) {
         let mut state = lock(&self.state);
         state.waiting.clear();
         state.phases.values_mut().filter(|phase| matches!(phase, Phase::Waiting | Phase::Received)).for_each(|phase| *phase = Phase::Gone);
@@ -159,12 +159,12 @@ impl Held {
     }
 
     /// Begins to give a delivery back; `false` if it is not held.
-    pub(super) fn begin_leaving(&self, tag: u64) -> bool {
+    pub(super) fn begin_release(&self, tag: u64) -> bool {
         self.step(tag, Phase::Received, Phase::Leaving)
     }
 
     /// All deliveries that are not being settled begin to leave.
-    pub(super) fn all_leave(&self) -> Vec<u64> {
+    pub(super) fn release_all(&self) -> Vec<u64> {
         let mut state = lock(&self.state);
         state.waiting.clear();
         let leaving = state.phases.iter_mut().filter(|(_, phase)| matches!(phase, Phase::Waiting | Phase::Received));

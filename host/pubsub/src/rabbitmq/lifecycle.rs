@@ -11,21 +11,21 @@ use lapin::options::{
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use tokio::time::{Instant, timeout};
 
+use super::channel_pool::{CALL_TIME, ChannelPool, call, open};
 use super::link::Link;
 use super::names;
 use super::refusal::{Kind, Refusal};
-use super::scratch::{CALL_TIME, Scratch, call, open};
 use crate::backend::{Backlog, Delete, Deletion, Overflow, QueueSpec};
 use crate::error::{PubsubError, Result};
+use crate::error_text::chain;
 use crate::lock::lock;
-use crate::network::Turns;
+use crate::network::KeyedLocks;
 use crate::retry::Backoff;
-use crate::telling::chain;
 use crate::topic::{Class, Queue, Topic};
 
 /// How long a deletion waits for the last consumers of a queue that is empty.
-const LEAVING_TIME: Duration = Duration::from_secs(5);
-const LOOK_TIME: Duration = Duration::from_millis(20);
+const CONSUMER_CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 /// How often a queue is declared that is gone when it is bound.
 const DECLARES_COUNT: u32 = 6;
 /// How long it is tried to bind a queue again that was found not to be empty, and the waits between the tries.
@@ -35,9 +35,9 @@ const LONGEST_WAIT: Duration = Duration::from_secs(2);
 
 /// What is known of the broker's queues.
 pub(super) struct Lifecycle {
-    pub(super) scratch: Scratch,
+    pub(super) channels: ChannelPool,
     /// The connection for queues whose kind the broker may answer by closing it.
-    daring: Link,
+    risky: Link,
     /// Exchanges that are there, of the declaring connection of this number.
     exchanges: Mutex<(u64, HashSet<String>)>,
     /// Whether the broker has refused queues that are neither durable nor exclusive.
@@ -47,19 +47,19 @@ pub(super) struct Lifecycle {
     /// Topics with a queue that refuses messages above a bound, in bytes.
     refusing: Mutex<HashMap<Topic, u64>>,
     /// One after the other on each queue: one that is ensured and gets a message while it is deleted would take that along.
-    turns: Turns<Queue>,
+    locks: KeyedLocks<Queue>,
 }
 
 /// What the broker tells of a queue without a look into it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Seen {
+pub(super) struct QueueInfo {
     pub(super) ready_count: u64,
     pub(super) consumer_count: u64,
 }
 
 /// What this process has of a queue.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Own {
+pub(super) struct LocalUse {
     /// Consumers that the broker has; never more than it has.
     pub(super) consumer_count: u64,
     /// Deliveries that are not acknowledged.
@@ -68,21 +68,21 @@ pub(super) struct Own {
 
 /// What is done with a queue that is there with other properties.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum IfOther {
+enum OnMismatch {
     Refuse,
     Keep,
 }
 
 impl Lifecycle {
-    pub(super) fn new(scratch: Scratch, daring: Link) -> Self {
+    pub(super) fn new(channels: ChannelPool, risky: Link) -> Self {
         let (exchanges, transient_denied) = (Mutex::default(), Mutex::default());
-        let turns = Turns::default();
-        Lifecycle { scratch, daring, exchanges, transient_denied, kept: Mutex::default(), refusing: Mutex::default(), turns }
+        let locks = KeyedLocks::default();
+        Lifecycle { channels, risky, exchanges, transient_denied, kept: Mutex::default(), refusing: Mutex::default(), locks }
     }
 
     pub(super) async fn close(&self) {
-        self.scratch.link().close().await;
-        self.daring.close().await;
+        self.channels.link().close().await;
+        self.risky.close().await;
     }
 
     /// The bound above which a queue of the topic is known to refuse messages.
@@ -98,7 +98,7 @@ impl Lifecycle {
     /// Makes the exchange of a topicspace, once for each connection.
     pub(super) async fn exchange(&self, topicspace: &str) -> Result<ShortString> {
         let name = names::exchange(topicspace)?;
-        let number = self.scratch.link().up()?.number;
+        let number = self.channels.link().up()?.number;
         {
             let mut known = lock(&self.exchanges);
             if known.0 != number {
@@ -108,7 +108,7 @@ impl Lifecycle {
                 return Ok(name);
             }
         }
-        let channel = self.scratch.channel().await?;
+        let channel = self.channels.channel().await?;
         let options = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
         let declaring = channel.raw();
         let declared = declaring.exchange_declare(name.clone(), ExchangeKind::Topic, options, FieldTable::default());
@@ -126,21 +126,21 @@ impl Lifecycle {
     }
 
     pub(super) async fn create(&self, spec: &QueueSpec) -> Result<()> {
-        self.make(spec, IfOther::Refuse).await
+        self.make(spec, OnMismatch::Refuse).await
     }
 
     pub(super) async fn ensure(&self, spec: &QueueSpec) -> Result<()> {
-        self.make(spec, IfOther::Keep).await
+        self.make(spec, OnMismatch::Keep).await
     }
 
     /// # Cancel safety
     /// None, as of [`Lifecycle::delete`].
-    async fn make(&self, spec: &QueueSpec, if_other: IfOther) -> Result<()> {
+    async fn make(&self, spec: &QueueSpec, on_mismatch: OnMismatch) -> Result<()> {
         let queue = &spec.queue;
         if !queue.topic().class().has_queues() {
             return Ok(());
         }
-        let _turn = self.turns.take(queue).await;
+        let _lock = self.locks.take(queue).await;
         let exchange = self.exchange(queue.topic().topicspace()).await?;
         let name = names::queue(queue)?;
         let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
@@ -148,7 +148,7 @@ impl Lifecycle {
         loop {
             match queue.topic().class() {
                 Class::Request => self.declare_request(spec, &name).await?,
-                _ => self.declare_flow(spec, &name, if_other).await?,
+                _ => self.declare_flow(spec, &name, on_mismatch).await?,
             }
             left_count -= 1;
             match self.bind(queue, name.clone(), exchange.clone()).await {
@@ -169,13 +169,13 @@ impl Lifecycle {
 
     async fn bind(&self, queue: &Queue, name: ShortString, exchange: ShortString) -> Result<()> {
         let key = names::routing_key(queue.topic())?;
-        let channel = self.scratch.channel().await?;
+        let channel = self.channels.channel().await?;
         let bound = channel.raw();
         let bound = bound.queue_bind(name, exchange, key, QueueBindOptions::default(), FieldTable::default());
         channel.call("binding a queue", bound).await.map_err(|refusal| refusal.about(queue))
     }
 
-    async fn declare_flow(&self, spec: &QueueSpec, name: &ShortString, if_other: IfOther) -> Result<()> {
+    async fn declare_flow(&self, spec: &QueueSpec, name: &ShortString, on_mismatch: OnMismatch) -> Result<()> {
         let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
         let refusal = match self.declare(name, durable, arguments(spec.overflow)).await? {
             Ok(_) => return Ok(()),
@@ -186,7 +186,7 @@ impl Lifecycle {
         match refusal.kind {
             // Whether flow queues are quorum queues is the operator's choice, which may have changed since this one was made.
             Kind::Mismatch if is_type && is_unbounded => self.passive(&spec.queue, name).await.map(|_| ()),
-            Kind::Mismatch if if_other == IfOther::Keep && spec.overflow.refuse_above_bytes().is_some() => {
+            Kind::Mismatch if on_mismatch == OnMismatch::Keep && spec.overflow.refuse_above_bytes().is_some() => {
                 // It is ensured again and again.
                 if lock(&self.kept).insert(spec.queue.clone()) {
                     tracing::warn!(queue = %spec.queue, difference = refusal.text(), "queue exists with other properties, left unchanged");
@@ -204,14 +204,14 @@ impl Lifecycle {
             Ok(_) => return Ok(()),
             Err(PubsubError::QueueNotFound { .. }) => {}
             // Its node is away, and with it what it held: another node can have it.
-            Err(PubsubError::Unavailable { reason, .. }) if self.scratch.link().up().is_ok() => {
+            Err(PubsubError::Unavailable { reason, .. }) if self.channels.link().up().is_ok() => {
                 tracing::warn!(queue = %queue, reason, "request queue unavailable with its node, creating it again");
-                self.delete_daring(name).await?;
+                self.delete_risky(name).await?;
             }
             Err(error) => return Err(error),
         }
         if self.transient_denied() != Some(true) {
-            match self.declare_daring(name, arguments(spec.overflow)).await? {
+            match self.declare_risky(name, arguments(spec.overflow)).await? {
                 Ok(()) => {
                     *lock(&self.transient_denied) = Some(false);
                     return Ok(());
@@ -233,26 +233,26 @@ impl Lifecycle {
         }
     }
 
-    async fn declare_daring(&self, name: &ShortString, arguments: FieldTable) -> Result<Result<(), Refusal>> {
-        let up = self.daring.wait().await.ok_or_else(crate::network::closed)?;
-        let channel = open(&self.daring, &up).await?;
+    async fn declare_risky(&self, name: &ShortString, arguments: FieldTable) -> Result<Result<(), Refusal>> {
+        let up = self.risky.wait().await.ok_or_else(crate::network::closed)?;
+        let channel = open(&self.risky, &up).await?;
         let declared = channel.queue_declare(name.clone(), QueueDeclareOptions::default(), arguments);
-        Ok(call(&self.daring, "declaring a queue", declared).await.map(|_| ()))
+        Ok(call(&self.risky, "declaring a queue", declared).await.map(|_| ()))
     }
 
-    async fn delete_daring(&self, name: &ShortString) -> Result<()> {
-        let up = self.daring.wait().await.ok_or_else(crate::network::closed)?;
-        let channel = open(&self.daring, &up).await?;
+    async fn delete_risky(&self, name: &ShortString) -> Result<()> {
+        let up = self.risky.wait().await.ok_or_else(crate::network::closed)?;
+        let channel = open(&self.risky, &up).await?;
         let deleted = channel.queue_delete(name.clone(), QueueDeleteOptions::default());
-        call(&self.daring, "deleting a queue", deleted).await.map(|_| ()).map_err(Refusal::plain)
+        call(&self.risky, "deleting a queue", deleted).await.map(|_| ()).map_err(Refusal::plain)
     }
 
-    async fn declare(&self, name: &ShortString, options: QueueDeclareOptions, arguments: FieldTable) -> Result<Result<Seen, Refusal>> {
-        let channel = self.scratch.channel().await?;
+    async fn declare(&self, name: &ShortString, options: QueueDeclareOptions, arguments: FieldTable) -> Result<Result<QueueInfo, Refusal>> {
+        let channel = self.channels.channel().await?;
         let declaring = channel.raw();
         let declared = declaring.queue_declare(name.clone(), options, arguments);
         let declared = channel.call("declaring a queue", declared).await;
-        Ok(declared.map(|queue| Seen { ready_count: queue.message_count().into(), consumer_count: queue.consumer_count().into() }))
+        Ok(declared.map(|queue| QueueInfo { ready_count: queue.message_count().into(), consumer_count: queue.consumer_count().into() }))
     }
 
     /// Declares the queue of a lock, or looks at it: on the connection that may break, since the node of a queue may be away, and no answer then
@@ -262,14 +262,15 @@ impl Lifecycle {
         name: &ShortString,
         options: QueueDeclareOptions,
         arguments: FieldTable,
-    ) -> Result<Result<Seen, Refusal>> {
-        let up = match timeout(CALL_TIME, self.daring.wait()).await {
+    ) -> Result<Result<QueueInfo, Refusal>> {
+        let up = match timeout(CALL_TIME, self.risky.wait()).await {
             Ok(up) => up.ok_or_else(crate::network::closed)?,
-            Err(_) => self.daring.up()?,
+            Err(_) => self.risky.up()?,
         };
-        let channel = open(&self.daring, &up).await?;
-        let declared = call(&self.daring, "declaring the queue of a lock", channel.queue_declare(name.clone(), options, arguments)).await;
-        let seen = declared.map(|queue| Seen { ready_count: queue.message_count().into(), consumer_count: queue.consumer_count().into() });
+        let channel = open(&self.risky, &up).await?;
+        let declared = call(&self.risky, "declaring the queue of a lock", channel.queue_declare(name.clone(), options, arguments)).await;
+        let seen =
+            declared.map(|queue| QueueInfo { ready_count: queue.message_count().into(), consumer_count: queue.consumer_count().into() });
         if seen.is_ok() {
             tokio::spawn(async move { timeout(CALL_TIME, channel.close(200, "done".into())).await });
         }
@@ -277,7 +278,7 @@ impl Lifecycle {
     }
 
     /// Looks at a queue without making it.
-    pub(super) async fn passive(&self, queue: &Queue, name: &ShortString) -> Result<Seen> {
+    pub(super) async fn passive(&self, queue: &Queue, name: &ShortString) -> Result<QueueInfo> {
         let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
         self.declare(name, passive, FieldTable::default()).await?.map_err(|refusal| refusal.about(queue))
     }
@@ -297,12 +298,12 @@ impl Lifecycle {
     ///
     /// # Cancel safety
     /// None: the queue may be left without its binding. Callers run it in a task of its own.
-    pub(super) async fn delete(&self, queue: &Queue, when: Delete, own: impl Fn(&Queue) -> Own) -> Result<Deletion> {
+    pub(super) async fn delete(&self, queue: &Queue, when: Delete, own: impl Fn(&Queue) -> LocalUse) -> Result<Deletion> {
         if !queue.topic().class().has_queues() {
             return Ok(Deletion::Deleted);
         }
         let name = names::queue(queue)?;
-        let _turn = self.turns.take(queue).await;
+        let _lock = self.locks.take(queue).await;
         match when {
             Delete::Always => self.delete_now(queue, name).await.map(|()| Deletion::Deleted),
             Delete::IfEmpty => self.delete_if_empty(queue, name, own).await,
@@ -310,7 +311,7 @@ impl Lifecycle {
     }
 
     pub(super) async fn delete_now(&self, queue: &Queue, name: ShortString) -> Result<()> {
-        let channel = self.scratch.channel().await?;
+        let channel = self.channels.channel().await?;
         let deleting = channel.raw();
         let deleted = deleting.queue_delete(name, QueueDeleteOptions::default());
         match channel.call("deleting a queue", deleted).await {
@@ -324,12 +325,12 @@ impl Lifecycle {
     /// `if-empty` of AMQP counts neither what consumers hold, nor does it exist for quorum queues. So the queue is unbound, looked at, and
     /// bound again if it holds a message; what is published meanwhile is returned, or goes to the topic's other queues. What was published just before
     /// may not be counted yet, by quorum queues above all: so a message is asked for, which is answered behind it.
-    async fn delete_if_empty(&self, queue: &Queue, name: ShortString, own: impl Fn(&Queue) -> Own) -> Result<Deletion> {
+    async fn delete_if_empty(&self, queue: &Queue, name: ShortString, own: impl Fn(&Queue) -> LocalUse) -> Result<Deletion> {
         if let Some(kept) = self.backlog(queue, &name, &own).await? {
             return Ok(kept.map_or(Deletion::Deleted, |backlog| Deletion::NotEmpty(vec![backlog])));
         }
         let exchange = self.exchange(queue.topic().topicspace()).await?;
-        let channel = self.scratch.channel().await?;
+        let channel = self.channels.channel().await?;
         let unbinding = channel.raw();
         let key = names::routing_key(queue.topic())?;
         let unbound = unbinding.queue_unbind(name.clone(), exchange.clone(), key, FieldTable::default());
@@ -340,7 +341,7 @@ impl Lifecycle {
         }
         drop(channel);
         let looked = match self.backlog(queue, &name, &own).await {
-            Ok(None) => match self.holds_late(queue, &name).await {
+            Ok(None) => match self.holds_late_messages(queue, &name).await {
                 // Also one that a consumer of this process has by now counts.
                 Ok(false) => self.backlog(queue, &name, &own).await,
                 Ok(true) => Ok(Some(Some(Backlog { queue: queue.clone(), count: None }))),
@@ -364,16 +365,16 @@ impl Lifecycle {
     }
 
     /// Whether a message is there that was published before the queue was unbound. It is given back.
-    async fn holds_late(&self, queue: &Queue, name: &ShortString) -> Result<bool> {
-        let channel = self.scratch.channel().await?;
+    async fn holds_late_messages(&self, queue: &Queue, name: &ShortString) -> Result<bool> {
+        let channel = self.channels.channel().await?;
         let getting = channel.raw();
         let got = getting.basic_get(name.clone(), BasicGetOptions::default());
         match channel.call("looking for a message", got).await {
             Ok(None) => Ok(false),
             Ok(Some(message)) => {
                 let back = BasicNackOptions { requeue: true, ..BasicNackOptions::default() };
-                let given_back = channel.call("requeueing a message", message.nack(back)).await;
-                given_back.map(|_| true).map_err(|refusal| refusal.about(queue))
+                let requeued = channel.call("requeueing a message", message.nack(back)).await;
+                requeued.map(|_| true).map_err(|refusal| refusal.about(queue))
             }
             // It is gone, or has an exclusive consumer, which gets what is there.
             Err(refusal) if matches!(refusal.kind, Kind::NotFound | Kind::Held | Kind::Refused) => Ok(false),
@@ -391,7 +392,7 @@ impl Lifecycle {
                 Err(error) => error,
             };
             let wait = backoff.next_wait(&mut rand::rng());
-            if !error.is_passing() || self.scratch.link().is_closed() || Instant::now() + wait >= deadline {
+            if !error.is_passing() || self.channels.link().is_closed() || Instant::now() + wait >= deadline {
                 let (error_text, next) = (chain(&error), "it is bound again when its flow or its service starts");
                 tracing::error!(queue = %queue, error = error_text, next, "queue not bound to its topic");
                 return Err(error);
@@ -401,15 +402,15 @@ impl Lifecycle {
     }
 
     /// Waits until other processes do not read the queue. `None`: it is empty; `Some(None)`: it is gone; else what it holds.
-    async fn backlog(&self, queue: &Queue, name: &ShortString, own: impl Fn(&Queue) -> Own) -> Result<Option<Option<Backlog>>> {
-        let deadline = Instant::now() + LEAVING_TIME;
+    async fn backlog(&self, queue: &Queue, name: &ShortString, own: impl Fn(&Queue) -> LocalUse) -> Result<Option<Option<Backlog>>> {
+        let deadline = Instant::now() + CONSUMER_CLOSE_TIMEOUT;
         loop {
             let seen = match self.passive(queue, name).await {
                 Ok(seen) => seen,
                 Err(PubsubError::QueueNotFound { .. }) => return Ok(Some(None)),
                 Err(error) => return Err(error),
             };
-            let Own { consumer_count, held_count } = own(queue);
+            let LocalUse { consumer_count, held_count } = own(queue);
             let are_own = seen.consumer_count <= consumer_count;
             let count = seen.ready_count + held_count;
             if count > 0 {
@@ -421,7 +422,7 @@ impl Lifecycle {
             if Instant::now() >= deadline {
                 return Ok(Some(Some(Backlog { queue: queue.clone(), count: None })));
             }
-            tokio::time::sleep(LOOK_TIME).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 }

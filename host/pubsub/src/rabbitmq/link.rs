@@ -23,13 +23,13 @@ const CONNECT_TIME: Duration = Duration::from_secs(10);
 /// How long an orderly end of a connection may take.
 const CLOSE_TIME: Duration = Duration::from_secs(5);
 /// How often it is looked whether a connection is there that reported nothing.
-const LOOK_TIME: Duration = Duration::from_millis(500);
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
 /// For publishing, consuming, declaring, and declaring what the broker may deny.
 const CONNECTIONS_COUNT: usize = 4;
 
 /// What connections have in common.
-pub(super) struct Way {
+pub(super) struct ConnectionSettings {
     pub(super) address: Address,
     /// Certificate authorities in PEM; those of the system where there are none.
     pub(super) authorities: Option<String>,
@@ -86,14 +86,14 @@ pub(super) struct Link {
 
 impl Link {
     /// Begins to connect. `purpose` names the connection, in the broker's tools too.
-    pub(super) fn start(way: Arc<Way>, purpose: &'static str) -> Self {
+    pub(super) fn start(settings: Arc<ConnectionSettings>, purpose: &'static str) -> Self {
         let (state, seen) = watch::channel(State::Down(PubsubError::unavailable("it is not connected yet")));
         let (blocked, is_blocked) = watch::channel(None);
         let (renew, stop, ended) = (Arc::new(Notify::new()), CancellationToken::new(), CancellationToken::new());
-        let keeper = Keeper { way, purpose, state, blocked, renew: renew.clone(), stop: stop.clone(), number: 0, first_node: 0 };
+        let task = LinkTask { settings, purpose, state, blocked, renew: renew.clone(), stop: stop.clone(), number: 0, first_node: 0 };
         let guard = ended.clone().drop_guard();
         tokio::spawn(async move {
-            keeper.run().await;
+            task.run().await;
             drop(guard);
         });
         Link { state: seen, blocked: is_blocked, renew, stop, ended }
@@ -181,8 +181,8 @@ impl Drop for Link {
 }
 
 /// The task of a link.
-struct Keeper {
-    way: Arc<Way>,
+struct LinkTask {
+    settings: Arc<ConnectionSettings>,
     purpose: &'static str,
     state: watch::Sender<State>,
     blocked: watch::Sender<Option<Blocked>>,
@@ -192,11 +192,11 @@ struct Keeper {
     first_node: usize,
 }
 
-impl Keeper {
+impl LinkTask {
     async fn run(mut self) {
         let stop = self.stop.clone();
         // One for its whole life: a broker that accepts connections and closes them is tried less and less often.
-        let mut recovery = Recovery::of(format!("connection to {} for {}", self.way.address, self.purpose));
+        let mut recovery = Recovery::of(format!("connection to {} for {}", self.settings.address, self.purpose));
         while let Some(up) = stop.run_until_cancelled(self.connect(&mut recovery)).await {
             self.state.send_replace(State::Up(up.clone()));
             let reason = stop.run_until_cancelled(self.watch(&up)).await;
@@ -217,11 +217,11 @@ impl Keeper {
     async fn connect(&mut self, recovery: &mut Recovery) -> Up {
         let mut is_first = self.number == 0;
         // One that was lost waits its time, whatever others reach: a broker may accept connections and close them.
-        let mut hastens = false;
+        let mut retries_now = false;
         loop {
             tokio::select! {
                 () = recovery.due() => {}
-                () = self.way.reached.notified(), if hastens => recovery.hasten(),
+                () = self.settings.reached.notified(), if retries_now => recovery.retry_now(),
             }
             let trying = self.try_nodes();
             let tried = match std::mem::take(&mut is_first) {
@@ -235,13 +235,13 @@ impl Keeper {
             };
             match tried {
                 Ok((connection, node)) => {
-                    self.way.reached.notify_waiters();
+                    self.settings.reached.notify_waiters();
                     self.number += 1;
                     tracing::debug!(broker = node, connection = self.purpose, "connected to the broker");
                     return Up { connection: Arc::new(connection), number: self.number };
                 }
                 Err(error) => {
-                    hastens = true;
+                    retries_now = true;
                     self.state.send_replace(State::Down(error));
                 }
             }
@@ -249,11 +249,11 @@ impl Keeper {
     }
 
     async fn try_nodes(&mut self) -> Result<(Connection, String)> {
-        let nodes = self.way.address.nodes.len();
+        let nodes = self.settings.address.nodes.len();
         let mut first_error = None;
         for step in 0..nodes {
             let at = (self.first_node + step) % nodes;
-            let node = &self.way.address.nodes[at];
+            let node = &self.settings.address.nodes[at];
             match self.try_node(node).await {
                 Ok(connection) => {
                     self.first_node = at;
@@ -273,8 +273,8 @@ impl Keeper {
     async fn try_node(&self, node: &AMQPUri) -> Result<Connection> {
         let name = format!("weir {} ({})", self.purpose, std::process::id());
         let properties = ConnectionProperties::default().with_connection_name(name.into());
-        let identity = self.way.identity.clone().map(|(pem, key)| OwnedIdentity::PKCS8 { pem, key });
-        let config = OwnedTLSConfig { identity, cert_chain: self.way.authorities.clone() };
+        let identity = self.settings.identity.clone().map(|(pem, key)| OwnedIdentity::PKCS8 { pem, key });
+        let config = OwnedTLSConfig { identity, cert_chain: self.settings.authorities.clone() };
         let connecting = super::stream::connect(node.clone(), properties, config);
         match timeout(CONNECT_TIME, connecting).await {
             Ok(Ok(connection)) => Ok(connection),
@@ -291,12 +291,12 @@ impl Keeper {
             tokio::select! {
                 event = events.next() => match event {
                     Some(Event::ConnectionBlocked(why)) => {
-                        tracing::warn!(broker = %self.way.address, connection = self.purpose, reason = why, "broker blocked: no messages \
+                        tracing::warn!(broker = %self.settings.address, connection = self.purpose, reason = why, "broker blocked: no messages \
                              accepted");
                         self.blocked.send_replace(Some(Blocked { reason: why, since: Instant::now() }));
                     }
                     Some(Event::ConnectionUnblocked) => {
-                        tracing::info!(broker = %self.way.address, connection = self.purpose, "broker unblocked: messages accepted again");
+                        tracing::info!(broker = %self.settings.address, connection = self.purpose, "broker unblocked: messages accepted again");
                         self.blocked.send_replace(None);
                     }
                     // Errors of channels come here too.
@@ -308,7 +308,7 @@ impl Keeper {
                     drop_connection(up);
                     return Ended("the broker did not answer in time".to_owned());
                 }
-                () = tokio::time::sleep(LOOK_TIME) => {}
+                () = tokio::time::sleep(POLL_INTERVAL) => {}
             }
             if !up.connection.status().connected() {
                 return reason.unwrap_or_default();
@@ -336,10 +336,10 @@ fn drop_connection(up: &Up) {
 
 /// The error of a node, with what to change.
 fn at_node(node: &AMQPUri, refusal: Refusal) -> PubsubError {
-    let place = shown(node);
+    let permit = shown(node);
     if !refusal.is_for_good() {
         let hint = if refusal.is_aborted() { "; check that this is its port for AMQP (5672, with TLS 5671)" } else { "" };
-        return PubsubError::unavailable_because(format!("{place} cannot be reached"), Ended(format!("{}{hint}", refusal.text())));
+        return PubsubError::unavailable_because(format!("{permit} cannot be reached"), Ended(format!("{}{hint}", refusal.text())));
     }
     let user = &node.authority.userinfo.username;
     let fix = if refusal.text().contains("limit") {
@@ -352,6 +352,6 @@ fn at_node(node: &AMQPUri, refusal: Refusal) -> PubsubError {
     } else {
         format!("check user `{user}` and the password of broker.url")
     };
-    let reason = format!("{place}: {}; {fix}", refusal.text());
+    let reason = format!("{permit}: {}; {fix}", refusal.text());
     PubsubError::refused_because(reason, refusal.plain())
 }

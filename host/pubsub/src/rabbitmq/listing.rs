@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn queues_are_read_from_their_bindings() {
+    fn queues_are_recognized_by_their_bindings() {
         let own = |name| binding("", name, name);
         let bindings = [
             own("tg.flow.a.b.p--one--in.x"),

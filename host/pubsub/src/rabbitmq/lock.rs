@@ -10,14 +10,14 @@ use lapin::types::{AMQPValue, FieldTable, ShortString};
 use serde::Deserialize;
 use tokio::time::timeout;
 
+use super::channel_pool::{CALL_TIME, call, open};
 use super::management::Management;
 use super::names;
 use super::refusal::{Kind, Refusal};
-use super::scratch::{CALL_TIME, call, open};
 use super::shared::Shared;
 use crate::backend::{LockHolder, LockName};
 use crate::error::{PubsubError, Result};
-use crate::network::{HeldLock, Keeping, closed};
+use crate::network::{HeldLock, LockState, closed};
 
 /// Takes the lock: on a channel of the connection that consumes, so that a service loses its lock with its requests.
 pub(super) async fn take(shared: &Arc<Shared>, name: &LockName) -> Result<HeldLock> {
@@ -29,27 +29,27 @@ pub(super) async fn take(shared: &Arc<Shared>, name: &LockName) -> Result<HeldLo
     let exclusive = BasicConsumeOptions { exclusive: true, no_ack: true, ..BasicConsumeOptions::default() };
     let consumed = channel.basic_consume(queue, tag()?, exclusive, FieldTable::default());
     let stream = call(&shared.consuming, "taking a lock", consumed).await.map_err(refused)?;
-    let (held, keeping) = HeldLock::new();
-    let keeper = Keeper { shared: shared.clone(), channel, link_number: up.number, keeping };
-    tokio::spawn(keeper.run(stream));
+    let (held, lock_state) = HeldLock::new();
+    let task = LockTask { shared: shared.clone(), channel, link_number: up.number, lock_state };
+    tokio::spawn(task.run(stream));
     Ok(held)
 }
 
 /// The task of a lock that is held.
-struct Keeper {
+struct LockTask {
     shared: Arc<Shared>,
     channel: Channel,
     link_number: u64,
-    keeping: Keeping,
+    lock_state: LockState,
 }
 
-impl Keeper {
+impl LockTask {
     async fn run(self, mut stream: lapin::Consumer) {
         let ended = || PubsubError::unavailable("the broker closed the consumer of the lock: its queue or the node of it is gone");
         loop {
             let reason = tokio::select! {
                 biased;
-                () = self.keeping.left.cancelled() => break,
+                () = self.lock_state.left.cancelled() => break,
                 () = self.shared.consuming.gone(self.link_number) => self.shared.consuming.lost(self.link_number).unwrap_or_else(closed),
                 delivery = stream.next() => match delivery {
                     // Something publishes to it, which does not concern a lock.
@@ -58,7 +58,7 @@ impl Keeper {
                     None => self.shared.consuming.lost(self.link_number).unwrap_or_else(ended),
                 },
             };
-            self.keeping.losing.send_replace(Some(reason));
+            self.lock_state.losing.send_replace(Some(reason));
             break;
         }
         let _ = timeout(CALL_TIME, self.channel.close(200, "done".into())).await;
@@ -103,7 +103,7 @@ async fn process(management: &Management, name: &LockName) -> Result<Option<Stri
     let details: Option<Details> = management.get(&["queues", &management.vhost, &name.wire_name()], &[]).await?;
     Ok(details
         .and_then(|details| details.consumer_details.into_iter().next())
-        .map(|consumer| crate::telling::shown(&consumer.consumer_tag)))
+        .map(|consumer| crate::error_text::shown(&consumer.consumer_tag)))
 }
 
 /// What the consumer is called in the broker's own tools: the machine and the process that hold the lock.
@@ -137,7 +137,7 @@ fn refused(name: &LockName, vhost: &str, refusal: Refusal) -> PubsubError {
                 "no process can take lock {name} while the node of its queue is down: start that node, or remove it permanently with \
                      rabbitmqctl forget_cluster_node"
             ),
-            Answer(text.to_owned()),
+            BrokerReply(text.to_owned()),
         ),
         _ => refusal.plain(),
     }
@@ -146,4 +146,4 @@ fn refused(name: &LockName, vhost: &str, refusal: Refusal) -> PubsubError {
 /// What the broker answered.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-struct Answer(String);
+struct BrokerReply(String);

@@ -9,10 +9,10 @@ use serde_json::Value;
 
 use super::address::Address;
 use crate::error::{Cause, PubsubError, Result};
-use crate::telling::shown;
+use crate::error_text::shown;
 
 /// How long the broker may take to answer one request: it asks all nodes of a cluster.
-const ANSWER_TIME: Duration = Duration::from_secs(20);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(20);
 const CONNECT_TIME: Duration = Duration::from_secs(5);
 /// The largest answer that is read: some 200,000 queues.
 const MAX_ANSWER_BYTES: usize = 64 << 20;
@@ -46,7 +46,7 @@ impl Management {
         };
         let _ = url.set_username("");
         let _ = url.set_password(None);
-        let mut client = Client::builder().no_proxy().timeout(ANSWER_TIME).connect_timeout(CONNECT_TIME);
+        let mut client = Client::builder().no_proxy().timeout(RESPONSE_TIMEOUT).connect_timeout(CONNECT_TIME);
         if let Some(pem) = authorities {
             let certificates = Certificate::from_pem_bundle(pem.as_bytes());
             let certificates = certificates.map_err(|_| refused("broker.ca-file contains no PEM certificates".to_owned()))?;
@@ -122,8 +122,8 @@ impl Management {
     }
 
     fn refused(&self, problem: &str, answer: Option<&[u8]>) -> PubsubError {
-        let told = answer.map(text).filter(|text| !text.is_empty()).map(|text| format!(" ({text})")).unwrap_or_default();
-        PubsubError::refused(format!("broker.management, {}: {problem}{told}", self.url))
+        let reason_and_cause = answer.map(text).filter(|text| !text.is_empty()).map(|text| format!(" ({text})")).unwrap_or_default();
+        PubsubError::refused(format!("broker.management, {}: {problem}{reason_and_cause}", self.url))
     }
 
     /// What answers is something else.
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn the_user_is_that_of_the_broker_unless_one_is_given() {
+    fn the_user_defaults_to_that_of_the_broker_url() {
         let of = |url: &str| {
             let management = Management::new(url, &broker(), None).unwrap();
             assert!(!management.url.as_str().contains('@'));
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told_without_the_password() {
+    fn url_problems_are_reported_without_the_password() {
         for (url, expected) in [
             ("", "it is not a URL"),
             ("u:secret@host", "its scheme"),

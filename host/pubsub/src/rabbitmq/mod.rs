@@ -3,13 +3,13 @@
 //! | what | where |
 //! |---|---|
 //! | names on the wire, messages, URLs, the meaning of errors | `names`, `envelope`, `address`, `refusal` |
-//! | connections, what arrives over them, and channels for declaring | `link`, `stream`, `legible`, `cancelled`, `scratch` |
+//! | connections, what arrives over them, and channels for declaring | `link`, `stream`, `sanitizer`, `cancelled`, `channel_pool` |
 //! | making, finding and deleting queues | `lifecycle` |
-//! | publishing | `lane`, `places`, `producer` |
+//! | publishing | `publisher`, `publish_permits`, `producer` |
 //! | reading shared queues, and settling | `reader`, `held`, `consumers`, `settling`, `acks` |
 //! | subscribers and taps | `subscriber` |
 //! | locks | `lock` |
-//! | looking into queues | `looking` |
+//! | looking into queues | `inspection` |
 //! | what all of these share | `shared` |
 //! | the management API, if there is one: listing queues, policies | `management`, `listing`, `policies` |
 //!
@@ -19,24 +19,24 @@
 mod acks;
 mod address;
 mod cancelled;
+mod channel_pool;
 mod consumers;
 mod envelope;
 mod held;
-mod lane;
-mod legible;
+mod inspection;
 mod lifecycle;
 mod link;
 mod listing;
 mod lock;
-mod looking;
 mod management;
 mod names;
-mod places;
 mod policies;
 mod producer;
+mod publish_permits;
+mod publisher;
 mod reader;
 mod refusal;
-mod scratch;
+mod sanitizer;
 mod settling;
 mod shared;
 mod stream;
@@ -55,16 +55,16 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::address::Address;
+use self::channel_pool::ChannelPool;
 use self::consumers::Consumers;
-use self::lane::Lane;
 use self::lifecycle::Lifecycle;
-use self::link::{Link, Way};
+use self::link::{ConnectionSettings, Link};
 use self::management::Management;
 pub use self::management::check_management_url;
-use self::places::Places;
 use self::producer::TopicProducer;
+use self::publish_permits::PublishPermits;
+use self::publisher::Publisher;
 use self::reader::QueueConsumer;
-use self::scratch::Scratch;
 use self::shared::Shared;
 use self::subscriber::Subscriber;
 use crate::backend::{
@@ -72,10 +72,10 @@ use crate::backend::{
     Receipt, Settled, Unsettled,
 };
 use crate::error::{PubsubError, Result};
+use crate::error_text::chain;
 use crate::limits::Limits;
 use crate::message::Message;
-use crate::network::{BUFFERED_COUNT, whole};
-use crate::telling::chain;
+use crate::network::{BUFFERED_COUNT, run_detached};
 use crate::topic::{Queue, Subscription, Topic};
 
 /// How long a close waits for what is being settled.
@@ -105,23 +105,37 @@ impl RabbitBroker {
     /// # Cancel safety
     /// Yes.
     pub async fn connect(url: &str, limits: Limits, tls: &TlsFiles, management: Option<&str>) -> Result<Arc<Self>> {
-        let way = Arc::new(way(url, tls)?);
-        let vhost = way.address.nodes.first().map(|node| node.vhost.clone()).unwrap_or_default();
-        let management = management.map(|url| Management::new(url, &way.address, way.authorities.as_deref())).transpose()?;
-        let publishing = Arc::new(Link::start(way.clone(), "publishing"));
+        let connection_settings = Arc::new(connection_settings(url, tls)?);
+        let vhost = connection_settings.address.nodes.first().map(|node| node.vhost.clone()).unwrap_or_default();
+        let management = management
+            .map(|url| Management::new(url, &connection_settings.address, connection_settings.authorities.as_deref()))
+            .transpose()?;
+        let publishing = Arc::new(Link::start(connection_settings.clone(), "publishing"));
         publishing.first().await?;
-        let consuming = Arc::new(Link::start(way.clone(), "consuming"));
-        let daring = Link::start(way.clone(), "declaring transient queues");
-        let scratch = Scratch::over(way);
+        let consuming = Arc::new(Link::start(connection_settings.clone(), "consuming"));
+        let risky = Link::start(connection_settings.clone(), "declaring transient queues");
+        let channels = ChannelPool::over(connection_settings);
         consuming.first().await?;
-        scratch.link().first().await?;
-        let lifecycle = Arc::new(Lifecycle::new(scratch, daring));
-        let lane = Lane::start(publishing.clone(), lifecycle.clone());
-        let places = Arc::new(Places::of(&publishing));
+        channels.link().first().await?;
+        let lifecycle = Arc::new(Lifecycle::new(channels, risky));
+        let publisher = Publisher::start(publishing.clone(), lifecycle.clone());
+        let permits = Arc::new(PublishPermits::of(&publishing));
         let (consumers, closed) = (Consumers::default(), CancellationToken::new());
         let (looks, operations) = (Arc::default(), TaskTracker::new());
-        let shared =
-            Shared { limits, consuming, publishing, lifecycle, lane, places, consumers, looks, management, vhost, operations, closed };
+        let shared = Shared {
+            limits,
+            consuming,
+            publishing,
+            lifecycle,
+            publisher,
+            permits,
+            consumers,
+            looks,
+            management,
+            vhost,
+            operations,
+            closed,
+        };
         Ok(Arc::new(RabbitBroker { shared: Arc::new(shared) }))
     }
 
@@ -130,7 +144,7 @@ impl RabbitBroker {
     #[doc(hidden)]
     pub fn is_lost_for_test(&self) -> bool {
         [&self.shared.consuming, &self.shared.publishing].into_iter().all(|link| link.up().is_err())
-            && self.shared.lifecycle.scratch.link().up().is_err()
+            && self.shared.lifecycle.channels.link().up().is_err()
     }
 }
 
@@ -139,7 +153,7 @@ pub(crate) fn check_url(url: &str) -> Result<(), String> {
     Address::parse(url).map(|_| ())
 }
 
-fn way(url: &str, tls: &TlsFiles) -> Result<Way> {
+fn connection_settings(url: &str, tls: &TlsFiles) -> Result<ConnectionSettings> {
     let address = Address::parse(url).map_err(|problem| PubsubError::refused(format!("broker.url: {problem}")))?;
     let read = |field: &str, file: &PathBuf| {
         std::fs::read(file).map_err(|error| {
@@ -162,7 +176,7 @@ fn way(url: &str, tls: &TlsFiles) -> Result<Way> {
     if !address.is_encrypted && (authorities.is_some() || identity.is_some()) {
         return Err(PubsubError::refused("broker.ca-file and broker.certificate-file require TLS: use `amqps://` in broker.url"));
     }
-    Ok(Way { address, authorities, identity, reached: Notify::new() })
+    Ok(ConnectionSettings { address, authorities, identity, reached: Notify::new() })
 }
 
 #[async_trait]
@@ -173,7 +187,7 @@ impl Backend for RabbitBroker {
 
     fn check(&self, topic: &Topic, message: &Message) -> Result<()> {
         self.shared.limits.check(topic, message)?;
-        self.shared.lane.check(message)
+        self.shared.publisher.check(message)
     }
 
     fn inspect(&self) -> &dyn Inspect {
@@ -183,13 +197,13 @@ impl Backend for RabbitBroker {
     async fn create_queue(&self, spec: &QueueSpec) -> Result<()> {
         self.shared.check_open()?;
         let (shared, spec) = (self.shared.clone(), spec.clone());
-        whole(&self.shared.operations, "creating a queue", async move { shared.lifecycle.create(&spec).await }).await
+        run_detached(&self.shared.operations, "creating a queue", async move { shared.lifecycle.create(&spec).await }).await
     }
 
     async fn ensure_queue(&self, spec: &QueueSpec) -> Result<()> {
         self.shared.check_open()?;
         let (shared, spec) = (self.shared.clone(), spec.clone());
-        whole(&self.shared.operations, "creating a queue", async move { shared.lifecycle.ensure(&spec).await }).await
+        run_detached(&self.shared.operations, "creating a queue", async move { shared.lifecycle.ensure(&spec).await }).await
     }
 
     async fn delete_queue(&self, queue: &Queue, when: Delete) -> Result<Deletion> {
@@ -204,7 +218,7 @@ impl Backend for RabbitBroker {
             }
             Ok(deletion)
         };
-        whole(&self.shared.operations, "a deletion", deleting).await
+        run_detached(&self.shared.operations, "a deletion", deleting).await
     }
 
     async fn queue_exists(&self, queue: &Queue) -> Result<bool> {
@@ -219,9 +233,9 @@ impl Backend for RabbitBroker {
         Ok(Box::new(TopicProducer {
             topic: topic.clone(),
             limits: self.shared.limits,
-            lane: self.shared.lane.clone(),
+            publisher: self.shared.publisher.clone(),
             link: self.shared.publishing.clone(),
-            places: self.shared.places.clone(),
+            permits: self.shared.permits.clone(),
         }))
     }
 
@@ -234,7 +248,7 @@ impl Backend for RabbitBroker {
         let (shared, queue) = (self.shared.clone(), queue.map_err(PubsubError::not_a_queue)?);
         // A caller that gives up leaves no consumer behind that holds messages which nothing settles.
         let opening = async move { QueueConsumer::open(&shared, queue, options).await };
-        Ok(Box::new(whole(&self.shared.operations, "the start of a consumer", opening).await?))
+        Ok(Box::new(run_detached(&self.shared.operations, "the start of a consumer", opening).await?))
     }
 
     fn settle(&self, receipt: &Receipt, outputs: Vec<Output>) -> BoxFuture<'static, Result<Settled, Unsettled>> {
@@ -248,19 +262,19 @@ impl Backend for RabbitBroker {
             let unsettled = Unsettled::whole(error, outputs.len());
             return async { Err(unsettled) }.boxed();
         }
-        self.shared.consumers.settle(receipt, outputs, &self.shared.lane)
+        self.shared.consumers.settle(receipt, outputs, &self.shared.publisher)
     }
 
-    async fn give_back(&self, receipt: &Receipt) -> Result<()> {
+    async fn requeue(&self, receipt: &Receipt) -> Result<()> {
         self.shared.check_open()?;
         self.shared.consuming.up()?;
         let (shared, receipt) = (self.shared.clone(), *receipt);
         // What began to leave must be gone, also when the caller gives up.
-        let giving_back = async move {
-            shared.consumers.give_back(&receipt).await;
+        let requeueing = async move {
+            shared.consumers.requeue(&receipt).await;
             Ok(())
         };
-        whole(&self.shared.operations, "requeueing", giving_back).await
+        run_detached(&self.shared.operations, "requeueing", requeueing).await
     }
 
     async fn lock(&self, name: &LockName) -> Result<Box<dyn Lock>> {
@@ -268,7 +282,7 @@ impl Backend for RabbitBroker {
         let (shared, name) = (self.shared.clone(), name.clone());
         // A caller that gives up leaves no lock behind that nothing releases.
         let taking = async move { lock::take(&shared, &name).await };
-        Ok(Box::new(whole(&self.shared.operations, "taking a lock", taking).await?))
+        Ok(Box::new(run_detached(&self.shared.operations, "taking a lock", taking).await?))
     }
 
     fn notices(&self) -> Vec<Notice> {
@@ -287,12 +301,12 @@ impl Backend for RabbitBroker {
         }
     }
 
-    fn trouble(&self) -> Option<String> {
+    fn outage(&self) -> Option<String> {
         let Shared { publishing, consuming, lifecycle, closed, .. } = &*self.shared;
         if closed.is_cancelled() {
             return None;
         }
-        let lost = [publishing, consuming, lifecycle.scratch.link()].into_iter().find_map(|link| link.up().err());
+        let lost = [publishing, consuming, lifecycle.channels.link()].into_iter().find_map(|link| link.up().err());
         let blocked =
             || publishing.blocked().borrow().as_ref().map(|blocked| format!("the broker accepts no messages: {}", blocked.reason));
         lost.map(|error| chain(&error)).or_else(blocked)
@@ -308,7 +322,7 @@ impl Backend for RabbitBroker {
                 consumer.held.end(crate::network::closed());
             }
             let _ = timeout(CLOSE_TIME, join_all(consumers.iter().map(|consumer| consumer.held.quiet()))).await;
-            let _ = timeout(CLOSE_TIME, shared.places.quiet()).await;
+            let _ = timeout(CLOSE_TIME, shared.permits.quiet()).await;
             shared.operations.close();
             let _ = timeout(CLOSE_TIME, shared.operations.wait()).await;
             shared.publishing.close().await;

@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lock_has_a_name_that_no_queue_of_a_topic_has() {
+    fn a_lock_name_differs_from_all_queue_names() {
         let name = lock(&LockName::new("config", "tg").unwrap()).unwrap();
         assert_eq!(name.as_str(), "weir.lock.config.tg");
         assert!("lock:weir:config".parse::<Topic>().is_err(), "read as a queue's name its class would be `lock`");

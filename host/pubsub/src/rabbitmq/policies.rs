@@ -80,7 +80,7 @@ impl Type {
 
 /// One queue, as the management API shows it.
 #[derive(Clone, Debug, Deserialize)]
-struct Shown {
+struct ShownQueue {
     name: String,
     #[serde(rename = "type")]
     queue_type: Option<String>,
@@ -101,9 +101,9 @@ struct Overview {
 }
 
 /// What the broker shows of a topicspace's queues of flows.
-struct Seen {
+struct ObservedPolicies {
     version: Option<Version>,
-    queues: Vec<Shown>,
+    queues: Vec<ShownQueue>,
     policies: BTreeMap<String, Map<String, Value>>,
 }
 
@@ -116,14 +116,14 @@ pub(super) fn unknown(vhost: &str, topicspace: &str) -> Vec<Policy> {
 
 /// The policies that Weir needs on this broker, and whether they are there.
 pub(super) async fn look(management: &Management, lifecycle: &Lifecycle, topicspace: &str) -> Result<Vec<Policy>> {
-    let seen = see(management, lifecycle, topicspace).await?;
+    let seen = observe(management, lifecycle, topicspace).await?;
     let of = |queue_type| policy(queue_type, &management.vhost, topicspace, seen.version, state(queue_type, &seen));
     Ok(Type::ALL.map(of).into())
 }
 
 /// Sets them, except where the queues have what they need already: also for queues that are to come.
 pub(super) async fn set(management: &Management, lifecycle: &Lifecycle, topicspace: &str) -> Result<Vec<Policy>> {
-    let seen = see(management, lifecycle, topicspace).await?;
+    let seen = observe(management, lifecycle, topicspace).await?;
     let mut set = Vec::new();
     for queue_type in Type::ALL {
         let definition = queue_type.definition(seen.version);
@@ -144,7 +144,7 @@ pub(super) async fn set(management: &Management, lifecycle: &Lifecycle, topicspa
     Ok(policies)
 }
 
-async fn see(management: &Management, lifecycle: &Lifecycle, topicspace: &str) -> Result<Seen> {
+async fn observe(management: &Management, lifecycle: &Lifecycle, topicspace: &str) -> Result<ObservedPolicies> {
     let overview: Option<Overview> = management.get(&["overview"], &[("columns", "rabbitmq_version")]).await?;
     let version = overview.and_then(|overview| version(&overview.rabbitmq_version));
     let refused = |error: crate::topic::NameError| PubsubError::refused_because("the probe for policies cannot be created", error);
@@ -158,13 +158,13 @@ async fn see(management: &Management, lifecycle: &Lifecycle, topicspace: &str) -
     deleted?;
     let policies: Option<Vec<Definition>> = management.get(&["policies", &management.vhost], &[]).await?;
     let policies = policies.unwrap_or_default().into_iter().map(|policy| (policy.name, policy.definition)).collect();
-    Ok(Seen { version, queues, policies })
+    Ok(ObservedPolicies { version, queues, policies })
 }
 
 /// The queues of flows of a topicspace.
-async fn all(management: &Management, topicspace: &str) -> Result<Vec<Shown>> {
+async fn all(management: &Management, topicspace: &str) -> Result<Vec<ShownQueue>> {
     let prefix = format!("{topicspace}.{}.", Class::Flow);
-    let queues: Option<Vec<Shown>> = management.get(&["queues", &management.vhost], &WITHOUT_STATISTICS).await?;
+    let queues: Option<Vec<ShownQueue>> = management.get(&["queues", &management.vhost], &WITHOUT_STATISTICS).await?;
     Ok(queues.unwrap_or_default().into_iter().filter(|queue| queue.name.starts_with(&prefix)).collect())
 }
 
@@ -182,7 +182,7 @@ fn policy(queue_type: Type, vhost: &str, topicspace: &str, version: Option<Versi
 }
 
 /// Whether the queues of one type have what they need.
-fn state(queue_type: Type, seen: &Seen) -> PolicyState {
+fn state(queue_type: Type, seen: &ObservedPolicies) -> PolicyState {
     let needed = queue_type.definition(seen.version);
     if needed.is_empty() {
         return PolicyState::NotNeeded("not needed on this version of RabbitMQ".to_owned());
@@ -204,8 +204,8 @@ fn state(queue_type: Type, seen: &Seen) -> PolicyState {
     if lacking.is_empty() {
         return PolicyState::Set;
     }
-    let told: Vec<String> = lacking.iter().map(|(key, count)| format!("{count} without a suitable `{key}`")).collect();
-    PolicyState::Missing(format!("of {queues_count} {}: {}", queue_type.apply_to().replace('_', " "), told.join(", ")))
+    let reason_and_cause: Vec<String> = lacking.iter().map(|(key, count)| format!("{count} without a suitable `{key}`")).collect();
+    PolicyState::Missing(format!("of {queues_count} {}: {}", queue_type.apply_to().replace('_', " "), reason_and_cause.join(", ")))
 }
 
 /// Whether what counts for a queue is at least what is needed.
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_needed_depends_on_the_version() {
+    fn the_required_policies_depend_on_the_version() {
         let keys = |queue_type: Type, version| queue_type.definition(Some(version)).keys().cloned().collect::<Vec<_>>();
         assert_eq!(keys(Type::Quorum, (3, 10)), Vec::<String>::new());
         assert_eq!(keys(Type::Quorum, (3, 13)), ["consumer-timeout"]);
@@ -262,8 +262,8 @@ mod tests {
     }
 
     #[test]
-    fn a_policy_counts_by_what_queues_have_of_it() {
-        let shown = |queue_type: &str, policy: Option<&str>| Shown {
+    fn a_policy_is_judged_by_its_effect_on_queues() {
+        let shown = |queue_type: &str, policy: Option<&str>| ShownQueue {
             name: "tg.flow.a.b".to_owned(),
             queue_type: Some(queue_type.to_owned()),
             policy: policy.map(str::to_owned),
@@ -274,7 +274,9 @@ mod tests {
             ("less", json!({"delivery-limit": 20, "consumer-timeout": 1})),
         ];
         let policies = policies.map(|(name, definition)| (name.to_owned(), definition.as_object().unwrap().clone()));
-        let of = |queues: Vec<Shown>| state(Type::Quorum, &Seen { version: Some((4, 0)), queues, policies: policies.clone().into() });
+        let of = |queues: Vec<ShownQueue>| {
+            state(Type::Quorum, &ObservedPolicies { version: Some((4, 0)), queues, policies: policies.clone().into() })
+        };
         assert_eq!(of(vec![shown("quorum", Some("enough")), shown("classic", None)]), PolicyState::Set);
         assert!(matches!(of(vec![shown("classic", Some("enough"))]), PolicyState::NotNeeded(_)));
         for lacking in [None, Some("other"), Some("less"), Some("unknown")] {

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::lane::Lane;
 use super::link::Link;
-use super::places::Places;
+use super::publish_permits::PublishPermits;
+use super::publisher::Publisher;
 use crate::backend::{Confirm, Producer};
 use crate::error::Result;
 use crate::limits::Limits;
@@ -17,9 +17,9 @@ use crate::topic::Topic;
 pub(super) struct TopicProducer {
     pub(super) topic: Topic,
     pub(super) limits: Limits,
-    pub(super) lane: Lane,
+    pub(super) publisher: Publisher,
     pub(super) link: Arc<Link>,
-    pub(super) places: Arc<Places>,
+    pub(super) permits: Arc<PublishPermits>,
 }
 
 #[async_trait]
@@ -29,9 +29,9 @@ impl Producer for TopicProducer {
         self.link.up()?;
         let has_queues = self.topic.class().has_queues();
         let message = if has_queues { message.with_id() } else { message };
-        let permit = self.places.take().await?;
+        let permit = self.permits.take().await?;
         self.link.up()?;
-        let confirm = self.lane.publish(&self.topic, &message, Some(permit));
+        let confirm = self.publisher.publish(&self.topic, &message, Some(permit));
         Ok(if has_queues { confirm.recorded(&self.topic, message.id) } else { confirm })
     }
 }

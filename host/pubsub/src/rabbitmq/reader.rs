@@ -14,19 +14,19 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use super::channel_pool::{call, open};
 use super::envelope::Incoming;
-use super::held::Held;
+use super::held::HeldMessages;
 use super::names;
 use super::refusal::Refusal;
-use super::scratch::{call, open};
-use super::settling::{give_back, settle};
+use super::settling::{requeue, settle};
 use super::shared::Shared;
 use crate::backend::{Consumer, ConsumerOptions, Delivery, DeliveryCount, Receipt, Sharing};
 use crate::error::{PubsubError, Result};
 use crate::topic::Queue;
 
 /// How long a consumer that leaves waits for what it is settling.
-const LEAVING_TIME: Duration = Duration::from_secs(60);
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How long it is waited after each look whether a queue is gone whose consumer the broker has ended.
 const DELETION_WAITS: [Duration; 5] = [
@@ -44,7 +44,7 @@ const SETTLES_COUNT: usize = 1 << 16;
 /// A consumer of a shared queue.
 pub(super) struct QueueConsumer {
     number: u64,
-    held: Arc<Held>,
+    held: Arc<HeldMessages>,
     window: watch::Sender<NonZeroU32>,
     left: CancellationToken,
 }
@@ -57,7 +57,7 @@ impl QueueConsumer {
         shared.lifecycle.passive(&queue, &name).await?;
         let up = shared.consuming.up()?;
         let channel = open(&shared.consuming, &up).await?;
-        let held = Arc::new(Held::default());
+        let held = Arc::new(HeldMessages::default());
         let consume = Consume {
             shared: shared.clone(),
             channel: channel.clone(),
@@ -112,7 +112,7 @@ struct Consume {
     queue: Queue,
     name: ShortString,
     sharing: Sharing,
-    held: Arc<Held>,
+    held: Arc<HeldMessages>,
 }
 
 impl Consume {
@@ -139,7 +139,7 @@ impl Consume {
 struct Pump {
     consume: Consume,
     number: u64,
-    held: Arc<Held>,
+    held: Arc<HeldMessages>,
     windows: watch::Receiver<NonZeroU32>,
     left: CancellationToken,
     link_number: u64,
@@ -168,7 +168,7 @@ impl Pump {
                 self.held.stopped();
                 let error = self.reason(refusal).await;
                 if !matches!(error, PubsubError::QueueNotFound { .. }) {
-                    tracing::debug!(queue = %self.consume.queue, error = %crate::telling::chain(&error), "consumer ended");
+                    tracing::debug!(queue = %self.consume.queue, error = %crate::error_text::chain(&error), "consumer ended");
                 }
                 self.held.end(error);
             }
@@ -285,7 +285,7 @@ impl Pump {
             return lost;
         }
         if let Err(missing @ PubsubError::QueueNotFound { .. }) = looked {
-            self.held.lose_received();
+            self.held.mark_received_lost();
             return missing;
         }
         let ended = || PubsubError::unavailable("the broker closed the consumer: its node or the connection to it is lost");
@@ -297,8 +297,8 @@ impl Pump {
         let channel = &self.consume.channel;
         let is_there = channel.status().connected();
         if is_there {
-            let leaving = self.held.all_leave();
-            give_back(channel, &self.held, leaving).await;
+            let leaving = self.held.release_all();
+            requeue(channel, &self.held, leaving).await;
             // A consumer that the broker has ended may still settle what it holds.
             if !self.left.is_cancelled() {
                 let link = self.consume.shared.consuming.clone();
@@ -307,13 +307,13 @@ impl Pump {
                     () = link.gone(self.link_number) => {}
                 }
             }
-            let _ = timeout(LEAVING_TIME, self.held.quiet()).await;
+            let _ = timeout(SETTLE_TIMEOUT, self.held.quiet()).await;
         }
         self.consume.shared.consumers.remove(self.number);
         if !channel.status().connected() {
-            self.held.lose();
+            self.held.mark_lost();
         }
-        let _ = timeout(LEAVING_TIME, self.settling).await;
-        let _ = timeout(super::scratch::CALL_TIME, channel.close(200, "done".into())).await;
+        let _ = timeout(SETTLE_TIMEOUT, self.settling).await;
+        let _ = timeout(super::channel_pool::CALL_TIME, channel.close(200, "done".into())).await;
     }
 }

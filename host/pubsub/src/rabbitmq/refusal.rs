@@ -80,7 +80,7 @@ impl Refusal {
     /// As an error about nothing in particular.
     pub(super) fn plain(self) -> PubsubError {
         let kind = self.kind;
-        let (reason, source) = self.told();
+        let (reason, source) = self.reason_and_cause();
         match kind {
             Kind::Refused | Kind::Mismatch | Kind::TransientDenied => PubsubError::Refused { reason, source },
             _ => PubsubError::Unavailable { reason, source },
@@ -92,12 +92,12 @@ impl Refusal {
         if self.kind == Kind::Refused {
             return self.plain();
         }
-        let (reason, source) = self.told();
+        let (reason, source) = self.reason_and_cause();
         PubsubError::OutcomeUnknown { reason, source }
     }
 
     /// The reason and what is behind it, each said once.
-    fn told(self) -> (String, Option<Cause>) {
+    fn reason_and_cause(self) -> (String, Option<Cause>) {
         match self.error.as_ref().map(lapin::Error::kind) {
             Some(ErrorKind::IOError(source)) => ("the connection failed".to_owned(), Some(Cause::of(source.clone()))),
             _ => (self.text, self.error.map(Cause::of)),
@@ -153,7 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_text_decides_where_the_code_does_not() {
+    fn the_error_text_decides_where_the_code_is_ambiguous() {
         let cases = [
             (404, "NOT_FOUND - no queue 'tg.flow.a.b' in vhost '/'", Kind::NotFound),
             (404, "NOT_FOUND - queue 'q' in vhost '/' process is stopped by supervisor", Kind::NodeDown),
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn the_largest_body_is_read_from_the_text() {
+    fn the_largest_body_size_is_parsed_from_the_error_text() {
         for word in ["", "configured "] {
             let text = format!("PRECONDITION_FAILED - message size 17000000 is larger than {word}max size 16777216");
             assert_eq!(largest_body_bytes(&text), Some(16_777_216));

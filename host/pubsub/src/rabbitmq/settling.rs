@@ -12,14 +12,19 @@ use lapin::options::BasicAckOptions;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::acks::Ack;
-use super::held::Held;
+use super::held::HeldMessages;
 use super::refusal::Refusal;
 use crate::backend::{Settled, Unsettled};
 use crate::error::{PubsubError, Result};
 use crate::network::{BATCH_COUNT, Confirmed, Settling, few_count, gathered, judge, outcomes};
 
 /// The task of one consumer. It ends when nothing more can be settled and all is done.
-pub(super) async fn settle(channel: Channel, held: Arc<Held>, mut settles: mpsc::Receiver<Settling>, windows: watch::Receiver<NonZeroU32>) {
+pub(super) async fn settle(
+    channel: Channel,
+    held: Arc<HeldMessages>,
+    mut settles: mpsc::Receiver<Settling>,
+    windows: watch::Receiver<NonZeroU32>,
+) {
     let mut batch = Vec::with_capacity(BATCH_COUNT);
     let mut confirmed = Vec::with_capacity(BATCH_COUNT);
     while settles.recv_many(&mut batch, BATCH_COUNT).await > 0 {
@@ -27,7 +32,7 @@ pub(super) async fn settle(channel: Channel, held: Arc<Held>, mut settles: mpsc:
             let mut outcomes: BoxFuture<'_, Vec<_>> = outcomes(settling.outputs).boxed();
             let outcomes = match (&mut outcomes).now_or_never() {
                 Some(outcomes) => outcomes,
-                None => match gathered(&mut outcomes, confirmed.len(), few_of(&windows)).await {
+                None => match gathered(&mut outcomes, confirmed.len(), enough_to_acknowledge(&windows)).await {
                     Some(outcomes) => outcomes,
                     None => {
                         // What is done need not wait longer for what is not.
@@ -41,7 +46,7 @@ pub(super) async fn settle(channel: Channel, held: Arc<Held>, mut settles: mpsc:
                 Err(unsettled) => fail(&channel, &held, settling.tag, settling.done, unsettled).await,
             }
         }
-        if confirmed.len() >= few_of(&windows) || settles.is_empty() {
+        if confirmed.len() >= enough_to_acknowledge(&windows) || settles.is_empty() {
             acknowledge(&channel, &held, &mut confirmed).await;
         }
     }
@@ -49,19 +54,19 @@ pub(super) async fn settle(channel: Channel, held: Arc<Held>, mut settles: mpsc:
 }
 
 /// How many are worth an acknowledgement before more of them come.
-fn few_of(windows: &watch::Receiver<NonZeroU32>) -> usize {
+fn enough_to_acknowledge(windows: &watch::Receiver<NonZeroU32>) -> usize {
     few_count(usize::try_from(windows.borrow().get()).unwrap_or(usize::MAX))
 }
 
 /// Answers a settle that failed. If its caller has gone, the delivery is given back.
-async fn fail(channel: &Channel, held: &Held, tag: u64, done: oneshot::Sender<Result<Settled, Unsettled>>, unsettled: Unsettled) {
+async fn fail(channel: &Channel, held: &HeldMessages, tag: u64, done: oneshot::Sender<Result<Settled, Unsettled>>, unsettled: Unsettled) {
     held.settle_failed(tag);
-    if done.send(Err(unsettled)).is_err() && held.begin_leaving(tag) {
-        give_back(channel, held, vec![tag]).await;
+    if done.send(Err(unsettled)).is_err() && held.begin_release(tag) {
+        requeue(channel, held, vec![tag]).await;
     }
 }
 
-async fn acknowledge(channel: &Channel, held: &Held, confirmed: &mut Vec<Confirmed>) {
+async fn acknowledge(channel: &Channel, held: &HeldMessages, confirmed: &mut Vec<Confirmed>) {
     if confirmed.is_empty() {
         return;
     }
@@ -87,7 +92,7 @@ fn lost(error: Option<lapin::Error>) -> PubsubError {
 const LOST: &str = "the connection to the broker was lost before the message was acknowledged";
 
 /// Gives deliveries that are leaving back. Not by reject, which brokers before 4.3 and after count alike.
-pub(super) async fn give_back(channel: &Channel, held: &Held, tags: Vec<u64>) {
+pub(super) async fn requeue(channel: &Channel, held: &HeldMessages, tags: Vec<u64>) {
     use lapin::options::BasicNackOptions;
     let options = BasicNackOptions { multiple: false, requeue: true };
     let _ = join_all(tags.iter().map(|tag| channel.basic_nack(*tag, options))).await;

@@ -6,11 +6,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::consumers::Consumers;
-use super::lane::Lane;
 use super::lifecycle::Lifecycle;
 use super::link::Link;
 use super::management::Management;
-use super::places::Places;
+use super::publish_permits::PublishPermits;
+use super::publisher::Publisher;
 use crate::error::Result;
 use crate::limits::Limits;
 use crate::network::closed;
@@ -21,8 +21,8 @@ pub(super) struct Shared {
     pub(super) consuming: Arc<Link>,
     pub(super) publishing: Arc<Link>,
     pub(super) lifecycle: Arc<Lifecycle>,
-    pub(super) lane: Lane,
-    pub(super) places: Arc<Places>,
+    pub(super) publisher: Publisher,
+    pub(super) permits: Arc<PublishPermits>,
     pub(super) consumers: Consumers,
     /// Held by who looks at messages by taking them.
     pub(super) looks: Arc<tokio::sync::Mutex<()>>,

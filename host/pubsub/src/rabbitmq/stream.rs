@@ -1,4 +1,4 @@
-//! The stream of bytes between the client library and the broker, over TCP or TLS, with a [`Sieve`] in it.
+//! The stream of bytes between the client library and the broker, over TCP or TLS, with a [`Sanitizer`] in it.
 
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
@@ -16,12 +16,12 @@ use lapin::tcp::{AMQPUriTcpExt, AsyncTcpStream, OwnedTLSConfig};
 use lapin::uri::AMQPUri;
 use lapin::{Connection, ConnectionProperties};
 
-use super::legible::Sieve;
-use crate::occasional::Occasional;
+use super::sanitizer::Sanitizer;
+use crate::rate_limited_log::RateLimitedLog;
 
 /// Connects to a node.
 pub(super) async fn connect(node: AMQPUri, properties: ConnectionProperties, tls: OwnedTLSConfig) -> lapin::Result<Connection> {
-    let runtime = Runtime::new(RuntimeParts::new(Tokio::current(), Sieved(Tokio::current())));
+    let runtime = Runtime::new(RuntimeParts::new(Tokio::current(), SanitizedReactor(Tokio::current())));
     let connect = async move |node: AMQPUri, _: Runtime<_>| {
         let stream = node.connect_with_config_async(tls.as_ref(), &Runtime::tokio_current()).await?;
         Ok(AsyncTcpStream::Plain(Stream::over(stream)))
@@ -37,9 +37,9 @@ type Socket = AsyncTcpStream<<Tokio as Reactor>::TcpStream>;
 
 /// The reactor of tokio, whose streams are sieved.
 #[derive(Clone, Debug)]
-struct Sieved(Tokio);
+struct SanitizedReactor(Tokio);
 
-impl Reactor for Sieved {
+impl Reactor for SanitizedReactor {
     type TcpStream = Stream;
     type Sleep = <Tokio as Reactor>::Sleep;
 
@@ -67,16 +67,16 @@ impl Reactor for Sieved {
 /// What a broker sends, made legible, and what is sent to it.
 pub(super) struct Stream {
     socket: Socket,
-    sieve: Sieve,
+    sanitizer: Sanitizer,
     /// What may be handed over, from `handed_bytes` on.
     ready: Vec<u8>,
     handed_bytes: usize,
-    told: Occasional,
+    reason_and_cause: RateLimitedLog,
 }
 
 impl Stream {
     fn over(socket: Socket) -> Self {
-        Stream { socket, sieve: Sieve::default(), ready: Vec::new(), handed_bytes: 0, told: Occasional::default() }
+        Stream { socket, sanitizer: Sanitizer::default(), ready: Vec::new(), handed_bytes: 0, reason_and_cause: RateLimitedLog::default() }
     }
 
     fn hand_over(&mut self, buffer: &mut [u8]) -> usize {
@@ -87,13 +87,13 @@ impl Stream {
         size
     }
 
-    fn tell(&mut self) {
-        let replaced_count = self.sieve.take_replaced_count();
+    fn log_replacements(&mut self) {
+        let replaced_count = self.sanitizer.take_replaced_count();
         if replaced_count == 0 {
             return;
         }
-        if let Some(parts_count) = self.told.count(replaced_count) {
-            let last_routing_key = self.sieve.routing_key();
+        if let Some(parts_count) = self.reason_and_cause.count(replaced_count) {
+            let last_routing_key = self.sanitizer.routing_key();
             tracing::warn!(
                 parts_count,
                 last_routing_key,
@@ -114,21 +114,21 @@ impl AsyncRead for Stream {
             if handed_bytes > 0 {
                 return Poll::Ready(Ok(handed_bytes));
             }
-            let missing = stream.sieve.missing_bytes();
+            let missing = stream.sanitizer.missing_bytes();
             let wanted = missing.map_or(buffer.len(), |missing| missing.min(buffer.len()));
             let read_bytes = ready!(Pin::new(&mut stream.socket).poll_read(context, &mut buffer[..wanted]))?;
             if read_bytes == 0 {
-                (stream.ready, stream.handed_bytes) = (stream.sieve.rest(), 0);
+                (stream.ready, stream.handed_bytes) = (stream.sanitizer.rest(), 0);
                 return Poll::Ready(Ok(stream.hand_over(buffer)));
             }
             let arrived = &mut buffer[..read_bytes];
             let mut whole_bytes = 0;
             if missing.is_none() {
-                whole_bytes = stream.sieve.sift(arrived);
-            } else if let Some(whole) = stream.sieve.add(arrived) {
+                whole_bytes = stream.sanitizer.sanitize(arrived);
+            } else if let Some(whole) = stream.sanitizer.add(arrived) {
                 (stream.ready, stream.handed_bytes) = (whole, 0);
             }
-            stream.tell();
+            stream.log_replacements();
             if whole_bytes > 0 {
                 return Poll::Ready(Ok(whole_bytes));
             }

@@ -9,13 +9,13 @@ use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions, Queu
 use lapin::types::{FieldTable, ShortString};
 use tokio_util::sync::CancellationToken;
 
+use super::channel_pool::{call, open};
 use super::envelope::Incoming;
 use super::names;
 use super::refusal::Refusal;
-use super::scratch::{call, open};
 use super::shared::Shared;
 use crate::error::{PubsubError, Result};
-use crate::network::{Buffer, Buffered, closed, whole};
+use crate::network::{Buffer, Buffered, closed, run_detached};
 use crate::topic::{Subscription, Topic};
 
 /// How many messages the broker sends ahead of an acknowledgement.
@@ -31,7 +31,7 @@ impl Subscriber {
     pub(super) async fn open(shared: &Arc<Shared>, topic: &Topic, name: &Subscription, buffer_count: NonZeroU32) -> Result<Buffered> {
         // A caller that gives up leaves no queue behind that fills up.
         let opening = Self::bind(shared.clone(), topic.clone(), name.clone(), buffer_count);
-        whole(&shared.operations, "the start of a subscription", opening).await
+        run_detached(&shared.operations, "the start of a subscription", opening).await
     }
 
     async fn bind(shared: Arc<Shared>, topic: Topic, name: Subscription, buffer_count: NonZeroU32) -> Result<Buffered> {
@@ -104,6 +104,6 @@ impl Pump {
                 let _ = self.channel.basic_ack(tag, BasicAckOptions { multiple: true }).await;
             }
         }
-        let _ = tokio::time::timeout(super::scratch::CALL_TIME, self.channel.close(200, "done".into())).await;
+        let _ = tokio::time::timeout(super::channel_pool::CALL_TIME, self.channel.close(200, "done".into())).await;
     }
 }

@@ -68,7 +68,7 @@ async fn messages(backend: &dyn Backend, settings: &Settings) -> Finding {
         Ok(Err(error)) => refusal(CHECK, &refused(settings, error)),
         Err(_) => {
             let silent = || format!("the broker does not confirm a message within {} s", CONFIRM_TIME.as_secs());
-            fail(CHECK, backend.trouble().unwrap_or_else(silent), NEXT)
+            fail(CHECK, backend.outage().unwrap_or_else(silent), NEXT)
         }
     }
 }

@@ -80,7 +80,7 @@ impl Appender {
         let definitions = lock(&self.shared.state).definitions();
         match self.log.rotate(&definitions) {
             // The active segment grows until there is space for another one. If it is dead, the reserve is best spent on replacing it.
-            Err(WriteFailure::DiskFull(_)) if self.log.may_grow() && !self.is_worth_emptying() => return Ok(()),
+            Err(WriteFailure::DiskFull(_)) if self.log.may_grow() && !self.should_rotate_dead() => return Ok(()),
             Err(WriteFailure::DiskFull(_)) if self.log.held_reserve_bytes() > 0 => self.log.rotate_into_reserve(&definitions)?,
             outcome => outcome?,
         }
@@ -90,7 +90,7 @@ impl Appender {
     }
 
     /// Whether the active segment is the only one, dead and large.
-    pub(super) fn is_worth_emptying(&self) -> bool {
+    pub(super) fn should_rotate_dead(&self) -> bool {
         !self.is_emptying_futile && self.log.active_bytes() > IDLE_SEGMENT_BYTES && lock(&self.shared.state).live.is_empty()
     }
 }

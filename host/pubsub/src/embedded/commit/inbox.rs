@@ -80,8 +80,8 @@ impl Inbox {
         drop(dropped);
     }
 
-    /// Waits for operations, for `patience` at most if that is given.
-    pub(super) fn next(&self, patience: Option<Duration>) -> Next {
+    /// Waits for operations, for `time_to_next` at most if that is given.
+    pub(super) fn next(&self, time_to_next: Option<Duration>) -> Next {
         let mut inner = lock(&self.inner);
         loop {
             if !inner.operations.is_empty() {
@@ -91,10 +91,10 @@ impl Inbox {
                 return Next::Closed;
             }
             inner.sleeping = true;
-            match patience {
+            match time_to_next {
                 None => inner = self.filled.wait(inner).unwrap_or_else(PoisonError::into_inner),
-                Some(patience) => {
-                    let (guard, timeout) = self.filled.wait_timeout(inner, patience).unwrap_or_else(PoisonError::into_inner);
+                Some(time_to_next) => {
+                    let (guard, timeout) = self.filled.wait_timeout(inner, time_to_next).unwrap_or_else(PoisonError::into_inner);
                     inner = guard;
                     if timeout.timed_out() && inner.operations.is_empty() && !inner.closed {
                         inner.sleeping = false;

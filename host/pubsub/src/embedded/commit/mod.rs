@@ -3,17 +3,17 @@
 //! - `shared`: what it shares with the ends; `admission`, `inbox`: how operations reach it.
 //! - `thread`, `writer`: its life and its loop; `retries`: operations of its own that could not be written.
 //! - `appender`: the log together with the state that is stored in it; `records`: steps as records; `restore`: the way back.
-//! - `upkeep`: removal of dead segments and compaction of old ones.
+//! - `maintenance`: removal of dead segments and compaction of old ones.
 
 mod admission;
 mod appender;
 mod inbox;
+mod maintenance;
 mod records;
 mod restore;
 mod retries;
 mod shared;
 mod thread;
-mod upkeep;
 mod writer;
 
 pub(crate) use self::restore::restore;

@@ -15,24 +15,24 @@ pub(super) fn write(log: &mut Log, steps: &mut [Step]) -> Result<u64, WriteFailu
 
 fn push(frame: &mut NewFrame<'_>, step: &mut Step) {
     let found = match step {
-        Step::Put { targets, stored, place, .. } if !targets.is_empty() => {
+        Step::Put { targets, stored, position, .. } if !targets.is_empty() => {
             let record = Record::Put { targets, size_bytes: stored.size_bytes as u32, message: &stored.message };
-            frame.push(record).map(|found| (place, found))
+            frame.push(record).map(|found| (position, found))
         }
-        Step::Move { targets, size_bytes, content, place } => {
+        Step::Move { targets, size_bytes, content, position } => {
             let content = match content {
                 state::Content::Block(block) => Content::Block(block),
                 state::Content::Memory(stored) => Content::Message(&stored.message),
             };
-            frame.push(Record::Moved { targets, size_bytes: *size_bytes, content }).map(|found| (place, found))
+            frame.push(Record::Moved { targets, size_bytes: *size_bytes, content }).map(|found| (position, found))
         }
         other => {
             push_without_message(frame, other);
             None
         }
     };
-    if let Some((place, found)) = found {
-        *place = found;
+    if let Some((position, found)) = found {
+        *position = found;
     }
 }
 

@@ -17,8 +17,8 @@ pub(crate) fn restore(options: EmbeddedOptions, queues: BTreeMap<u64, RecoveredQ
 }
 
 fn entry(sequence: u64, message: RecoveredMessage) -> Entry {
-    let RecoveredMessage { place, size_bytes, targets_count, deliveries } = message;
+    let RecoveredMessage { position, size_bytes, targets_count, deliveries } = message;
     let sharers = sharers(targets_count as usize);
     // Any message that was there may have crashed the last process.
-    Entry { sequence, place, size_bytes, sharers, deliveries, counting: Counting::Suspect, stored: None }
+    Entry { sequence, position, size_bytes, sharers, deliveries, counting: Counting::Suspect, stored: None }
 }

@@ -34,13 +34,13 @@ impl Retries {
     }
 
     /// A write succeeded, so others will.
-    pub(super) fn hurry(&mut self) {
+    pub(super) fn retry_now(&mut self) {
         self.backoff.reset();
         self.due = Instant::now();
     }
 
     /// Time until the next attempt; `None` if there is none to make.
-    pub(super) fn patience(&self) -> Option<Duration> {
+    pub(super) fn time_to_next(&self) -> Option<Duration> {
         (!self.operations.is_empty()).then(|| self.due.saturating_duration_since(Instant::now()))
     }
 
@@ -56,21 +56,21 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn tries_come_further_apart_up_to_five_seconds_and_at_once_after_a_success() {
+    async fn retry_intervals_grow_to_five_seconds_and_reset_after_a_success() {
         let mut retries = Retries::new();
-        assert_eq!((retries.patience(), retries.take_due().len()), (None, 0));
+        assert_eq!((retries.time_to_next(), retries.take_due().len()), (None, 0));
         let mut waited = Vec::new();
         for _ in 0..10 {
             retries.park([Operation::Leave { consumer: 1 }]);
             assert!(retries.take_due().is_empty(), "not at once");
-            let wait = retries.patience().unwrap();
+            let wait = retries.time_to_next().unwrap();
             tokio::time::advance(wait).await;
             waited.push(wait);
             assert_eq!(retries.take_due().len(), 1);
         }
         assert!(waited[0] <= FIRST_WAIT && waited[9] >= LONGEST_WAIT / 2 && waited[9] <= LONGEST_WAIT, "{waited:?}");
         retries.park([Operation::Leave { consumer: 1 }]);
-        retries.hurry();
+        retries.retry_now();
         assert_eq!(retries.take_due().len(), 1);
     }
 }

@@ -11,7 +11,7 @@ use super::inbox::Inbox;
 use crate::backend::LockName;
 use crate::embedded::damage::Damage;
 use crate::embedded::log::{Chunk, Log, ReadFault, Reader};
-use crate::embedded::place::Place;
+use crate::embedded::log_position::LogPosition;
 use crate::embedded::refusal::{closed, lost};
 use crate::embedded::state::{Operation, Slot, State};
 use crate::error::Result;
@@ -49,7 +49,7 @@ pub(crate) struct Shared {
     pub(crate) panics_next: std::sync::atomic::AtomicBool,
     /// Set by tests: the number of writes of the log that fail next.
     #[cfg(test)]
-    pub(crate) failing_writes_count: Arc<std::sync::atomic::AtomicU32>,
+    pub(crate) failing_writes_are_counted: Arc<std::sync::atomic::AtomicU32>,
 }
 
 impl Shared {
@@ -72,7 +72,7 @@ impl Shared {
             #[cfg(any(test, debug_assertions))]
             panics_next: false.into(),
             #[cfg(test)]
-            failing_writes_count: log.failing_writes_count(),
+            failing_writes_are_counted: log.failing_writes_are_counted(),
         }
     }
 
@@ -82,8 +82,8 @@ impl Shared {
     }
 
     /// Reads a message of a queue, which may be moved in the meantime.
-    pub(crate) fn read(&self, queue: u64, sequence: u64, place: Place, chunk: &mut Chunk) -> Result<Message, ReadFault> {
-        self.read_at(queue, sequence, place, |place| self.reader.message(place, chunk))
+    pub(crate) fn read(&self, queue: u64, sequence: u64, position: LogPosition, chunk: &mut Chunk) -> Result<Message, ReadFault> {
+        self.read_at(queue, sequence, position, |position| self.reader.message(position, chunk))
     }
 
     /// Reads from a message at its place, or at its new place if it was moved in the meantime.
@@ -91,23 +91,23 @@ impl Shared {
         &self,
         queue: u64,
         sequence: u64,
-        mut place: Place,
-        mut read: impl FnMut(Place) -> Result<T, ReadFault>,
+        mut position: LogPosition,
+        mut read: impl FnMut(LogPosition) -> Result<T, ReadFault>,
     ) -> Result<T, ReadFault> {
         loop {
-            let fault = match read(place) {
+            let fault = match read(position) {
                 Ok(found) => return Ok(found),
                 Err(fault) => fault,
             };
             match lock(&self.state).place_of(queue, sequence) {
-                Some(moved) if moved != place => place = moved,
+                Some(moved) if moved != position => position = moved,
                 _ => return Err(fault),
             }
         }
     }
 
     /// Submits an operation and waits for its answer.
-    pub(crate) async fn ask<T>(&self, operation: impl FnOnce(oneshot::Sender<Result<T>>) -> Operation) -> Result<T> {
+    pub(crate) async fn submit_and_wait<T>(&self, operation: impl FnOnce(oneshot::Sender<Result<T>>) -> Operation) -> Result<T> {
         let (done, outcome) = oneshot::channel();
         self.submit(operation(done))?;
         outcome.await.unwrap_or_else(|_| Err(lost()))

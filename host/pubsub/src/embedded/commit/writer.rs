@@ -8,9 +8,9 @@ use tokio::time::Instant;
 
 use super::appender::Appender;
 use super::inbox::Next;
+use super::maintenance::{Maintenance, Pace};
 use super::retries::Retries;
 use super::shared::Shared;
-use super::upkeep::{Pace, Upkeep};
 use crate::embedded::log::Log;
 use crate::embedded::state::{Group, Operation, Step};
 use crate::lock::lock;
@@ -24,44 +24,44 @@ const IDLE: Duration = Duration::from_millis(100);
 /// Idle time before a part of the upkeep.
 const PAUSE: Duration = Duration::from_millis(1);
 /// How often an idle broker checks whether the disk has space for the reserve again.
-const RESERVE_LOOK: Duration = Duration::from_secs(1);
+const RESERVE_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// Idle time before the mark of the log is written.
-const QUIET: Duration = Duration::from_secs(1);
+const MARK_DELAY: Duration = Duration::from_secs(1);
 /// Lower limit of the bytes in one frame, however small segments are.
-const LEAST_GROUP_BYTES: u64 = 64 << 10;
+const MIN_GROUP_BYTES: u64 = 64 << 10;
 
 /// Commits operations in groups.
 pub(super) struct Writer {
     shared: Arc<Shared>,
     appender: Appender,
-    upkeep: Upkeep,
+    maintenance: Maintenance,
     retries: Retries,
 }
 
 impl Writer {
     pub(super) fn new(shared: Arc<Shared>, log: Log) -> Self {
         let appender = Appender::new(shared.clone(), log);
-        Writer { shared, appender, upkeep: Upkeep::default(), retries: Retries::new() }
+        Writer { shared, appender, maintenance: Maintenance::default(), retries: Retries::new() }
     }
 
     /// Runs until the inbox is closed and empty.
     pub(super) fn run(mut self) {
         // Keeps segments close to their size.
-        let group_bytes = GROUP_BYTES.min((self.appender.log.segment_bytes() / 4).max(LEAST_GROUP_BYTES));
-        self.upkeep.keep_up(&mut self.appender, Pace::Idle);
+        let group_bytes = GROUP_BYTES.min((self.appender.log.segment_bytes() / 4).max(MIN_GROUP_BYTES));
+        self.maintenance.maintain(&mut self.appender, Pace::Idle);
         self.appender.mark();
         loop {
             let due = self.retries.take_due();
             if !due.is_empty() {
                 self.commit(due);
-                self.upkeep.keep_up(&mut self.appender, Pace::Busy);
+                self.maintenance.maintain(&mut self.appender, Pace::Busy);
             }
-            match self.shared.inbox.next(self.patience()) {
+            match self.shared.inbox.next(self.time_to_next()) {
                 Next::Operations(operations) => {
                     let mut rest = operations.into_iter().peekable();
                     while rest.peek().is_some() {
                         self.commit(take_group(&mut rest, group_bytes));
-                        self.upkeep.keep_up(&mut self.appender, Pace::Busy);
+                        self.maintenance.maintain(&mut self.appender, Pace::Busy);
                     }
                 }
                 Next::Idle => self.idle(),
@@ -75,19 +75,19 @@ impl Writer {
     }
 
     /// How long to wait for operations before [`Writer::idle`]; without limit if there is nothing to do then.
-    fn patience(&self) -> Option<Duration> {
-        let upkeep = self.upkeep.is_due().then(|| self.upkeep.rest().unwrap_or(PAUSE));
-        let emptying = self.appender.is_worth_emptying().then_some(IDLE);
-        let marking = (!self.appender.log.is_marked()).then_some(QUIET);
-        let reserve = self.appender.log.misses_reserve().then_some(RESERVE_LOOK);
-        let other = upkeep.or(emptying).or(marking).or(reserve);
-        [other, self.retries.patience()].into_iter().flatten().min()
+    fn time_to_next(&self) -> Option<Duration> {
+        let maintenance = self.maintenance.is_due().then(|| self.maintenance.remaining_pause().unwrap_or(PAUSE));
+        let emptying = self.appender.should_rotate_dead().then_some(IDLE);
+        let marking = (!self.appender.log.is_marked()).then_some(MARK_DELAY);
+        let reserve = self.appender.log.lacks_reserve().then_some(RESERVE_CHECK_INTERVAL);
+        let other = maintenance.or(emptying).or(marking).or(reserve);
+        [other, self.retries.time_to_next()].into_iter().flatten().min()
     }
 
     /// No operation arrived for a while.
     fn idle(&mut self) {
-        if !self.upkeep.is_due() && self.retries.patience().is_none() {
-            if self.appender.is_worth_emptying() {
+        if !self.maintenance.is_due() && self.retries.time_to_next().is_none() {
+            if self.appender.should_rotate_dead() {
                 // A failure here is retried after the next commit, whose callers get the error.
                 self.appender.is_emptying_futile = self.appender.rotate().is_err();
             } else if !self.appender.log.is_marked() {
@@ -96,7 +96,7 @@ impl Writer {
             }
         }
         self.appender.look_at_disk();
-        self.upkeep.keep_up(&mut self.appender, Pace::Idle);
+        self.maintenance.maintain(&mut self.appender, Pace::Idle);
     }
 
     /// Decides, writes, applies, answers.
@@ -120,7 +120,7 @@ impl Writer {
             match ready.and_then(|()| self.appender.write(&mut steps)) {
                 Ok(bytes) => {
                     self.count(&group, bytes);
-                    self.retries.hurry();
+                    self.retries.retry_now();
                     self.appender.is_emptying_futile = false;
                 }
                 Err(failure) => {
@@ -138,7 +138,7 @@ impl Writer {
     }
 
     fn count(&mut self, group: &Group, bytes: u64) {
-        self.upkeep.count(bytes);
+        self.maintenance.count(bytes);
         self.shared.groups_count.fetch_add(1, Ordering::Relaxed);
         self.shared.operations_count.fetch_add(group.operations_count, Ordering::Relaxed);
         self.shared.bytes_count.fetch_add(bytes, Ordering::Relaxed);

@@ -5,7 +5,7 @@ use super::frame::FRAME_HEADER_BYTES;
 use super::record::{ReadRecord, Records};
 
 /// A message whose own checksum is wrong.
-struct Bad {
+struct DamagedMessage {
     /// The offset of its length and checksum in the payload.
     at: usize,
     length: usize,
@@ -23,17 +23,17 @@ pub(super) fn damaged_messages(frame: &[u8], seed: u32) -> Option<Vec<usize>> {
     let noted = frame.get(16..20)?.first_chunk().map(|four| u32::from_le_bytes(*four))?;
     let bad = bad_messages(payload)?;
     let begin = crc32c::crc32c_append(seed, &frame[4..16]);
-    let places = || Some(bad.iter().map(|message| message.at).collect());
+    let positions = || Some(bad.iter().map(|message| message.at).collect());
     if sum_without(begin, payload, &bad) == noted {
-        return places();
+        return positions();
     }
     match bad.as_slice() {
-        [only] if sum_with_checksum(begin, payload, only) == noted => places(),
+        [only] if sum_with_checksum(begin, payload, only) == noted => positions(),
         _ => None,
     }
 }
 
-fn bad_messages(payload: &[u8]) -> Option<Vec<Bad>> {
+fn bad_messages(payload: &[u8]) -> Option<Vec<DamagedMessage>> {
     let mut records = Records::new(payload);
     let mut bad = Vec::new();
     while let Some(record) = records.next() {
@@ -42,14 +42,14 @@ fn bad_messages(payload: &[u8]) -> Option<Vec<Bad>> {
         let noted = payload.get(at + 4..content)?.first_chunk().map(|four| u32::from_le_bytes(*four))?;
         let actual = crc32c::crc32c(payload.get(content..content + length as usize)?);
         if noted != actual {
-            bad.push(Bad { at, length: length as usize, noted, actual });
+            bad.push(DamagedMessage { at, length: length as usize, noted, actual });
         }
     }
     (!bad.is_empty()).then_some(bad)
 }
 
 /// The frame's checksum, presuming that the contents of these messages are damaged.
-fn sum_without(begin: u32, payload: &[u8], bad: &[Bad]) -> u32 {
+fn sum_without(begin: u32, payload: &[u8], bad: &[DamagedMessage]) -> u32 {
     let (mut sum, mut done) = (begin, 0);
     for message in bad {
         let content = message.at + BLOCK_HEADER_BYTES;
@@ -61,7 +61,7 @@ fn sum_without(begin: u32, payload: &[u8], bad: &[Bad]) -> u32 {
 }
 
 /// The frame's checksum, presuming that the checksum of this message is damaged.
-fn sum_with_checksum(begin: u32, payload: &[u8], message: &Bad) -> u32 {
+fn sum_with_checksum(begin: u32, payload: &[u8], message: &DamagedMessage) -> u32 {
     let sum = crc32c::crc32c_append(begin, &payload[..message.at + 4]);
     let sum = crc32c::crc32c_append(sum, &message.actual.to_le_bytes());
     crc32c::crc32c_append(sum, &payload[message.at + BLOCK_HEADER_BYTES..])

@@ -10,13 +10,13 @@ use bytes::Bytes;
 
 use super::segment;
 use crate::embedded::damage::Damage;
-use crate::embedded::place::Place;
+use crate::embedded::log_position::LogPosition;
 use crate::lock::lock;
 
 /// Upper limit of the damaged bytes kept in files beside the log.
-const KEPT_BYTES: u64 = 64 << 20;
+const MAX_DAMAGED_BYTES: u64 = 64 << 20;
 /// Upper limit of the number of such files.
-const KEPT_COUNT: u64 = 1000;
+const MAX_DAMAGED_FILES_COUNT: u64 = 1000;
 /// The extension of such a file.
 const EXTENSION: &str = "damaged";
 
@@ -32,7 +32,7 @@ pub(crate) enum ReadFault {
 impl fmt::Display for ReadFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (path, offset, detail): (_, _, &dyn fmt::Display) = match self {
-            ReadFault::Damaged(damage) => (&damage.path, damage.place.offset, &damage.detail),
+            ReadFault::Damaged(damage) => (&damage.path, damage.position.offset, &damage.detail),
             ReadFault::Failed { path, offset, source } => (path, *offset, source),
         };
         write!(f, "the message at byte {offset} of {} cannot be read: {detail}", path.display())
@@ -41,24 +41,24 @@ impl fmt::Display for ReadFault {
 
 /// Keeps the bytes of damaged messages, each in a file `SEGMENT-OFFSET.damaged`, up to the limits.
 #[derive(Debug, Default)]
-pub(super) struct Keep(Mutex<Option<Kept>>);
+pub(super) struct DamagedFiles(Mutex<Option<KeptFiles>>);
 
 #[derive(Clone, Copy, Debug, Default)]
-struct Kept {
+struct KeptFiles {
     count: u64,
     bytes: u64,
 }
 
-impl Keep {
+impl DamagedFiles {
     /// Keeps the bytes; returns the file, if there is one. Queues that share a message share its file.
-    pub(super) fn keep(&self, folder: &Path, place: Place, bytes: &Bytes) -> Option<PathBuf> {
-        let path = folder.join(format!("{:020}-{:010}.{EXTENSION}", place.segment, place.offset));
+    pub(super) fn keep(&self, folder: &Path, position: LogPosition, bytes: &Bytes) -> Option<PathBuf> {
+        let path = folder.join(format!("{:020}-{:010}.{EXTENSION}", position.segment, position.offset));
         let mut kept = lock(&self.0);
-        let all = kept.get_or_insert_with(|| Kept::of(folder));
+        let all = kept.get_or_insert_with(|| KeptFiles::of(folder));
         if path.exists() {
             return Some(path);
         }
-        if bytes.is_empty() || all.count >= KEPT_COUNT || all.bytes + bytes.len() as u64 > KEPT_BYTES {
+        if bytes.is_empty() || all.count >= MAX_DAMAGED_FILES_COUNT || all.bytes + bytes.len() as u64 > MAX_DAMAGED_BYTES {
             return None;
         }
         if let Err(error) = File::create_new(&path).and_then(|mut file| file.write_all(bytes)) {
@@ -72,18 +72,18 @@ impl Keep {
     }
 }
 
-impl Kept {
+impl KeptFiles {
     fn of(folder: &Path) -> Self {
         let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
         let kept = files.filter(|file| file.path().extension().is_some_and(|extension| extension == EXTENSION));
         let sizes = kept.map(|file| file.metadata().map_or(0, |found| found.len()));
-        sizes.fold(Kept::default(), |all, bytes| Kept { count: all.count + 1, bytes: all.bytes + bytes })
+        sizes.fold(KeptFiles::default(), |all, bytes| KeptFiles { count: all.count + 1, bytes: all.bytes + bytes })
     }
 }
 
 /// The segment file of a place.
-pub(super) fn path_of(folder: &Path, place: Place) -> PathBuf {
-    segment::path(folder, place.segment)
+pub(super) fn path_of(folder: &Path, position: LogPosition) -> PathBuf {
+    segment::path(folder, position.segment)
 }
 
 /// The files that keep damaged messages of a folder of queues.

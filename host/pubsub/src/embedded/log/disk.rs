@@ -12,7 +12,7 @@ use crate::embedded::refusal::{DiskFull, WriteFailure, copy_of};
 const HOLDS: Duration = Duration::from_secs(1);
 
 /// With less free space a disk is full, whatever share should be kept free: otherwise publishers would use up the reserve.
-const LEAST_FREE_BYTES: u64 = 1 << 20;
+const MIN_FREE_BYTES: u64 = 1 << 20;
 
 /// Tracks how full the disk is, by measuring from time to time and counting the bytes written in between.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ impl DiskWatch {
     }
 
     /// Makes the next look measure.
-    pub(super) fn distrust(&mut self) {
+    pub(super) fn invalidate(&mut self) {
         self.measured = None;
     }
 
@@ -57,7 +57,7 @@ impl DiskWatch {
         let disk = DiskUse::of(&self.folder).ok();
         self.written_bytes = 0;
         self.measured = disk.map(|disk| Measured { disk, at: Instant::now() });
-        let full = disk.filter(|disk| self.is_full(*disk, 0)).map(|disk| self.full_of(disk));
+        let full = disk.filter(|disk| self.is_full(*disk, 0)).map(|disk| self.disk_full_error(disk));
         if full.is_some() != self.full.is_some() {
             tracing::warn!(folder = %self.folder.display(), is_full = full.is_some(), "disk reserve crossed");
         }
@@ -73,7 +73,7 @@ impl DiskWatch {
     /// The failure that callers of a failed write get.
     pub(super) fn failure(&self, error: &io::Error) -> WriteFailure {
         match (error.kind(), DiskUse::of(&self.folder)) {
-            (io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded, Ok(disk)) => WriteFailure::DiskFull(self.full_of(disk)),
+            (io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded, Ok(disk)) => WriteFailure::DiskFull(self.disk_full_error(disk)),
             _ => WriteFailure::because("the log could not be written", copy_of(error)),
         }
     }
@@ -82,7 +82,7 @@ impl DiskWatch {
         disk.used_bytes().saturating_add(written_bytes) > disk.limit_bytes(self.reserve_percent)
     }
 
-    fn full_of(&self, disk: DiskUse) -> DiskFull {
+    fn disk_full_error(&self, disk: DiskUse) -> DiskFull {
         DiskFull {
             disk: format!("the disk of {}", self.folder.display()),
             used_bytes: disk.used_bytes(),
@@ -119,7 +119,7 @@ impl DiskUse {
     /// The usage above which a broker with this reserve refuses publishers; without a reserve, the usage at which nothing more can be
     /// written.
     pub fn limit_bytes(&self, reserve_percent: u64) -> u64 {
-        let least = LEAST_FREE_BYTES.min(self.total_bytes / 64);
+        let least = MIN_FREE_BYTES.min(self.total_bytes / 64);
         self.total_bytes - (self.total_bytes / 100 * reserve_percent.min(100)).max(least)
     }
 }

@@ -2,7 +2,7 @@
 
 use super::fields::Fields;
 use super::record::Record;
-use crate::embedded::place::Place;
+use crate::embedded::log_position::LogPosition;
 
 pub(super) const FRAME_MAGIC: [u8; 4] = *b"WFRM";
 pub(super) const FRAME_HEADER_BYTES: usize = 20;
@@ -23,9 +23,9 @@ impl FrameBuffer {
     }
 
     /// Adds a record to a frame that begins at `start` of this segment; returns the future place of its message, if it has one.
-    pub(super) fn push(&mut self, record: Record<'_>, segment: u32, start: u64) -> Option<Place> {
+    pub(super) fn push(&mut self, record: Record<'_>, segment: u32, start: u64) -> Option<LogPosition> {
         let block = record.write(&mut self.bytes)?;
-        Some(Place { segment, offset: start as u32 + block.offset as u32, length: block.length })
+        Some(LogPosition { segment, offset: start as u32 + block.offset as u32, length: block.length })
     }
 
     /// Ends the frame and returns it.

@@ -6,9 +6,9 @@
 use std::ops::Range;
 use std::path::Path;
 
-use super::recovered::{Beginning, Lost, Recovered, RecoveredMessage, RecoveredQueue};
+use super::recovered::{LostPart, Recovered, RecoveredMessage, RecoveredQueue, SegmentStart};
 use crate::embedded::definition::Definition;
-use crate::embedded::place::Place;
+use crate::embedded::log_position::LogPosition;
 
 /// The first format in which a segment counts the messages of earlier segments.
 const COUNTING_VERSION: u32 = 2;
@@ -16,8 +16,8 @@ const COUNTING_VERSION: u32 = 2;
 impl Recovered {
     /// Records an unreadable part of a segment.
     pub(super) fn lose(&mut self, path: &Path, number: u32, part: Range<usize>, detail: &'static str) {
-        let place = Place { segment: number, offset: part.start as u32, length: part.len() as u32 };
-        self.lost.push(Lost { path: path.to_owned(), place, detail });
+        let position = LogPosition { segment: number, offset: part.start as u32, length: part.len() as u32 };
+        self.lost.push(LostPart { path: path.to_owned(), position, detail });
         self.open_gap();
     }
 
@@ -39,7 +39,7 @@ impl Recovered {
     }
 
     /// Applies what the first frame of a segment states about everything before it.
-    pub(super) fn close_gap(&mut self, beginning: Beginning, version: u32) {
+    pub(super) fn close_gap(&mut self, beginning: SegmentStart, version: u32) {
         if !std::mem::take(&mut self.has_gap) {
             return;
         }

@@ -77,7 +77,7 @@ impl MarkFile {
     pub(super) fn lost(self, newest: Option<(u32, u32, u64)>) -> Option<&'static str> {
         let (number, version, length) = newest?;
         // The first mark follows the first segment; an older version wrote none.
-        let is_new = number == 1 && length <= segment::LEAST_BYTES;
+        let is_new = number == 1 && length <= segment::MIN_BYTES;
         match self {
             MarkFile::Missing if version >= FIRST_VERSION && !is_new => Some("the file is missing"),
             MarkFile::Damaged => Some("the file is unreadable"),
@@ -177,7 +177,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_two_slots_the_newest_that_is_whole_counts() {
+    fn the_newest_intact_slot_counts() {
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(read(folder.path()).unwrap(), MarkFile::Missing);
         let mut marker = Marker::new(folder.path(), SyncMode::None, Mark::default());

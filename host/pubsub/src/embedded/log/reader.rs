@@ -12,10 +12,10 @@ use bytes::Bytes;
 use rustix::fs::{Advice, fadvise};
 
 use super::block::{BLOCK_HEADER_BYTES, decode_head, decode_message, encode_block, is_whole};
-use super::damage::{Keep, ReadFault, path_of};
+use super::damage::{DamagedFiles, ReadFault, path_of};
 use super::segment;
 use crate::embedded::damage::Damage;
-use crate::embedded::place::Place;
+use crate::embedded::log_position::LogPosition;
 use crate::lock::lock;
 use crate::message::Message;
 
@@ -32,7 +32,7 @@ const HEAD_BYTES: usize = 64 << 10;
 pub(crate) struct Reader {
     folder: PathBuf,
     open: Mutex<VecDeque<(u32, Arc<File>)>>,
-    keep: Keep,
+    keep: DamagedFiles,
 }
 
 /// A part of a segment that was read ahead.
@@ -46,18 +46,18 @@ pub(crate) struct Chunk {
 impl Chunk {
     /// A message in the chunk; `None` if it is not in there, or not whole yet. A body much smaller than the chunk is copied: otherwise it
     /// would keep the chunk in memory.
-    fn message(&self, place: Place) -> Option<Message> {
-        let mut message = decode_message(&self.block(place)?)?;
+    fn message(&self, position: LogPosition) -> Option<Message> {
+        let mut message = decode_message(&self.block(position)?)?;
         if message.body.len() < self.bytes.len() / 2 {
             message.body = Bytes::copy_from_slice(&message.body);
         }
         Some(message)
     }
 
-    fn block(&self, place: Place) -> Option<Bytes> {
-        let start = (place.offset as usize).checked_sub(self.start)?;
-        let end = start + BLOCK_HEADER_BYTES + place.length as usize;
-        if self.segment != place.segment || end > self.bytes.len() {
+    fn block(&self, position: LogPosition) -> Option<Bytes> {
+        let start = (position.offset as usize).checked_sub(self.start)?;
+        let end = start + BLOCK_HEADER_BYTES + position.length as usize;
+        if self.segment != position.segment || end > self.bytes.len() {
             return None;
         }
         Some(self.bytes.slice(start..end))
@@ -66,7 +66,7 @@ impl Chunk {
 
 impl Reader {
     pub(super) fn new(folder: PathBuf) -> Self {
-        Reader { folder, open: Mutex::default(), keep: Keep::default() }
+        Reader { folder, open: Mutex::default(), keep: DamagedFiles::default() }
     }
 
     /// Reads a message, from the chunk if it is in there; otherwise the chunk is read again from that place on.
@@ -74,35 +74,35 @@ impl Reader {
     /// # Errors
     /// [`ReadFault`]: damage is permanent, other faults may pass. A message may have been moved since its place was looked up, and its old segment
     /// removed: a caller that can look it up again should try the new place first.
-    pub(crate) fn message(&self, place: Place, chunk: &mut Chunk) -> Result<Message, ReadFault> {
+    pub(crate) fn message(&self, position: LogPosition, chunk: &mut Chunk) -> Result<Message, ReadFault> {
         // The bytes read ahead may have been overwritten since, so only a fresh read proves damage.
-        if let Some(message) = chunk.message(place) {
+        if let Some(message) = chunk.message(position) {
             return Ok(message);
         }
-        self.fill(place, chunk).map_err(|error| self.failed(place, error))?;
-        chunk.message(place).map_or_else(|| self.once_more(place, BLOCK_HEADER_BYTES + place.length as usize), Ok)
+        self.fill(position, chunk).map_err(|error| self.failed(position, error))?;
+        chunk.message(position).map_or_else(|| self.reread_from_disk(position, BLOCK_HEADER_BYTES + position.length as usize), Ok)
     }
 
     /// Reads the block of a message: length, checksum and content.
     ///
     /// # Errors
     /// As [`Reader::message`].
-    pub(crate) fn block(&self, place: Place, chunk: &mut Chunk) -> Result<Bytes, ReadFault> {
-        if let Some(block) = chunk.block(place).filter(|block| is_whole(block)) {
+    pub(crate) fn block(&self, position: LogPosition, chunk: &mut Chunk) -> Result<Bytes, ReadFault> {
+        if let Some(block) = chunk.block(position).filter(|block| is_whole(block)) {
             return Ok(block);
         }
-        self.fill(place, chunk).map_err(|error| self.failed(place, error))?;
-        match chunk.block(place).filter(|block| is_whole(block)) {
+        self.fill(position, chunk).map_err(|error| self.failed(position, error))?;
+        match chunk.block(position).filter(|block| is_whole(block)) {
             Some(block) => Ok(block),
-            None => self.once_more(place, BLOCK_HEADER_BYTES + place.length as usize).map(|message| encode_block(&message)),
+            None => self.reread_from_disk(position, BLOCK_HEADER_BYTES + position.length as usize).map(|message| encode_block(&message)),
         }
     }
 
-    fn fill(&self, place: Place, chunk: &mut Chunk) -> io::Result<()> {
-        let start = place.offset as usize;
-        let wanted = BLOCK_HEADER_BYTES + place.length as usize;
-        let bytes = self.read(place.segment, start, wanted.max(CHUNK_BYTES))?;
-        *chunk = Chunk { segment: place.segment, start, bytes };
+    fn fill(&self, position: LogPosition, chunk: &mut Chunk) -> io::Result<()> {
+        let start = position.offset as usize;
+        let wanted = BLOCK_HEADER_BYTES + position.length as usize;
+        let bytes = self.read(position.segment, start, wanted.max(CHUNK_BYTES))?;
+        *chunk = Chunk { segment: position.segment, start, bytes };
         Ok(())
     }
 
@@ -111,16 +111,16 @@ impl Reader {
     ///
     /// # Errors
     /// As [`Reader::message`].
-    pub(crate) fn head(&self, place: Place, body_bytes: usize, chunk: &mut Chunk) -> Result<(Message, u64), ReadFault> {
-        let (start, whole) = (place.offset as usize, BLOCK_HEADER_BYTES + place.length as usize);
+    pub(crate) fn head(&self, position: LogPosition, body_bytes: usize, chunk: &mut Chunk) -> Result<(Message, u64), ReadFault> {
+        let (start, whole) = (position.offset as usize, BLOCK_HEADER_BYTES + position.length as usize);
         let wanted = whole.min(HEAD_BYTES.saturating_add(body_bytes));
         if wanted < whole {
-            let bytes = self.read(place.segment, start, wanted).map_err(|error| self.failed(place, error))?;
-            if let Some(head) = decode_head(&bytes, place.length, body_bytes) {
+            let bytes = self.read(position.segment, start, wanted).map_err(|error| self.failed(position, error))?;
+            if let Some(head) = decode_head(&bytes, position.length, body_bytes) {
                 return Ok(head);
             }
         }
-        let mut message = self.message(place, chunk)?;
+        let mut message = self.message(position, chunk)?;
         let length = message.body.len();
         // Copied, so that it does not keep the chunk in memory.
         message.body = Bytes::copy_from_slice(&message.body[..length.min(body_bytes)]);
@@ -132,18 +132,18 @@ impl Reader {
     }
 
     /// Reads an unreadable message again, bypassing the cache of the system, so that only bytes on the disk count as damage.
-    fn once_more(&self, place: Place, wanted: usize) -> Result<Message, ReadFault> {
+    fn reread_from_disk(&self, position: LogPosition, wanted: usize) -> Result<Message, ReadFault> {
         let read = || {
-            let file = File::open(path_of(&self.folder, place))?;
+            let file = File::open(path_of(&self.folder, position))?;
             // Only a hint: if it is ignored, the cached bytes are all there is.
-            let _ = fadvise(&file, u64::from(place.offset), NonZeroU64::new(wanted as u64), Advice::DontNeed);
-            read_at(&file, place.offset as usize, wanted)
+            let _ = fadvise(&file, u64::from(position.offset), NonZeroU64::new(wanted as u64), Advice::DontNeed);
+            read_at(&file, position.offset as usize, wanted)
         };
-        let bytes = read().map_err(|error| self.failed(place, error))?;
+        let bytes = read().map_err(|error| self.failed(position, error))?;
         if bytes.len() < wanted {
-            return Err(self.damaged(place, "the file ends before it", &bytes));
+            return Err(self.damaged(position, "the file ends before it", &bytes));
         }
-        decode_message(&bytes).ok_or_else(|| self.damaged(place, "its checksum is wrong", &bytes))
+        decode_message(&bytes).ok_or_else(|| self.damaged(position, "its checksum is wrong", &bytes))
     }
 
     fn file(&self, segment: u32) -> io::Result<Arc<File>> {
@@ -164,18 +164,18 @@ impl Reader {
         lock(&self.open).retain(|(number, _)| *number != segment);
     }
 
-    fn failed(&self, place: Place, source: io::Error) -> ReadFault {
+    fn failed(&self, position: LogPosition, source: io::Error) -> ReadFault {
         // The next try opens the file again: a handle that has become stale never works again.
-        self.forget(place.segment);
+        self.forget(position.segment);
         if source.kind() == io::ErrorKind::NotFound {
-            return self.damaged(place, "its file is missing", &Bytes::new());
+            return self.damaged(position, "its file is missing", &Bytes::new());
         }
-        ReadFault::Failed { path: path_of(&self.folder, place), offset: place.offset, source }
+        ReadFault::Failed { path: path_of(&self.folder, position), offset: position.offset, source }
     }
 
-    fn damaged(&self, place: Place, detail: &'static str, bytes: &Bytes) -> ReadFault {
-        let kept_in = self.keep.keep(&self.folder, place, bytes);
-        ReadFault::Damaged(Box::new(Damage { place, path: path_of(&self.folder, place), detail, kept_in }))
+    fn damaged(&self, position: LogPosition, detail: &'static str, bytes: &Bytes) -> ReadFault {
+        let kept_in = self.keep.keep(&self.folder, position, bytes);
+        ReadFault::Damaged(Box::new(Damage { position, path: path_of(&self.folder, position), detail, kept_in }))
     }
 }
 

@@ -4,7 +4,7 @@ use super::block::{BLOCK_HEADER_BYTES, skip_block, write_block};
 use super::fields::{Fields, WriteFields};
 use crate::backend::Overflow;
 use crate::embedded::definition::Definition;
-use crate::embedded::place::Moved;
+use crate::embedded::log_position::Moved;
 use crate::message::Message;
 use crate::topic::Queue;
 
@@ -254,7 +254,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bounds_are_read_as_they_are_written() {
+    fn bounds_round_trip_through_policies() {
         let all = [
             (Overflow::None, u64::MAX),
             (Overflow::DropOldest { bytes: 0 }, 0),

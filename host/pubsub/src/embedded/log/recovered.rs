@@ -5,16 +5,16 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use super::damage::Keep;
+use super::damage::DamagedFiles;
 use super::mark::{self, Mark};
 use crate::embedded::definition::Definition;
+use crate::embedded::log_position::LogPosition;
 use crate::embedded::options::{OpeningReport, TornTail};
-use crate::embedded::place::Place;
 
 /// A message as the log has it.
 #[derive(Clone, Debug)]
 pub(crate) struct RecoveredMessage {
-    pub(crate) place: Place,
+    pub(crate) position: LogPosition,
     pub(crate) size_bytes: u32,
     /// Queues that its record names.
     pub(crate) targets_count: u32,
@@ -51,15 +51,15 @@ impl RecoveredQueue {
 
 /// An unreadable part of a segment.
 #[derive(Debug)]
-pub(super) struct Lost {
+pub(super) struct LostPart {
     pub(super) path: PathBuf,
-    pub(super) place: Place,
+    pub(super) position: LogPosition,
     pub(super) detail: &'static str,
 }
 
 /// What the first frame of a segment states.
 #[derive(Debug, Default)]
-pub(super) struct Beginning {
+pub(super) struct SegmentStart {
     /// Queues that exist, and whether an earlier segment defined them.
     pub(super) defined: BTreeMap<u64, bool>,
     /// How many messages they have.
@@ -68,7 +68,7 @@ pub(super) struct Beginning {
 
 /// The segment to continue with.
 #[derive(Debug)]
-pub(super) struct Last {
+pub(super) struct LastSegment {
     pub(super) number: u32,
     pub(super) length: u64,
     pub(super) seed: u32,
@@ -82,7 +82,7 @@ pub(super) struct Recovered {
     pub(super) queues: BTreeMap<u64, RecoveredQueue>,
     /// All segments with their lengths, the last one too.
     pub(super) sealed: BTreeMap<u32, u64>,
-    pub(super) last: Option<Last>,
+    pub(super) last: Option<LastSegment>,
     pub(super) next_frame: u64,
     /// How far the log was certainly whole.
     pub(super) mark: Mark,
@@ -92,13 +92,13 @@ pub(super) struct Recovered {
     /// What is wrong with the mark, if anything.
     pub(super) lost_mark: Option<&'static str>,
     /// Unreadable parts of segments.
-    pub(super) lost: Vec<Lost>,
+    pub(super) lost: Vec<LostPart>,
     /// Frames are missing since the last segment began.
     pub(super) has_gap: bool,
     /// Messages of queues that were defined in a lost part.
     pub(super) unnamed: BTreeMap<u64, BTreeMap<u64, RecoveredMessage>>,
     /// The statements of the current frame, if it is the first of its segment.
-    pub(super) beginning: Option<Beginning>,
+    pub(super) beginning: Option<SegmentStart>,
 }
 
 impl Recovered {
@@ -120,11 +120,11 @@ impl Recovered {
         if self.damaged.is_empty() {
             return 0;
         }
-        queue.entries.values().filter(|entry| self.damaged.contains(&(entry.place.segment, entry.place.offset))).count() as u64
+        queue.entries.values().filter(|entry| self.damaged.contains(&(entry.position.segment, entry.position.offset))).count() as u64
     }
 
     /// Logs what is lost, queue by queue.
-    pub(crate) fn tell(&self, folder: &Path) {
+    pub(crate) fn log_losses(&self, folder: &Path) {
         if let Some(detail) = self.lost_mark {
             tracing::error!(path = %mark::path(folder).display(), error = detail, "mark lost: loss of the newest segments cannot be \
                  detected this time");
@@ -147,11 +147,11 @@ impl Recovered {
 
     /// Logs the unreadable parts, and keeps their bytes for people.
     pub(super) fn keep_lost(&self, folder: &Path) {
-        let keep = Keep::default();
-        for Lost { path, place, detail } in &self.lost {
-            let kept_in = read_part(path, *place).and_then(|bytes| keep.keep(folder, *place, &bytes.into()));
+        let keep = DamagedFiles::default();
+        for LostPart { path, position, detail } in &self.lost {
+            let kept_in = read_part(path, *position).and_then(|bytes| keep.keep(folder, *position, &bytes.into()));
             let kept_in = kept_in.as_ref().map(|path| tracing::field::display(path.display()));
-            let (offset, length) = (place.offset, place.length);
+            let (offset, length) = (position.offset, position.length);
             tracing::error!(segment = %path.display(), offset, length, error = detail, kept_in, "part of the log unreadable, its records \
                  are lost");
         }
@@ -163,8 +163,8 @@ impl Recovered {
 }
 
 /// The bytes of a part, unless all are 0.
-fn read_part(path: &Path, place: Place) -> Option<Vec<u8>> {
-    let mut bytes = vec![0; place.length as usize];
-    File::open(path).and_then(|file| file.read_exact_at(&mut bytes, u64::from(place.offset))).ok()?;
+fn read_part(path: &Path, position: LogPosition) -> Option<Vec<u8>> {
+    let mut bytes = vec![0; position.length as usize];
+    File::open(path).and_then(|file| file.read_exact_at(&mut bytes, u64::from(position.offset))).ok()?;
     bytes.iter().any(|byte| *byte != 0).then_some(bytes)
 }

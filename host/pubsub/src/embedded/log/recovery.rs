@@ -8,13 +8,13 @@ use super::confined::damaged_messages;
 use super::frame::{FRAME_HEADER_BYTES, FRAME_MAGIC, Frame};
 use super::mark::{self, Mark};
 use super::record::{ReadRecord, Records};
-use super::recovered::{Beginning, Last, Recovered, RecoveredMessage};
+use super::recovered::{LastSegment, Recovered, RecoveredMessage, SegmentStart};
 use super::segment::{self, BadHeader, FORMAT_VERSION, HEADER_BYTES, Header};
+use crate::embedded::log_position::{LogPosition, Moved};
 use crate::embedded::options::{OpenError, SyncMode, TornTail};
-use crate::embedded::place::{Moved, Place};
 
 /// Where reading a segment stopped.
-struct Stop {
+struct ReadStop {
     offset: usize,
     detail: &'static str,
 }
@@ -38,7 +38,7 @@ pub(super) fn recover(folder: &Path, sync: SyncMode) -> Result<Recovered, OpenEr
     }
     found.read_last(folder, sync, *last, sealed.len())?;
     found.lost_mark = file.lost(found.last.as_ref().map(|last| (last.number, last.version, last.length)));
-    found.tell(folder);
+    found.log_losses(folder);
     found.keep_lost(folder);
     Ok(found)
 }
@@ -53,7 +53,7 @@ fn held(mark: &Mark) -> String {
 }
 
 /// Whether reading the last segment stopped at a write that was not finished.
-fn is_torn(bytes: &[u8], stop: &Stop, has_frames: bool, number: u32, segments_before: usize) -> bool {
+fn is_torn(bytes: &[u8], stop: &ReadStop, has_frames: bool, number: u32, segments_before: usize) -> bool {
     // A segment begins with its first frame, before anything is unlinked for it. So without a whole frame it is new: it has a predecessor,
     // or it is the very first and empty.
     let is_new = segments_before > 0 || (number == 1 && bytes.len() <= HEADER_BYTES + FRAME_HEADER_BYTES);
@@ -65,7 +65,7 @@ fn has_frame_behind(bytes: &[u8], offset: usize) -> bool {
     // Without a readable header there is no salt to check frames with: then anything that looks like a frame counts.
     match Header::decode(bytes) {
         Ok(header) => frame_behind(bytes, offset, header.seed(), 0).is_some(),
-        Err(_) => magics_behind(bytes, offset).next().is_some(),
+        Err(_) => magics_after(bytes, offset).next().is_some(),
     }
 }
 
@@ -73,10 +73,10 @@ fn has_frame_behind(bytes: &[u8], offset: usize) -> bool {
 fn frame_behind(bytes: &[u8], offset: usize, seed: u32, least_number: u64) -> Option<usize> {
     // The number is checked first: messages may contain much that looks like the beginning of a frame.
     let is_likely = |at: &usize| Frame::unchecked(&bytes[*at..]).is_some_and(|frame| frame.number >= least_number);
-    magics_behind(bytes, offset).filter(is_likely).find(|at| Frame::decode(&bytes[*at..], seed).is_ok())
+    magics_after(bytes, offset).filter(is_likely).find(|at| Frame::decode(&bytes[*at..], seed).is_ok())
 }
 
-fn magics_behind(bytes: &[u8], offset: usize) -> impl Iterator<Item = usize> {
+fn magics_after(bytes: &[u8], offset: usize) -> impl Iterator<Item = usize> {
     let behind = bytes.get(offset + 1..).unwrap_or_default().windows(FRAME_MAGIC.len()).enumerate();
     behind.filter(|(_, four)| *four == FRAME_MAGIC).map(move |(at, _)| offset + 1 + at)
 }
@@ -171,18 +171,18 @@ impl Recovered {
     }
 
     /// Reads one segment, which was certainly whole up to `committed_bytes`; the inner error is where reading stopped.
-    fn read_segment(&mut self, path: &Path, number: u32, bytes: &[u8], committed_bytes: u64) -> Result<Result<(), Stop>, OpenError> {
+    fn read_segment(&mut self, path: &Path, number: u32, bytes: &[u8], committed_bytes: u64) -> Result<Result<(), ReadStop>, OpenError> {
         let is_sealed = committed_bytes == u64::MAX;
         let header = match Header::decode(bytes) {
             Ok(header) => header,
             Err(BadHeader::Newer(found)) => {
                 return Err(OpenError::NewerFormat { segment: path.to_owned(), found, known: FORMAT_VERSION });
             }
-            Err(BadHeader::Damaged(detail)) => return Ok(Err(Stop { offset: 0, detail })),
+            Err(BadHeader::Damaged(detail)) => return Ok(Err(ReadStop { offset: 0, detail })),
         };
         if header.number != u64::from(number) {
             let detail = "its number does not match its name";
-            return if is_sealed { Ok(Err(Stop { offset: 0, detail })) } else { Err(damaged(path, 16, detail)) };
+            return if is_sealed { Ok(Err(ReadStop { offset: 0, detail })) } else { Err(damaged(path, 16, detail)) };
         }
         self.begin_segment(header.first_frame).map_err(|detail| damaged(path, 24, detail))?;
         let mut offset = HEADER_BYTES;
@@ -195,7 +195,7 @@ impl Recovered {
                     None => {
                         let detail = bad.err().unwrap_or("frames are missing before it");
                         let behind = is_sealed.then(|| frame_behind(bytes, offset, header.seed(), self.next_frame)).flatten();
-                        let Some(next) = behind else { return Ok(Err(Stop { offset, detail })) };
+                        let Some(next) = behind else { return Ok(Err(ReadStop { offset, detail })) };
                         self.lose(path, number, offset..next, detail);
                         self.next_frame = Frame::unchecked(&bytes[next..]).map_or(self.next_frame, |frame| frame.number);
                         offset = next;
@@ -210,7 +210,7 @@ impl Recovered {
     }
 
     fn replay_frame(&mut self, frame: &Frame<'_>, number: u32, offset: usize, header: &Header) -> Result<(), &'static str> {
-        self.beginning = (frame.number == header.first_frame).then(Beginning::default);
+        self.beginning = (frame.number == header.first_frame).then(SegmentStart::default);
         self.replay(frame.payload, number, offset + FRAME_HEADER_BYTES)?;
         if let Some(beginning) = self.beginning.take() {
             self.close_gap(beginning, header.version);
@@ -218,7 +218,7 @@ impl Recovered {
         self.next_frame = frame.number + 1;
         let length = (offset + FRAME_HEADER_BYTES + frame.payload.len()) as u64;
         self.sealed.insert(number, length);
-        self.last = Some(Last { number, length, seed: header.seed(), version: header.version });
+        self.last = Some(LastSegment { number, length, seed: header.seed(), version: header.version });
         Ok(())
     }
 
@@ -245,17 +245,17 @@ impl Recovered {
                     self.unnamed.remove(&queue);
                 }
                 ReadRecord::Put { targets, size_bytes, offset, length } => {
-                    let place = Place { segment, offset: (start + offset) as u32, length };
+                    let position = LogPosition { segment, offset: (start + offset) as u32, length };
                     let targets_count = targets.len() as u32;
                     for (queue, sequence) in targets {
-                        self.put(queue, sequence, RecoveredMessage { place, size_bytes, targets_count, deliveries: 0 })?;
+                        self.put(queue, sequence, RecoveredMessage { position, size_bytes, targets_count, deliveries: 0 })?;
                     }
                 }
                 ReadRecord::Moved { targets, size_bytes, offset, length } => {
-                    let place = Place { segment, offset: (start + offset) as u32, length };
+                    let position = LogPosition { segment, offset: (start + offset) as u32, length };
                     let targets_count = targets.len() as u32;
                     for Moved { queue, sequence, deliveries } in targets {
-                        self.put_again(queue, sequence, RecoveredMessage { place, size_bytes, targets_count, deliveries })?;
+                        self.put_again(queue, sequence, RecoveredMessage { position, size_bytes, targets_count, deliveries })?;
                     }
                 }
                 // A record about a message whose segment is gone only shows that the message is not missing.

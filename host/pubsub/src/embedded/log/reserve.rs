@@ -12,7 +12,7 @@ use super::disk::DiskUse;
 /// The largest part of the disk that is reserved: on a small disk the reserve must not fill it.
 const PART_OF_DISK: u64 = 32;
 /// A smaller reserve is of no use.
-const LEAST_BYTES: u64 = 64 << 10;
+const MIN_BYTES: u64 = 64 << 10;
 /// Blocks as `stat` counts them.
 const BLOCK_BYTES: u64 = 512;
 
@@ -64,7 +64,7 @@ impl DiskReserve {
             return;
         }
         let bytes = self.wanted_bytes.min(disk.total_bytes / PART_OF_DISK);
-        if bytes < LEAST_BYTES {
+        if bytes < MIN_BYTES {
             return;
         }
         match self.allocate(bytes, disk.free_bytes) {

@@ -9,7 +9,7 @@ use crate::embedded::options::{OpenError, SyncMode};
 
 pub(super) const HEADER_BYTES: usize = 48;
 /// The length of a segment that was begun without queues and is empty.
-pub(super) const LEAST_BYTES: u64 = (HEADER_BYTES + FRAME_HEADER_BYTES) as u64;
+pub(super) const MIN_BYTES: u64 = (HEADER_BYTES + FRAME_HEADER_BYTES) as u64;
 /// The newest format that this program reads, and the one that it writes.
 pub(super) const FORMAT_VERSION: u32 = 2;
 const MAGIC: [u8; 8] = *b"WEIRLOG\0";
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_later_format_is_told_from_damage() {
+    fn a_newer_format_is_distinguished_from_damage() {
         let mut bytes = Header::new(1, 1, 1).encode();
         bytes[8] = 3;
         assert_eq!(Header::decode(&bytes), Err(BadHeader::Newer(3)));

@@ -18,8 +18,8 @@ use super::reserve::DiskReserve;
 use super::segment::{self, FORMAT_VERSION, HEADER_BYTES, Header};
 use super::write_errors::WriteErrors;
 use crate::embedded::definition::Definition;
+use crate::embedded::log_position::LogPosition;
 use crate::embedded::options::{EmbeddedOptions, OpenError, OpeningReport, SyncMode};
-use crate::embedded::place::Place;
 use crate::embedded::refusal::{DiskFull, WriteFailure};
 
 /// Upper limit: offsets in a segment have 32 bits, and one frame may follow.
@@ -46,7 +46,7 @@ pub(crate) struct Log {
     errors: WriteErrors,
     /// Set by tests: the number of writes that stop half-way next.
     #[cfg(test)]
-    failing_writes_count: Arc<std::sync::atomic::AtomicU32>,
+    failing_writes_are_counted: Arc<std::sync::atomic::AtomicU32>,
     _lock: FolderLock,
 }
 
@@ -108,7 +108,7 @@ impl Log {
             broken: None,
             errors: WriteErrors::default(),
             #[cfg(test)]
-            failing_writes_count: Arc::default(),
+            failing_writes_are_counted: Arc::default(),
             _lock: lock,
         };
         log.look_at_disk();
@@ -117,8 +117,8 @@ impl Log {
 
     /// Lets tests of the broker make writes fail.
     #[cfg(test)]
-    pub(crate) fn failing_writes_count(&self) -> Arc<std::sync::atomic::AtomicU32> {
-        self.failing_writes_count.clone()
+    pub(crate) fn failing_writes_are_counted(&self) -> Arc<std::sync::atomic::AtomicU32> {
+        self.failing_writes_are_counted.clone()
     }
 
     /// Reads messages, from any thread.
@@ -172,7 +172,7 @@ impl Log {
     }
 
     /// Whether that space should be reserved again once the disk has room.
-    pub(crate) fn misses_reserve(&self) -> bool {
+    pub(crate) fn lacks_reserve(&self) -> bool {
         self.reserve.is_missing()
     }
 
@@ -220,7 +220,7 @@ impl Log {
             let path = segment::path(&self.folder, number);
             let _ = std::fs::remove_file(&path);
             self.errors.failed(&path, &error);
-            self.disk.distrust();
+            self.disk.invalidate();
             self.disk.failure(&error)
         })?;
         self.next_frame += 1;
@@ -245,9 +245,9 @@ impl Log {
         #[cfg(not(test))]
         let written = self.active.file.write_all_at(bytes, self.active.length);
         #[cfg(test)]
-        let written = write_or_fail(&self.failing_writes_count, &self.active.file, bytes, self.active.length);
+        let written = write_or_fail(&self.failing_writes_are_counted, &self.active.file, bytes, self.active.length);
         if let Err(error) = written {
-            return Err(self.cut_back(&error));
+            return Err(self.truncate_failed_write(&error));
         }
         flush(&self.active.file, self.sync);
         self.errors.passed();
@@ -285,14 +285,14 @@ impl Log {
         self.broken.clone().map_or(Ok(()), |reason| Err(WriteFailure::unavailable(reason)))
     }
 
-    fn cut_back(&mut self, error: &std::io::Error) -> WriteFailure {
+    fn truncate_failed_write(&mut self, error: &std::io::Error) -> WriteFailure {
         let path = segment::path(&self.folder, self.active.number);
         self.errors.failed(&path, error);
         if let Err(error) = self.active.file.set_len(self.active.length) {
             tracing::error!(path = %path.display(), %error, "truncation failed, nothing is written until the next start");
             self.broken = Some(format!("{} could not be truncated after a failed write: restart", path.display()));
         }
-        self.disk.distrust();
+        self.disk.invalidate();
         self.disk.failure(error)
     }
 }
@@ -305,7 +305,7 @@ pub(crate) struct NewFrame<'a> {
 
 impl NewFrame<'_> {
     /// Adds a record; returns the future place of its message, if it has one.
-    pub(crate) fn push(&mut self, record: Record<'_>) -> Option<Place> {
+    pub(crate) fn push(&mut self, record: Record<'_>) -> Option<LogPosition> {
         let active = &self.log.active;
         self.log.frame.push(record, active.number, active.length)
     }

@@ -14,8 +14,8 @@ use super::segment::{HEADER_BYTES, Header};
 use super::segments::{Log, Opened};
 use crate::backend::QueueSpec;
 use crate::embedded::definition::Definition;
+use crate::embedded::log_position::Moved;
 use crate::embedded::options::{EmbeddedOptions, OpenError, SyncMode};
-use crate::embedded::place::Moved;
 use crate::embedded::refusal::WriteFailure;
 use crate::message::size_of;
 use crate::message::{Message, MessageId};
@@ -114,7 +114,7 @@ const FIRST: &str = "00000000000000000001.log";
 const SECOND: &str = "00000000000000000002.log";
 
 #[test]
-fn what_was_written_is_read_with_counts_and_bodies() {
+fn written_messages_are_read_with_counts_and_bodies() {
     let folder = tempfile::tempdir().unwrap();
     let stages = small_log(folder.path());
     let opened = Log::open(folder.path(), &options()).unwrap();
@@ -122,14 +122,14 @@ fn what_was_written_is_read_with_counts_and_bodies() {
     assert_eq!(opened.report.torn_tail, None);
     let entry = &opened.queues[&2].entries[&1];
     assert_eq!(entry.deliveries, 1);
-    let message = opened.log.reader().message(entry.place, &mut Chunk::default()).unwrap();
+    let message = opened.log.reader().message(entry.position, &mut Chunk::default()).unwrap();
     assert_eq!((message.body.as_ref(), message.id, message.properties.get("a")), (b"both".as_ref(), Some(MessageId(7)), Some("b")));
-    let second = opened.log.reader().message(opened.queues[&2].entries[&2].place, &mut Chunk::default()).unwrap();
+    let second = opened.log.reader().message(opened.queues[&2].entries[&2].position, &mut Chunk::default()).unwrap();
     assert_eq!(second.body.as_ref(), b"moved");
 }
 
 #[test]
-fn cut_at_every_byte_the_log_opens_with_the_frames_that_are_whole() {
+fn a_log_truncated_at_any_byte_opens_with_its_complete_frames() {
     let folder = tempfile::tempdir().unwrap();
     let stages = small_log(folder.path());
     let whole = files(folder.path());
@@ -144,12 +144,12 @@ fn cut_at_every_byte_the_log_opens_with_the_frames_that_are_whole() {
         if let Some(torn) = torn {
             assert_eq!(std::fs::read(torn.kept_in).unwrap(), whole[FIRST][end as usize..length], "cut at {length}");
         }
-        goes_on(cut.path(), opened, expected);
+        assert_log_continues(cut.path(), opened, expected);
     }
 }
 
 /// After whatever was found, the log takes another frame and has it at the next opening.
-fn goes_on(folder: &Path, mut opened: Opened, mut content_before: Content) {
+fn assert_log_continues(folder: &Path, mut opened: Opened, mut content_before: Content) {
     write(&mut opened.log, &[Change::Define(9), put(&[(9, 1)], "new")]).unwrap();
     drop(opened);
     content_before.insert(9, BTreeSet::from([1]));
@@ -159,7 +159,7 @@ fn goes_on(folder: &Path, mut opened: Opened, mut content_before: Content) {
 }
 
 #[test]
-fn a_flip_in_the_last_frame_is_a_torn_tail_and_before_it_is_told_or_refused_with_nothing_changed() {
+fn a_bit_flip_in_the_last_frame_is_a_torn_tail_and_earlier_ones_are_reported_or_refused() {
     let folder = tempfile::tempdir().unwrap();
     let stages = small_log(folder.path());
     let whole = files(folder.path());
@@ -193,7 +193,7 @@ fn a_flip_in_the_last_frame_is_a_torn_tail_and_before_it_is_told_or_refused_with
 }
 
 #[test]
-fn what_was_marked_as_whole_is_never_cut() {
+fn bytes_marked_as_durable_are_never_truncated() {
     let folder = tempfile::tempdir().unwrap();
     let stages = small_log(folder.path());
     let mut opened = Log::open(folder.path(), &options()).unwrap();
@@ -238,7 +238,7 @@ fn what_was_marked_as_whole_is_never_cut() {
 }
 
 #[test]
-fn newest_segments_that_are_gone_are_missed() {
+fn missing_newest_segments_are_detected() {
     let (mut all, _) = two_segments();
     let folder = folder_of(&all);
     let mut opened = Log::open(folder.path(), &options()).unwrap();
@@ -256,7 +256,7 @@ fn newest_segments_that_are_gone_are_missed() {
 }
 
 #[test]
-fn oldest_segments_that_are_gone_are_missed_message_by_message() {
+fn missing_oldest_segments_are_reported_message_by_message() {
     let folder = tempfile::tempdir().unwrap();
     small_log(folder.path());
     let mut opened = Log::open(folder.path(), &options()).unwrap();
@@ -290,7 +290,7 @@ fn two_segments() -> (BTreeMap<String, Vec<u8>>, Content) {
 }
 
 #[test]
-fn a_crash_while_a_segment_is_made_loses_nothing() {
+fn a_crash_while_creating_a_segment_loses_nothing() {
     let (whole, expected) = two_segments();
     for length in 0..=whole[SECOND].len() {
         let mut cut = whole.clone();
@@ -299,12 +299,12 @@ fn a_crash_while_a_segment_is_made_loses_nothing() {
         let opened = Log::open(folder.path(), &options()).unwrap_or_else(|error| panic!("cut at {length}: {error}"));
         assert_eq!(content(&opened), expected);
         assert_eq!(opened.log.active_number(), if length == whole[SECOND].len() { 2 } else { 1 });
-        goes_on(folder.path(), opened, expected.clone());
+        assert_log_continues(folder.path(), opened, expected.clone());
     }
 }
 
 #[test]
-fn a_newest_segment_that_is_missing_cut_or_misplaced_is_damage() {
+fn a_missing_truncated_or_misplaced_newest_segment_is_damage() {
     let (whole, _) = two_segments();
     let check = |change: fn(&mut BTreeMap<String, Vec<u8>>)| {
         let mut changed = whole.clone();
@@ -335,7 +335,7 @@ fn a_newest_segment_that_is_missing_cut_or_misplaced_is_damage() {
 }
 
 #[test]
-fn a_segment_whose_messages_are_gone_can_go() {
+fn a_segment_without_live_messages_can_be_removed() {
     let (mut files, _) = two_segments();
     files.remove(FIRST);
     let folder = folder_of(&files);
@@ -345,7 +345,7 @@ fn a_segment_whose_messages_are_gone_can_go() {
 }
 
 #[test]
-fn a_later_format_is_refused() {
+fn a_newer_format_is_refused() {
     let (mut files, _) = two_segments();
     files.get_mut(FIRST).unwrap()[8] = 3;
     let folder = folder_of(&files);
@@ -354,11 +354,11 @@ fn a_later_format_is_refused() {
 }
 
 #[test]
-fn a_failed_write_is_cut_back_and_the_next_goes_through() {
+fn a_failed_write_is_truncated_and_the_next_succeeds() {
     let folder = tempfile::tempdir().unwrap();
     let stages = small_log(folder.path());
     let mut opened = Log::open(folder.path(), &options()).unwrap();
-    opened.log.failing_writes_count().store(1, Ordering::Relaxed);
+    opened.log.failing_writes_are_counted().store(1, Ordering::Relaxed);
     assert!(write(&mut opened.log, &[put(&[(1, 3)], "never")]).is_err());
     assert_eq!(std::fs::metadata(folder.path().join(FIRST)).unwrap().len(), stages.last().unwrap().0);
     write(&mut opened.log, &[put(&[(1, 4)], "later")]).unwrap();
@@ -367,7 +367,7 @@ fn a_failed_write_is_cut_back_and_the_next_goes_through() {
 }
 
 #[test]
-fn what_looks_like_a_frame_inside_a_message_does_not_pass_for_one() {
+fn frame_like_bytes_inside_a_message_are_not_a_frame() {
     let folder = tempfile::tempdir().unwrap();
     let mut opened = Log::open(folder.path(), &options()).unwrap();
     // A frame as another log would have it: the salt differs.
@@ -402,7 +402,7 @@ fn copied_log(folder: &Path) {
     let mut steps: Vec<Change> = Vec::new();
     for (sequence, deliveries) in [(1, 5), (2, 0)] {
         let entry = &opened.queues[&2].entries[&sequence];
-        let block = reader.block(entry.place, &mut Chunk::default()).unwrap();
+        let block = reader.block(entry.position, &mut Chunk::default()).unwrap();
         let targets = vec![Moved { queue: 2, sequence, deliveries }];
         steps.push(Change::Move { targets, size_bytes: entry.size_bytes, block });
     }
@@ -412,7 +412,7 @@ fn copied_log(folder: &Path) {
 }
 
 #[test]
-fn what_was_copied_is_there_once_whether_its_first_segment_is_gone_or_not() {
+fn copied_messages_exist_once_with_or_without_their_first_segment() {
     let folder = tempfile::tempdir().unwrap();
     copied_log(folder.path());
     for _ in 0..2 {
@@ -421,7 +421,7 @@ fn what_was_copied_is_there_once_whether_its_first_segment_is_gone_or_not() {
         let entries = &opened.queues[&2].entries;
         let deliveries: Vec<u32> = entries.values().map(|entry| entry.deliveries).collect();
         assert_eq!(deliveries, [5, 1, 0]);
-        let read = |sequence: u64| opened.log.reader().message(entries[&sequence].place, &mut Chunk::default()).unwrap().body;
+        let read = |sequence: u64| opened.log.reader().message(entries[&sequence].position, &mut Chunk::default()).unwrap().body;
         assert_eq!([read(1), read(2), read(3)].map(|body| body.to_vec()), [b"both".to_vec(), b"moved".to_vec(), b"new".to_vec()]);
         assert_eq!(opened.queues[&2].definition.next_sequence, 4);
         drop(opened);
@@ -431,7 +431,7 @@ fn what_was_copied_is_there_once_whether_its_first_segment_is_gone_or_not() {
 }
 
 #[test]
-fn cut_at_every_byte_a_copy_counts_whole_or_not_at_all() {
+fn a_copy_truncated_at_any_byte_counts_completely_or_not_at_all() {
     let folder = tempfile::tempdir().unwrap();
     copied_log(folder.path());
     let whole = files(folder.path());
@@ -445,13 +445,13 @@ fn cut_at_every_byte_a_copy_counts_whole_or_not_at_all() {
 }
 
 #[test]
-fn a_copy_of_what_never_was_is_damage() {
+fn a_copy_of_an_unknown_message_is_damage() {
     for moved in [Moved { queue: 1, sequence: 9, deliveries: 0 }, Moved { queue: 7, sequence: 1, deliveries: 0 }] {
         let folder = tempfile::tempdir().unwrap();
         small_log(folder.path());
         let mut opened = Log::open(folder.path(), &options()).unwrap();
-        let place = opened.queues[&1].entries[&2].place;
-        let block = opened.log.reader().block(place, &mut Chunk::default()).unwrap();
+        let position = opened.queues[&1].entries[&2].position;
+        let block = opened.log.reader().block(position, &mut Chunk::default()).unwrap();
         write(&mut opened.log, &[Change::Move { targets: vec![moved], size_bytes: 4, block }]).unwrap();
         drop(opened);
         let error = Log::open(folder.path(), &options()).unwrap_err();
@@ -460,7 +460,7 @@ fn a_copy_of_what_never_was_is_damage() {
 }
 
 /// Makes a segment one of format version 1, as an older Weir wrote it.
-fn make_old(path: &Path) {
+fn downgrade_format(path: &Path) {
     let mut bytes = std::fs::read(path).unwrap();
     let header = Header { version: 1, ..Header::decode(&bytes).unwrap() };
     bytes[..HEADER_BYTES].copy_from_slice(&header.encode());
@@ -468,10 +468,10 @@ fn make_old(path: &Path) {
 }
 
 #[test]
-fn a_log_of_the_first_format_is_read_and_goes_on_in_the_second() {
+fn a_version_1_log_is_read_and_continued_as_version_2() {
     let folder = tempfile::tempdir().unwrap();
     let stages = small_log(folder.path());
-    make_old(&folder.path().join(FIRST));
+    downgrade_format(&folder.path().join(FIRST));
     let mut opened = Log::open(folder.path(), &options()).unwrap();
     assert_eq!(content(&opened), stages.last().unwrap().1);
     assert!(opened.log.is_active_full(), "nothing of the second format may stand in a segment of the first");

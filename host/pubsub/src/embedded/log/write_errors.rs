@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use crate::chain;
 
 /// How often lasting failures are logged.
-const TELLING: Duration = Duration::from_secs(10);
+const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Whether the last write failed.
 #[derive(Debug, Default)]
@@ -17,7 +17,7 @@ pub(super) struct WriteErrors(Option<Failing>);
 #[derive(Debug)]
 struct Failing {
     failed_count: u64,
-    told_at: Instant,
+    logged_at: Instant,
 }
 
 impl WriteErrors {
@@ -26,12 +26,12 @@ impl WriteErrors {
         let now = Instant::now();
         let Some(failing) = &mut self.0 else {
             tracing::error!(path = %path.display(), error = %chain(error), "write failed, truncated to the last commit");
-            self.0 = Some(Failing { failed_count: 1, told_at: now });
+            self.0 = Some(Failing { failed_count: 1, logged_at: now });
             return;
         };
         failing.failed_count += 1;
-        if now.duration_since(failing.told_at) >= TELLING {
-            failing.told_at = now;
+        if now.duration_since(failing.logged_at) >= LOG_INTERVAL {
+            failing.logged_at = now;
             tracing::error!(path = %path.display(), error = %chain(error), failed_count = failing.failed_count, "writes still failing");
         }
     }

@@ -10,7 +10,7 @@ use super::queues::State;
 use super::step::{Reason, Step};
 use super::stored::Stored;
 use crate::embedded::damage::Damage;
-use crate::embedded::place::{Moved, Place};
+use crate::embedded::log_position::{LogPosition, Moved};
 use crate::embedded::refusal::WriteFailure;
 
 impl State {
@@ -20,18 +20,18 @@ impl State {
         let mut wakeups = Vec::new();
         for step in steps {
             match step {
-                Step::Put { targets, stored, place, taps } => {
-                    self.apply_put(&targets, &stored, place, &mut touched);
+                Step::Put { targets, stored, position, taps } => {
+                    self.apply_put(&targets, &stored, position, &mut touched);
                     taps.iter().for_each(|tap| tap.push(&stored.message));
                 }
                 Step::Remove { queue, entry, reason } => self.apply_remove(queue, &entry, reason, &mut touched),
                 Step::Delivered { .. } => {}
-                Step::Move { targets, place, .. } => self.apply_move(&targets, place),
+                Step::Move { targets, position, .. } => self.apply_move(&targets, position),
                 Step::Marked { queue, sequences } => {
                     self.finish_marking(queue, &sequences);
                     touched.push(queue);
                 }
-                Step::Return { queue, sequence, consumer } => wakeups.push(self.give_back(queue, sequence, consumer)),
+                Step::Return { queue, sequence, consumer } => wakeups.push(self.requeue(queue, sequence, consumer)),
                 Step::SetAside { queue, entry, holder, damage } => {
                     self.apply_set_aside(queue, &entry, holder, &damage);
                     touched.push(queue);
@@ -59,33 +59,33 @@ impl State {
                 Step::Leave { consumer } => wakeups.push(self.finish_leaving(consumer)),
             }
         }
-        self.waking(touched, wakeups)
+        self.collect_wakeups(touched, wakeups)
     }
 
     /// The wakeups of steps, with those of the queues that they touched.
-    fn waking(&mut self, mut touched: Vec<u64>, mut wakeups: Vec<Wakeups>) -> Wakeups {
+    fn collect_wakeups(&mut self, mut touched: Vec<u64>, mut wakeups: Vec<Wakeups>) -> Wakeups {
         touched.sort_unstable();
         touched.dedup();
         wakeups.push(self.wake(&touched));
         Wakeups::all(wakeups)
     }
 
-    fn apply_put(&mut self, targets: &[(u64, u64)], stored: &Arc<Stored>, place: Place, touched: &mut Vec<u64>) {
+    fn apply_put(&mut self, targets: &[(u64, u64)], stored: &Arc<Stored>, position: LogPosition, touched: &mut Vec<u64>) {
         let sharers = sharers(targets.len());
         for (number, sequence) in targets {
             let Some(queue) = self.queues.get_mut(number) else { continue };
             // Beyond the limit of the cache, messages are read back from the log; a message without a place in the log must stay in memory.
-            let cached = place.segment == 0 || self.cached_bytes + stored.memory_bytes <= self.options.cached_bytes;
+            let cached = position.segment == 0 || self.cached_bytes + stored.memory_bytes <= self.options.cached_bytes;
             let entry = Entry {
                 sequence: *sequence,
-                place,
+                position,
                 size_bytes: stored.size_bytes as u32,
                 sharers,
                 deliveries: 0,
                 counting: Counting::Lazy,
                 stored: cached.then(|| stored.clone()),
             };
-            if place.segment != 0 {
+            if position.segment != 0 {
                 self.live.add(&entry);
                 self.cached_bytes += if cached { stored.memory_bytes } else { 0 };
             }
@@ -98,13 +98,13 @@ impl State {
     }
 
     /// Shows a message that was copied forward at its new place.
-    fn apply_move(&mut self, targets: &[Moved], place: Place) {
+    fn apply_move(&mut self, targets: &[Moved], position: LogPosition) {
         let sharers = sharers(targets.len());
         for moved in targets {
             let queue = self.queues.get_mut(&moved.queue);
             let Some(entry) = queue.and_then(|queue| queue.entry_mut(moved.sequence)) else { continue };
             let before = entry.clone();
-            (entry.place, entry.sharers) = (place, sharers);
+            (entry.position, entry.sharers) = (position, sharers);
             self.live.shift(&before, entry);
         }
     }
@@ -161,7 +161,7 @@ impl State {
                 subscription = %queue.name.subscription(),
                 sequence = entry.sequence,
                 segment = %damage.path.display(),
-                offset = damage.place.offset,
+                offset = damage.position.offset,
                 error = damage.detail,
                 kept_in = damage.kept_in.as_ref().map(|path| tracing::field::display(path.display())),
                 "damaged message set aside"
@@ -200,13 +200,13 @@ impl State {
                         touched.push(number);
                     }
                 }
-                Step::Return { queue, sequence, consumer } => wakeups.push(self.give_back(queue, sequence, consumer)),
+                Step::Return { queue, sequence, consumer } => wakeups.push(self.requeue(queue, sequence, consumer)),
                 Step::SetAside { queue, entry, holder, .. } => self.undo_set_aside(queue, entry, holder),
                 Step::Unblock { consumer } => self.unblock(consumer),
                 Step::Leave { consumer } => wakeups.push(self.finish_leaving(consumer)),
             }
         }
-        self.waking(touched, wakeups)
+        self.collect_wakeups(touched, wakeups)
     }
 
     /// Puts back an empty queue; its consumers may have left in the meantime.

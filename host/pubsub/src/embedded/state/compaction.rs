@@ -7,8 +7,8 @@ use super::queue::QueueState;
 use super::queues::State;
 use super::step::{Content, Step};
 use crate::embedded::damage::Damage;
+use crate::embedded::log_position::{LogPosition, Moved};
 use crate::embedded::numbers::FIRST_EPHEMERAL;
-use crate::embedded::place::{Moved, Place};
 use crate::lock::lock;
 
 /// The log may take this many times the live bytes, plus one segment. At three times, half a byte is copied for each byte written.
@@ -87,14 +87,14 @@ impl Compaction {
                 self.done_count += 1;
                 count += 1;
                 let Some(queue) = state.queues.get(&located.queue) else { continue };
-                let Some(entry) = queue.entry(located.sequence).filter(|entry| entry.place.segment == self.segment) else { continue };
+                let Some(entry) = queue.entry(located.sequence).filter(|entry| entry.position.segment == self.segment) else { continue };
                 let deliveries = entry.deliveries.saturating_sub(u32::from(is_delivery_unknown(state, queue, located.sequence)));
                 targets.push(Moved { queue: located.queue, sequence: located.sequence, deliveries });
-                copied = Some((entry.place, entry.size_bytes));
+                copied = Some((entry.position, entry.size_bytes));
             }
-            if let Some((place, size_bytes)) = copied {
-                bytes += u64::from(place.length);
-                portion.push(Copied { targets, size_bytes, place });
+            if let Some((position, size_bytes)) = copied {
+                bytes += u64::from(position.length);
+                portion.push(Copied { targets, size_bytes, position });
             }
         }
         portion
@@ -116,19 +116,19 @@ fn is_delivery_unknown(state: &State, queue: &QueueState, sequence: u64) -> bool
 pub(crate) struct Copied {
     pub(crate) targets: Vec<Moved>,
     pub(crate) size_bytes: u32,
-    pub(crate) place: Place,
+    pub(crate) position: LogPosition,
 }
 
 impl State {
     /// Decides how to go on with a message that is damaged where it should be copied from: it is written from memory if it is cached, and
     /// set aside otherwise. `Some` if it stays because a consumer has received it.
     pub(crate) fn rescue(&mut self, copied: Copied, damage: Box<Damage>, steps: &mut Vec<Step>) -> Option<()> {
-        let Copied { mut targets, size_bytes, place } = copied;
+        let Copied { mut targets, size_bytes, position } = copied;
         // Some may have left their queues since they were found.
-        targets.retain(|target| self.place_of(target.queue, target.sequence) == Some(place));
+        targets.retain(|target| self.place_of(target.queue, target.sequence) == Some(position));
         let stored = targets.iter().find_map(|target| self.queues.get(&target.queue)?.entry(target.sequence)?.stored.clone());
         if let Some(stored) = stored {
-            steps.push(Step::Move { targets, size_bytes, content: Content::Memory(stored), place });
+            steps.push(Step::Move { targets, size_bytes, content: Content::Memory(stored), position });
             return None;
         }
         let mut stays = None;
@@ -157,7 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn copying_begins_at_three_times_what_lives_and_a_segment() {
+    fn copying_begins_at_three_times_the_live_bytes_plus_a_segment() {
         assert!(!is_due(0, 0, 100));
         assert!(!is_due(100, 0, 100));
         assert!(is_due(101, 0, 100));

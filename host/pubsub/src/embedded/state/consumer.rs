@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::stored::Stored;
 use super::window::Window;
-use crate::embedded::place::Place;
+use crate::embedded::log_position::LogPosition;
 use crate::embedded::refusal::WriteFailure;
 
 /// The part of a consumer that its reader and the state machine share.
@@ -50,7 +50,7 @@ impl Prefetched {
 #[derive(Clone, Debug)]
 pub(crate) enum Body {
     Memory(Arc<Stored>),
-    Log(Place),
+    Log(LogPosition),
 }
 
 #[derive(Debug)]

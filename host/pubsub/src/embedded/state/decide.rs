@@ -15,8 +15,8 @@ use super::stored::Stored;
 use crate::backend::{Backlog, Deletion, Overflow, QueueSpec, Receipt, Routing, Settled};
 use crate::embedded::damage::Damage;
 use crate::embedded::definition::Definition;
+use crate::embedded::log_position::LogPosition;
 use crate::embedded::numbers::FIRST_EPHEMERAL;
-use crate::embedded::place::Place;
 use crate::embedded::refusal::not_found;
 use crate::error::{PubsubError, Result};
 use crate::topic::{Queue, Topic};
@@ -130,7 +130,7 @@ impl State {
         check_room(queue, stored.size_bytes, high)?;
         queue.incoming_bytes += stored.size_bytes;
         let targets = vec![(number, queue.assign())];
-        group.steps.push(Step::Put { targets, stored, place: Place::default(), taps: Vec::new() });
+        group.steps.push(Step::Put { targets, stored, position: LogPosition::default(), taps: Vec::new() });
         drop_oldest(queue, &mut group.steps);
         Ok(())
     }
@@ -140,7 +140,7 @@ impl State {
         if !self.queues.get(&receipt.origin).is_some_and(|queue| queue.is_held(receipt.delivery, receipt.consumer)) {
             return Ok(Settled::NoLongerHeld);
         }
-        self.take_turn(receipt)?;
+        self.check_settle_order(receipt)?;
         if let Err(error) = self.check_outputs(&outputs) {
             // A full output queue concerns this delivery alone: later ones need not wait.
             if !matches!(error, PubsubError::QueueFull { .. }) {
@@ -193,7 +193,7 @@ impl State {
     }
 
     /// Refuses a settle while an earlier one of the same consumer was refused and not repeated: otherwise it would take effect first.
-    fn take_turn(&mut self, receipt: &Receipt) -> Result<()> {
+    fn check_settle_order(&mut self, receipt: &Receipt) -> Result<()> {
         let Some(consumer) = self.consumers.get_mut(&receipt.consumer) else { return Ok(()) };
         match consumer.refused.front() {
             None => return Ok(()),
@@ -230,7 +230,7 @@ impl State {
         }
         let numbers: Vec<u64> = if bounded { subscribers.queues.clone() } else { Vec::new() };
         let found = !targets.is_empty();
-        steps.push(Step::Put { targets, stored, place: Place::default(), taps: subscribers.mailboxes.clone() });
+        steps.push(Step::Put { targets, stored, position: LogPosition::default(), taps: subscribers.mailboxes.clone() });
         for number in numbers {
             if let Some(queue) = self.queues.get_mut(&number) {
                 drop_oldest(queue, steps);
@@ -265,7 +265,7 @@ impl State {
 
     /// Changes the bound of a queue to the refusing one of a specification; another caller may have done so in the meantime.
     fn decide_bound(&mut self, spec: QueueSpec, steps: &mut Vec<Step>) -> Result<()> {
-        match self.find_to_bound(&spec).and_then(|number| self.queues.get(&number)) {
+        match self.find_boundable(&spec).and_then(|number| self.queues.get(&number)) {
             Some(queue) => {
                 let definition = Definition { overflow: spec.overflow, ..queue.definition() };
                 steps.push(Step::Bound { definition });
@@ -283,12 +283,12 @@ impl State {
         let Some(queue) = self.queues.get_mut(&number) else { return };
         let held_at = holder.and_then(|consumer| queue.held_place(sequence, consumer));
         let entry = match (holder, held_at) {
-            (Some(consumer), Some(place)) if place == damage.place => queue.unhold(sequence, consumer),
+            (Some(consumer), Some(position)) if position == damage.position => queue.unhold(sequence, consumer),
             (Some(consumer), Some(_)) => {
                 group.steps.push(Step::Return { queue: number, sequence, consumer });
                 None
             }
-            _ if queue.ready_mut(sequence).is_some_and(|entry| entry.place == damage.place) => queue.take_ready(sequence),
+            _ if queue.ready_mut(sequence).is_some_and(|entry| entry.position == damage.position) => queue.take_ready(sequence),
             _ => None,
         };
         let Some(entry) = entry else { return };
@@ -313,7 +313,7 @@ impl State {
 }
 
 fn check_room(queue: &mut QueueState, size_bytes: u64, high_bytes: u64) -> Result<()> {
-    let used_bytes = queue.coming_size_bytes();
+    let used_bytes = queue.projected_size_bytes();
     match queue.overflow {
         Overflow::DropOldest { .. } => Ok(()),
         Overflow::Refuse { .. } => queue.check_own_bound(size_bytes, 0),
@@ -325,7 +325,7 @@ fn check_room(queue: &mut QueueState, size_bytes: u64, high_bytes: u64) -> Resul
 /// Drops the oldest ready messages of a bounded queue until the incoming ones fit.
 fn drop_oldest(queue: &mut QueueState, steps: &mut Vec<Step>) {
     let Some(bound) = queue.overflow.drop_oldest_above_bytes() else { return };
-    while queue.coming_size_bytes() > bound && queue.first_ready().is_some_and(|first| first.counting != Counting::Marking) {
+    while queue.projected_size_bytes() > bound && queue.first_ready().is_some_and(|first| first.counting != Counting::Marking) {
         let Some(entry) = queue.pop_ready() else { break };
         queue.outgoing_bytes += u64::from(entry.size_bytes);
         steps.push(Step::Remove { queue: queue.number, entry, reason: Reason::Dropped });

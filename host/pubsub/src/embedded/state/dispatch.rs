@@ -92,7 +92,7 @@ impl State {
     }
 
     /// Gives back a message that a consumer holds: it is redelivered first.
-    pub(crate) fn give_back(&mut self, queue: u64, sequence: u64, consumer: u64) -> Wakeups {
+    pub(crate) fn requeue(&mut self, queue: u64, sequence: u64, consumer: u64) -> Wakeups {
         let Some(state) = self.queues.get_mut(&queue) else { return Wakeups::default() };
         let Some(entry) = state.unhold(sequence, consumer) else { return Wakeups::default() };
         if let Some(consumer) = self.consumers.get_mut(&consumer) {
@@ -254,7 +254,7 @@ fn hand_out(queue: &mut QueueState, mut entry: Entry, consumer: u64) -> Prefetch
     entry.deliveries = entry.deliveries.saturating_add(u32::from(!counted_ahead));
     let body = match &entry.stored {
         Some(stored) => Body::Memory(stored.clone()),
-        None => Body::Log(entry.place),
+        None => Body::Log(entry.position),
     };
     let prefetched =
         Prefetched { sequence: entry.sequence, size_bytes: entry.size_bytes, deliveries: entry.deliveries, counted_ahead, body };

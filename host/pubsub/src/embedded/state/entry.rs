@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::stored::Stored;
-use crate::embedded::place::Place;
+use crate::embedded::log_position::LogPosition;
 
 /// Overhead of a record with a message: kind, count, size, length and checksum.
 const RECORD_BYTES: u64 = 17;
@@ -28,7 +28,7 @@ pub(crate) enum Counting {
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
     pub(crate) sequence: u64,
-    pub(crate) place: Place,
+    pub(crate) position: LogPosition,
     pub(crate) size_bytes: u32,
     /// Queues named by its record in the log, its own included: they share the bytes.
     pub(crate) sharers: u16,
@@ -47,7 +47,7 @@ impl Entry {
 
     /// Its share of the log: the bytes of its record, divided by the queues that share it.
     pub(crate) fn disk_bytes(&self) -> u64 {
-        (u64::from(self.place.length) + RECORD_BYTES) / u64::from(self.sharers.max(1)) + TARGET_BYTES
+        (u64::from(self.position.length) + RECORD_BYTES) / u64::from(self.sharers.max(1)) + TARGET_BYTES
     }
 }
 

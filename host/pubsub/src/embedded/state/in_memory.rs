@@ -8,7 +8,7 @@ use super::entry::{Counting, Entry};
 use super::queue::QueueState;
 use super::queues::State;
 use super::stored::Stored;
-use crate::embedded::place::Place;
+use crate::embedded::log_position::LogPosition;
 use crate::error::{PubsubError, Result};
 use crate::topic::Topic;
 
@@ -97,7 +97,7 @@ impl State {
 pub(super) fn append_ephemeral(queue: &mut QueueState, stored: &Arc<Stored>) {
     let entry = Entry {
         sequence: queue.assign(),
-        place: Place::default(),
+        position: LogPosition::default(),
         size_bytes: stored.size_bytes as u32,
         sharers: 1,
         deliveries: 0,

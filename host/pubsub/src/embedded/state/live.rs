@@ -6,7 +6,7 @@ use super::entry::Entry;
 
 /// Live messages of one segment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Held {
+struct SegmentLoad {
     count: u64,
     bytes: u64,
 }
@@ -14,9 +14,9 @@ struct Held {
 /// Live messages and bytes by segment, the active one included.
 #[derive(Debug, Default)]
 pub(crate) struct LiveSegments {
-    segments: BTreeMap<u32, Held>,
+    segments: BTreeMap<u32, SegmentLoad>,
     bytes: u64,
-    died_bytes: u64,
+    dead_bytes: u64,
 }
 
 impl LiveSegments {
@@ -28,7 +28,7 @@ impl LiveSegments {
     /// Adds a message.
     pub(super) fn add(&mut self, entry: &Entry) {
         let bytes = entry.disk_bytes();
-        let held = self.segments.entry(entry.place.segment).or_default();
+        let held = self.segments.entry(entry.position.segment).or_default();
         held.count += 1;
         held.bytes += bytes;
         self.bytes += bytes;
@@ -37,20 +37,20 @@ impl LiveSegments {
     /// Removes a message.
     pub(super) fn remove(&mut self, entry: &Entry) {
         let bytes = entry.disk_bytes();
-        if let Some(held) = self.segments.get_mut(&entry.place.segment) {
+        if let Some(held) = self.segments.get_mut(&entry.position.segment) {
             held.count -= 1;
             held.bytes -= bytes;
             self.bytes -= bytes;
-            self.died_bytes += bytes;
+            self.dead_bytes += bytes;
         }
     }
 
     /// Moves a message to another segment.
     pub(super) fn shift(&mut self, before: &Entry, after: &Entry) {
-        let died_bytes = self.died_bytes;
+        let dead_bytes = self.dead_bytes;
         self.remove(before);
         self.add(after);
-        self.died_bytes = died_bytes;
+        self.dead_bytes = dead_bytes;
     }
 
     /// Removes the oldest segment if it is dead and not the active one.
@@ -76,7 +76,7 @@ impl LiveSegments {
     }
 
     /// Bytes that died since the last call.
-    pub(crate) fn take_died_bytes(&mut self) -> u64 {
-        std::mem::take(&mut self.died_bytes)
+    pub(crate) fn take_dead_bytes(&mut self) -> u64 {
+        std::mem::take(&mut self.dead_bytes)
     }
 }

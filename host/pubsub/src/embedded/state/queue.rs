@@ -8,14 +8,14 @@ use tokio::time::Instant;
 use super::entry::{Entry, Located};
 use crate::backend::{Overflow, QueueStats};
 use crate::embedded::definition::Definition;
+use crate::embedded::log_position::LogPosition;
 use crate::embedded::numbers::{FIRST_EPHEMERAL, NumberMap};
-use crate::embedded::place::Place;
 use crate::embedded::refusal::WriteFailure;
 use crate::error::{PubsubError, Result};
 use crate::topic::Queue;
 
 #[derive(Debug)]
-struct Held {
+struct HeldMessage {
     entry: Entry,
     consumer: u64,
 }
@@ -31,7 +31,7 @@ pub(crate) struct QueueState {
     ready: VecDeque<Entry>,
     /// Given back: redelivered first, in order of sequence.
     returned: BTreeMap<u64, Entry>,
-    held: NumberMap<Held>,
+    held: NumberMap<HeldMessage>,
     pub(super) consumers: Vec<u64>,
     pub(super) exclusive: bool,
     /// Consumers that left while settles of theirs may be on the way to the log: until these are decided, nothing is delivered, so that the
@@ -146,7 +146,7 @@ impl QueueState {
     }
 
     /// Its size once the commit under way is done.
-    pub(crate) fn coming_size_bytes(&self) -> u64 {
+    pub(crate) fn projected_size_bytes(&self) -> u64 {
         (self.size_bytes + self.incoming_bytes).saturating_sub(self.outgoing_bytes)
     }
 
@@ -189,7 +189,7 @@ impl QueueState {
     /// The queue's own bound, if the message would exceed it.
     fn refuses(&self, size_bytes: u64, more_bytes: u64) -> Option<u64> {
         let bound = self.overflow.refuse_above_bytes()?;
-        let used_bytes = self.coming_size_bytes() + more_bytes;
+        let used_bytes = self.projected_size_bytes() + more_bytes;
         (used_bytes > 0 && used_bytes + size_bytes > bound).then_some(bound)
     }
 
@@ -198,7 +198,7 @@ impl QueueState {
     pub(super) fn check_own_bound(&mut self, size_bytes: u64, more_bytes: u64) -> Result<()> {
         let Some(limit_bytes) = self.refuses(size_bytes, more_bytes) else { return Ok(()) };
         self.count_refusal();
-        let used_bytes = self.coming_size_bytes() + more_bytes;
+        let used_bytes = self.projected_size_bytes() + more_bytes;
         Err(PubsubError::full(format!("queue {}", self.name), used_bytes, limit_bytes))
     }
 
@@ -278,8 +278,8 @@ impl QueueState {
     /// Searches for messages of a segment. The first call searches all held and returned messages; each call searches up to `limit_count`
     /// of those never delivered. Returns how many it examined, and the sequence to continue after; `None` when all are done.
     pub(super) fn locate(&self, segment: u32, after: Option<u64>, limit_count: usize, found: &mut Vec<Located>) -> (usize, Option<u64>) {
-        let located = |entry: &Entry| Located { offset: entry.place.offset, queue: self.number, sequence: entry.sequence };
-        let is_there = |entry: &&Entry| entry.place.segment == segment;
+        let located = |entry: &Entry| Located { offset: entry.position.offset, queue: self.number, sequence: entry.sequence };
+        let is_there = |entry: &&Entry| entry.position.segment == segment;
         let mut looked_count = 0;
         if after.is_none() {
             let moving = self.held.values().map(|held| &held.entry).chain(self.returned.values());
@@ -321,7 +321,7 @@ impl QueueState {
 
     /// Gives a message to a consumer.
     pub(super) fn hold(&mut self, entry: Entry, consumer: u64) {
-        self.held.insert(entry.sequence, Held { entry, consumer });
+        self.held.insert(entry.sequence, HeldMessage { entry, consumer });
     }
 
     /// Whether that consumer holds it.
@@ -330,8 +330,8 @@ impl QueueState {
     }
 
     /// The place of a message that this consumer holds.
-    pub(super) fn held_place(&self, sequence: u64, consumer: u64) -> Option<Place> {
-        self.held.get(&sequence).filter(|held| held.consumer == consumer).map(|held| held.entry.place)
+    pub(super) fn held_place(&self, sequence: u64, consumer: u64) -> Option<LogPosition> {
+        self.held.get(&sequence).filter(|held| held.consumer == consumer).map(|held| held.entry.position)
     }
 
     /// Takes a message from the consumer that holds it; the counters stay.

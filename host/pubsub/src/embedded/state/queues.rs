@@ -14,9 +14,9 @@ use super::queue::QueueState;
 use super::step::Step;
 use crate::backend::{Overflow, QueueSpec};
 use crate::embedded::definition::Definition;
+use crate::embedded::log_position::LogPosition;
 use crate::embedded::numbers::{FIRST_EPHEMERAL, NumberMap};
 use crate::embedded::options::EmbeddedOptions;
-use crate::embedded::place::Place;
 use crate::embedded::refusal::{DiskFull, closed, not_found};
 use crate::error::{PubsubError, Result};
 use crate::mailbox::Mailbox;
@@ -157,8 +157,8 @@ impl State {
     }
 
     /// The current place of a message, if its queue still has it.
-    pub(crate) fn place_of(&self, queue: u64, sequence: u64) -> Option<Place> {
-        self.queues.get(&queue)?.entry(sequence).map(|entry| entry.place)
+    pub(crate) fn place_of(&self, queue: u64, sequence: u64) -> Option<LogPosition> {
+        self.queues.get(&queue)?.entry(sequence).map(|entry| entry.position)
     }
 
     /// Whether the queue exists; an error if its properties differ.
@@ -172,7 +172,7 @@ impl State {
     }
 
     /// The number of the queue, if it exists and may get the refusing bound of the specification in place of its own.
-    pub(super) fn find_to_bound(&self, spec: &QueueSpec) -> Option<u64> {
+    pub(super) fn find_boundable(&self, spec: &QueueSpec) -> Option<u64> {
         let number = self.find(&spec.queue)?;
         let is_adaptable = |overflow: Overflow| !matches!(overflow, Overflow::DropOldest { .. }) && overflow != spec.overflow;
         let state = self.queues.get(&number)?;
@@ -180,9 +180,9 @@ impl State {
     }
 
     /// Changes the bound of a queue in memory to the refusing one of a specification; a durable queue requires an operation.
-    pub(crate) fn bound_at_once(&mut self, spec: &QueueSpec) -> Result<Bounded> {
+    pub(crate) fn apply_bound_in_memory(&mut self, spec: &QueueSpec) -> Result<Bounded> {
         self.check_open()?;
-        let Some(number) = self.find_to_bound(spec) else { return Ok(Bounded::Not) };
+        let Some(number) = self.find_boundable(spec) else { return Ok(Bounded::Not) };
         match self.queues.get_mut(&number) {
             Some(queue) if number >= FIRST_EPHEMERAL => {
                 queue.set_overflow(spec.overflow);
@@ -233,7 +233,7 @@ impl State {
 
     /// Subtracts a message of the log from its segment and from the cache.
     pub(super) fn release(&mut self, entry: &Entry) {
-        if entry.place.segment == 0 {
+        if entry.position.segment == 0 {
             return;
         }
         self.cached_bytes -= entry.memory_bytes();

@@ -11,8 +11,8 @@ use super::stored::Stored;
 use crate::backend::QueueSpec;
 use crate::embedded::damage::Damage;
 use crate::embedded::definition::Definition;
+use crate::embedded::log_position::{LogPosition, Moved};
 use crate::embedded::numbers::FIRST_EPHEMERAL;
-use crate::embedded::place::{Moved, Place};
 use crate::mailbox::Mailbox;
 use crate::topic::Topic;
 
@@ -41,7 +41,7 @@ pub(crate) enum Step {
     Put {
         targets: Vec<(u64, u64)>,
         stored: Arc<Stored>,
-        place: Place,
+        position: LogPosition,
         taps: Vec<Arc<Mailbox>>,
     },
     /// A message leaves its queue.
@@ -55,7 +55,7 @@ pub(crate) enum Step {
         targets: Vec<Moved>,
         size_bytes: u32,
         content: Content,
-        place: Place,
+        position: LogPosition,
     },
     /// Deliveries of these sequences, ends included, happened or are about to happen.
     Delivered {

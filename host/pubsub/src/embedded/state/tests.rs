@@ -18,7 +18,7 @@ use crate::message::Message;
 use crate::topic::{Class, Queue};
 
 #[test]
-fn a_reader_that_leaves_while_a_deletion_fails_leaves_nothing_behind() {
+fn a_reader_closed_during_a_failed_deletion_leaves_nothing_behind() {
     let mut state = State::new(EmbeddedOptions::default());
     let a = Queue::new("flow:tg:a".parse().unwrap(), "s".parse().unwrap()).unwrap();
     state.insert_queue(QueueState::new(a.clone(), 1, Overflow::None));

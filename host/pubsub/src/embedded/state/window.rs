@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_bounds_count_and_the_first_message_always_fits() {
+    fn both_bounds_apply_and_the_first_message_always_fits() {
         let options = ConsumerOptions { window: NonZeroU32::MIN.saturating_add(2), window_bytes: 10, ..ConsumerOptions::default() };
         let mut window = Window::new(options);
         assert!(window.has_room() && window.fits(Load::default(), 100));

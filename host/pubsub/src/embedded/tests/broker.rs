@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 
-use super::looking::{messages, shown};
+use super::queue_view::{messages, shown};
 use crate::backend::{Backend, Consumer, ConsumerOptions, Delivery, Inspect, Output, Overflow, QueueSpec, Routing, Settled, Sharing};
 use crate::embedded::{EmbeddedBroker, EmbeddedOptions, SyncMode};
 use crate::error::PubsubError;
@@ -50,7 +50,7 @@ fn output(text: &str, body: &'static str, routing: Routing) -> Output {
 }
 
 #[tokio::test]
-async fn a_settle_moves_a_message_on() {
+async fn a_settle_moves_a_message_to_its_output() {
     let folder = tempfile::tempdir().unwrap();
     let broker = broker(&folder);
     let a = create(&broker, "flow:tg:a").await;
@@ -69,7 +69,7 @@ async fn a_settle_moves_a_message_on() {
 }
 
 #[tokio::test]
-async fn what_a_consumer_leaves_behind_comes_again_in_its_place_and_counts_only_what_was_seen() {
+async fn messages_of_a_closed_consumer_are_redelivered_in_order_and_counted_only_if_received() {
     let folder = tempfile::tempdir().unwrap();
     let broker = broker(&folder);
     create(&broker, "flow:tg:a").await;
@@ -87,7 +87,7 @@ async fn what_a_consumer_leaves_behind_comes_again_in_its_place_and_counts_only_
 }
 
 #[tokio::test]
-async fn consumers_of_one_queue_share_what_is_there() {
+async fn consumers_of_one_queue_share_its_messages() {
     let folder = tempfile::tempdir().unwrap();
     let broker = broker(&folder);
     create(&broker, "flow:tg:a").await;
@@ -104,7 +104,7 @@ async fn consumers_of_one_queue_share_what_is_there() {
 }
 
 #[tokio::test]
-async fn an_exclusive_consumer_is_alone() {
+async fn an_exclusive_consumer_excludes_others() {
     let folder = tempfile::tempdir().unwrap();
     let broker = broker(&folder);
     create(&broker, "request:tg:a").await;
@@ -118,7 +118,7 @@ async fn an_exclusive_consumer_is_alone() {
 }
 
 #[tokio::test]
-async fn a_window_bounds_what_is_held() {
+async fn a_window_limits_the_messages_held() {
     let folder = tempfile::tempdir().unwrap();
     let broker = broker(&folder);
     create(&broker, "flow:tg:a").await;
@@ -216,7 +216,7 @@ async fn a_part_of_an_answer_that_was_stored_twice_is_read_once() {
 }
 
 #[tokio::test]
-async fn a_request_that_expires_while_it_lies_at_hand_is_not_delivered() {
+async fn a_prefetched_request_that_expires_is_not_delivered() {
     let folder = tempfile::tempdir().unwrap();
     let broker = broker(&folder);
     create(&broker, "request:tg:ask").await;
@@ -237,7 +237,7 @@ async fn a_request_that_expires_while_it_lies_at_hand_is_not_delivered() {
 }
 
 #[tokio::test]
-async fn a_closed_broker_says_so() {
+async fn a_closed_broker_reports_that_it_is_closed() {
     let folder = tempfile::tempdir().unwrap();
     let broker = broker(&folder);
     let a = create(&broker, "flow:tg:a").await;
@@ -251,7 +251,7 @@ async fn a_closed_broker_says_so() {
 }
 
 #[tokio::test]
-async fn what_was_not_settled_is_there_after_reopening_and_what_was_is_not() {
+async fn only_unsettled_messages_survive_reopening() {
     let folder = tempfile::tempdir().unwrap();
     let first = broker(&folder);
     let a = create(&first, "flow:tg:a").await;
@@ -283,7 +283,7 @@ async fn what_was_not_settled_is_there_after_reopening_and_what_was_is_not() {
 }
 
 #[tokio::test]
-async fn a_message_found_at_opening_is_counted_before_it_is_handed_out() {
+async fn a_recovered_message_is_counted_before_delivery() {
     let folder = tempfile::tempdir().unwrap();
     let first = broker(&folder);
     create(&first, "flow:tg:a").await;
@@ -299,7 +299,7 @@ async fn a_message_found_at_opening_is_counted_before_it_is_handed_out() {
 }
 
 #[tokio::test]
-async fn disk_that_nothing_refers_to_is_given_back() {
+async fn unreferenced_disk_space_is_released() {
     let folder = tempfile::tempdir().unwrap();
     let options = EmbeddedOptions { segment_bytes: 64 << 10, sync: SyncMode::None, ..EmbeddedOptions::default() };
     let broker = EmbeddedBroker::open(folder.path(), options).unwrap();
@@ -324,7 +324,7 @@ async fn disk_that_nothing_refers_to_is_given_back() {
 }
 
 #[tokio::test]
-async fn a_large_segment_without_messages_goes_when_nothing_is_asked() {
+async fn a_large_empty_segment_is_removed_when_idle() {
     let folder = tempfile::tempdir().unwrap();
     let broker = broker(&folder);
     create(&broker, "flow:tg:a").await;
@@ -347,7 +347,7 @@ async fn a_large_segment_without_messages_goes_when_nothing_is_asked() {
 }
 
 #[tokio::test]
-async fn what_is_beyond_the_cache_is_read_back_in_order() {
+async fn messages_beyond_the_cache_are_read_back_in_order() {
     let folder = tempfile::tempdir().unwrap();
     let options = EmbeddedOptions { cached_bytes: 4 << 10, sync: SyncMode::None, ..EmbeddedOptions::default() };
     let broker = EmbeddedBroker::open(folder.path(), options).unwrap();
@@ -388,7 +388,7 @@ async fn a_full_queue_refuses_publishers_but_not_settles() {
 }
 
 #[tokio::test]
-async fn what_is_given_back_comes_before_what_its_consumer_had_at_hand() {
+async fn a_requeued_message_precedes_prefetched_ones() {
     let folder = tempfile::tempdir().unwrap();
     let broker = broker(&folder);
     create(&broker, "flow:tg:a").await;
@@ -397,7 +397,7 @@ async fn what_is_given_back_comes_before_what_its_consumer_had_at_hand() {
     }
     let reader = consumer(&broker, "flow:tg:a").await;
     let zero = next(&*reader).await;
-    broker.give_back(&zero.receipt).await.unwrap();
+    broker.requeue(&zero.receipt).await.unwrap();
     for (body, count) in [("0", 2), ("1", 1), ("2", 1)] {
         let delivery = next(&*reader).await;
         assert_eq!((delivery.message.body.as_ref(), delivery.delivery_count.at_least()), (body.as_bytes(), count));
@@ -405,7 +405,7 @@ async fn what_is_given_back_comes_before_what_its_consumer_had_at_hand() {
 }
 
 #[tokio::test]
-async fn settles_submitted_before_their_consumer_went_count() {
+async fn settles_submitted_before_their_consumer_closed_take_effect() {
     let folder = tempfile::tempdir().unwrap();
     let broker = broker(&folder);
     let a = create(&broker, "flow:tg:a").await;
@@ -445,7 +445,7 @@ async fn deliveries_acknowledged_together_are_one_write() {
 }
 
 #[tokio::test]
-async fn a_tap_copies_and_takes_nothing() {
+async fn a_tap_copies_and_removes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let broker = broker(&folder);
     let a = create(&broker, "flow:tg:a").await;
@@ -459,7 +459,7 @@ async fn a_tap_copies_and_takes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn publishes_of_one_task_keep_their_order_whatever_else_the_task_does() {
+async fn publishes_of_one_task_keep_their_order() {
     use futures_util::StreamExt;
     const COUNT: u32 = 20_000;
     let folder = tempfile::tempdir().unwrap();
@@ -478,7 +478,7 @@ async fn publishes_of_one_task_keep_their_order_whatever_else_the_task_does() {
 }
 
 #[tokio::test]
-async fn the_folder_is_free_after_a_second_close_where_the_first_was_dropped() {
+async fn a_second_close_releases_the_folder_if_the_first_was_dropped() {
     for _ in 0..20 {
         let folder = tempfile::tempdir().unwrap();
         let broker = EmbeddedBroker::open(folder.path(), EmbeddedOptions::default()).unwrap();

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use rand::RngExt;
 
-use super::looking::messages;
+use super::queue_view::messages;
 use crate::backend::{Backend, ConsumerOptions, Output, QueueSpec, Routing};
 use crate::embedded::{EmbeddedBroker, EmbeddedOptions};
 use crate::message::Message;
@@ -28,7 +28,7 @@ fn open(folder: &Path) -> Arc<EmbeddedBroker> {
 }
 
 /// Passes messages through a queue of their own, so that `a` and `b` are copied forward all the time.
-async fn make_noise(broker: Arc<EmbeddedBroker>) {
+async fn run_background_traffic(broker: Arc<EmbeddedBroker>) {
     let noise = queue("noise");
     broker.ensure_queue(&QueueSpec::new(noise.clone())).await.unwrap();
     let producer = broker.producer(noise.topic()).await.unwrap();
@@ -48,7 +48,7 @@ async fn child() {
     for name in ["a", "b"] {
         broker.ensure_queue(&QueueSpec::new(queue(name))).await.unwrap();
     }
-    tokio::spawn(make_noise(broker.clone()));
+    tokio::spawn(run_background_traffic(broker.clone()));
     let (a, b) = (queue("a"), queue("b"));
     let producer = broker.producer(a.topic()).await.unwrap();
     tokio::spawn(async move {
@@ -98,7 +98,7 @@ async fn content(broker: &EmbeddedBroker, name: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn what_was_told_as_done_survives_kill_9_once() {
+async fn confirmed_operations_survive_kill_9_exactly_once() {
     let folder = tempfile::tempdir().unwrap();
     let mut told: BTreeMap<String, &str> = BTreeMap::new();
     for round in 0..ROUNDS {
@@ -110,19 +110,22 @@ async fn what_was_told_as_done_survives_kill_9_once() {
             };
         }
         let broker = open(folder.path());
-        let mut places: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+        let mut positions: BTreeMap<String, Vec<&str>> = BTreeMap::new();
         for name in ["a", "b"] {
             for number in content(&broker, name).await {
-                places.entry(number).or_default().push(name);
+                positions.entry(number).or_default().push(name);
             }
         }
-        for (number, places) in &places {
-            assert_eq!(places.len(), 1, "round {round}, killed after {lines_count} lines: {number} is in {places:?}");
+        for (number, positions) in &positions {
+            assert_eq!(positions.len(), 1, "round {round}, killed after {lines_count} lines: {number} is in {positions:?}");
         }
-        for (number, place) in &told {
-            let found = places.get(number).map(|places| places[0]);
+        for (number, position) in &told {
+            let found = positions.get(number).map(|positions| positions[0]);
             // What was published may have been moved without our having heard of it.
-            assert!(found == Some(*place) || found == Some("b"), "round {round}, killed after {lines_count} lines: {number} in {found:?}");
+            assert!(
+                found == Some(*position) || found == Some("b"),
+                "round {round}, killed after {lines_count} lines: {number} in {found:?}"
+            );
         }
         broker.close().await;
     }

@@ -8,12 +8,12 @@ use crate::error::PubsubError;
 use crate::message::Message;
 use crate::topic::{Queue, Topic};
 
-async fn soon<T>(what: impl Future<Output = T>) -> T {
+async fn within_deadline<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(20), what).await.expect("it should have happened by now")
 }
 
 #[tokio::test]
-async fn a_commit_thread_that_panics_is_reported_and_no_caller_waits_for_it() {
+async fn a_panic_of_the_commit_thread_is_reported_and_blocks_no_caller() {
     let folder = tempfile::tempdir().unwrap();
     let broker = EmbeddedBroker::open(folder.path(), EmbeddedOptions::default()).unwrap();
     let topic: Topic = "flow:tg:a".parse().unwrap();
@@ -26,21 +26,21 @@ async fn a_commit_thread_that_panics_is_reported_and_no_caller_waits_for_it() {
     assert!(!broker.has_failed());
 
     broker.break_commit_thread();
-    let (published, settled, received) = soon(async {
+    let (published, settled, received) = within_deadline(async {
         tokio::join!(producer.publish_confirmed(Message::new("lost")), broker.settle(&held.receipt, Vec::new()), reader.receive())
     })
     .await;
     let is_told = |error: &PubsubError| matches!(error, PubsubError::OutcomeUnknown { .. } | PubsubError::Unavailable { .. });
     assert!(matches!(published, Err(PubsubError::OutcomeUnknown { .. })), "{published:?}");
     assert!(is_told(&settled.unwrap_err().error) && is_told(&received.unwrap_err()));
-    assert_eq!(soon(broker.failed()).await, "panic: ordered by a test");
+    assert_eq!(within_deadline(broker.failed()).await, "panic: ordered by a test");
     assert!(broker.has_failed());
 
-    let later = soon(async {
+    let later = within_deadline(async {
         [
             producer.publish_confirmed(Message::new("later")).await.unwrap_err(),
             broker.settle(&held.receipt, Vec::new()).await.unwrap_err().error,
-            broker.give_back(&held.receipt).await.unwrap_err(),
+            broker.requeue(&held.receipt).await.unwrap_err(),
             broker.delete_queue(&queue, Delete::Always).await.unwrap_err(),
             broker.stats(&queue).await.unwrap_err(),
             reader.receive().await.unwrap_err(),
@@ -49,13 +49,13 @@ async fn a_commit_thread_that_panics_is_reported_and_no_caller_waits_for_it() {
     for error in later.await {
         assert!(matches!(error, PubsubError::Unavailable { .. }), "{error}");
     }
-    soon(broker.close()).await;
+    within_deadline(broker.close()).await;
     let again = EmbeddedBroker::open(folder.path(), EmbeddedOptions::default()).unwrap();
     assert_eq!(again.opening_report().messages_count, 1);
 }
 
 #[tokio::test]
-async fn a_broker_that_is_closed_has_not_failed() {
+async fn a_closed_broker_has_not_failed() {
     let folder = tempfile::tempdir().unwrap();
     let broker = EmbeddedBroker::open(folder.path(), EmbeddedOptions::default()).unwrap();
     broker.close().await;

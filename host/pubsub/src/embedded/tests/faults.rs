@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::looking::{messages, shown};
+use super::queue_view::{messages, shown};
 use crate::backend::{Backend, Consumer, ConsumerOptions, Delivery, Inspect, Output, QueueSpec, Routing, Settled, Unsettled};
 use crate::embedded::{EmbeddedBroker, EmbeddedOptions, SyncMode, damaged_files};
 use crate::error::PubsubError;
@@ -50,7 +50,7 @@ async fn consumer(broker: &EmbeddedBroker, queue: &Queue, window: u32) -> Box<dy
     broker.consumer(queue.topic(), queue.subscription(), options).await.unwrap()
 }
 
-async fn soon<T>(future: impl Future<Output = T>) -> T {
+async fn within_deadline<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(20), future).await.expect("it must come soon")
 }
 
@@ -58,7 +58,7 @@ async fn soon<T>(future: impl Future<Output = T>) -> T {
 async fn take(broker: &EmbeddedBroker, consumer: &dyn Consumer, count: usize) -> Vec<u32> {
     let mut numbers = Vec::new();
     for _ in 0..count {
-        let delivery = soon(consumer.receive()).await.unwrap();
+        let delivery = within_deadline(consumer.receive()).await.unwrap();
         numbers.push(number(&delivery.message));
         broker.settle(&delivery.receipt, Vec::new()).await.unwrap();
     }
@@ -81,7 +81,7 @@ fn damaged(folder: &tempfile::TempDir) -> Vec<PathBuf> {
 }
 
 async fn until(mut is_so: impl AsyncFnMut() -> bool) {
-    soon(async {
+    within_deadline(async {
         while !is_so().await {
             tokio::task::yield_now().await;
         }
@@ -90,7 +90,7 @@ async fn until(mut is_so: impl AsyncFnMut() -> bool) {
 }
 
 #[tokio::test]
-async fn a_damaged_message_is_set_aside_in_each_queue_and_the_others_come_in_order() {
+async fn a_damaged_message_is_set_aside_in_each_queue_and_the_others_stay_in_order() {
     let folder = tempfile::tempdir().unwrap();
     let broker = open(&folder);
     let (one, two) = (queue("a", "one"), queue("a", "two"));
@@ -117,7 +117,7 @@ async fn a_damaged_message_is_set_aside_in_each_queue_and_the_others_come_in_ord
 }
 
 #[tokio::test]
-async fn what_is_damaged_in_a_backlog_is_counted_when_it_is_opened_and_does_not_come_again_once_set_aside() {
+async fn damage_in_a_backlog_is_counted_on_opening_and_not_redelivered_once_set_aside() {
     let folder = tempfile::tempdir().unwrap();
     let a = queue("a", "s");
     let broker = open(&folder);
@@ -145,7 +145,7 @@ async fn what_is_damaged_in_a_backlog_is_counted_when_it_is_opened_and_does_not_
 }
 
 #[tokio::test]
-async fn looking_at_a_queue_shows_what_is_damaged_and_the_others() {
+async fn browsing_a_queue_shows_damaged_and_intact_messages() {
     let folder = tempfile::tempdir().unwrap();
     let broker = open(&folder);
     let a = queue("a", "s");
@@ -162,7 +162,7 @@ async fn looking_at_a_queue_shows_what_is_damaged_and_the_others() {
 }
 
 #[tokio::test]
-async fn when_a_segment_is_gone_its_messages_are_set_aside_and_those_of_others_come() {
+async fn messages_of_a_missing_segment_are_set_aside_and_others_are_delivered() {
     let folder = tempfile::tempdir().unwrap();
     let broker = EmbeddedBroker::open(folder.path(), EmbeddedOptions { segment_bytes: 2_000, ..options() }).unwrap();
     let a = queue("a", "s");
@@ -172,7 +172,7 @@ async fn when_a_segment_is_gone_its_messages_are_set_aside_and_those_of_others_c
     let file = std::fs::File::options().write(true).open(folder.path().join("00000000000000000003.log")).unwrap();
     file.set_len(600).unwrap();
     let reader = consumer(&broker, &a, 3).await;
-    let last = soon(async {
+    let last = within_deadline(async {
         loop {
             let delivery = reader.receive().await.unwrap();
             broker.settle(&delivery.receipt, Vec::new()).await.unwrap();
@@ -187,7 +187,7 @@ async fn when_a_segment_is_gone_its_messages_are_set_aside_and_those_of_others_c
 }
 
 #[tokio::test]
-async fn a_read_that_fails_throws_nothing_away() {
+async fn a_failed_read_discards_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let a = queue("a", "s");
     let broker = open(&folder);
@@ -199,7 +199,7 @@ async fn a_read_that_fails_throws_nothing_away() {
     std::fs::create_dir(&path).unwrap();
     let reader = consumer(&broker, &a, 256).await;
     for _ in 0..2 {
-        let error = soon(reader.receive()).await.unwrap_err().to_string();
+        let error = within_deadline(reader.receive()).await.unwrap_err().to_string();
         assert!(error.contains("is temporarily unreadable"), "{error}");
     }
     assert!(shown(&broker, &a, 10).await.iter().all(|browsed| browsed.message.is_err()));
@@ -213,7 +213,7 @@ async fn a_read_that_fails_throws_nothing_away() {
 }
 
 #[tokio::test]
-async fn a_disk_that_takes_nothing_is_told_to_readers_once_and_goes_on_by_itself() {
+async fn an_unwritable_disk_is_reported_to_readers_once_and_recovers() {
     let folder = tempfile::tempdir().unwrap();
     let a = queue("a", "s");
     let broker = open(&folder);
@@ -222,14 +222,14 @@ async fn a_disk_that_takes_nothing_is_told_to_readers_once_and_goes_on_by_itself
     broker.close().await;
     drop(broker);
     let broker = open(&folder);
-    let failing = &broker.shared.failing_writes_count;
+    let failing = &broker.shared.failing_writes_are_counted;
     failing.store(u32::MAX, Ordering::Relaxed);
     let reader = consumer(&broker, &a, 256).await;
-    let error = soon(reader.receive()).await.unwrap_err();
-    assert!(matches!(&error, PubsubError::Stalled { .. } if crate::telling::chain(&error).contains("full")), "{error}");
+    let error = within_deadline(reader.receive()).await.unwrap_err();
+    assert!(matches!(&error, PubsubError::Stalled { .. } if crate::error_text::chain(&error).contains("full")), "{error}");
     // Who comes later is told too, and who was told waits.
     let later = consumer(&broker, &a, 256).await;
-    assert!(soon(later.receive()).await.is_err());
+    assert!(within_deadline(later.receive()).await.is_err());
     let waits = reader.receive();
     tokio::pin!(waits);
     assert!(futures_util::poll!(&mut waits).is_pending());
@@ -237,21 +237,21 @@ async fn a_disk_that_takes_nothing_is_told_to_readers_once_and_goes_on_by_itself
     let tried_count = u32::MAX - failing.load(Ordering::Relaxed);
     assert!(tried_count < 10, "it must not be busy: {tried_count} writes");
     failing.store(0, Ordering::Relaxed);
-    let first = soon(waits).await.unwrap();
+    let first = within_deadline(waits).await.unwrap();
     assert_eq!((number(&first.message), first.delivery_count.at_least()), (0, 1));
 }
 
 #[tokio::test]
-async fn a_damaged_message_that_cannot_be_set_aside_yet_holds_up_no_other() {
+async fn a_damaged_message_not_yet_set_aside_does_not_block_others() {
     let folder = tempfile::tempdir().unwrap();
     let a = queue("a", "s");
     let broker = open(&folder);
     create(&broker, &a).await;
     publish(&broker, &a, 0..4).await;
     flip(&folder, 0);
-    broker.shared.failing_writes_count.store(2, Ordering::Relaxed);
+    broker.shared.failing_writes_are_counted.store(2, Ordering::Relaxed);
     let reader = consumer(&broker, &a, 4).await;
-    assert_eq!(number(&soon(reader.receive()).await.unwrap().message), 1);
+    assert_eq!(number(&within_deadline(reader.receive()).await.unwrap().message), 1);
     until(async || broker.stats(&a).await.unwrap().damaged_count == Some(1)).await;
     drop(reader);
     assert_eq!(take(&broker, &*consumer(&broker, &a, 4).await, 3).await, [1, 2, 3]);
@@ -262,7 +262,7 @@ fn outputs(topic: &Topic, delivery: &Delivery) -> Vec<Output> {
 }
 
 #[tokio::test]
-async fn after_a_settle_that_failed_later_ones_wait_for_its_repetition() {
+async fn later_settles_wait_for_the_repetition_of_a_failed_one() {
     let folder = tempfile::tempdir().unwrap();
     let broker = open(&folder);
     let (a, b) = (queue("a", "s"), queue("b", "s"));
@@ -273,10 +273,10 @@ async fn after_a_settle_that_failed_later_ones_wait_for_its_repetition() {
     let reader = consumer(&broker, &a, 256).await;
     let mut held = Vec::new();
     for _ in 0..6 {
-        held.push(soon(reader.receive()).await.unwrap());
+        held.push(within_deadline(reader.receive()).await.unwrap());
     }
     let settle = |at: usize| broker.settle(&held[at].receipt, outputs(b.topic(), &held[at]));
-    broker.shared.failing_writes_count.store(1, Ordering::Relaxed);
+    broker.shared.failing_writes_are_counted.store(1, Ordering::Relaxed);
     assert!(matches!(settle(0).await, Err(Unsettled { error: PubsubError::Unavailable { .. }, .. })));
     // The disk takes writes again, and nobody has repeated the first one yet.
     assert!(matches!(settle(1).await, Err(Unsettled { error: PubsubError::Unavailable { .. }, .. })));
@@ -285,10 +285,10 @@ async fn after_a_settle_that_failed_later_ones_wait_for_its_repetition() {
         assert_eq!(settled.await.unwrap(), Settled::Done { dropped_count: 0 });
     }
     // One that will not be repeated makes room for the others by being given back.
-    broker.shared.failing_writes_count.store(1, Ordering::Relaxed);
+    broker.shared.failing_writes_are_counted.store(1, Ordering::Relaxed);
     assert!(settle(3).await.is_err());
     assert!(settle(4).await.is_err());
-    broker.give_back(&held[3].receipt).await.unwrap();
+    broker.requeue(&held[3].receipt).await.unwrap();
     for at in [4, 5] {
         assert_eq!(settle(at).await.unwrap(), Settled::Done { dropped_count: 0 });
     }
@@ -297,7 +297,7 @@ async fn after_a_settle_that_failed_later_ones_wait_for_its_repetition() {
 }
 
 #[tokio::test]
-async fn a_settle_without_a_queue_for_its_output_lets_none_pass() {
+async fn a_settle_without_a_queue_for_its_output_blocks_later_ones() {
     let folder = tempfile::tempdir().unwrap();
     let broker = open(&folder);
     let (a, b, c) = (queue("a", "s"), queue("b", "s"), queue("c", "s"));
@@ -306,7 +306,7 @@ async fn a_settle_without_a_queue_for_its_output_lets_none_pass() {
     }
     publish(&broker, &a, 0..2).await;
     let reader = consumer(&broker, &a, 256).await;
-    let (first, second) = (soon(reader.receive()).await.unwrap(), soon(reader.receive()).await.unwrap());
+    let (first, second) = (within_deadline(reader.receive()).await.unwrap(), within_deadline(reader.receive()).await.unwrap());
     let (one, two) =
         (broker.settle(&first.receipt, outputs(b.topic(), &first)), broker.settle(&second.receipt, outputs(c.topic(), &second)));
     assert!(matches!(one.await, Err(Unsettled { error: PubsubError::QueueNotFound { .. }, .. })));
@@ -319,18 +319,18 @@ async fn a_settle_without_a_queue_for_its_output_lets_none_pass() {
 }
 
 #[tokio::test]
-async fn a_reader_with_a_small_window_is_woken_by_its_own_settle_while_another_holds_the_rest() {
+async fn a_settle_wakes_a_reader_with_a_small_window_while_another_holds_the_rest() {
     let folder = tempfile::tempdir().unwrap();
     let broker = open(&folder);
     let a = queue("a", "s");
     create(&broker, &a).await;
     publish(&broker, &a, 0..64).await;
     let greedy = consumer(&broker, &a, 256).await;
-    soon(greedy.receive()).await.unwrap();
+    within_deadline(greedy.receive()).await.unwrap();
     let small = consumer(&broker, &a, 4).await;
     let mut held = Vec::new();
     for _ in 0..4 {
-        held.push(soon(small.receive()).await.unwrap());
+        held.push(within_deadline(small.receive()).await.unwrap());
     }
     let next = small.receive();
     tokio::pin!(next);
@@ -338,5 +338,5 @@ async fn a_reader_with_a_small_window_is_woken_by_its_own_settle_while_another_h
     for delivery in held {
         broker.settle(&delivery.receipt, Vec::new()).await.unwrap();
     }
-    soon(next).await.unwrap();
+    within_deadline(next).await.unwrap();
 }

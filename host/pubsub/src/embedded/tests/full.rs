@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::looking::shown;
+use super::queue_view::shown;
 use crate::backend::{Backend, ConsumerOptions, Inspect, Output, QueueSpec, Routing, Settled};
 use crate::embedded::{DiskUse, EmbeddedBroker, EmbeddedOptions};
 use crate::error::{PubsubError, Result};
@@ -106,7 +106,7 @@ async fn depth(broker: &EmbeddedBroker, name: &str) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn settles_go_through_on_a_disk_that_others_filled_and_publishers_are_refused() {
+async fn settles_succeed_on_a_full_disk_while_publishers_are_refused() {
     for disk_reserve_percent in [5, 0] {
         let disk = Disk::mount();
         let broker = open(&disk, disk_reserve_percent);
@@ -141,7 +141,7 @@ async fn settles_go_through_on_a_disk_that_others_filled_and_publishers_are_refu
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_share_that_is_kept_free_is_counted_by_what_is_written() {
+async fn the_reserved_share_of_the_disk_accounts_for_bytes_written() {
     let disk = Disk::mount();
     let broker = open(&disk, 20);
     broker.create_queue(&QueueSpec::new(queue("in"))).await.unwrap();
@@ -158,7 +158,7 @@ async fn the_share_that_is_kept_free_is_counted_by_what_is_written() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn old_messages_are_copied_forward_on_a_disk_without_room_for_publishers() {
+async fn old_messages_are_copied_forward_on_a_disk_too_full_for_publishers() {
     let disk = Disk::mount();
     let broker = open(&disk, 20);
     for name in ["dead", "in", "out"] {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::looking::figures;
+use super::queue_view::figures;
 use crate::backend::{Backend, Consumer, ConsumerOptions, QueueSpec};
 use crate::embedded::{EmbeddedBroker, EmbeddedOptions, SyncMode, lost_mark};
 use crate::message::Message;
@@ -110,13 +110,13 @@ async fn consumer(broker: &EmbeddedBroker, name: &str, window: u32) -> Box<dyn C
     broker.consumer(queue.topic(), queue.subscription(), options).await.unwrap()
 }
 
-async fn soon<T>(future: impl Future<Output = T>) -> T {
+async fn within_deadline<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(60), future).await.expect("it must come soon")
 }
 
 /// Settles the next message; its number.
 async fn take_one(broker: &EmbeddedBroker, reader: &dyn Consumer) -> usize {
-    let delivery = soon(reader.receive()).await.unwrap();
+    let delivery = within_deadline(reader.receive()).await.unwrap();
     broker.settle(&delivery.receipt, Vec::new()).await.unwrap();
     std::str::from_utf8(&delivery.message.body[..6]).unwrap().parse().unwrap()
 }
@@ -148,7 +148,7 @@ async fn backlog(folder: &Path) {
 }
 
 #[tokio::test]
-async fn what_is_lost_of_old_segments_before_a_start_is_counted_and_all_else_is_served() {
+async fn losses_in_old_segments_are_counted_on_opening_and_the_rest_is_served() {
     for which in [Which::Oldest, Which::Middle, Which::NewestButOne] {
         for fault in FAULTS {
             let folder = tempfile::tempdir().unwrap();
@@ -181,7 +181,7 @@ async fn what_is_lost_of_old_segments_before_a_start_is_counted_and_all_else_is_
 }
 
 #[tokio::test]
-async fn what_is_lost_of_old_segments_while_it_runs_does_not_stop_copying_nor_the_next_start() {
+async fn losses_in_old_segments_at_run_time_stop_neither_copying_nor_the_next_start() {
     for which in [Which::Oldest, Which::Middle, Which::NewestButOne] {
         for fault in FAULTS {
             let folder = tempfile::tempdir().unwrap();
@@ -213,7 +213,7 @@ async fn what_is_lost_of_old_segments_while_it_runs_does_not_stop_copying_nor_th
 }
 
 #[tokio::test]
-async fn what_is_lost_and_was_not_copied_does_not_stop_the_next_start() {
+async fn lost_uncopied_messages_do_not_prevent_the_next_start() {
     for fault in FAULTS {
         let folder = tempfile::tempdir().unwrap();
         let broker = with_queues(folder.path(), &["dead"], 0).await;
@@ -230,7 +230,7 @@ async fn what_is_lost_and_was_not_copied_does_not_stop_the_next_start() {
 }
 
 #[tokio::test]
-async fn messages_that_are_in_memory_survive_the_loss_of_their_segment() {
+async fn messages_in_memory_survive_the_loss_of_their_segment() {
     let folder = tempfile::tempdir().unwrap();
     let broker = with_queues(folder.path(), &["dead", "busy"], 64 << 20).await;
     publish(&broker, "dead", 0..COUNT).await;
@@ -251,7 +251,7 @@ async fn messages_that_are_in_memory_survive_the_loss_of_their_segment() {
 }
 
 #[tokio::test]
-async fn a_queue_that_was_made_or_deleted_in_a_lost_part_is_known_by_the_next_segment() {
+async fn queues_created_or_deleted_in_a_lost_part_are_recovered_from_the_next_segment() {
     let folder = tempfile::tempdir().unwrap();
     let broker = with_queues(folder.path(), &["old", "dead"], 0).await;
     publish(&broker, "old", 0..20).await;
@@ -272,7 +272,7 @@ async fn a_queue_that_was_made_or_deleted_in_a_lost_part_is_known_by_the_next_se
 }
 
 #[tokio::test]
-async fn a_mark_that_is_missing_or_damaged_is_reported_and_that_of_a_new_folder_is_not() {
+async fn a_missing_or_damaged_mark_is_reported_except_in_a_new_folder() {
     let folder = tempfile::tempdir().unwrap();
     let mark = folder.path().join("MARK");
     let close = async |broker: Arc<EmbeddedBroker>| {

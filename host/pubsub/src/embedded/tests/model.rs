@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::Instant;
 
-use super::looking::shown;
+use super::queue_view::shown;
 use crate::backend::{Backend, Consumer, ConsumerOptions, Delivery, Inspect, Output, QueueSpec, Receipt, Routing, Settled, Sharing};
 use crate::embedded::definition::Definition;
 use crate::embedded::refusal::WriteFailure;
@@ -38,7 +38,7 @@ enum Op {
     Publish { topic: usize },
     Receive { consumer: usize },
     Settle { consumer: usize, nth: usize, output: Option<usize> },
-    GiveBack { consumer: usize, nth: usize },
+    Requeue { consumer: usize, nth: usize },
     Leave { consumer: usize },
     Take { queue: usize, nth: usize },
     Reopen,
@@ -50,7 +50,7 @@ fn op() -> impl Strategy<Value = Op> {
         4 => (0..6_usize).prop_map(|consumer| Op::Receive { consumer }),
         4 => (0..6_usize, 0..4_usize, prop::option::of(0..2_usize))
             .prop_map(|(consumer, nth, output)| Op::Settle { consumer, nth, output }),
-        2 => (0..6_usize, 0..4_usize).prop_map(|(consumer, nth)| Op::GiveBack { consumer, nth }),
+        2 => (0..6_usize, 0..4_usize).prop_map(|(consumer, nth)| Op::Requeue { consumer, nth }),
         1 => (0..6_usize).prop_map(|consumer| Op::Leave { consumer }),
         1 => (0..3_usize, 0..4_usize).prop_map(|(queue, nth)| Op::Take { queue, nth }),
         1 => Just(Op::Reopen),
@@ -94,13 +94,13 @@ impl Model {
         self.queues[queue].iter().find(|(_, kept)| kept.body == body).map(|(at, _)| *at)
     }
 
-    fn give_back(&mut self, queue: usize, consumer: usize) {
+    fn requeue(&mut self, queue: usize, consumer: usize) {
         self.queues[queue].values_mut().filter(|kept| kept.holder == Some(consumer)).for_each(|kept| kept.holder = None);
     }
 }
 
 /// The state machine by itself: consumer `c` reads queue `c % 3`; every other settle cannot be written.
-struct Machine {
+struct StateMachineFixture {
     state: State,
     consumers: [u64; 6],
     held: [Vec<(u64, String)>; 6],
@@ -110,14 +110,14 @@ struct Machine {
     settles: usize,
 }
 
-impl Machine {
+impl StateMachineFixture {
     fn new() -> Self {
         let mut state = State::new(EmbeddedOptions::default());
         for (number, name) in QUEUES {
             state.restore_queue(Definition::new(number, &QueueSpec::new(queue(number, name))), 0, std::iter::empty());
         }
         let (held, refused) = (Default::default(), Default::default());
-        let mut machine = Machine { state, consumers: [0; 6], held, refused, model: Model::default(), settles: 0 };
+        let mut machine = StateMachineFixture { state, consumers: [0; 6], held, refused, model: Model::default(), settles: 0 };
         (0..6).for_each(|consumer| machine.join(consumer));
         machine
     }
@@ -201,11 +201,11 @@ impl Machine {
         }
     }
 
-    fn give_back(&mut self, consumer: usize, nth: usize) {
+    fn requeue(&mut self, consumer: usize, nth: usize) {
         if nth < self.held[consumer].len() {
             let (sequence, body) = self.held[consumer].remove(nth);
             self.refused[consumer].retain(|other| *other != sequence);
-            drop(self.state.give_back(QUEUES[consumer % 3].0, sequence, self.consumers[consumer]));
+            drop(self.state.requeue(QUEUES[consumer % 3].0, sequence, self.consumers[consumer]));
             let at = self.model.at(consumer % 3, &body).unwrap();
             self.model.queues[consumer % 3].get_mut(&at).unwrap().holder = None;
         }
@@ -217,7 +217,7 @@ impl Machine {
         drop(self.state.finish_leaving(self.consumers[consumer]));
         self.held[consumer].clear();
         self.refused[consumer].clear();
-        self.model.give_back(consumer % 3, consumer);
+        self.model.requeue(consumer % 3, consumer);
         self.join(consumer);
     }
 
@@ -235,21 +235,21 @@ impl Machine {
             assert_eq!(stats.depth_count, Some(kept.len() as u64));
             assert_eq!(stats.unsettled_count, Some(kept.values().filter(|kept| kept.holder.is_some()).count() as u64));
             assert_eq!(stats.size_bytes, Some(kept.values().map(|kept| kept.body.len() as u64).sum::<u64>()));
-            assert_eq!(self.state.queues[&number].coming_size_bytes(), stats.size_bytes.unwrap());
+            assert_eq!(self.state.queues[&number].projected_size_bytes(), stats.size_bytes.unwrap());
         }
     }
 }
 
 proptest! {
     #[test]
-    fn the_state_machine_does_as_the_model(ops in vec(op(), 1..120)) {
-        let mut machine = Machine::new();
+    fn the_state_machine_matches_the_model(ops in vec(op(), 1..120)) {
+        let mut machine = StateMachineFixture::new();
         for op in ops {
             match op {
                 Op::Publish { topic } => machine.publish(["a", "b"][topic]),
                 Op::Receive { consumer } => machine.receive(consumer),
                 Op::Settle { consumer, nth, output } => machine.settle(consumer, nth, output),
-                Op::GiveBack { consumer, nth } => machine.give_back(consumer, nth),
+                Op::Requeue { consumer, nth } => machine.requeue(consumer, nth),
                 Op::Leave { consumer } => machine.leave(consumer),
                 Op::Take { queue, nth } => machine.take(queue, nth),
                 Op::Reopen => {}
@@ -260,7 +260,7 @@ proptest! {
 }
 
 /// The whole broker with files; one consumer for each queue, so that the order is known.
-struct Whole {
+struct BrokerFixture {
     folder: tempfile::TempDir,
     broker: Option<Arc<EmbeddedBroker>>,
     consumers: Vec<Box<dyn Consumer>>,
@@ -268,16 +268,16 @@ struct Whole {
     model: Model,
 }
 
-impl Whole {
+impl BrokerFixture {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let mut whole = Whole { folder, broker: None, consumers: Vec::new(), held: Default::default(), model: Model::default() };
-        whole.open();
+        let mut fixture = BrokerFixture { folder, broker: None, consumers: Vec::new(), held: Default::default(), model: Model::default() };
+        fixture.open();
         for (number, name) in QUEUES {
-            whole.broker().create_queue(&QueueSpec::new(queue(number, name))).await.unwrap();
+            fixture.broker().create_queue(&QueueSpec::new(queue(number, name))).await.unwrap();
         }
-        whole.join_all().await;
-        whole
+        fixture.join_all().await;
+        fixture
     }
 
     /// Segments of a few messages and hardly any cache, so that all that is rare happens all the time.
@@ -336,10 +336,10 @@ impl Whole {
         self.model.queues[at].remove(&order);
     }
 
-    async fn give_back(&mut self, at: usize, nth: usize) {
+    async fn requeue(&mut self, at: usize, nth: usize) {
         if nth < self.held[at].len() {
             let delivery = self.held[at].remove(nth);
-            self.broker().give_back(&delivery.receipt).await.unwrap();
+            self.broker().requeue(&delivery.receipt).await.unwrap();
             let order = self.model.at(at, std::str::from_utf8(&delivery.message.body).unwrap()).unwrap();
             self.model.queues[at].get_mut(&order).unwrap().holder = None;
         }
@@ -348,7 +348,7 @@ impl Whole {
     async fn leave(&mut self, at: usize) {
         drop(self.consumers.remove(at));
         self.held[at].clear();
-        self.model.give_back(at, at);
+        self.model.requeue(at, at);
         let (number, name) = QUEUES[at];
         self.consumers.insert(at, self.join(number, name).await);
     }
@@ -368,7 +368,7 @@ impl Whole {
     async fn reopen(&mut self) {
         self.consumers.clear();
         self.held = Default::default();
-        (0..3).for_each(|at| self.model.give_back(at, at));
+        (0..3).for_each(|at| self.model.requeue(at, at));
         self.broker.take().unwrap().close().await;
         self.open();
         for (kept, (number, name)) in self.model.queues.iter().zip(QUEUES) {
@@ -393,7 +393,7 @@ impl Whole {
                 Op::Publish { topic } => self.publish(["a", "b"][topic]).await,
                 Op::Receive { consumer } => self.receive(consumer % 3).await,
                 Op::Settle { consumer, nth, output } => self.settle(consumer % 3, nth, output).await,
-                Op::GiveBack { consumer, nth } => self.give_back(consumer % 3, nth).await,
+                Op::Requeue { consumer, nth } => self.requeue(consumer % 3, nth).await,
                 Op::Leave { consumer } => self.leave(consumer % 3).await,
                 Op::Take { queue, nth } => self.take(queue, nth).await,
                 Op::Reopen => self.reopen().await,
@@ -413,8 +413,8 @@ impl Whole {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
-    fn the_broker_does_as_the_model_and_so_it_does_after_reopening(ops in vec(op(), 1..80)) {
+    fn the_broker_matches_the_model_also_after_reopening(ops in vec(op(), 1..80)) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-        runtime.block_on(async { Whole::new().await.run(ops).await });
+        runtime.block_on(async { BrokerFixture::new().await.run(ops).await });
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::looking::messages;
+use super::queue_view::messages;
 use crate::backend::{Backend, Consumer, ConsumerOptions, Delivery, QueueSpec, Settled};
 use crate::embedded::{EmbeddedBroker, EmbeddedOptions, SyncMode};
 use crate::message::Message;
@@ -92,7 +92,7 @@ async fn with_queues(folder: &Path, names: &[&str]) -> Arc<EmbeddedBroker> {
 }
 
 #[tokio::test]
-async fn one_old_message_does_not_keep_what_a_busy_neighbour_leaves() {
+async fn one_old_message_does_not_retain_the_segments_of_a_busy_neighbour() {
     let folder = tempfile::tempdir().unwrap();
     let broker = with_queues(folder.path(), &["dead"]).await;
     publish(&broker, "dead", vec![1; 16]).await;
@@ -104,7 +104,7 @@ async fn one_old_message_does_not_keep_what_a_busy_neighbour_leaves() {
 }
 
 #[tokio::test]
-async fn a_backlog_that_is_not_read_is_copied_no_more_than_what_is_written() {
+async fn copying_an_unread_backlog_never_exceeds_what_is_written() {
     let folder = tempfile::tempdir().unwrap();
     let broker = with_queues(folder.path(), &["dead"]).await;
     for number in 0..400_u32 {
@@ -124,7 +124,7 @@ async fn a_backlog_that_is_not_read_is_copied_no_more_than_what_is_written() {
 }
 
 #[tokio::test]
-async fn a_message_that_a_consumer_holds_is_copied_with_its_deliveries() {
+async fn a_message_held_by_a_consumer_is_copied_with_its_delivery_count() {
     let folder = tempfile::tempdir().unwrap();
     let broker = with_queues(folder.path(), &["held"]).await;
     for body in 0..5 {
@@ -134,7 +134,7 @@ async fn a_message_that_a_consumer_holds_is_copied_with_its_deliveries() {
     let reader = consumer(&broker, "held", 5).await;
     for _ in 0..2 {
         let first = receive(&*reader).await;
-        broker.give_back(&first.receipt).await.unwrap();
+        broker.requeue(&first.receipt).await.unwrap();
     }
     let (first, second) = (receive(&*reader).await, receive(&*reader).await);
     assert_eq!((first.delivery_count.at_least(), second.delivery_count.at_least()), (3, 1));
@@ -177,7 +177,7 @@ async fn a_message_of_several_queues_is_copied_once() {
 }
 
 #[tokio::test]
-async fn segments_behind_an_old_message_go_when_it_goes() {
+async fn segments_after_an_old_message_are_removed_with_it() {
     let folder = tempfile::tempdir().unwrap();
     let broker = with_queues(folder.path(), &["dead"]).await;
     for _ in 0..60 {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use rand::RngExt;
 use tokio::task::JoinSet;
 
-use super::looking::messages;
+use super::queue_view::messages;
 use crate::backend::{Backend, ConsumerOptions, Inspect, Output, QueueSpec, Routing, Settled};
 use crate::embedded::{EmbeddedBroker, EmbeddedOptions, SyncMode};
 use crate::message::Message;
@@ -38,7 +38,7 @@ async fn read(broker: Arc<EmbeddedBroker>, moved: Arc<AtomicU32>) {
             let Ok(delivery) = tokio::time::timeout(Duration::from_millis(50), consumer.receive()).await else { break };
             let delivery = delivery.unwrap();
             if rand::rng().random_range(0..20) == 0 {
-                broker.give_back(&delivery.receipt).await.unwrap();
+                broker.requeue(&delivery.receipt).await.unwrap();
                 continue;
             }
             let outputs = vec![Output { topic: b.topic().clone(), message: delivery.message, routing: Routing::Required }];
@@ -61,7 +61,7 @@ async fn publish(broker: Arc<EmbeddedBroker>, from: u32) {
 }
 
 /// Passes messages through a queue of their own until all are moved, so that the others are copied forward meanwhile.
-async fn make_noise(broker: Arc<EmbeddedBroker>, moved: Arc<AtomicU32>) {
+async fn run_background_traffic(broker: Arc<EmbeddedBroker>, moved: Arc<AtomicU32>) {
     let noise = queue("noise");
     let producer = broker.producer(noise.topic()).await.unwrap();
     let reader = broker.consumer(noise.topic(), noise.subscription(), options(1)).await.unwrap();
@@ -73,7 +73,7 @@ async fn make_noise(broker: Arc<EmbeddedBroker>, moved: Arc<AtomicU32>) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn every_message_arrives_once_whoever_comes_and_goes() {
+async fn every_message_arrives_once_while_consumers_come_and_go() {
     let folder = tempfile::tempdir().unwrap();
     // Small, so that reading back, new segments and reclaim take part.
     let small = EmbeddedOptions { segment_bytes: 32 << 10, cached_bytes: 64 << 10, sync: SyncMode::None, ..EmbeddedOptions::default() };
@@ -83,7 +83,7 @@ async fn every_message_arrives_once_whoever_comes_and_goes() {
     }
     let moved = Arc::new(AtomicU32::new(0));
     let mut tasks = JoinSet::new();
-    tasks.spawn(make_noise(broker.clone(), moved.clone()));
+    tasks.spawn(run_background_traffic(broker.clone(), moved.clone()));
     for at in 0..READERS {
         tasks.spawn(publish(broker.clone(), at));
         tasks.spawn(read(broker.clone(), moved.clone()));

@@ -66,7 +66,7 @@ impl Borrowed {
     }
 
     /// Swaps back to what ran before, unless another swap came in between, and removes the development versions.
-    pub(super) async fn give_back(mut self) -> Result<(), Problem> {
+    pub(super) async fn requeue(mut self) -> Result<(), Problem> {
         let restored = self.restore().await;
         let left = self.remove_unused().await;
         restored?;

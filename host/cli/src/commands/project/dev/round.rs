@@ -95,7 +95,7 @@ impl<'a> Rounds<'a> {
     /// Gives back what was borrowed of a running Weir.
     pub(super) async fn end(self) -> Result<(), Problem> {
         match self.target {
-            Target::Running(borrowed) => borrowed.give_back().await,
+            Target::Running(borrowed) => borrowed.requeue().await,
             Target::Own(_) => Ok(()),
         }
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use lapin::Channel;
 use tokio::time::timeout;
 
-use super::link::{Link, Up, Way};
+use super::link::{ConnectionSettings, Link, Up};
 use super::refusal::Refusal;
 use crate::error::Result;
 use crate::lock::lock;
@@ -15,17 +15,17 @@ use crate::lock::lock;
 /// How long the broker may take to answer one call.
 pub(super) const CALL_TIME: Duration = Duration::from_secs(10);
 /// Channels that are kept for later calls.
-const KEPT_COUNT: usize = 32;
+const POOLED_COUNT: usize = 32;
 
 /// Channels of one connection that nothing else uses.
-pub(super) struct Scratch {
+pub(super) struct ChannelPool {
     link: Arc<Link>,
     kept: Arc<Mutex<Vec<(u64, Channel)>>>,
 }
 
-impl Scratch {
-    pub(super) fn over(way: Arc<Way>) -> Self {
-        Scratch { link: Arc::new(Link::start(way, "declaring")), kept: Arc::default() }
+impl ChannelPool {
+    pub(super) fn over(settings: Arc<ConnectionSettings>) -> Self {
+        ChannelPool { link: Arc::new(Link::start(settings, "declaring")), kept: Arc::default() }
     }
 
     pub(super) fn link(&self) -> &Link {
@@ -33,24 +33,24 @@ impl Scratch {
     }
 
     /// A channel for calls one after the other.
-    pub(super) async fn channel(&self) -> Result<Borrowed> {
+    pub(super) async fn channel(&self) -> Result<PooledChannel> {
         let up = self.link.up()?;
         loop {
             let kept = lock(&self.kept).pop();
             match kept {
                 Some((number, channel)) if number == up.number && channel.status().connected() => {
-                    return Ok(self.borrowed(up, channel));
+                    return Ok(self.pooled(up, channel));
                 }
                 Some(_) => {}
                 None => break,
             }
         }
         let channel = open(&self.link, &up).await?;
-        Ok(self.borrowed(up, channel))
+        Ok(self.pooled(up, channel))
     }
 
-    fn borrowed(&self, up: Up, channel: Channel) -> Borrowed {
-        Borrowed { link: self.link.clone(), kept: self.kept.clone(), number: up.number, channel: Some(channel) }
+    fn pooled(&self, up: Up, channel: Channel) -> PooledChannel {
+        PooledChannel { link: self.link.clone(), kept: self.kept.clone(), number: up.number, channel: Some(channel) }
     }
 }
 
@@ -72,14 +72,14 @@ pub(super) async fn call<T>(link: &Link, what: &str, answer: impl Future<Output 
 }
 
 /// A channel that is kept for others when it is dropped, unless a call failed: the broker closes it then.
-pub(super) struct Borrowed {
+pub(super) struct PooledChannel {
     link: Arc<Link>,
     kept: Arc<Mutex<Vec<(u64, Channel)>>>,
     number: u64,
     channel: Option<Channel>,
 }
 
-impl Borrowed {
+impl PooledChannel {
     pub(super) fn raw(&self) -> Channel {
         self.channel.clone().expect("it is taken only when it is dropped")
     }
@@ -90,11 +90,11 @@ impl Borrowed {
     }
 }
 
-impl Drop for Borrowed {
+impl Drop for PooledChannel {
     fn drop(&mut self) {
         let Some(channel) = self.channel.take() else { return };
         let mut kept = lock(&self.kept);
-        if channel.status().connected() && kept.len() < KEPT_COUNT {
+        if channel.status().connected() && kept.len() < POOLED_COUNT {
             kept.push((self.number, channel));
         }
     }

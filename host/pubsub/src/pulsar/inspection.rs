@@ -15,13 +15,13 @@ use super::envelope::{self, Incoming};
 use super::lifecycle::refuses;
 use super::listing;
 use super::lock;
-use super::names::{LOOKING, Place, quoted};
-use super::places::{Deleted, Spot};
+use super::names::{BROWSE_PREFIX, TopicName, quoted};
+use super::positions::{Deleted, Position};
 use super::proto::MessageIdData;
 use super::shared::Shared;
 use super::subscriber::Subscriber;
 use super::subscription::{Reading, Start as From, Subscribed};
-use super::wire::{Arrival, Failure};
+use super::wire::{ConsumerEvent, Failure};
 use crate::backend::{Browsed, Consumer, Cursor, Inspect, LockHolder, LockName, Named, Page, QueueStats, Start};
 use crate::error::{PubsubError, Result};
 use crate::message::Message;
@@ -30,9 +30,9 @@ use crate::topic::{Class, Queue, Topic};
 /// How long the next message of a topic may take that has more.
 const READ_TIME: Duration = Duration::from_secs(10);
 /// How many messages are asked for at a time.
-const AHEAD_COUNT: u32 = 256;
+const PREFETCH_COUNT: u32 = 256;
 const NOT_KEPT: &str = "browsing request queues: the broker does not store requests";
-const TOGETHER: &str = "removing one message of a batch sent by another client";
+const BATCHED: &str = "removing one message of a batch sent by another client";
 
 #[async_trait]
 impl Inspect for Arc<Shared> {
@@ -43,12 +43,12 @@ impl Inspect for Arc<Shared> {
 
     async fn stats(&self, queue: &Queue) -> Result<QueueStats> {
         self.check_up()?;
-        let place = Place::of(queue.topic())?;
-        let Some(stats) = self.admin.stats(&place).await? else { return Err(PubsubError::no_queue(queue)) };
-        let refused_above = if stats.bound_bytes > 0 { refuses(self.admin.applied_quota(&place).await?.as_ref()) } else { None };
+        let topic_name = TopicName::of(queue.topic())?;
+        let Some(stats) = self.admin.stats(&topic_name).await? else { return Err(PubsubError::no_queue(queue)) };
+        let refused_above = if stats.bound_bytes > 0 { refuses(self.admin.applied_quota(&topic_name).await?.as_ref()) } else { None };
         let backlog_bytes = whole(stats.backlog_bytes);
         let found = stats.subscriptions.get(queue.subscription().as_str());
-        if !place.is_persistent {
+        if !topic_name.is_persistent {
             // Requests wait in the processes that read them.
             let consumer_count = Some(found.map_or(0, |stats| stats.consumers.len() as u64));
             return Ok(QueueStats { consumer_count, ..QueueStats::default() });
@@ -69,9 +69,9 @@ impl Inspect for Arc<Shared> {
 
     async fn has_remains(&self, queue: &Queue) -> Result<bool> {
         self.check_up()?;
-        let place = Place::of(queue.topic())?;
+        let topic_name = TopicName::of(queue.topic())?;
         // A topic of requests is the queue itself.
-        Ok(place.is_persistent && self.lifecycle.queues(&place).await?.is_some_and(|queues| queues.is_empty()))
+        Ok(topic_name.is_persistent && self.lifecycle.queues(&topic_name).await?.is_some_and(|queues| queues.is_empty()))
     }
 
     async fn lock_holder(&self, name: &LockName) -> Result<Option<LockHolder>> {
@@ -86,32 +86,32 @@ impl Inspect for Arc<Shared> {
         self.check_up()?;
         let mut view = View::of(self, queue).await?;
         let first = match start {
-            Start::Oldest => Spot::default(),
-            Start::At(cursor) => Spot::of(&cursor).unwrap_or_default(),
-            Start::Behind(cursor) => Spot::of(&cursor).map(Spot::next).unwrap_or_default(),
+            Start::Oldest => Position::default(),
+            Start::At(cursor) => Position::of(&cursor).unwrap_or_default(),
+            Start::Behind(cursor) => Position::of(&cursor).map(Position::next).unwrap_or_default(),
         };
         let mut messages = Vec::new();
         let limit_count = limit_count as usize;
         if limit_count > 0 {
             view.begin(first).await?;
             while messages.len() < limit_count
-                && let Some((spot, entry)) = view.next().await?
+                && let Some((position, entry)) = view.next().await?
             {
-                let cursor = spot.cursor()?;
+                let cursor = position.cursor()?;
                 messages.extend(entry.shown(cursor, body_bytes));
                 messages.truncate(limit_count);
             }
         }
-        let newest = view.newest.map(Spot::cursor).transpose()?;
+        let newest = view.newest.map(Position::cursor).transpose()?;
         view.end().await;
         Ok(Page { messages, newest })
     }
 
     async fn remove(&self, queue: &Queue, message: &Named) -> Result<bool> {
         self.check_up()?;
-        let _turn = self.looks.clone().lock_owned().await;
-        let Some((spot, _)) = self.find(queue, message).await? else { return Ok(false) };
-        self.take(queue, spot).await?;
+        let _lock = self.looks.clone().lock_owned().await;
+        let Some((position, _)) = self.find(queue, message).await? else { return Ok(false) };
+        self.take(queue, position).await?;
         Ok(true)
     }
 
@@ -121,18 +121,18 @@ impl Inspect for Arc<Shared> {
             return Err(PubsubError::no_queues_to_send_to(to.topic()));
         }
         self.limits.check(to.topic(), &sent)?;
-        self.lanes.check(to.topic(), &sent)?;
-        let _turn = self.looks.clone().lock_owned().await;
+        self.publishers.check(to.topic(), &sent)?;
+        let _lock = self.looks.clone().lock_owned().await;
         // Both are missing or there before anything is sent.
         self.lifecycle.check_exists(from).await?;
         self.lifecycle.check_exists(to).await?;
-        let Some((spot, _)) = self.find(from, message).await? else { return Ok(false) };
-        let confirm = self.lanes.publish(to.topic(), &sent.with_id(), Some(to.subscription().as_str()), None);
+        let Some((position, _)) = self.find(from, message).await? else { return Ok(false) };
+        let confirm = self.publishers.publish(to.topic(), &sent.with_id(), Some(to.subscription().as_str()), None);
         confirm.await.map_err(|error| match error {
             PubsubError::QueueNotFound { .. } => PubsubError::no_queue(to),
             error => error,
         })?;
-        self.take(from, spot).await?;
+        self.take(from, position).await?;
         Ok(true)
     }
 }
@@ -143,24 +143,24 @@ fn whole(number: i64) -> u64 {
 
 impl Shared {
     /// Finds a message that is neither gone nor in work here.
-    async fn find(self: &Arc<Self>, queue: &Queue, message: &Named) -> Result<Option<(Spot, Found)>> {
+    async fn find(self: &Arc<Self>, queue: &Queue, message: &Named) -> Result<Option<(Position, Found)>> {
         let mut view = View::of(self, queue).await?;
-        let Some(spot) = Spot::of(&message.cursor) else { return Ok(None) };
-        if !view.may_hold(spot) {
+        let Some(position) = Position::of(&message.cursor) else { return Ok(None) };
+        if !view.may_hold(position) {
             return Ok(None);
         }
-        view.begin(spot).await?;
-        let found = view.next().await?.filter(|(at, _)| *at == spot);
+        view.begin(position).await?;
+        let found = view.next().await?.filter(|(at, _)| *at == position);
         view.end().await;
         if found.as_ref().is_some_and(|(_, found)| found.count > 1) {
-            return Err(PubsubError::Unsupported { what: TOGETHER });
+            return Err(PubsubError::Unsupported { what: BATCHED });
         }
         Ok(found)
     }
 
     /// Acknowledges the message at a place.
-    async fn take(self: &Arc<Self>, queue: &Queue, spot: Spot) -> Result<()> {
-        let url = Place::of(queue.topic())?.url();
+    async fn take(self: &Arc<Self>, queue: &Queue, position: Position) -> Result<()> {
+        let url = TopicName::of(queue.topic())?.url();
         let reading = Reading {
             topic: &url,
             subscription: queue.subscription().as_str(),
@@ -171,7 +171,7 @@ impl Shared {
         };
         // It is permitted no message, so nobody misses one.
         let subscribed = Subscribed::open(&self.consuming, reading).await.map_err(|failure| failure.about(queue))?;
-        let acknowledged = subscribed.voice().acknowledge(vec![spot.id()]).await;
+        let acknowledged = subscribed.acknowledger().acknowledge(vec![position.id()]).await;
         subscribed.close().await;
         acknowledged.map_err(|failure| failure.about(queue))
     }
@@ -207,13 +207,13 @@ struct View {
     queue: Queue,
     url: String,
     /// The last place of the topic that had a message.
-    newest: Option<Spot>,
+    newest: Option<Position>,
     /// All up to here is gone.
-    gone: Spot,
+    gone: Position,
     deleted: Deleted,
     reading: Option<Subscribed>,
     permitted_count: u32,
-    from: Spot,
+    from: Position,
 }
 
 impl View {
@@ -222,37 +222,37 @@ impl View {
             shared.lifecycle.check_exists(queue).await?;
             return Err(PubsubError::Unsupported { what: NOT_KEPT });
         }
-        let place = Place::of(queue.topic())?;
+        let topic_name = TopicName::of(queue.topic())?;
         let missing = || PubsubError::no_queue(queue);
-        let stats = shared.admin.internal_stats(&place).await?.ok_or_else(missing)?;
+        let stats = shared.admin.internal_stats(&topic_name).await?.ok_or_else(missing)?;
         let cursor: &CursorStats = stats.cursors.get(&quoted(queue.subscription().as_str())).ok_or_else(missing)?;
         let foreign = || PubsubError::unavailable("the broker shows a position in a topic in an unknown form");
         Ok(View {
             shared: shared.clone(),
             queue: queue.clone(),
-            url: place.url(),
-            newest: Spot::parse(&stats.last_confirmed_entry).ok_or_else(foreign)?,
-            gone: Spot::parse(&cursor.mark_delete_position).ok_or_else(foreign)?.map(Spot::next).unwrap_or_default(),
+            url: topic_name.url(),
+            newest: Position::parse(&stats.last_confirmed_entry).ok_or_else(foreign)?,
+            gone: Position::parse(&cursor.mark_delete_position).ok_or_else(foreign)?.map(Position::next).unwrap_or_default(),
             deleted: Deleted::parse(&cursor.individually_deleted_messages).ok_or_else(foreign)?,
             reading: None,
             permitted_count: 0,
-            from: Spot::default(),
+            from: Position::default(),
         })
     }
 
     /// Whether a message may be at a place and free.
-    fn may_hold(&self, spot: Spot) -> bool {
-        let is_there = self.newest.is_some_and(|newest| spot <= newest) && spot >= self.gone && !self.deleted.holds(spot);
-        is_there && !self.shared.consumers.holds(&self.queue, spot.ledger, spot.entry)
+    fn may_hold(&self, position: Position) -> bool {
+        let is_there = self.newest.is_some_and(|newest| position <= newest) && position >= self.gone && !self.deleted.holds(position);
+        is_there && !self.shared.consumers.holds(&self.queue, position.ledger, position.entry)
     }
 
     /// Begins to read at a place, or at the first that is left.
-    async fn begin(&mut self, from: Spot) -> Result<()> {
+    async fn begin(&mut self, from: Position) -> Result<()> {
         self.from = from.max(self.gone);
         if self.newest.is_none_or(|newest| newest < self.from) {
             return Ok(());
         }
-        let subscription = format!("{LOOKING}{:016x}", rand::random::<u64>());
+        let subscription = format!("{BROWSE_PREFIX}{:016x}", rand::random::<u64>());
         let start = From::Behind(self.from.before());
         let reading =
             Reading { topic: &self.url, subscription: &subscription, is_shared: false, is_durable: false, makes_topic: false, start };
@@ -262,38 +262,38 @@ impl View {
     }
 
     /// The next message that is left.
-    async fn next(&mut self) -> Result<Option<(Spot, Found)>> {
+    async fn next(&mut self) -> Result<Option<(Position, Found)>> {
         loop {
             let Some(newest) = self.newest.filter(|newest| self.from <= *newest) else { return Ok(None) };
             let Some(reading) = &mut self.reading else { return Ok(None) };
             if self.permitted_count == 0 {
-                reading.permit(AHEAD_COUNT).await?;
-                self.permitted_count = AHEAD_COUNT;
+                reading.permit(PREFETCH_COUNT).await?;
+                self.permitted_count = PREFETCH_COUNT;
             }
             let arrived = match timeout(READ_TIME, reading.arrivals.recv()).await {
-                Ok(Some(Arrival::Message(arrived))) => arrived,
-                Ok(Some(Arrival::Closed)) => return Err(PubsubError::no_queue(&self.queue)),
+                Ok(Some(ConsumerEvent::Message(arrived))) => arrived,
+                Ok(Some(ConsumerEvent::Closed)) => return Err(PubsubError::no_queue(&self.queue)),
                 Ok(None) => return Err(reading.wire.reason()),
                 // What is between here and the end was removed meanwhile.
                 Err(_) => return Ok(None),
             };
-            let spot = Spot::at(&arrived.id);
+            let position = Position::at(&arrived.id);
             let found = match envelope::read(Class::Flow, self.queue.subscription(), arrived.bytes) {
                 Ok(messages) => Found { count: messages.len(), messages, error: None },
                 Err(error) => Found { count: 1, messages: Vec::new(), error: Some(error.to_string()) },
             };
             self.permitted_count = self.permitted_count.saturating_sub(u32::try_from(found.count).unwrap_or(1));
-            if spot < self.from {
+            if position < self.from {
                 continue;
             }
-            self.from = spot.next();
-            if spot > newest {
+            self.from = position.next();
+            if position > newest {
                 return Ok(None);
             }
             let is_for_it =
                 found.error.is_some() || found.messages.iter().flatten().any(|incoming| incoming.is_for(self.queue.subscription()));
-            if self.may_hold(spot) && is_for_it {
-                return Ok(Some((spot, found)));
+            if self.may_hold(position) && is_for_it {
+                return Ok(Some((position, found)));
             }
         }
     }
@@ -305,13 +305,13 @@ impl View {
     }
 }
 
-impl Spot {
+impl Position {
     fn id(self) -> MessageIdData {
         MessageIdData { ledger: self.ledger, entry: self.entry, partition: None, batch_index: None }
     }
 
     fn at(id: &MessageIdData) -> Self {
-        Spot { ledger: id.ledger, entry: id.entry }
+        Position { ledger: id.ledger, entry: id.entry }
     }
 
     /// What the broker takes for the place before this one: it goes on behind it.
@@ -319,7 +319,7 @@ impl Spot {
         match self.entry.checked_sub(1) {
             Some(entry) => MessageIdData { entry, ..self.id() },
             // Before the first entry of a ledger, and before all of them: -1 on the wire.
-            None if self == Spot::default() => MessageIdData { ledger: u64::MAX, entry: u64::MAX, ..self.id() },
+            None if self == Position::default() => MessageIdData { ledger: u64::MAX, entry: u64::MAX, ..self.id() },
             None => MessageIdData { entry: u64::MAX, ..self.id() },
         }
     }

@@ -16,13 +16,13 @@ use tokio_util::task::TaskTracker;
 use super::envelope::metadata;
 use super::frame;
 use super::lifecycle::{Lifecycle, refuses};
-use super::names::Place;
+use super::names::TopicName;
 use super::proto::{BaseCommand, MessageMetadata, Send, kind};
 use super::publishing::Publishing;
 use super::refusal::{Kind, Refusal};
 use super::session::Session;
 use super::topic_limits::{self, TopicLimits};
-use super::wire::{Failure, Receipt};
+use super::wire::{Failure, ProducerEvent};
 use crate::backend::Confirm;
 use crate::error::{PubsubError, Result};
 use crate::lock::lock;
@@ -34,7 +34,7 @@ use crate::topic::Topic;
 /// How many messages of one topic may wait for their confirmation.
 const UNCONFIRMED_COUNT: usize = 1024;
 /// How many messages of one topic may wait to be sent. Producers wait for a place before; what settles send beyond it fails and is sent again.
-const GIVEN_COUNT: usize = 1 << 16;
+const QUEUED_COUNT: usize = 1 << 16;
 /// How long a message waits for its confirmation.
 const CONFIRM_TIME: Duration = Duration::from_secs(30);
 /// How long it is tried to begin to publish on a topic that is there and not served for a moment, and the waits between the tries.
@@ -42,11 +42,11 @@ const OPEN_TIME: Duration = Duration::from_secs(20);
 const FIRST_WAIT: Duration = Duration::from_millis(20);
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 /// How long confirmations are waited for that may still come from a producer that the broker has ended.
-const LATE_TIME: Duration = Duration::from_secs(1);
+const LATE_CONFIRM_TIME: Duration = Duration::from_secs(1);
 /// How often a message is sent whose topic moves meanwhile.
-const MOST_SENT_COUNT: u32 = 3;
+const MAX_SENDS_COUNT: u32 = 3;
 /// How long it is waited for what is under way on a topic that is to rest.
-const REST_TIME: Duration = Duration::from_secs(5);
+const QUIESCE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a topic is kept that nothing is published on.
 const IDLE_TIME: Duration = Duration::from_secs(60);
 /// What a frame of a message has beside body and properties, at most.
@@ -63,10 +63,10 @@ struct Post {
 }
 
 /// Where messages are given to be published.
-pub(super) struct Lanes {
+pub(super) struct Publishers {
     publishing: Arc<Publishing>,
     lifecycle: Arc<Lifecycle>,
-    lanes: Mutex<HashMap<Topic, Way>>,
+    publishers: Mutex<HashMap<Topic, PublisherHandle>>,
     /// The largest message that the broker takes; 0 before it said so.
     largest_bytes: AtomicUsize,
     limits: Arc<TopicLimits>,
@@ -74,29 +74,29 @@ pub(super) struct Lanes {
 }
 
 /// The way to the task of a topic.
-struct Way {
+struct PublisherHandle {
     posts: mpsc::Sender<Post>,
     /// Whether it is to publish nothing for a while.
-    rest: Arc<watch::Sender<bool>>,
+    quiesce: Arc<watch::Sender<bool>>,
     /// Whether it publishes nothing, and the broker has no producer of it.
-    is_resting: watch::Receiver<bool>,
+    is_quiesced: watch::Receiver<bool>,
 }
 
 /// As long as it is there, this process publishes nothing on a topic.
-pub(super) struct Rest(Arc<watch::Sender<bool>>);
+pub(super) struct Quiesced(Arc<watch::Sender<bool>>);
 
-impl Drop for Rest {
+impl Drop for Quiesced {
     fn drop(&mut self) {
         self.0.send_replace(false);
     }
 }
 
-impl Lanes {
+impl Publishers {
     pub(super) fn new(publishing: Arc<Publishing>, lifecycle: Arc<Lifecycle>) -> Self {
-        Lanes {
+        Publishers {
             publishing,
             lifecycle,
-            lanes: Mutex::default(),
+            publishers: Mutex::default(),
             largest_bytes: AtomicUsize::new(0),
             limits: Arc::default(),
             tasks: TaskTracker::new(),
@@ -106,7 +106,7 @@ impl Lanes {
     /// Checks a message against the limits of the broker and of its topic, as far as these are known.
     pub(super) fn check(&self, topic: &Topic, message: &Message) -> Result<()> {
         if let Err(error) = self.limits.check(topic, message) {
-            self.look_again(topic);
+            self.refresh_limit(topic);
             return Err(error);
         }
         if let Ok(wire) = self.publishing.of(topic).link.up() {
@@ -126,10 +126,10 @@ impl Lanes {
     }
 
     /// Looks whether the limit of a topic is still what it was, unless that was just done.
-    fn look_again(&self, topic: &Topic) {
-        if let Some(place) = self.limits.is_look_due(topic).then(|| Place::of(topic).ok()).flatten() {
+    fn refresh_limit(&self, topic: &Topic) {
+        if let Some(topic_name) = self.limits.is_refresh_due(topic).then(|| TopicName::of(topic).ok()).flatten() {
             let (lifecycle, limits, topic) = (self.lifecycle.clone(), self.limits.clone(), topic.clone());
-            self.tasks.spawn(async move { limits.look(&lifecycle.admin, &topic, &place).await });
+            self.tasks.spawn(async move { limits.refresh(&lifecycle.admin, &topic, &topic_name).await });
         }
     }
 
@@ -142,23 +142,23 @@ impl Lanes {
         permit: Option<OwnedSemaphorePermit>,
     ) -> Confirm {
         if let Err(error) = self.check(topic, message) {
-            return Confirm::known(Err(error));
+            return Confirm::resolved(Err(error));
         }
         let (done, outcome) = oneshot::channel();
         let metadata = metadata(topic.class(), message, only);
         let post = Post { metadata, body: message.body.clone(), done, sent_count: 0, _permit: permit };
         match self.give(topic, post) {
             Ok(()) => Confirm::waiting(outcome),
-            Err(error) => Confirm::known(Err(error)),
+            Err(error) => Confirm::resolved(Err(error)),
         }
     }
 
     fn give(self: &Arc<Self>, topic: &Topic, post: Post) -> Result<()> {
-        let mut lanes = lock(&self.lanes);
-        match self.way(&mut lanes, topic)?.posts.try_send(post) {
+        let mut publishers = lock(&self.publishers);
+        match self.handle(&mut publishers, topic)?.posts.try_send(post) {
             Ok(()) => Ok(()),
             Err(mpsc::error::TrySendError::Full(_)) => Err(PubsubError::unavailable(format!(
-                "the broker confirms too slowly: {GIVEN_COUNT} messages of {topic} are waiting to be \
+                "the broker confirms too slowly: {QUEUED_COUNT} messages of {topic} are waiting to be \
                      sent"
             ))),
             Err(mpsc::error::TrySendError::Closed(_)) => Err(PubsubError::unavailable("publishing on the topic was aborted")),
@@ -167,42 +167,42 @@ impl Lanes {
 
     /// Lets this process publish nothing on a topic as long as what is returned is there: what is given meanwhile waits. What was given before is
     /// done when this returns, unless that takes too long.
-    pub(super) async fn rest(self: &Arc<Self>, topic: &Topic) -> Result<Rest> {
-        let (rest, mut is_resting) = {
-            let mut lanes = lock(&self.lanes);
-            let way = self.way(&mut lanes, topic)?;
-            (Rest(way.rest.clone()), way.is_resting.clone())
+    pub(super) async fn quiesce(self: &Arc<Self>, topic: &Topic) -> Result<Quiesced> {
+        let (quiesce, mut is_quiesced) = {
+            let mut publishers = lock(&self.publishers);
+            let handle = self.handle(&mut publishers, topic)?;
+            (Quiesced(handle.quiesce.clone()), handle.is_quiesced.clone())
         };
-        rest.0.send_replace(true);
-        let _ = timeout(REST_TIME, is_resting.wait_for(|is_resting| *is_resting)).await;
-        Ok(rest)
+        quiesce.0.send_replace(true);
+        let _ = timeout(QUIESCE_TIMEOUT, is_quiesced.wait_for(|is_quiesced| *is_quiesced)).await;
+        Ok(quiesce)
     }
 
     /// The way to the task of a topic, which is started if there is none.
-    fn way<'a>(self: &Arc<Self>, lanes: &'a mut HashMap<Topic, Way>, topic: &Topic) -> Result<&'a Way> {
+    fn handle<'a>(self: &Arc<Self>, publishers: &'a mut HashMap<Topic, PublisherHandle>, topic: &Topic) -> Result<&'a PublisherHandle> {
         if self.tasks.is_closed() {
             return Err(closed());
         }
-        match lanes.entry(topic.clone()) {
+        match publishers.entry(topic.clone()) {
             Entry::Occupied(known) => Ok(known.into_mut()),
             Entry::Vacant(vacant) => {
-                let place = Place::of(topic)?;
-                let (posts, given) = mpsc::channel(GIVEN_COUNT);
-                let (rest, rests) = watch::channel(false);
-                let (resting, is_resting) = watch::channel(false);
-                let lane = Lane {
-                    lanes: self.clone(),
+                let topic_name = TopicName::of(topic)?;
+                let (posts, given) = mpsc::channel(QUEUED_COUNT);
+                let (quiesce, rests) = watch::channel(false);
+                let (quiesced, is_quiesced) = watch::channel(false);
+                let publisher = Publisher {
+                    publishers: self.clone(),
                     topic: topic.clone(),
-                    place,
+                    topic_name,
                     given,
                     rests,
-                    resting,
+                    quiesced,
                     session: None,
                     refusing_bytes: None,
-                    under_way: VecDeque::new(),
+                    in_flight: VecDeque::new(),
                 };
-                self.tasks.spawn(lane.run());
-                Ok(vacant.insert(Way { posts, rest: Arc::new(rest), is_resting }))
+                self.tasks.spawn(publisher.run());
+                Ok(vacant.insert(PublisherHandle { posts, quiesce: Arc::new(quiesce), is_quiesced }))
             }
         }
     }
@@ -210,27 +210,27 @@ impl Lanes {
     /// Takes no more, and waits until all that was given is done.
     pub(super) async fn close(&self) {
         {
-            let mut lanes = lock(&self.lanes);
+            let mut publishers = lock(&self.publishers);
             self.tasks.close();
-            lanes.clear();
+            publishers.clear();
         }
         self.tasks.wait().await;
     }
 }
 
 /// The task of a topic.
-struct Lane {
-    lanes: Arc<Lanes>,
+struct Publisher {
+    publishers: Arc<Publishers>,
     topic: Topic,
-    place: Place,
+    topic_name: TopicName,
     given: mpsc::Receiver<Post>,
     rests: watch::Receiver<bool>,
-    resting: watch::Sender<bool>,
+    quiesced: watch::Sender<bool>,
     session: Option<Open>,
     /// The bound above which the topic refuses messages.
     refusing_bytes: Option<u64>,
     /// What was sent and is not confirmed, with its number and the time by which it must be.
-    under_way: VecDeque<(u64, Instant, Post)>,
+    in_flight: VecDeque<(u64, Instant, Post)>,
 }
 
 /// A producer of this lane.
@@ -239,19 +239,19 @@ struct Open {
     next_number: u64,
 }
 
-impl Lane {
+impl Publisher {
     async fn run(mut self) {
         loop {
-            let deadline = self.under_way.front().map(|(_, deadline, _)| *deadline);
+            let deadline = self.in_flight.front().map(|(_, deadline, _)| *deadline);
             let is_to_rest = *self.rests.borrow_and_update();
-            if is_to_rest && self.under_way.is_empty() {
+            if is_to_rest && self.in_flight.is_empty() {
                 self.end().await;
             }
-            self.resting.send_replace(is_to_rest && self.session.is_none() && self.under_way.is_empty());
-            let may_send = self.under_way.len() < UNCONFIRMED_COUNT && !is_to_rest;
+            self.quiesced.send_replace(is_to_rest && self.session.is_none() && self.in_flight.is_empty());
+            let may_send = self.in_flight.len() < UNCONFIRMED_COUNT && !is_to_rest;
             tokio::select! {
                 biased;
-                receipt = heard(&mut self.session) => self.take(receipt).await,
+                event = next_event(&mut self.session) => self.take(event).await,
                 Ok(()) = self.rests.changed() => {}
                 () = until(deadline), if deadline.is_some() => self.give_up(),
                 post = self.given.recv(), if may_send => match post {
@@ -266,11 +266,11 @@ impl Lane {
             }
         }
         // Nothing more is given: what is under way is waited for.
-        while let Some((_, deadline, _)) = self.under_way.front() {
+        while let Some((_, deadline, _)) = self.in_flight.front() {
             let deadline = *deadline;
             tokio::select! {
                 biased;
-                receipt = heard(&mut self.session), if self.session.is_some() => self.take(receipt).await,
+                event = next_event(&mut self.session), if self.session.is_some() => self.take(event).await,
                 () = tokio::time::sleep_until(deadline) => self.give_up(),
             }
         }
@@ -279,10 +279,10 @@ impl Lane {
 
     /// Leaves the topic, unless something was just given.
     fn leave(&mut self) -> bool {
-        let mut lanes = lock(&self.lanes.lanes);
+        let mut publishers = lock(&self.publishers.publishers);
         let is_idle = self.given.is_empty() && !*self.rests.borrow();
         if is_idle {
-            lanes.remove(&self.topic);
+            publishers.remove(&self.topic);
         }
         is_idle
     }
@@ -301,41 +301,41 @@ impl Lane {
     }
 
     fn fail(&mut self, error: &PubsubError) {
-        for (.., post) in self.under_way.drain(..) {
+        for (.., post) in self.in_flight.drain(..) {
             let _ = post.done.send(Err(error.clone()));
         }
     }
 
-    async fn take(&mut self, receipt: Option<Receipt>) {
-        match receipt {
-            Some(Receipt::Stored(number)) => self.confirmed(number, Ok(())),
-            Some(Receipt::Refused(number, refusal)) => {
+    async fn take(&mut self, event: Option<ProducerEvent>) {
+        match event {
+            Some(ProducerEvent::Stored(number)) => self.confirmed(number, Ok(())),
+            Some(ProducerEvent::Refused(number, refusal)) => {
                 let error = self.refused(number, refusal).await;
                 self.confirmed(number, Err(error));
             }
-            Some(Receipt::Closed) => self.moved().await,
+            Some(ProducerEvent::Closed) => self.moved().await,
             None => {
                 let reason = self.session.take().map_or_else(closed, |open| open.session.wire.reason());
-                self.fail(&in_doubt(reason));
+                self.fail(&outcome_unknown_error(reason));
             }
         }
     }
 
     /// The error about a message that the broker refuses.
     async fn refused(&self, number: u64, refusal: Refusal) -> PubsubError {
-        let post = self.under_way.iter().find(|(of, ..)| *of == number).map(|(.., post)| post);
+        let post = self.in_flight.iter().find(|(of, ..)| *of == number).map(|(.., post)| post);
         let Some(post) = post.filter(|_| refusal.kind == Kind::TooLarge) else { return refusal.of_publishing(&self.topic) };
         let actual_bytes = (post.body.len() + post.metadata.encoded_len()) as u64;
         // Where the policy cannot be seen, or was changed since, it is known that the limit was below this.
-        let shown_bytes = self.lanes.lifecycle.admin.most_bytes(&self.place).await.ok().flatten();
+        let shown_bytes = self.publishers.lifecycle.admin.largest_message_bytes(&self.topic_name).await.ok().flatten();
         let limit_bytes = shown_bytes.unwrap_or(u64::MAX).min(actual_bytes.saturating_sub(1));
-        self.lanes.limits.learn(&self.topic, limit_bytes);
+        self.publishers.limits.learn(&self.topic, limit_bytes);
         topic_limits::too_large(&self.topic, actual_bytes, limit_bytes)
     }
 
     fn confirmed(&mut self, number: u64, outcome: Result<()>) {
-        if let Some(at) = self.under_way.iter().position(|(of, ..)| *of == number)
-            && let Some((.., post)) = self.under_way.remove(at)
+        if let Some(at) = self.in_flight.iter().position(|(of, ..)| *of == number)
+            && let Some((.., post)) = self.in_flight.remove(at)
         {
             let _ = post.done.send(outcome);
         }
@@ -346,30 +346,30 @@ impl Lane {
     async fn moved(&mut self) {
         let Some(mut open) = self.session.take() else { return };
         let late = async {
-            while !self.under_way.is_empty() {
-                match open.session.receipts.recv().await {
-                    Some(Receipt::Stored(number)) => self.confirmed(number, Ok(())),
-                    Some(Receipt::Refused(number, refusal)) => {
+            while !self.in_flight.is_empty() {
+                match open.session.events.recv().await {
+                    Some(ProducerEvent::Stored(number)) => self.confirmed(number, Ok(())),
+                    Some(ProducerEvent::Refused(number, refusal)) => {
                         let error = self.refused(number, refusal).await;
                         self.confirmed(number, Err(error));
                     }
-                    Some(Receipt::Closed) => {}
+                    Some(ProducerEvent::Closed) => {}
                     None => break,
                 }
             }
         };
-        let _ = timeout(LATE_TIME, late).await;
+        let _ = timeout(LATE_CONFIRM_TIME, late).await;
         open.session.forget();
         if !open.session.wire.is_up() {
             let reason = open.session.wire.reason();
-            return self.fail(&in_doubt(reason));
+            return self.fail(&outcome_unknown_error(reason));
         }
-        let again: Vec<Post> = self.under_way.drain(..).map(|(.., post)| post).collect();
+        let again: Vec<Post> = self.in_flight.drain(..).map(|(.., post)| post).collect();
         let mut again = again.into_iter();
         while let Some(post) = again.next() {
-            if post.sent_count >= MOST_SENT_COUNT {
+            if post.sent_count >= MAX_SENDS_COUNT {
                 let reason = format!(
-                    "the broker has ended publishing on the topic {MOST_SENT_COUNT} times: it moves between nodes, or the broker cannot store \
+                    "the broker has ended publishing on the topic {MAX_SENDS_COUNT} times: it moves between nodes, or the broker cannot store \
                      messages; check its log and the disks of its bookies"
                 );
                 let _ = post.done.send(Err(PubsubError::outcome_unknown(reason)));
@@ -412,14 +412,14 @@ impl Lane {
         let send = BaseCommand { send: Some(send), ..BaseCommand::of(kind::SEND) };
         let frame = frame::message(&send, &post.metadata, post.body.clone());
         let wire = open.session.wire.clone();
-        self.under_way.push_back((number, Instant::now() + CONFIRM_TIME, post));
+        self.in_flight.push_back((number, Instant::now() + CONFIRM_TIME, post));
         // What is lost here is told by the end of the connection.
         let _ = timeout(CONFIRM_TIME, wire.send(frame)).await;
     }
 
     /// Begins to publish, unless it has begun.
     async fn open(&mut self) -> Result<()> {
-        if self.refusing_bytes.is_some() && self.under_way.is_empty() {
+        if self.refusing_bytes.is_some() && self.in_flight.is_empty() {
             // The broker looks at the bound when a producer begins, and then once a minute.
             self.end().await;
         }
@@ -451,22 +451,22 @@ impl Lane {
     }
 
     async fn try_open(&mut self) -> Result<Session, Failure> {
-        let Lanes { publishing, lifecycle, .. } = &*self.lanes;
+        let Publishers { publishing, lifecycle, .. } = &*self.publishers;
         let link = &publishing.of(&self.topic).link;
         link.up()?;
         let has_queues = self.topic.class().has_queues();
         // The broker takes messages of a topic that nothing consumes, and may make a topic that is missing.
-        if has_queues && !lifecycle.is_consumed(&self.topic, &self.place).await? {
+        if has_queues && !lifecycle.is_consumed(&self.topic, &self.topic_name).await? {
             return Err(PubsubError::no_queue_of(&self.topic).into());
         }
-        if self.place.is_persistent {
-            self.refusing_bytes = refuses(lifecycle.admin.applied_quota(&self.place).await.unwrap_or_default().as_ref());
+        if self.topic_name.is_persistent {
+            self.refusing_bytes = refuses(lifecycle.admin.applied_quota(&self.topic_name).await.unwrap_or_default().as_ref());
         }
-        let url = self.place.url();
+        let url = self.topic_name.url();
         match Session::open(link, &url, UNCONFIRMED_COUNT).await {
             // Topics of answers and signals come with those who use them.
             Err(Failure::Refused(refusal)) if refusal.kind == Kind::NotFound && !has_queues => {
-                lifecycle.admin.make_topic(&self.place).await?;
+                lifecycle.admin.make_topic(&self.topic_name).await?;
                 Session::open(link, &url, UNCONFIRMED_COUNT).await
             }
             opened => opened,
@@ -475,9 +475,9 @@ impl Lane {
 }
 
 /// Waits for what the broker says; never while it has no producer.
-async fn heard(session: &mut Option<Open>) -> Option<Receipt> {
+async fn next_event(session: &mut Option<Open>) -> Option<ProducerEvent> {
     match session {
-        Some(open) => open.session.receipts.recv().await,
+        Some(open) => open.session.events.recv().await,
         None => std::future::pending().await,
     }
 }
@@ -490,7 +490,7 @@ async fn until(deadline: Option<Instant>) {
 }
 
 /// The same as an error about messages that may have been stored.
-fn in_doubt(error: PubsubError) -> PubsubError {
+fn outcome_unknown_error(error: PubsubError) -> PubsubError {
     match error {
         PubsubError::Unavailable { reason, source } => PubsubError::OutcomeUnknown { reason, source },
         other => other,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::admin::Admin;
 use super::link::Link;
-use super::names::Place;
+use super::names::TopicName;
 use super::refusal::Kind;
 use super::subscription::{Reading, Start, Subscribed};
 use super::wire::Failure;
@@ -14,18 +14,18 @@ use crate::error::{PubsubError, Result};
 use crate::lock::lock;
 
 /// How often, and how soon again, it is looked where the two differ: nodes learn of a new namespace a moment later.
-const LOOKS_COUNT: u32 = 5;
-const LOOK_TIME: Duration = Duration::from_millis(200);
+const MAX_CHECKS_COUNT: u32 = 5;
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 const SUBSCRIPTION: &str = "weir-probe";
 
 /// The tenants of which it is known that both have them.
 #[derive(Default)]
-pub(super) struct Agreement {
+pub(super) struct ClusterCheck {
     checked: Mutex<BTreeSet<String>>,
 }
 
 /// What the two say of one topic.
-enum Seen {
+enum Comparison {
     /// Both lead to the same node.
     Same,
     /// To different ones; such are also the addresses of one node for different networks.
@@ -38,7 +38,7 @@ enum Seen {
     Unknown,
 }
 
-impl Agreement {
+impl ClusterCheck {
     /// Looks once for each tenant, while the broker is there.
     ///
     /// # Errors
@@ -47,10 +47,10 @@ impl Agreement {
         if lock(&self.checked).contains(tenant) || link.up().is_err() {
             return Ok(());
         }
-        let of_tenant = Place::of_probe(tenant)?;
+        let of_tenant = TopicName::of_probe(tenant)?;
         let is_known = match settled(link, admin, &of_tenant).await? {
-            Seen::ByNone => return check_system(link, admin).await,
-            Seen::Different { broker, admin: other } => match is_found(link, admin, &of_tenant).await? {
+            Comparison::ByNone => return check_system(link, admin).await,
+            Comparison::Different { broker, admin: other } => match is_found(link, admin, &of_tenant).await? {
                 true => true,
                 false => {
                     return Err(differ(
@@ -62,11 +62,11 @@ impl Agreement {
                     ));
                 }
             },
-            Seen::ByOne { knows } => {
+            Comparison::ByOne { knows } => {
                 return Err(differ(admin, &format!("the namespace {tenant}/{} exists only for {knows}", of_tenant.namespace)));
             }
-            Seen::Same => true,
-            Seen::Unknown => false,
+            Comparison::Same => true,
+            Comparison::Unknown => false,
         };
         if is_known {
             lock(&self.checked).insert(tenant.to_owned());
@@ -77,13 +77,13 @@ impl Agreement {
 
 /// Before there is a tenant, by the namespace of the brokers themselves, as far as the role may look at it.
 async fn check_system(link: &Link, admin: &Admin) -> Result<()> {
-    let place = Place::of_brokers();
-    let seen = match settled(link, admin, &place).await {
+    let topic_name = TopicName::of_brokers();
+    let seen = match settled(link, admin, &topic_name).await {
         Err(PubsubError::Refused { .. }) => return Ok(()),
         seen => seen?,
     };
     match seen {
-        Seen::Different { broker, admin: other } if !is_found(link, admin, &place).await.unwrap_or(true) => {
+        Comparison::Different { broker, admin: other } if !is_found(link, admin, &topic_name).await.unwrap_or(true) => {
             Err(differ(admin, &format!("topics are at {broker} according to one, and at {other} according to the other")))
         }
         _ => Ok(()),
@@ -98,38 +98,38 @@ fn differ(admin: &Admin, how: &str) -> PubsubError {
 }
 
 /// What both say, looked at again for a while where they differ.
-async fn settled(link: &Link, admin: &Admin, place: &Place) -> Result<Seen> {
-    let mut looks_count = LOOKS_COUNT;
+async fn settled(link: &Link, admin: &Admin, topic_name: &TopicName) -> Result<Comparison> {
+    let mut looks_count = MAX_CHECKS_COUNT;
     loop {
-        let seen = seen(link, admin, place).await?;
+        let seen = seen(link, admin, topic_name).await?;
         looks_count -= 1;
-        if looks_count == 0 || !matches!(seen, Seen::Different { .. } | Seen::ByOne { .. }) {
+        if looks_count == 0 || !matches!(seen, Comparison::Different { .. } | Comparison::ByOne { .. }) {
             return Ok(seen);
         }
-        tokio::time::sleep(LOOK_TIME).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 
-async fn seen(link: &Link, admin: &Admin, place: &Place) -> Result<Seen> {
-    let by_broker = match link.owner(&place.url()).await {
+async fn seen(link: &Link, admin: &Admin, topic_name: &TopicName) -> Result<Comparison> {
+    let by_broker = match link.owner(&topic_name.url()).await {
         Ok(owner) => Some(owner),
         Err(Failure::Refused(refusal)) if refusal.kind == Kind::NotFound => None,
-        Err(_) => return Ok(Seen::Unknown),
+        Err(_) => return Ok(Comparison::Unknown),
     };
-    Ok(match (by_broker, admin.owner(place).await?) {
-        (Some(broker), Some(admin)) if broker == admin => Seen::Same,
-        (Some(broker), Some(admin)) => Seen::Different { broker, admin },
-        (Some(_), None) => Seen::ByOne { knows: "broker.url" },
-        (None, Some(_)) => Seen::ByOne { knows: "broker.pulsar-admin" },
-        (None, None) => Seen::ByNone,
+    Ok(match (by_broker, admin.owner(topic_name).await?) {
+        (Some(broker), Some(admin)) if broker == admin => Comparison::Same,
+        (Some(broker), Some(admin)) => Comparison::Different { broker, admin },
+        (Some(_), None) => Comparison::ByOne { knows: "broker.url" },
+        (None, Some(_)) => Comparison::ByOne { knows: "broker.pulsar-admin" },
+        (None, None) => Comparison::ByNone,
     })
 }
 
 /// Whether a topic that is made by the admin API is found by the broker. It is not left.
-async fn is_found(link: &Link, admin: &Admin, place: &Place) -> Result<bool> {
-    let place = Place { name: format!("{}-{:016x}", place.name, rand::random::<u64>()), ..place.clone() };
-    admin.make_topic(&place).await?;
-    let topic = place.url();
+async fn is_found(link: &Link, admin: &Admin, topic_name: &TopicName) -> Result<bool> {
+    let topic_name = TopicName { name: format!("{}-{:016x}", topic_name.name, rand::random::<u64>()), ..topic_name.clone() };
+    admin.make_topic(&topic_name).await?;
+    let topic = topic_name.url();
     let reading = Reading {
         topic: &topic,
         subscription: SUBSCRIPTION,
@@ -147,6 +147,6 @@ async fn is_found(link: &Link, admin: &Admin, place: &Place) -> Result<bool> {
         Err(Failure::Refused(refusal)) => refusal.kind != Kind::NotFound,
         Err(Failure::Lost(_)) => true,
     };
-    let _ = admin.delete_topic(&place).await;
+    let _ = admin.delete_topic(&topic_name).await;
     Ok(found)
 }

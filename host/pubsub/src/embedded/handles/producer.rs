@@ -39,11 +39,11 @@ impl Producer for TopicProducer {
                 message = message.with_id();
                 let id = message.id;
                 self.shared.publish_request(&self.topic, &Stored::of(Class::Request, message))?;
-                Ok(Confirm::known(Ok(())).recorded(&self.topic, id))
+                Ok(Confirm::resolved(Ok(())).recorded(&self.topic, id))
             }
             Class::Response | Class::Notify => {
                 self.shared.broadcast(&self.topic, &Stored::of(self.topic.class(), message))?;
-                Ok(Confirm::known(Ok(())))
+                Ok(Confirm::resolved(Ok(())))
             }
         }
     }

@@ -16,7 +16,7 @@ use crate::embedded::refusal::{closed, copy_of, not_found};
 use crate::embedded::state::{Body, Operation, Prefetch, Prefetched, Slot};
 use crate::error::{Cause, PubsubError, Result};
 use crate::lock::lock;
-use crate::mailbox::{Mail, Mailbox};
+use crate::mailbox::{Mailbox, MailboxItem};
 use crate::message::Message;
 use crate::topic::{Queue, Topic};
 
@@ -68,7 +68,7 @@ impl QueueConsumer {
             while let Some(waiting) = self.pop() {
                 if waiting.is_expired(Instant::now()) {
                     // The request has expired: once back in its queue it is removed.
-                    self.give_back(&waiting);
+                    self.requeue(&waiting);
                 } else if let Some(delivery) = self.deliver(waiting)? {
                     return Ok(Some(delivery));
                 }
@@ -150,14 +150,14 @@ impl QueueConsumer {
         let message = match &waiting.body {
             Body::Memory(stored) => stored.delivered(Instant::now()),
             // Recent messages are in the page cache, and a chunk serves many messages, so the read stays on this thread.
-            Body::Log(place) => match self.shared.read(self.number, waiting.sequence, *place, &mut lock(&self.chunk)) {
+            Body::Log(position) => match self.shared.read(self.number, waiting.sequence, *position, &mut lock(&self.chunk)) {
                 Ok(message) => message,
                 Err(ReadFault::Damaged(damage)) => {
                     self.shared.set_aside(self.number, waiting.sequence, Some(self.id), damage);
                     return Ok(None);
                 }
                 Err(ReadFault::Failed { path, offset, source }) => {
-                    self.give_back(&waiting);
+                    self.requeue(&waiting);
                     return Err(unreadable(&path, offset, &source));
                 }
             },
@@ -166,8 +166,8 @@ impl QueueConsumer {
         Ok(Some(Delivery { message, receipt, delivery_count: DeliveryCount::Exact(waiting.deliveries) }))
     }
 
-    fn give_back(&self, waiting: &Prefetched) {
-        let wakeups = lock(&self.shared.state).give_back(self.number, waiting.sequence, self.id);
+    fn requeue(&self, waiting: &Prefetched) {
+        let wakeups = lock(&self.shared.state).requeue(self.number, waiting.sequence, self.id);
         wakeups.send();
     }
 
@@ -211,9 +211,9 @@ pub(crate) struct MailboxConsumer {
 impl Consumer for MailboxConsumer {
     async fn receive(&self) -> Result<Delivery> {
         match self.mailbox.next().await {
-            Mail::Message(message) => Ok(unsettled(message)),
-            Mail::Missed(missed_count) => Err(PubsubError::Lagged { missed_count }),
-            Mail::Closed => Err(closed()),
+            MailboxItem::Message(message) => Ok(unsettled(message)),
+            MailboxItem::Missed(missed_count) => Err(PubsubError::Lagged { missed_count }),
+            MailboxItem::Closed => Err(closed()),
         }
     }
 

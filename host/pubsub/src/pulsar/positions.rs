@@ -8,12 +8,12 @@ const ENTRY_BITS: u32 = 24;
 
 /// A place: an entry of a ledger. Ledgers of one topic rise.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Spot {
+pub(super) struct Position {
     pub(super) ledger: u64,
     pub(super) entry: u64,
 }
 
-impl Spot {
+impl Position {
     /// Reads `LEDGER:ENTRY`; `Some(None)` is before the first entry of a ledger, whose entry is -1.
     #[allow(clippy::option_option, reason = "a place that cannot be read, and one that holds nothing")]
     pub(super) fn parse(text: &str) -> Option<Option<Self>> {
@@ -21,20 +21,20 @@ impl Spot {
         let ledger: i64 = ledger.parse().ok()?;
         let entry: i64 = entry.parse().ok()?;
         Some(match (u64::try_from(ledger), u64::try_from(entry)) {
-            (Ok(ledger), Ok(entry)) => Some(Spot { ledger, entry }),
+            (Ok(ledger), Ok(entry)) => Some(Position { ledger, entry }),
             _ => None,
         })
     }
 
     /// The place behind it, in the same ledger; where that ends, the next message is behind this too.
     pub(super) fn next(self) -> Self {
-        Spot { entry: self.entry.saturating_add(1), ..self }
+        Position { entry: self.entry.saturating_add(1), ..self }
     }
 
     /// The place of a cursor; `None` for a cursor of another kind.
     pub(super) fn of(cursor: &Cursor) -> Option<Self> {
-        let number = cursor.as_place()?.checked_sub(1)?;
-        Some(Spot { ledger: number >> ENTRY_BITS, entry: number & ((1 << ENTRY_BITS) - 1) })
+        let number = cursor.as_position()?.checked_sub(1)?;
+        Some(Position { ledger: number >> ENTRY_BITS, entry: number & ((1 << ENTRY_BITS) - 1) })
     }
 
     /// Its cursor.
@@ -46,7 +46,7 @@ impl Spot {
         if !fits {
             return Err(PubsubError::Unsupported { what: "places in a topic with numbers of ledgers above 2^40" });
         }
-        Ok(Cursor::place(((self.ledger << ENTRY_BITS) | self.entry) + 1))
+        Ok(Cursor::position(((self.ledger << ENTRY_BITS) | self.entry) + 1))
     }
 }
 
@@ -57,9 +57,9 @@ pub(super) struct Deleted(Vec<Range>);
 /// From a place, which is left out or not, up to another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Range {
-    from: Option<Spot>,
+    from: Option<Position>,
     is_open: bool,
-    to: Spot,
+    to: Position,
 }
 
 impl Deleted {
@@ -73,23 +73,23 @@ impl Deleted {
             let body = &rest[begin + 1..];
             let end = body.find([']', ')'])?;
             let (from, to) = body[..end].split_once("..")?;
-            if let Some(to) = Spot::parse(to.trim())? {
-                ranges.push(Range { from: Spot::parse(from.trim())?, is_open, to });
+            if let Some(to) = Position::parse(to.trim())? {
+                ranges.push(Range { from: Position::parse(from.trim())?, is_open, to });
             }
             rest = &body[end + 1..];
         }
         Some(Deleted(ranges))
     }
 
-    pub(super) fn holds(&self, spot: Spot) -> bool {
+    pub(super) fn holds(&self, position: Position) -> bool {
         self.0.iter().any(|Range { from, is_open, to }| {
             let is_behind = match from {
-                Some(from) if *is_open => spot > *from,
-                Some(from) => spot >= *from,
+                Some(from) if *is_open => position > *from,
+                Some(from) => position >= *from,
                 // Before the first entry of the ledger of its end.
-                None => spot.ledger == to.ledger,
+                None => position.ledger == to.ledger,
             };
-            is_behind && spot <= *to
+            is_behind && position <= *to
         })
     }
 }
@@ -99,38 +99,38 @@ impl Deleted {
 mod tests {
     use super::*;
 
-    fn spot(ledger: u64, entry: u64) -> Spot {
-        Spot { ledger, entry }
+    fn position(ledger: u64, entry: u64) -> Position {
+        Position { ledger, entry }
     }
 
     #[test]
-    fn places_are_read() {
-        assert_eq!(Spot::parse("12:3"), Some(Some(spot(12, 3))));
-        assert_eq!(Spot::parse("12:-1"), Some(None));
+    fn positions_are_parsed() {
+        assert_eq!(Position::parse("12:3"), Some(Some(position(12, 3))));
+        assert_eq!(Position::parse("12:-1"), Some(None));
         for wrong in ["", "12", "a:b", "12:"] {
-            assert_eq!(Spot::parse(wrong), None, "{wrong}");
+            assert_eq!(Position::parse(wrong), None, "{wrong}");
         }
     }
 
     #[test]
-    fn cursors_are_places_in_the_same_order() {
-        let spots = [spot(0, 0), spot(0, 1), spot(1, 0), spot(7, 99), spot(8, 0)];
+    fn cursors_have_the_order_of_their_positions() {
+        let spots = [position(0, 0), position(0, 1), position(1, 0), position(7, 99), position(8, 0)];
         for pair in spots.windows(2) {
             assert!(pair[0].cursor().unwrap() < pair[1].cursor().unwrap());
         }
         for one in spots {
-            assert_eq!(Spot::of(&one.cursor().unwrap()), Some(one));
+            assert_eq!(Position::of(&one.cursor().unwrap()), Some(one));
         }
-        assert!(spot(1 << 40, 0).cursor().is_err());
-        assert!(spot(0, 1 << 24).cursor().is_err());
+        assert!(position(1 << 40, 0).cursor().is_err());
+        assert!(position(0, 1 << 24).cursor().is_err());
     }
 
     #[test]
-    fn what_was_acknowledged_is_read() {
+    fn acknowledged_ranges_are_parsed() {
         let deleted = Deleted::parse("[(5:0..5:2],[5:4..5:4],(6:-1..6:1]]").unwrap();
-        let held: Vec<_> = (0..6).map(|entry| deleted.holds(spot(5, entry))).collect();
+        let held: Vec<_> = (0..6).map(|entry| deleted.holds(position(5, entry))).collect();
         assert_eq!(held, [false, true, true, false, true, false]);
-        assert!(deleted.holds(spot(6, 0)) && deleted.holds(spot(6, 1)) && !deleted.holds(spot(6, 2)));
+        assert!(deleted.holds(position(6, 0)) && deleted.holds(position(6, 1)) && !deleted.holds(position(6, 2)));
         assert_eq!(Deleted::parse("[]").unwrap(), Deleted::default());
         assert_eq!(Deleted::parse("x"), None);
     }

@@ -24,7 +24,7 @@ const CONNECT_TIME: Duration = Duration::from_secs(10);
 const MAX_TOKEN_BYTES: usize = 64 << 10;
 
 /// What connections have in common.
-pub(super) struct Way {
+pub(super) struct ConnectionSettings {
     pub(super) address: Address,
     token_file: Option<PathBuf>,
     tls: Option<TlsConnector>,
@@ -39,7 +39,7 @@ pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
-impl Way {
+impl ConnectionSettings {
     /// # Errors
     /// `Refused` for a URL or a file that cannot be used.
     pub(super) fn new(url: &str, tls: &TlsFiles, token_file: Option<&Path>) -> Result<Self> {
@@ -56,9 +56,9 @@ impl Way {
         };
         let config = address.is_encrypted.then(|| config(authorities.as_deref(), identity.as_deref())).transpose()?;
         let tls = config.map(|config| TlsConnector::from(Arc::new(config)));
-        let way = Way { address, token_file: token_file.map(Path::to_owned), tls, authorities, identity };
-        way.token()?;
-        Ok(way)
+        let settings = ConnectionSettings { address, token_file: token_file.map(Path::to_owned), tls, authorities, identity };
+        settings.token()?;
+        Ok(settings)
     }
 
     /// The token, read each time: whoever renews it writes it into the file.
@@ -88,7 +88,7 @@ impl Way {
     /// How this client shows who it is: the name of the way, and what is shown in it.
     ///
     /// # Errors
-    /// As [`Way::token`].
+    /// As [`ConnectionSettings::token`].
     pub(super) fn identification(&self) -> Result<(Option<String>, Option<Vec<u8>>)> {
         Ok(match self.token()? {
             Some(token) => (Some("token".to_owned()), Some(token.into_bytes())),
@@ -168,29 +168,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_is_read_from_its_file_each_time() {
+    fn a_token_is_read_from_its_file_for_each_use() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("token");
-        let way = || Way::new("pulsar://host", &TlsFiles::default(), Some(&file));
+        let settings = || ConnectionSettings::new("pulsar://host", &TlsFiles::default(), Some(&file));
         for (content, expected) in [("", "is empty"), ("two words", "more than a token")] {
             fs::write(&file, content).unwrap();
-            let error = way().err().unwrap().to_string();
+            let error = settings().err().unwrap().to_string();
             assert!(error.contains(expected) && error.contains("broker.token-file") && !error.contains("words"), "{error}");
         }
         fs::write(&file, "one\n").unwrap();
-        let way = way().unwrap();
-        assert_eq!(way.token().unwrap().as_deref(), Some("one"));
+        let settings = settings().unwrap();
+        assert_eq!(settings.token().unwrap().as_deref(), Some("one"));
         fs::write(&file, "two").unwrap();
-        assert_eq!(way.token().unwrap().as_deref(), Some("two"));
+        assert_eq!(settings.token().unwrap().as_deref(), Some("two"));
         fs::remove_file(&file).unwrap();
-        assert!(way.token().unwrap_err().to_string().contains("cannot be read"));
+        assert!(settings.token().unwrap_err().to_string().contains("cannot be read"));
     }
 
     #[test]
     fn files_for_tls_are_read_only_where_they_are_used() {
         let missing = TlsFiles { ca_file: Some("/no/such/file".into()), ..TlsFiles::default() };
-        let error = Way::new("pulsar+ssl://host", &missing, None).err().unwrap().to_string();
+        let error = ConnectionSettings::new("pulsar+ssl://host", &missing, None).err().unwrap().to_string();
         assert!(error.contains("broker.ca-file"), "{error}");
-        assert!(Way::new("pulsar+ssl://host", &TlsFiles::default(), None).unwrap().tls.is_some());
+        assert!(ConnectionSettings::new("pulsar+ssl://host", &TlsFiles::default(), None).unwrap().tls.is_some());
     }
 }

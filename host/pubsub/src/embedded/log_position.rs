@@ -2,7 +2,7 @@
 
 /// Where in the log a message is; segment 0 means nowhere.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct LogPosition {
     pub(crate) segment: u32,
     /// Of the message's length and checksum, in the file of the segment.
     pub(crate) offset: u32,

@@ -16,13 +16,13 @@ use lapin::types::ShortString;
 use lapin::{BasicProperties, Channel, Confirmation, PublisherConfirm};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 
+use super::channel_pool::{call, open};
 use super::envelope::properties;
 use super::lifecycle::Lifecycle;
 use super::link::{Blocked, Link, Up, blocked_for};
 use super::names;
-use super::places::no_place;
+use super::publish_permits::no_permit;
 use super::refusal::{Kind, Refusal};
-use super::scratch::{call, open};
 use crate::backend::Confirm;
 use crate::error::{PubsubError, Result};
 use crate::message::Message;
@@ -33,11 +33,11 @@ const BURST_COUNT: usize = 1024;
 /// How many bytes of bodies are written at a time; a larger message is written alone.
 const BURST_BYTES: usize = 4 << 20;
 /// How many messages may wait to be written. Producers wait for a place before; what settles send beyond it fails and is sent again.
-const GIVEN_COUNT: usize = 1 << 16;
+const QUEUED_COUNT: usize = 1 << 16;
 /// How long messages wait while the broker takes none.
 const BLOCKED_TIME: Duration = Duration::from_secs(10);
 /// How soon a lost connection is looked at again.
-const LOOK_TIME: Duration = Duration::from_millis(10);
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 /// How many messages may wait for their confirmation.
 const UNCONFIRMED_COUNT: usize = 8192;
 
@@ -57,7 +57,7 @@ struct Outgoing {
 
 /// Where messages are given to be published.
 #[derive(Clone)]
-pub(super) struct Lane {
+pub(super) struct Publisher {
     outgoing: mpsc::Sender<Outgoing>,
     largest: Arc<Largest>,
 }
@@ -94,17 +94,17 @@ impl Largest {
     }
 }
 
-impl Lane {
-    /// Starts both tasks. They end when all [`Lane`]s are dropped and what was given is done, or the link is closed.
+impl Publisher {
+    /// Starts both tasks. They end when all [`Publisher`]s are dropped and what was given is done, or the link is closed.
     pub(super) fn start(link: Arc<Link>, lifecycle: Arc<Lifecycle>) -> Self {
-        let (outgoing, given) = mpsc::channel(GIVEN_COUNT);
+        let (outgoing, given) = mpsc::channel(QUEUED_COUNT);
         let (unconfirmed, written) = mpsc::channel(UNCONFIRMED_COUNT);
         let largest = Arc::<Largest>::default();
         tokio::spawn(confirm(written, lifecycle.clone(), largest.clone(), link.blocked()));
         let writer =
             Writer { blocked: link.blocked(), link, lifecycle, given, next: None, unconfirmed, largest: largest.clone(), link_number: 0 };
         tokio::spawn(writer.run());
-        Lane { outgoing, largest }
+        Publisher { outgoing, largest }
     }
 
     /// Checks a message against what the broker has refused for its size so far.
@@ -116,7 +116,7 @@ impl Lane {
     pub(super) fn publish(&self, topic: &Topic, message: &Message, permit: Option<OwnedSemaphorePermit>) -> Confirm {
         match names::routing_key(topic) {
             Ok(key) => self.send(topic, None, key, message, permit),
-            Err(error) => Confirm::known(Err(error)),
+            Err(error) => Confirm::resolved(Err(error)),
         }
     }
 
@@ -134,21 +134,21 @@ impl Lane {
         permit: Option<OwnedSemaphorePermit>,
     ) -> Confirm {
         if let Err(error) = self.check(message) {
-            return Confirm::known(Err(error));
+            return Confirm::resolved(Err(error));
         }
         let properties = match properties(topic.class(), message) {
             Ok(properties) => properties,
-            Err(error) => return Confirm::known(Err(error)),
+            Err(error) => return Confirm::resolved(Err(error)),
         };
         let (done, outcome) = oneshot::channel();
         let body = message.body.clone();
         let outgoing = Outgoing { topic: topic.clone(), queue, key, properties, body, done, _permit: permit };
         match self.outgoing.try_send(outgoing) {
             Ok(()) => Confirm::waiting(outcome),
-            Err(mpsc::error::TrySendError::Full(_)) => Confirm::known(Err(PubsubError::unavailable(format!(
-                "the broker confirms too slowly: {GIVEN_COUNT} messages are waiting to be sent"
+            Err(mpsc::error::TrySendError::Full(_)) => Confirm::resolved(Err(PubsubError::unavailable(format!(
+                "the broker confirms too slowly: {QUEUED_COUNT} messages are waiting to be sent"
             )))),
-            Err(mpsc::error::TrySendError::Closed(_)) => Confirm::known(Err(crate::network::closed())),
+            Err(mpsc::error::TrySendError::Closed(_)) => Confirm::resolved(Err(crate::network::closed())),
         }
     }
 }
@@ -217,7 +217,7 @@ impl Writer {
                     up = link.wait() => {
                         up.as_ref()?;
                         // It may be lost and its end not noticed yet.
-                        tokio::time::sleep(LOOK_TIME).await;
+                        tokio::time::sleep(POLL_INTERVAL).await;
                     }
                 },
             }
@@ -247,7 +247,7 @@ impl Writer {
                 return Some(());
             }
             if let Some(blocked) = self.is_blocked().await {
-                let _ = first.done.send(Err(no_place(Some(&blocked))));
+                let _ = first.done.send(Err(no_permit(Some(&blocked))));
                 continue;
             }
             let mut bytes = first.body.len();
@@ -399,12 +399,12 @@ fn meaning(message: &Outgoing, confirmation: Confirmation, lifecycle: &Lifecycle
         (Class::Response | Class::Notify, _) => Ok(()),
         (_, Confirmation::Ack(None) | Confirmation::NotRequested) => Ok(()),
         (_, Confirmation::Ack(Some(_)) | Confirmation::Nack(Some(_))) => Err(PubsubError::no_queue_of(topic)),
-        (_, Confirmation::Nack(None)) => Err(not_taken(topic, lifecycle.refuses_above_bytes(topic))),
+        (_, Confirmation::Nack(None)) => Err(not_accepted(topic, lifecycle.refuses_above_bytes(topic))),
     }
 }
 
 /// The broker does not say why a queue did not take a message.
-fn not_taken(topic: &Topic, refuses_above_bytes: Option<u64>) -> PubsubError {
+fn not_accepted(topic: &Topic, refuses_above_bytes: Option<u64>) -> PubsubError {
     match refuses_above_bytes {
         Some(limit_bytes) => PubsubError::full(format!("a queue of {topic}"), None, limit_bytes),
         None => PubsubError::unavailable(format!(

@@ -15,16 +15,16 @@ use crate::embedded::state::{Compaction, Content, Copied, Group, Step, is_compac
 use crate::lock::lock;
 
 /// Lower limit of the bytes copied at a time, unless fewer are left: each portion costs a flush.
-const LEAST_PORTION_BYTES: u64 = 256 << 10;
+const MIN_PORTION_BYTES: u64 = 256 << 10;
 /// Roughly the bytes copied at a time when idle: some milliseconds.
 const PORTION_BYTES: u64 = 1 << 20;
 /// While commits go on, at most this many bytes are copied for each byte they write.
 const COPIED_PER_WRITTEN: u64 = 2;
 /// Messages examined under one lock, and how often that is done between two commits.
-const LOOKED_AT_COUNT: usize = 8 << 10;
-const LOOKS_COUNT: usize = 16;
+const EXAMINED_COUNT: usize = 8 << 10;
+const EXAMINATIONS_COUNT: usize = 16;
 /// Pause after a failed copy.
-const REST: Duration = Duration::from_secs(1);
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
 /// Whether operations wait for the commit thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +44,7 @@ enum Due {
 
 /// The state of the upkeep.
 #[derive(Debug, Default)]
-pub(super) struct Upkeep {
+pub(super) struct Maintenance {
     compaction: Option<Compaction>,
     chunk: Chunk,
     /// Bytes that may be copied, earned by bytes written and bytes that died.
@@ -55,7 +55,7 @@ pub(super) struct Upkeep {
     is_due: bool,
 }
 
-impl Upkeep {
+impl Maintenance {
     /// Counts a commit.
     pub(super) fn count(&mut self, written_bytes: u64) {
         self.last_bytes = written_bytes;
@@ -68,8 +68,8 @@ impl Upkeep {
     }
 
     /// The rest of a pause.
-    pub(super) fn rest(&self) -> Option<Duration> {
-        self.resting_until.map(|until| until.saturating_duration_since(Instant::now())).filter(|rest| !rest.is_zero())
+    pub(super) fn remaining_pause(&self) -> Option<Duration> {
+        self.resting_until.map(|until| until.saturating_duration_since(Instant::now())).filter(|remaining_pause| !remaining_pause.is_zero())
     }
 
     /// The bytes that may be copied now.
@@ -80,17 +80,17 @@ impl Upkeep {
     }
 
     /// Does a small part of what is due: removes a dead segment, or copies a portion.
-    pub(super) fn keep_up(&mut self, appender: &mut Appender, pace: Pace) {
+    pub(super) fn maintain(&mut self, appender: &mut Appender, pace: Pace) {
         let due = self.next_due(appender);
         self.is_due = due.is_some();
         match due {
             // One at a time: the unlinking and its flush may take some 10 ms each.
             Some(Due::Remove(segment)) => appender.log.unlink(segment),
-            Some(Due::Copy { segment, live_bytes }) if self.rest().is_none() => {
+            Some(Due::Copy { segment, live_bytes }) if self.remaining_pause().is_none() => {
                 if let Err(failure) = self.copy(appender, segment, live_bytes, pace) {
                     tracing::warn!(error = failure.to_reason(), "messages not copied forward, retrying in 1 s");
                     self.compaction = None;
-                    self.resting_until = Some(Instant::now() + REST);
+                    self.resting_until = Some(Instant::now() + RETRY_PAUSE);
                 }
             }
             Some(Due::Copy { .. }) => {}
@@ -102,7 +102,7 @@ impl Upkeep {
     fn next_due(&mut self, appender: &Appender) -> Option<Due> {
         let active = appender.log.active_number();
         let mut state = lock(&appender.shared.state);
-        self.credit_bytes += state.live.take_died_bytes();
+        self.credit_bytes += state.live.take_dead_bytes();
         if let Some(segment) = state.live.pop_dead(active) {
             return Some(Due::Remove(segment));
         }
@@ -117,10 +117,10 @@ impl Upkeep {
             Some(compaction) if compaction.segment() == segment => compaction,
             _ => Compaction::new(&lock(&appender.shared.state), segment),
         };
-        let is_found = (0..LOOKS_COUNT).any(|_| compaction.look(&lock(&appender.shared.state), LOOKED_AT_COUNT));
+        let is_found = (0..EXAMINATIONS_COUNT).any(|_| compaction.look(&lock(&appender.shared.state), EXAMINED_COUNT));
         let pace = if appender.log.disk_full().is_some() { Pace::Idle } else { pace };
         let budget_bytes = self.budget_bytes(pace);
-        if is_found && budget_bytes >= LEAST_PORTION_BYTES.min(live_bytes) {
+        if is_found && budget_bytes >= MIN_PORTION_BYTES.min(live_bytes) {
             let copied_bytes = self.copy_portion(appender, &mut compaction, budget_bytes, live_bytes)?;
             self.credit_bytes = self.credit_bytes.saturating_sub(copied_bytes);
             if compaction.is_done() {
@@ -152,7 +152,7 @@ impl Upkeep {
             let kept_count = damaged.into_iter().filter_map(|(copied, damage)| state.rescue(copied, damage, &mut steps)).count();
             if kept_count > 0 {
                 // Their consumers hold them and will settle them or give them back; until then the segment stays.
-                self.resting_until = Some(Instant::now() + REST);
+                self.resting_until = Some(Instant::now() + RETRY_PAUSE);
             }
         }
         if steps.is_empty() {
@@ -187,10 +187,10 @@ impl Upkeep {
         let mut damaged = Vec::new();
         let mut fault = None;
         for copied in portion {
-            match appender.shared.reader.block(copied.place, &mut self.chunk) {
+            match appender.shared.reader.block(copied.position, &mut self.chunk) {
                 Ok(block) => {
-                    let Copied { targets, size_bytes, place } = copied;
-                    steps.push(Step::Move { targets, size_bytes, content: Content::Block(block), place });
+                    let Copied { targets, size_bytes, position } = copied;
+                    steps.push(Step::Move { targets, size_bytes, content: Content::Block(block), position });
                 }
                 Err(ReadFault::Damaged(damage)) => damaged.push((copied, damage)),
                 Err(ReadFault::Failed { path, offset, source }) => {

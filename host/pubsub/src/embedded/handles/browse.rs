@@ -19,8 +19,8 @@ impl Shared {
         // A cursor of another kind names no message here, so it is one that is gone.
         let after = match start {
             Start::Oldest => 0,
-            Start::At(cursor) => cursor.as_place().unwrap_or(0).saturating_sub(1),
-            Start::Behind(cursor) => cursor.as_place().unwrap_or(0),
+            Start::At(cursor) => cursor.as_position().unwrap_or(0).saturating_sub(1),
+            Start::Behind(cursor) => cursor.as_position().unwrap_or(0),
         };
         let (number, entries, newest) = self.ready_after(queue, after, limit_count)?;
         let queue = queue.clone();
@@ -29,10 +29,10 @@ impl Shared {
             let mut chunk = Chunk::default();
             for entry in entries {
                 let sequence = entry.sequence;
-                let cursor = Cursor::place(sequence);
+                let cursor = Cursor::position(sequence);
                 let read = match &entry.stored {
                     Some(stored) => Ok((head_of(&stored.message, body_bytes), stored.message.body.len() as u64)),
-                    None => self.read_at(number, sequence, entry.place, |place| self.reader.head(place, body_bytes, &mut chunk)),
+                    None => self.read_at(number, sequence, entry.position, |position| self.reader.head(position, body_bytes, &mut chunk)),
                 };
                 match read {
                     Ok((message, body_bytes)) => messages.push(Browsed { cursor, message: Ok(message), body_bytes }),
@@ -40,7 +40,7 @@ impl Shared {
                     Err(fault) => messages.push(Browsed { cursor, message: Err(fault.to_string()), body_bytes: 0 }),
                 }
             }
-            Ok(Page { messages, newest: (newest > 0).then_some(Cursor::place(newest)) })
+            Ok(Page { messages, newest: (newest > 0).then_some(Cursor::position(newest)) })
         })
         .await
     }

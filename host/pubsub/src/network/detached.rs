@@ -8,7 +8,7 @@ use crate::error::{PubsubError, Result};
 ///
 /// # Errors
 /// Those of the operation; `Unavailable` when it panicked.
-pub(crate) async fn whole<T: Send + 'static>(
+pub(crate) async fn run_detached<T: Send + 'static>(
     operations: &TaskTracker,
     what: &'static str,
     operation: impl Future<Output = Result<T>> + Send + 'static,

@@ -10,25 +10,25 @@ use crate::lock::lock;
 
 /// The turns of one backend.
 #[derive(Debug)]
-pub(crate) struct Turns<K>(Mutex<HashMap<K, Arc<tokio::sync::Mutex<()>>>>);
+pub(crate) struct KeyedLocks<K>(Mutex<HashMap<K, Arc<tokio::sync::Mutex<()>>>>);
 
-impl<K> Default for Turns<K> {
+impl<K> Default for KeyedLocks<K> {
     fn default() -> Self {
-        Turns(Mutex::default())
+        KeyedLocks(Mutex::default())
     }
 }
 
-impl<K: Clone + Eq + Hash> Turns<K> {
+impl<K: Clone + Eq + Hash> KeyedLocks<K> {
     /// Waits for the turn, which lasts until what is returned is dropped.
     ///
     /// # Cancel safety
     /// Yes: the turn goes to the next.
     pub(crate) async fn take(&self, of: &K) -> OwnedMutexGuard<()> {
-        let turn = {
-            let mut turns = lock(&self.0);
-            turns.retain(|_, turn| Arc::strong_count(turn) > 1);
-            turns.entry(of.clone()).or_default().clone()
+        let key_lock = {
+            let mut locks = lock(&self.0);
+            locks.retain(|_, key_lock| Arc::strong_count(key_lock) > 1);
+            locks.entry(of.clone()).or_default().clone()
         };
-        turn.lock_owned().await
+        key_lock.lock_owned().await
     }
 }

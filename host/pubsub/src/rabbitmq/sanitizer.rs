@@ -40,7 +40,7 @@ enum Property {
 
 /// Takes apart what arrives into frames, at whatever bytes it is cut.
 #[derive(Debug, Default)]
-pub(super) struct Sieve {
+pub(super) struct Sanitizer {
     /// What is left of a frame that is passed as it is.
     passing_bytes: usize,
     /// The beginning of a frame that is not whole yet.
@@ -56,10 +56,10 @@ pub(super) struct Sieve {
     is_blind: bool,
 }
 
-impl Sieve {
+impl Sanitizer {
     /// Reads what has arrived while nothing is [`missing`](Sieve::missing_bytes). What is whole is at the front of it then: so many bytes, to be handed
     /// over. The rest is kept.
-    pub(super) fn sift(&mut self, bytes: &mut [u8]) -> usize {
+    pub(super) fn sanitize(&mut self, bytes: &mut [u8]) -> usize {
         let (mut at, mut end) = (0, bytes.len());
         if self.is_blind {
             return end;
@@ -390,28 +390,28 @@ mod tests {
     }
 
     /// What comes out of it when it arrives in these pieces.
-    fn sifted(bytes: &[u8], cuts: &[usize]) -> (Vec<u8>, u64) {
-        let (mut sieve, mut out) = (Sieve::default(), Vec::new());
+    fn sanitized(bytes: &[u8], cuts: &[usize]) -> (Vec<u8>, u64) {
+        let (mut sanitizer, mut out) = (Sanitizer::default(), Vec::new());
         let mut at = 0;
         let mut cuts = cuts.iter().map(|cut| *cut.max(&1)).chain(std::iter::repeat(usize::MAX));
         while at < bytes.len() {
             let piece = cuts.next().unwrap().min(bytes.len() - at);
-            match sieve.missing_bytes() {
+            match sanitizer.missing_bytes() {
                 Some(missing) => {
                     let piece = piece.min(missing);
-                    out.extend(sieve.add(&bytes[at..at + piece]).unwrap_or_default());
+                    out.extend(sanitizer.add(&bytes[at..at + piece]).unwrap_or_default());
                     at += piece;
                 }
                 None => {
                     let mut piece = bytes[at..at + piece].to_vec();
                     at += piece.len();
-                    let ready = sieve.sift(&mut piece);
+                    let ready = sanitizer.sanitize(&mut piece);
                     out.extend_from_slice(&piece[..ready]);
                 }
             }
         }
-        let replaced_count = sieve.take_replaced_count();
-        out.extend(sieve.rest());
+        let replaced_count = sanitizer.take_replaced_count();
+        out.extend(sanitizer.rest());
         (out, replaced_count)
     }
 
@@ -441,54 +441,54 @@ mod tests {
     }
 
     #[test]
-    fn what_is_illegible_is_replaced_and_nothing_else() {
+    fn only_illegible_parts_are_replaced() {
         let (before, after) = hostile();
-        let (out, replaced_count) = sifted(&before, &[]);
+        let (out, replaced_count) = sanitized(&before, &[]);
         assert_eq!(out, after);
         assert_eq!(replaced_count, 2, "the texts of the delivery and of the header");
-        assert_eq!(sifted(&after, &[]), (after, 0));
+        assert_eq!(sanitized(&after, &[]), (after, 0));
     }
 
     #[test]
-    fn headers_that_are_larger_than_agreed_are_left_out() {
+    fn headers_larger_than_agreed_are_omitted() {
         let table = long(&[short(b"k"), [&b"S"[..], &long(&[b'x'; 5_000])].concat()].concat());
         let header_of = |flags: u16, table: &[u8]| header(flags, &[short(b"text/\xff"), table.to_vec(), vec![2]]);
         let large = [tune(4_096), header_of(0xb000, &table), frame(BODY, b"hi")].concat();
         let small = [tune(4_096), header(0x9000, &[short(b"text/?"), vec![2]]), frame(BODY, b"hi")].concat();
         for cuts in [&[][..], &[3], &[5, 30, 4_000]] {
-            assert_eq!(sifted(&large, cuts), (small.clone(), 1));
+            assert_eq!(sanitized(&large, cuts), (small.clone(), 1));
         }
         let unbounded = [tune(0), header_of(0xb000, &table)].concat();
-        assert_eq!(sifted(&unbounded, &[]).0.len(), unbounded.len());
+        assert_eq!(sanitized(&unbounded, &[]).0.len(), unbounded.len());
     }
 
     #[test]
-    fn a_second_confirmation_of_a_cancellation_is_left_out() {
+    fn a_second_confirmation_of_a_cancellation_is_ignored() {
         let cancelled = |tag: &str| frame(METHOD, &[&[0, 60, 0, 31][..], &short(tag.as_bytes())].concat());
         let before = [cancelled("one"), deliver(b"x"), cancelled("two"), cancelled("one"), deliver(b"y")].concat();
         let after = [cancelled("one"), deliver(b"x"), cancelled("two"), deliver(b"y")].concat();
-        assert_eq!((sifted(&before, &[]), sifted(&before, &[3, 30, 60])), ((after.clone(), 0), (after, 0)));
+        assert_eq!((sanitized(&before, &[]), sanitized(&before, &[3, 30, 60])), ((after.clone(), 0), (after, 0)));
     }
 
     #[test]
-    fn another_protocol_is_passed_as_it_is() {
+    fn another_protocol_passes_unchanged() {
         let answer = b"AMQP\x00\x00\x09\x01\x02\xff\xff".to_vec();
-        assert_eq!(sifted(&answer, &[]), (answer.clone(), 0));
-        assert_eq!(sifted(&answer, &[2, 2]), (answer, 0));
+        assert_eq!(sanitized(&answer, &[]), (answer.clone(), 0));
+        assert_eq!(sanitized(&answer, &[2, 2]), (answer, 0));
     }
 
     proptest! {
         #[test]
-        fn frames_are_cut_anywhere(cuts in prop::collection::vec(1..40_usize, 0..60)) {
+        fn frames_may_be_split_anywhere(cuts in prop::collection::vec(1..40_usize, 0..60)) {
             let (before, after) = hostile();
-            prop_assert_eq!(sifted(&before, &cuts), (after, 2));
+            prop_assert_eq!(sanitized(&before, &cuts), (after, 2));
         }
 
         #[test]
-        fn no_bytes_panic_and_none_are_lost(bytes in prop::collection::vec(prop_oneof![0..9_u8, any::<u8>()], 0..200), cuts in prop::collection::vec(1..20_usize, 0..20)) {
+        fn arbitrary_bytes_never_panic_and_none_are_lost(bytes in prop::collection::vec(prop_oneof![0..9_u8, any::<u8>()], 0..200), cuts in prop::collection::vec(1..20_usize, 0..20)) {
             let whole = frame(HEADER, &bytes);
-            prop_assert_eq!(sifted(&whole, &cuts).0.len(), whole.len());
-            prop_assert_eq!(sifted(&bytes, &cuts).0.len(), bytes.len());
+            prop_assert_eq!(sanitized(&whole, &cuts).0.len(), whole.len());
+            prop_assert_eq!(sanitized(&bytes, &cuts).0.len(), bytes.len());
         }
     }
 }

@@ -33,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn outside_texts_are_cut_and_escaped() {
+    fn external_text_is_truncated_and_escaped() {
         assert_eq!(shown("a\nb"), "a\\nb");
         assert_eq!(shown(&"x".repeat(1_000)).len(), SHOWN_COUNT);
     }

@@ -8,12 +8,12 @@ use async_trait::async_trait;
 use lapin::message::BasicGetMessage;
 use lapin::options::{BasicAckOptions, BasicGetOptions, BasicNackOptions};
 
+use super::channel_pool::{CALL_TIME, call, open};
 use super::envelope::Incoming;
 use super::listing;
 use super::lock;
 use super::names;
 use super::refusal::Refusal;
-use super::scratch::{CALL_TIME, call, open};
 use super::shared::Shared;
 use super::subscriber::Subscriber;
 use crate::backend::{Browsed, Consumer, Cursor, Inspect, LockHolder, LockName, Named, Page, QueueStats, Start};
@@ -55,21 +55,21 @@ impl Inspect for Arc<Shared> {
     }
 
     async fn browse(&self, queue: &Queue, start: Start, limit_count: u32, body_bytes: usize) -> Result<Page> {
-        let mut taken = Taken::of(self, queue).await?;
+        let mut taken = BorrowedMessages::of(self, queue).await?;
         let looked = page(&mut taken, start, limit_count as usize, body_bytes).await;
-        taken.give_back().await;
+        taken.requeue().await;
         looked
     }
 
     async fn remove(&self, queue: &Queue, message: &Named) -> Result<bool> {
-        let mut taken = Taken::of(self, queue).await?;
+        let mut taken = BorrowedMessages::of(self, queue).await?;
         let removed = async {
             let Some((tag, _)) = taken.find(message).await? else { return Ok(false) };
             taken.acknowledge(tag).await?;
             Ok(true)
         }
         .await;
-        taken.give_back().await;
+        taken.requeue().await;
         removed
     }
 
@@ -79,11 +79,11 @@ impl Inspect for Arc<Shared> {
         }
         self.limits.check(to.topic(), &sent)?;
         let name = names::queue(to)?;
-        let mut taken = Taken::of(self, from).await?;
+        let mut taken = BorrowedMessages::of(self, from).await?;
         let redriven = async {
             self.lifecycle.passive(to, &name).await?;
             let Some((tag, _)) = taken.find(message).await? else { return Ok(false) };
-            let confirm = self.lane.publish_into(to.topic(), name.clone(), &sent.with_id());
+            let confirm = self.publisher.publish_into(to.topic(), name.clone(), &sent.with_id());
             confirm.await.map_err(|error| match error {
                 PubsubError::QueueNotFound { .. } => PubsubError::no_queue(to),
                 error => error,
@@ -92,7 +92,7 @@ impl Inspect for Arc<Shared> {
             Ok(true)
         }
         .await;
-        taken.give_back().await;
+        taken.requeue().await;
         redriven
     }
 }
@@ -103,7 +103,7 @@ fn cursor(incoming: &Incoming) -> Cursor {
 }
 
 /// Takes messages up to a page behind the start. A start that is not found is gone, with all before it: then the page begins at the oldest.
-async fn page(taken: &mut Taken, start: Start, limit_count: usize, body_bytes: usize) -> Result<Page> {
+async fn page(taken: &mut BorrowedMessages, start: Start, limit_count: usize, body_bytes: usize) -> Result<Page> {
     let (from, includes) = match start {
         Start::Oldest => (None, true),
         Start::At(cursor) => (Some(cursor), true),
@@ -144,16 +144,16 @@ fn shown(cursor: Cursor, incoming: Incoming, body_bytes: usize) -> Browsed {
 }
 
 /// Messages that are taken from a queue for a look, and go back to their places when it is over, however it ends.
-struct Taken {
+struct BorrowedMessages {
     shared: Arc<Shared>,
     channel: lapin::Channel,
     queue: Queue,
     name: lapin::types::ShortString,
     /// One look at a time: another would find the messages in work.
-    _turn: tokio::sync::OwnedMutexGuard<()>,
+    _lock: tokio::sync::OwnedMutexGuard<()>,
 }
 
-impl Taken {
+impl BorrowedMessages {
     async fn of(shared: &Arc<Shared>, queue: &Queue) -> Result<Self> {
         shared.check_open()?;
         let turn = shared.looks.clone().lock_owned().await;
@@ -161,7 +161,7 @@ impl Taken {
         shared.lifecycle.passive(queue, &name).await?;
         let up = shared.consuming.up()?;
         let channel = open(&shared.consuming, &up).await?;
-        Ok(Taken { shared: shared.clone(), channel, queue: queue.clone(), name, _turn: turn })
+        Ok(BorrowedMessages { shared: shared.clone(), channel, queue: queue.clone(), name, _lock: turn })
     }
 
     async fn next(&mut self) -> Result<Option<(u64, Incoming)>> {
@@ -188,7 +188,7 @@ impl Taken {
         call(&self.shared.consuming, "removing a message", acknowledged).await.map_err(Refusal::plain)
     }
 
-    async fn give_back(self) {
+    async fn requeue(self) {
         // Tag 0 stands for all that were taken on this channel.
         let back = self.channel.basic_nack(0, BasicNackOptions { multiple: true, requeue: true });
         let _ = call(&self.shared.consuming, "requeueing messages", back).await;

@@ -1,0 +1,48 @@
+//! Log lines about what others may cause as often as they like: the first at once, then one now and then, with the count.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::lock::lock;
+
+/// How often such a line is logged at most.
+const LOG_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Counts what happens, and says when to log it.
+#[derive(Debug, Default)]
+pub struct RateLimitedLog(Mutex<Suppressed>);
+
+#[derive(Debug, Default)]
+struct Suppressed {
+    suppressed_count: u64,
+    logged_at: Option<Instant>,
+}
+
+impl RateLimitedLog {
+    /// Counts more of it. Returns how many were not logged yet, these included, if it is time for a line: at once, then every 10 s at most.
+    pub fn count(&self, more_count: u64) -> Option<u64> {
+        let mut counted = lock(&self.0);
+        counted.suppressed_count += more_count;
+        let now = Instant::now();
+        if counted.logged_at.is_some_and(|at| now.duration_since(at) < LOG_INTERVAL) {
+            return None;
+        }
+        counted.logged_at = Some(now);
+        Some(std::mem::take(&mut counted.suppressed_count))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_repeated_event_is_logged_at_once_and_then_occasionally_with_its_count() {
+        let rate_limited_log = RateLimitedLog::default();
+        assert_eq!((rate_limited_log.count(1), rate_limited_log.count(1), rate_limited_log.count(2)), (Some(1), None, None));
+        tokio::time::advance(LOG_INTERVAL).await;
+        assert_eq!((rate_limited_log.count(1), rate_limited_log.count(1)), (Some(4), None));
+    }
+}
