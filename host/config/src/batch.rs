@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use crate::error::{ConfigError, Result};
 use crate::protocol::{Condition, Key, Request, Value};
-use crate::whole::{Room, size_of};
+use crate::size::{Capacity, size_of};
 
 /// Entries of one request, at most: about a second of work for the store, so that one request cannot keep all others waiting for long.
 pub const MAX_REQUEST_ENTRIES_COUNT: usize = 10_000;
@@ -28,7 +28,7 @@ pub struct Batch {
     /// What must be true before, else nothing changes.
     pub conditions: Vec<Condition>,
     /// What room it may take.
-    pub room: Room,
+    pub capacity: Capacity,
 }
 
 impl Batch {
@@ -53,7 +53,7 @@ impl Batch {
 
     /// The same on condition that this value stands there; `None`: that there is none.
     #[must_use]
-    pub fn only_if(mut self, config_type: impl Into<String>, key: impl Into<String>, value: Option<String>) -> Self {
+    pub fn on_condition(mut self, config_type: impl Into<String>, key: impl Into<String>, value: Option<String>) -> Self {
         self.conditions.push(Condition { config_type: config_type.into(), key: key.into(), value });
         self
     }
@@ -61,7 +61,7 @@ impl Batch {
     /// The same as a step that finishes or undoes what was begun, for which a part of the configuration's bound is kept free.
     #[must_use]
     pub fn with_reserve(mut self) -> Self {
-        self.room = Room::Reserve;
+        self.capacity = Capacity::Reserve;
         self
     }
 
@@ -86,8 +86,8 @@ impl Batch {
     /// The request that writes it.
     pub(crate) fn into_request(self) -> Request {
         let operation = if self.put.is_empty() { "delete" } else { "put" }.to_owned();
-        let Batch { put, delete, conditions, room } = self;
-        let reserve = room == Room::Reserve;
+        let Batch { put, delete, conditions, capacity } = self;
+        let reserve = capacity == Capacity::Reserve;
         Request { operation: Some(operation), values: Some(put), keys: Some(delete), conditions, reserve, ..Request::default() }
     }
 
@@ -160,7 +160,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_batch_that_makes_no_sense_is_refused_by_name() {
+    fn an_invalid_batch_is_refused_by_name() {
         let check = |batch: Batch, word: &str| {
             let message = batch.check().unwrap_err().to_string();
             assert!(message.contains(word), "{message}");

@@ -189,7 +189,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_was_put_is_found_by_its_digest_and_nothing_is_left_besides() {
+    async fn a_stored_component_is_found_by_its_digest_and_nothing_else_is_left() {
         let folder = tempfile::tempdir().unwrap();
         let components = ComponentFolder::new(folder.path().join("components"));
         assert_eq!(components.get(digest_of(b"one")).await.unwrap(), None);
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_damaged_file_is_told_and_healed_by_the_next_upload() {
+    async fn a_damaged_file_is_reported_and_repaired_by_the_next_upload() {
         let folder = tempfile::tempdir().unwrap();
         let components = ComponentFolder::new(folder.path());
         let digest = components.put(b"one").await.unwrap();
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_nothing_names_is_unused() {
+    async fn an_unreferenced_file_is_unused() {
         let folder = tempfile::tempdir().unwrap();
         let components = ComponentFolder::new(folder.path().join("components"));
         assert!(components.unused(&BTreeSet::new()).await.unwrap().is_empty());

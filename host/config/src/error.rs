@@ -12,7 +12,7 @@ use crate::records::Digest;
 pub type Result<T, E = ConfigError> = std::result::Result<T, E>;
 
 /// What to do about an answer that is too large.
-const ASK_FOR_LESS: &str = "request fewer types or keys at a time";
+const REQUEST_LESS: &str = "request fewer types or keys at a time";
 
 /// In the message of every error that a full disk caused.
 pub const DISK_FULL: &str = "the disk of the configuration is full";
@@ -64,14 +64,14 @@ pub enum ConfigError {
         reason: String,
     },
     /// An answer would be larger than the broker carries: ask for less at a time.
-    #[error("the answer would have more than {limit_bytes} bytes (broker.max-answer): {ASK_FOR_LESS}")]
+    #[error("the answer would have more than {limit_bytes} bytes (broker.max-answer): {REQUEST_LESS}")]
     AnswerTooLarge {
         /// The broker's limit.
         limit_bytes: usize,
     },
     /// The broker takes no answer of this size, whatever the settings say.
     #[error(
-        "the answer has {actual_bytes} bytes, and the broker accepts at most {limit_bytes}: {ASK_FOR_LESS}, or raise its max_message_size; \
+        "the answer has {actual_bytes} bytes, and the broker accepts at most {limit_bytes}: {REQUEST_LESS}, or raise its max_message_size; \
              set broker.max-answer to at most that size"
     )]
     AnswerRefused {
@@ -85,7 +85,7 @@ pub enum ConfigError {
         "the whole configuration would have {after_bytes} bytes; the limit is {limit_bytes}; it has {before_bytes}: delete values that are no \
              longer needed (`weir config list` shows the size of each type), or raise broker.max-answer if it is below 64 MiB"
     )]
-    WholeTooLarge {
+    ConfigurationTooLarge {
         /// What it has now.
         before_bytes: u64,
         /// What it would have.
@@ -180,7 +180,7 @@ impl ConfigError {
         match self {
             ConfigError::Answered { exceeded, .. } => *exceeded,
             ConfigError::AnswerTooLarge { .. } | ConfigError::AnswerRefused { .. } => Some(Bound::Answer),
-            ConfigError::WholeTooLarge { .. } => Some(Bound::Configuration),
+            ConfigError::ConfigurationTooLarge { .. } => Some(Bound::Configuration),
             _ => None,
         }
     }

@@ -12,7 +12,7 @@
 //! let service = ConfigService::start(backend.clone(), "tg", store).await?;
 //!
 //! let client = ConfigClient::connect(backend.clone(), "tg").await?;
-//! client.apply(Batch::new().put("prompt", "greeting", "\"hello\"").only_if("prompt", "greeting", None)).await?;
+//! client.apply(Batch::new().put("prompt", "greeting", "\"hello\"").on_condition("prompt", "greeting", None)).await?;
 //!
 //! let follower = Follower::new(backend, "tg", client)?.on(["prompt"], |change: Change| async move {
 //!     let greeting = change.get("prompt", "greeting").ok_or("there is no greeting")?;
@@ -37,11 +37,11 @@ mod operations;
 pub mod protocol;
 pub mod records;
 mod service;
+mod size;
 mod store;
 mod topics;
 pub mod units;
 mod watch;
-mod whole;
 
 pub use batch::{Batch, MAX_REQUEST_ENTRIES_COUNT, Versioned};
 pub use client::ConfigClient;
@@ -51,6 +51,6 @@ pub use components::{
 };
 pub use error::{ConfigError, DISK_FULL, Result, WrongBytes};
 pub use service::ConfigService;
+pub use size::Capacity;
 pub use store::{Applied, Everything, Store};
 pub use watch::{Change, Content, Follower, FollowerHandle, FollowerStatus, HandlerId};
-pub use whole::Room;

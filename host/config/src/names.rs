@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_read_as_they_are_built() {
+    fn names_round_trip_through_strings() {
         let topic = |text: &str| text.parse::<Topic>().unwrap();
         for (text, is_service) in
             [("request:tg:config", true), ("request:x:flow", true), ("request:tg:flows", false), ("flow:tg:flow", false)]

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::batch::Batch;
 use crate::error::{ConfigError, Result};
 use crate::protocol::{Notify, Request, RequestFault, Response, ServiceError};
+use crate::size::{Capacity, MAX_CONFIGURATION_BYTES};
 use crate::store::{Applied, Store};
-use crate::whole::{MAX_WHOLE_BYTES, Room};
 use weir_pubsub::chain;
 
 /// Keys that a notify carries, at most; with more it names the types alone.
@@ -81,7 +81,7 @@ async fn read(store: &Store, request: Request, limit_bytes: usize) -> Result<Res
         Some("list-types") => {
             let read = store.types().await?;
             (response.version, response.directory) = (read.version, read.value);
-            response.usage = Some(store.usage(limit_bytes.min(MAX_WHOLE_BYTES)).await?);
+            response.usage = Some(store.usage(limit_bytes.min(MAX_CONFIGURATION_BYTES)).await?);
         }
         _ => {
             let read = store.everything(limit_bytes).await?;
@@ -95,20 +95,20 @@ async fn put(store: &Store, request: Request, limit_bytes: usize) -> Result<Outc
     let put = present(request.values, "values")?;
     // Here `keys` is an addition that others do not know: for them null means that they do not use it.
     let delete = request.keys.unwrap_or_default();
-    write(store, Batch { put, delete, conditions: request.conditions, room: room(request.reserve) }, limit_bytes).await
+    write(store, Batch { put, delete, conditions: request.conditions, capacity: capacity(request.reserve) }, limit_bytes).await
 }
 
 async fn delete(store: &Store, request: Request, limit_bytes: usize) -> Result<Outcome> {
     let delete = present(request.keys, "keys")?;
-    write(store, Batch { put: Vec::new(), delete, conditions: request.conditions, room: room(request.reserve) }, limit_bytes).await
+    write(store, Batch { put: Vec::new(), delete, conditions: request.conditions, capacity: capacity(request.reserve) }, limit_bytes).await
 }
 
-fn room(reserve: bool) -> Room {
-    if reserve { Room::Reserve } else { Room::Common }
+fn capacity(reserve: bool) -> Capacity {
+    if reserve { Capacity::Reserve } else { Capacity::Common }
 }
 
 async fn write(store: &Store, batch: Batch, limit_bytes: usize) -> Result<Outcome> {
-    let notify = match store.apply_within(&batch, limit_bytes.min(MAX_WHOLE_BYTES)).await? {
+    let notify = match store.apply_within(&batch, limit_bytes.min(MAX_CONFIGURATION_BYTES)).await? {
         Applied::Nothing => None,
         Applied::Step { version, changed } => Some(notify_of(version, changed)),
     };

@@ -229,7 +229,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_missing_field_is_its_default_and_null_stays_null() {
+    fn a_missing_field_has_its_default_and_null_stays_null() {
         assert_eq!(Request::read(b"{}").unwrap(), Request::default());
         let nulls = Request::read(br#"{"operation": null, "keys": null, "type": null, "values": null, "unknown": [1]}"#).unwrap();
         assert_eq!(nulls, Request { operation: None, keys: None, config_type: None, values: None, ..Request::default() });

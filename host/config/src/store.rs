@@ -15,7 +15,7 @@ use weir_pubsub::chain;
 use crate::batch::{Batch, Versioned, check_count, conflict};
 use crate::error::{ConfigError, DISK_FULL, Result};
 use crate::protocol::{Condition, Key, Usage, Value};
-use crate::whole::{Budget, KnownWhole, check_growth, size_of};
+use crate::size::{Budget, CachedSize, check_growth, size_of};
 
 /// Everything, by type and key.
 pub type Everything = BTreeMap<String, BTreeMap<String, String>>;
@@ -44,7 +44,7 @@ pub struct Store {
     /// Connections, at most; one where the file is locked exclusively, so that a second one could not open it.
     connections_count: u32,
     /// The size of everything as of a version; of another version it is not known.
-    whole: KnownWhole,
+    total: CachedSize,
 }
 
 /// What a batch did.
@@ -87,7 +87,7 @@ impl Store {
                 opened => opened,
             }
         };
-        opened.await.map_err(|source: sqlx::Error| ConfigError::StoreNotOpened { path: path.to_owned(), source: explained(source) })
+        opened.await.map_err(|source: sqlx::Error| ConfigError::StoreNotOpened { path: path.to_owned(), source: opening_error(source) })
     }
 
     async fn open_and_raise(path: &Path, now_seconds: u64) -> sqlx::Result<Self> {
@@ -106,7 +106,7 @@ impl Store {
         let connections_count = if matches!(locking, SqliteLockingMode::Exclusive) { 1 } else { MAX_CONNECTIONS_COUNT };
         let pool = connect(path, locking, connections_count).await?;
         let least_version = i64::try_from(now_seconds).unwrap_or(0);
-        let store = Store { pool, least_version, connections_count, whole: KnownWhole::default() };
+        let store = Store { pool, least_version, connections_count, total: CachedSize::default() };
         migrator().run(&store.pool).await?;
         Ok(store)
     }
@@ -218,14 +218,14 @@ impl Store {
     pub async fn usage(&self, limit_bytes: usize) -> Result<Usage> {
         let mut connection = self.connection().await.map_err(failed(BEGINNING_TO_READ))?;
         let mut tx = connection.begin().await.map_err(failed(BEGINNING_TO_READ))?;
-        let size_bytes = self.whole_bytes(&mut tx).await.map_err(failed("measuring the configuration"))?;
+        let size_bytes = self.total_bytes(&mut tx).await.map_err(failed("measuring the configuration"))?;
         Ok(Usage { size_bytes, limit_bytes: limit_bytes as u64 })
     }
 
     /// How large everything is, as of the transaction. It is measured again only where another program wrote since it was last known.
-    async fn whole_bytes(&self, tx: &mut Transaction<'_, Sqlite>) -> sqlx::Result<u64> {
+    async fn total_bytes(&self, tx: &mut Transaction<'_, Sqlite>) -> sqlx::Result<u64> {
         let version = version_of(tx).await?;
-        if let Some(bytes) = self.whole.of(version) {
+        if let Some(bytes) = self.total.of(version) {
             return Ok(bytes);
         }
         let mut bytes = 0;
@@ -234,7 +234,7 @@ impl Store {
             bytes += size_of(row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
         }
         drop(rows);
-        self.whole.note(version, bytes);
+        self.total.note(version, bytes);
         Ok(bytes)
     }
 
@@ -272,7 +272,7 @@ impl Store {
     /// The same, unless everything together would not fit into an answer of so many bytes any more.
     ///
     /// # Errors
-    /// As [`Store::apply`], and `WholeTooLarge`. Cancel safety is the same, too.
+    /// As [`Store::apply`], and `ConfigurationTooLarge`. Cancel safety is the same, too.
     pub async fn apply_within(&self, batch: &Batch, limit_bytes: usize) -> Result<Applied> {
         batch.check()?;
         let mut connection = self.connection().await.map_err(failed("starting a write"))?;
@@ -283,9 +283,9 @@ impl Store {
         if batch.is_empty() {
             return Ok(Applied::Nothing);
         }
-        let before_bytes = self.whole_bytes(&mut tx).await.map_err(failed("measuring the configuration"))?;
+        let before_bytes = self.total_bytes(&mut tx).await.map_err(failed("measuring the configuration"))?;
         let after_bytes = (before_bytes + batch.put_bytes()).saturating_sub(replaced_bytes(&mut tx, batch).await?);
-        check_growth(before_bytes, after_bytes, limit_bytes as u64, batch.room)?;
+        check_growth(before_bytes, after_bytes, limit_bytes as u64, batch.capacity)?;
         let step = write(&mut tx, batch, self.least_version).await.map_err(failed("writing a batch"))?;
         match tx.commit().await {
             Ok(()) => {}
@@ -295,7 +295,7 @@ impl Store {
             Err(error) => return Err(failed("committing a batch")(error)),
         }
         if let Applied::Step { version, .. } = step {
-            self.whole.note(version, after_bytes);
+            self.total.note(version, after_bytes);
         }
         Ok(step)
     }
@@ -367,7 +367,7 @@ fn is_disk_full(error: &sqlx::Error) -> bool {
 }
 
 /// What a failed opening means, where its own words do not tell.
-fn explained(error: sqlx::Error) -> Box<dyn std::error::Error + Send + Sync> {
+fn opening_error(error: sqlx::Error) -> Box<dyn std::error::Error + Send + Sync> {
     match &error {
         sqlx::Error::Migrate(migration) => match **migration {
             MigrateError::VersionMissing(found) => format!(
@@ -474,7 +474,7 @@ async fn write(tx: &mut Transaction<'_, Sqlite>, batch: &Batch, least_version: i
 }
 
 fn failed(doing: &'static str) -> impl Fn(sqlx::Error) -> ConfigError {
-    move |source| ConfigError::StoreFailed { doing, source: explained(source) }
+    move |source| ConfigError::StoreFailed { doing, source: opening_error(source) }
 }
 
 #[cfg(test)]
@@ -483,7 +483,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_store_of_a_newer_version_is_told_as_such() {
+    async fn a_store_of_a_newer_version_is_reported_as_such() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("config.sqlite");
         let store = Store::open(&path).await.unwrap();

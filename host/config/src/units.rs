@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_read_as_they_are_shown() {
+    fn times_round_trip_through_strings() {
         for (text, ms) in [("500ms", 500), ("10s", 10_000), ("90s", 90_000), ("2m", 120_000), ("1h", 3_600_000), ("0s", 0)] {
             assert_eq!(parse_time(text), Ok(Duration::from_millis(ms)), "{text}");
             assert_eq!(shown_time(Duration::from_millis(ms)), text);
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_are_read_as_they_are_shown() {
+    fn sizes_round_trip_through_strings() {
         for (text, bytes) in [("1B", 1), ("4KiB", 4096), ("64MiB", 64 << 20), ("1GiB", 1 << 30), ("2TiB", 2 << 40), ("0B", 0)] {
             assert_eq!(parse_size(text), Ok(bytes), "{text}");
             assert_eq!(shown_size(bytes), text);

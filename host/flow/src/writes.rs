@@ -152,7 +152,7 @@ impl Writes {
     /// A batch with the condition that all writes have in common.
     fn led(&self, batch: Batch) -> Batch {
         match &self.leader {
-            Some(leader) => batch.only_if(FLOW_SERVICE_TYPE, LEADER_KEY, Some(leader.clone())),
+            Some(leader) => batch.on_condition(FLOW_SERVICE_TYPE, LEADER_KEY, Some(leader.clone())),
             None => batch,
         }
     }

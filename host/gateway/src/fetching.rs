@@ -18,7 +18,7 @@ const MESSAGE_COUNT: usize = 1_000;
 
 #[async_trait]
 impl RemoteComponents for RemoteGateway {
-    fn place(&self) -> &str {
+    fn address(&self) -> &str {
         self.url()
     }
 

@@ -99,15 +99,15 @@ async fn conditions_are_checked_in_the_same_step() {
     let bench = Bench::new();
     let _service = bench.service().await;
     let client = bench.client().await;
-    client.apply(Batch::new().put("t", "k", "1").only_if("t", "k", None)).await.unwrap();
-    client.apply(Batch::new().put("t", "k", "2").only_if("t", "k", Some("1".into()))).await.unwrap();
+    client.apply(Batch::new().put("t", "k", "1").on_condition("t", "k", None)).await.unwrap();
+    client.apply(Batch::new().put("t", "k", "2").on_condition("t", "k", Some("1".into()))).await.unwrap();
     let before = client.version().await.unwrap();
     let notifies = bench.notifies().await;
     for batch in [
-        Batch::new().put("t", "k", "3").only_if("t", "k", None),
-        Batch::new().put("t", "k", "3").only_if("t", "k", Some("1".into())),
-        Batch::new().delete("t", "k").only_if("t", "k", Some("1".into())),
-        Batch::new().put("t", "k", "3").only_if("t", "k", Some("2".into())).only_if("t", "none", Some("x".into())),
+        Batch::new().put("t", "k", "3").on_condition("t", "k", None),
+        Batch::new().put("t", "k", "3").on_condition("t", "k", Some("1".into())),
+        Batch::new().delete("t", "k").on_condition("t", "k", Some("1".into())),
+        Batch::new().put("t", "k", "3").on_condition("t", "k", Some("2".into())).on_condition("t", "none", Some("x".into())),
     ] {
         let error = client.apply(batch).await.unwrap_err();
         assert!(matches!(error, ConfigError::Conflict { .. }), "{error}");
@@ -115,7 +115,7 @@ async fn conditions_are_checked_in_the_same_step() {
     assert_eq!(client.version().await.unwrap(), before);
     assert_eq!(client.get_one("t", "k").await.unwrap().as_deref(), Some("2"));
     assert_eq!(notifies.now(), None);
-    client.apply(Batch::new().delete("t", "k").only_if("t", "k", Some("2".into()))).await.unwrap();
+    client.apply(Batch::new().delete("t", "k").on_condition("t", "k", Some("2".into()))).await.unwrap();
 }
 
 #[tokio::test]

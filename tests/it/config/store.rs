@@ -67,8 +67,8 @@ async fn an_empty_batch_changes_nothing_but_its_conditions_count() {
     let folder = tempfile::tempdir().unwrap();
     let store = open_at(folder.path(), 10).await;
     assert_eq!(store.apply(&Batch::new()).await.unwrap(), Applied::Nothing);
-    assert_eq!(store.apply(&Batch::new().only_if("t", "k", None)).await.unwrap(), Applied::Nothing);
-    let conflict = store.apply(&Batch::new().only_if("t", "k", Some("v".into()))).await;
+    assert_eq!(store.apply(&Batch::new().on_condition("t", "k", None)).await.unwrap(), Applied::Nothing);
+    let conflict = store.apply(&Batch::new().on_condition("t", "k", Some("v".into()))).await;
     assert!(matches!(conflict, Err(ConfigError::Conflict { .. })));
     assert_eq!(store.version().await.unwrap(), 10);
 }
@@ -79,15 +79,15 @@ async fn a_condition_that_does_not_hold_changes_nothing_and_says_why() {
     let store = open_at(folder.path(), 10).await;
     step(&store, Batch::new().put("t", "k", "v")).await;
     for (wanted, words) in [(None, "`k` of type `t` exists"), (Some("w"), "`k` of type `t` has another value")] {
-        let batch = Batch::new().put("t", "other", "x").delete("t", "k").only_if("t", "k", wanted.map(ToOwned::to_owned));
+        let batch = Batch::new().put("t", "other", "x").delete("t", "k").on_condition("t", "k", wanted.map(ToOwned::to_owned));
         let Err(ConfigError::Conflict { message }) = store.apply(&batch).await else { panic!("no conflict") };
         assert_eq!(message, words);
     }
-    let batch = Batch::new().put("t", "other", "x").only_if("t", "none", Some("v".into()));
+    let batch = Batch::new().put("t", "other", "x").on_condition("t", "none", Some("v".into()));
     assert!(store.apply(&batch).await.unwrap_err().to_string().contains("`none` of type `t` does not exist"));
     assert_eq!(store.values("t", NO_LIMIT).await.unwrap().value.len(), 1);
     assert_eq!(store.version().await.unwrap(), 11);
-    step(&store, Batch::new().put("t", "k", "w").only_if("t", "k", Some("v".into())).only_if("t", "none", None)).await;
+    step(&store, Batch::new().put("t", "k", "w").on_condition("t", "k", Some("v".into())).on_condition("t", "none", None)).await;
 }
 
 #[tokio::test]

@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_the_whole_component_is_kept() {
+    async fn only_a_complete_component_is_kept() {
         let temp = tempfile::tempdir().unwrap();
         let folder = ComponentFolder::new(temp.path().join("components"));
         let files = || fs::read_dir(temp.path().join("components")).unwrap().count();

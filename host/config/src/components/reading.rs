@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_component_is_read_in_pieces_once_it_was_verified() {
+    async fn a_verified_component_is_read_in_chunks() {
         let folder = tempfile::tempdir().unwrap();
         let components = ComponentFolder::new(folder.path());
         let bytes = vec![7; PIECE_BYTES + 5];

@@ -49,7 +49,7 @@ pub type ComponentBytes = BoxStream<'static, Result<Bytes, RemoteFault>>;
 #[async_trait]
 pub trait RemoteComponents: std::fmt::Debug + Send + Sync {
     /// What it is called in errors: its address.
-    fn place(&self) -> &str;
+    fn address(&self) -> &str;
 
     /// Begins to read a component.
     ///

@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_within_or_absent_passes() {
+    fn values_within_bounds_or_absent_pass() {
         let value = json!({"concurrency": 1000, "consumers": [{"name": "a", "concurrency": null}], "other": 1e30, "requests": 7});
         assert_eq!(check(&value, DESCRIPTOR), Ok(()));
         assert_eq!(check(&json!(null), COMPONENT), Ok(()));

@@ -182,7 +182,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn digests_are_read_as_they_are_printed() {
+    fn digests_round_trip_through_strings() {
         let digest = Digest::from_sha256([0xab; 32]);
         assert_eq!(digest.to_string(), format!("sha256:{}", "ab".repeat(32)));
         assert_eq!(digest.to_string().parse(), Ok(digest));
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_that_no_host_can_serve_are_not_read() {
+    fn numbers_beyond_any_host_are_not_read() {
         let fault = |change: fn(&mut serde_json::Value)| {
             let digest = format!("sha256:{}", "00".repeat(32));
             let mut record = serde_json::json!({"digest": digest, "size-bytes": 1, "world": "0.1.0", "descriptor": {"schema": 1}});

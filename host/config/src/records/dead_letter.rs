@@ -123,45 +123,45 @@ impl DeadLetter {
     /// SHA-256 of what was cut, and a property marks the letter as incomplete. Of where it came from and of its content type, which only others
     /// make so long, the end is left out.
     pub fn to_message(&self, message: &Message, limits: &Limits) -> Message {
-        let mut letter = DeadLetter::original(message);
-        letter.expires_in = None;
+        let mut dead_letter = DeadLetter::original(message);
+        dead_letter.expires_in = None;
         let mut notes = String::new();
-        shorten(&mut letter.from, MAX_FROM_BYTES, "origin", &mut notes);
-        shorten(&mut letter.content_type, MAX_CONTENT_TYPE_BYTES, "content type", &mut notes);
+        shorten(&mut dead_letter.from, MAX_FROM_BYTES, "origin", &mut notes);
+        shorten(&mut dead_letter.content_type, MAX_CONTENT_TYPE_BYTES, "content type", &mut notes);
         let is_long_named = |(name, _): &(&str, &str)| name.len() > limits.max_property_name_bytes;
-        let (long_named, others): (Vec<_>, Vec<_>) = letter.properties.iter().partition(is_long_named);
+        let (long_named, others): (Vec<_>, Vec<_>) = dead_letter.properties.iter().partition(is_long_named);
         let has_long_names = !long_named.is_empty();
         if has_long_names {
             notes.push_str(&note_on_properties(&long_named.into_iter().collect()));
-            letter.properties = others.into_iter().collect();
+            dead_letter.properties = others.into_iter().collect();
         }
-        let is_above = self.size_bytes(&letter) + properties_bytes(&letter.properties) > limits.max_properties_bytes;
+        let is_above = self.size_bytes(&dead_letter) + properties_bytes(&dead_letter.properties) > limits.max_properties_bytes;
         if is_above {
-            notes.push_str(&note_on_properties(&letter.properties));
-            letter.properties = Properties::new();
+            notes.push_str(&note_on_properties(&dead_letter.properties));
+            dead_letter.properties = Properties::new();
         }
-        let is_long = letter.body.len() > limits.max_message_bytes;
+        let is_long = dead_letter.body.len() > limits.max_message_bytes;
         if is_long {
             notes.push_str(&note_on_body(&message.body));
-            letter.body.truncate(limits.max_message_bytes);
+            dead_letter.body.truncate(limits.max_message_bytes);
         }
         let reason_bytes = MAX_REASON_BYTES.saturating_sub(notes.len());
-        letter.properties.set(TOPIC, self.topic.clone());
-        letter.properties.set(SUBSCRIPTION, self.subscription.clone());
-        letter.properties.set(ERROR, self.error.clone());
-        letter.properties.set(REASON, format!("{notes}{}", cut(&self.reason, reason_bytes)));
-        letter.properties.set(ATTEMPTS, self.attempts_count.to_string());
-        letter.properties.set(DIGEST, self.digest.clone());
-        letter.properties.set(COMPONENT, self.component.clone());
+        dead_letter.properties.set(TOPIC, self.topic.clone());
+        dead_letter.properties.set(SUBSCRIPTION, self.subscription.clone());
+        dead_letter.properties.set(ERROR, self.error.clone());
+        dead_letter.properties.set(REASON, format!("{notes}{}", cut(&self.reason, reason_bytes)));
+        dead_letter.properties.set(ATTEMPTS, self.attempts_count.to_string());
+        dead_letter.properties.set(DIGEST, self.digest.clone());
+        dead_letter.properties.set(COMPONENT, self.component.clone());
         for (name, number) in [(TIME, self.time_ms), (CONFIG_VERSION, self.config_version)] {
             if let Some(number) = number {
-                letter.properties.set(name, number.to_string());
+                dead_letter.properties.set(name, number.to_string());
             }
         }
         if let Some(cut) = Cut::of(is_above || has_long_names, is_long) {
-            letter.properties.set(CUT, cut.marker());
+            dead_letter.properties.set(CUT, cut.marker());
         }
-        letter
+        dead_letter
     }
 
     /// Reads a letter; `None` if the message is none. What else it carries is the [original](DeadLetter::original) message.
@@ -190,11 +190,11 @@ impl DeadLetter {
 
     /// A letter of which the broker refuses the size: its body is cut by so many bytes, and by what saying so takes. `None` where nothing is left
     /// to be cut.
-    pub fn shortened(letter: &Message, excess_bytes: u64) -> Option<Message> {
-        let own = DeadLetter::of_message(letter).filter(|_| !letter.body.is_empty())?;
+    pub fn shortened(dead_letter: &Message, excess_bytes: u64) -> Option<Message> {
+        let own = DeadLetter::of_message(dead_letter).filter(|_| !dead_letter.body.is_empty())?;
         let excess_bytes = usize::try_from(excess_bytes).unwrap_or(usize::MAX);
-        let left_bytes = letter.body.len().saturating_sub(excess_bytes.saturating_add(CUTTING_BYTES));
-        let mut shorter = letter.clone();
+        let left_bytes = dead_letter.body.len().saturating_sub(excess_bytes.saturating_add(CUTTING_BYTES));
+        let mut shorter = dead_letter.clone();
         shorter.body.truncate(left_bytes);
         let properties_are_cut = match own.cut {
             // The reason says already what the body was.
@@ -202,7 +202,7 @@ impl DeadLetter {
             Some(Cut::Properties) => true,
             None => false,
         };
-        let note = note_on_body(&letter.body);
+        let note = note_on_body(&dead_letter.body);
         let reason_bytes = MAX_REASON_BYTES.saturating_sub(note.len());
         shorter.properties.set(REASON, format!("{note}{}", cut(&own.reason, reason_bytes)));
         shorter.properties.set(CUT, if properties_are_cut { Cut::Both } else { Cut::Body }.marker());
@@ -210,11 +210,13 @@ impl DeadLetter {
     }
 
     /// The message that became this letter: without the letter's own properties, everything else as it is.
-    pub fn original(letter: &Message) -> Message {
+    pub fn original(dead_letter: &Message) -> Message {
         let is_own = |(name, _): &(&str, &str)| name.starts_with(DEAD_LETTER_PREFIX);
-        match letter.properties.iter().any(|property| is_own(&property)) {
-            true => Message { properties: letter.properties.iter().filter(|property| !is_own(property)).collect(), ..letter.clone() },
-            false => letter.clone(),
+        match dead_letter.properties.iter().any(|property| is_own(&property)) {
+            true => {
+                Message { properties: dead_letter.properties.iter().filter(|property| !is_own(property)).collect(), ..dead_letter.clone() }
+            }
+            false => dead_letter.clone(),
         }
     }
 
@@ -274,7 +276,7 @@ fn cut(text: &str, limit_bytes: usize) -> &str {
 mod tests {
     use super::*;
 
-    fn letter() -> DeadLetter {
+    fn dead_letter() -> DeadLetter {
         DeadLetter {
             topic: "flow:tg:x".into(),
             subscription: "p--v--input".into(),
@@ -290,29 +292,29 @@ mod tests {
     }
 
     #[test]
-    fn a_letter_is_the_message_with_the_reason_beside_it() {
+    fn a_dead_letter_is_the_message_plus_the_reason() {
         let message = Message::new("body").with("colour", "red");
-        let sent = letter().to_message(&message, &Limits::default());
-        assert_eq!(DeadLetter::of_message(&sent), Some(letter()));
+        let sent = dead_letter().to_message(&message, &Limits::default());
+        assert_eq!(DeadLetter::of_message(&sent), Some(dead_letter()));
         assert_eq!((&sent.body[..], sent.properties.get("colour")), (&b"body"[..], Some("red")));
         assert_eq!((DeadLetter::of_message(&message), DeadLetter::original(&sent)), (None, message));
     }
 
     #[test]
-    fn a_letter_of_a_letter_has_its_own_reason_alone() {
-        let first = DeadLetter { cut: Some(Cut::Body), ..letter() };
+    fn a_dead_letter_of_a_dead_letter_has_only_its_own_reason() {
+        let first = DeadLetter { cut: Some(Cut::Body), ..dead_letter() };
         let marked = first.to_message(&Message::new("body").with("colour", "red"), &Limits { max_message_bytes: 3, ..Limits::default() });
-        let second = DeadLetter { time_ms: None, config_version: None, ..letter() };
+        let second = DeadLetter { time_ms: None, config_version: None, ..dead_letter() };
         let sent = second.to_message(&marked, &Limits::default());
         assert_eq!(DeadLetter::of_message(&sent), Some(second));
         assert_eq!(DeadLetter::original(&sent).properties.iter().collect::<Vec<_>>(), [("colour", "red")]);
     }
 
     #[test]
-    fn a_letter_that_is_too_large_for_its_queue_loses_the_end_of_its_body_and_says_so_once() {
-        let sent = letter().to_message(&Message::new(vec![b'x'; 4000]).with("colour", "red"), &Limits::default());
+    fn a_dead_letter_too_large_for_its_queue_is_truncated_and_marked_once() {
+        let sent = dead_letter().to_message(&Message::new(vec![b'x'; 4000]).with("colour", "red"), &Limits::default());
         let shorter = DeadLetter::shortened(&sent, 1000).unwrap();
-        let reason = |letter: &Message| DeadLetter::of_message(letter).unwrap().reason;
+        let reason = |dead_letter: &Message| DeadLetter::of_message(dead_letter).unwrap().reason;
         assert!(shorter.body.len() <= 3000 - (reason(&shorter).len() - "no text".len()), "{}", shorter.body.len());
         assert!(reason(&shorter).starts_with("[the body of 4000 bytes, sha256 ") && reason(&shorter).ends_with("was cut] no text"));
         assert_eq!(DeadLetter::of_message(&shorter).unwrap().cut, Some(Cut::Body));
@@ -321,14 +323,14 @@ mod tests {
         assert_eq!((again.body.len(), reason(&again)), (0, reason(&shorter)));
         assert_eq!(DeadLetter::shortened(&again, 1), None, "nothing is left to be cut");
         let marked = Message::new("body").with("n".repeat(200), "v");
-        let without_properties = letter().to_message(&marked, &Limits::default());
+        let without_properties = dead_letter().to_message(&marked, &Limits::default());
         let both = DeadLetter::shortened(&without_properties, 1).unwrap();
         assert_eq!(DeadLetter::of_message(&both).unwrap().cut, Some(Cut::Both));
         assert_eq!(DeadLetter::shortened(&marked, 1), None, "it is no letter");
     }
 
     #[test]
-    fn letters_of_earlier_versions_are_read() {
+    fn dead_letters_of_earlier_versions_are_read() {
         let old = |reason: &str| {
             let message = Message::new("b").with(TOPIC, "t").with(SUBSCRIPTION, "s").with(REASON, reason);
             DeadLetter::of_message(&message).unwrap()
@@ -336,18 +338,18 @@ mod tests {
         assert_eq!((old("no page").component, old("no page").time_ms, old("no page").cut), (String::new(), None, None));
         let limits = Limits { max_message_bytes: 2, ..Limits::default() };
         let big = Message::new("0123");
-        let reason = |message: &Message| letter().to_message(message, &limits).properties.get(REASON).unwrap().to_owned();
+        let reason = |message: &Message| dead_letter().to_message(message, &limits).properties.get(REASON).unwrap().to_owned();
         assert_eq!(old(&reason(&big)).cut, Some(Cut::Body));
         assert_eq!(old(&reason(&big.with("big", "x".repeat(30 << 10)))).cut, Some(Cut::Both));
         assert_eq!(old(&reason(&Message::new("0").with("big", "x".repeat(30 << 10)))).cut, Some(Cut::Properties));
     }
 
     #[test]
-    fn a_letter_over_the_limits_loses_first_the_properties_then_the_body() {
+    fn a_dead_letter_above_the_limits_loses_properties_before_its_body() {
         let limits = Limits { max_message_bytes: 10, ..Limits::default() };
         let topic = "flow:tg:weir-dead-letters".parse().unwrap();
         let big = Message::new("0123456789abc").with("big", "x".repeat(30 << 10));
-        let long = DeadLetter { reason: "é".repeat(20_000), ..letter() };
+        let long = DeadLetter { reason: "é".repeat(20_000), ..dead_letter() };
         let sent = long.to_message(&big, &limits);
         limits.check(&topic, &sent).unwrap();
         let DeadLetter { reason, cut, .. } = DeadLetter::of_message(&sent).unwrap();
@@ -359,12 +361,12 @@ mod tests {
 
     /// Other programs send what Weir itself would refuse.
     #[test]
-    fn a_letter_of_a_message_that_is_above_the_limits_in_other_ways_fits_too() {
+    fn a_dead_letter_of_a_message_above_other_limits_fits_too() {
         let (limits, topic) = (Limits::default(), "flow:tg:weir-dead-letters".parse().unwrap());
         let mut foreign = Message::new("body").with("n".repeat(255), "x").with("colour", "red");
         foreign.from = Some("f".repeat(100_000).into());
         foreign.content_type = Some("é".repeat(200).into());
-        let sent = letter().to_message(&foreign, &limits);
+        let sent = dead_letter().to_message(&foreign, &limits);
         limits.check(&topic, &sent).unwrap();
         let DeadLetter { reason, cut, .. } = DeadLetter::of_message(&sent).unwrap();
         assert_eq!((cut, sent.properties.get("colour"), &sent.body[..]), (Some(Cut::Properties), Some("red"), &b"body"[..]));
@@ -375,6 +377,6 @@ mod tests {
             assert!(reason.contains(note), "{reason}");
         }
         foreign.properties = (0..2_000).map(|number| (format!("{number}{}", "n".repeat(200)), "v")).collect();
-        limits.check(&topic, &letter().to_message(&foreign, &limits)).unwrap();
+        limits.check(&topic, &dead_letter().to_message(&foreign, &limits)).unwrap();
     }
 }

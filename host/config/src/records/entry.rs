@@ -84,7 +84,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn an_entry_is_read_as_it_was_written_and_within_bounds() {
+    fn an_entry_round_trips_within_bounds() {
         let entry: Entry = serde_json::from_value(json!({"topics": {"input": "flow:tg:in"}, "parameters": {"size": "1"}})).unwrap();
         assert_eq!(serde_json::from_str::<Entry>(&serde_json::to_string(&entry).unwrap()).unwrap(), entry);
         let fault = |value: serde_json::Value| serde_json::from_value::<Entry>(value).unwrap_err().to_string();

@@ -9,7 +9,7 @@ use super::bounds::MAX_CONCURRENCY;
 use super::component::ComponentRecord;
 use super::descriptor::{ConsumerSpec, Descriptor};
 use super::entry::Entry;
-use super::misfit::{Misfit, Unfit};
+use super::mismatch::{Mismatch, Unfit};
 use crate::names::processor_subscription;
 
 /// What a variant works with, all checked.
@@ -85,7 +85,7 @@ struct Fitting<'a> {
     variant: &'a str,
     entry: &'a Entry,
     record: &'a ComponentRecord,
-    faults: Vec<Misfit>,
+    faults: Vec<Mismatch>,
 }
 
 impl<'a> Fitting<'a> {
@@ -96,17 +96,17 @@ impl<'a> Fitting<'a> {
     fn check_grants(&mut self) {
         for wanted in self.descriptor().grants.iter().filter(|grant| !grant.optional) {
             if !self.record.grants.iter().any(|given| given.grant == wanted.grant) {
-                self.faults.push(Misfit::MissingGrant { grant: wanted.grant.clone() });
+                self.faults.push(Mismatch::MissingGrant { grant: wanted.grant.clone() });
             }
         }
     }
 
     fn topic(&mut self, name: &str, what: &'static str) -> Option<Topic> {
         let Some(text) = self.entry.topics.get(name) else {
-            self.faults.push(Misfit::MissingTopic { what, name: name.to_owned() });
+            self.faults.push(Mismatch::MissingTopic { what, name: name.to_owned() });
             return None;
         };
-        text.parse().map_err(|source| self.faults.push(Misfit::NotATopic { name: name.to_owned(), source })).ok()
+        text.parse().map_err(|source| self.faults.push(Mismatch::NotATopic { name: name.to_owned(), source })).ok()
     }
 
     fn inputs(&mut self) -> Vec<FitInput> {
@@ -120,12 +120,12 @@ impl<'a> Fitting<'a> {
     fn input(&mut self, spec: &ConsumerSpec) -> Option<FitInput> {
         let topic = self.topic(&spec.name, "the input")?;
         if !topic.class().has_queues() {
-            self.faults.push(Misfit::InputWithoutQueue { input: spec.name.clone(), topic });
+            self.faults.push(Mismatch::InputWithoutQueue { input: spec.name.clone(), topic });
             return None;
         }
         let subscription = processor_subscription(self.processor, self.variant, &spec.name);
         let queue = subscription.and_then(|subscription| Queue::new(topic, subscription));
-        let queue = queue.map_err(|source| self.faults.push(Misfit::InputQueue { input: spec.name.clone(), source })).ok()?;
+        let queue = queue.map_err(|source| self.faults.push(Mismatch::InputQueue { input: spec.name.clone(), source })).ok()?;
         let concurrency = self.record.concurrency.unwrap_or_else(|| self.descriptor().concurrency_of(spec)).clamp(1, MAX_CONCURRENCY);
         Some(FitInput { name: spec.name.clone(), queue, concurrency, reply: spec.reply.clone() })
     }
@@ -160,7 +160,7 @@ impl<'a> Fitting<'a> {
             let request = self.topic(&spec.request, "the request");
             let response = self.topic(&spec.response, "the response");
             if let Some(topic) = response.as_ref().filter(|topic| topic.class() != Class::Response) {
-                self.faults.push(Misfit::OtherThanResponse { name: spec.response.clone(), topic: topic.clone() });
+                self.faults.push(Mismatch::OtherThanResponse { name: spec.response.clone(), topic: topic.clone() });
             }
             if let (Some(request), Some(response)) = (request, response) {
                 requests.push(FitRequest { name: spec.name.clone(), request, response, timeout_ms: spec.timeout_ms });
@@ -184,9 +184,9 @@ impl<'a> Fitting<'a> {
         let inputs: Arc<[String]> = descriptor.consumers.iter().map(|spec| spec.name.clone()).collect();
         let outputs: Arc<[String]> = descriptor.producers.iter().map(|spec| spec.name.clone()).collect();
         let unknown = |name: &&String| !self.is_declared(name);
-        let misfit = |name: &String| Misfit::UnknownTopic { name: name.clone(), inputs: inputs.clone(), outputs: outputs.clone() };
-        let misfits: Vec<Misfit> = self.entry.topics.keys().filter(unknown).map(misfit).collect();
-        self.faults.extend(misfits);
+        let mismatch = |name: &String| Mismatch::UnknownTopic { name: name.clone(), inputs: inputs.clone(), outputs: outputs.clone() };
+        let mismatches: Vec<Mismatch> = self.entry.topics.keys().filter(unknown).map(mismatch).collect();
+        self.faults.extend(mismatches);
     }
 
     fn parameters(&mut self) -> Vec<(String, String)> {
@@ -195,14 +195,14 @@ impl<'a> Fitting<'a> {
             match (parameters.get(&spec.name), &spec.default) {
                 (Some(value), _) => {
                     if let Err(source) = spec.check_value(value) {
-                        self.faults.push(Misfit::Value { parameter: spec.name.clone(), source });
+                        self.faults.push(Mismatch::Value { parameter: spec.name.clone(), source });
                     }
                 }
                 (None, Some(default)) => {
                     parameters.insert(spec.name.clone(), default.clone());
                 }
                 (None, None) if spec.required => {
-                    self.faults.push(Misfit::MissingParameter { parameter: spec.name.clone() });
+                    self.faults.push(Mismatch::MissingParameter { parameter: spec.name.clone() });
                 }
                 (None, None) => {}
             }
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_that_fits_has_all_it_needs() {
+    fn a_fitting_entry_is_complete() {
         let fit = try_fit(
             json!({"schema": 1, "consumers": ["input"], "producers": ["output", {"name": "extra", "optional": true}], "concurrency": 3,
                 "parameters": [{"name": "size", "type": "integer", "default": "10"}, "note"]}),
@@ -270,13 +270,13 @@ mod tests {
             "parameter `model` is required and not set: set it in the processor's `parameters`".to_owned(),
         ];
         assert_eq!(unfit.to_string(), expected.join("; "));
-        assert_eq!(unfit.misfits().len(), expected.len());
-        assert_eq!(unfit.misfits()[0], Misfit::MissingGrant { grant: "http".to_owned() });
-        assert!(matches!(&unfit.misfits()[1], Misfit::NotATopic { source: weir_pubsub::NameError::UnknownClass { .. }, .. }));
+        assert_eq!(unfit.mismatches().len(), expected.len());
+        assert_eq!(unfit.mismatches()[0], Mismatch::MissingGrant { grant: "http".to_owned() });
+        assert!(matches!(&unfit.mismatches()[1], Mismatch::NotATopic { source: weir_pubsub::NameError::UnknownClass { .. }, .. }));
     }
 
     #[test]
-    fn answers_come_on_response_topics_only() {
+    fn answers_arrive_on_response_topics_only() {
         let descriptor = json!({"schema": 1, "requests": [{"name": "ask", "request": "q", "response": "a"}]});
         let of = |topic: &str| try_fit(descriptor.clone(), json!({"topics": {"q": "request:tg:ask", "a": topic}}));
         assert!(of("response:tg:ask").is_ok());
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn a_queue_name_that_is_too_long_is_told() {
+    fn a_queue_name_that_is_too_long_is_reported() {
         let topic = format!("flow:tg:{}", "x".repeat(300));
         let faults = try_fit(json!({"schema": 1, "consumers": ["input"]}), json!({"topics": {"input": topic}})).unwrap_err().to_string();
         assert!(faults.contains("the limit is 255"), "{faults}");

@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn a_grant_is_stored_with_its_name_and_what_of_it() {
+    fn a_grant_is_stored_with_its_name_and_scope() {
         let grants = json!([{"grant": "http", "what": ["example.org"]}, {"grant": "env"}]);
         let record = read(grants.clone()).unwrap();
         assert_eq!(record.grants[0], Grant { grant: "http".to_owned(), what: vec!["example.org".to_owned()] });
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn any_other_form_is_refused_by_the_field_the_value_and_the_form() {
+    fn any_other_form_is_refused_with_field_value_and_expected_form() {
         let form = r#"{"grant": NAME, "what": [STRING, ...]}"#;
         assert_eq!(read(json!(["http"])).unwrap_err(), format!(r#"field `grants.0` is "http"; it must be {form}"#));
         for grants in [json!("http"), json!({"http": []}), json!(7), json!(null)] {

@@ -221,7 +221,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_given_is_the_default() {
+    fn missing_limits_have_their_defaults() {
         let defaults = ComponentLimits { memory_bytes: 1 << 20, ..ComponentLimits::default() };
         let given: GivenLimits = serde_json::from_str(r#"{"time-ms": 5, "sends-count": null, "of-a-newer-weir": 1}"#).unwrap();
         assert_eq!(given.over(&defaults), ComponentLimits { time_ms: 5, ..defaults.clone() });
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn defaults_are_within_the_bounds_and_what_is_beyond_them_is_refused() {
+    fn defaults_are_within_the_bounds_and_values_beyond_are_refused() {
         for Effective { name, value, .. } in GivenLimits::default().effective(&ComponentLimits::default()) {
             assert_eq!(GivenLimits::check(name, value), Ok(()));
         }
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_given_can_differ() {
+    fn only_given_limits_can_differ() {
         let of = |text: &str| serde_json::from_str::<GivenLimits>(text).unwrap();
         let recorded = of(r#"{"time-ms": 5, "sends-count": 7}"#);
         assert!(of("{}").differing(&recorded).is_empty() && of(r#"{"time-ms": 5}"#).differing(&recorded).is_empty());

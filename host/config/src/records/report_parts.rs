@@ -235,7 +235,7 @@ mod tests {
         HostDetails { status: read.status, serves: read.serves, processors }
     }
 
-    fn put_together<T: ReportPart>(bodies: &[Vec<u8>], read: impl Fn(&[u8]) -> T) -> Vec<T> {
+    fn reassemble<T: ReportPart>(bodies: &[Vec<u8>], read: impl Fn(&[u8]) -> T) -> Vec<T> {
         let mut parts = ReportParts::default();
         let whole: Vec<T> = bodies.iter().filter_map(|body| parts.take(read(body))).collect();
         assert!(parts.0.is_empty());
@@ -243,21 +243,21 @@ mod tests {
     }
 
     #[test]
-    fn details_of_twenty_thousand_processors_are_sent_in_parts_that_fit_and_put_together_again() {
+    fn details_of_twenty_thousand_processors_are_sent_in_fitting_parts_and_reassembled() {
         let whole = details(20_000);
         let ReportMessages { bodies, problem } = whole.messages(&[7], 1 << 20);
         assert!(bodies.len() > 1 && bodies.iter().all(|body| body.len() <= 1 << 20) && problem.is_none());
-        let mut read = put_together(&bodies, |body| ReceivedDetails::read(body).unwrap());
+        let mut read = reassemble(&bodies, |body| ReceivedDetails::read(body).unwrap());
         assert_eq!(read[0].answers, [7]);
         assert_eq!(read.drain(..).map(of).collect::<Vec<_>>(), [whole]);
     }
 
     #[test]
-    fn a_summary_with_twenty_thousand_refusals_and_long_names_is_put_together_again() {
+    fn a_summary_with_twenty_thousand_refusals_and_long_names_is_reassembled() {
         let whole = summary(20_000);
         let ReportMessages { bodies, problem } = whole.clone().messages(64 << 10);
         assert!(bodies.len() > 1 && bodies.iter().all(|body| body.len() <= 64 << 10) && problem.is_none());
-        let read = put_together(&bodies, |body| serde_json::from_slice::<HostSummary>(body).unwrap());
+        let read = reassemble(&bodies, |body| serde_json::from_slice::<HostSummary>(body).unwrap());
         let [read]: [HostSummary; 1] = read.try_into().unwrap();
         assert_eq!(HostSummary { part: None, ..read }, whole);
     }
@@ -269,7 +269,7 @@ mod tests {
             let bodies = whole.messages(&[], 1 << 20).bodies;
             assert_eq!(bodies.len(), 1);
             assert!(serde_json::from_slice::<serde_json::Value>(&bodies[0]).unwrap()["processors"].is_array());
-            let read = put_together(&bodies, |body| ReceivedDetails::read(body).unwrap());
+            let read = reassemble(&bodies, |body| ReceivedDetails::read(body).unwrap());
             assert_eq!(read.into_iter().map(of).collect::<Vec<_>>(), [whole]);
         }
         let serves_none = HostSummary { status: host(), serves: Some(Vec::new()), ..HostSummary::default() };
@@ -278,25 +278,25 @@ mod tests {
     }
 
     #[test]
-    fn what_fits_into_no_message_is_left_out_and_the_report_says_so() {
+    fn items_too_large_for_any_message_are_omitted_and_reported() {
         let mut whole = details(30);
         whole.processors[7].variant = "x".repeat(8 << 10);
         let ReportMessages { bodies, problem } = whole.messages(&[], 4 << 10);
         assert!(bodies.len() > 1 && bodies.iter().all(|body| body.len() <= 4 << 10));
         let problem = problem.unwrap();
         assert!(problem.starts_with("1 entries of the report are omitted (the largest has 84"), "{problem}");
-        let read = put_together(&bodies, |body| ReceivedDetails::read(body).unwrap());
+        let read = reassemble(&bodies, |body| ReceivedDetails::read(body).unwrap());
         whole.processors.remove(7);
         whole.status.report_problem = Some(problem);
         assert_eq!(read.into_iter().map(of).collect::<Vec<_>>(), [whole]);
     }
 
     #[test]
-    fn a_report_of_more_parts_than_are_put_together_is_cut_and_says_so() {
+    fn a_report_with_too_many_parts_is_truncated_and_marked() {
         let ReportMessages { bodies, problem } = summary(2_000).messages(2_400);
         assert_eq!(bodies.len(), MAX_PARTS_COUNT);
         assert!(problem.unwrap().contains("a report at most 1024 messages"));
-        assert_eq!(put_together(&bodies, |body| serde_json::from_slice::<HostSummary>(body).unwrap()).len(), 1);
+        assert_eq!(reassemble(&bodies, |body| serde_json::from_slice::<HostSummary>(body).unwrap()).len(), 1);
     }
 
     #[test]

@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_requested_is_granted_unless_something_is_given_or_it_is_too_much() {
+    fn requested_limits_are_granted_unless_given_explicitly_or_too_large() {
         let requested = RequestedLimits { memory_bytes: Some(192 << 20), time_ms: Some(30_000) };
         let most = GrantableLimits::default();
         let given = GivenLimits { time_ms: Some(5), sends_count: Some(7), ..GivenLimits::default() };

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::change::Content;
+use super::interest::Interest;
 use super::registry::Registered;
-use super::wanted::Wanted;
 
 /// Content by type, each in the version in which it is known: never below the follower's own.
 #[derive(Debug, Default)]
@@ -36,15 +36,15 @@ pub(super) struct Update {
 }
 
 impl Cache {
-    pub(super) fn of_everything(version: u64, wanted: &Wanted) -> Self {
+    pub(super) fn of_everything(version: u64, interest: &Interest) -> Self {
         let mut cache = Cache { rest: Some(version), ..Cache::default() };
-        cache.note_listed(wanted, version);
+        cache.note_listed(interest, version);
         cache
     }
 
     /// All types with the wanted prefixes are known as of a version.
-    pub(super) fn note_listed(&mut self, wanted: &Wanted, version: u64) {
-        self.listed.extend(wanted.prefixes.iter().map(|prefix| (prefix.clone(), version)));
+    pub(super) fn note_listed(&mut self, interest: &Interest, version: u64) {
+        self.listed.extend(interest.prefixes.iter().map(|prefix| (prefix.clone(), version)));
     }
 
     pub(super) fn insert(&mut self, config_type: String, version: u64, content: Content) {
@@ -52,27 +52,27 @@ impl Cache {
     }
 
     /// In which version a type is known, if it is wanted.
-    pub(super) fn version_of(&self, config_type: &str, wanted: &Wanted) -> Option<u64> {
-        if !wanted.contains(config_type) {
+    pub(super) fn version_of(&self, config_type: &str, interest: &Interest) -> Option<u64> {
+        if !interest.contains(config_type) {
             return None;
         }
-        let listed = || wanted.prefix_of(config_type).and_then(|prefix| self.listed.get(prefix).copied());
+        let listed = || interest.prefix_of(config_type).and_then(|prefix| self.listed.get(prefix).copied());
         self.types.get(config_type).map(|known| known.version).or(self.rest).or_else(listed)
     }
 
     /// What of this is not known.
-    pub(super) fn missing(&self, mut wanted: Wanted) -> Wanted {
-        wanted.everything &= self.rest.is_none();
-        wanted.types.retain(|name| self.rest.is_none() && !self.types.contains_key(name));
-        wanted.prefixes.retain(|prefix| self.rest.is_none() && !self.listed.contains_key(prefix));
-        wanted
+    pub(super) fn missing(&self, mut interest: Interest) -> Interest {
+        interest.everything &= self.rest.is_none();
+        interest.types.retain(|name| self.rest.is_none() && !self.types.contains_key(name));
+        interest.prefixes.retain(|prefix| self.rest.is_none() && !self.listed.contains_key(prefix));
+        interest
     }
 
     /// Drops what nobody wants any more: it is not kept up to date.
-    pub(super) fn keep_only(&mut self, wanted: &Wanted) {
-        self.types.retain(|config_type, _| wanted.contains(config_type));
-        self.listed.retain(|prefix, _| wanted.prefixes.contains(prefix));
-        if !wanted.everything {
+    pub(super) fn keep_only(&mut self, interest: &Interest) {
+        self.types.retain(|config_type, _| interest.contains(config_type));
+        self.listed.retain(|prefix, _| interest.prefixes.contains(prefix));
+        if !interest.everything {
             self.rest = None;
         }
     }

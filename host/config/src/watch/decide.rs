@@ -8,10 +8,10 @@ use crate::protocol::Notify;
 const MAX_KEYS_COUNT: usize = 256;
 
 /// The types to fetch, with the keys where only those changed.
-pub(super) type Concerned = BTreeMap<String, Option<Vec<String>>>;
+pub(super) type ChangedTypes = BTreeMap<String, Option<Vec<String>>>;
 
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(super) enum NotifyAction {
     /// It tells nothing new.
     Skip,
     /// A service that begins has an older version: it may be another one, on another store.
@@ -21,24 +21,24 @@ pub(super) enum Step {
     /// Something may have been missed, or everything changed.
     FetchAll,
     /// Exactly this changed since our version.
-    Fetch(Concerned),
+    Fetch(ChangedTypes),
 }
 
 /// `known` tells in which version a type is known, and `None` for those that no handler wants. A type may be known in a later version than
 /// ours: it was then fetched after the change that is being notified, and its handlers have it.
-pub(super) fn decide(version: u64, known: impl Fn(&str) -> Option<u64>, notify: &Notify) -> Step {
+pub(super) fn decide(version: u64, known: impl Fn(&str) -> Option<u64>, notify: &Notify) -> NotifyAction {
     if notify.version <= version {
         let begins = notify.types.is_empty() && notify.version < version;
-        return if begins { Step::AskVersion } else { Step::Skip };
+        return if begins { NotifyAction::AskVersion } else { NotifyAction::Skip };
     }
     if notify.version - version > 1 || notify.types.is_empty() {
-        return Step::FetchAll;
+        return NotifyAction::FetchAll;
     }
     let news = |config_type: &&String| known(config_type).is_some_and(|known| known < notify.version);
     let keys = notify.keys.as_ref().filter(|keys| keys.values().map(Vec::len).sum::<usize>() <= MAX_KEYS_COUNT);
     let keys_of = |config_type: &String| keys.and_then(|keys| keys.get(config_type)).filter(|keys| !keys.is_empty()).cloned();
-    let concerned: Concerned = notify.types.iter().filter(news).map(|name| (name.clone(), keys_of(name))).collect();
-    if concerned.is_empty() { Step::MoveVersion } else { Step::Fetch(concerned) }
+    let changed_types: ChangedTypes = notify.types.iter().filter(news).map(|name| (name.clone(), keys_of(name))).collect();
+    if changed_types.is_empty() { NotifyAction::MoveVersion } else { NotifyAction::Fetch(changed_types) }
 }
 
 #[cfg(test)]
@@ -51,13 +51,13 @@ mod tests {
         Notify { version, types: texts(types), keys }
     }
 
-    fn fetch(concerned: &[(&str, Option<&[&str]>)]) -> Step {
+    fn fetch(changed_types: &[(&str, Option<&[&str]>)]) -> NotifyAction {
         let keys = |keys: &[&str]| keys.iter().map(ToString::to_string).collect();
-        Step::Fetch(concerned.iter().map(|(name, names)| ((*name).to_owned(), names.map(keys))).collect())
+        NotifyAction::Fetch(changed_types.iter().map(|(name, names)| ((*name).to_owned(), names.map(keys))).collect())
     }
 
     #[test]
-    fn what_each_notify_calls_for() {
+    fn each_notify_leads_to_its_step() {
         // Ours is version 5; `a` and `b` are wanted, `late` is known in version 8 already.
         let known = |name: &str| match name {
             "a" | "b" => Some(5),
@@ -66,13 +66,13 @@ mod tests {
         };
         let many: Vec<String> = (0..=MAX_KEYS_COUNT).map(|n| n.to_string()).collect();
         let many: Vec<&str> = many.iter().map(String::as_str).collect();
-        for (name, given, wanted) in [
-            ("older", notify(4, &["a"], &[]), Step::Skip),
-            ("the same", notify(5, &["a"], &[]), Step::Skip),
-            ("the same, empty types", notify(5, &[], &[]), Step::Skip),
-            ("older, empty types", notify(0, &[], &[]), Step::AskVersion),
-            ("nobody's type", notify(6, &["x"], &[]), Step::MoveVersion),
-            ("nobody's type with keys", notify(6, &["x"], &[("x", &["k"])]), Step::MoveVersion),
+        for (name, given, interest) in [
+            ("older", notify(4, &["a"], &[]), NotifyAction::Skip),
+            ("the same", notify(5, &["a"], &[]), NotifyAction::Skip),
+            ("the same, empty types", notify(5, &[], &[]), NotifyAction::Skip),
+            ("older, empty types", notify(0, &[], &[]), NotifyAction::AskVersion),
+            ("nobody's type", notify(6, &["x"], &[]), NotifyAction::MoveVersion),
+            ("nobody's type with keys", notify(6, &["x"], &[("x", &["k"])]), NotifyAction::MoveVersion),
             ("a relevant type", notify(6, &["a"], &[]), fetch(&[("a", None)])),
             ("a relevant type of several", notify(6, &["a", "x"], &[]), fetch(&[("a", None)])),
             ("two relevant types", notify(6, &["b", "a", "a"], &[]), fetch(&[("a", None), ("b", None)])),
@@ -80,14 +80,14 @@ mod tests {
             ("keys of another type", notify(6, &["a"], &[("x", &["k"])]), fetch(&[("a", None)])),
             ("no keys of a relevant type", notify(6, &["a"], &[("a", &[])]), fetch(&[("a", None)])),
             ("too many keys", notify(6, &["a"], &[("a", &many)]), fetch(&[("a", None)])),
-            ("empty types", notify(6, &[], &[]), Step::FetchAll),
-            ("a gap", notify(7, &["a"], &[]), Step::FetchAll),
-            ("a gap at nobody's type", notify(7, &["x"], &[]), Step::FetchAll),
-            ("a gap with keys", notify(u64::MAX, &["a"], &[("a", &["k"])]), Step::FetchAll),
-            ("a type fetched since", notify(6, &["late"], &[]), Step::MoveVersion),
+            ("empty types", notify(6, &[], &[]), NotifyAction::FetchAll),
+            ("a gap", notify(7, &["a"], &[]), NotifyAction::FetchAll),
+            ("a gap at nobody's type", notify(7, &["x"], &[]), NotifyAction::FetchAll),
+            ("a gap with keys", notify(u64::MAX, &["a"], &[("a", &["k"])]), NotifyAction::FetchAll),
+            ("a type fetched since", notify(6, &["late"], &[]), NotifyAction::MoveVersion),
             ("a type fetched since and another", notify(6, &["late", "b"], &[]), fetch(&[("b", None)])),
         ] {
-            assert_eq!(decide(5, known, &given), wanted, "{name}");
+            assert_eq!(decide(5, known, &given), interest, "{name}");
         }
     }
 }

@@ -3,17 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::cache::{Cache, Update};
-use super::decide::Concerned;
-use super::wanted::Wanted;
+use super::decide::ChangedTypes;
+use super::interest::Interest;
 use crate::client::ConfigClient;
 use crate::error::Result;
 use crate::protocol::Key;
 
 /// Fetches all that is wanted, and tells the lowest version among the answers: what changed up to it is in all of them.
-pub(super) async fn all(client: &ConfigClient, wanted: &Wanted) -> Result<(Cache, u64)> {
-    if wanted.everything {
+pub(super) async fn all(client: &ConfigClient, interest: &Interest) -> Result<(Cache, u64)> {
+    if interest.everything {
         let fetched = client.everything().await?;
-        let mut cache = Cache::of_everything(fetched.version, wanted);
+        let mut cache = Cache::of_everything(fetched.version, interest);
         for (config_type, content) in fetched.value {
             cache.insert(config_type, fetched.version, content);
         }
@@ -21,11 +21,11 @@ pub(super) async fn all(client: &ConfigClient, wanted: &Wanted) -> Result<(Cache
     }
     let mut cache = Cache::default();
     let mut lowest = None;
-    let mut types = wanted.types.clone();
-    if !wanted.prefixes.is_empty() {
+    let mut types = interest.types.clone();
+    if !interest.prefixes.is_empty() {
         let (there, _) = client.types().await?;
-        types.extend(there.value.into_iter().filter(|name| wanted.prefix_of(name).is_some()));
-        cache.note_listed(wanted, there.version);
+        types.extend(there.value.into_iter().filter(|name| interest.prefix_of(name).is_some()));
+        cache.note_listed(interest, there.version);
         lowest = Some(there.version);
     }
     for config_type in &types {
@@ -41,10 +41,10 @@ pub(super) async fn all(client: &ConfigClient, wanted: &Wanted) -> Result<(Cache
 }
 
 /// Fetches what a notify named.
-pub(super) async fn some(client: &ConfigClient, notified_version: u64, concerned: &Concerned) -> Result<Update> {
+pub(super) async fn some(client: &ConfigClient, notified_version: u64, changed_types: &ChangedTypes) -> Result<Update> {
     let mut update = Update { notified_version, lowest_version: u64::MAX, types: BTreeMap::new(), keys: BTreeMap::new() };
     let mut asked = Vec::new();
-    for (config_type, keys) in concerned {
+    for (config_type, keys) in changed_types {
         match keys {
             Some(keys) => asked.extend(keys.iter().map(|key| Key { config_type: config_type.clone(), key: key.clone() })),
             None => {

@@ -6,8 +6,8 @@ mod cache;
 mod change;
 mod decide;
 mod fetch;
+mod interest;
 mod registry;
-mod wanted;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -25,9 +25,9 @@ use crate::topics::ConfigTopics;
 use weir_pubsub::{chain, restart_on_panic};
 
 use cache::Cache;
-use decide::{Concerned, Step, decide};
+use decide::{ChangedTypes, NotifyAction, decide};
+use interest::Interest;
 use registry::{Registered, Shared};
-use wanted::Wanted;
 
 pub use change::{Change, Content};
 pub use registry::{FollowerHandle, FollowerStatus, HandlerId};
@@ -105,7 +105,7 @@ impl Follower {
         let follower = Arc::new(self);
         // After a panic nothing is known to be applied: everything is fetched, and all handlers are called again.
         let follow = || {
-            let mut following = Following::new(follower.clone());
+            let mut following = RunningFollower::new(follower.clone());
             async move { following.follow().await }
         };
         let panicked = |panic: &str| {
@@ -118,37 +118,37 @@ impl Follower {
 
 /// What is still to be done before the next notify is looked at.
 #[derive(Debug)]
-enum Todo {
+enum PendingFetch {
     /// Fetch all types of all handlers.
     All,
     /// Fetch what the notify of the version just after ours names.
-    Some { version: u64, concerned: Concerned },
+    Some { version: u64, changed_types: ChangedTypes },
     /// Ask for the version, and fetch everything if it is another one.
     AskVersion,
 }
 
 /// A follower at work.
-struct Following {
+struct RunningFollower {
     follower: Arc<Follower>,
     version: u64,
     cache: Cache,
     /// The handlers that were called with the content of the cache.
     served: BTreeSet<HandlerId>,
-    todo: Option<Todo>,
+    pending: Option<PendingFetch>,
     next_poll: Instant,
     backoff: Backoff,
     unreadable: RateLimitedLog,
 }
 
-impl Following {
+impl RunningFollower {
     fn new(follower: Arc<Follower>) -> Self {
-        Following {
+        RunningFollower {
             next_poll: Instant::now() + follower.poll_interval,
             follower,
             version: 0,
             cache: Cache::default(),
             served: BTreeSet::new(),
-            todo: None,
+            pending: None,
             backoff: Backoff::new(FIRST_WAIT, LONGEST_WAIT),
             unreadable: RateLimitedLog::default(),
         }
@@ -169,7 +169,7 @@ impl Following {
             });
             let notifies = notifies.await;
             // What changed before the subscription stood was notified to nobody here.
-            self.todo = Some(Todo::All);
+            self.pending = Some(PendingFetch::All);
             let lost = self.work(&*notifies).await;
             follower.shared.show_fetch_error("the subscription to changes of the configuration was lost", &lost);
             recovery.lost(&lost);
@@ -189,7 +189,7 @@ impl Following {
                 }
                 Err(error) => {
                     if !error.is_passing() {
-                        self.todo = Some(Todo::All);
+                        self.pending = Some(PendingFetch::All);
                     }
                     self.failed("fetch of the configuration failed", &error);
                     Some(self.backoff.next_wait(&mut rand::rng()))
@@ -209,15 +209,15 @@ impl Following {
             () = self.follower.shared.changed(), if wait.is_none() => {}
             () = tokio::time::sleep_until(until) => if wait.is_none() {
                 self.next_poll = Instant::now() + self.follower.poll_interval;
-                self.todo = Some(Todo::AskVersion);
+                self.pending = Some(PendingFetch::AskVersion);
             },
             received = notifies.receive() => match received {
                 // A service that comes back tells so: no need to wait any longer, and what was left undone is part of everything.
-                Ok(_) if wait.is_some() => self.todo = Some(Todo::All),
-                Ok(delivery) => self.look_at(&delivery),
+                Ok(_) if wait.is_some() => self.pending = Some(PendingFetch::All),
+                Ok(delivery) => self.examine(&delivery),
                 Err(PubsubError::Lagged { missed_count }) => {
                     tracing::warn!(missed_count, "config notifications missed");
-                    self.todo = Some(Todo::All);
+                    self.pending = Some(PendingFetch::All);
                 }
                 Err(error) => return Err(error),
             },
@@ -225,25 +225,25 @@ impl Following {
         Ok(())
     }
 
-    fn look_at(&mut self, delivery: &Delivery) {
+    fn examine(&mut self, delivery: &Delivery) {
         let notify: Notify = match serde_json::from_slice(&delivery.message.body) {
             Ok(notify) => notify,
             Err(error) => {
                 if let Some(notifies_count) = self.unreadable.count(1) {
                     tracing::warn!(notifies_count, error = %chain(&error), "config notification unreadable: fetching everything");
                 }
-                self.todo = Some(Todo::All);
+                self.pending = Some(PendingFetch::All);
                 return;
             }
         };
-        let wanted = Wanted::by(&self.handlers());
-        self.cache.keep_only(&wanted);
-        match decide(self.version, |config_type| self.cache.version_of(config_type, &wanted), &notify) {
-            Step::Skip => {}
-            Step::AskVersion => self.todo = Some(Todo::AskVersion),
-            Step::MoveVersion => self.move_to(notify.version),
-            Step::FetchAll => self.todo = Some(Todo::All),
-            Step::Fetch(concerned) => self.todo = Some(Todo::Some { version: notify.version, concerned }),
+        let interest = Interest::by(&self.handlers());
+        self.cache.keep_only(&interest);
+        match decide(self.version, |config_type| self.cache.version_of(config_type, &interest), &notify) {
+            NotifyAction::Skip => {}
+            NotifyAction::AskVersion => self.pending = Some(PendingFetch::AskVersion),
+            NotifyAction::MoveVersion => self.move_to(notify.version),
+            NotifyAction::FetchAll => self.pending = Some(PendingFetch::All),
+            NotifyAction::Fetch(changed_types) => self.pending = Some(PendingFetch::Some { version: notify.version, changed_types }),
         }
     }
 
@@ -251,25 +251,25 @@ impl Following {
     async fn catch_up(&mut self) -> Result<()> {
         let handlers = self.handlers();
         self.served.retain(|id| handlers.iter().any(|handler| handler.id == *id));
-        let all = match &self.todo {
-            Some(Todo::All) => true,
-            Some(Todo::AskVersion) => self.follower.client.version().await? != self.version,
-            Some(Todo::Some { version, concerned }) => {
-                let (version, concerned) = (*version, concerned.clone());
-                !self.apply_some(version, &concerned, &handlers).await?
+        let all = match &self.pending {
+            Some(PendingFetch::All) => true,
+            Some(PendingFetch::AskVersion) => self.follower.client.version().await? != self.version,
+            Some(PendingFetch::Some { version, changed_types }) => {
+                let (version, changed_types) = (*version, changed_types.clone());
+                !self.apply_some(version, &changed_types, &handlers).await?
             }
             None => false,
         };
         if all || !self.serve_new(&handlers).await? {
-            self.todo = Some(Todo::All);
+            self.pending = Some(PendingFetch::All);
             self.apply_all(&handlers).await?;
         }
-        self.todo = None;
+        self.pending = None;
         Ok(())
     }
 
     async fn apply_all(&mut self, handlers: &[Arc<Registered>]) -> Result<()> {
-        let (cache, version) = fetch::all(&self.follower.client, &Wanted::by(handlers)).await?;
+        let (cache, version) = fetch::all(&self.follower.client, &Interest::by(handlers)).await?;
         self.cache = cache;
         for handler in handlers {
             self.call(handler, version).await;
@@ -279,15 +279,15 @@ impl Following {
     }
 
     /// `false`: the service answered with less than it had notified, so that all must be fetched.
-    async fn apply_some(&mut self, version: u64, concerned: &Concerned, handlers: &[Arc<Registered>]) -> Result<bool> {
-        let update = fetch::some(&self.follower.client, version, concerned).await?;
+    async fn apply_some(&mut self, version: u64, changed_types: &ChangedTypes, handlers: &[Arc<Registered>]) -> Result<bool> {
+        let update = fetch::some(&self.follower.client, version, changed_types).await?;
         if update.lowest_version < version {
             return Ok(false);
         }
         self.cache.update(update);
-        self.todo = None;
+        self.pending = None;
         for handler in handlers {
-            if self.served.contains(&handler.id) && handler.wants_any(concerned.keys()) {
+            if self.served.contains(&handler.id) && handler.is_interested_in_any(changed_types.keys()) {
                 self.call(handler, version).await;
             }
         }
@@ -297,12 +297,12 @@ impl Following {
 
     /// Fetches what handlers that are new want and is not known yet, and calls them. `false`: the service answered with an older version.
     async fn serve_new(&mut self, handlers: &[Arc<Registered>]) -> Result<bool> {
-        self.cache.keep_only(&Wanted::by(handlers));
+        self.cache.keep_only(&Interest::by(handlers));
         let new: Vec<_> = handlers.iter().filter(|handler| !self.served.contains(&handler.id)).cloned().collect();
         if new.is_empty() {
             return Ok(true);
         }
-        let missing = self.cache.missing(Wanted::by(&new));
+        let missing = self.cache.missing(Interest::by(&new));
         if !missing.is_empty() {
             let (more, lowest_version) = fetch::all(&self.follower.client, &missing).await?;
             if lowest_version < self.version {

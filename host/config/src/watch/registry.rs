@@ -35,8 +35,8 @@ pub(super) struct Registered {
 }
 
 impl Registered {
-    pub(super) fn wants_any<'a>(&self, mut types: impl Iterator<Item = &'a String>) -> bool {
-        self.types.as_ref().is_none_or(|wanted| types.any(|name| wanted.contains(name) || self.has_prefix_of(name)))
+    pub(super) fn is_interested_in_any<'a>(&self, mut types: impl Iterator<Item = &'a String>) -> bool {
+        self.types.as_ref().is_none_or(|interest| types.any(|name| interest.contains(name) || self.has_prefix_of(name)))
     }
 
     /// Whether it wants a type by its beginning.

@@ -155,7 +155,7 @@ impl Lifecycle {
             Deletion::NotEmpty(backlog) => return Err(Failed::Halfway(not_empty(id, &subject.record, &backlog))),
         }
         step("refuse-queues-deleted").await;
-        let batch = Batch::new().delete(FLOW_TYPE, id).only_if(FLOW_TYPE, id, Some(subject.text.clone())).with_reserve();
+        let batch = Batch::new().delete(FLOW_TYPE, id).on_condition(FLOW_TYPE, id, Some(subject.text.clone())).with_reserve();
         let batch = gone(batch, subject.release.queues.iter());
         let batch = release_entries(batch, &subject.release, &subject.plan(), &subject.entries);
         let written = self.done.write(&self.writes, batch, &[request.to_owned()]).await;
@@ -184,20 +184,20 @@ impl Lifecycle {
 
 /// Marks a flow as stopping and deletes the entries that its record keeps.
 fn taking_out(id: &str, stopping: &FlowRecord, before: String) -> Batch {
-    let batch = Batch::new().put(FLOW_TYPE, id, json(stopping)).only_if(FLOW_TYPE, id, Some(before)).with_reserve();
+    let batch = Batch::new().put(FLOW_TYPE, id, json(stopping)).on_condition(FLOW_TYPE, id, Some(before)).with_reserve();
     let kept = stopping.plan.iter().flat_map(|plan| &plan.entries).filter(|entry| entry.kept.is_some());
     kept.fold(batch, |batch, entry| {
         let at = EntryKey::of(entry).config_key();
-        batch.delete(at.config_type.clone(), at.key.clone()).only_if(at.config_type, at.key, entry.kept.clone())
+        batch.delete(at.config_type.clone(), at.key.clone()).on_condition(at.config_type, at.key, entry.kept.clone())
     })
 }
 
 /// The reverse.
 fn putting_back(id: &str, restored: Restored, stopping: String) -> Batch {
-    let batch = Batch::new().put(FLOW_TYPE, id, json(&restored.record)).only_if(FLOW_TYPE, id, Some(stopping)).with_reserve();
+    let batch = Batch::new().put(FLOW_TYPE, id, json(&restored.record)).on_condition(FLOW_TYPE, id, Some(stopping)).with_reserve();
     restored.entries.into_iter().fold(batch, |batch, (key, entry)| {
         let at = key.config_key();
-        batch.put(at.config_type.clone(), at.key.clone(), entry).only_if(at.config_type, at.key, None)
+        batch.put(at.config_type.clone(), at.key.clone(), entry).on_condition(at.config_type, at.key, None)
     })
 }
 

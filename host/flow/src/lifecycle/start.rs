@@ -139,9 +139,9 @@ impl Lifecycle {
     /// Refuses a flow that could not be written, or not be taken back, in one step of the configuration.
     fn check_size(&self, id: &str, plan: &Plan, entries: &Entries) -> Result<()> {
         let starting = json(&plan.starting_record(&BTreeSet::new()));
-        let announced = made(Batch::new().put(FLOW_TYPE, id, &starting).only_if(FLOW_TYPE, id, None), plan.queues.iter());
+        let announced = made(Batch::new().put(FLOW_TYPE, id, &starting).on_condition(FLOW_TYPE, id, None), plan.queues.iter());
         let deletes = plan.entries.keys().map(EntryKey::config_key);
-        let undone = Batch::new().put(FLOW_TYPE, id, &starting).only_if(FLOW_TYPE, id, Some(starting.clone()));
+        let undone = Batch::new().put(FLOW_TYPE, id, &starting).on_condition(FLOW_TYPE, id, Some(starting.clone()));
         let undone = deletes.fold(undone, |batch, at| batch.delete(at.config_type, at.key));
         let batches =
             [announced, undone, running(id, plan, entries, starting), gone(Batch::new().delete(FLOW_TYPE, id), plan.queues.iter())];
@@ -162,7 +162,7 @@ impl Lifecycle {
             }
         }
         let text = json(&plan.starting_record(&found));
-        let mut batch = Batch::new().put(FLOW_TYPE, id, &text).only_if(FLOW_TYPE, id, None);
+        let mut batch = Batch::new().put(FLOW_TYPE, id, &text).on_condition(FLOW_TYPE, id, None);
         for name in leftovers {
             batch = batch.delete(LEFTOVER_TYPE, name);
         }
@@ -200,7 +200,7 @@ pub(super) fn gone<'q>(batch: Batch, queues: impl Iterator<Item = &'q QueueRecor
 
 /// The flow as it runs: entries and the record without status, in one step.
 fn running(id: &str, plan: &Plan, entries: &Entries, starting: String) -> Batch {
-    let batch = Batch::new().put(FLOW_TYPE, id, json(&plan.record)).only_if(FLOW_TYPE, id, Some(starting));
+    let batch = Batch::new().put(FLOW_TYPE, id, json(&plan.record)).on_condition(FLOW_TYPE, id, Some(starting));
     let changed = plan.entries.iter().chain(&plan.rewritten);
     changed.fold(batch, |batch, (key, entry)| put_entry(batch, key, &json(entry), entries))
 }
@@ -209,9 +209,9 @@ fn running(id: &str, plan: &Plan, entries: &Entries, starting: String) -> Batch 
 pub(super) fn put_entry(batch: Batch, key: &EntryKey, text: &str, entries: &Entries) -> Batch {
     let at = key.config_key();
     match entries.texts.get(key) {
-        Some(there) if there == text => batch.only_if(at.config_type, at.key, Some(there.clone())),
-        Some(there) => batch.put(at.config_type.clone(), at.key.clone(), text).only_if(at.config_type, at.key, Some(there.clone())),
-        None => batch.put(at.config_type.clone(), at.key.clone(), text).only_if(at.config_type, at.key, None),
+        Some(there) if there == text => batch.on_condition(at.config_type, at.key, Some(there.clone())),
+        Some(there) => batch.put(at.config_type.clone(), at.key.clone(), text).on_condition(at.config_type, at.key, Some(there.clone())),
+        None => batch.put(at.config_type.clone(), at.key.clone(), text).on_condition(at.config_type, at.key, None),
     }
 }
 

@@ -49,7 +49,7 @@ impl Lifecycle {
         self.wait_for_processors(id, &stopping.queues).await?;
         let deleted = self.delete_queues(id, stopping.queues).await?;
         step("stop-queues-deleted").await;
-        let batch = Batch::new().delete(FLOW_TYPE, id).only_if(FLOW_TYPE, id, Some(stopping.text)).with_reserve();
+        let batch = Batch::new().delete(FLOW_TYPE, id).on_condition(FLOW_TYPE, id, Some(stopping.text)).with_reserve();
         let mut batch = gone(batch, deleted.gone.iter());
         let mut notes = Vec::new();
         for (queue, reason) in &deleted.resisting {
@@ -84,7 +84,7 @@ impl Lifecycle {
             requests.extend(record.stop_request.clone());
         }
         if !batch.is_empty() {
-            let batch = batch.only_if(FLOW_TYPE, id, Some(before.clone()));
+            let batch = batch.on_condition(FLOW_TYPE, id, Some(before.clone()));
             self.writes.write(batch).await.map_err(FlowError::writing(format!("flow `{id}` or an entry that it shares")))?;
         }
         Ok(Stopping { text, queues: release.queues.into_iter().filter(|queue| !queue.found).collect(), requests })

@@ -85,7 +85,7 @@ impl Lifecycle {
             }
         };
         record.plan = Some(plan.clone());
-        let batch = Batch::new().put(FLOW_TYPE, id, json(&record)).only_if(FLOW_TYPE, id, Some(before.clone())).with_reserve();
+        let batch = Batch::new().put(FLOW_TYPE, id, json(&record)).on_condition(FLOW_TYPE, id, Some(before.clone())).with_reserve();
         match self.writes.write(batch).await {
             Ok(()) => {
                 let text = json(&record);

@@ -451,7 +451,10 @@ fn refusals_of_a_swap_are_told_apart_and_say_what_to_do() {
         "flow `one`, processor `p`, component `p@3.0.0`: it does not have the input `input`, which the flow uses (it has none): swap to one that does",
     );
     let error = swap("p@2.0.0", true, &world).unwrap_err();
-    assert!(matches!(&error, crate::FlowError::Swap { source: SwapRefusal::Unfit(unfit), .. } if unfit.misfits().len() == 1), "{error:?}");
+    assert!(
+        matches!(&error, crate::FlowError::Swap { source: SwapRefusal::Unfit(unfit), .. } if unfit.mismatches().len() == 1),
+        "{error:?}"
+    );
     world.components.get_mut("p@1.0.0").unwrap().world = "0.2.0".to_owned();
     check(
         swap("p@1.0.0", true, &world),

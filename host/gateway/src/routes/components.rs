@@ -197,7 +197,7 @@ pub(super) fn unreadable(key: &str, error: &serde_json::Error) -> GatewayError {
 /// Writes a record if there is none; `false` if there is one.
 async fn write_record(config: &ConfigClient, key: &str, record: &ComponentRecord) -> Result<bool> {
     let text = serde_json::to_string(record).map_err(|_| GatewayError::Broken { what: "writing the component's record" })?;
-    match config.apply(Batch::new().put(COMPONENT_TYPE, key, text).only_if(COMPONENT_TYPE, key, None)).await {
+    match config.apply(Batch::new().put(COMPONENT_TYPE, key, text).on_condition(COMPONENT_TYPE, key, None)).await {
         Ok(()) => Ok(true),
         Err(ConfigError::Conflict { .. }) => Ok(false),
         Err(error) => Err(GatewayError::Config(error)),

@@ -40,13 +40,13 @@ pub(crate) async fn remove(State(gateway): State<Shared>, request: Request) -> R
         return Err(GatewayError::UnknownDeployment { key: shown(&component) });
     };
     refuse_named(&component, entries_naming(&component, &everything))?;
-    let batch = Batch::new().delete(COMPONENT_TYPE, &component).only_if(COMPONENT_TYPE, &component, Some(text.clone()));
+    let batch = Batch::new().delete(COMPONENT_TYPE, &component).on_condition(COMPONENT_TYPE, &component, Some(text.clone()));
     gateway.config.apply(batch).await.map_err(GatewayError::Config)?;
     // A flow may have been started with it in between.
     let now = gateway.config.state_of(names_components).await.map_err(GatewayError::Config)?.value;
     let naming = entries_naming(&component, &now);
     if !naming.is_empty() {
-        let back = Batch::new().put(COMPONENT_TYPE, &component, text).only_if(COMPONENT_TYPE, &component, None);
+        let back = Batch::new().put(COMPONENT_TYPE, &component, text).on_condition(COMPONENT_TYPE, &component, None);
         match gateway.config.apply(back).await {
             Ok(()) | Err(ConfigError::Conflict { .. }) => refuse_named(&component, naming)?,
             Err(error) => return Err(GatewayError::Config(error)),

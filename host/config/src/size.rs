@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::error::{ConfigError, Result};
 
 /// Whatever a broker carries, no more than this: everything is in memory several times while it is answered and read.
-pub(crate) const MAX_WHOLE_BYTES: usize = 64 << 20;
+pub(crate) const MAX_CONFIGURATION_BYTES: usize = 64 << 20;
 /// What an answer has beside its values.
 const FRAME_BYTES: u64 = 256;
 /// The names of the fields of one value in an answer, with quotes, braces and commas.
@@ -15,28 +15,28 @@ const RESERVE_SHARE: u64 = 64;
 
 /// The size of everything as of one version; of others it is not known. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct KnownWhole(Arc<Mutex<Whole>>);
+pub(crate) struct CachedSize(Arc<Mutex<StoreSize>>);
 
 /// The version 0 stands for none.
 #[derive(Debug, Default)]
-struct Whole {
+struct StoreSize {
     version: u64,
     bytes: u64,
 }
 
-impl KnownWhole {
+impl CachedSize {
     /// The size, if it is that of this version.
     pub(crate) fn of(&self, version: u64) -> Option<u64> {
-        let whole = self.lock();
-        (whole.version == version && version > 0).then_some(whole.bytes)
+        let total = self.lock();
+        (total.version == version && version > 0).then_some(total.bytes)
     }
 
     /// Notes the size as of a version.
     pub(crate) fn note(&self, version: u64, bytes: u64) {
-        *self.lock() = Whole { version, bytes };
+        *self.lock() = StoreSize { version, bytes };
     }
 
-    fn lock(&self) -> MutexGuard<'_, Whole> {
+    fn lock(&self) -> MutexGuard<'_, StoreSize> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -58,7 +58,7 @@ fn json_bytes(text: &str) -> u64 {
 
 /// What room a batch may take in the configuration, whose size is bounded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Room {
+pub enum Capacity {
     /// What is left below the reserve.
     #[default]
     Common,
@@ -69,20 +69,20 @@ pub enum Room {
 /// Refuses a change after which everything would not fit into one answer. What makes it no larger always passes, and so does, within the
 /// reserve, what finishes or undoes something that was begun. Where everything is above the bound, because the broker's largest answer was
 /// lowered, one such change may add as much as the reserve, so that flows can be stopped; but never above the bound of every broker.
-pub(crate) fn check_growth(before_bytes: u64, after_bytes: u64, limit_bytes: u64, room: Room) -> Result<()> {
+pub(crate) fn check_growth(before_bytes: u64, after_bytes: u64, limit_bytes: u64, room: Capacity) -> Result<()> {
     let reserve_bytes = limit_bytes / RESERVE_SHARE;
     let most_bytes = limit_bytes.saturating_sub(FRAME_BYTES + reserve_bytes);
     let passes = match room {
-        Room::Common => after_bytes <= most_bytes,
-        Room::Reserve => {
+        Capacity::Common => after_bytes <= most_bytes,
+        Capacity::Reserve => {
             let is_small = after_bytes.saturating_sub(before_bytes) <= reserve_bytes;
-            after_bytes <= most_bytes + reserve_bytes || (is_small && after_bytes <= MAX_WHOLE_BYTES as u64)
+            after_bytes <= most_bytes + reserve_bytes || (is_small && after_bytes <= MAX_CONFIGURATION_BYTES as u64)
         }
     };
     if passes || after_bytes <= before_bytes {
         return Ok(());
     }
-    Err(ConfigError::WholeTooLarge { before_bytes, after_bytes, limit_bytes: most_bytes })
+    Err(ConfigError::ConfigurationTooLarge { before_bytes, after_bytes, limit_bytes: most_bytes })
 }
 
 /// What is left of the size of an answer, so that one that cannot be sent is not even collected.
@@ -109,21 +109,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_text_has_the_size_that_it_has_in_an_answer() {
+    fn a_string_is_measured_by_its_size_in_a_response() {
         for text in ["", "plain", "\"quoted\" \\ and \u{1}\u{8}\t\n\u{c}\r\u{1f}\u{7f}", "grün \u{2028}"] {
             assert_eq!(json_bytes(text), serde_json::to_string(text).unwrap().len() as u64, "{text:?}");
         }
     }
 
     #[test]
-    fn what_grows_beyond_the_bound_is_refused_and_what_does_not_grow_passes() {
+    fn growth_beyond_the_bound_is_refused_and_other_changes_pass() {
         let passes = |before, after, room| check_growth(before, after, 6_400 + FRAME_BYTES, room).is_ok();
-        assert!(passes(0, 6_200, Room::Common) && !passes(0, 6_400, Room::Common));
-        assert!(passes(9_000, 9_000, Room::Common) && passes(9_000, 8_000, Room::Common) && !passes(9_000, 9_001, Room::Common));
-        assert!(passes(6_200, 6_390, Room::Reserve) && passes(9_000, 9_050, Room::Reserve) && !passes(9_000, 9_200, Room::Reserve));
-        let most = MAX_WHOLE_BYTES as u64;
-        assert!(passes(most - 50, most, Room::Reserve) && !passes(most - 50, most + 1, Room::Reserve));
-        let message = check_growth(10, 7_000, 6_400 + FRAME_BYTES, Room::Common).unwrap_err().to_string();
+        assert!(passes(0, 6_200, Capacity::Common) && !passes(0, 6_400, Capacity::Common));
+        assert!(
+            passes(9_000, 9_000, Capacity::Common) && passes(9_000, 8_000, Capacity::Common) && !passes(9_000, 9_001, Capacity::Common)
+        );
+        assert!(
+            passes(6_200, 6_390, Capacity::Reserve) && passes(9_000, 9_050, Capacity::Reserve) && !passes(9_000, 9_200, Capacity::Reserve)
+        );
+        let most = MAX_CONFIGURATION_BYTES as u64;
+        assert!(passes(most - 50, most, Capacity::Reserve) && !passes(most - 50, most + 1, Capacity::Reserve));
+        let message = check_growth(10, 7_000, 6_400 + FRAME_BYTES, Capacity::Common).unwrap_err().to_string();
         assert!(message.contains("7000 bytes") && message.contains("has 10"), "{message}");
     }
 }

@@ -7,24 +7,24 @@ use super::registry::Registered;
 
 /// What handlers want.
 #[derive(Debug, Default)]
-pub(super) struct Wanted {
+pub(super) struct Interest {
     pub(super) types: BTreeSet<String>,
     pub(super) everything: bool,
     /// What further types begin with.
     pub(super) prefixes: BTreeSet<String>,
 }
 
-impl Wanted {
+impl Interest {
     pub(super) fn by<'a>(handlers: impl IntoIterator<Item = &'a Arc<Registered>>) -> Self {
-        let mut wanted = Wanted::default();
+        let mut interest = Interest::default();
         for handler in handlers {
             match &handler.types {
-                Some(types) => wanted.types.extend(types.iter().cloned()),
-                None => wanted.everything = true,
+                Some(types) => interest.types.extend(types.iter().cloned()),
+                None => interest.everything = true,
             }
-            wanted.prefixes.extend(handler.prefix.iter().cloned());
+            interest.prefixes.extend(handler.prefix.iter().cloned());
         }
-        wanted
+        interest
     }
 
     pub(super) fn contains(&self, config_type: &str) -> bool {

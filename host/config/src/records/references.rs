@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn entries_and_flows_on_their_way_name_components() {
+    fn entries_and_changing_flows_name_components() {
         let kept = json!({"topics": {}, "component": component("1.0.0", "ab")}).to_string();
         let flow = json!({"status": "stopping", "plan": {"queues": [], "entries": [{"processor": "q", "variant": "w", "kept": kept}]}});
         let all = content(&[

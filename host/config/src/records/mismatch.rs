@@ -8,12 +8,12 @@ use super::descriptor::ValueError;
 
 /// Why an entry does not fit its component: all faults at once.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{}", .0.iter().map(|misfit| chain(misfit)).collect::<Vec<_>>().join("; "))]
-pub struct Unfit(pub(super) Vec<Misfit>);
+#[error("{}", .0.iter().map(|mismatch| chain(mismatch)).collect::<Vec<_>>().join("; "))]
+pub struct Unfit(pub(super) Vec<Mismatch>);
 
 impl Unfit {
     /// The faults; at least one.
-    pub fn misfits(&self) -> &[Misfit] {
+    pub fn mismatches(&self) -> &[Mismatch] {
         &self.0
     }
 }
@@ -21,7 +21,7 @@ impl Unfit {
 /// One fault of an entry.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum Misfit {
+pub enum Mismatch {
     /// The component requires a grant that its deployment does not give.
     #[error("the component requires the grant `{grant}`, which its deployment does not have")]
     MissingGrant {
