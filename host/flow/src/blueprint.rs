@@ -348,7 +348,7 @@ mod tests {
     }"#;
 
     #[test]
-    fn a_blueprint_is_read_whole() {
+    fn a_blueprint_is_parsed_completely() {
         let blueprint = Blueprint::parse(GOOD).unwrap();
         assert_eq!(blueprint.processors.len(), 2);
         let splitter = &blueprint.processors[1];
@@ -434,7 +434,7 @@ mod tests {
     }
 
     #[test]
-    fn size_and_number_are_bounded_and_names_in_errors_are_cut() {
+    fn size_and_number_are_bounded_and_names_in_errors_truncated() {
         assert!(matches!(Blueprint::parse(&" ".repeat(MAX_BLUEPRINT_BYTES + 1)), Err(BlueprintError::TooLarge { .. })));
         let many: Vec<String> = (0..=MAX_PROCESSORS_COUNT).map(|at| format!(r#""p{at}:v": {{}}"#)).collect();
         let text = format!(r#"{{"blueprint": {{}}, "flow": {{{}}}}}"#, many.join(","));
@@ -445,7 +445,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_chain_of_controllers_takes_no_long_time() {
+    fn a_long_chain_of_controllers_resolves_quickly() {
         let chain: Vec<String> = (1..1_000).map(|at| format!(r#""p{at}": {{"controlled-by": "p{}"}}"#, at - 1)).collect();
         let text = format!(r#"{{"blueprint": {{}}, "flow": {{"a:b": {{}}}}, "parameters": {{"p0": {{}}, {}}}}}"#, chain.join(","));
         assert_eq!(Blueprint::parse(&text).unwrap().parameters.len(), 1_000);
@@ -453,7 +453,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_makes_it_panic(text in r#"[{}\[\]":,a-z0-9\\ ]{0,80}"#, cut in 0..GOOD.len()) {
+        fn arbitrary_strings_never_panic(text in r#"[{}\[\]":,a-z0-9\\ ]{0,80}"#, cut in 0..GOOD.len()) {
             let _ = Blueprint::parse(&text);
             let _ = Blueprint::parse(&GOOD[..cut]);
         }

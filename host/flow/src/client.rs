@@ -72,7 +72,7 @@ impl FlowClient {
     ///
     /// # Cancel safety
     /// The operation may be done all the same; that is so for every operation.
-    pub async fn ask(&self, request: &Request) -> Result<Response> {
+    pub async fn request_raw(&self, request: &Request) -> Result<Response> {
         let operation = request.operation.as_deref().unwrap_or_default();
         let body = serde_json::to_vec(request).map_err(FlowError::Malformed)?;
         let answer = self
@@ -83,8 +83,8 @@ impl FlowClient {
         serde_json::from_slice(&answer.body).map_err(FlowError::Malformed)
     }
 
-    async fn ask_well(&self, request: Request) -> Result<Response> {
-        let answer = self.ask(&request).await?;
+    async fn request_checked(&self, request: Request) -> Result<Response> {
+        let answer = self.request_raw(&request).await?;
         match answer.error {
             Some(error) => Err(FlowError::Answered { kind: error.kind, message: error.message }),
             None => Ok(answer),
@@ -94,9 +94,9 @@ impl FlowClient {
     /// The names of all blueprints.
     ///
     /// # Errors
-    /// [`FlowError::Answered`], and as [`FlowClient::ask`]; that is so for every operation.
+    /// [`FlowError::Answered`], and as [`FlowClient::request_raw`]; that is so for every operation.
     pub async fn list_blueprints(&self) -> Result<Vec<String>> {
-        Ok(self.ask_well(Request::new("list-blueprints")).await?.blueprint_names)
+        Ok(self.request_checked(Request::new("list-blueprints")).await?.blueprint_names)
     }
 
     /// A blueprint's JSON text, if there is one of that name.
@@ -104,7 +104,10 @@ impl FlowClient {
     /// # Errors
     /// As [`FlowClient::list_blueprints`].
     pub async fn get_blueprint(&self, name: &str) -> Result<Option<String>> {
-        Ok(self.ask_well(Request { blueprint_name: Some(name.to_owned()), ..Request::new("get-blueprint") }).await?.blueprint_definition)
+        Ok(self
+            .request_checked(Request { blueprint_name: Some(name.to_owned()), ..Request::new("get-blueprint") })
+            .await?
+            .blueprint_definition)
     }
 
     /// Stores a blueprint, in place of one of the same name. Running flows go on as they are.
@@ -117,7 +120,7 @@ impl FlowClient {
             blueprint_definition: Some(definition.to_owned()),
             ..Request::new("put-blueprint")
         };
-        self.ask_well(request).await.map(|_| ())
+        self.request_checked(request).await.map(|_| ())
     }
 
     /// Deletes a blueprint; it is no error if there is none. Running flows go on as they are.
@@ -125,7 +128,7 @@ impl FlowClient {
     /// # Errors
     /// As [`FlowClient::list_blueprints`].
     pub async fn delete_blueprint(&self, name: &str) -> Result<()> {
-        self.ask_well(Request { blueprint_name: Some(name.to_owned()), ..Request::new("delete-blueprint") }).await.map(|_| ())
+        self.request_checked(Request { blueprint_name: Some(name.to_owned()), ..Request::new("delete-blueprint") }).await.map(|_| ())
     }
 
     /// The ids of all flows, in whatever status.
@@ -133,7 +136,7 @@ impl FlowClient {
     /// # Errors
     /// As [`FlowClient::list_blueprints`].
     pub async fn list_flows(&self) -> Result<Vec<String>> {
-        Ok(self.ask_well(Request::new("list-flows")).await?.flow_ids)
+        Ok(self.request_checked(Request::new("list-flows")).await?.flow_ids)
     }
 
     /// One flow.
@@ -141,7 +144,7 @@ impl FlowClient {
     /// # Errors
     /// As [`FlowClient::list_blueprints`].
     pub async fn get_flow(&self, id: &str) -> Result<FlowDescription> {
-        let answer = self.ask_well(Request { flow_id: Some(id.to_owned()), ..Request::new("get-flow") }).await?;
+        let answer = self.request_checked(Request { flow_id: Some(id.to_owned()), ..Request::new("get-flow") }).await?;
         Ok(FlowDescription {
             record: answer.flow.unwrap_or_default(),
             description: answer.description.unwrap_or_default(),
@@ -164,7 +167,7 @@ impl FlowClient {
             external: flow.external,
             ..Request::new("start-flow")
         };
-        Ok(self.ask_well(request).await?.notes)
+        Ok(self.request_checked(request).await?.notes)
     }
 
     /// Lets a processor of a running flow go over to another component. Hosts make it ready beside the old one first; this does not wait
@@ -181,7 +184,7 @@ impl FlowClient {
             forget: order.forget,
             ..Request::new("swap")
         };
-        let swapped = self.ask_well(request).await?.swapped;
+        let swapped = self.request_checked(request).await?.swapped;
         swapped.ok_or_else(|| FlowError::Answered { kind: FLOW_ERROR.to_owned(), message: "the answer to a swap is empty".to_owned() })
     }
 
@@ -191,7 +194,7 @@ impl FlowClient {
     /// # Errors
     /// As [`FlowClient::list_blueprints`].
     pub async fn stop_flow(&self, id: &str) -> Result<Vec<String>> {
-        Ok(self.ask_well(Request { flow_id: Some(id.to_owned()), ..Request::new("stop-flow") }).await?.notes)
+        Ok(self.request_checked(Request { flow_id: Some(id.to_owned()), ..Request::new("stop-flow") }).await?.notes)
     }
 
     /// Stops a flow if the queues that it does not share are empty, its exits included; otherwise it runs as before, and the error tells
@@ -201,7 +204,7 @@ impl FlowClient {
     /// As [`FlowClient::list_blueprints`].
     pub async fn stop_empty_flow(&self, id: &str) -> Result<()> {
         let (flow_id, backlog) = (Some(id.to_owned()), Some("refuse".into()));
-        self.ask_well(Request { flow_id, backlog, ..Request::new("stop-flow") }).await.map(|_| ())
+        self.request_checked(Request { flow_id, backlog, ..Request::new("stop-flow") }).await.map(|_| ())
     }
 
     /// Lists the queues that the service made, that no flow names any more; with a [`Backlog`] also deletes those that nothing reads:
@@ -212,6 +215,6 @@ impl FlowClient {
     pub async fn orphans(&self, removed: Option<Backlog>) -> Result<Vec<Orphan>> {
         let operation = if removed.is_some() { "remove-orphans" } else { "list-orphans" };
         let backlog = removed.map(|backlog| serde_json::to_value(backlog).expect("a word always becomes JSON"));
-        Ok(self.ask_well(Request { backlog, ..Request::new(operation) }).await?.orphans)
+        Ok(self.request_checked(Request { backlog, ..Request::new(operation) }).await?.orphans)
     }
 }

@@ -10,7 +10,7 @@
 //!
 //! use weir_flow::blueprint::Blueprint;
 //! use weir_flow::parameters::resolve;
-//! use weir_flow::plan::{Draft, Exits, FlowIdentity, World, plan_start};
+//! use weir_flow::plan::{Draft, Exits, FlowIdentity, Snapshot, plan_start};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let blueprint = Blueprint::parse(
@@ -23,7 +23,7 @@
 //! let parameters = resolve(&blueprint, &BTreeMap::new(), &BTreeMap::new())?;
 //! let flow = FlowIdentity { id: "news".to_owned(), blueprint: "summaries".to_owned(), description: String::new() };
 //! let draft = Draft::new(flow, &blueprint, parameters)?;
-//! let plan = plan_start(&draft, &World::default(), Exits::Keep { limit_bytes: 1 << 20 })?;
+//! let plan = plan_start(&draft, &Snapshot::default(), Exits::Keep { limit_bytes: 1 << 20 })?;
 //!
 //! // A queue of what the processor consumes, and one that keeps its results until somebody takes them.
 //! let topics: Vec<&str> = plan.queues.iter().map(|queue| queue.topic.as_str()).collect();
@@ -39,7 +39,7 @@ pub mod blueprint;
 pub mod bounds;
 mod client;
 mod error;
-mod leading;
+mod leader;
 mod lifecycle;
 mod naming;
 mod operations;

@@ -4,18 +4,18 @@
 //! or an entry see each other. The latter is not held while an operation waits for processors or for queues that resist, but it is while the broker
 //! creates the queues of a start and looks through those that no flow names.
 
-mod done;
-mod known;
+mod completed;
 mod locks;
 mod orphans;
 mod queues;
 mod refuse;
+mod registry;
 mod resume;
+mod snapshot;
 mod start;
 mod stop;
 mod stored;
 mod swap;
-mod world;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError};
@@ -33,11 +33,11 @@ use crate::refusals::Refusals;
 use crate::settings::FlowSettings;
 use crate::writes::Writes;
 
-use done::Done;
-use known::Known;
+use completed::CompletedRequests;
 use locks::FlowLocks;
+use registry::FlowRegistry;
 
-pub(crate) use orphans::Orphans;
+pub(crate) use orphans::OrphanAction;
 pub(crate) use start::Start;
 
 /// What carries plans out, of one service while it leads.
@@ -50,10 +50,10 @@ pub(crate) struct Lifecycle {
     writer: Mutex<()>,
     flows: FlowLocks,
     failed_starts: FailedStarts,
-    done: Done,
+    done: CompletedRequests,
     /// The flows; a follower keeps them.
-    known: Arc<Known>,
-    following: Following,
+    known: Arc<FlowRegistry>,
+    following: FlowFollower,
     /// What hosts cannot run.
     pub(crate) refusals: Refusals,
     /// Ends waits when the service shuts down.
@@ -70,10 +70,10 @@ impl Lifecycle {
         writes: Writes,
         token: CancellationToken,
     ) -> Result<Self> {
-        let known = Arc::new(Known::default());
-        let following = Following::begin(Follower::new(backend.clone(), topicspace, config.clone()), &known)?;
+        let known = Arc::new(FlowRegistry::default());
+        let following = FlowFollower::begin(Follower::new(backend.clone(), topicspace, config.clone()), &known)?;
         Ok(Lifecycle {
-            done: Done::new(config.clone()),
+            done: CompletedRequests::new(config.clone()),
             known,
             following,
             writes,
@@ -94,14 +94,14 @@ impl Lifecycle {
 }
 
 /// The follower of the flows at work; it ends when this is dropped.
-struct Following {
+struct FlowFollower {
     /// The version of the configuration as of which the flows are known.
     version: watch::Receiver<u64>,
     _task: JoinSet<()>,
 }
 
-impl Following {
-    fn begin(follower: weir_config::Result<Follower>, known: &Arc<Known>) -> Result<Self> {
+impl FlowFollower {
+    fn begin(follower: weir_config::Result<Follower>, known: &Arc<FlowRegistry>) -> Result<Self> {
         let follower = follower.map_err(FlowError::config("following the flows"))?.on([FLOW_TYPE], {
             let known = known.clone();
             move |change: Change| {
@@ -112,7 +112,7 @@ impl Following {
         let version = follower.version();
         let mut task = JoinSet::new();
         task.spawn(follower.run(CancellationToken::new()));
-        Ok(Following { version, _task: task })
+        Ok(FlowFollower { version, _task: task })
     }
 }
 

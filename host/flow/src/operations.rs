@@ -5,7 +5,7 @@ use weir_config::{Batch, ConfigClient};
 use crate::blueprint::Blueprint;
 use crate::bounds::check_description;
 use crate::error::{FlowError, Result};
-use crate::lifecycle::{Lifecycle, Orphans, Start};
+use crate::lifecycle::{Lifecycle, OrphanAction, Start};
 use crate::naming::{check_name, shown};
 use crate::plan::{FlowIdentity, Readers, SwapOrder};
 use crate::protocol::{BAD_OPERATION, BLUEPRINT_TYPE, Backlog, FLOW_ERROR, FLOW_TYPE, FlowRecord, Request, Response};
@@ -35,7 +35,7 @@ async fn dispatch(lifecycle: &Lifecycle, config: &ConfigClient, id: &str, reques
         "start-flow" => start_flow(lifecycle, id, request).await,
         "stop-flow" => stop_flow(lifecycle, id, request).await,
         "swap" => swap(lifecycle, id, request).await,
-        "list-orphans" => orphans(lifecycle, Orphans::List).await,
+        "list-orphans" => orphans(lifecycle, OrphanAction::List).await,
         "remove-orphans" => remove_orphans(lifecycle, request).await,
         other => Err(FlowError::BadOperation { operation: shown(other) }),
     }
@@ -119,13 +119,13 @@ fn backlog(given: Option<serde_json::Value>, default: Backlog) -> Result<Backlog
 
 async fn remove_orphans(lifecycle: &Lifecycle, request: Request) -> Result<Response> {
     let what = match backlog(request.backlog, Backlog::Refuse)? {
-        Backlog::Discard => Orphans::Discard,
-        Backlog::Refuse => Orphans::RemoveEmpty,
+        Backlog::Discard => OrphanAction::Discard,
+        Backlog::Refuse => OrphanAction::RemoveEmpty,
     };
     orphans(lifecycle, what).await
 }
 
-async fn orphans(lifecycle: &Lifecycle, what: Orphans) -> Result<Response> {
+async fn orphans(lifecycle: &Lifecycle, what: OrphanAction) -> Result<Response> {
     Ok(Response { orphans: lifecycle.orphans(what).await?, ..Response::default() })
 }
 

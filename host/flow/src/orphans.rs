@@ -6,20 +6,24 @@ use crate::protocol::{FlowRecord, QueueRecord};
 
 /// A queue that was made for a flow, with the key of its record.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Made {
+pub(crate) struct CreatedQueue {
     pub(crate) key: String,
     pub(crate) queue: QueueRecord,
 }
 
 /// Those among the queues that were made which no flow in any status names, and which are not left over from a stop: these are deleted by
 /// the service itself. Records that cannot be read name no queue.
-pub(crate) fn unnamed(made: &BTreeMap<String, String>, flows: &BTreeMap<String, FlowRecord>, leftovers: &BTreeSet<String>) -> Vec<Made> {
+pub(crate) fn unnamed(
+    made: &BTreeMap<String, String>,
+    flows: &BTreeMap<String, FlowRecord>,
+    leftovers: &BTreeSet<String>,
+) -> Vec<CreatedQueue> {
     let plans = flows.values().filter_map(|flow| flow.plan.as_ref());
     let named: BTreeSet<(&str, &str)> =
         plans.flat_map(|plan| &plan.queues).map(|queue| (queue.topic.as_str(), queue.subscription.as_str())).collect();
     let read = made.iter().filter(|(key, _)| !leftovers.contains(*key)).filter_map(|(key, text)| {
         let queue: QueueRecord = serde_json::from_str(text).ok()?;
-        Some(Made { key: key.clone(), queue })
+        Some(CreatedQueue { key: key.clone(), queue })
     });
     read.filter(|made| !named.contains(&(made.queue.topic.as_str(), made.queue.subscription.as_str()))).collect()
 }
@@ -30,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_queue_is_an_orphan_if_neither_a_flow_nor_a_leftover_names_it() {
+    fn a_queue_is_an_orphan_if_neither_a_flow_nor_a_leftover_refers_to_it() {
         let record = |name: &str| format!(r#"{{"topic": "flow:tg:{name}", "subscription": "p--one--in"}}"#);
         let made = ["of-flow", "of-stopping", "left", "orphan"].map(|name| (format!("key-{name}"), record(name)));
         let made: BTreeMap<_, _> = made.into_iter().chain([("key-broken".to_owned(), "no JSON".to_owned())]).collect();

@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn all_values_become_texts_to_the_letter() {
+    fn all_values_become_exact_strings() {
         for (value, text) in [(json!(5), "5"), (json!(0.25), "0.25"), (json!(1.0), "1.0"), (json!(true), "true"), (json!("x"), "x")] {
             check(&json!({}), &json!({}), &json!({"p": value}), &json!({"p": text}));
             check(&json!({"p": {"type": "t"}}), &json!({"t": {"default": value}}), &json!({}), &json!({"p": text}));
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_given_wins_over_the_default_and_the_default_over_the_controller() {
+    fn a_given_value_overrides_the_default_and_the_default_the_controller() {
         let parameters = json!({"p": {"type": "t", "controlled-by": "q"}, "q": {"type": "u"}});
         let kinds = json!({"t": {"default": "own"}, "u": {}});
         check(&parameters, &kinds, &json!({"p": "given", "q": "controller"}), &json!({"p": "given", "q": "controller"}));
@@ -220,13 +220,13 @@ mod tests {
     }
 
     #[test]
-    fn a_value_comes_through_a_chain_of_controllers_in_any_order() {
+    fn a_value_is_inherited_through_controllers_in_any_order() {
         let parameters = json!({"a": {"controlled-by": "z"}, "z": {"controlled-by": "m"}, "m": {"type": "t"}, "alone": {"controlled-by": "nobody"}, "nobody": {}});
         check(&parameters, &json!({"t": {"default": 7}}), &json!({}), &json!({"a": "7", "z": "7", "m": "7"}));
     }
 
     #[test]
-    fn a_required_one_must_be_given_even_if_a_controller_has_a_value() {
+    fn a_required_parameter_must_be_given_even_if_its_controller_has_a_value() {
         let parameters = json!({"p": {"type": "t", "controlled-by": "q"}, "q": {}});
         let kinds = json!({"t": {"required": true, "enum": ["a", {"id": "b", "description": "the b"}]}});
         let error = resolve_json(&parameters, &kinds, &json!({"q": "a"})).unwrap_err();
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn values_of_the_wrong_type_or_outside_of_the_enum_are_named() {
+    fn values_of_the_wrong_type_or_outside_the_enum_are_reported() {
         check_error(&json!({"type": "integer"}), &json!({"p": "many"}), "parameter `p`: `many` is not a whole number");
         check_error(&json!({"type": "integer"}), &json!({"p": 1.0}), "parameter `p`: `1.0` is not a whole number");
         check_error(&json!({"type": "boolean"}), &json!({"p": "True"}), "parameter `p`: `True` is not true or false");
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn extra_ones_are_kept_and_unknown_types_are_said() {
+    fn extra_parameters_are_kept_and_unknown_types_reported() {
         check(&json!({"p": {"type": "integer"}}), &json!({}), &json!({"p": 1, "extra": 2}), &json!({"p": "1", "extra": "2"}));
         let resolved = resolve(&blueprint(&json!({"p": {"type": "nowhere"}})), &BTreeMap::new(), &BTreeMap::new()).unwrap();
         assert_eq!(

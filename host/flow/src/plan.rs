@@ -3,27 +3,27 @@
 
 mod adopt;
 mod components;
+mod dangling;
 mod directions;
 mod draft;
-mod loose;
 mod ownership;
 mod queues;
 mod readers;
 mod restore;
+mod snapshot;
 mod start;
 mod start_plan;
 mod swap;
 #[cfg(test)]
 mod tests;
-mod world;
 
 pub use self::adopt::{adopt, adopt_without_blueprint};
 pub use self::draft::{Draft, DraftProcessor, FlowIdentity};
 pub use self::ownership::{Release, owned_queues, release};
 pub use self::readers::{Readers, check_readers};
 pub use self::restore::{Restored, refusing_record, restore};
+pub use self::snapshot::{EntryKey, Snapshot};
 pub use self::start::{affected_entries, plan_start, wanted_components};
 pub use self::start_plan::{Exits, Plan};
-pub use self::swap::{Swap, SwapOrder, plan_swap, put_back, swapped_component, swapped_entry};
-pub use self::world::{EntryKey, World};
+pub use self::swap::{Swap, SwapOrder, plan_swap, revert, swapped_component, swapped_entry};
 pub use crate::error::{Held, HeldAt, NotDeployed, PlanRefusal, SwapRefusal, Unserved, UnservedCause};

@@ -331,7 +331,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn answers_are_always_complete() {
+    fn responses_always_have_all_fields() {
         expect_test::expect![[
             r#"{"blueprint_names":[],"flow_ids":[],"blueprint_definition":"","flow":"","description":"","parameters":{},"error":null}"#
         ]]
@@ -341,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_in_a_request_is_its_default_and_null_stays_null() {
+    fn missing_request_fields_have_defaults_and_null_stays_null() {
         let missing: Request = serde_json::from_str(r#"{"operation": "start-flow", "other": 1}"#).unwrap();
         assert_eq!(missing, Request::new("start-flow"));
         let null: Request =
@@ -354,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn a_foreign_record_is_read_and_ours_adds_nothing_that_does_not_apply() {
+    fn a_foreign_record_is_read_and_ours_adds_only_applicable_fields() {
         let text = r#"{"description":"d","blueprint-name":"b","interfaces":{"in":{"flow":"flow:tg:x"},"ask":{"request":"request:tg:a","response":"response:tg:a"}},"parameters":{"p":"1"}}"#;
         let record: FlowRecord = serde_json::from_str(text).unwrap();
         assert_eq!(record.interfaces["in"], Interface::Flow { flow: "flow:tg:x".to_owned() });

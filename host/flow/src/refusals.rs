@@ -10,7 +10,7 @@ use weir_config::records::{ComponentRef, HostSummary, Refusal, ReportParts, Vari
 use crate::plan::EntryKey;
 
 /// A host that reported nothing for so long is gone: it reports every 5 s.
-const GONE_AFTER: Duration = Duration::from_secs(60);
+const HOST_EXPIRY: Duration = Duration::from_secs(60);
 
 /// For so long after its last report a host counts as one that serves what it reported.
 const SERVES_FOR: Duration = Duration::from_secs(20);
@@ -47,7 +47,7 @@ impl Refusals {
             return Vec::new();
         }
         let now = Instant::now();
-        hosts.retain(|_, reported| now.duration_since(reported.at) < GONE_AFTER);
+        hosts.retain(|_, reported| now.duration_since(reported.at) < HOST_EXPIRY);
         let known = hosts.remove(&status.host).map(|reported| reported.refusals).unwrap_or_default();
         let is_news = |(key, refusal): &(&EntryKey, &Refusal)| refusal.permanent && known.get(key) != Some(refusal);
         let news = refusals.iter().filter(is_news).map(|(key, refusal)| (key.clone(), refusal.clone())).collect();
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_refusal_is_news_once() {
+    async fn a_refusal_is_reported_once() {
         let refusals = Refusals::default();
         let versions = |status| refusals.take(status).into_iter().map(|(_, refusal)| refusal.component.version).collect::<Vec<_>>();
         assert_eq!(versions(report("a", None)), Vec::<String>::new());
@@ -108,7 +108,7 @@ mod tests {
         assert_eq!(refusals.served_names(), BTreeSet::from(["p".to_owned()]));
         tokio::time::advance(SERVES_FOR).await;
         assert!(refusals.served_names().is_empty());
-        tokio::time::advance(GONE_AFTER).await;
+        tokio::time::advance(HOST_EXPIRY).await;
         versions(report("c", None));
         assert!(refusals.of(&key).is_empty());
     }

@@ -11,14 +11,14 @@ use weir_pubsub::{Backend, ConsumerOptions, Overflow, QueueSpec, RateLimitedLog,
 use weir_pubsub::{chain, task_failure};
 
 use crate::error::{FlowError, Result};
-use crate::leading::{Ground, Leading, Session, ensure, held};
+use crate::leader::{Leader, OperationContext, Session, ensure, held};
 use crate::lifecycle::Lifecycle;
 use crate::settings::FlowSettings;
 use crate::topics::FlowTopics;
 use crate::writes::Writes;
 
 /// How often a service that has lost its lock to another one looks whether it is free.
-const LOOK_TIME: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The running service. Dropping it ends it at once; what was begun is finished or undone by the next one.
 pub struct FlowService {
@@ -43,12 +43,12 @@ impl FlowService {
             topicspace: topicspace.to_owned(),
             settings,
             topics,
-            nameless: Arc::default(),
+            unaddressed: Arc::default(),
             token: token.clone(),
             cut_off: cut_off.clone(),
         };
-        let leading = service.begin().await?;
-        let task = tokio::spawn(service.run(leading));
+        let leader = service.begin().await?;
+        let task = tokio::spawn(service.run(leader));
         Ok(FlowService { token, cut_off, task: Some(task) })
     }
 
@@ -94,7 +94,7 @@ struct Service {
     topicspace: String,
     settings: FlowSettings,
     topics: FlowTopics,
-    nameless: Arc<RateLimitedLog>,
+    unaddressed: Arc<RateLimitedLog>,
     token: CancellationToken,
     cut_off: CancellationToken,
 }
@@ -102,17 +102,17 @@ struct Service {
 impl Service {
     /// Takes the lock first, so that only one flow service at a time makes queues; then its queue, the right to write, and the queues of
     /// running flows; then it answers. Whatever an earlier leadership knew is left behind: others may have changed it.
-    async fn begin(&self) -> Result<Leading> {
+    async fn begin(&self) -> Result<Leader> {
         let mut lock = self.backend.lock(&self.topics.lock).await.map_err(held)?;
-        let (session, reports, ground) = tokio::select! {
+        let (session, reports, context) = tokio::select! {
             biased;
             source = lock.lost() => return Err(FlowError::LockLost { source }),
             prepared = self.prepare() => prepared?,
         };
-        Ok(Leading { session, reports: Some(reports), ground, lock })
+        Ok(Leader { session, reports: Some(reports), context, lock })
     }
 
-    async fn prepare(&self) -> Result<(Session, Box<dyn weir_pubsub::Consumer>, Ground)> {
+    async fn prepare(&self) -> Result<(Session, Box<dyn weir_pubsub::Consumer>, OperationContext)> {
         let session = Session::begin(&self.backend, &self.topics).await?;
         let mut recovery = Recovery::of("leadership of the flow service");
         let lead = || Writes::lead(self.backend.clone(), self.config.clone());
@@ -121,7 +121,7 @@ impl Service {
         let (backend, config, settings) = (self.backend.clone(), self.config.clone(), self.settings.clone());
         let (resume_every, bytes) = (settings.resume_every, settings.dead_letters_max_bytes);
         let lifecycle = Lifecycle::new(backend.clone(), config.clone(), &self.topicspace, settings, writes, self.token.clone())?;
-        let ground = Ground {
+        let context = OperationContext {
             backend,
             config,
             topics: self.topics.clone(),
@@ -129,19 +129,19 @@ impl Service {
             dead_letters: QueueSpec { queue: self.topics.dead_letters.clone(), overflow: Overflow::Refuse { bytes } },
             resume_every,
             round: Arc::default(),
-            nameless: self.nameless.clone(),
+            unaddressed: self.unaddressed.clone(),
             tracker: TaskTracker::new(),
             cut_off: self.cut_off.child_token(),
         };
-        ensure(&*self.backend, &ground.dead_letters).await?;
+        ensure(&*self.backend, &context.dead_letters).await?;
         tokio::select! {
             biased;
-            () = ground.lifecycle.writes.fenced() => return Err(FlowError::Fenced),
-            () = self.ensure_flows(&ground.lifecycle) => {}
+            () = context.lifecycle.writes.fenced() => return Err(FlowError::Fenced),
+            () = self.ensure_flows(&context.lifecycle) => {}
         }
         let subscription = self.topics.requests.subscription();
         let reports = self.backend.consumer(&self.topics.status, subscription, ConsumerOptions::default()).await;
-        Ok((session, reports.map_err(FlowError::broker("subscribing to host reports"))?, ground))
+        Ok((session, reports.map_err(FlowError::broker("subscribing to host reports"))?, context))
     }
 
     /// Waits for the config service; other faults are for later rounds.
@@ -158,28 +158,28 @@ impl Service {
         }
     }
 
-    async fn run(self, mut leading: Leading) {
+    async fn run(self, mut leader: Leader) {
         let mut recovery = Recovery::of("lock of the flow service");
-        while let Err(error) = leading.lead(&self.token).await {
+        while let Err(error) = leader.lead(&self.token).await {
             recovery.lost(&error);
-            leading.give_up().await;
+            leader.give_up().await;
             match self.stand_by(&mut recovery).await {
-                Some(next) => leading = next,
+                Some(next) => leader = next,
                 None => return,
             }
         }
-        leading.finish().await;
+        leader.finish().await;
     }
 
     /// Waits until the lock is free, and leads again; `None` if it is told to end.
-    async fn stand_by(&self, recovery: &mut Recovery) -> Option<Leading> {
+    async fn stand_by(&self, recovery: &mut Recovery) -> Option<Leader> {
         loop {
             match self.token.run_until_cancelled(recovery.attempt(|| self.begin())).await? {
-                Ok(leading) => return Some(leading),
+                Ok(leader) => return Some(leader),
                 // It is looked at steadily, so that flows are served soon after the other one is gone.
                 Err(FlowError::Held { .. }) => {
                     recovery.retry_now();
-                    self.token.run_until_cancelled(tokio::time::sleep(LOOK_TIME)).await?;
+                    self.token.run_until_cancelled(tokio::time::sleep(POLL_INTERVAL)).await?;
                 }
                 Err(_) => {}
             }

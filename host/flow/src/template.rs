@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn variables_are_replaced_and_unknown_ones_stay() {
+    fn variables_are_replaced_and_unknown_ones_kept() {
         let parameters = parameters();
         let scope = Scope { id: "one", blueprint: "text", parameters: &parameters };
         let check = |template: &str, expected: &str| assert_eq!(scope.render(template), expected, "{template}");
@@ -126,7 +126,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_template_without_known_variables_is_its_own_result(template in "[a-z{}é]{0,40}") {
+        fn a_template_without_known_variables_is_unchanged(template in "[a-z{}é]{0,40}") {
             let parameters = BTreeMap::new();
             let scope = Scope { id: "1", blueprint: "2", parameters: &parameters };
             if !mentions(&template, ID) && !mentions(&template, BLUEPRINT) {

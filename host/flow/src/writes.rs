@@ -66,7 +66,7 @@ impl Writes {
     /// The batch may be written all the same, whole or not at all.
     pub(crate) async fn write(&self, batch: Batch) -> Result<()> {
         let asked = Instant::now();
-        match send(&self.config, self.led(batch)).await {
+        match send(&self.config, self.with_leader_condition(batch)).await {
             Ok(()) => {
                 self.note(asked);
                 Ok(())
@@ -146,11 +146,11 @@ impl Writes {
     /// # Errors
     /// `Refused`, with the figure that is too large.
     pub(crate) fn check_fits(&self, batch: &Batch) -> Result<()> {
-        self.led(batch.clone()).check_fits(self.backend.limits().max_message_bytes.saturating_sub(REQUEST_ROOM_BYTES))
+        self.with_leader_condition(batch.clone()).check_fits(self.backend.limits().max_message_bytes.saturating_sub(REQUEST_ROOM_BYTES))
     }
 
     /// A batch with the condition that all writes have in common.
-    fn led(&self, batch: Batch) -> Batch {
+    fn with_leader_condition(&self, batch: Batch) -> Batch {
         match &self.leader {
             Some(leader) => batch.on_condition(FLOW_SERVICE_TYPE, LEADER_KEY, Some(leader.clone())),
             None => batch,

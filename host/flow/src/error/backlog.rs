@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn each_queue_is_named_by_what_it_is_for() {
+    fn each_queue_is_named_after_its_purpose() {
         let record = r#"{"blueprint-name": "b", "interfaces": {"out": {"flow": "flow:tg:out"}},
             "plan": {"entries": [{"processor": "splitter", "variant": "one"}]}}"#;
         let record: FlowRecord = serde_json::from_str(record).unwrap();

@@ -8,7 +8,7 @@ use weir_pubsub::{Delete, Deletion, PubsubError, Queue, chain};
 use super::Lifecycle;
 use super::queues::queue_of;
 use crate::error::{FlowError, Result};
-use crate::orphans::{Made, unnamed};
+use crate::orphans::{CreatedQueue, unnamed};
 use crate::protocol::{FLOW_TYPE, LEFTOVER_TYPE, Orphan, QUEUE_MADE_TYPE, QueueRecord};
 
 /// Orphans of one answer; a removal goes on where it is asked for again.
@@ -16,7 +16,7 @@ const MAX_ORPHANS_COUNT: usize = 1_000;
 
 /// What is done with orphans.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Orphans {
+pub(crate) enum OrphanAction {
     /// They are listed.
     List,
     /// Those that hold no message are deleted.
@@ -28,11 +28,11 @@ pub(crate) enum Orphans {
 impl Lifecycle {
     /// Looks through the queues that were recorded when they were made. One that has a consumer, or may have one, is not an orphan. Nobody can
     /// start or stop a flow meanwhile.
-    pub(crate) async fn orphans(&self, what: Orphans) -> Result<Vec<Orphan>> {
+    pub(crate) async fn orphans(&self, what: OrphanAction) -> Result<Vec<Orphan>> {
         let _writer = self.writer.lock().await;
         self.catch_up().await?;
         // What such a flow owns is known by its entries alone.
-        if let Some(flow) = self.known.planless().iter().find(|flow| flow.record.is_none()) {
+        if let Some(flow) = self.known.unplanned().iter().find(|flow| flow.record.is_none()) {
             let problem =
                 format!("it may own queues that look like orphans; correct it, or stop the flow: weir flow stop {} --discard", flow.id);
             return Err(FlowError::Unreadable { config_type: FLOW_TYPE.to_owned(), key: crate::naming::shown(&flow.id), problem });
@@ -48,7 +48,7 @@ impl Lifecycle {
                     gone.extend(orphan.is_removed.then_some(made.key));
                     orphans.push(orphan);
                 }
-                None if what != Orphans::List => gone.push(made.key),
+                None if what != OrphanAction::List => gone.push(made.key),
                 None => {}
             }
         }
@@ -60,7 +60,7 @@ impl Lifecycle {
     }
 
     /// What one is and what became of it; `None` if there is no such queue.
-    async fn orphan(&self, made: &Made, what: Orphans) -> Result<Option<Orphan>> {
+    async fn orphan(&self, made: &CreatedQueue, what: OrphanAction) -> Result<Option<Orphan>> {
         let Ok(queue) = queue_of(&made.queue) else { return Ok(None) };
         let looking = || FlowError::broker(format!("inspecting the queue {queue}"));
         let stats = match self.backend.inspect().stats(&queue).await {
@@ -81,9 +81,9 @@ impl Lifecycle {
                 orphan.kept_because = Some("it has a consumer: stop it first".to_owned());
                 return Ok(Some(orphan));
             }
-            Orphans::List => return Ok(Some(orphan)),
-            Orphans::RemoveEmpty => Delete::IfEmpty,
-            Orphans::Discard => Delete::Always,
+            OrphanAction::List => return Ok(Some(orphan)),
+            OrphanAction::RemoveEmpty => Delete::IfEmpty,
+            OrphanAction::Discard => Delete::Always,
         };
         self.confirm().await?;
         match self.backend.delete_queue(&queue, when).await {
@@ -98,10 +98,10 @@ impl Lifecycle {
     }
 
     /// What is left of a queue that is gone: a broker may have kept what it stood on, such as a topic.
-    async fn remains(&self, queue: &Queue, made: &Made, what: Orphans) -> Result<Option<Orphan>> {
+    async fn remains(&self, queue: &Queue, made: &CreatedQueue, what: OrphanAction) -> Result<Option<Orphan>> {
         let looked = self.backend.inspect().has_remains(queue).await;
         let is_left = looked.map_err(FlowError::broker(format!("looking for remains of the queue {queue}")))?;
-        let is_removed = is_left && what != Orphans::List;
+        let is_removed = is_left && what != OrphanAction::List;
         if is_removed {
             self.confirm().await?;
             let deleted = self.backend.delete_queue(queue, Delete::Always).await;

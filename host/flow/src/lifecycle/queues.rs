@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use weir_pubsub::{Delete, Deletion, NameError, Overflow, PubsubError, Queue, QueueSpec, QueueStats, create_bounded, ensure_bounded};
 
 use super::Lifecycle;
-use super::known::Flows;
+use super::registry::Flows;
 use crate::error::{FlowError, Result, is_unanswered};
 use crate::plan::{Plan, owned_queues};
 use crate::protocol::{FlowRecord, LEFTOVER_TYPE, QUEUE_MADE_TYPE, QueueRecord};
@@ -17,8 +17,8 @@ use weir_pubsub::chain;
 /// How many queues are asked for at the same time: enough that a broker can write them together.
 pub(super) const CONCURRENT_COUNT: usize = 32;
 /// How often it is looked whether processors have left: they take some tens of milliseconds.
-const FIRST_LOOK: Duration = Duration::from_millis(10);
-const LAST_LOOK: Duration = Duration::from_millis(200);
+const FIRST_POLL_INTERVAL: Duration = Duration::from_millis(10);
+const LONGEST_POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 pub(super) fn queue_of(record: &QueueRecord) -> Result<Queue, NameError> {
     Queue::new(record.topic.parse()?, record.subscription.parse()?)
@@ -39,7 +39,7 @@ pub(super) fn name_of(record: &QueueRecord) -> String {
 pub(super) struct Deleted {
     pub(super) gone: Vec<QueueRecord>,
     /// Those that resisted every try, with the reason.
-    pub(super) resisting: Vec<(QueueRecord, String)>,
+    pub(super) undeletable: Vec<(QueueRecord, String)>,
 }
 
 /// Why a queue is still there.
@@ -52,7 +52,7 @@ enum NotDeleted {
 
 /// What is done with a queue that exists.
 #[derive(Clone, Copy)]
-enum IfThere {
+enum IfExists {
     Keep,
     /// Its binding is put right.
     Ensure,
@@ -62,7 +62,7 @@ impl Lifecycle {
     /// Waits until nobody reads the queues of a flow, but not for ever. Exits are left out: who reads them learns by their deletion.
     pub(super) async fn wait_for_processors(&self, id: &str, queues: &[QueueRecord]) -> Result<()> {
         let deadline = Instant::now() + self.settings.stop_wait;
-        let mut pause = FIRST_LOOK;
+        let mut pause = FIRST_POLL_INTERVAL;
         let mut waiting: Vec<Queue> = queues.iter().filter(|queue| !is_exit(queue)).filter_map(|queue| queue_of(queue).ok()).collect();
         loop {
             let mut read = Vec::new();
@@ -83,7 +83,7 @@ impl Lifecycle {
             }
             waiting = read;
             self.pause(id, pause).await?;
-            pause = (pause * 2).min(LAST_LOOK);
+            pause = (pause * 2).min(LONGEST_POLL_INTERVAL);
         }
     }
 
@@ -101,11 +101,11 @@ impl Lifecycle {
             let (deleted, is_answered) = self.delete_unowned(id, queues).await?;
             tries_count += u32::from(is_answered);
             gone.extend(deleted.gone);
-            if deleted.resisting.is_empty() || tries_count >= self.settings.delete_tries_count {
-                return Ok(Deleted { gone, resisting: deleted.resisting });
+            if deleted.undeletable.is_empty() || tries_count >= self.settings.delete_tries_count {
+                return Ok(Deleted { gone, undeletable: deleted.undeletable });
             }
             self.pause(id, self.settings.delete_pause).await?;
-            queues = deleted.resisting.into_iter().map(|(queue, _)| queue).collect();
+            queues = deleted.undeletable.into_iter().map(|(queue, _)| queue).collect();
         }
     }
 
@@ -113,7 +113,7 @@ impl Lifecycle {
     async fn delete_unowned(&self, id: &str, queues: Vec<QueueRecord>) -> Result<(Deleted, bool)> {
         let _writer = self.writer.lock().await;
         self.catch_up().await?;
-        let flows = self.known.around(id, queues.iter().map(|queue| queue.topic.clone()), []);
+        let flows = self.known.affected_flows(id, queues.iter().map(|queue| queue.topic.clone()), []);
         let owned = owned_queues(&flows.records, id);
         let mut deleted = Deleted::default();
         let mut is_answered = true;
@@ -123,10 +123,10 @@ impl Lifecycle {
             }
             match self.delete_queue(&queue, Delete::Always).await {
                 Ok(()) => deleted.gone.push(queue),
-                Err(NotDeleted::Answered(reason)) => deleted.resisting.push((queue, reason)),
+                Err(NotDeleted::Answered(reason)) => deleted.undeletable.push((queue, reason)),
                 Err(NotDeleted::Unanswered(reason)) => {
                     is_answered = false;
-                    deleted.resisting.push((queue, reason));
+                    deleted.undeletable.push((queue, reason));
                 }
             }
         }
@@ -222,25 +222,25 @@ impl Lifecycle {
 
     /// Makes the queues of a plan; those that are there stay as they are.
     pub(super) async fn create_queues(&self, queues: &[QueueRecord]) -> Result<()> {
-        self.make_queues(queues, IfThere::Keep).await
+        self.create_missing_queues(queues, IfExists::Keep).await
     }
 
     /// Makes the queues of a plan that are missing, and puts the bindings of the others right.
     pub(super) async fn restore_queues(&self, queues: &[QueueRecord]) -> Result<()> {
-        self.make_queues(queues, IfThere::Ensure).await
+        self.create_missing_queues(queues, IfExists::Ensure).await
     }
 
-    async fn make_queues(&self, queues: &[QueueRecord], if_there: IfThere) -> Result<()> {
-        let made: Vec<_> = queues.iter().map(|record| self.make_queue(record, if_there)).collect();
+    async fn create_missing_queues(&self, queues: &[QueueRecord], if_exists: IfExists) -> Result<()> {
+        let made: Vec<_> = queues.iter().map(|record| self.create_queue(record, if_exists)).collect();
         stream::iter(made).buffer_unordered(CONCURRENT_COUNT).try_collect().await
     }
 
-    async fn make_queue(&self, record: &QueueRecord, if_there: IfThere) -> Result<()> {
+    async fn create_queue(&self, record: &QueueRecord, if_exists: IfExists) -> Result<()> {
         let spec = spec_of(record).map_err(FlowError::name("the name of a queue"))?;
         self.confirm().await?;
-        let made = match if_there {
-            IfThere::Keep => create_bounded(&*self.backend, &spec).await,
-            IfThere::Ensure => ensure_bounded(&*self.backend, &spec).await,
+        let made = match if_exists {
+            IfExists::Keep => create_bounded(&*self.backend, &spec).await,
+            IfExists::Ensure => ensure_bounded(&*self.backend, &spec).await,
         };
         made.map_err(FlowError::broker(format!("creating the queue {}", spec.queue)))
     }

@@ -10,19 +10,19 @@ use weir_config::Batch;
 use weir_pubsub::{Backlog, Class, Deletion, PubsubError, Queue, QueueStats, chain};
 
 use super::Lifecycle;
-use super::known::Flows;
 use super::queues::queue_of;
+use super::registry::Flows;
+use super::snapshot::Entries;
 use super::start::{gone, keys_of_interest};
 use super::stop::release_entries;
 use super::stored::json;
-use super::world::Entries;
 use crate::error::{FlowError, Result};
-use crate::plan::{EntryKey, Held, Release, Restored, World, refusing_record, release, restore};
+use crate::plan::{EntryKey, Held, Release, Restored, Snapshot, refusing_record, release, restore};
 use crate::protocol::{FLOW_TYPE, FlowRecord, FlowStatus, PlanRecord, QueueRecord};
 use crate::steps::step;
 
 /// How far a stop came before it failed.
-enum Failed {
+enum StopFailure {
     /// Nothing was changed.
     Before(FlowError),
     /// The entries may be out: they are put back.
@@ -32,14 +32,14 @@ enum Failed {
 }
 
 /// A flow that is stopped, as it is in config.
-struct Subject {
+struct StoppedFlow {
     record: FlowRecord,
     text: String,
     entries: Entries,
     release: Release,
 }
 
-impl Subject {
+impl StoppedFlow {
     fn plan(&self) -> PlanRecord {
         self.record.plan.clone().unwrap_or_default()
     }
@@ -59,8 +59,8 @@ impl Lifecycle {
         };
         match stopped {
             Ok(()) => Ok(Vec::new()),
-            Err(Failed::Before(error) | Failed::Late(error)) => Err(error),
-            Err(Failed::Halfway(error)) => match self.take_back(id).await {
+            Err(StopFailure::Before(error) | StopFailure::Late(error)) => Err(error),
+            Err(StopFailure::Halfway(error)) => match self.revert_stop(id).await {
                 Ok(()) => Err(error),
                 Err(source) => {
                     tracing::warn!(flow = id, error = %chain(&source), "refused stop of a flow not reverted yet");
@@ -72,31 +72,31 @@ impl Lifecycle {
 
     /// Marks the flow as stopping and takes out the entries that no other flow uses, in one step; they are kept in its record. Returns the
     /// queues that are the flow's own; `None` if there is nothing that could be put back.
-    async fn take_entries(&self, id: &str) -> Result<Option<Vec<QueueRecord>>, Failed> {
+    async fn take_entries(&self, id: &str) -> Result<Option<Vec<QueueRecord>>, StopFailure> {
         let _writer = self.writer.lock().await;
-        let subject = self.subject(id).await.map_err(Failed::Before)?;
-        match subject.record.status {
-            Some(FlowStatus::Stopping) if subject.record.is_refusing() => return Ok(Some(subject.release.queues)),
+        let stopped_flow = self.stopped_flow(id).await.map_err(StopFailure::Before)?;
+        match stopped_flow.record.status {
+            Some(FlowStatus::Stopping) if stopped_flow.record.is_refusing() => return Ok(Some(stopped_flow.release.queues)),
             Some(FlowStatus::Starting | FlowStatus::Stopping) => return Ok(None),
             Some(FlowStatus::Updating) | None => {}
         }
         if self.failed_starts.contains(id) {
             return Ok(None);
         }
-        self.check_unread(id, &subject).await.map_err(Failed::Before)?;
-        let stopping = refusing_record(&subject.record, &subject.release, &subject.entries.texts);
-        let batch = taking_out(id, &stopping, subject.text);
+        self.check_unread(id, &stopped_flow).await.map_err(StopFailure::Before)?;
+        let stopping = refusing_record(&stopped_flow.record, &stopped_flow.release, &stopped_flow.entries.texts);
+        let batch = stopping_batch(id, &stopping, stopped_flow.text);
         // What cannot be put back in one step must not be taken out.
-        let back = putting_back(id, restore(&stopping, &BTreeMap::new()), json(&stopping));
+        let back = restoring_batch(id, restore(&stopping, &BTreeMap::new()), json(&stopping));
         let fits = self.writes.check_fits(&batch).and_then(|()| self.writes.check_fits(&back));
-        fits.map_err(|source| Failed::Before(FlowError::TooLargeToRefuse { id: id.to_owned(), source }))?;
+        fits.map_err(|source| StopFailure::Before(FlowError::TooLargeToRefuse { id: id.to_owned(), source }))?;
         let written = self.writes.write(batch).await.map_err(FlowError::writing(format!("flow `{id}` or one of its entries")));
         // A write that got no answer may have been done.
-        written.map_err(|error| if error.is_passing() { Failed::Halfway(error) } else { Failed::Before(error) })?;
-        Ok(Some(subject.release.queues))
+        written.map_err(|error| if error.is_passing() { StopFailure::Halfway(error) } else { StopFailure::Before(error) })?;
+        Ok(Some(stopped_flow.release.queues))
     }
 
-    async fn subject(&self, id: &str) -> Result<Subject> {
+    async fn stopped_flow(&self, id: &str) -> Result<StoppedFlow> {
         let Flows { records, texts } = self.flows_around(id).await?;
         let (Some(record), Some(text)) = (records.get(id), texts.get(id)) else {
             return Err(FlowError::UnknownFlow { id: crate::naming::shown(id) });
@@ -108,15 +108,15 @@ impl Lifecycle {
         let (record, text) = (record.clone(), text.clone());
         let flows = Flows { records, texts };
         let entries = self.load_entries(keys_of_interest(id, &record, &flows)).await?;
-        let world = World { flows: flows.records, entries: entries.whole.clone(), ..World::default() };
-        let release = release(id, &record.plan.clone().unwrap_or_default(), &world);
-        Ok(Subject { record, text, entries, release })
+        let snapshot = Snapshot { flows: flows.records, entries: entries.whole.clone(), ..Snapshot::default() };
+        let release = release(id, &record.plan.clone().unwrap_or_default(), &snapshot);
+        Ok(StoppedFlow { record, text, entries, release })
     }
 
     /// Refuses at once, and without disturbing the flow, while messages wait where nothing reads them.
-    async fn check_unread(&self, id: &str, subject: &Subject) -> Result<()> {
+    async fn check_unread(&self, id: &str, stopped_flow: &StoppedFlow) -> Result<()> {
         let (mut backlog, mut is_unread) = (Vec::new(), false);
-        for queue in subject.release.queues.iter().filter_map(|record| queue_of(record).ok()) {
+        for queue in stopped_flow.release.queues.iter().filter_map(|record| queue_of(record).ok()) {
             // Of requests it is not known here which have expired.
             if queue.topic().class() != Class::Flow {
                 continue;
@@ -134,36 +134,36 @@ impl Lifecycle {
                 Err(error) => return Err(FlowError::broker(format!("inspecting the queue {queue}"))(error)),
             }
         }
-        if is_unread { Err(not_empty(id, &subject.record, &backlog)) } else { Ok(()) }
+        if is_unread { Err(not_empty(id, &stopped_flow.record, &backlog)) } else { Ok(()) }
     }
 
     /// Deletes the queues if all are empty, then the record. Others may have begun to use a queue or an entry since, so it is looked again,
     /// and nobody can begin to meanwhile.
-    async fn delete_if_empty(&self, id: &str, queues: &[QueueRecord], request: &str) -> Result<(), Failed> {
+    async fn delete_if_empty(&self, id: &str, queues: &[QueueRecord], request: &str) -> Result<(), StopFailure> {
         let waited = self.wait_for_processors(id, queues).await;
         waited.map_err(|error| match error {
-            FlowError::ShuttingDown { .. } => Failed::Halfway(FlowError::StopCutOff { id: id.to_owned() }),
-            error => Failed::Halfway(error),
+            FlowError::ShuttingDown { .. } => StopFailure::Halfway(FlowError::StopCutOff { id: id.to_owned() }),
+            error => StopFailure::Halfway(error),
         })?;
         let _writer = self.writer.lock().await;
-        let subject = self.subject(id).await.map_err(Failed::Halfway)?;
-        let queues: Vec<Queue> = subject.release.queues.iter().filter_map(|record| queue_of(record).ok()).collect();
-        self.confirm().await.map_err(Failed::Halfway)?;
+        let stopped_flow = self.stopped_flow(id).await.map_err(StopFailure::Halfway)?;
+        let queues: Vec<Queue> = stopped_flow.release.queues.iter().filter_map(|record| queue_of(record).ok()).collect();
+        self.confirm().await.map_err(StopFailure::Halfway)?;
         let deleted = self.backend.delete_queues_if_empty(&queues).await;
-        match deleted.map_err(FlowError::broker(format!("deleting the queues of flow `{id}`"))).map_err(Failed::Halfway)? {
+        match deleted.map_err(FlowError::broker(format!("deleting the queues of flow `{id}`"))).map_err(StopFailure::Halfway)? {
             Deletion::Deleted => {}
-            Deletion::NotEmpty(backlog) => return Err(Failed::Halfway(not_empty(id, &subject.record, &backlog))),
+            Deletion::NotEmpty(backlog) => return Err(StopFailure::Halfway(not_empty(id, &stopped_flow.record, &backlog))),
         }
         step("refuse-queues-deleted").await;
-        let batch = Batch::new().delete(FLOW_TYPE, id).on_condition(FLOW_TYPE, id, Some(subject.text.clone())).with_reserve();
-        let batch = gone(batch, subject.release.queues.iter());
-        let batch = release_entries(batch, &subject.release, &subject.plan(), &subject.entries);
+        let batch = Batch::new().delete(FLOW_TYPE, id).on_condition(FLOW_TYPE, id, Some(stopped_flow.text.clone())).with_reserve();
+        let batch = gone(batch, stopped_flow.release.queues.iter());
+        let batch = release_entries(batch, &stopped_flow.release, &stopped_flow.plan(), &stopped_flow.entries);
         let written = self.done.write(&self.writes, batch, &[request.to_owned()]).await;
-        written.map_err(FlowError::writing(format!("flow `{id}`"))).map_err(Failed::Late)
+        written.map_err(FlowError::writing(format!("flow `{id}`"))).map_err(StopFailure::Late)
     }
 
     /// Lets a flow run again whose stop was refused or cut off. The flow's lock must be held.
-    pub(super) async fn take_back(&self, id: &str) -> Result<()> {
+    pub(super) async fn revert_stop(&self, id: &str) -> Result<()> {
         let _writer = self.writer.lock().await;
         let flows = self.flows_around(id).await?;
         let (Some(record), Some(text)) = (flows.records.get(id), flows.texts.get(id)) else { return Ok(()) };
@@ -175,7 +175,7 @@ impl Lifecycle {
         let there = self.load_entries(restored.entries.keys().cloned().collect()).await?;
         // What is there by now was written by the start of a flow that shares it, by what was kept here.
         restored.entries.retain(|key, _| !there.texts.contains_key(key));
-        let batch = putting_back(id, restored, text.clone());
+        let batch = restoring_batch(id, restored, text.clone());
         self.writes.write(batch).await.map_err(FlowError::writing(format!("flow `{id}` or one of its entries")))?;
         tracing::info!(flow = id, "stop of a flow reverted");
         Ok(())
@@ -183,7 +183,7 @@ impl Lifecycle {
 }
 
 /// Marks a flow as stopping and deletes the entries that its record keeps.
-fn taking_out(id: &str, stopping: &FlowRecord, before: String) -> Batch {
+fn stopping_batch(id: &str, stopping: &FlowRecord, before: String) -> Batch {
     let batch = Batch::new().put(FLOW_TYPE, id, json(stopping)).on_condition(FLOW_TYPE, id, Some(before)).with_reserve();
     let kept = stopping.plan.iter().flat_map(|plan| &plan.entries).filter(|entry| entry.kept.is_some());
     kept.fold(batch, |batch, entry| {
@@ -193,7 +193,7 @@ fn taking_out(id: &str, stopping: &FlowRecord, before: String) -> Batch {
 }
 
 /// The reverse.
-fn putting_back(id: &str, restored: Restored, stopping: String) -> Batch {
+fn restoring_batch(id: &str, restored: Restored, stopping: String) -> Batch {
     let batch = Batch::new().put(FLOW_TYPE, id, json(&restored.record)).on_condition(FLOW_TYPE, id, Some(stopping)).with_reserve();
     restored.entries.into_iter().fold(batch, |batch, (key, entry)| {
         let at = key.config_key();

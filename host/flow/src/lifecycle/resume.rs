@@ -55,20 +55,20 @@ impl Lifecycle {
     /// Finishes or undoes one flow, unless somebody is at it.
     async fn finish(&self, id: String) {
         let Some(_flow) = self.flows.try_lock(&id) else { return };
-        if let Err(error) = self.go_on(&id).await {
+        if let Err(error) = self.resume_flow(&id).await {
             tracing::warn!(flow = id, error = %chain(&error), "flow still in transition");
         }
     }
 
     /// The record is read again: since it was seen, the operation that was at it may have ended.
-    async fn go_on(&self, id: &str) -> Result<()> {
+    async fn resume_flow(&self, id: &str) -> Result<()> {
         if self.failed_starts.contains(id) {
             return self.undo_left_start(id).await;
         }
         let Some(record) = self.record(id).await? else { return Ok(()) };
         match record.status {
             Some(FlowStatus::Starting) => self.undo_left_start(id).await,
-            Some(FlowStatus::Stopping) if record.is_refusing() => self.take_back(id).await,
+            Some(FlowStatus::Stopping) if record.is_refusing() => self.revert_stop(id).await,
             Some(FlowStatus::Stopping) => {
                 self.stop_locked(id, None).await?;
                 tracing::info!(flow = id, "stop of a flow finished");

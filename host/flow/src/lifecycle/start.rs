@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use weir_config::{Batch, ConfigError};
 
 use super::Lifecycle;
-use super::known::Flows;
 use super::queues::{name_of, queue_of};
+use super::registry::Flows;
+use super::snapshot::Entries;
 use super::stored::json;
-use super::world::Entries;
 use crate::error::{FlowError, Result};
 use crate::parameters::resolve;
 use crate::plan::{Draft, EntryKey, Exits, FlowIdentity, Plan, Readers, affected_entries, check_readers, owned_queues, plan_start};
@@ -28,7 +28,7 @@ pub(crate) struct Start {
 }
 
 /// How far a start came before it failed.
-enum Failed {
+enum StartFailure {
     /// Nothing was changed.
     Before(FlowError),
     /// The record is there, and perhaps more.
@@ -41,12 +41,12 @@ impl Lifecycle {
         let (id, request) = (start.flow.id.clone(), start.request.clone());
         let _flow = self.flows.lock(&id).await;
         let started = match self.try_start(start.clone()).await {
-            Err(Failed::Before(FlowError::FlowExists { .. })) if self.is_left(&id).await? => {
+            Err(StartFailure::Before(FlowError::FlowExists { .. })) if self.is_left(&id).await? => {
                 let failed = FlowError::LeftBehind { id: id.clone() };
                 self.undo_start(&id).await.map_err(|source| FlowError::not_undone(&failed, source))?;
                 self.try_start(start).await
             }
-            Err(Failed::Before(FlowError::FlowExists { .. })) if self.is_started_by(&id, &request).await? => {
+            Err(StartFailure::Before(FlowError::FlowExists { .. })) if self.is_started_by(&id, &request).await? => {
                 tracing::info!(flow = id, "flow already started by this redelivered request");
                 return Ok(Vec::new());
             }
@@ -57,8 +57,8 @@ impl Lifecycle {
                 tracing::info!(flow = id, "flow started");
                 Ok(notes)
             }
-            Err(Failed::Before(error)) => Err(error),
-            Err(Failed::Halfway(error)) => {
+            Err(StartFailure::Before(error)) => Err(error),
+            Err(StartFailure::Halfway(error)) => {
                 tracing::warn!(flow = id, error = %chain(&error), "start of a flow failed and was rolled back");
                 match self.undo_start(&id).await {
                     Ok(()) => Err(error),
@@ -102,16 +102,16 @@ impl Lifecycle {
         }
     }
 
-    async fn try_start(&self, start: Start) -> Result<Vec<String>, Failed> {
+    async fn try_start(&self, start: Start) -> Result<Vec<String>, StartFailure> {
         let _writer = self.writer.lock().await;
         let id = start.flow.id.clone();
-        let (plan, flows, entries) = self.plan(start).await.map_err(Failed::Before)?;
+        let (plan, flows, entries) = self.plan(start).await.map_err(StartFailure::Before)?;
         // A write that got no answer may have been done.
-        let failed = |error: FlowError| if error.is_passing() { Failed::Halfway(error) } else { Failed::Before(error) };
-        self.check_size(&id, &plan, &entries).map_err(Failed::Before)?;
+        let failed = |error: FlowError| if error.is_passing() { StartFailure::Halfway(error) } else { StartFailure::Before(error) };
+        self.check_size(&id, &plan, &entries).map_err(StartFailure::Before)?;
         let starting = self.write_starting(&id, &plan, &flows).await.map_err(failed)?;
         step("start-announced").await;
-        self.make(&id, &plan, &entries, starting).await.map_err(Failed::Halfway)?;
+        self.make(&id, &plan, &entries, starting).await.map_err(StartFailure::Halfway)?;
         step("start-done").await;
         Ok(plan.notes)
     }
@@ -125,12 +125,12 @@ impl Lifecycle {
         let blueprint = self.load_blueprint(&start.flow.blueprint).await?;
         let types = self.load_parameter_types(&blueprint).await?;
         let draft = Draft::new(start.flow, &blueprint, resolve(&blueprint, &start.parameters, &types)?)?;
-        let flows = self.known.around(&id, draft.named_topics(), draft.processors.iter().map(|processor| processor.key.clone()));
-        let (mut world, entries) = self.load_world(&draft, &flows).await?;
-        world.hosted = self.refusals.served_names();
+        let flows = self.known.affected_flows(&id, draft.named_topics(), draft.processors.iter().map(|processor| processor.key.clone()));
+        let (mut snapshot, entries) = self.load_snapshot(&draft, &flows).await?;
+        snapshot.hosted = self.refusals.served_names();
         let exits = if start.drop_exits { Exits::Drop } else { self.kept_exits() };
-        let notes = check_readers(&draft, &world, &start.readers)?;
-        let mut plan = plan_start(&draft, &world, exits)?;
+        let notes = check_readers(&draft, &snapshot, &start.readers)?;
+        let mut plan = plan_start(&draft, &snapshot, exits)?;
         plan.record.request = Some(request);
         plan.notes.extend(notes);
         Ok((plan, flows, entries))

@@ -7,11 +7,11 @@ use weir_config::records::Entry;
 
 use super::Lifecycle;
 use super::queues::name_of;
+use super::snapshot::Entries;
 use super::start::{gone, keys_of_interest, put_entry};
 use super::stored::json;
-use super::world::Entries;
 use crate::error::{FlowError, Result};
-use crate::plan::{EntryKey, Release, World, release};
+use crate::plan::{EntryKey, Release, Snapshot, release};
 use crate::protocol::{Backlog, FLOW_TYPE, FlowStatus, LEFTOVER_TYPE, PlanRecord, QueueRecord};
 use crate::steps::step;
 
@@ -52,7 +52,7 @@ impl Lifecycle {
         let batch = Batch::new().delete(FLOW_TYPE, id).on_condition(FLOW_TYPE, id, Some(stopping.text)).with_reserve();
         let mut batch = gone(batch, deleted.gone.iter());
         let mut notes = Vec::new();
-        for (queue, reason) in &deleted.resisting {
+        for (queue, reason) in &deleted.undeletable {
             let name = name_of(queue);
             tracing::error!(flow = id, queue = name, error = %reason, "queue of a stopped flow left over");
             notes.push(format!("queue {} ({}) still exists and is deleted later: {reason}", queue.topic, queue.subscription));
@@ -72,8 +72,8 @@ impl Lifecycle {
         };
         let plan = record.plan.clone().unwrap_or_default();
         let entries = self.load_entries(keys_of_interest(id, record, &flows)).await?;
-        let world = World { flows: flows.records.clone(), entries: entries.whole.clone(), ..World::default() };
-        let release = release(id, &plan, &world);
+        let snapshot = Snapshot { flows: flows.records.clone(), entries: entries.whole.clone(), ..Snapshot::default() };
+        let release = release(id, &plan, &snapshot);
         let mut batch = release_entries(Batch::new().with_reserve(), &release, &plan, &entries);
         let mut text = before.clone();
         let mut requests: Vec<String> = request.map(str::to_owned).into_iter().collect();

@@ -9,7 +9,7 @@ use super::Lifecycle;
 use super::start::put_entry;
 use super::stored::json;
 use crate::error::{FlowError, Result};
-use crate::plan::{EntryKey, SwapOrder, plan_swap, put_back, swapped_component, swapped_entry};
+use crate::plan::{EntryKey, SwapOrder, plan_swap, revert, swapped_component, swapped_entry};
 use crate::protocol::Swapped;
 use crate::steps::step;
 use weir_pubsub::chain;
@@ -27,10 +27,10 @@ impl Lifecycle {
         };
         let key = swapped_entry(&order, flow)?;
         let entries = self.load_entries(BTreeSet::from([key.clone()])).await?;
-        let mut world = self.load_deployed(&flows, &entries).await?;
-        let reference = swapped_component(&order, &world)?;
-        world.components = self.load_components(&BTreeSet::from([reference])).await?;
-        let swap = plan_swap(&order, &key, &world, &self.refusals.of(&key))?;
+        let mut snapshot = self.load_deployed(&flows, &entries).await?;
+        let reference = swapped_component(&order, &snapshot)?;
+        snapshot.components = self.load_components(&BTreeSet::from([reference])).await?;
+        let swap = plan_swap(&order, &key, &snapshot, &self.refusals.of(&key))?;
         let component = swap.entry.component.clone().expect("a swap has a component");
         let unchanged = was_done || swap.old.as_ref() == Some(&component);
         if unchanged {
@@ -49,17 +49,17 @@ impl Lifecycle {
     }
 
     /// Puts an entry back to its previous component because a host can never run the one that it names.
-    pub(crate) async fn put_back(&self, key: EntryKey, refusal: Refusal) {
-        if let Err(error) = self.try_put_back(&key, &refusal).await {
+    pub(crate) async fn revert(&self, key: EntryKey, refusal: Refusal) {
+        if let Err(error) = self.try_revert(&key, &refusal).await {
             // The next swap, or the next start of a host, finds it as it is: hosts run the previous component meanwhile.
             tracing::warn!(processor = key.processor, variant = key.variant, error = %chain(&error), "entry not restored");
         }
     }
 
-    async fn try_put_back(&self, key: &EntryKey, refusal: &Refusal) -> Result<()> {
+    async fn try_revert(&self, key: &EntryKey, refusal: &Refusal) -> Result<()> {
         let _writer = self.writer.lock().await;
         let entries = self.load_entries(BTreeSet::from([key.clone()])).await?;
-        let Some(entry) = entries.whole.get(key).and_then(|entry| put_back(entry, refusal)) else { return Ok(()) };
+        let Some(entry) = entries.whole.get(key).and_then(|entry| revert(entry, refusal)) else { return Ok(()) };
         match self.writes.write(put_entry(Batch::new().with_reserve(), key, &json(&entry), &entries)).await {
             Ok(()) => {}
             // It was swapped, or its flow stopped, meanwhile.

@@ -5,7 +5,7 @@ use weir_config::names::{deployment_key, parts_of_deployment_key};
 use weir_config::records::{ComponentRecord, ComponentRef, Descriptor, ValueError};
 
 use super::draft::{DraftProcessor, refuse};
-use super::{NotDeployed, PlanRefusal, World, ownership};
+use super::{NotDeployed, PlanRefusal, Snapshot, ownership};
 use crate::error::Result;
 use crate::naming::shown;
 
@@ -13,7 +13,7 @@ use crate::naming::shown;
 const MAX_KNOWN_COUNT: usize = 20;
 
 /// The deployment behind a processor.
-pub(super) struct Found<'w> {
+pub(super) struct FoundDeployment<'w> {
     pub(super) reference: ComponentRef,
     pub(super) record: &'w ComponentRecord,
 }
@@ -22,55 +22,55 @@ pub(super) struct Found<'w> {
 ///
 /// An entry that other flows use keeps its component. Else the blueprint's reference counts, else the newest deployment of the
 /// processor's own name.
-pub(super) fn component_of<'w>(processor: &DraftProcessor, world: &'w World) -> Result<Option<Found<'w>>> {
-    let Some(key) = key_of(processor, world)? else { return Ok(None) };
-    let Some(record) = world.components.get(&key) else {
+pub(super) fn component_of<'w>(processor: &DraftProcessor, snapshot: &'w Snapshot) -> Result<Option<FoundDeployment<'w>>> {
+    let Some(key) = key_of(processor, snapshot)? else { return Ok(None) };
+    let Some(record) = snapshot.components.get(&key) else {
         return refuse(&processor.place, PlanRefusal::ComponentGone { key });
     };
     let Some((name, version)) = parts_of_deployment_key(&key) else {
         return refuse(&processor.place, PlanRefusal::WithoutVersion { key });
     };
     let reference = ComponentRef { name: name.to_owned(), version: version.to_owned(), digest: record.digest };
-    Ok(Some(Found { reference, record }))
+    Ok(Some(FoundDeployment { reference, record }))
 }
 
 /// The key of that deployment.
-pub(super) fn key_of(processor: &DraftProcessor, world: &World) -> Result<Option<String>> {
-    if let Some(shared) = ownership::shared_entry(&processor.key, world) {
+pub(super) fn key_of(processor: &DraftProcessor, snapshot: &Snapshot) -> Result<Option<String>> {
+    if let Some(shared) = ownership::shared_entry(&processor.key, snapshot) {
         return Ok(shared.component.as_ref().map(ComponentRef::key));
     }
     match processor.component.as_deref() {
-        None => Ok(newest(&processor.key.processor, world)),
+        None => Ok(newest(&processor.key.processor, snapshot)),
         Some(reference) => {
-            deployment(reference, world).map(Some).or_else(|error| refuse(format!("{}, field `component`", processor.place), error))
+            deployment(reference, snapshot).map(Some).or_else(|error| refuse(format!("{}, field `component`", processor.place), error))
         }
     }
 }
 
 /// The key of the deployment that a reference names, `NAME@VERSION` or `NAME`; an error says what there is.
-pub(super) fn deployment(reference: &str, world: &World) -> Result<String, NotDeployed> {
+pub(super) fn deployment(reference: &str, snapshot: &Snapshot) -> Result<String, NotDeployed> {
     let found = match reference.contains('@') {
-        true => world.deployed.get(reference).cloned(),
-        false => newest(reference, world),
+        true => snapshot.deployed.get(reference).cloned(),
+        false => newest(reference, snapshot),
     };
     found.ok_or_else(|| {
         let name = reference.split('@').next().unwrap_or_default();
-        let known = versions(name, world).map(|(_, key)| key.to_owned()).take(MAX_KNOWN_COUNT).collect();
+        let known = versions(name, snapshot).map(|(_, key)| key.to_owned()).take(MAX_KNOWN_COUNT).collect();
         NotDeployed { reference: reference.to_owned(), known }
     })
 }
 
-fn versions<'w>(name: &str, world: &'w World) -> impl Iterator<Item = (Version, &'w str)> {
+fn versions<'w>(name: &str, snapshot: &'w Snapshot) -> impl Iterator<Item = (Version, &'w str)> {
     let prefix = deployment_key(name, "");
-    let after = world.deployed.range(prefix.clone()..).take_while({
+    let after = snapshot.deployed.range(prefix.clone()..).take_while({
         let prefix = prefix.clone();
         move |key| key.starts_with(&prefix)
     });
     after.filter_map(move |key| Version::parse(&key[prefix.len()..]).ok().map(|version| (version, key.as_str())))
 }
 
-pub(super) fn newest(name: &str, world: &World) -> Option<String> {
-    versions(name, world).max().map(|(_, key)| key.to_owned())
+pub(super) fn newest(name: &str, snapshot: &Snapshot) -> Option<String> {
+    versions(name, snapshot).max().map(|(_, key)| key.to_owned())
 }
 
 /// A value that still is a variable most often means that nobody gave that parameter of the flow a value.

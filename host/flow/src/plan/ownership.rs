@@ -6,7 +6,7 @@ use weir_config::records::Entry;
 use weir_pubsub::Topic;
 
 use super::draft::refuse;
-use super::{EntryKey, Plan, PlanRefusal, World};
+use super::{EntryKey, Plan, PlanRefusal, Snapshot};
 use crate::error::Result;
 use crate::naming::shown;
 use crate::protocol::{FlowRecord, FlowStatus, PlanRecord, QueueRecord};
@@ -42,15 +42,15 @@ fn name(queue: &QueueRecord) -> QueueName<'_> {
 }
 
 /// An entry that is there and that a flow owns. A flow that is being planned has no record yet, so it is another's.
-pub(super) fn shared_entry<'w>(key: &EntryKey, world: &'w World) -> Option<&'w Entry> {
-    let entry = there(key, world)?;
-    let is_owned = plans(&world.flows, "").flat_map(|plan| &plan.entries).any(|record| EntryKey::of(record) == *key);
+pub(super) fn shared_entry<'w>(key: &EntryKey, snapshot: &'w Snapshot) -> Option<&'w Entry> {
+    let entry = there(key, snapshot)?;
+    let is_owned = plans(&snapshot.flows, "").flat_map(|plan| &plan.entries).any(|record| EntryKey::of(record) == *key);
     is_owned.then_some(entry)
 }
 
 /// An entry that is there, or that the refusal of a stop would put back.
-fn there<'w>(key: &EntryKey, world: &'w World) -> Option<&'w Entry> {
-    world.entries.get(key).or_else(|| world.kept.get(key))
+fn there<'w>(key: &EntryKey, snapshot: &'w Snapshot) -> Option<&'w Entry> {
+    snapshot.entries.get(key).or_else(|| snapshot.kept.get(key))
 }
 
 /// The outputs of other flows' entries that send to one of these topics.
@@ -70,15 +70,15 @@ pub(super) fn senders<'f>(
 ///
 /// # Errors
 /// The flow would change the topics or parameters of an entry that others use; the error names what.
-pub(super) fn join(id: &str, plan: &mut Plan, world: &World) -> Result<()> {
-    let shared: BTreeSet<EntryKey> = plans(&world.flows, id).flat_map(|plan| &plan.entries).map(EntryKey::of).collect();
+pub(super) fn join(id: &str, plan: &mut Plan, snapshot: &Snapshot) -> Result<()> {
+    let shared: BTreeSet<EntryKey> = plans(&snapshot.flows, id).flat_map(|plan| &plan.entries).map(EntryKey::of).collect();
     for (key, entry) in &mut plan.entries {
-        if let Some(there) = there(key, world).filter(|_| shared.contains(key)) {
+        if let Some(there) = there(key, snapshot).filter(|_| shared.contains(key)) {
             check_unchanged(key, there, entry)?;
             *entry = there.clone();
         }
     }
-    let mut fed: BTreeSet<&str> = plans(&world.flows, id).flat_map(|plan| &plan.queues).map(|queue| queue.topic.as_str()).collect();
+    let mut fed: BTreeSet<&str> = plans(&snapshot.flows, id).flat_map(|plan| &plan.queues).map(|queue| queue.topic.as_str()).collect();
     fed.extend(plan.queues.iter().map(|queue| queue.topic.as_str()));
     for record in plan.record.plan.iter().flat_map(|plan| &plan.entries) {
         if let Some(entry) = plan.entries.get_mut(&EntryKey::of(record)) {
@@ -86,20 +86,20 @@ pub(super) fn join(id: &str, plan: &mut Plan, world: &World) -> Result<()> {
         }
     }
     let topics = plan.queues.iter().map(|queue| queue.topic.clone()).collect();
-    let senders = senders(id, &world.flows, &topics).into_iter().filter(|(key, _)| !plan.entries.contains_key(key));
-    plan.rewritten = rewritten(senders, &fed, world);
+    let senders = senders(id, &snapshot.flows, &topics).into_iter().filter(|(key, _)| !plan.entries.contains_key(key));
+    plan.rewritten = rewritten(senders, &fed, snapshot);
     Ok(())
 }
 
 /// What is left to do when a flow ends: the others keep what they share with it.
-pub fn release(id: &str, plan: &PlanRecord, world: &World) -> Release {
-    let still_owned = owned_queues(&world.flows, id);
+pub fn release(id: &str, plan: &PlanRecord, snapshot: &Snapshot) -> Release {
+    let still_owned = owned_queues(&snapshot.flows, id);
     let queues: Vec<_> = plan.queues.iter().filter(|queue| !still_owned.contains(&name(queue))).cloned().collect();
-    let shared: BTreeSet<EntryKey> = plans(&world.flows, id).flat_map(|plan| &plan.entries).map(EntryKey::of).collect();
+    let shared: BTreeSet<EntryKey> = plans(&snapshot.flows, id).flat_map(|plan| &plan.entries).map(EntryKey::of).collect();
     let entries = plan.entries.iter().map(EntryKey::of).filter(|key| !shared.contains(key)).collect();
     let fed: BTreeSet<&str> = still_owned.iter().map(|(topic, _)| *topic).collect();
     let topics = queues.iter().map(|queue| queue.topic.clone()).collect();
-    let rewritten = rewritten(senders(id, &world.flows, &topics), &fed, world);
+    let rewritten = rewritten(senders(id, &snapshot.flows, &topics), &fed, snapshot);
     Release { queues, entries, rewritten }
 }
 
@@ -107,10 +107,10 @@ pub fn release(id: &str, plan: &PlanRecord, world: &World) -> Release {
 fn rewritten<'o>(
     senders: impl IntoIterator<Item = (EntryKey, &'o BTreeMap<String, String>)>,
     fed: &BTreeSet<&str>,
-    world: &World,
+    snapshot: &Snapshot,
 ) -> BTreeMap<EntryKey, Entry> {
     let rewrite = |(key, outputs): (EntryKey, &BTreeMap<String, String>)| {
-        let there = world.entries.get(&key)?;
+        let there = snapshot.entries.get(&key)?;
         let consumed = consumed(outputs, fed);
         (there.consumed != consumed).then(|| (key, Entry { consumed, ..there.clone() }))
     };

@@ -6,7 +6,7 @@ use weir_config::names::parts_of_deployment_key;
 use weir_pubsub::nearest;
 
 use super::draft::{Draft, DraftProcessor};
-use super::{World, components, ownership};
+use super::{Snapshot, components, ownership};
 use crate::error::{FlowError, Result, Unserved, UnservedCause, hint};
 use crate::naming::shown;
 
@@ -26,7 +26,7 @@ pub struct Readers {
 ///
 /// # Errors
 /// [`FlowError::Unserved`], with all processors that nothing does; [`FlowError::Plan`] for a component that is not deployed.
-pub fn check_readers(draft: &Draft, world: &World, readers: &Readers) -> Result<Vec<String>> {
+pub fn check_readers(draft: &Draft, snapshot: &Snapshot, readers: &Readers) -> Result<Vec<String>> {
     let names: BTreeSet<&str> = draft.processors.iter().map(|processor| processor.key.processor.as_str()).collect();
     let unknown = readers.external.iter().filter(|name| !names.contains(name.as_str()));
     let note = |name: &String| {
@@ -40,8 +40,8 @@ pub fn check_readers(draft: &Draft, world: &World, readers: &Readers) -> Result<
     let mut seen = BTreeSet::new();
     for processor in &draft.processors {
         let name = processor.key.processor.as_str();
-        let is_served = readers.external.contains(name) || world.descriptors.contains_key(name) || world.hosted.contains(name);
-        match components::key_of(processor, world) {
+        let is_served = readers.external.contains(name) || snapshot.descriptors.contains_key(name) || snapshot.hosted.contains(name);
+        match components::key_of(processor, snapshot) {
             Ok(None) if !is_served && seen.insert(name) => unserved.push(processor),
             Ok(_) => {}
             Err(error) => not_deployed.push((processor, error)),
@@ -52,7 +52,7 @@ pub fn check_readers(draft: &Draft, world: &World, readers: &Readers) -> Result<
     }
     let more_count = (unserved.len() + not_deployed.len()).saturating_sub(MAX_NAMED_COUNT);
     // Near names are looked for among all deployments: only for those that are named.
-    let without_component = unserved.into_iter().map(|processor| without_reader(processor, world));
+    let without_component = unserved.into_iter().map(|processor| without_reader(processor, snapshot));
     let named = without_component.chain(not_deployed.iter().map(|(processor, _)| Unserved {
         processor: processor.key.processor.clone(),
         cause: UnservedCause::NotDeployed { component: processor.component.clone().unwrap_or_default() },
@@ -60,12 +60,12 @@ pub fn check_readers(draft: &Draft, world: &World, readers: &Readers) -> Result<
     Err(FlowError::Unserved { processors: named.take(MAX_NAMED_COUNT).collect(), more_count })
 }
 
-fn without_reader(processor: &DraftProcessor, world: &World) -> Unserved {
+fn without_reader(processor: &DraftProcessor, snapshot: &Snapshot) -> Unserved {
     let name = &processor.key.processor;
-    let known = world.deployed.iter().filter_map(|key| parts_of_deployment_key(key)).map(|(name, _)| name);
-    let known: BTreeSet<&str> = known.chain(world.hosted.iter().map(String::as_str)).collect();
-    let cause = match ownership::shared_entry(&processor.key, world) {
-        Some(_) if components::newest(name, world).is_some() => UnservedCause::SharedWithoutComponent,
+    let known = snapshot.deployed.iter().filter_map(|key| parts_of_deployment_key(key)).map(|(name, _)| name);
+    let known: BTreeSet<&str> = known.chain(snapshot.hosted.iter().map(String::as_str)).collect();
+    let cause = match ownership::shared_entry(&processor.key, snapshot) {
+        Some(_) if components::newest(name, snapshot).is_some() => UnservedCause::SharedWithoutComponent,
         _ => UnservedCause::NoReader { meant: nearest(name, known.into_iter()).map(str::to_owned) },
     };
     Unserved { processor: name.clone(), cause }

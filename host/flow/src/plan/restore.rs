@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_stop_leaves_record_and_entries_as_they_were() {
+    fn a_refused_stop_restores_record_and_entries() {
         let read: FlowRecord = serde_json::from_str(&serde_json::to_string(&refusing()).unwrap()).unwrap();
         assert!(read.is_refusing());
         let restored = restore(&read, &BTreeMap::from([("one".to_owned(), read.clone())]));
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn entries_learn_what_other_flows_began_to_consume_meanwhile() {
+    fn entries_are_updated_with_topics_that_other_flows_began_to_consume() {
         let flows = BTreeMap::from([("one".to_owned(), refusing()), ("two".to_owned(), record("flow:tg:out"))]);
         let entry: Entry = serde_json::from_str(&restore(&flows["one"], &flows).entries[&key("p", "one")]).unwrap();
         assert_eq!(entry.consumed, ["output"]);

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::queues::Queues;
-use super::{Draft, EntryKey, Exits, Plan, World, components, directions, loose, ownership};
+use super::{Draft, EntryKey, Exits, Plan, Snapshot, components, dangling, directions, ownership};
 use crate::error::Result;
 use crate::protocol::{EntryRecord, FlowRecord, PlanRecord};
 
@@ -11,14 +11,15 @@ use crate::protocol::{EntryRecord, FlowRecord, PlanRecord};
 ///
 /// # Errors
 /// [`crate::FlowError::Plan`], naming the processor, the field and the fix.
-pub fn plan_start(draft: &Draft, world: &World, exits: Exits) -> Result<Plan> {
+pub fn plan_start(draft: &Draft, snapshot: &Snapshot, exits: Exits) -> Result<Plan> {
     let mut notes = draft.notes.clone();
     let mut entries = BTreeMap::new();
     let mut records = Vec::new();
     let mut queues = Queues::default();
     for processor in &draft.processors {
-        let found = components::component_of(processor, world)?;
-        let descriptor = found.as_ref().map(|found| &found.record.descriptor).or_else(|| world.descriptors.get(&processor.key.processor));
+        let found = components::component_of(processor, snapshot)?;
+        let descriptor =
+            found.as_ref().map(|found| &found.record.descriptor).or_else(|| snapshot.descriptors.get(&processor.key.processor));
         let directions = directions::of(processor, descriptor, &mut notes)?;
         components::check_parameters(processor, descriptor, &mut notes)?;
         queues.add_inputs(processor, &directions)?;
@@ -37,15 +38,15 @@ pub fn plan_start(draft: &Draft, world: &World, exits: Exits) -> Result<Plan> {
     let plan = PlanRecord { queues: queues.clone(), entries: records };
     let record = FlowRecord { plan: Some(plan), ..draft.record() };
     let mut plan = Plan { queues, entries, rewritten: BTreeMap::new(), record, notes };
-    ownership::join(&draft.id, &mut plan, world)?;
-    let loose = loose::ends(draft, &plan, world);
+    ownership::join(&draft.id, &mut plan, snapshot)?;
+    let loose = dangling::dangling_ends(draft, &plan, snapshot);
     plan.notes.extend(loose);
     Ok(plan)
 }
 
 /// The deployments that planning a start looks at: their keys. The plan reports a component that is not deployed.
-pub fn wanted_components(draft: &Draft, world: &World) -> BTreeSet<String> {
-    draft.processors.iter().filter_map(|processor| components::key_of(processor, world).ok().flatten()).collect()
+pub fn wanted_components(draft: &Draft, snapshot: &Snapshot) -> BTreeSet<String> {
+    draft.processors.iter().filter_map(|processor| components::key_of(processor, snapshot).ok().flatten()).collect()
 }
 
 /// The entries of other flows that may have to be rewritten when this flow comes or goes: those that send to what it consumes.

@@ -6,7 +6,7 @@ use weir_config::names::{entry_name, parts_of_deployment_key};
 use weir_config::records::{ComponentRef, Entry, Refusal, fit};
 
 use super::ownership::plans;
-use super::{EntryKey, SwapRefusal, World, components};
+use super::{EntryKey, Snapshot, SwapRefusal, components};
 use crate::error::{FlowError, Result};
 use crate::naming::shown;
 use crate::protocol::{EntryRecord, FlowRecord, FlowStatus};
@@ -75,8 +75,8 @@ pub fn swapped_entry(order: &SwapOrder, flow: &FlowRecord) -> Result<EntryKey> {
 ///
 /// # Errors
 /// [`FlowError::Swap`]: it is not deployed.
-pub fn swapped_component(order: &SwapOrder, world: &World) -> Result<String> {
-    components::deployment(&order.component, world)
+pub fn swapped_component(order: &SwapOrder, snapshot: &Snapshot) -> Result<String> {
+    components::deployment(&order.component, snapshot)
         .or_else(|error| refuse(format!("flow `{}`, component `{}`", shown(&order.flow), shown(&order.component)), error))
 }
 
@@ -84,18 +84,18 @@ pub fn swapped_component(order: &SwapOrder, world: &World) -> Result<String> {
 ///
 /// # Errors
 /// [`FlowError::Swap`], naming the topic, parameter or grant and the fix.
-pub fn plan_swap(order: &SwapOrder, key: &EntryKey, world: &World, bad: &[ComponentRef]) -> Result<Swap> {
+pub fn plan_swap(order: &SwapOrder, key: &EntryKey, snapshot: &Snapshot, bad: &[ComponentRef]) -> Result<Swap> {
     let place = format!("flow `{}`, processor `{}`", shown(&order.flow), shown(&key.processor));
-    let Some(entry) = world.entries.get(key) else {
+    let Some(entry) = snapshot.entries.get(key) else {
         return refuse(place, SwapRefusal::EntryGone { variant: key.variant.clone() });
     };
     let old = entry.component.as_ref();
-    let sharers = sharers(&order.flow, key, world);
+    let sharers = sharers(&order.flow, key, snapshot);
     if !sharers.is_empty() && !order.shared {
         return refuse(place, SwapRefusal::Shared { flows: sharers.into_iter().collect() });
     }
-    let reference = swapped_component(order, world)?;
-    let Some(record) = world.components.get(&reference) else {
+    let reference = swapped_component(order, snapshot)?;
+    let Some(record) = snapshot.components.get(&reference) else {
         return refuse(place, SwapRefusal::ComponentGone { key: reference });
     };
     let (name, version) = parts_of_deployment_key(&reference).unwrap_or((&reference, ""));
@@ -106,7 +106,7 @@ pub fn plan_swap(order: &SwapOrder, key: &EntryKey, world: &World, bad: &[Compon
     }
     let fitting = fit(&key.processor, &key.variant, entry, record).or_else(|unfit| refuse(&new, unfit))?;
     let reads: BTreeSet<&str> = fitting.inputs.iter().map(|input| input.name.as_str()).collect();
-    let fed = inputs(key, entry, world);
+    let fed = inputs(key, entry, snapshot);
     if let Some(input) = fed.difference(&reads).next() {
         return refuse(new, SwapRefusal::UnreadInput { input: (*input).to_owned(), reads: owned(reads) });
     }
@@ -126,7 +126,7 @@ pub fn plan_swap(order: &SwapOrder, key: &EntryKey, world: &World, bad: &[Compon
 
 /// The entry with its previous component in place of one that hosts refuse for good; `None` if it names another by now or has no previous
 /// one.
-pub fn put_back(entry: &Entry, refusal: &Refusal) -> Option<Entry> {
+pub fn revert(entry: &Entry, refusal: &Refusal) -> Option<Entry> {
     if !refusal.permanent || entry.component.as_ref() != Some(&refusal.component) {
         return None;
     }
@@ -135,8 +135,8 @@ pub fn put_back(entry: &Entry, refusal: &Refusal) -> Option<Entry> {
 }
 
 /// What the flow feeds to an entry: its topics but for its outputs.
-fn inputs<'w>(key: &EntryKey, entry: &'w Entry, world: &'w World) -> BTreeSet<&'w str> {
-    let records = plans(&world.flows, "").flat_map(|plan| &plan.entries).filter(|record| EntryKey::of(record) == *key);
+fn inputs<'w>(key: &EntryKey, entry: &'w Entry, snapshot: &'w Snapshot) -> BTreeSet<&'w str> {
+    let records = plans(&snapshot.flows, "").flat_map(|plan| &plan.entries).filter(|record| EntryKey::of(record) == *key);
     let outputs: BTreeSet<&str> = records.flat_map(|record| record.outputs.keys()).map(String::as_str).collect();
     entry.topics.keys().map(String::as_str).filter(|spec| !outputs.contains(spec)).collect()
 }
@@ -145,8 +145,8 @@ fn owned(names: BTreeSet<&str>) -> Vec<String> {
     names.into_iter().map(str::to_owned).collect()
 }
 
-fn sharers(flow: &str, key: &EntryKey, world: &World) -> BTreeSet<String> {
+fn sharers(flow: &str, key: &EntryKey, snapshot: &Snapshot) -> BTreeSet<String> {
     let owns = |record: &FlowRecord| record.plan.iter().flat_map(|plan| &plan.entries).any(|entry| EntryKey::of(entry) == *key);
-    let others = world.flows.iter().filter(|(id, record)| *id != flow && record.status != Some(FlowStatus::Stopping) && owns(record));
+    let others = snapshot.flows.iter().filter(|(id, record)| *id != flow && record.status != Some(FlowStatus::Stopping) && owns(record));
     others.map(|(id, _)| id.clone()).collect()
 }

@@ -22,24 +22,24 @@ fn draft(id: &str, blueprint: &Value, parameters: &[(&str, &str)]) -> Result<Dra
     Draft::new(flow, &Blueprint::parse(&blueprint.to_string())?, Resolved { values, notes: Vec::new() })
 }
 
-fn deploy(world: &mut World, key: &str, descriptor: &Value) {
-    let digest = Digest::from_sha256([u8::try_from(world.deployed.len()).unwrap(); 32]);
+fn deploy(snapshot: &mut Snapshot, key: &str, descriptor: &Value) {
+    let digest = Digest::from_sha256([u8::try_from(snapshot.deployed.len()).unwrap(); 32]);
     let record = json!({"digest": digest.to_string(), "size-bytes": 1, "world": "0.1.0", "descriptor": descriptor});
-    world.deployed.insert(key.to_owned());
-    world.components.insert(key.to_owned(), serde_json::from_value(record).unwrap());
+    snapshot.deployed.insert(key.to_owned());
+    snapshot.components.insert(key.to_owned(), serde_json::from_value(record).unwrap());
 }
 
 /// Does what the plan says.
-fn carry_out(world: &mut World, id: &str, plan: &Plan) {
-    world.flows.insert(id.to_owned(), plan.record.clone());
+fn apply_plan(snapshot: &mut Snapshot, id: &str, plan: &Plan) {
+    snapshot.flows.insert(id.to_owned(), plan.record.clone());
     for (key, entry) in plan.entries.iter().chain(&plan.rewritten) {
-        world.entries.insert(key.clone(), entry.clone());
+        snapshot.entries.insert(key.clone(), entry.clone());
     }
 }
 
-fn start(world: &mut World, id: &str, blueprint: &Value, parameters: &[(&str, &str)]) -> Result<Plan> {
-    let plan = plan_start(&draft(id, blueprint, parameters)?, world, EXITS)?;
-    carry_out(world, id, &plan);
+fn start(snapshot: &mut Snapshot, id: &str, blueprint: &Value, parameters: &[(&str, &str)]) -> Result<Plan> {
+    let plan = plan_start(&draft(id, blueprint, parameters)?, snapshot, EXITS)?;
+    apply_plan(snapshot, id, &plan);
     Ok(plan)
 }
 
@@ -87,10 +87,10 @@ fn splitter_descriptor() -> Value {
 }
 
 #[test]
-fn a_flow_gets_queues_for_what_it_consumes_and_exits_for_what_nobody_consumes() {
-    let mut world = World::default();
-    deploy(&mut world, "splitter@1.0.0", &splitter_descriptor());
-    let plan = start(&mut world, "one", &splitting(), &[("size", "100")]).unwrap();
+fn a_flow_gets_queues_for_its_inputs_and_exits_for_unconsumed_outputs() {
+    let mut snapshot = Snapshot::default();
+    deploy(&mut snapshot, "splitter@1.0.0", &splitter_descriptor());
+    let plan = start(&mut snapshot, "one", &splitting(), &[("size", "100")]).unwrap();
     check(
         &plan,
         &expect![[r#"
@@ -107,55 +107,55 @@ fn a_flow_gets_queues_for_what_it_consumes_and_exits_for_what_nobody_consumes() 
 }
 
 #[test]
-fn a_second_flow_shares_what_does_not_hold_its_id_and_the_last_one_takes_it_along() {
-    let mut world = World::default();
-    deploy(&mut world, "splitter@1.0.0", &splitter_descriptor());
-    start(&mut world, "one", &splitting(), &[("size", "100")]).unwrap();
-    let second = start(&mut world, "two", &splitting(), &[("size", "200")]).unwrap();
+fn resources_without_a_flow_id_are_shared_and_removed_with_the_last_flow() {
+    let mut snapshot = Snapshot::default();
+    deploy(&mut snapshot, "splitter@1.0.0", &splitter_descriptor());
+    start(&mut snapshot, "one", &splitting(), &[("size", "100")]).unwrap();
+    let second = start(&mut snapshot, "two", &splitting(), &[("size", "200")]).unwrap();
     assert_eq!(second.queues[0].topic, "flow:tg:counts:text");
-    let ends = |world: &World, id: &str| release(id, world.flows[id].plan.as_ref().unwrap(), world);
-    let first_end = ends(&world, "one");
+    let ends = |snapshot: &Snapshot, id: &str| release(id, snapshot.flows[id].plan.as_ref().unwrap(), snapshot);
+    let first_end = ends(&snapshot, "one");
     let names: Vec<&str> = first_end.queues.iter().map(|queue| queue.topic.as_str()).collect();
     assert_eq!(names, ["flow:tg:text:one", "flow:tg:chunks:one"]);
     assert_eq!(first_end.entries.iter().map(|key| key.variant.as_str()).collect::<Vec<_>>(), ["one"]);
-    world.flows.get_mut("one").unwrap().status = Some(FlowStatus::Stopping);
-    let last_end = ends(&world, "two");
+    snapshot.flows.get_mut("one").unwrap().status = Some(FlowStatus::Stopping);
+    let last_end = ends(&snapshot, "two");
     assert_eq!((last_end.queues.len(), last_end.entries.len()), (3, 2), "a stopping flow owns nothing any more");
 }
 
 #[test]
-fn entries_of_others_learn_what_is_consumed() {
+fn entries_of_other_flows_are_updated_with_consumed_topics() {
     let sender = json!({"blueprint": {}, "flow": {"sender:{id}": {"topics": {"output": "flow:tg:news"}}}});
     let reader = json!({"blueprint": {}, "flow": {"reader:{id}": {"topics": {"input": "flow:tg:news"}}}});
-    let mut world = World::default();
-    assert!(start(&mut world, "s", &sender, &[]).unwrap().entries.values().all(|entry| entry.consumed.is_empty()));
-    let plan = start(&mut world, "r", &reader, &[]).unwrap();
+    let mut snapshot = Snapshot::default();
+    assert!(start(&mut snapshot, "s", &sender, &[]).unwrap().entries.values().all(|entry| entry.consumed.is_empty()));
+    let plan = start(&mut snapshot, "r", &reader, &[]).unwrap();
     let key = EntryKey { processor: "sender".to_owned(), variant: "s".to_owned() };
     assert_eq!(plan.rewritten[&key].consumed, ["output"]);
-    assert_eq!(affected_entries("r", &world.flows, &BTreeSet::from(["flow:tg:news".to_owned()])), BTreeSet::from([key.clone()]));
-    let end = release("r", world.flows["r"].plan.as_ref().unwrap(), &world);
+    assert_eq!(affected_entries("r", &snapshot.flows, &BTreeSet::from(["flow:tg:news".to_owned()])), BTreeSet::from([key.clone()]));
+    let end = release("r", snapshot.flows["r"].plan.as_ref().unwrap(), &snapshot);
     assert!(end.rewritten[&key].consumed.is_empty());
-    assert!(start(&mut world, "s2", &sender, &[]).unwrap().entries.values().all(|entry| entry.consumed == ["output"]));
+    assert!(start(&mut snapshot, "s2", &sender, &[]).unwrap().entries.values().all(|entry| entry.consumed == ["output"]));
 }
 
 #[test]
 fn a_shared_entry_keeps_its_component_and_cannot_be_changed() {
     let shared = |size: &str| json!({"blueprint": {"splitter:all": {"topics": {"input": "flow:tg:in", "output": "flow:tg:out"}, "parameters": {"size": size}}}, "flow": {}});
-    let mut world = World::default();
-    deploy(&mut world, "splitter@1.0.0", &splitter_descriptor());
-    start(&mut world, "one", &shared("1"), &[]).unwrap();
-    deploy(&mut world, "splitter@1.1.0", &splitter_descriptor());
-    let second = start(&mut world, "two", &shared("1"), &[]).unwrap();
+    let mut snapshot = Snapshot::default();
+    deploy(&mut snapshot, "splitter@1.0.0", &splitter_descriptor());
+    start(&mut snapshot, "one", &shared("1"), &[]).unwrap();
+    deploy(&mut snapshot, "splitter@1.1.0", &splitter_descriptor());
+    let second = start(&mut snapshot, "two", &shared("1"), &[]).unwrap();
     assert_eq!(second.entries.values().next().unwrap().component.as_ref().unwrap().version, "1.0.0");
     check_error(
-        start(&mut world, "three", &shared("2"), &[]),
+        start(&mut snapshot, "three", &shared("2"), &[]),
         "processor `splitter`, variant `all`, parameter `size`: other flows use this entry with `1`, and this flow would change it to `2`: \
              use the same value, or add {id} to the variant",
     );
 }
 
 #[test]
-fn components_are_found_by_reference_and_else_by_newest_version() {
+fn components_are_found_by_reference_or_by_newest_version() {
     let with = |component: Option<&str>| {
         let mut processor = json!({"topics": {"input": "flow:tg:in:{id}"}});
         if let Some(component) = component {
@@ -163,12 +163,12 @@ fn components_are_found_by_reference_and_else_by_newest_version() {
         }
         json!({"blueprint": {}, "flow": {"worker:{id}": processor}})
     };
-    let mut world = World::default();
+    let mut snapshot = Snapshot::default();
     for key in ["worker@1.9.0", "worker@1.10.0", "worker@2.0.0-beta", "other@3.0.0", "worker-two@9.0.0", "worker@oops"] {
-        deploy(&mut world, key, &json!({"schema": 1, "consumers": ["input"]}));
+        deploy(&mut snapshot, key, &json!({"schema": 1, "consumers": ["input"]}));
     }
     let found = |component| {
-        let plan = plan_start(&draft("one", &with(component), &[])?, &world, EXITS)?;
+        let plan = plan_start(&draft("one", &with(component), &[])?, &snapshot, EXITS)?;
         Ok(plan.entries.into_values().next().unwrap().component.unwrap().key())
     };
     let found = |component| -> Result<String> { found(component) };
@@ -183,12 +183,12 @@ fn components_are_found_by_reference_and_else_by_newest_version() {
 }
 
 #[test]
-fn what_the_component_needs_is_checked() {
-    let mut world = World::default();
-    deploy(&mut world, "splitter@1.0.0", &splitter_descriptor());
+fn the_requirements_of_a_component_are_checked() {
+    let mut snapshot = Snapshot::default();
+    deploy(&mut snapshot, "splitter@1.0.0", &splitter_descriptor());
     let mut check = |topics: Value, parameters: Value, expected: &str| {
         let blueprint = json!({"blueprint": {}, "flow": {"splitter:{id}": {"topics": topics, "parameters": parameters}}});
-        check_error(start(&mut world, "one", &blueprint, &[]), &format!("section `flow`, processor `splitter:{{id}}`, {expected}"));
+        check_error(start(&mut snapshot, "one", &blueprint, &[]), &format!("section `flow`, processor `splitter:{{id}}`, {expected}"));
     };
     let topics = json!({"input": "flow:tg:a", "output": "flow:tg:b"});
     check(
@@ -212,10 +212,10 @@ fn what_the_component_needs_is_checked() {
 }
 
 #[test]
-fn requests_to_the_services_are_not_consumed_but_sent_and_their_answers_read() {
-    let mut world = World::default();
+fn requests_to_the_services_are_outputs_and_their_answers_inputs() {
+    let mut snapshot = Snapshot::default();
     let descriptor = json!({"schema": 1, "consumers": [{"name": "spy"}], "producers": [{"name": "*"}]});
-    deploy(&mut world, "spy@1.0.0", &descriptor);
+    deploy(&mut snapshot, "spy@1.0.0", &descriptor);
     let blueprint = |processor: &str, section: &str, spec: &str, topic: &str| {
         let mut blueprint = json!({"blueprint": {}, "flow": {}});
         blueprint[section][format!("{processor}:v-{{id}}")] = json!({"topics": {spec: topic}});
@@ -223,59 +223,59 @@ fn requests_to_the_services_are_not_consumed_but_sent_and_their_answers_read() {
     };
     for topic in ["request:tg:config", "request:tg:flow", "request:other:config", "request:tg:{name}"] {
         for (processor, section, spec) in [("spy", "flow", "spy"), ("outside", "blueprint", "input"), ("outside", "flow", "a-input")] {
-            let plan = start(&mut world, "one", &blueprint(processor, section, spec, topic), &[("name", "flow")]);
+            let plan = start(&mut snapshot, "one", &blueprint(processor, section, spec, topic), &[("name", "flow")]);
             let error = chain(&plan.unwrap_err());
             assert!(error.contains(&format!("topic `{spec}`: consumes `request:")) && error.contains("may read"), "{error}");
         }
-        start(&mut world, "one", &blueprint("outside", "flow", "output", topic), &[("name", "flow")]).unwrap();
+        start(&mut snapshot, "one", &blueprint("outside", "flow", "output", topic), &[("name", "flow")]).unwrap();
     }
     for topic in ["response:tg:config", "notify:tg:flow", "flow:tg:config", "request:tg:config-mine"] {
-        start(&mut world, "one", &blueprint("outside", "flow", "input", topic), &[]).unwrap();
+        start(&mut snapshot, "one", &blueprint("outside", "flow", "input", topic), &[]).unwrap();
     }
 }
 
 #[test]
-fn unknown_variables_are_named_in_variants_and_topics_and_stay_elsewhere() {
+fn unknown_variables_are_reported_in_variants_and_topics_and_kept_elsewhere() {
     let flow = |processor: &str, topic: &str| json!({"blueprint": {}, "flow": {processor: {"topics": {"input": topic}, "parameters": {"p": "{nothing}"}}}, "interfaces": {"x": {"flow": "flow:tg:{nothing}:y"}}});
-    let mut world = World::default();
+    let mut snapshot = Snapshot::default();
     check_error(
-        start(&mut world, "one", &flow("a:{nobody}", "flow:tg:x"), &[]),
+        start(&mut snapshot, "one", &flow("a:{nobody}", "flow:tg:x"), &[]),
         "section `flow`, processor `a:{nobody}`: the variant `{nobody}` contains {nobody}, which is undefined: give a parameter of that \
              name a value",
     );
     check_error(
-        start(&mut world, "one", &flow("a:{id}", "flow:tg:{nobody}"), &[]),
+        start(&mut snapshot, "one", &flow("a:{id}", "flow:tg:{nobody}"), &[]),
         "section `flow`, processor `a:{id}`, topic `input`: the topic `flow:tg:{nobody}` contains {nobody}, which is undefined: give a \
              parameter of that name a value",
     );
-    let plan = start(&mut world, "one", &flow("a:{id}", "flow:tg:x"), &[]).unwrap();
+    let plan = start(&mut snapshot, "one", &flow("a:{id}", "flow:tg:x"), &[]).unwrap();
     assert_eq!(plan.entries.values().next().unwrap().parameters["p"], "{nothing}");
     assert_eq!(plan.record.interfaces["x"], crate::protocol::Interface::Flow { flow: "flow:tg:{nothing}:y".to_owned() });
 }
 
 #[test]
-fn names_that_become_bad_or_equal_are_named() {
-    let mut world = World::default();
+fn names_that_become_invalid_or_equal_are_reported() {
+    let mut snapshot = Snapshot::default();
     let flow = |keys: &[&str]| {
         let processors: serde_json::Map<String, Value> =
             keys.iter().map(|key| (key.to_string(), json!({"topics": {"input": "flow:tg:x"}}))).collect();
         json!({"blueprint": {}, "flow": processors})
     };
     check_error(
-        start(&mut world, "one", &flow(&["a:{p}"]), &[("p", "x/y")]),
+        start(&mut snapshot, "one", &flow(&["a:{p}"]), &[("p", "x/y")]),
         "section `flow`, processor `a:{p}`, variant `x/y`: the name contains '/': names must not contain control characters, /, * or #",
     );
     check_error(
-        start(&mut world, "one", &flow(&["a:{id}", "a:{p}"]), &[("p", "one")]),
+        start(&mut snapshot, "one", &flow(&["a:{id}", "a:{p}"]), &[("p", "one")]),
         "section `flow`, processor `a:{p}`: has the same entry (variant `one`) as section `flow`, processor `a:{id}`: give one of them another variant",
     );
     check_error(
-        start(&mut world, "one", &flow(&["a:b--c", "a--b:c"]), &[]),
+        start(&mut snapshot, "one", &flow(&["a:b--c", "a--b:c"]), &[]),
         "section `flow`, processor `a:b--c`, topic `input`: would share the queue a--b--c--input of flow:tg:x with section `flow`, processor `a--b:c`, topic `input`: give one of them another topic or variant",
     );
     check_error(
         start(
-            &mut world,
+            &mut snapshot,
             "one",
             &json!({"blueprint": {}, "flow": {"a:{p}": {"topics": {"input": "flow:tg:{p}{p}"}}}}),
             &[("p", &"x".repeat(100))],
@@ -288,15 +288,15 @@ fn names_that_become_bad_or_equal_are_named() {
 }
 
 #[test]
-fn programs_outside_may_say_what_they_consume() {
+fn external_programs_may_declare_what_they_consume() {
     let blueprint = json!({"blueprint": {}, "flow": {"program:{id}": {"topics": {"work": "flow:tg:work", "ask": "request:tg:ask", "input": "flow:tg:out", "answers": "response:tg:ask"}}}});
-    let mut world = World::default();
-    let by_name = plan_start(&draft("one", &blueprint, &[]).unwrap(), &world, EXITS).unwrap();
+    let mut snapshot = Snapshot::default();
+    let by_name = plan_start(&draft("one", &blueprint, &[]).unwrap(), &snapshot, EXITS).unwrap();
     assert_eq!(by_name.queues.iter().map(|queue| queue.subscription.as_str()).collect::<Vec<_>>(), ["program--one--input"]);
     let descriptor = json!({"schema": 1, "consumers": ["work", "ask", "answers"], "producers": ["input"]});
-    world.descriptors.insert("program".to_owned(), Descriptor::parse(descriptor.to_string().as_bytes()).unwrap());
+    snapshot.descriptors.insert("program".to_owned(), Descriptor::parse(descriptor.to_string().as_bytes()).unwrap());
     check(
-        &plan_start(&draft("one", &blueprint, &[]).unwrap(), &world, Exits::Drop).unwrap(),
+        &plan_start(&draft("one", &blueprint, &[]).unwrap(), &snapshot, Exits::Drop).unwrap(),
         &expect![[r#"
             queue program--one--ask of request:tg:ask
             queue program--one--work of flow:tg:work
@@ -344,31 +344,31 @@ proptest! {
     /// However flows come and go, there are exactly the queues and entries that the running ones name, and every entry knows which of
     /// its outputs have a queue.
     #[test]
-    fn random_flows_never_take_from_each_other_nor_leave_anything(steps in prop::collection::vec((0..5_usize, 0..4_usize), 1..40)) {
-        let mut world = World::default();
+    fn random_flows_never_affect_each_other_nor_leave_anything_behind(steps in prop::collection::vec((0..5_usize, 0..4_usize), 1..40)) {
+        let mut snapshot = Snapshot::default();
         let mut queues = Names::new();
         for (flow, blueprint) in steps {
             let id = format!("f{flow}");
-            if let Some(record) = world.flows.get_mut(&id) {
+            if let Some(record) = snapshot.flows.get_mut(&id) {
                 record.status = Some(FlowStatus::Stopping);
-                let end = release(&id, world.flows[&id].plan.as_ref().unwrap(), &world);
+                let end = release(&id, snapshot.flows[&id].plan.as_ref().unwrap(), &snapshot);
                 queue_names(&end.queues).iter().for_each(|queue| prop_assert_removed(queues.remove(queue)));
-                end.entries.iter().for_each(|key| prop_assert_removed(world.entries.remove(key).is_some()));
-                world.entries.extend(end.rewritten);
-                world.flows.remove(&id);
+                end.entries.iter().for_each(|key| prop_assert_removed(snapshot.entries.remove(key).is_some()));
+                snapshot.entries.extend(end.rewritten);
+                snapshot.flows.remove(&id);
             } else {
-                let plan = start(&mut world, &id, &sharing(blueprint), &[]).unwrap();
+                let plan = start(&mut snapshot, &id, &sharing(blueprint), &[]).unwrap();
                 queues.extend(queue_names(&plan.queues));
             }
-            let plans = || world.flows.values().filter_map(|flow| flow.plan.as_ref());
+            let plans = || snapshot.flows.values().filter_map(|flow| flow.plan.as_ref());
             let named: Names = plans().flat_map(|plan| queue_names(&plan.queues)).collect();
             prop_assert_eq!(&queues, &named);
             let entries: BTreeSet<EntryKey> = plans().flat_map(|plan| &plan.entries).map(EntryKey::of).collect();
-            prop_assert_eq!(world.entries.keys().cloned().collect::<BTreeSet<_>>(), entries);
+            prop_assert_eq!(snapshot.entries.keys().cloned().collect::<BTreeSet<_>>(), entries);
             for record in plans().flat_map(|plan| &plan.entries) {
                 let fed = |topic: &String| queues.iter().any(|(fed, _)| fed == topic);
                 let expected: Vec<&String> = record.outputs.iter().filter(|(_, topic)| fed(topic)).map(|(spec, _)| spec).collect();
-                prop_assert_eq!(world.entries[&EntryKey::of(record)].consumed.iter().collect::<Vec<_>>(), expected);
+                prop_assert_eq!(snapshot.entries[&EntryKey::of(record)].consumed.iter().collect::<Vec<_>>(), expected);
             }
         }
     }
@@ -387,11 +387,11 @@ fn refused<T: std::fmt::Debug>(result: Result<T>) -> PlanRefusal {
 }
 
 #[test]
-fn refusals_of_a_start_are_told_apart_without_their_texts() {
-    let mut world = World::default();
-    deploy(&mut world, "p@1.0.0", &json!({"schema": 1, "consumers": ["input"], "parameters": [{"name": "size", "type": "integer"}]}));
+fn refusals_of_a_start_are_distinguished_without_their_text() {
+    let mut snapshot = Snapshot::default();
+    deploy(&mut snapshot, "p@1.0.0", &json!({"schema": 1, "consumers": ["input"], "parameters": [{"name": "size", "type": "integer"}]}));
     let mut refusal = |processor: &str, fields: Value, values: &[(&str, &str)]| {
-        refused(start(&mut world, "two", &json!({"blueprint": {}, "flow": {processor: fields}}), values))
+        refused(start(&mut snapshot, "two", &json!({"blueprint": {}, "flow": {processor: fields}}), values))
     };
     let topics = json!({"input": "flow:tg:x"});
     let missing = NotDeployed { reference: "p@2.0.0".to_owned(), known: vec!["p@1.0.0".to_owned()] };
@@ -406,21 +406,21 @@ fn refusals_of_a_start_are_told_apart_without_their_texts() {
     assert!(matches!(refusal("p:{id}", json!({"topics": {"input": "flow:tg:{v}"}}), &[("v", "a*b")]), PlanRefusal::WireName(_)));
     assert!(matches!(refusal("q:{id}", json!({"topics": {"input": "request:tg:config"}}), &[]), PlanRefusal::ReadsRequests { .. }));
     let shared = |size: &str| json!({"blueprint": {"p:b": {"topics": topics, "parameters": {"size": size}}}, "flow": {}});
-    start(&mut world, "one", &shared("1"), &[]).unwrap();
-    let other = refused(start(&mut world, "two", &shared("2"), &[]));
+    start(&mut snapshot, "one", &shared("1"), &[]).unwrap();
+    let other = refused(start(&mut snapshot, "two", &shared("2"), &[]));
     assert_eq!(other, PlanRefusal::SharedEntry { there: Some("1".to_owned()), wanted: Some("2".to_owned()) });
 }
 
 #[test]
-fn refusals_of_a_swap_are_told_apart_and_say_what_to_do() {
-    let mut world = World::default();
-    deploy(&mut world, "p@1.0.0", &json!({"schema": 1, "consumers": ["input"]}));
+fn refusals_of_a_swap_are_distinguished_and_report_the_fix() {
+    let mut snapshot = Snapshot::default();
+    deploy(&mut snapshot, "p@1.0.0", &json!({"schema": 1, "consumers": ["input"]}));
     let shared = json!({"blueprint": {"p:b": {"topics": {"input": "flow:tg:x"}}}, "flow": {}});
     for id in ["one", "two"] {
-        start(&mut world, id, &shared, &[]).unwrap();
+        start(&mut snapshot, id, &shared, &[]).unwrap();
     }
-    deploy(&mut world, "p@2.0.0", &json!({"schema": 1, "consumers": ["input", "more"]}));
-    deploy(&mut world, "p@3.0.0", &json!({"schema": 1, "producers": ["*"]}));
+    deploy(&mut snapshot, "p@2.0.0", &json!({"schema": 1, "consumers": ["input", "more"]}));
+    deploy(&mut snapshot, "p@3.0.0", &json!({"schema": 1, "producers": ["*"]}));
     let key = EntryKey { processor: "p".to_owned(), variant: "b".to_owned() };
     let order = |component: &str, shared: bool| SwapOrder {
         flow: "one".to_owned(),
@@ -434,42 +434,42 @@ fn refusals_of_a_swap_are_told_apart_and_say_what_to_do() {
         assert_eq!(chain(&error), text);
         assert!(matches!(&error, crate::FlowError::Swap { source, .. } if *source == expected), "{error:?}");
     };
-    let swap = |component: &str, shared: bool, world: &World| plan_swap(&order(component, shared), &key, world, &[]);
+    let swap = |component: &str, shared: bool, snapshot: &Snapshot| plan_swap(&order(component, shared), &key, snapshot, &[]);
     check(
-        swap("p@1.0.0", false, &world),
+        swap("p@1.0.0", false, &snapshot),
         SwapRefusal::Shared { flows: vec!["two".to_owned()] },
         "flow `one`, processor `p`: its entry is shared with other flows (two): add --shared to swap it in all of them",
     );
     check(
-        swap("q@1.0.0", true, &world),
+        swap("q@1.0.0", true, &snapshot),
         SwapRefusal::NotDeployed(NotDeployed { reference: "q@1.0.0".to_owned(), known: Vec::new() }),
         "flow `one`, component `q@1.0.0`: `q@1.0.0` is not deployed (deployed: none of that name): deploy it, or choose another",
     );
     check(
-        swap("p@3.0.0", true, &world),
+        swap("p@3.0.0", true, &snapshot),
         SwapRefusal::UnreadInput { input: "input".to_owned(), reads: Vec::new() },
         "flow `one`, processor `p`, component `p@3.0.0`: it does not have the input `input`, which the flow uses (it has none): swap to one that does",
     );
-    let error = swap("p@2.0.0", true, &world).unwrap_err();
+    let error = swap("p@2.0.0", true, &snapshot).unwrap_err();
     assert!(
         matches!(&error, crate::FlowError::Swap { source: SwapRefusal::Unfit(unfit), .. } if unfit.mismatches().len() == 1),
         "{error:?}"
     );
-    world.components.get_mut("p@1.0.0").unwrap().world = "0.2.0".to_owned();
+    snapshot.components.get_mut("p@1.0.0").unwrap().world = "0.2.0".to_owned();
     check(
-        swap("p@1.0.0", true, &world),
+        swap("p@1.0.0", true, &snapshot),
         SwapRefusal::OtherContract { world: "0.2.0".to_owned() },
         "flow `one`, processor `p`, component `p@1.0.0`: it was built against weir:processor 0.2.0; hosts serve 0.1.x: rebuild it against that version",
     );
-    world.entries.clear();
+    snapshot.entries.clear();
     check(
-        swap("p@1.0.0", true, &world),
+        swap("p@1.0.0", true, &snapshot),
         SwapRefusal::EntryGone { variant: "b".to_owned() },
         "flow `one`, processor `p`: its entry (variant `b`) is missing or unreadable: start the flow again",
     );
-    let unknown = swapped_entry(&SwapOrder { processor: "q".to_owned(), ..order("p", false) }, &world.flows["one"]).unwrap_err();
+    let unknown = swapped_entry(&SwapOrder { processor: "q".to_owned(), ..order("p", false) }, &snapshot.flows["one"]).unwrap_err();
     assert_eq!(chain(&unknown), "flow `one`, processor `q`: the flow has no such processor; it has p");
-    world.flows.get_mut("one").unwrap().status = Some(FlowStatus::Stopping);
-    let stopping = swapped_entry(&order("p", false), &world.flows["one"]).unwrap_err();
+    snapshot.flows.get_mut("one").unwrap().status = Some(FlowStatus::Stopping);
+    let stopping = swapped_entry(&order("p", false), &snapshot.flows["one"]).unwrap_err();
     assert!(matches!(stopping, crate::FlowError::Swap { source: SwapRefusal::Stopping, .. }), "{stopping:?}");
 }

@@ -11,17 +11,17 @@ use crate::error::{FlowError, Result};
 use crate::writes::Writes;
 
 /// Requests that are remembered: twice as many as can be under way at once, which the window of the service's consumer bounds.
-const DONE_COUNT: usize = 512;
+const COMPLETED_COUNT: usize = 512;
 
 /// The requests to stop a flow or to swap that were done last, as far as they were read; those of starts are in the records of the flows.
-pub(super) struct Done {
+pub(super) struct CompletedRequests {
     config: ConfigClient,
     read: Mutex<Option<VecDeque<String>>>,
 }
 
-impl Done {
+impl CompletedRequests {
     pub(super) fn new(config: ConfigClient) -> Self {
-        Done { config, read: Mutex::default() }
+        CompletedRequests { config, read: Mutex::default() }
     }
 
     /// Whether a request to stop a flow or to swap was done before.
@@ -68,6 +68,6 @@ impl Done {
 fn note(noted: &mut VecDeque<String>, request: &str) {
     if !noted.iter().any(|known| known == request) {
         noted.push_back(request.to_owned());
-        noted.drain(..noted.len().saturating_sub(DONE_COUNT));
+        noted.drain(..noted.len().saturating_sub(COMPLETED_COUNT));
     }
 }

@@ -23,7 +23,7 @@ impl EntryKey {
 
 /// What a plan is made against, as far as it concerns the flow.
 #[derive(Clone, Debug, Default)]
-pub struct World {
+pub struct Snapshot {
     /// All flows by id.
     pub flows: BTreeMap<String, FlowRecord>,
     /// The keys (`NAME@VERSION`) of all deployments.

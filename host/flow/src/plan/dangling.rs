@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 use weir_pubsub::{Class, Topic};
 
 use super::draft::Draft;
-use super::{Plan, World, ownership};
+use super::{Plan, Snapshot, ownership};
 use crate::naming::shown;
 use crate::protocol::{EntryRecord, Interface};
 
 /// Outputs that nobody reads, and interfaces of which no processor knows, for people.
-pub(super) fn ends(draft: &Draft, plan: &Plan, world: &World) -> Vec<String> {
-    let others = || ownership::plans(&world.flows, &draft.id);
+pub(super) fn dangling_ends(draft: &Draft, plan: &Plan, snapshot: &Snapshot) -> Vec<String> {
+    let others = || ownership::plans(&snapshot.flows, &draft.id);
     let read_by_others: BTreeSet<&str> = others().flat_map(|plan| &plan.queues).map(|queue| queue.topic.as_str()).collect();
     // The entries of a plan are in the order of the processors.
     let entries: &[EntryRecord] = plan.record.plan.as_ref().map_or(&[], |plan| &plan.entries);

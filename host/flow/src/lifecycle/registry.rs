@@ -19,24 +19,24 @@ pub(super) struct Flows {
 
 /// All flows.
 #[derive(Default)]
-pub(super) struct Known(Mutex<State>);
+pub(super) struct FlowRegistry(Mutex<State>);
 
 #[derive(Default)]
 struct State {
-    flows: BTreeMap<String, KnownFlow>,
+    flows: BTreeMap<String, RegisteredFlow>,
     /// The ids of flows with a queue or an output of a topic.
     by_topic: HashMap<String, BTreeSet<String>>,
     /// The ids of flows with an entry.
     by_entry: HashMap<EntryKey, BTreeSet<String>>,
     /// Those whose record has no plan or cannot be read.
-    planless: BTreeSet<String>,
+    unplanned: BTreeSet<String>,
     /// As of which version of the configuration they are known at least.
     version: u64,
     /// Whether something that may be older was not taken over since.
     is_behind: bool,
 }
 
-struct KnownFlow {
+struct RegisteredFlow {
     /// What stands in config.
     text: String,
     /// The record, with a plan that is only known here where the text has none.
@@ -45,14 +45,14 @@ struct KnownFlow {
 }
 
 /// A flow whose record has no plan.
-pub(super) struct Planless {
+pub(super) struct UnplannedFlow {
     pub(super) id: String,
     pub(super) text: String,
     /// `None` where it cannot be read.
     pub(super) record: Option<FlowRecord>,
 }
 
-impl Known {
+impl FlowRegistry {
     /// Takes over the records of all flows from a follower, which are at least as new as this version of the configuration. Nothing is taken
     /// over of an older version than was read since.
     pub(super) fn take_over(&self, version: u64, records: &Content) {
@@ -96,7 +96,12 @@ impl Known {
 
     /// A flow, if it is there, and all flows that what it names, or these topics and entries, may concern: those that share a topic or an
     /// entry, and those that share a topic with these.
-    pub(super) fn around(&self, id: &str, topics: impl IntoIterator<Item = String>, entries: impl IntoIterator<Item = EntryKey>) -> Flows {
+    pub(super) fn affected_flows(
+        &self,
+        id: &str,
+        topics: impl IntoIterator<Item = String>,
+        entries: impl IntoIterator<Item = EntryKey>,
+    ) -> Flows {
         let state = self.lock();
         let (mut topics, mut entries): (BTreeSet<String>, BTreeSet<EntryKey>) =
             (topics.into_iter().collect(), entries.into_iter().collect());
@@ -115,14 +120,14 @@ impl Known {
     }
 
     /// Those that have no plan of their own.
-    pub(super) fn planless(&self) -> Vec<Planless> {
+    pub(super) fn unplanned(&self) -> Vec<UnplannedFlow> {
         let state = self.lock();
-        let planless = |id: &String| {
+        let unplanned = |id: &String| {
             let known = state.flows.get(id)?;
             let record = known.is_readable.then(|| known.record.clone());
-            Some(Planless { id: id.clone(), text: known.text.clone(), record })
+            Some(UnplannedFlow { id: id.clone(), text: known.text.clone(), record })
         };
-        state.planless.iter().filter_map(planless).collect()
+        state.unplanned.iter().filter_map(unplanned).collect()
     }
 
     /// Gives a flow its plan, unless it has changed meanwhile.
@@ -137,7 +142,7 @@ impl Known {
         state.insert(id, known);
         if !is_readable {
             // Its entries are all that is known of it, and may change at any time.
-            state.planless.insert(id.to_owned());
+            state.unplanned.insert(id.to_owned());
         }
     }
 
@@ -175,10 +180,10 @@ impl State {
                 (FlowRecord::default(), false)
             }
         };
-        self.insert(id, KnownFlow { text: text.to_owned(), record, is_readable });
+        self.insert(id, RegisteredFlow { text: text.to_owned(), record, is_readable });
     }
 
-    fn insert(&mut self, id: &str, known: KnownFlow) {
+    fn insert(&mut self, id: &str, known: RegisteredFlow) {
         match &known.record.plan {
             Some(plan) => {
                 for topic in topics_of(plan) {
@@ -188,14 +193,14 @@ impl State {
                     self.by_entry.entry(EntryKey::of(entry)).or_default().insert(id.to_owned());
                 }
             }
-            None => drop(self.planless.insert(id.to_owned())),
+            None => drop(self.unplanned.insert(id.to_owned())),
         }
         self.flows.insert(id.to_owned(), known);
     }
 
-    fn remove(&mut self, id: &str) -> Option<KnownFlow> {
+    fn remove(&mut self, id: &str) -> Option<RegisteredFlow> {
         let known = self.flows.remove(id)?;
-        self.planless.remove(id);
+        self.unplanned.remove(id);
         for topic in known.record.plan.iter().flat_map(topics_of) {
             if let Some(ids) = self.by_topic.get_mut(topic) {
                 ids.remove(id);
@@ -255,13 +260,13 @@ mod tests {
         records.iter().map(|(id, text)| ((*id).to_owned(), text.clone())).collect()
     }
 
-    fn around(known: &Known, id: &str, topics: &[&str]) -> Vec<String> {
-        known.around(id, topics.iter().map(ToString::to_string), []).records.into_keys().collect()
+    fn affected_flows(known: &FlowRegistry, id: &str, topics: &[&str]) -> Vec<String> {
+        known.affected_flows(id, topics.iter().map(ToString::to_string), []).records.into_keys().collect()
     }
 
     #[test]
-    fn an_operation_looks_at_what_may_concern_it_and_at_nothing_else() {
-        let known = Known::default();
+    fn an_operation_reads_only_the_flows_that_may_concern_it() {
+        let known = FlowRegistry::default();
         // `a` feeds `b`, whose output feeds `c`; `d` has an entry of `a`, and `e` nothing of all that.
         let mut all = content(&[
             ("a", record("1", "2", "a")),
@@ -271,14 +276,14 @@ mod tests {
             ("e", record("5", "6", "e")),
         ]);
         known.take_over(1, &all);
-        assert_eq!(around(&known, "a", &[]), ["a", "b", "c", "d"], "what `b` consumes depends on `c`");
-        assert_eq!(around(&known, "e", &[]), ["e"]);
-        assert_eq!(around(&known, "new", &["6"]), ["e"]);
-        assert_eq!(around(&known, "new", &[]), Vec::<String>::new());
+        assert_eq!(affected_flows(&known, "a", &[]), ["a", "b", "c", "d"], "what `b` consumes depends on `c`");
+        assert_eq!(affected_flows(&known, "e", &[]), ["e"]);
+        assert_eq!(affected_flows(&known, "new", &["6"]), ["e"]);
+        assert_eq!(affected_flows(&known, "new", &[]), Vec::<String>::new());
         all.remove("b");
         all.insert("e".to_owned(), record("2", "6", "e"));
         known.take_over(2, &all);
-        assert_eq!(around(&known, "a", &[]), ["a", "d", "e"]);
+        assert_eq!(affected_flows(&known, "a", &[]), ["a", "d", "e"]);
         known.take_over(3, &Content::new());
         let state = known.lock();
         assert!(state.flows.is_empty() && state.by_topic.is_empty() && state.by_entry.is_empty());
@@ -286,7 +291,7 @@ mod tests {
 
     #[test]
     fn what_a_follower_brings_too_late_is_not_taken_over() {
-        let known = Known::default();
+        let known = FlowRegistry::default();
         let (older, newer) = (content(&[("a", record("1", "2", "a"))]), Content::new());
         known.take_read(7, &newer);
         known.take_over(6, &older);
@@ -298,22 +303,22 @@ mod tests {
     }
 
     #[test]
-    fn a_flow_without_a_plan_is_found_and_an_unreadable_one_again_and_again() {
-        let known = Known::default();
+    fn a_flow_without_a_plan_is_found_and_an_unreadable_one_repeatedly() {
+        let known = FlowRegistry::default();
         let foreign = r#"{"blueprint-name": "b"}"#;
         known
             .take_over(1, &content(&[("foreign", foreign.to_owned()), ("broken", "nonsense".to_owned()), ("ours", record("1", "2", "a"))]));
-        let planless = known.planless();
+        let unplanned = known.unplanned();
         assert_eq!(
-            planless.iter().map(|flow| (flow.id.as_str(), flow.record.is_some())).collect::<Vec<_>>(),
+            unplanned.iter().map(|flow| (flow.id.as_str(), flow.record.is_some())).collect::<Vec<_>>(),
             [("broken", false), ("foreign", true)]
         );
         let plan = || serde_json::from_value::<PlanRecord>(json!({"queues": [{"topic": "7", "subscription": "s"}]})).unwrap();
         known.set_plan("foreign", "another text", plan());
-        assert_eq!(known.planless().len(), 2);
+        assert_eq!(known.unplanned().len(), 2);
         known.set_plan("foreign", foreign, plan());
         known.set_plan("broken", "nonsense", plan());
-        assert_eq!(known.planless().into_iter().map(|flow| flow.id).collect::<Vec<_>>(), ["broken"]);
-        assert_eq!(around(&known, "new", &["7"]), ["broken", "foreign"]);
+        assert_eq!(known.unplanned().into_iter().map(|flow| flow.id).collect::<Vec<_>>(), ["broken"]);
+        assert_eq!(affected_flows(&known, "new", &["7"]), ["broken", "foreign"]);
     }
 }

@@ -8,12 +8,12 @@ use weir_config::records::{COMPONENT_TYPE, ComponentRecord, Descriptor, Entry, e
 use weir_config::{Batch, ConfigError};
 
 use super::Lifecycle;
-use super::known::{Flows, Planless};
+use super::registry::{Flows, UnplannedFlow};
 use super::stored::json;
 use crate::blueprint::Blueprint;
 use crate::error::{FlowError, Result};
 use crate::parameters::{ParameterType, Resolved};
-use crate::plan::{Draft, EntryKey, FlowIdentity, World, adopt, adopt_without_blueprint, affected_entries, wanted_components};
+use crate::plan::{Draft, EntryKey, FlowIdentity, Snapshot, adopt, adopt_without_blueprint, affected_entries, wanted_components};
 use crate::protocol::{BLUEPRINT_TYPE, DESCRIPTOR_TYPE, FLOW_TYPE, FlowRecord, PARAMETER_TYPE, PlanRecord};
 use weir_pubsub::chain;
 
@@ -47,21 +47,21 @@ impl Lifecycle {
             let read = self.config.values(FLOW_TYPE).await.map_err(FlowError::config("reading the flows"))?;
             self.known.take_read(read.version, &read.value);
         }
-        self.plan_the_planless().await
+        self.plan_unplanned().await
     }
 
     /// A flow and all flows that an operation on it may concern. The writer's lock must be held.
     pub(super) async fn flows_around(&self, id: &str) -> Result<Flows> {
         self.catch_up().await?;
-        Ok(self.known.around(id, [], []))
+        Ok(self.known.affected_flows(id, [], []))
     }
 
     /// Gives those flows a plan whose records have none: foreign ones for good, those that cannot be read by their entries.
-    async fn plan_the_planless(&self) -> Result<()> {
-        let planless = self.known.planless();
-        let unreadable: BTreeSet<&str> = planless.iter().filter(|flow| flow.record.is_none()).map(|flow| flow.id.as_str()).collect();
+    async fn plan_unplanned(&self) -> Result<()> {
+        let unplanned = self.known.unplanned();
+        let unreadable: BTreeSet<&str> = unplanned.iter().filter(|flow| flow.record.is_none()).map(|flow| flow.id.as_str()).collect();
         let mut entries = if unreadable.is_empty() { BTreeMap::new() } else { self.entries_of_variants(&unreadable).await? };
-        for Planless { id, text, record } in planless {
+        for UnplannedFlow { id, text, record } in unplanned {
             match record {
                 Some(record) => self.adopt(&id, text, record).await?,
                 None => {
@@ -173,23 +173,23 @@ impl Lifecycle {
     }
 
     /// Everything that planning the start of a draft looks at, with the texts of its entries.
-    pub(super) async fn load_world(&self, draft: &Draft, flows: &Flows) -> Result<(World, Entries)> {
+    pub(super) async fn load_snapshot(&self, draft: &Draft, flows: &Flows) -> Result<(Snapshot, Entries)> {
         let topics = draft.processors.iter().flat_map(|processor| processor.topics.values()).map(ToString::to_string).collect();
         let mut wanted = affected_entries(&draft.id, &flows.records, &topics);
         wanted.extend(draft.processors.iter().map(|processor| processor.key.clone()));
         let entries = self.load_entries(wanted).await?;
-        let mut world = self.load_deployed(flows, &entries).await?;
-        world.descriptors = self.load_descriptors(draft).await?;
-        world.components = self.load_components(&wanted_components(draft, &world)).await?;
-        Ok((world, entries))
+        let mut snapshot = self.load_deployed(flows, &entries).await?;
+        snapshot.descriptors = self.load_descriptors(draft).await?;
+        snapshot.components = self.load_components(&wanted_components(draft, &snapshot)).await?;
+        Ok((snapshot, entries))
     }
 
     /// A world that knows which deployments there are, and nothing of them yet.
-    pub(super) async fn load_deployed(&self, flows: &Flows, entries: &Entries) -> Result<World> {
+    pub(super) async fn load_deployed(&self, flows: &Flows, entries: &Entries) -> Result<Snapshot> {
         let deployed = self.config.list(COMPONENT_TYPE).await.map_err(FlowError::config("reading the deployments"))?.value;
         let (flows, entries) = (flows.records.clone(), entries.whole.clone());
         let kept = kept_entries(&flows);
-        Ok(World { flows, entries, kept, deployed: deployed.into_iter().collect(), ..World::default() })
+        Ok(Snapshot { flows, entries, kept, deployed: deployed.into_iter().collect(), ..Snapshot::default() })
     }
 
     /// Deployments by their keys.

@@ -30,11 +30,11 @@ const REPEAT_TIME: Duration = Duration::from_secs(10);
 const GRACE: Duration = Duration::from_secs(5);
 
 /// The service while it leads. Dropped are its reading of requests first, which gives back those under way, and its lock last.
-pub(crate) struct Leading {
+pub(crate) struct Leader {
     pub(crate) session: Session,
     /// The first subscription to what hosts report.
     pub(crate) reports: Option<Box<dyn Consumer>>,
-    pub(crate) ground: Ground,
+    pub(crate) context: OperationContext,
     pub(crate) lock: Box<dyn Lock>,
 }
 
@@ -45,7 +45,7 @@ pub(crate) struct Session {
 }
 
 /// What operations are done with.
-pub(crate) struct Ground {
+pub(crate) struct OperationContext {
     pub(crate) backend: Arc<dyn Backend>,
     pub(crate) config: ConfigClient,
     pub(crate) topics: FlowTopics,
@@ -56,7 +56,7 @@ pub(crate) struct Ground {
     /// Held by the round that finishes or undoes what was left.
     pub(crate) round: Arc<Mutex<()>>,
     /// Requests without an address for the answer.
-    pub(crate) nameless: Arc<RateLimitedLog>,
+    pub(crate) unaddressed: Arc<RateLimitedLog>,
     pub(crate) tracker: TaskTracker,
     /// Ends all operations at once.
     pub(crate) cut_off: CancellationToken,
@@ -89,24 +89,24 @@ pub(crate) fn held(error: PubsubError) -> FlowError {
     }
 }
 
-impl Leading {
+impl Leader {
     /// Works until it is told to end (`Ok`), or does not lead any more. Operations that are under way go on until the end of this value is
-    /// chosen: [`Leading::finish`] or [`Leading::give_up`].
+    /// chosen: [`Leader::finish`] or [`Leader::give_up`].
     pub(crate) async fn lead(&mut self, stop: &CancellationToken) -> Result<()> {
-        let Leading { session, reports, ground, lock } = self;
+        let Leader { session, reports, context, lock } = self;
         tokio::select! {
             biased;
             source = lock.lost() => Err(FlowError::LockLost { source }),
-            () = ground.lifecycle.writes.fenced() => Err(FlowError::Fenced),
-            () = ground.serve(session, stop) => Ok(()),
-            never = ground.listen(reports.take()) => match never {},
+            () = context.lifecycle.writes.fenced() => Err(FlowError::Fenced),
+            () = context.serve(session, stop) => Ok(()),
+            never = context.listen(reports.take()) => match never {},
         }
     }
 
     /// Waits for the operations that are under way, for a while. Requests that are cut off are given back only then: they are done once more by
     /// the next service, whatever their senders were told.
     pub(crate) async fn finish(mut self) {
-        let Ground { tracker, cut_off, lifecycle, .. } = &self.ground;
+        let OperationContext { tracker, cut_off, lifecycle, .. } = &self.context;
         tracker.close();
         let is_done = tokio::select! {
             waited = tokio::time::timeout(GRACE, tracker.wait()) => waited.is_ok(),
@@ -123,7 +123,7 @@ impl Leading {
 
     /// Drops the operations that are under way: whoever leads now finishes or undoes them by their records.
     pub(crate) async fn give_up(self) {
-        let Ground { tracker, cut_off, .. } = &self.ground;
+        let OperationContext { tracker, cut_off, .. } = &self.context;
         let operations_count = tracker.len();
         if operations_count > 0 {
             tracing::warn!(operations_count, "flow operations dropped: this flow service is no longer the leader");
@@ -134,7 +134,7 @@ impl Leading {
     }
 }
 
-impl Ground {
+impl OperationContext {
     /// Works until it is told to end, and takes its queue again whenever that is lost.
     async fn serve(&self, session: &mut Session, stop: &CancellationToken) {
         let mut ticks = tokio::time::interval(self.resume_every);
@@ -153,7 +153,7 @@ impl Ground {
     async fn listen(&self, first: Option<Box<dyn Consumer>>) -> Infallible {
         let event = |event| {
             if let SubscriptionEvent::Message(delivery) = event {
-                self.hear(&delivery.message.body);
+                self.handle_report(&delivery.message.body);
             }
         };
         let (topic, name) = (&self.topics.status, self.topics.requests.subscription());
@@ -188,14 +188,14 @@ impl Ground {
     }
 
     /// Puts back what a host can never run.
-    fn hear(&self, report: &[u8]) {
+    fn handle_report(&self, report: &[u8]) {
         let part = match serde_json::from_slice::<HostSummary>(report) {
             Ok(part) => part,
             Err(error) => return tracing::debug!(error = %chain(&error), "unreadable summary of a host ignored"),
         };
         for (key, refusal) in self.lifecycle.refusals.take(part) {
             let lifecycle = self.lifecycle.clone();
-            self.spawn(async move { lifecycle.put_back(key, refusal).await });
+            self.spawn(async move { lifecycle.revert(key, refusal).await });
         }
     }
 
@@ -211,7 +211,7 @@ impl Ground {
 
     fn take(&self, delivery: Delivery, answers: &Arc<dyn Producer>) {
         let (backend, answers, lifecycle, config) = (self.backend.clone(), answers.clone(), self.lifecycle.clone(), self.config.clone());
-        let nameless = self.nameless.clone();
+        let unaddressed = self.unaddressed.clone();
         self.spawn(async move {
             match delivery.message.properties.get(CORRELATION_ID) {
                 Some(id) => {
@@ -225,7 +225,7 @@ impl Ground {
                     answer(&*answers, id, &response).await;
                 }
                 None => {
-                    if let Some(dropped_count) = nameless.count(1) {
+                    if let Some(dropped_count) = unaddressed.count(1) {
                         tracing::warn!(dropped_count, "flow requests without property id dropped: no reply address");
                     }
                     settle(&*backend, &delivery).await;
