@@ -12,7 +12,7 @@ use weir_config::records::{ComponentRecord, Descriptor, Entry};
 use weir_config::{Change, Content};
 use weir_pubsub::embedded::EmbeddedBroker;
 use weir_pubsub::{Message, MessageId};
-use weir_runtime::{Engine, Instance, Loaded, Outcome, Program, Surroundings};
+use weir_runtime::{Engine, Instance, Loaded, Outcome, Program, VariantContext};
 
 use crate::stage;
 
@@ -108,8 +108,8 @@ impl Subject {
         }
         // As many as the texts want.
         record.limits.sends_count = Some(1 << 20);
-        let surroundings = Surroundings { backend: self.broker.clone(), stop: Default::default(), defaults: Default::default() };
-        let program = Program::new(("subject", "bench"), &self.entry, component, &record, self.loaded.clone(), surroundings)?;
+        let context = VariantContext { backend: self.broker.clone(), stop: Default::default(), defaults: Default::default() };
+        let program = Program::new(("subject", "bench"), &self.entry, component, &record, self.loaded.clone(), context)?;
         Ok(Instance::start_alone(&Arc::new(program), self.config.clone()).await?)
     }
 

@@ -23,25 +23,25 @@ const LOWEST: i32 = 19;
 const THREAD_NAME: &str = "weir-background";
 
 thread_local! {
-    static TURN: Cell<Turn> = const { Cell::new(Turn { is_at: Ground::Fixed, goes_to: Ground::Fixed }) };
+    static CURRENT_POLL: Cell<CurrentPoll> = const { Cell::new(CurrentPoll { current_placement: Placement::Pinned, next_placement: Placement::Pinned }) };
 }
 
 /// One poll of a [`Movable`] on this thread.
 #[derive(Clone, Copy)]
-struct Turn {
-    is_at: Ground,
-    goes_to: Ground,
+struct CurrentPoll {
+    current_placement: Placement,
+    next_placement: Placement,
 }
 
 /// Where a future is polled.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Ground {
+enum Placement {
     /// It is not part of a [`Movable`].
-    Fixed,
+    Pinned,
     /// By the task that owns it.
-    Front,
+    Foreground,
     /// By a thread of lowest priority.
-    Back,
+    Background,
 }
 
 /// A future that can go on in the background while its owner waits for it. Dropping it drops the future, in the background once its poll
@@ -50,12 +50,12 @@ pub(crate) struct Movable<F: Future>(State<F>);
 
 enum State<F: Future> {
     Here(Pin<Box<F>>),
-    Away(AbortOnDropHandle<Return<F>>),
+    Away(AbortOnDropHandle<BackgroundResult<F>>),
     Ended,
 }
 
 /// What comes back from the background.
-enum Return<F: Future> {
+enum BackgroundResult<F: Future> {
     Unfinished(Pin<Box<F>>),
     Output(F::Output),
 }
@@ -76,20 +76,20 @@ where
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
         loop {
             match &mut self.0 {
-                State::Here(future) => match poll_at(Ground::Front, future.as_mut(), context) {
+                State::Here(future) => match poll_at(Placement::Foreground, future.as_mut(), context) {
                     (Poll::Ready(output), _) => {
                         self.0 = State::Ended;
                         return Poll::Ready(output);
                     }
-                    (Poll::Pending, Ground::Back) => match lane() {
-                        Some(lane) => self.move_to(lane),
+                    (Poll::Pending, Placement::Background) => match background_thread() {
+                        Some(background_thread) => self.move_to(background_thread),
                         None => return Poll::Pending,
                     },
                     (Poll::Pending, _) => return Poll::Pending,
                 },
                 State::Away(away) => match ready!(Pin::new(away).poll(context)) {
-                    Ok(Return::Unfinished(future)) => self.0 = State::Here(future),
-                    Ok(Return::Output(output)) => {
+                    Ok(BackgroundResult::Unfinished(future)) => self.0 = State::Here(future),
+                    Ok(BackgroundResult::Output(output)) => {
                         self.0 = State::Ended;
                         return Poll::Ready(output);
                     }
@@ -107,33 +107,33 @@ where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
-    fn move_to(&mut self, lane: &'static Lane) {
+    fn move_to(&mut self, background_thread: &'static BackgroundThread) {
         if let State::Here(future) = std::mem::replace(&mut self.0, State::Ended) {
-            let away = Away { future: Some(future), home: Handle::current(), _load: Load::begin(lane) };
-            self.0 = State::Away(AbortOnDropHandle::new(lane.handle.spawn(away)));
+            let away = BackgroundTask { future: Some(future), home: Handle::current(), _load: ThreadLoad::begin(background_thread) };
+            self.0 = State::Away(AbortOnDropHandle::new(background_thread.handle.spawn(away)));
         }
     }
 }
 
 /// Polls a future in the background until it has ended or goes back.
-struct Away<F: Future> {
+struct BackgroundTask<F: Future> {
     /// There until it has ended.
     future: Option<Pin<Box<F>>>,
     /// Where it came from: its timers and tasks belong there.
     home: Handle,
-    _load: Load,
+    _load: ThreadLoad,
 }
 
-impl<F: Future> Future for Away<F> {
-    type Output = Return<F>;
+impl<F: Future> Future for BackgroundTask<F> {
+    type Output = BackgroundResult<F>;
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Return<F>> {
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<BackgroundResult<F>> {
         let this = &mut *self;
         let _home = this.home.enter();
         let mut future = this.future.take().expect("it is not polled after its end");
-        match poll_at(Ground::Back, future.as_mut(), context) {
-            (Poll::Ready(output), _) => Poll::Ready(Return::Output(output)),
-            (Poll::Pending, Ground::Front) => Poll::Ready(Return::Unfinished(future)),
+        match poll_at(Placement::Background, future.as_mut(), context) {
+            (Poll::Ready(output), _) => Poll::Ready(BackgroundResult::Output(output)),
+            (Poll::Pending, Placement::Foreground) => Poll::Ready(BackgroundResult::Unfinished(future)),
             (Poll::Pending, _) => {
                 this.future = Some(future);
                 Poll::Pending
@@ -143,23 +143,23 @@ impl<F: Future> Future for Away<F> {
 }
 
 /// Polls a future, and returns where it is to be polled next.
-fn poll_at<F: Future>(ground: Ground, future: Pin<&mut F>, context: &mut Context<'_>) -> (Poll<F::Output>, Ground) {
+fn poll_at<F: Future>(placement: Placement, future: Pin<&mut F>, context: &mut Context<'_>) -> (Poll<F::Output>, Placement) {
     /// Puts back what was there before, also after a panic.
-    struct Before(Turn);
-    impl Drop for Before {
+    struct RestorePoll(CurrentPoll);
+    impl Drop for RestorePoll {
         fn drop(&mut self) {
-            TURN.set(self.0);
+            CURRENT_POLL.set(self.0);
         }
     }
-    let _before = Before(TURN.replace(Turn { is_at: ground, goes_to: ground }));
+    let _before = RestorePoll(CURRENT_POLL.replace(CurrentPoll { current_placement: placement, next_placement: placement }));
     let polled = future.poll(context);
-    (polled, TURN.get().goes_to)
+    (polled, CURRENT_POLL.get().next_placement)
 }
 
-fn go_to(ground: Ground) {
-    let turn = TURN.get();
-    if turn.is_at != Ground::Fixed {
-        TURN.set(Turn { goes_to: ground, ..turn });
+fn request_placement(placement: Placement) {
+    let turn = CURRENT_POLL.get();
+    if turn.current_placement != Placement::Pinned {
+        CURRENT_POLL.set(CurrentPoll { next_placement: placement, ..turn });
     }
 }
 
@@ -167,7 +167,7 @@ fn go_to(ground: Ground) {
 /// [`Movable`].
 ///
 /// # Cancel safety
-/// As the call; follow it by [`to_front`] in any case.
+/// As the call; follow it by [`to_foreground`] in any case.
 pub(crate) async fn metered<T>(call: impl Future<Output = T>) -> T {
     let mut call = pin!(call);
     let mut used = Duration::ZERO;
@@ -176,7 +176,7 @@ pub(crate) async fn metered<T>(call: impl Future<Output = T>) -> T {
         let polled = call.as_mut().poll(context);
         used += cpu_time().saturating_sub(began);
         if polled.is_pending() && used >= FOREGROUND_CPU {
-            go_to(Ground::Back);
+            request_placement(Placement::Background);
         }
         polled
     })
@@ -184,12 +184,12 @@ pub(crate) async fn metered<T>(call: impl Future<Output = T>) -> T {
 }
 
 /// Goes on in the task that owns it. Whatever takes locks that others wait for does not belong in the background.
-pub(crate) async fn to_front() {
+pub(crate) async fn to_foreground() {
     poll_fn(|context| {
-        if TURN.get().is_at != Ground::Back {
+        if CURRENT_POLL.get().current_placement != Placement::Background {
             return Poll::Ready(());
         }
-        go_to(Ground::Front);
+        request_placement(Placement::Foreground);
         context.waker().wake_by_ref();
         Poll::Pending
     })
@@ -202,42 +202,42 @@ fn cpu_time() -> Duration {
 }
 
 /// One thread of lowest priority.
-struct Lane {
+struct BackgroundThread {
     handle: Handle,
     load_count: AtomicUsize,
 }
 
 /// A future that is polled on a lane.
-struct Load(&'static Lane);
+struct ThreadLoad(&'static BackgroundThread);
 
-impl Load {
-    fn begin(lane: &'static Lane) -> Self {
-        lane.load_count.fetch_add(1, Ordering::Relaxed);
-        Load(lane)
+impl ThreadLoad {
+    fn begin(background_thread: &'static BackgroundThread) -> Self {
+        background_thread.load_count.fetch_add(1, Ordering::Relaxed);
+        ThreadLoad(background_thread)
     }
 }
 
-impl Drop for Load {
+impl Drop for ThreadLoad {
     fn drop(&mut self) {
         self.0.load_count.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 /// The thread with the least to do; `None` where the system gave us none, so that everything stays where it is.
-fn lane() -> Option<&'static Lane> {
-    static LANES: OnceLock<Vec<Lane>> = OnceLock::new();
+fn background_thread() -> Option<&'static BackgroundThread> {
+    static THREADS: OnceLock<Vec<BackgroundThread>> = OnceLock::new();
     let make = || {
         let count = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        let made: io::Result<Vec<Lane>> = (0..count).map(|_| Lane::start()).collect();
+        let made: io::Result<Vec<BackgroundThread>> = (0..count).map(|_| BackgroundThread::start()).collect();
         made.unwrap_or_else(|error| {
             tracing::warn!(error = %chain(&error), "background threads could not be started");
             Vec::new()
         })
     };
-    LANES.get_or_init(make).iter().min_by_key(|lane| lane.load_count.load(Ordering::Relaxed))
+    THREADS.get_or_init(make).iter().min_by_key(|background_thread| background_thread.load_count.load(Ordering::Relaxed))
 }
 
-impl Lane {
+impl BackgroundThread {
     fn start() -> io::Result<Self> {
         // A turn takes a whole tick of the engine: others must not wait for several.
         let runtime = Builder::new_current_thread().event_interval(1).global_queue_interval(1).build()?;
@@ -248,7 +248,7 @@ impl Lane {
             }
             runtime.block_on(std::future::pending::<()>());
         })?;
-        Ok(Lane { handle, load_count: AtomicUsize::new(0) })
+        Ok(BackgroundThread { handle, load_count: AtomicUsize::new(0) })
     }
 }
 
@@ -282,12 +282,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_spins_goes_on_in_the_background_and_comes_back() {
+    async fn a_spinning_future_moves_to_the_background_and_back() {
         let (sender, mut receiver) = mpsc::channel(1);
         let work = async move {
             for round in 0..3 {
                 spin().await;
-                to_front().await;
+                to_foreground().await;
                 assert!(!is_in_background());
                 sender.send(round).await.unwrap();
             }
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_waits_in_the_background_has_the_timers_of_its_runtime() {
+    async fn a_future_waiting_in_the_background_uses_the_timers_of_its_runtime() {
         let work = async {
             spin().await;
             let timed = tokio::time::timeout(Duration::from_millis(1), std::future::pending::<()>()).await;
@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_panic_in_the_background_is_one_of_the_owner() {
+    async fn a_panic_in_the_background_propagates_to_the_owner() {
         let work = async {
             spin().await;
             panic!("told to");
@@ -323,9 +323,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_dropped_while_it_is_in_the_background_is_dropped_there() {
-        struct Dropped(Option<oneshot::Sender<()>>);
-        impl Drop for Dropped {
+    async fn a_future_dropped_in_the_background_is_dropped_there() {
+        struct DropProbe(Option<oneshot::Sender<()>>);
+        impl Drop for DropProbe {
             fn drop(&mut self) {
                 let _ = self.0.take().unwrap().send(());
             }
@@ -334,7 +334,7 @@ mod tests {
         let is_there = Arc::new(AtomicBool::new(false));
         let arrived = is_there.clone();
         let work = async move {
-            let _dropped = Dropped(Some(sender));
+            let _dropped = DropProbe(Some(sender));
             spin().await;
             arrived.store(true, Ordering::SeqCst);
             std::future::pending::<()>().await;
@@ -348,7 +348,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_cannot_be_moved_stays() {
+    async fn an_immovable_future_stays_in_the_foreground() {
         let mut polls_left = 20;
         let spinning = poll_fn(|context| {
             assert!(!is_in_background());
@@ -359,6 +359,6 @@ mod tests {
             if polls_left == 0 { Poll::Ready(()) } else { Poll::Pending }
         });
         metered(spinning).await;
-        to_front().await;
+        to_foreground().await;
     }
 }

@@ -14,7 +14,7 @@ const PART_AGE: Duration = Duration::from_secs(3_600);
 
 /// Files that are of use only together, such as code and its checksum.
 #[derive(Clone, Debug)]
-struct Kept {
+struct CachedFiles {
     files: Vec<PathBuf>,
     size_bytes: u64,
     used: SystemTime,
@@ -45,7 +45,7 @@ pub(crate) fn trim(folders: &[PathBuf], most_bytes: u64, in_use: &BTreeSet<Diges
     for folder in folders {
         read(folder, &mut kept, &mut trimmed)?;
     }
-    for unused in superfluous(kept.into_values().collect(), most_bytes, in_use) {
+    for unused in to_evict(kept.into_values().collect(), most_bytes, in_use) {
         unused.files.iter().for_each(|path| remove(path));
         trimmed.files_count += unused.files.len();
         trimmed.size_bytes += unused.size_bytes;
@@ -54,11 +54,11 @@ pub(crate) fn trim(folders: &[PathBuf], most_bytes: u64, in_use: &BTreeSet<Diges
 }
 
 /// What has to go: the oldest first, nothing that is in use.
-fn superfluous(mut kept: Vec<Kept>, most_bytes: u64, in_use: &BTreeSet<Digest>) -> Vec<Kept> {
+fn to_evict(mut kept: Vec<CachedFiles>, most_bytes: u64, in_use: &BTreeSet<Digest>) -> Vec<CachedFiles> {
     let mut bytes: u64 = kept.iter().map(|it| it.size_bytes).sum();
     kept.retain(|it| !in_use.contains(&it.digest));
     kept.sort_by_key(|it| it.used);
-    let mut has_to_go = |it: &Kept| {
+    let mut has_to_go = |it: &CachedFiles| {
         let is_over = bytes > most_bytes;
         bytes -= if is_over { it.size_bytes } else { 0 };
         is_over
@@ -66,7 +66,7 @@ fn superfluous(mut kept: Vec<Kept>, most_bytes: u64, in_use: &BTreeSet<Digest>) 
     kept.into_iter().take_while(|it| has_to_go(it)).collect()
 }
 
-fn read(folder: &Path, kept: &mut BTreeMap<PathBuf, Kept>, trimmed: &mut Trimmed) -> io::Result<()> {
+fn read(folder: &Path, kept: &mut BTreeMap<PathBuf, CachedFiles>, trimmed: &mut Trimmed) -> io::Result<()> {
     let files = match fs::read_dir(folder) {
         Ok(files) => files,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -85,7 +85,7 @@ fn read(folder: &Path, kept: &mut BTreeMap<PathBuf, Kept>, trimmed: &mut Trimmed
             Some("wasm" | "cwasm" | "crc") => {
                 let Some(digest) = digest_of(&path) else { continue };
                 let entry = kept.entry(path.with_extension(""));
-                let entry = entry.or_insert(Kept { files: Vec::new(), size_bytes: 0, used, digest });
+                let entry = entry.or_insert(CachedFiles { files: Vec::new(), size_bytes: 0, used, digest });
                 (entry.size_bytes, entry.used) = (entry.size_bytes + meta.len(), entry.used.max(used));
                 entry.files.push(path);
             }
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_used_for_longest_goes_first_and_what_is_in_use_never() {
+    fn the_least_recently_used_is_evicted_first_and_never_what_is_in_use() {
         let (components, code) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let hex = |byte: u8| digest(byte).to_hex();
         write(components.path(), &format!("{}.wasm", hex(1)), 100, 50);

@@ -22,7 +22,7 @@ pub(crate) enum Phase {
 
 /// How far the answer to a request has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Answer {
+pub(crate) enum AnswerState {
     /// The message in hand is no request.
     None,
     /// No part has left.
@@ -49,7 +49,7 @@ pub(crate) struct Call {
     /// What these outputs are charged to.
     pub(crate) charge: Charge,
     /// Whether it was ended while it waited for room.
-    pub(crate) has_given_way: bool,
+    pub(crate) has_yielded: bool,
     /// Messages sent in this call, by output.
     pub(crate) sent_counts: Vec<u32>,
     /// Requests of this call, those included that could not be begun: a failed one may have been stored all the same.
@@ -60,13 +60,13 @@ pub(crate) struct Call {
     pub(crate) dropped_count: u32,
     /// What ties the answer to the request in hand.
     pub(crate) correlation: Option<String>,
-    pub(crate) answer: Answer,
+    pub(crate) answer: AnswerState,
     /// The requests of this call, by their number.
-    pub(crate) begun: Vec<Begun>,
+    pub(crate) begun: Vec<BegunRequest>,
 }
 
 /// A request that a component began.
-pub(crate) enum Begun {
+pub(crate) enum BegunRequest {
     /// Under way.
     Open(Replies),
     /// Its last part was taken.
@@ -116,7 +116,7 @@ impl Call {
             trace: Properties::new(),
             outputs: Vec::new(),
             charge: Charge::default(),
-            has_given_way: false,
+            has_yielded: false,
             sent_counts: vec![0; outputs_count],
             requests_count: 0,
             sends_count: 0,
@@ -124,7 +124,7 @@ impl Call {
             left_count: 0,
             dropped_count: 0,
             correlation: None,
-            answer: Answer::None,
+            answer: AnswerState::None,
             begun: Vec::new(),
         }
     }
@@ -140,7 +140,7 @@ impl Call {
             self.from = format!("{} {} {version} {attempt}", variant.processor, variant.short_digest).into();
             self.from_key = (attempt, version);
         }
-        self.answer = Answer::None;
+        self.answer = AnswerState::None;
         self.correlation = None;
         if !message.properties.is_empty() {
             for name in TRACE_PROPERTIES {
@@ -150,7 +150,7 @@ impl Call {
             }
             if variant.inputs[input].reply.is_some() {
                 self.correlation = message.properties.get(CORRELATION_ID).map(str::to_owned);
-                self.answer = if self.correlation.is_some() { Answer::Open } else { Answer::None };
+                self.answer = if self.correlation.is_some() { AnswerState::Open } else { AnswerState::None };
             }
         }
     }
@@ -162,7 +162,7 @@ impl Call {
         self.id = MessageId(0);
         self.outputs.clear();
         self.charge = Charge::default();
-        self.has_given_way = false;
+        self.has_yielded = false;
         self.sent_counts.fill(0);
         self.requests_count = 0;
         (self.sends_count, self.sends_bytes, self.left_count, self.dropped_count) = (0, 0, 0, 0);

@@ -16,11 +16,11 @@ use crate::component::{indices, slots_count};
 use crate::engine::settings;
 use crate::error::{ComponentFault, RuntimeError};
 use crate::guest::Guest;
-use crate::hollow::hollow;
 use crate::imports;
 use crate::inspect::{Inspected, inspect};
 use crate::memory_limit::{MAX_INSTANCES_COUNT, MemoryLimit};
 use crate::slots::Slots;
+use crate::stub::stub_component;
 
 /// The engine of a host without a pool for instances at work. One can be kept and used from many threads.
 pub struct Checker {
@@ -87,7 +87,7 @@ impl Checker {
     /// Has the engine translate, link and instantiate the component without its code.
     fn make(&self, digest: Digest, bytes: &[u8], limits: &ComponentLimits) -> Result<(), String> {
         let shown = |error: wasmtime::Error| format!("{error:#}");
-        let component = Component::new(&self.engine, hollow(bytes)?).map_err(shown)?;
+        let component = Component::new(&self.engine, stub_component(bytes)?).map_err(shown)?;
         let pre = self.linker.instantiate_pre(&component).map_err(shown)?;
         indices(&self.engine, &component, &pre).map_err(shown)?;
         slots_count(digest, &component, self.largest_count).map_err(|error| chain(&error))?;
@@ -114,7 +114,7 @@ mod tests {
     use crate::engine::Engine;
 
     #[tokio::test]
-    async fn code_that_a_host_compiled_is_used_as_long_as_something_names_it() {
+    async fn compiled_code_is_kept_while_a_deployment_refers_to_it() {
         let folder = tempfile::tempdir().unwrap();
         let engine = Engine::new(8, folder.path()).unwrap();
         let digest = Digest::from_sha256([7; 32]);

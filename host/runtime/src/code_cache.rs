@@ -60,8 +60,8 @@ impl CodeCache {
     }
 
     fn load_file(&self, engine: &wasmtime::Engine, digest: Digest, path: &Path) -> wasmtime::Result<Component> {
-        let wanted = fs::read_to_string(self.file(digest, "crc"))?;
-        if checksum(&fs::read(path)?) != wanted {
+        let desired = fs::read_to_string(self.file(digest, "crc"))?;
+        if checksum(&fs::read(path)?) != desired {
             return Err(wasmtime::Error::msg("the file has changed: its checksum differs"));
         }
         #[allow(unsafe_code, reason = "a file that this host wrote whole and just verified, in a folder of mode 0700, for this engine")]

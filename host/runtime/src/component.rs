@@ -128,7 +128,7 @@ impl Loader {
             Some(loaded) => loaded,
             None => {
                 // Not in the turn of those that compile either: a store that does not answer delays nothing that is here.
-                self.source.bring(digest, size_bytes).await.map_err(unreadable(digest))?;
+                self.source.prefetch(digest, size_bytes).await.map_err(unreadable(digest))?;
                 self.compile(digest).await?
             }
         };

@@ -12,18 +12,18 @@ pub(crate) struct ConfigState {
     pub(crate) version: u64,
     types: BTreeMap<String, TypeState>,
     /// The types that are followed; `None` before the first change.
-    followed: Option<Followed>,
+    followed_types: Option<FollowedTypes>,
 }
 
 /// The config types that a host follows: no others concern it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Followed {
+pub(crate) struct FollowedTypes {
     pub(crate) types: BTreeSet<String>,
     /// What further types begin with.
     pub(crate) prefix: Option<&'static str>,
 }
 
-impl Followed {
+impl FollowedTypes {
     fn contains(&self, name: &str) -> bool {
         self.types.contains(name) || self.prefix.is_some_and(|prefix| name.starts_with(prefix))
     }
@@ -39,10 +39,10 @@ struct TypeState {
 impl ConfigState {
     /// The state after a change. A type that has the same content as before keeps its version, one that lost its last value stays, empty. One
     /// that is not followed any more stays as it is: the change says nothing of it.
-    pub(crate) fn after(&self, change: Change, followed: Option<Followed>) -> Self {
+    pub(crate) fn after(&self, change: Change, followed_types: Option<FollowedTypes>) -> Self {
         let mut types = BTreeMap::new();
         for (name, old) in &self.types {
-            let is_followed = followed.as_ref().is_none_or(|followed| followed.contains(name));
+            let is_followed = followed_types.as_ref().is_none_or(|followed_types| followed_types.contains(name));
             let gone = is_followed && !change.types.contains_key(name);
             let state =
                 if gone && !old.content.is_empty() { TypeState { version: change.version, content: Arc::default() } } else { old.clone() };
@@ -58,18 +58,18 @@ impl ConfigState {
                 }
             }
         }
-        ConfigState { version: change.version, types, followed }
+        ConfigState { version: change.version, types, followed_types }
     }
 
     /// The same with some types alone.
     pub(crate) fn only(&self, types: &[String]) -> Self {
         let kept = types.iter().filter_map(|name| Some((name.clone(), self.types.get(name)?.clone())));
-        ConfigState { version: self.version, types: kept.collect(), followed: None }
+        ConfigState { version: self.version, types: kept.collect(), followed_types: None }
     }
 
     /// Whether it is known what these types hold.
     pub(crate) fn covers(&self, types: &[String]) -> bool {
-        self.followed.as_ref().is_none_or(|followed| types.iter().all(|name| followed.contains(name)))
+        self.followed_types.as_ref().is_none_or(|followed_types| types.iter().all(|name| followed_types.contains(name)))
     }
 
     /// All values of a type, by key.
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_instance_keeps_is_its_types_in_the_same_versions() {
+    fn an_instance_keeps_its_types_at_the_same_versions() {
         let state = ConfigState::default().after(change(5, &[("a", &[("k", "1")]), ("b", &[("k", "1")])]), None);
         let state = state.after(change(6, &[("a", &[("k", "1")]), ("b", &[("k", "2")])]), None);
         let only = state.only(&["a".to_owned(), "none".to_owned()]);
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_type_that_lost_its_last_value_has_changed_once() {
+    fn a_type_that_lost_its_last_value_changed_once() {
         let state = ConfigState::default().after(change(5, &[("a", &[("k", "1")])]), None);
         let state = state.after(change(6, &[]), None).after(change(7, &[]), None);
         assert_eq!((state.version_of("a"), state.content("a").map(BTreeMap::len)), (6, Some(0)));
@@ -128,12 +128,12 @@ mod tests {
 
     #[test]
     fn a_type_that_is_not_followed_any_more_has_not_lost_its_values() {
-        let followed = |types: &[&str]| Some(Followed { types: types.iter().map(ToString::to_string).collect(), prefix: None });
-        let state = ConfigState::default().after(change(5, &[("a", &[("k", "1")])]), followed(&["a", "b"]));
-        let state = state.after(change(6, &[]), followed(&["b"]));
+        let followed_types = |types: &[&str]| Some(FollowedTypes { types: types.iter().map(ToString::to_string).collect(), prefix: None });
+        let state = ConfigState::default().after(change(5, &[("a", &[("k", "1")])]), followed_types(&["a", "b"]));
+        let state = state.after(change(6, &[]), followed_types(&["b"]));
         assert_eq!((state.version_of("a"), state.content("a").map(BTreeMap::len)), (5, Some(1)));
         assert!(!state.covers(&["a".to_owned()]));
-        let state = state.after(change(7, &[]), followed(&["a", "b"]));
+        let state = state.after(change(7, &[]), followed_types(&["a", "b"]));
         assert_eq!((state.version_of("a"), state.content("a").map(BTreeMap::len)), (7, Some(0)), "meanwhile it did");
     }
 }

@@ -25,10 +25,10 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// The limit on the volume of the log, shared by all instances of a variant.
 pub(crate) struct LogQuota {
     limit_bytes: u64,
-    minute: Mutex<Minute>,
+    minute: Mutex<MinuteQuota>,
 }
 
-struct Minute {
+struct MinuteQuota {
     began: Instant,
     used_bytes: u64,
     dropped_count: u64,
@@ -36,29 +36,29 @@ struct Minute {
 
 impl LogQuota {
     pub(crate) fn new(limit_bytes: u64) -> Self {
-        LogQuota { limit_bytes, minute: Mutex::new(Minute { began: Instant::now(), used_bytes: 0, dropped_count: 0 }) }
+        LogQuota { limit_bytes, minute: Mutex::new(MinuteQuota { began: Instant::now(), used_bytes: 0, dropped_count: 0 }) }
     }
 
     /// Asks for room for a line.
-    fn take(&self, bytes: usize) -> Room {
+    fn take(&self, bytes: usize) -> LineVerdict {
         let mut minute = self.minute.lock().unwrap_or_else(PoisonError::into_inner);
         let mut dropped_count = 0;
         if minute.began.elapsed() >= MINUTE {
             dropped_count = minute.dropped_count;
-            *minute = Minute { began: Instant::now(), used_bytes: 0, dropped_count: 0 };
+            *minute = MinuteQuota { began: Instant::now(), used_bytes: 0, dropped_count: 0 };
         }
         let is_kept = minute.used_bytes + bytes as u64 <= self.limit_bytes;
         match is_kept {
             true => minute.used_bytes += bytes as u64,
             false => minute.dropped_count += 1,
         }
-        Room { is_kept, is_first_dropped: !is_kept && minute.dropped_count == 1, dropped_count }
+        LineVerdict { is_kept, is_first_dropped: !is_kept && minute.dropped_count == 1, dropped_count }
     }
 }
 
 /// Whether there is room for a line.
 #[derive(Debug, PartialEq, Eq)]
-struct Room {
+struct LineVerdict {
     is_kept: bool,
     /// It is the first of this minute that is dropped.
     is_first_dropped: bool,
@@ -67,7 +67,7 @@ struct Room {
 }
 
 /// Who speaks, and about which message. Shared by an instance and its streams.
-pub(crate) struct Speaker {
+pub(crate) struct LogContext {
     processor: Arc<str>,
     variant: Arc<str>,
     flow: Arc<str>,
@@ -103,11 +103,11 @@ impl fmt::Display for Fields<'_> {
     }
 }
 
-impl Speaker {
+impl LogContext {
     pub(crate) fn new(names: [Arc<str>; 4], quota: Arc<LogQuota>) -> Self {
         let [processor, variant, flow, component] = names;
         let (id_high, id_low, attempt) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU32::new(0));
-        Speaker { processor, variant, flow, component, quota, id_high, id_low, attempt }
+        LogContext { processor, variant, flow, component, quota, id_high, id_low, attempt }
     }
 
     /// Says which message is in hand; attempt 0: none.
@@ -129,13 +129,13 @@ impl Speaker {
     }
 
     /// Logs a line with fields.
-    pub(crate) fn say(&self, level: Level, line: &str, fields: &[(String, String)]) {
+    pub(crate) fn log(&self, level: Level, line: &str, fields: &[(String, String)]) {
         if !Self::is_enabled(level) {
             return;
         }
         let line = &line[..line.floor_char_boundary(MAX_LINE_BYTES)];
         let bytes = line.len() + fields.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
-        let Room { is_kept, is_first_dropped, dropped_count } = self.quota.take(bytes);
+        let LineVerdict { is_kept, is_first_dropped, dropped_count } = self.quota.take(bytes);
         let (processor, variant, flow, component) = (&*self.processor, &*self.variant, &*self.flow, &*self.component);
         if dropped_count > 0 {
             tracing::warn!(processor, variant, flow, component, dropped_count, "component log lines dropped in the last minute");
@@ -174,15 +174,15 @@ struct Output {
 }
 
 struct Lines {
-    speaker: Arc<Speaker>,
+    log_context: Arc<LogContext>,
     level: Level,
     line: Vec<u8>,
     tail: VecDeque<u8>,
 }
 
 impl Console {
-    pub(crate) fn new(speaker: Arc<Speaker>, level: Level) -> Self {
-        let lines = Mutex::new(Lines { speaker, level, line: Vec::new(), tail: VecDeque::new() });
+    pub(crate) fn new(log_context: Arc<LogContext>, level: Level) -> Self {
+        let lines = Mutex::new(Lines { log_context, level, line: Vec::new(), tail: VecDeque::new() });
         Console(Arc::new(Output { has_tail: AtomicBool::new(false), lines }))
     }
 
@@ -234,7 +234,7 @@ impl Lines {
         let line = String::from_utf8_lossy(&self.line);
         let line = line.trim_end();
         if !line.is_empty() {
-            self.speaker.say(self.level, line, &[]);
+            self.log_context.log(self.level, line, &[]);
         }
         self.line.clear();
     }
@@ -298,11 +298,11 @@ mod tests {
     fn console() -> Console {
         let name: Arc<str> = "x".into();
         let quota = Arc::new(LogQuota::new(1 << 20));
-        Console::new(Arc::new(Speaker::new([name.clone(), name.clone(), name.clone(), name], quota)), Level::WARN)
+        Console::new(Arc::new(LogContext::new([name.clone(), name.clone(), name.clone(), name], quota)), Level::WARN)
     }
 
     #[test]
-    fn the_end_of_what_was_written_is_kept_once() {
+    fn the_tail_of_the_output_is_returned_once() {
         let console = console();
         console.write(b"panicked at");
         console.write(b" line 1\nnote: x");
@@ -314,9 +314,9 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn above_the_limit_lines_are_dropped_and_counted_until_the_next_minute() {
+    async fn lines_above_the_limit_are_dropped_and_counted_until_the_next_minute() {
         let quota = LogQuota::new(10);
-        let room = |is_kept, is_first_dropped, dropped_count| Room { is_kept, is_first_dropped, dropped_count };
+        let room = |is_kept, is_first_dropped, dropped_count| LineVerdict { is_kept, is_first_dropped, dropped_count };
         assert_eq!((quota.take(6), quota.take(6)), (room(true, false, 0), room(false, true, 0)));
         assert_eq!((quota.take(6), quota.take(4)), (room(false, false, 0), room(true, false, 0)));
         tokio::time::advance(MINUTE).await;

@@ -47,7 +47,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_the_entry_lists_must_find_a_queue() {
+    fn only_outputs_listed_in_the_entry_require_a_queue() {
         let consumed = Consumed::new();
         let routing = |topic: &str| consumed.routing(&topic.parse().unwrap());
         assert_eq!(routing("flow:tg:a"), Routing::Optional);

@@ -110,26 +110,26 @@ impl Needs {
         match of_contract(name, &IMPORTS) {
             Some(served) => self.check_types(types, name, served, functions),
             None if is_served_wasi(name) => {}
-            None => self.miss(|| format!("`{}`", weir_pubsub::shown(name))),
+            None => self.note_unserved(|| format!("`{}`", weir_pubsub::shown(name))),
         }
     }
 
     fn check_types(&mut self, types: &Types, name: &str, served: Functions, functions: &[(&str, Option<ComponentFuncTypeId>)]) {
         for (function, id) in functions {
             let called = || format!("`{}` of `{}`", weir_pubsub::shown(function), weir_pubsub::shown(name));
-            let Some((_, wanted)) = served.iter().find(|(known, _)| known == function) else {
-                self.miss(called);
+            let Some((_, desired)) = served.iter().find(|(known, _)| known == function) else {
+                self.note_unserved(called);
                 continue;
             };
             let found = id.map(|id| of_function(types, id)).unwrap_or_default();
-            if spelled_out(wanted) != found {
+            if spelled_out(desired) != found {
                 let found = named(&found);
-                self.miss(|| format!("{} as `{found}` (here it is `{}`)", called(), wanted.replace('@', "")));
+                self.note_unserved(|| format!("{} as `{found}` (here it is `{}`)", called(), desired.replace('@', "")));
             }
         }
     }
 
-    fn miss(&mut self, what: impl FnOnce() -> String) {
+    fn note_unserved(&mut self, what: impl FnOnce() -> String) {
         match self.unserved.len() {
             count if count < MAX_UNSERVED_COUNT => self.unserved.push(what()),
             MAX_UNSERVED_COUNT => self.unserved.push("more".to_owned()),

@@ -58,9 +58,9 @@ impl Deployments {
         }
         let record = read?;
         if record.digest != component.digest {
-            let (wanted, found) = (component.digest, record.digest);
+            let (desired, found) = (component.digest, record.digest);
             return Err(format!(
-                "the deployment {key} is {found}, but the entry requires {wanted}: start the flow again, or swap the component"
+                "the deployment {key} is {found}, but the entry requires {desired}: start the flow again, or swap the component"
             ));
         }
         Ok(record)

@@ -7,7 +7,7 @@ use weir_config::records::RetryPolicy;
 use weir_pubsub::DeliveryCount;
 
 /// The longest wait that a component may ask for.
-pub(crate) const LONGEST_ASKED_WAIT: Duration = Duration::from_secs(60);
+pub(crate) const MAX_REQUESTED_WAIT: Duration = Duration::from_secs(60);
 /// The shortest wait for one that is busy: no attempts are counted, so that time alone ends it.
 const SHORTEST_BUSY_WAIT: Duration = Duration::from_millis(100);
 /// Deliveries above the policy's attempts before a message is suspected to be what ends its hosts. Stops and restarts of hosts count
@@ -28,7 +28,7 @@ pub enum FaultKind {
     /// The time was up.
     TimeOut,
     /// It waited for room for its outputs and gave its instance back. It is made again as if it had not been.
-    GaveWay,
+    Yielded,
 }
 
 impl FaultKind {
@@ -40,23 +40,23 @@ impl FaultKind {
             FaultKind::Reject => "reject",
             FaultKind::Trap => "trap",
             FaultKind::TimeOut => "timeout",
-            FaultKind::GaveWay => "no-room",
+            FaultKind::Yielded => "no-room",
         }
     }
 
     /// Whether it counts as an error of the component.
     pub(crate) fn counts(self) -> bool {
-        !matches!(self, FaultKind::Busy(_) | FaultKind::GaveWay)
+        !matches!(self, FaultKind::Busy(_) | FaultKind::Yielded)
     }
 
     /// Whether the component itself said how long to wait, or asked for patience.
-    pub(crate) fn asks_for_time(self) -> bool {
+    pub(crate) fn requests_delay(self) -> bool {
         matches!(self, FaultKind::Retry(Some(_)) | FaultKind::Busy(_))
     }
 
     /// Whether the instance is of no use any more.
     pub fn breaks_instance(self) -> bool {
-        matches!(self, FaultKind::Trap | FaultKind::TimeOut | FaultKind::GaveWay)
+        matches!(self, FaultKind::Trap | FaultKind::TimeOut | FaultKind::Yielded)
     }
 }
 
@@ -92,16 +92,16 @@ impl History {
                 self.attempts_count += 1;
                 Next::DeadLetter
             }
-            FaultKind::Busy(asked) => self.next_when_busy(asked, policy, rng),
-            FaultKind::Retry(asked) => self.next_attempt(asked, policy, rng),
+            FaultKind::Busy(requested) => self.next_when_busy(requested, policy, rng),
+            FaultKind::Retry(requested) => self.next_attempt(requested, policy, rng),
             FaultKind::Trap | FaultKind::TimeOut => self.next_attempt(None, policy, rng),
-            FaultKind::GaveWay => Next::Again { wait: Duration::ZERO },
+            FaultKind::Yielded => Next::Again { wait: Duration::ZERO },
         }
     }
 
-    fn next_attempt(&mut self, asked: Option<Duration>, policy: &RetryPolicy, rng: &mut impl Rng) -> Next {
+    fn next_attempt(&mut self, requested: Option<Duration>, policy: &RetryPolicy, rng: &mut impl Rng) -> Next {
         self.attempts_count += 1;
-        let wait = wait(asked, self.attempts_count, policy, rng);
+        let wait = wait(requested, self.attempts_count, policy, rng);
         if self.attempts_count >= policy.attempts_count || self.waited + wait > Duration::from_millis(policy.waiting_ms) {
             return Next::DeadLetter;
         }
@@ -109,9 +109,9 @@ impl History {
         Next::Again { wait }
     }
 
-    fn next_when_busy(&mut self, asked: Option<Duration>, policy: &RetryPolicy, rng: &mut impl Rng) -> Next {
+    fn next_when_busy(&mut self, requested: Option<Duration>, policy: &RetryPolicy, rng: &mut impl Rng) -> Next {
         self.busy_count += 1;
-        let wait = wait(asked, self.busy_count, policy, rng).max(SHORTEST_BUSY_WAIT);
+        let wait = wait(requested, self.busy_count, policy, rng).max(SHORTEST_BUSY_WAIT);
         if self.busy_waited + wait > Duration::from_millis(policy.busy_ms) {
             return Next::Requeue;
         }
@@ -121,9 +121,9 @@ impl History {
 }
 
 /// The wait after the `count`th failure: as long as was asked for, within bounds; else doubling, with jitter.
-fn wait(asked: Option<Duration>, count: u32, policy: &RetryPolicy, rng: &mut impl Rng) -> Duration {
-    if let Some(asked) = asked {
-        return asked.min(LONGEST_ASKED_WAIT);
+fn wait(requested: Option<Duration>, count: u32, policy: &RetryPolicy, rng: &mut impl Rng) -> Duration {
+    if let Some(requested) = requested {
+        return requested.min(MAX_REQUESTED_WAIT);
     }
     let doublings = count.saturating_sub(1).min(32);
     let step_ms = policy.first_wait_ms.saturating_mul(1 << doublings).min(policy.longest_wait_ms);
@@ -131,7 +131,7 @@ fn wait(asked: Option<Duration>, count: u32, policy: &RetryPolicy, rng: &mut imp
 }
 
 /// Whether a message was delivered so often without being settled that it may be what ends its hosts.
-pub(crate) fn is_delivered_in_vain(delivery_count: DeliveryCount, policy: &RetryPolicy) -> bool {
+pub(crate) fn is_suspected_poison(delivery_count: DeliveryCount, policy: &RetryPolicy) -> bool {
     match delivery_count {
         DeliveryCount::Exact(count) => count > policy.attempts_count.saturating_add(SPARE_DELIVERIES_COUNT),
         // The broker does not count: its attempts are noted from the second delivery on.
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_retry_waits_twice_as_long_each_time_and_ends_in_the_dead_letters() {
+    fn a_retry_doubles_its_wait_and_ends_in_the_dead_letter_queue() {
         let (waits_ms, end, history) = run(FaultKind::Retry(None), &RetryPolicy::default());
         assert_eq!((end, history.attempts_count), (Next::DeadLetter, 5));
         assert_eq!(waits_ms.len(), 4);
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn waits_have_a_ceiling_each_and_in_all() {
+    fn each_wait_and_their_sum_have_a_ceiling() {
         let policy = RetryPolicy { attempts_count: 1000, ..RetryPolicy::default() };
         let (waits_ms, end, _) = run(FaultKind::Trap, &policy);
         assert_eq!(end, Next::DeadLetter);
@@ -178,16 +178,16 @@ mod tests {
     }
 
     #[test]
-    fn what_the_component_asks_for_is_kept_to_within_bounds() {
+    fn a_requested_delay_is_honoured_within_bounds() {
         let mut rng = StdRng::seed_from_u64(1);
         let mut next = |ms| History::default().next(FaultKind::Retry(Some(Duration::from_millis(ms))), &RetryPolicy::default(), &mut rng);
         assert_eq!(next(0), Next::Again { wait: Duration::ZERO });
         assert_eq!(next(7), Next::Again { wait: Duration::from_millis(7) });
-        assert_eq!(next(u64::from(u32::MAX)), Next::Again { wait: LONGEST_ASKED_WAIT });
+        assert_eq!(next(u64::from(u32::MAX)), Next::Again { wait: MAX_REQUESTED_WAIT });
     }
 
     #[test]
-    fn busy_is_no_attempt_and_ends_by_being_given_back() {
+    fn busy_is_not_an_attempt_and_ends_in_a_requeue() {
         let (_, end, history) = run(FaultKind::Busy(None), &RetryPolicy::default());
         assert_eq!((end, history.attempts_count), (Next::Requeue, 0));
         let (waits_ms, end, _) = run(FaultKind::Busy(Some(Duration::ZERO)), &RetryPolicy { busy_ms: 1_000, ..RetryPolicy::default() });
@@ -195,13 +195,13 @@ mod tests {
     }
 
     #[test]
-    fn a_reject_is_given_up_at_once() {
+    fn a_rejected_message_is_given_up_at_once() {
         let (waits_ms, end, history) = run(FaultKind::Reject, &RetryPolicy::default());
         assert_eq!((waits_ms.len(), end, history.attempts_count), (0, Next::DeadLetter, 1));
     }
 
     #[test]
-    fn one_attempt_means_none_after_it() {
+    fn a_limit_of_one_attempt_allows_no_retry() {
         let policy = RetryPolicy { attempts_count: 1, ..RetryPolicy::default() };
         assert_eq!(run(FaultKind::Retry(None), &policy).1, Next::DeadLetter);
         let policy = RetryPolicy { attempts_count: 0, ..RetryPolicy::default() };
@@ -209,12 +209,12 @@ mod tests {
     }
 
     #[test]
-    fn deliveries_in_vain_are_told_from_restarts() {
+    fn poison_messages_are_distinguished_from_restarts() {
         let policy = RetryPolicy::default();
-        assert!(!is_delivered_in_vain(DeliveryCount::Exact(1), &policy));
-        assert!(!is_delivered_in_vain(DeliveryCount::Exact(15), &policy));
-        assert!(is_delivered_in_vain(DeliveryCount::Exact(16), &policy));
-        assert!(!is_delivered_in_vain(DeliveryCount::AtLeast(1), &policy));
-        assert!(is_delivered_in_vain(DeliveryCount::AtLeast(2), &policy), "the broker does not count: its attempts are noted");
+        assert!(!is_suspected_poison(DeliveryCount::Exact(1), &policy));
+        assert!(!is_suspected_poison(DeliveryCount::Exact(15), &policy));
+        assert!(is_suspected_poison(DeliveryCount::Exact(16), &policy));
+        assert!(!is_suspected_poison(DeliveryCount::AtLeast(1), &policy));
+        assert!(is_suspected_poison(DeliveryCount::AtLeast(2), &policy), "the broker does not count: its attempts are noted");
     }
 }

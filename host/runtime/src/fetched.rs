@@ -39,18 +39,18 @@ impl<R: RemoteComponents> FetchedComponents<R> {
         }
         let size_bytes = incoming.written_bytes();
         incoming.finish().await?;
-        tracing::info!(%digest, size_bytes, from = self.remote.place(), "component fetched");
+        tracing::info!(%digest, size_bytes, from = self.remote.address(), "component fetched");
         Ok(())
     }
 
     fn not_fetched(&self, digest: Digest, problem: String) -> ConfigError {
-        ConfigError::ComponentNotFetched { digest, place: self.remote.place().to_owned(), problem }
+        ConfigError::ComponentNotFetched { digest, place: self.remote.address().to_owned(), problem }
     }
 }
 
 #[async_trait]
 impl<R: RemoteComponents> ComponentSource for FetchedComponents<R> {
-    async fn bring(&self, digest: Digest, size_bytes: u64) -> Result<(), ConfigError> {
+    async fn prefetch(&self, digest: Digest, size_bytes: u64) -> Result<(), ConfigError> {
         if self.folder.has(digest) {
             return Ok(());
         }
@@ -89,17 +89,17 @@ impl<R: RemoteComponents> ComponentSource for FetchedComponents<R> {
 
 /// The source of a host that has no store at all: what it was given at its start.
 #[derive(Debug)]
-pub struct ComponentsAtHand(ComponentFolder);
+pub struct LocalComponents(ComponentFolder);
 
-impl ComponentsAtHand {
+impl LocalComponents {
     /// Those in a folder.
     pub fn new(folder: ComponentFolder) -> Self {
-        ComponentsAtHand(folder)
+        LocalComponents(folder)
     }
 }
 
 #[async_trait]
-impl ComponentSource for ComponentsAtHand {
+impl ComponentSource for LocalComponents {
     async fn get(&self, digest: Digest) -> Result<Option<Vec<u8>>, ConfigError> {
         match self.0.get(digest).await? {
             Some(bytes) => Ok(Some(bytes)),

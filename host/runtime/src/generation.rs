@@ -39,14 +39,14 @@ impl Generation {
     }
 
     /// Waits for something while no worker uses what is ready: it gives way like an idle instance.
-    pub(crate) async fn giving_way<T>(&self, slots: &Slots, event: impl Future<Output = T>) -> T {
+    pub(crate) async fn yielding<T>(&self, slots: &Slots, event: impl Future<Output = T>) -> T {
         tokio::pin!(event);
         loop {
             let has_ready = (0..self.ready.len()).any(|input| self.has_ready(input));
             tokio::select! {
                 biased;
                 happened = &mut event => return happened,
-                () = slots.run_short(), if has_ready => (0..self.ready.len()).for_each(|input| self.drop_ready(input)),
+                () = slots.shortage(), if has_ready => (0..self.ready.len()).for_each(|input| self.drop_ready(input)),
             }
         }
     }
@@ -54,11 +54,11 @@ impl Generation {
 
 /// How many workers of each input have an instance: so many are made ready before a swap.
 #[derive(Clone, Debug)]
-pub(crate) struct Warm(Arc<[AtomicUsize]>);
+pub(crate) struct WarmCounts(Arc<[AtomicUsize]>);
 
-impl Warm {
+impl WarmCounts {
     pub(crate) fn new(inputs_count: usize) -> Self {
-        Warm((0..inputs_count).map(|_| AtomicUsize::new(0)).collect())
+        WarmCounts((0..inputs_count).map(|_| AtomicUsize::new(0)).collect())
     }
 
     /// By input.
@@ -68,20 +68,20 @@ impl Warm {
 }
 
 /// The instance of a worker, counted as long as it is there.
-pub(crate) struct Held {
+pub(crate) struct HeldInstance {
     pub(crate) instance: Instance,
-    warm: Warm,
+    warm: WarmCounts,
     input: usize,
 }
 
-impl Held {
-    pub(crate) fn new(instance: Instance, warm: &Warm, input: usize) -> Self {
+impl HeldInstance {
+    pub(crate) fn new(instance: Instance, warm: &WarmCounts, input: usize) -> Self {
         warm.0[input].fetch_add(1, Ordering::Relaxed);
-        Held { instance, warm: warm.clone(), input }
+        HeldInstance { instance, warm: warm.clone(), input }
     }
 }
 
-impl Drop for Held {
+impl Drop for HeldInstance {
     fn drop(&mut self) {
         self.warm.0[self.input].fetch_sub(1, Ordering::Relaxed);
     }

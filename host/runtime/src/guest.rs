@@ -8,7 +8,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use crate::call::Call;
 use crate::config_state::ConfigState;
-use crate::console::{Console, Speaker};
+use crate::console::{Console, LogContext};
 use crate::memory_limit::MemoryLimit;
 use crate::variant::Variant;
 use crate::waits::Waits;
@@ -19,7 +19,7 @@ pub(crate) struct Guest {
     pub(crate) call: Call,
     pub(crate) config: Arc<ConfigState>,
     pub(crate) memory: MemoryLimit,
-    pub(crate) speaker: Arc<Speaker>,
+    pub(crate) log_context: Arc<LogContext>,
     pub(crate) stderr: Console,
     pub(crate) waits: Waits,
     wasi: WasiCtx,
@@ -32,15 +32,15 @@ const MAX_RESOURCES_COUNT: usize = 1_000;
 impl Guest {
     pub(crate) fn new(variant: Arc<Variant>, config: Arc<ConfigState>) -> Self {
         let names = [&variant.processor, &variant.name, &variant.flow, &variant.deployment].map(Arc::clone);
-        let speaker = Arc::new(Speaker::new(names, variant.log_quota.clone()));
-        let stderr = Console::new(speaker.clone(), Level::WARN);
+        let log_context = Arc::new(LogContext::new(names, variant.log_quota.clone()));
+        let stderr = Console::new(log_context.clone(), Level::WARN);
         // No file, no address, no variable: what is not set here is refused.
-        let wasi = WasiCtx::builder().stdout(Console::new(speaker.clone(), Level::INFO)).stderr(stderr.clone()).build();
+        let wasi = WasiCtx::builder().stdout(Console::new(log_context.clone(), Level::INFO)).stderr(stderr.clone()).build();
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_RESOURCES_COUNT);
         let memory = MemoryLimit::new(variant.limits.memory_bytes);
         let call = Call::new(variant.outputs.len());
-        Guest { variant, call, config, memory, speaker, stderr, waits: Waits::new(), wasi, table }
+        Guest { variant, call, config, memory, log_context, stderr, waits: Waits::new(), wasi, table }
     }
 }
 

@@ -19,20 +19,20 @@ use weir_config::records::{ComponentDefaults, Digest, HostDetails};
 use weir_config::{Change, ComponentSource, ConfigClient, Follower, FollowerHandle, FollowerStatus, HandlerId};
 use weir_pubsub::{Backend, NameError, Overflow, QueueSpec, shown};
 
-use crate::board::{Board, Identity};
 use crate::component::Loader;
-use crate::config_state::{ConfigState, Followed};
+use crate::config_state::{ConfigState, FollowedTypes};
 use crate::consumed::Consumed;
 use crate::deployments::GivenComponent;
+use crate::desired_state::{Changes, DesiredState};
 use crate::engine_start::EngineStart;
 use crate::error::RuntimeError;
 use crate::in_use::TypesInUse;
-use crate::keeper::{Keeper, Means};
 use crate::outputs::Outputs;
-use crate::reconcile::{Served, Wanted, types_to_follow};
+use crate::reconcile::{Desired, Served, types_to_follow};
 use crate::reporting::Reporter;
 use crate::status::Key;
-use crate::wants::{Changes, Wants};
+use crate::status_board::{Identity, StatusBoard};
+use crate::variant_supervisor::{HostContext, VariantSupervisor};
 use weir_pubsub::{chain, panic_text, restart_on_panic, task_failure};
 
 /// How long dropped work may take to be gone.
@@ -86,7 +86,7 @@ impl HostSettings {
 
 /// A host at work. Dropping it ends all its work at once; what it held goes back to the queues.
 pub struct Host {
-    board: Arc<Board>,
+    board: Arc<StatusBoard>,
     /// Which version of the configuration it works by, and whether it can be fetched.
     config: watch::Receiver<FollowerStatus>,
     stop: CancellationToken,
@@ -138,7 +138,8 @@ impl Host {
         let ticker_ended = engine.ticker_ended().clone();
         let (stop, end) = (CancellationToken::new(), CancellationToken::new());
         let (sender, receiver) = watch::channel(Arc::new(ConfigState::default()));
-        let board = Arc::new(Board::new(Identity { id: settings.id, name: settings.name, machine: settings.machine }, &settings.served));
+        let board =
+            Arc::new(StatusBoard::new(Identity { id: settings.id, name: settings.name, machine: settings.machine }, &settings.served));
         let mut services = JoinSet::new();
         let config = follower.handle().status();
         let reporter = Reporter::new(board.clone(), backend.clone(), &settings.topicspace, config.clone())
@@ -148,16 +149,25 @@ impl Host {
             let work = || reporter.run(ended.clone());
             restart_on_panic(&ended, work, |panic| tracing::error!(error = panic, "status reporter panicked, restarting it")).await;
         });
-        let following = Following::new(follower.handle(), settings.served.clone(), sender);
+        let subscription = ConfigSubscription::new(follower.handle(), settings.served.clone(), sender);
         services.spawn(follower.run(end.clone()));
         let loader = Arc::new(Loader::new(engine, settings.components, settings.cache_bytes));
         let tasks = TaskTracker::new();
         let (defaults, outputs) = (Arc::new(settings.defaults), Outputs::new(settings.outputs_bytes));
         let in_use = TypesInUse::new();
-        let means =
-            Means { backend, loader, config: receiver, in_use, dead_letters, stop: stop.clone(), tasks: tasks.clone(), defaults, outputs };
+        let context = HostContext {
+            backend,
+            loader,
+            config: receiver,
+            in_use,
+            dead_letters,
+            stop: stop.clone(),
+            tasks: tasks.clone(),
+            defaults,
+            outputs,
+        };
         let mut work = JoinSet::new();
-        work.spawn(Reconciler::new(following, board.clone(), Arc::new(means), settings.served, settings.given).run());
+        work.spawn(Reconciler::new(subscription, board.clone(), Arc::new(context), settings.served, settings.given).run());
         tracing::info!(host = board.host, instances_count = settings.instances_count, "host started");
         Ok(Host { board, config, stop, end, work, tasks, services, ticker_ended })
     }
@@ -211,81 +221,87 @@ impl fmt::Debug for Host {
 }
 
 /// The registration with the follower: its handler only keeps the new state.
-struct Following {
+struct ConfigSubscription {
     handle: FollowerHandle,
     sender: Arc<watch::Sender<Arc<ConfigState>>>,
     registered: HandlerId,
-    followed: Followed,
+    followed_types: FollowedTypes,
 }
 
-impl Following {
+impl ConfigSubscription {
     fn new(handle: FollowerHandle, served: Served, sender: watch::Sender<Arc<ConfigState>>) -> Self {
         let sender = Arc::new(sender);
-        let followed = types_to_follow(&served, &BTreeMap::new(), BTreeSet::new());
-        let registered = register(&handle, followed.clone(), sender.clone());
-        Following { handle, sender, registered, followed }
+        let followed_types = types_to_follow(&served, &BTreeMap::new(), BTreeSet::new());
+        let registered = register(&handle, followed_types.clone(), sender.clone());
+        ConfigSubscription { handle, sender, registered, followed_types }
     }
 
     /// Follows other types from now on.
-    fn follow(&mut self, followed: Followed) {
-        if self.followed != followed {
+    fn follow(&mut self, followed_types: FollowedTypes) {
+        if self.followed_types != followed_types {
             // In this order, so that the old handler cannot take away what the new one has brought.
             self.handle.unregister(self.registered);
-            self.registered = register(&self.handle, followed.clone(), self.sender.clone());
-            self.followed = followed;
+            self.registered = register(&self.handle, followed_types.clone(), self.sender.clone());
+            self.followed_types = followed_types;
         }
     }
 }
 
-fn register(handle: &FollowerHandle, followed: Followed, sender: Arc<watch::Sender<Arc<ConfigState>>>) -> HandlerId {
-    let Followed { types, prefix } = followed.clone();
-    let keep = move |change: Change| {
-        sender.send_modify(|state| *state = Arc::new(state.after(change, Some(followed.clone()))));
+fn register(handle: &FollowerHandle, followed_types: FollowedTypes, sender: Arc<watch::Sender<Arc<ConfigState>>>) -> HandlerId {
+    let FollowedTypes { types, prefix } = followed_types.clone();
+    let update_supervisor = move |change: Change| {
+        sender.send_modify(|state| *state = Arc::new(state.after(change, Some(followed_types.clone()))));
         std::future::ready(Ok(()))
     };
     match prefix {
-        Some(prefix) => handle.register_with_prefix(types, prefix, keep),
-        None => handle.register(types, keep),
+        Some(prefix) => handle.register_with_prefix(types, prefix, update_supervisor),
+        None => handle.register(types, update_supervisor),
     }
 }
 
 /// Works towards what the configuration wants.
 struct Reconciler {
-    following: Following,
-    board: Arc<Board>,
-    means: Arc<Means>,
+    subscription: ConfigSubscription,
+    board: Arc<StatusBoard>,
+    context: Arc<HostContext>,
     served: Served,
-    kept: BTreeMap<Key, watch::Sender<Option<Wanted>>>,
-    keepers: JoinSet<()>,
+    kept: BTreeMap<Key, watch::Sender<Option<Desired>>>,
+    supervisors: JoinSet<()>,
     gone: (mpsc::Sender<Key>, mpsc::Receiver<Key>),
     compiled: BTreeSet<Digest>,
     to_compile: mpsc::Sender<(Digest, u64)>,
-    wants: Wants,
+    desired_state: DesiredState,
 }
 
 impl Reconciler {
-    fn new(following: Following, board: Arc<Board>, means: Arc<Means>, served: Served, given: BTreeMap<String, GivenComponent>) -> Self {
+    fn new(
+        subscription: ConfigSubscription,
+        board: Arc<StatusBoard>,
+        context: Arc<HostContext>,
+        served: Served,
+        given: BTreeMap<String, GivenComponent>,
+    ) -> Self {
         let (to_compile, digests) = mpsc::channel(1_024);
-        let mut keepers = JoinSet::new();
-        keepers.spawn(compile_ahead(means.clone(), digests));
+        let mut supervisors = JoinSet::new();
+        supervisors.spawn(compile_ahead(context.clone(), digests));
         let (kept, compiled) = (BTreeMap::new(), BTreeSet::new());
         Reconciler {
-            following,
+            subscription,
             board,
-            means,
+            context,
             served,
             kept,
-            keepers,
+            supervisors,
             gone: mpsc::channel(64),
             compiled,
             to_compile,
-            wants: Wants::new(given),
+            desired_state: DesiredState::new(given),
         }
     }
 
     async fn run(mut self) {
-        let mut config = self.means.config.clone();
-        let (mut in_use, stop) = (self.means.in_use.changes(), self.means.stop.clone());
+        let mut config = self.context.config.clone();
+        let (mut in_use, stop) = (self.context.in_use.changes(), self.context.stop.clone());
         let first = config.borrow_and_update().clone();
         self.reconcile(&first);
         loop {
@@ -297,48 +313,48 @@ impl Reconciler {
                 }
                 Ok(()) = in_use.changed() => self.follow(),
                 gone = self.gone.1.recv() => self.forget(gone),
-                never = broken_off_keeper(&mut self.keepers) => match never {},
+                never = broken_off_keeper(&mut self.supervisors) => match never {},
             }
         }
         drop(self.kept);
         // Those that end may still say that they are gone.
         self.gone.1.close();
-        while self.keepers.join_next().await.is_some() {}
+        while self.supervisors.join_next().await.is_some() {}
     }
 
     fn reconcile(&mut self, state: &ConfigState) {
-        let Changes { variants, are_components_changed } = self.wants.update(state, &self.served);
+        let Changes { variants, are_components_changed } = self.desired_state.update(state, &self.served);
         if are_components_changed {
             self.compile_deployed();
         }
         if !variants.is_empty() {
             self.follow();
         }
-        for (key, wanted) in variants {
-            match (self.kept.get(&key), wanted) {
-                (Some(sender), wanted) => drop(sender.send_replace(wanted)),
-                (None, Some(wanted)) => self.keep(key, wanted),
+        for (key, desired) in variants {
+            match (self.kept.get(&key), desired) {
+                (Some(sender), desired) => drop(sender.send_replace(desired)),
+                (None, Some(desired)) => self.update_supervisor(key, desired),
                 (None, None) => {}
             }
         }
     }
 
     fn follow(&mut self) {
-        self.following.follow(types_to_follow(&self.served, self.wants.all(), self.means.in_use.names()));
+        self.subscription.follow(types_to_follow(&self.served, self.desired_state.all(), self.context.in_use.names()));
     }
 
-    fn keep(&mut self, key: Key, wanted: Wanted) {
-        let (sender, receiver) = watch::channel(Some(wanted));
-        let keeper = Keeper {
+    fn update_supervisor(&mut self, key: Key, desired: Desired) {
+        let (sender, receiver) = watch::channel(Some(desired));
+        let supervisor = VariantSupervisor {
             key: key.clone(),
-            means: self.means.clone(),
+            context: self.context.clone(),
             status: self.board.variant(&key),
-            wanted: receiver,
+            desired: receiver,
             consumed: Consumed::new(),
             gone: self.gone.0.clone(),
             running: None,
         };
-        self.keepers.spawn(keeper.supervised());
+        self.supervisors.spawn(supervisor.supervised());
         self.kept.insert(key, sender);
     }
 
@@ -355,7 +371,7 @@ impl Reconciler {
     fn compile_deployed(&mut self) {
         let mut deployed = BTreeSet::new();
         let is_served = |key: &str| self.served.includes(parts_of_deployment_key(key).map_or(key, |(name, _)| name));
-        for record in self.wants.deployments().usable(is_served) {
+        for record in self.desired_state.deployments().usable(is_served) {
             deployed.insert(record.digest);
             if !self.compiled.contains(&record.digest) && self.to_compile.try_send((record.digest, record.size_bytes)).is_ok() {
                 self.compiled.insert(record.digest);
@@ -368,8 +384,8 @@ impl Reconciler {
 
 /// Waits for a keeper that panics. They do so only where starting them again does, too: then it is the host that has failed. Those that end
 /// have nothing to keep any more.
-async fn broken_off_keeper(keepers: &mut JoinSet<()>) -> Infallible {
-    while let Some(ended) = keepers.join_next().await {
+async fn broken_off_keeper(supervisors: &mut JoinSet<()>) -> Infallible {
+    while let Some(ended) = supervisors.join_next().await {
         match ended.map_err(JoinError::try_into_panic) {
             Ok(()) => {}
             Err(Ok(payload)) => std::panic::resume_unwind(payload),
@@ -379,16 +395,16 @@ async fn broken_off_keeper(keepers: &mut JoinSet<()>) -> Infallible {
     std::future::pending().await
 }
 
-async fn compile_ahead(means: Arc<Means>, mut digests: mpsc::Receiver<(Digest, u64)>) {
+async fn compile_ahead(context: Arc<HostContext>, mut digests: mpsc::Receiver<(Digest, u64)>) {
     let work = async {
         while let Some((digest, size_bytes)) = digests.recv().await {
-            let loaded = AssertUnwindSafe(means.loader.load(digest, size_bytes)).catch_unwind().await;
+            let loaded = AssertUnwindSafe(context.loader.load(digest, size_bytes)).catch_unwind().await;
             if let Err(error) = loaded.map_or_else(|payload| Err(panic_text(&*payload)), |loaded| loaded.map_err(|error| chain(&error))) {
                 tracing::warn!(%digest, error, "deployed component not loaded");
             }
         }
     };
-    means.stop.run_until_cancelled(work).await;
+    context.stop.run_until_cancelled(work).await;
 }
 
 #[cfg(test)]
@@ -399,25 +415,25 @@ mod tests {
 
     #[tokio::test]
     async fn a_keeper_that_panics_after_another_has_ended_is_noticed() {
-        let mut keepers = JoinSet::new();
-        keepers.spawn(async {});
+        let mut supervisors = JoinSet::new();
+        supervisors.spawn(async {});
         let watching = tokio::spawn(async move {
-            keepers.join_next().await;
-            keepers.spawn(async {});
-            keepers.spawn(async {
+            supervisors.join_next().await;
+            supervisors.spawn(async {});
+            supervisors.spawn(async {
                 tokio::task::yield_now().await;
                 panic!("ordered by a test");
             });
-            broken_off_keeper(&mut keepers).await
+            broken_off_keeper(&mut supervisors).await
         });
         let ended = timeout(Duration::from_secs(20), watching).await.unwrap();
         assert_eq!(task_failure(ended.unwrap_err()), "panic: ordered by a test");
     }
 
-    type Break = fn(&mut Host);
+    type BreakPart = fn(&mut Host);
 
     #[tokio::test]
-    async fn a_host_whose_loop_or_services_or_clock_ended_has_failed() {
+    async fn a_host_fails_when_its_loop_services_or_clock_end() {
         let folder = tempfile::tempdir().unwrap();
         let broker = EmbeddedBroker::open(&folder.path().join("queues"), EmbeddedOptions::default()).unwrap();
         let config = ConfigClient::connect(broker.clone(), "tg").await.unwrap();
@@ -436,7 +452,7 @@ mod tests {
             dead_letters_max_bytes: 256 << 20,
             defaults: ComponentDefaults::default(),
         };
-        let breaks: [(Break, &str); 3] = [
+        let breaks: [(BreakPart, &str); 3] = [
             (|host| host.work.abort_all(), "the reconcile loop: it was cancelled"),
             (|host| host.services.abort_all(), "the configuration's follower or the status reporter: it was cancelled"),
             (|host| host.ticker_ended.cancel(), "the engine's clock: it ended unexpectedly"),

@@ -78,7 +78,7 @@ pub fn digest_of(bytes: &[u8]) -> Digest {
 /// [`ComponentFault`], which says what was found and what to do.
 pub fn inspect(bytes: &[u8]) -> Result<Inspected, ComponentFault> {
     check_header(bytes)?;
-    let mut found = Found::default();
+    let mut found = FoundSections::default();
     let mut depth = 0_u32;
     for payload in Parser::new(0).parse_all(bytes) {
         match payload.map_err(|error| format_fault(&error, bytes))? {
@@ -110,14 +110,14 @@ pub fn inspect(bytes: &[u8]) -> Result<Inspected, ComponentFault> {
 }
 
 #[derive(Default)]
-struct Found<'a> {
+struct FoundSections<'a> {
     imports: Vec<String>,
     exports: Vec<String>,
     /// The bytes, and how deep they lie.
     descriptor: Option<(&'a [u8], u32)>,
 }
 
-impl<'a> Found<'a> {
+impl<'a> FoundSections<'a> {
     /// Keeps the outermost section: tools stamp it there, whereas languages can only put it into their core module.
     fn add_descriptor(&mut self, data: &'a [u8], depth: u32) -> Result<(), ComponentFault> {
         match self.descriptor {
@@ -253,7 +253,7 @@ mod tests {
     const DESCRIPTOR: &str = r#"{"schema": 1, "name": "a"}"#;
 
     #[test]
-    fn a_component_says_what_it_is() {
+    fn a_component_describes_itself() {
         let bytes = component(&[HANDLER_NAME, "weir:processor/setup@0.1.0", "other:thing/x"], &[], &[DESCRIPTOR]);
         let found = inspect(&bytes).unwrap();
         assert_eq!((found.world.as_str(), found.exports.as_slice()), ("0.1.0", &["setup".to_owned()][..]));
@@ -262,13 +262,13 @@ mod tests {
     }
 
     #[test]
-    fn the_outermost_descriptor_counts() {
+    fn the_outermost_descriptor_wins() {
         let found = inspect(&component(&[HANDLER_NAME], &[r#"{"schema": 1, "name": "outer"}"#], &[DESCRIPTOR])).unwrap();
         assert_eq!(found.descriptor.name.as_deref(), Some("outer"));
     }
 
     #[test]
-    fn every_fault_says_what_was_found_and_what_to_do() {
+    fn every_fault_reports_its_cause_and_the_fix() {
         let check = |bytes: &[u8], word: &str| {
             let fault = inspect(bytes).unwrap_err();
             let text = weir_pubsub::chain(&fault);

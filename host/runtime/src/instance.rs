@@ -11,16 +11,16 @@ use wasmtime::Store;
 use weir_config::Change;
 use weir_pubsub::{DEFAULT_CONTENT_TYPE, Message};
 
-use crate::background::{metered, to_front};
+use crate::background::{metered, to_foreground};
 use crate::bindings::Processor;
 use crate::bindings::setup::Configurable;
 use crate::bindings::weir::processor::delivery::{Failure, MessageParam, Verdict};
-use crate::call::{Answer, Phase, TimeLeft};
+use crate::call::{AnswerState, Phase, TimeLeft};
 use crate::config_state::ConfigState;
 use crate::error::RuntimeError;
 use crate::failure::FaultKind;
 use crate::guest::Guest;
-use crate::imports::is_hosts_own;
+use crate::imports::is_reserved;
 use crate::outcome::{Answered, Fault, Handled, Outcome};
 use crate::outputs::{Account, Charge};
 use crate::program::Program;
@@ -28,7 +28,7 @@ use crate::slots::Slot;
 use crate::waits::Waits;
 
 /// How long an instance may keep its slot while others wait for one.
-const TURN: Duration = Duration::from_secs(1);
+const SLOT_QUANTUM: Duration = Duration::from_secs(1);
 /// The longest reason of a component that is kept; dead letters keep 8 KiB of it.
 const MAX_REASON_BYTES: usize = 64 << 10;
 
@@ -160,7 +160,7 @@ impl Instance {
         self.calls_count = self.calls_count.saturating_add(1);
         let guest = self.store.data_mut();
         guest.call.begin(&self.program.variant, input, message, attempt, guest.config.version);
-        guest.speaker.set_message(guest.call.id, attempt);
+        guest.log_context.set_message(guest.call.id, attempt);
         guest.stderr.forget_tail();
         self.store.set_epoch_deadline(1);
         let properties = shown_properties(message);
@@ -174,7 +174,7 @@ impl Instance {
         let outcome = match ended {
             Some(Ok(Ok(()))) => Outcome::Done(self.take_handled().await),
             Some(Ok(Err(failure))) => Outcome::Failed(self.failed(failure)),
-            Some(Err(error)) if self.store.data().call.has_given_way => Outcome::Failed(self.fault(FaultKind::GaveWay, error.to_string())),
+            Some(Err(error)) if self.store.data().call.has_yielded => Outcome::Failed(self.fault(FaultKind::Yielded, error.to_string())),
             Some(Err(error)) => Outcome::Failed(self.fault(FaultKind::Trap, self.broken(&error))),
             None => {
                 let reason = format!("the time limit of {} ms expired (limits.time-ms)", self.program.variant.limits.time_ms);
@@ -187,7 +187,7 @@ impl Instance {
     }
 
     /// Whether it should be replaced before the next message.
-    pub(crate) fn is_worn(&self) -> bool {
+    pub(crate) fn needs_replacement(&self) -> bool {
         self.store.data().memory.is_half_used()
     }
 
@@ -202,13 +202,13 @@ impl Instance {
     }
 
     /// Whether it had its slot for long enough, while others wait for one.
-    pub(crate) fn has_had_its_turn(&self) -> bool {
-        self.program.loaded.engine.slots().is_short() && self.began.elapsed() > TURN
+    pub(crate) fn has_used_its_quantum(&self) -> bool {
+        self.program.loaded.engine.slots().has_waiters() && self.began.elapsed() > SLOT_QUANTUM
     }
 
     async fn take_handled(&mut self) -> Handled {
         let call = &mut self.store.data_mut().call;
-        if matches!(call.answer, Answer::Open | Answer::Begun) {
+        if matches!(call.answer, AnswerState::Open | AnswerState::Begun) {
             self.end_answer().await;
         }
         let call = &mut self.store.data_mut().call;
@@ -243,9 +243,9 @@ impl Instance {
 
     fn fault(&self, kind: FaultKind, reason: String) -> Fault {
         let answered = match self.store.data().call.answer {
-            Answer::None | Answer::Open => Answered::Not,
-            Answer::Begun => Answered::InPart,
-            Answer::Ended => Answered::InFull,
+            AnswerState::None | AnswerState::Open => Answered::Not,
+            AnswerState::Begun => Answered::InPart,
+            AnswerState::Ended => Answered::InFull,
         };
         Fault { kind, reason, answered }
     }
@@ -293,7 +293,7 @@ fn shown_properties(message: &Message) -> Vec<(&str, &str)> {
     if message.properties.is_empty() {
         return Vec::new();
     }
-    message.properties.iter().filter(|(name, _)| !is_hosts_own(name)).collect()
+    message.properties.iter().filter(|(name, _)| !is_reserved(name)).collect()
 }
 
 fn cut(mut text: String) -> String {
@@ -310,7 +310,7 @@ async fn within<T>(limit: Duration, waits: &Waits, call: impl Future<Output = T>
         Poll::Ready(ended) => Some(ended),
         Poll::Pending => {
             let ended = waits.within(limit, metered(call)).await;
-            to_front().await;
+            to_foreground().await;
             ended
         }
     }

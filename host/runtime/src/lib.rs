@@ -1,6 +1,6 @@
 //! The host of processors: components between queues.
 //!
-//! `host` follows the configuration; for every variant that is wanted a `keeper` starts, swaps and ends a `processor`, which has for each
+//! `host` follows the configuration; for every variant that is wanted a `variant_supervisor` starts, swaps and ends a `processor`, which has for each
 //! input a consumer, workers and a settler. A `worker` has each message handled by its `instance` of the variant's `program` and hands it
 //! to the `settler` together with what was sent; what all of them hold of that is bounded by `outputs`.
 //!
@@ -43,15 +43,15 @@
 //! use weir_config::Change;
 //! use weir_config::records::{ComponentRecord, ComponentRef, Entry};
 //! use weir_pubsub::{Backend, Message};
-//! use weir_runtime::{Engine, Instance, Loaded, Outcome, Program, Surroundings, inspect};
+//! use weir_runtime::{Engine, Instance, Loaded, Outcome, Program, VariantContext, inspect};
 //!
 //! # async fn example(bytes: &[u8], backend: Arc<dyn Backend>, entry: Entry) -> Result<(), Box<dyn std::error::Error>> {
 //! let engine = Engine::new(4, "code-cache".as_ref())?;
 //! let loaded = Arc::new(Loaded::of_bytes(&engine, bytes)?);
 //! let record = ComponentRecord::from(inspect(bytes)?);
 //! let component = ComponentRef { name: "summarizer".to_owned(), version: "1.0.0".to_owned(), digest: record.digest };
-//! let surroundings = Surroundings { backend, stop: Default::default(), defaults: Default::default() };
-//! let program = Arc::new(Program::new(("summarizer", "news"), &entry, component, &record, loaded, surroundings)?);
+//! let context = VariantContext { backend, stop: Default::default(), defaults: Default::default() };
+//! let program = Arc::new(Program::new(("summarizer", "news"), &entry, component, &record, loaded, context)?);
 //!
 //! let mut instance = Instance::start_alone(&program, Change::default()).await?;
 //! match instance.handle(0, &Message::new(r#"{"text": "long"}"#), 1).await {
@@ -64,7 +64,6 @@
 
 mod background;
 mod bindings;
-mod board;
 mod caches;
 mod call;
 mod check;
@@ -74,42 +73,43 @@ mod config_state;
 mod console;
 mod consumed;
 mod contract;
+mod dead_lettering;
 mod deployments;
+mod desired_state;
 mod engine;
 mod engine_start;
 mod error;
 mod failure;
 mod fetched;
-mod following;
 mod generation;
-mod giving_up;
 mod guest;
-mod hollow;
 mod host;
 mod imports;
 mod in_use;
+mod input_receiver;
 mod inspect;
 mod instance;
-mod keeper;
 mod memory;
 mod memory_limit;
+mod message_trace;
 mod outcome;
 mod outputs;
 mod oversized;
 mod processor;
 mod program;
-mod receiving;
 mod reconcile;
-mod renewals;
+mod replacements;
 mod reporting;
 mod routes;
 mod settler;
 mod slots;
 mod status;
+mod status_board;
+mod stub;
 mod suspects;
 mod variant;
+mod variant_supervisor;
 mod waits;
-mod wants;
 mod worker;
 
 pub use check::Checker;
@@ -119,11 +119,11 @@ pub use engine::Engine;
 pub use engine_start::EngineStart;
 pub use error::{Cause, ComponentFault, RuntimeError, WORLD_VERSION};
 pub use failure::FaultKind;
-pub use fetched::{ComponentsAtHand, FetchedComponents};
+pub use fetched::{FetchedComponents, LocalComponents};
 pub use host::{DEFAULT_OUTPUTS_BYTES, Host, HostSettings, Stopped};
 pub use inspect::{DESCRIPTOR_SECTION, Inspected, digest_of, inspect};
 pub use instance::Instance;
 pub use outcome::{Answered, Fault, Handled, Outcome};
 pub use program::Program;
 pub use reconcile::Served;
-pub use variant::Surroundings;
+pub use variant::VariantContext;

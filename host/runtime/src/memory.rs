@@ -64,7 +64,7 @@ mod tests {
     const SELF: &str = "proc/self/cgroup";
 
     #[test]
-    fn the_memory_of_the_machine_counts_where_no_cgroup_bounds_it() {
+    fn machine_memory_applies_without_a_cgroup_limit() {
         assert_eq!(machine(&[]), None);
         assert_eq!(machine(&[TOTAL]), Some(1024));
         assert_eq!(machine(&[TOTAL, (SELF, "0::/a\n"), ("sys/fs/cgroup/a/memory.max", "max\n")]), Some(1024));
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn the_smallest_bound_of_the_cgroup_and_those_around_it_counts() {
+    fn the_smallest_limit_of_all_enclosing_cgroups_applies() {
         let v2 = [
             TOTAL,
             (SELF, "0::/system.slice/weir.service\n"),

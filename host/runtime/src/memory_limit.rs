@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_instance_has_at_its_start_is_not_used_up() {
+    fn memory_used_at_the_start_does_not_count_as_growth() {
         let mut memory = MemoryLimit::new(100);
         assert!(memory.memory_growing(0, 60, None).unwrap());
         memory.note_start();

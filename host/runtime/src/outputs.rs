@@ -28,7 +28,7 @@ use crate::status::{VariantStatus, count};
 /// What a message may send without ever waiting.
 const FREE_BYTES: u64 = 128 << 10;
 /// How long one message keeps others from passing, and how long one that waits keeps its instance from others.
-const PATIENCE: Duration = Duration::from_secs(1);
+const BYPASS_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The budget of a host. Cloning is cheap.
 #[derive(Clone)]
@@ -61,12 +61,12 @@ struct Pool {
     waiting_count: AtomicUsize,
     /// Rung when something is freed while a worker waits.
     freed: Notify,
-    pass: Mutex<Pass>,
+    pass: Mutex<Bypass>,
 }
 
 /// Which message passes although there is no room.
 #[derive(Default)]
-struct Pass {
+struct Bypass {
     /// The number of the last one.
     number: u64,
     /// When that one began to pass, unless its attempt has ended.
@@ -83,11 +83,11 @@ impl Pool {
         self.budget_bytes.saturating_sub(self.used_bytes.load(Ordering::SeqCst))
     }
 
-    fn pass(&self) -> MutexGuard<'_, Pass> {
+    fn pass(&self) -> MutexGuard<'_, Bypass> {
         self.pass.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn ring(&self) {
+    fn wake_waiters(&self) {
         if self.waiting_count.load(Ordering::SeqCst) > 0 {
             self.freed.notify_waiters();
         }
@@ -116,15 +116,15 @@ impl Account {
     ///
     /// # Cancel safety
     /// Yes.
-    pub(crate) async fn may_begin(&self) {
-        if self.has_room() {
+    pub(crate) async fn wait_to_begin(&self) {
+        if self.has_budget() {
             return;
         }
         let _waiting = Waiting::begin(self);
         loop {
             let mut freed = pin!(self.pool.freed.notified());
             freed.as_mut().enable();
-            if self.has_room() {
+            if self.has_budget() {
                 return;
             }
             freed.await;
@@ -132,7 +132,7 @@ impl Account {
     }
 
     /// Whether it holds less than is free, or nothing.
-    fn has_room(&self) -> bool {
+    fn has_budget(&self) -> bool {
         let used_bytes = self.used_bytes.load(Ordering::SeqCst);
         used_bytes == 0 || used_bytes < self.pool.free_bytes()
     }
@@ -158,7 +158,7 @@ impl Drop for Waiting<'_> {
 
 /// A message that waited gave its instance to others, or its processor stops.
 #[derive(Debug)]
-pub(crate) struct GaveWay;
+pub(crate) struct Yielded;
 
 /// The outputs of one message, charged to an account until this is dropped. Without an account nothing is counted.
 #[derive(Default)]
@@ -177,7 +177,7 @@ impl Charge {
         Charge { account: Some(account), ..Charge::default() }
     }
 
-    /// Adds an output. `true`: the attempt must wait for [`Charge::room`] before it sends more.
+    /// Adds an output. `true`: the attempt must wait for [`Charge::admission`] before it sends more.
     pub(crate) fn add(&mut self, output: &Message) -> bool {
         let Some(account) = &self.account else { return false };
         let bytes = held_bytes(output);
@@ -185,7 +185,7 @@ impl Charge {
         account.used_bytes.fetch_add(bytes, Ordering::SeqCst);
         account.pool.used_bytes.fetch_add(bytes, Ordering::SeqCst);
         account.status.counters.outputs_bytes.fetch_add(bytes, Ordering::Relaxed);
-        self.bytes > FREE_BYTES && !self.has_passed && !account.has_room()
+        self.bytes > FREE_BYTES && !self.has_passed && !account.has_budget()
     }
 
     /// Whether waiting for room counts against the time of the message.
@@ -196,11 +196,11 @@ impl Charge {
     /// Waits until there is room, or the message may pass without.
     ///
     /// # Errors
-    /// [`GaveWay`]: the attempt is to end, and to be made again.
+    /// [`Yielded`]: the attempt is to end, and to be made again.
     ///
     /// # Cancel safety
     /// Yes.
-    pub(crate) async fn room(&mut self) -> Result<(), GaveWay> {
+    pub(crate) async fn admission(&mut self) -> Result<(), Yielded> {
         let Some(account) = self.account.clone() else { return Ok(()) };
         let gives_way = account.purpose == Purpose::Flow;
         let began = Instant::now();
@@ -208,27 +208,27 @@ impl Charge {
         loop {
             let mut freed = pin!(account.pool.freed.notified());
             freed.as_mut().enable();
-            if account.has_room() || self.take_pass(&account) {
+            if account.has_budget() || self.take_bypass(&account) {
                 return Ok(());
             }
             tokio::select! {
                 biased;
-                () = account.stop.cancelled(), if gives_way => return Err(GaveWay),
+                () = account.stop.cancelled(), if gives_way => return Err(Yielded),
                 () = &mut freed => {}
-                () = account.slots.run_short(), if gives_way && began.elapsed() >= PATIENCE => return Err(GaveWay),
+                () = account.slots.shortage(), if gives_way && began.elapsed() >= BYPASS_TIMEOUT => return Err(Yielded),
                 // The pass of another may have run out.
-                () = sleep(PATIENCE) => {}
+                () = sleep(BYPASS_TIMEOUT) => {}
             }
         }
     }
 
-    fn take_pass(&mut self, account: &Account) -> bool {
+    fn take_bypass(&mut self, account: &Account) -> bool {
         let mut pass = account.pool.pass();
-        let is_taken = pass.taken.is_some_and(|taken| taken.elapsed() < PATIENCE);
+        let is_taken = pass.taken.is_some_and(|taken| taken.elapsed() < BYPASS_TIMEOUT);
         if is_taken || account.has_passed.swap(true, Ordering::SeqCst) {
             return false;
         }
-        *pass = Pass { number: pass.number + 1, taken: Some(Instant::now()) };
+        *pass = Bypass { number: pass.number + 1, taken: Some(Instant::now()) };
         (self.pass, self.has_passed) = (Some(pass.number), true);
         true
     }
@@ -242,7 +242,7 @@ impl Charge {
                 pass.taken = None;
             }
         }
-        account.pool.ring();
+        account.pool.wake_waiters();
     }
 }
 
@@ -257,7 +257,7 @@ impl Drop for Charge {
             account.status.counters.outputs_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
             account.used_bytes.fetch_sub(self.bytes, Ordering::SeqCst);
             account.pool.used_bytes.fetch_sub(self.bytes, Ordering::SeqCst);
-            account.pool.ring();
+            account.pool.wake_waiters();
         }
     }
 }
@@ -297,23 +297,23 @@ mod tests {
     }
 
     #[test]
-    fn an_input_holds_as_much_as_is_free() {
+    fn an_input_may_hold_as_much_as_is_free() {
         let outputs = Outputs::new(4 << 20);
         let (one, two, request) = (account(&outputs, Purpose::Flow), account(&outputs, Purpose::Flow), account(&outputs, Purpose::Request));
         let held = charged(&one, 1_700);
-        assert!(!one.has_room() && two.has_room(), "1,700 of 3,072 KiB");
+        assert!(!one.has_budget() && two.has_budget(), "1,700 of 3,072 KiB");
         let also_held = charged(&two, 900);
-        assert!(!two.has_room() && request.has_room(), "900, and 472 are free");
+        assert!(!two.has_budget() && request.has_budget(), "900, and 472 are free");
         drop(held);
-        assert!(one.has_room() && two.has_room());
+        assert!(one.has_budget() && two.has_budget());
         drop(also_held);
         assert_eq!(outputs.flows.free_bytes(), 3 << 20);
         let _held = charged(&request, 600);
-        assert!(!request.has_room() && one.has_room());
+        assert!(!request.has_budget() && one.has_budget());
     }
 
     #[test]
-    fn the_first_sends_of_a_message_never_wait() {
+    fn the_first_outputs_of_a_message_never_wait() {
         let account = account(&Outputs::new(1 << 20), Purpose::Flow);
         let _held = charged(&account, 4_000);
         let mut charge = charged(&account, 100);
@@ -322,41 +322,41 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn one_message_passes_at_a_time_and_a_slow_one_stops_the_others_for_a_second() {
+    async fn one_message_bypasses_the_budget_at_a_time_and_a_slow_one_blocks_the_others_for_a_second() {
         let outputs = Outputs::new(1 << 20);
         let (one, two) = (account(&outputs, Purpose::Flow), account(&outputs, Purpose::Flow));
         let mut slow = charged(&one, 2_000);
-        slow.room().now_or_never().unwrap().unwrap();
+        slow.admission().now_or_never().unwrap().unwrap();
         let mut other = charged(&two, 2_000);
         let began = Instant::now();
-        other.room().await.unwrap();
-        assert_eq!(began.elapsed(), PATIENCE);
+        other.admission().await.unwrap();
+        assert_eq!(began.elapsed(), BYPASS_TIMEOUT);
         other.end_attempt();
         // As long as the first one is not settled, no second one of its input passes.
         let mut second = charged(&one, 2_000);
-        assert!(timeout(PATIENCE * 10, second.room()).await.is_err());
+        assert!(timeout(BYPASS_TIMEOUT * 10, second.admission()).await.is_err());
         drop(slow);
-        second.room().now_or_never().unwrap().unwrap();
+        second.admission().now_or_never().unwrap().unwrap();
         drop((other, second));
         assert_eq!((outputs.flows.used_bytes.load(Ordering::SeqCst), outputs.flows.waiting_count.load(Ordering::SeqCst)), (0, 0));
         assert!(!one.has_passed.load(Ordering::SeqCst) && outputs.flows.pass().taken.is_none());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_waits_gives_way_to_a_stop_and_to_others_without_an_instance() {
+    async fn a_waiting_message_yields_to_a_stop_and_to_others_without_an_instance() {
         let outputs = Outputs::new(1 << 20);
         let (one, two) = (account(&outputs, Purpose::Flow), account(&outputs, Purpose::Flow));
         let mut passes = charged(&one, 2_000);
-        passes.room().await.unwrap();
+        passes.admission().await.unwrap();
         let mut waits = charged(&one, 2_000);
         two.stop.cancel();
-        assert!(charged(&two, 2_000).room().await.is_err());
+        assert!(charged(&two, 2_000).admission().await.is_err());
         let all = one.slots.take(Purpose::Flow, one.slots.largest_count()).await;
         let slots = one.slots.clone();
         let short = tokio::spawn(async move { drop(slots.take(Purpose::Flow, 1).await) });
         let began = Instant::now();
-        assert!(waits.room().await.is_err());
-        assert_eq!(began.elapsed(), PATIENCE);
+        assert!(waits.admission().await.is_err());
+        assert_eq!(began.elapsed(), BYPASS_TIMEOUT);
         drop(all);
         short.await.unwrap();
     }

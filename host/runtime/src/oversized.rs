@@ -8,9 +8,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use weir_pubsub::MessageId;
 
 /// Settles refused so before a message is given up.
-const MOST_REFUSALS_COUNT: u32 = 2;
+const MAX_REFUSALS_COUNT: u32 = 2;
 /// More messages than this are not remembered at a time: the one whose last refusal is the oldest is forgotten, and tried again if it comes again.
-const KEPT_COUNT: usize = 1024;
+const MAX_MESSAGES_COUNT: usize = 1024;
 
 /// Those of one input.
 #[derive(Debug, Default)]
@@ -47,7 +47,7 @@ impl Oversized {
     /// The broker has refused outputs of a message.
     pub(crate) fn refused(&self, id: MessageId, reason: String) {
         let mut known = self.known();
-        if known.messages.len() >= KEPT_COUNT && !known.messages.contains_key(&id) {
+        if known.messages.len() >= MAX_MESSAGES_COUNT && !known.messages.contains_key(&id) {
             known.forget_oldest();
         }
         known.refusals_count += 1;
@@ -58,16 +58,12 @@ impl Oversized {
     }
 
     /// Why a message is to be given up without another attempt, and after how many.
-    pub(crate) fn hopeless(&self, id: MessageId) -> Option<(u32, String)> {
+    pub(crate) fn give_up_reason(&self, id: MessageId) -> Option<(u32, String)> {
         if !self.is_any.load(Ordering::Relaxed) {
             return None;
         }
         let known = self.known();
-        known
-            .messages
-            .get(&id)
-            .filter(|refused| refused.count >= MOST_REFUSALS_COUNT)
-            .map(|refused| (refused.count, refused.reason.clone()))
+        known.messages.get(&id).filter(|refused| refused.count >= MAX_REFUSALS_COUNT).map(|refused| (refused.count, refused.reason.clone()))
     }
 
     /// A message was settled, by this host or another.
@@ -91,31 +87,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_message_is_hopeless_after_its_second_refusal_until_it_is_settled() {
+    fn a_message_is_given_up_after_its_second_refusal_until_it_is_settled() {
         let (oversized, id) = (Oversized::default(), MessageId(1));
         oversized.refused(id, "first".to_owned());
-        assert_eq!(oversized.hopeless(id), None, "the component is told at its next `send`");
+        assert_eq!(oversized.give_up_reason(id), None, "the component is told at its next `send`");
         oversized.refused(id, "second".to_owned());
-        assert_eq!(oversized.hopeless(id), Some((2, "second".to_owned())));
-        assert_eq!(oversized.hopeless(MessageId(2)), None);
+        assert_eq!(oversized.give_up_reason(id), Some((2, "second".to_owned())));
+        assert_eq!(oversized.give_up_reason(MessageId(2)), None);
         oversized.settled(id);
-        assert_eq!(oversized.hopeless(id), None);
+        assert_eq!(oversized.give_up_reason(id), None);
         assert!(!oversized.is_any.load(Ordering::Relaxed));
     }
 
     #[test]
     fn so_many_are_remembered_and_the_newest_always_is() {
-        let (oversized, most) = (Oversized::default(), KEPT_COUNT as u128);
+        let (oversized, most) = (Oversized::default(), MAX_MESSAGES_COUNT as u128);
         for id in 0..2 * most {
             oversized.refused(MessageId(id), String::new());
         }
-        assert_eq!(oversized.known().messages.len(), KEPT_COUNT);
+        assert_eq!(oversized.known().messages.len(), MAX_MESSAGES_COUNT);
         for id in [2 * most - 1, 2 * most] {
             oversized.refused(MessageId(id), String::new());
         }
-        assert!(oversized.hopeless(MessageId(2 * most - 1)).is_some());
+        assert!(oversized.give_up_reason(MessageId(2 * most - 1)).is_some());
         oversized.refused(MessageId(2 * most), String::new());
-        assert!(oversized.hopeless(MessageId(2 * most)).is_some(), "those that are known do not keep it from being known");
-        assert!(oversized.hopeless(MessageId(most)).is_none() && oversized.known().messages.len() == KEPT_COUNT);
+        assert!(oversized.give_up_reason(MessageId(2 * most)).is_some(), "those that are known do not keep it from being known");
+        assert!(oversized.give_up_reason(MessageId(most)).is_none() && oversized.known().messages.len() == MAX_MESSAGES_COUNT);
     }
 }

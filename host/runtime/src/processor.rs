@@ -14,24 +14,24 @@ use weir_pubsub::{Backend, Consumer, ConsumerOptions, PubsubError, Queue, QueueS
 use crate::background::Movable;
 use crate::config_state::ConfigState;
 use crate::consumed::Consumed;
-use crate::generation::{Generation, Warm};
+use crate::generation::{Generation, WarmCounts};
+use crate::input_receiver::InputReceiver;
 use crate::outputs::{Account, Outputs};
 use crate::oversized::Oversized;
 use crate::program::Program;
-use crate::receiving::Receiving;
 use crate::routes::Input;
 use crate::settler::{Settlement, Settler};
 use crate::slots::Slots;
 use crate::status::{InputPart, VariantStatus};
-use crate::worker::{Ended, IDLE, Worker};
+use crate::worker::{IDLE, Worker, WorkerExit};
 use weir_pubsub::{chain, restart_on_panic, task_failure};
 
 /// Messages that workers may be ahead of the settler.
-const HANDED_OVER_COUNT: usize = 256;
+const HANDOVER_COUNT: usize = 256;
 
 /// What a processor stands in.
 #[derive(Clone)]
-pub(crate) struct Place {
+pub(crate) struct ProcessorContext {
     pub(crate) backend: Arc<dyn Backend>,
     pub(crate) config: watch::Receiver<Arc<ConfigState>>,
     pub(crate) dead_letters: QueueSpec,
@@ -45,23 +45,23 @@ pub(crate) struct Place {
 /// A running variant. When it is dropped, all its work is dropped with it, and what it held goes back to the queues.
 pub(crate) struct Processor {
     generation: watch::Sender<Arc<Generation>>,
-    warm: Warm,
+    warm: WarmCounts,
     stop: CancellationToken,
     intakes: JoinSet<()>,
 }
 
 impl Processor {
     /// Starts to take messages.
-    pub(crate) fn start(generation: Generation, place: &Place, stop: CancellationToken) -> Self {
+    pub(crate) fn start(generation: Generation, context: &ProcessorContext, stop: CancellationToken) -> Self {
         let program = generation.program.clone();
-        let warm = Warm::new(program.variant.inputs.len());
+        let warm = WarmCounts::new(program.variant.inputs.len());
         let (sender, _) = watch::channel(Arc::new(generation));
         let mut intakes = JoinSet::new();
-        place.status.set_inputs(program.variant.inputs.iter().map(|input| &*input.name));
+        context.status.set_inputs(program.variant.inputs.iter().map(|input| &*input.name));
         for index in 0..program.variant.inputs.len() {
             let generation = sender.subscribe();
-            let (warm, place, stop) = (warm.clone(), place.clone(), stop.clone());
-            let intake = Intake { index, generation, warm, place, oversized: Arc::default(), stop };
+            let (warm, context, stop) = (warm.clone(), context.clone(), stop.clone());
+            let intake = Intake { index, generation, warm, context, oversized: Arc::default(), stop };
             intakes.spawn(intake.supervised());
         }
         Processor { generation: sender, warm, stop, intakes }
@@ -77,21 +77,21 @@ impl Processor {
     }
 
     /// Whether another program reads the same queues, so that its workers can go over to it between two messages.
-    pub(crate) fn can_go_over_to(&self, other: &Program) -> bool {
+    pub(crate) fn can_switch_to(&self, other: &Program) -> bool {
         let same = |(a, b): (&Input, &Input)| a.name == b.name && a.queue == b.queue;
         let program = self.program();
         program.variant.inputs.len() == other.variant.inputs.len() && program.variant.inputs.iter().zip(&other.variant.inputs).all(same)
     }
 
     /// Lets the workers go over to another program, each after the message that it has in hand.
-    pub(crate) fn go_over_to(&self, generation: Generation) {
+    pub(crate) fn switch_to(&self, generation: Generation) {
         self.generation.send_replace(Arc::new(generation));
     }
 
     /// Ends: takes no further message, finishes those in hand, settles them, and lets go of the queues.
     pub(crate) async fn stop(mut self) {
         self.stop.cancel();
-        self.program().variant.surroundings.stop.cancel();
+        self.program().variant.context.stop.cancel();
         while let Some(ended) = self.intakes.join_next().await {
             if let Err(error) = ended {
                 tracing::error!(error = task_failure(error), "intake aborted");
@@ -105,14 +105,14 @@ impl Processor {
 struct Intake {
     index: usize,
     generation: watch::Receiver<Arc<Generation>>,
-    warm: Warm,
-    place: Place,
+    warm: WarmCounts,
+    context: ProcessorContext,
     oversized: Arc<Oversized>,
     stop: CancellationToken,
 }
 
 /// How the workers of an input ended.
-enum Ending {
+enum IntakeExit {
     /// The processor stops.
     Stopped,
     /// The consumer is of no use any more.
@@ -127,19 +127,19 @@ impl Intake {
     async fn supervised(self) {
         let work = || self.clone().run();
         restart_on_panic(&self.stop, work, |panic| {
-            self.place.status.note_panic(Some(&self.program().variant.inputs[self.index].name), panic)
+            self.context.status.note_panic(Some(&self.program().variant.inputs[self.index].name), panic)
         })
         .await;
     }
 
     async fn run(mut self) {
         let (stop, name) = (self.stop.clone(), self.program().variant.inputs[self.index].name.clone());
-        let key = &self.place.status.key;
+        let key = &self.context.status.key;
         let mut recovery = Recovery::of(format!("input `{name}` of processor `{}`, variant `{}`", key.processor, key.variant));
         loop {
             // The queue may not be there yet.
             let Some(consumer) = stop.run_until_cancelled(recovery.get(|| self.consumer())).await else { return };
-            self.place.status.input_begins(&name);
+            self.context.status.input_begins(&name);
             let Some(error) = self.work(consumer.into()).await else { return };
             self.missing(&error);
             recovery.lost(&error);
@@ -153,8 +153,8 @@ impl Intake {
     async fn consumer(&self) -> Result<Box<dyn Consumer>, PubsubError> {
         let (queue, options) = self.queue();
         let generation = self.generation.borrow().clone();
-        let got = self.place.backend.consumer(queue.topic(), queue.subscription(), options);
-        generation.giving_way(&self.slots(), got).await.inspect_err(|error| {
+        let got = self.context.backend.consumer(queue.topic(), queue.subscription(), options);
+        generation.yielding(&self.slots(), got).await.inspect_err(|error| {
             self.missing(error);
             // Without a consumer it would keep an instance for nothing, and others wait for its slot.
             generation.drop_ready(self.index);
@@ -176,7 +176,7 @@ impl Intake {
 
     fn missing(&self, error: &PubsubError) {
         let name = self.program().variant.inputs[self.index].name.clone();
-        self.place.status.input_fails(&name, InputPart::Consumer, &format!("input `{name}`: {}", chain(error)));
+        self.context.status.input_fails(&name, InputPart::Consumer, &format!("input `{name}`: {}", chain(error)));
     }
 
     /// Works until the processor stops (`None`) or the consumer is lost.
@@ -185,14 +185,14 @@ impl Intake {
     /// If a worker or the settler did, once all of them have ended.
     async fn work(&mut self, consumer: Arc<dyn Consumer>) -> Option<PubsubError> {
         let stop = self.stop.child_token();
-        let (sender, receiver) = mpsc::channel(HANDED_OVER_COUNT);
-        let place = &self.place;
+        let (sender, receiver) = mpsc::channel(HANDOVER_COUNT);
+        let context = &self.context;
         let settler = Settler {
-            backend: place.backend.clone(),
-            status: place.status.clone(),
+            backend: context.backend.clone(),
+            status: context.status.clone(),
             input: self.program().variant.inputs[self.index].name.clone(),
-            dead_letters: place.dead_letters.clone(),
-            consumed: place.consumed.clone(),
+            dead_letters: context.dead_letters.clone(),
+            consumed: context.consumed.clone(),
             oversized: self.oversized.clone(),
             stop: stop.clone(),
         };
@@ -203,26 +203,31 @@ impl Intake {
             let _ended = ended;
             settler.run(receiver).await;
         });
-        let ending = self.employ(&consumer, sender, &stop).await;
+        let ending = self.run_workers(&consumer, sender, &stop).await;
         let settled = settling.join_next().await;
         match (ending, settled.and_then(Result::err).and_then(|error| error.try_into_panic().ok())) {
-            (Ending::Panicked(payload), _) | (_, Some(payload)) => std::panic::resume_unwind(payload),
-            (Ending::Lost(error), None) => Some(error),
-            (Ending::Stopped, None) => None,
+            (IntakeExit::Panicked(payload), _) | (_, Some(payload)) => std::panic::resume_unwind(payload),
+            (IntakeExit::Lost(error), None) => Some(error),
+            (IntakeExit::Stopped, None) => None,
         }
     }
 
     /// Keeps as many workers at work as the program of the time asks for; those above leave by themselves. Ends when all have ended: when
     /// one lost the consumer or panicked, the others are stopped too.
-    async fn employ(&mut self, consumer: &Arc<dyn Consumer>, settler: mpsc::Sender<Settlement>, stop: &CancellationToken) -> Ending {
+    async fn run_workers(
+        &mut self,
+        consumer: &Arc<dyn Consumer>,
+        settler: mpsc::Sender<Settlement>,
+        stop: &CancellationToken,
+    ) -> IntakeExit {
         let (index, slots) = (self.index, self.slots());
         let purpose = self.program().purpose(index);
-        let account = self.place.outputs.account(purpose, slots.clone(), stop.clone(), self.place.status.clone());
+        let account = self.context.outputs.account(purpose, slots.clone(), stop.clone(), self.context.status.clone());
         let input = self.program().variant.inputs[index].name.clone();
-        let receiving = Receiving::new(input, consumer.clone(), slots.clone(), self.place.status.clone(), account.clone());
+        let receiver = InputReceiver::new(input, consumer.clone(), slots.clone(), self.context.status.clone(), account.clone());
         let mut workers = JoinSet::new();
         let mut employed = BTreeSet::new();
-        let mut ending = Ending::Stopped;
+        let mut ending = IntakeExit::Stopped;
         loop {
             // Once: one that came between two looks would be seen and never worked with.
             let generation = self.generation.borrow_and_update().clone();
@@ -231,7 +236,7 @@ impl Intake {
                 consumer.set_window(self.window(program));
                 for number in 0..program.variant.inputs[self.index].concurrency {
                     if employed.insert(number) {
-                        let ends = (receiving.clone(), settler.clone(), account.clone());
+                        let ends = (receiver.clone(), settler.clone(), account.clone());
                         let worker = self.worker(number, ends, stop.clone());
                         workers.spawn(Movable::new(worker.run()));
                     }
@@ -241,7 +246,7 @@ impl Intake {
                 ended = workers.join_next() => ended,
                 Ok(()) = self.generation.changed(), if !stop.is_cancelled() => continue,
                 // What no worker has taken gives way like an idle instance.
-                () = slots.run_short(), if generation.has_ready(index) => {
+                () = slots.shortage(), if generation.has_ready(index) => {
                     generation.drop_ready(index);
                     continue;
                 }
@@ -255,45 +260,45 @@ impl Intake {
                 Some(Ok((number, ended))) => {
                     employed.remove(&number);
                     match ended {
-                        Ended::Stopped => stop.cancel(),
-                        Ended::Spare => {}
-                        Ended::Lost(error) => {
+                        WorkerExit::Stopped => stop.cancel(),
+                        WorkerExit::Surplus => {}
+                        WorkerExit::Lost(error) => {
                             stop.cancel();
-                            ending = Ending::Lost(error);
+                            ending = IntakeExit::Lost(error);
                         }
                     }
                 }
                 Some(Err(error)) => {
                     stop.cancel();
                     if let Ok(payload) = error.try_into_panic() {
-                        ending = Ending::Panicked(payload);
+                        ending = IntakeExit::Panicked(payload);
                     }
                 }
             }
         }
     }
 
-    fn worker(&self, number: u32, ends: (Receiving, mpsc::Sender<Settlement>, Arc<Account>), stop: CancellationToken) -> Worker {
-        let (receiving, settler, account) = ends;
+    fn worker(&self, number: u32, ends: (InputReceiver, mpsc::Sender<Settlement>, Arc<Account>), stop: CancellationToken) -> Worker {
+        let (receiver, settler, account) = ends;
         Worker {
             number,
             program: self.program(),
             generation: self.generation.clone(),
             warm: self.warm.clone(),
             slots: self.slots(),
-            receiving,
-            config: self.place.config.clone(),
+            receiver,
+            config: self.context.config.clone(),
             input: self.index,
             settler,
             account,
-            status: self.place.status.clone(),
-            dead_letters: self.place.dead_letters.queue.topic().clone(),
+            status: self.context.status.clone(),
+            dead_letters: self.context.dead_letters.queue.topic().clone(),
             oversized: self.oversized.clone(),
             stop,
             held: None,
             slot: None,
-            in_hand: None,
-            _alive: self.place.alive.clone(),
+            in_flight: None,
+            _alive: self.context.alive.clone(),
         }
     }
 }

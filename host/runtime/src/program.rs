@@ -6,16 +6,16 @@ use weir_config::records::{ComponentRecord, ComponentRef, Entry};
 
 use crate::component::Loaded;
 use crate::error::RuntimeError;
-use crate::renewals::Renewals;
+use crate::replacements::Replacements;
 use crate::routes::Input;
 use crate::slots::{Purpose, Slot};
-use crate::variant::{Surroundings, Variant};
+use crate::variant::{Variant, VariantContext};
 
 /// A component with what one entry gives it.
 pub struct Program {
     pub(crate) variant: Arc<Variant>,
     pub(crate) loaded: Arc<Loaded>,
-    pub(crate) renewals: Renewals,
+    pub(crate) replacements: Replacements,
 }
 
 impl Program {
@@ -29,10 +29,10 @@ impl Program {
         component: ComponentRef,
         record: &ComponentRecord,
         loaded: Arc<Loaded>,
-        surroundings: Surroundings,
+        context: VariantContext,
     ) -> Result<Self, RuntimeError> {
-        let variant = Arc::new(Variant::new(names, entry, component, record, surroundings)?);
-        Ok(Program { variant, loaded, renewals: Renewals::default() })
+        let variant = Arc::new(Variant::new(names, entry, component, record, context)?);
+        Ok(Program { variant, loaded, replacements: Replacements::default() })
     }
 
     /// What an instance that handles messages of an input is for.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use weir_config::records::{COMPONENT_TYPE, ComponentRecord, ComponentRef, ENTRY_TYPE_PREFIX, Entry, entry_type};
 
-use crate::config_state::Followed;
+use crate::config_state::FollowedTypes;
 use crate::deployments::Deployments;
 use crate::status::Key;
 
@@ -29,11 +29,11 @@ impl Served {
 
 /// What one variant should do.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Wanted {
+pub(crate) enum Desired {
     /// It should run.
-    Run(Box<Work>),
+    Run(Box<Workload>),
     /// It should be there and take no message.
-    Paused(Box<Work>),
+    Paused(Box<Workload>),
     /// It cannot run until somebody changes something.
     Broken {
         /// What is wrong, for people.
@@ -43,19 +43,19 @@ pub(crate) enum Wanted {
     },
 }
 
-impl Wanted {
+impl Desired {
     /// What the entry names.
     pub(crate) fn component(&self) -> Option<&ComponentRef> {
         match self {
-            Wanted::Run(work) | Wanted::Paused(work) => Some(work.missing.as_ref().map_or(&work.component, |(component, _)| component)),
-            Wanted::Broken { component, .. } => component.as_ref(),
+            Desired::Run(work) | Desired::Paused(work) => Some(work.missing.as_ref().map_or(&work.component, |(component, _)| component)),
+            Desired::Broken { component, .. } => component.as_ref(),
         }
     }
 }
 
 /// What a variant works with.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Work {
+pub(crate) struct Workload {
     pub(crate) entry: Arc<Entry>,
     pub(crate) component: ComponentRef,
     pub(crate) record: Arc<ComponentRecord>,
@@ -71,9 +71,9 @@ pub(crate) enum Step<'a> {
     /// All is as it should be.
     Keep,
     /// Something has changed that changes nothing about the work: what others consume, or what the previous component is.
-    Note(&'a Work),
+    Note(&'a Workload),
     /// Begin, or go over to another component, parameters or topics.
-    Run(&'a Work),
+    Run(&'a Workload),
     /// Take no further message.
     Pause,
     /// End, and say why.
@@ -83,39 +83,39 @@ pub(crate) enum Step<'a> {
 }
 
 /// What to do, by what runs and what is wanted.
-pub(crate) fn step<'a>(running: Option<&Work>, wanted: Option<&'a Wanted>) -> Step<'a> {
-    match (running, wanted) {
+pub(crate) fn step<'a>(running: Option<&Workload>, desired: Option<&'a Desired>) -> Step<'a> {
+    match (running, desired) {
         (None, None) => Step::Keep,
         (Some(_), None) => Step::Stop,
-        (_, Some(Wanted::Paused(_))) => Step::Pause,
-        (_, Some(Wanted::Broken { problem, .. })) => Step::Break(problem),
-        (None, Some(Wanted::Run(work))) => Step::Run(work),
-        (Some(old), Some(Wanted::Run(new))) if *old == **new => Step::Keep,
-        (Some(old), Some(Wanted::Run(new))) if old.works_as(new) => Step::Note(new),
-        (Some(_), Some(Wanted::Run(new))) => Step::Run(new),
+        (_, Some(Desired::Paused(_))) => Step::Pause,
+        (_, Some(Desired::Broken { problem, .. })) => Step::Break(problem),
+        (None, Some(Desired::Run(work))) => Step::Run(work),
+        (Some(old), Some(Desired::Run(new))) if *old == **new => Step::Keep,
+        (Some(old), Some(Desired::Run(new))) if old.is_same_as(new) => Step::Note(new),
+        (Some(_), Some(Desired::Run(new))) => Step::Run(new),
     }
 }
 
-impl Work {
+impl Workload {
     /// Whether other work reads and sends the same, whatever component does it.
-    pub(crate) fn reads_as(&self, other: &Work) -> bool {
+    pub(crate) fn has_same_io(&self, other: &Workload) -> bool {
         let Entry { topics, parameters, flow, component: _, previous: _, consumed: _, paused: _ } = &*self.entry;
         (topics, parameters, flow) == (&other.entry.topics, &other.entry.parameters, &other.entry.flow)
     }
 
-    fn works_as(&self, other: &Work) -> bool {
-        self.reads_as(other) && self.component == other.component && self.record == other.record
+    fn is_same_as(&self, other: &Workload) -> bool {
+        self.has_same_io(other) && self.component == other.component && self.record == other.record
     }
 
     /// Whether what is made ready for other work is ready for this: only what flows consume differs.
-    pub(crate) fn prepares_as(&self, other: &Work) -> bool {
-        self.works_as(other) && (&self.previous, &self.missing) == (&other.previous, &other.missing)
+    pub(crate) fn prepares_as(&self, other: &Workload) -> bool {
+        self.is_same_as(other) && (&self.previous, &self.missing) == (&other.previous, &other.missing)
     }
 
     /// The same with the component before.
-    pub(crate) fn previous(&self) -> Option<Work> {
+    pub(crate) fn previous(&self) -> Option<Workload> {
         let (component, record) = self.previous.clone()?;
-        Some(Work { entry: self.entry.clone(), component, record, previous: None, missing: None })
+        Some(Workload { entry: self.entry.clone(), component, record, previous: None, missing: None })
     }
 }
 
@@ -143,7 +143,7 @@ impl ReadEntry {
 }
 
 /// What one entry wants; `None` for one that is not the host's.
-pub(crate) fn wanted_of_entry(processor: &str, read: &ReadEntry, components: &mut Deployments, served: &Served) -> Option<Wanted> {
+pub(crate) fn desired_of_entry(processor: &str, read: &ReadEntry, components: &mut Deployments, served: &Served) -> Option<Desired> {
     let Named { entry, component } = match &read.0 {
         Ok(named) => named.clone(),
         Err(problem) => return Some(broken(problem.clone())),
@@ -161,36 +161,36 @@ pub(crate) fn wanted_of_entry(processor: &str, read: &ReadEntry, components: &mu
     let work = match (components.record(&component), previous) {
         (Ok(record), previous) => {
             let previous = previous.map(|(record, component)| (component, record));
-            Box::new(Work { entry, component, record, previous, missing: None })
+            Box::new(Workload { entry, component, record, previous, missing: None })
         }
         (Err(problem), Some((record, previous))) => {
-            Box::new(Work { entry, component: previous, record, previous: None, missing: Some((component, problem)) })
+            Box::new(Workload { entry, component: previous, record, previous: None, missing: Some((component, problem)) })
         }
-        (Err(problem), None) => return Some(Wanted::Broken { problem, component: Some(component) }),
+        (Err(problem), None) => return Some(Desired::Broken { problem, component: Some(component) }),
     };
-    Some(if work.entry.paused { Wanted::Paused(work) } else { Wanted::Run(work) })
+    Some(if work.entry.paused { Desired::Paused(work) } else { Desired::Run(work) })
 }
 
-fn broken(problem: String) -> Wanted {
-    Wanted::Broken { problem, component: None }
+fn broken(problem: String) -> Desired {
+    Desired::Broken { problem, component: None }
 }
 
 /// The config types that a host must know for what it serves: entries, deployments, what its components declare, and what is in use by those that
 /// run. What else is in the configuration, and how large it is, does not concern it.
-pub(crate) fn types_to_follow(served: &Served, wanted: &BTreeMap<Key, Wanted>, in_use: BTreeSet<String>) -> Followed {
+pub(crate) fn types_to_follow(served: &Served, desired: &BTreeMap<Key, Desired>, in_use: BTreeSet<String>) -> FollowedTypes {
     let (mut types, prefix) = match served {
         Served::All => (BTreeSet::new(), Some(ENTRY_TYPE_PREFIX)),
         Served::Names(names) => (names.iter().map(|name| entry_type(name)).collect(), None),
     };
     types.insert(COMPONENT_TYPE.to_owned());
     types.extend(in_use);
-    for wanted in wanted.values() {
-        if let Wanted::Run(work) | Wanted::Paused(work) = wanted {
+    for desired in desired.values() {
+        if let Desired::Run(work) | Desired::Paused(work) = desired {
             let records = std::iter::once(&work.record).chain(work.previous.as_ref().map(|(_, record)| record));
             types.extend(records.flat_map(|record| &record.descriptor.config_types).map(|config_type| config_type.name.clone()));
         }
     }
-    Followed { types, prefix }
+    FollowedTypes { types, prefix }
 }
 
 #[cfg(test)]
@@ -199,30 +199,30 @@ mod tests {
     use super::*;
     use crate::config_state::ConfigState;
     use crate::deployments::GivenComponent;
-    use crate::wants::Wants;
+    use crate::desired_state::DesiredState;
     use serde_json::{Value, json};
     use weir_config::{Change, Content};
 
     /// All variants that a host should know of.
-    fn wanted(state: &ConfigState, served: &Served) -> BTreeMap<Key, Wanted> {
-        let mut wants = Wants::default();
+    fn desired(state: &ConfigState, served: &Served) -> BTreeMap<Key, Desired> {
+        let mut wants = DesiredState::default();
         wants.update(state, served);
         wants.all().clone()
     }
 
     #[test]
-    fn what_a_host_was_given_runs_without_a_deployment_and_before_any() {
+    fn components_given_to_a_host_run_without_and_before_any_deployment() {
         let record: ComponentRecord = serde_json::from_value(deployed("ef")).unwrap();
         let component: ComponentRef = serde_json::from_value(entry("1.10.0", "ef")["component"].clone()).unwrap();
         let given = GivenComponent { component, record: Arc::new(record) };
-        let mut wants = Wants::new(BTreeMap::from([("p".to_owned(), given)]));
+        let mut wants = DesiredState::new(BTreeMap::from([("p".to_owned(), given)]));
         let without = json!({"topics": {"input": "flow:tg:x"}});
         let mut values =
             vec![("processor:p", "v", without), ("processor:p", "w", entry("1.9.0", "ab")), ("component", "p@1.9.0", deployed("ab"))];
         let mut digests = |values: &[(&str, &str, Value)]| -> Vec<String> {
             wants.update(&state(values), &names(&["p"]));
-            let digest = |wanted: &Wanted| match wanted {
-                Wanted::Run(work) => work.record.digest.to_string(),
+            let digest = |desired: &Desired| match desired {
+                Desired::Run(work) => work.record.digest.to_string(),
                 other => panic!("{other:?}"),
             };
             wants.all().values().map(digest).collect()
@@ -258,23 +258,23 @@ mod tests {
         Served::Names(names.iter().map(ToString::to_string).collect())
     }
 
-    fn one(state: &ConfigState, served: &Served) -> Wanted {
-        let all = wanted(state, served);
+    fn one(state: &ConfigState, served: &Served) -> Desired {
+        let all = desired(state, served);
         assert_eq!(all.len(), 1, "{all:?}");
         all.into_values().next().unwrap()
     }
 
     #[test]
-    fn an_entry_runs_what_it_names() {
+    fn an_entry_runs_the_component_that_it_names() {
         let state = state(&[("component", "p@1.0.0", deployed("ab")), ("processor:p", "v", entry("1.0.0", "ab"))]);
-        assert!(matches!(one(&state, &Served::All), Wanted::Run(work) if work.component.key() == "p@1.0.0"));
-        assert!(wanted(&state, &names(&["other"])).is_empty());
+        assert!(matches!(one(&state, &Served::All), Desired::Run(work) if work.component.key() == "p@1.0.0"));
+        assert!(desired(&state, &names(&["other"])).is_empty());
     }
 
     #[test]
-    fn faults_of_an_entry_say_what_to_do() {
+    fn entry_faults_report_the_fix() {
         let check = |values: &[(&str, &str, Value)], word: &str| match one(&state(values), &Served::All) {
-            Wanted::Broken { problem, .. } => assert!(problem.contains(word), "{problem}"),
+            Desired::Broken { problem, .. } => assert!(problem.contains(word), "{problem}"),
             other => panic!("{other:?}"),
         };
         check(&[("processor:p", "v", json!("text"))], "unreadable");
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn a_deployment_with_a_number_out_of_bounds_breaks_only_its_own_entries() {
+    fn an_out_of_range_number_in_a_deployment_breaks_only_its_own_entries() {
         let mut huge = deployed("cd");
         huge["descriptor"]["concurrency"] = json!(4_294_967_295_u32);
         let mut other = entry("2.0.0", "cd");
@@ -295,45 +295,45 @@ mod tests {
             ("processor:p", "v", entry("1.0.0", "ab")),
             ("processor:q", "v", other),
         ]);
-        let all: Vec<Wanted> = wanted(&state, &Served::All).into_values().collect();
-        assert!(matches!(&all[0], Wanted::Run(_)), "{all:?}");
-        let Wanted::Broken { problem, .. } = &all[1] else { panic!("{all:?}") };
+        let all: Vec<Desired> = desired(&state, &Served::All).into_values().collect();
+        assert!(matches!(&all[0], Desired::Run(_)), "{all:?}");
+        let Desired::Broken { problem, .. } = &all[1] else { panic!("{all:?}") };
         assert!(problem.contains("q@2.0.0") && problem.contains("`descriptor.concurrency` is 4294967295"), "{problem}");
     }
 
     #[test]
-    fn the_previous_component_is_kept_in_hand_and_runs_in_place_of_one_that_is_not_deployed() {
+    fn the_previous_component_replaces_one_that_is_not_deployed() {
         let mut swapped = entry("2.0.0", "cd");
         swapped["previous"] = json!({"name": "p", "version": "1.0.0", "digest": digest("ab")});
         let old = ("component", "p@1.0.0", deployed("ab"));
         let both = state(&[old.clone(), ("component", "p@2.0.0", deployed("cd")), ("processor:p", "v", swapped.clone())]);
-        let Wanted::Run(work) = one(&both, &Served::All) else { panic!() };
+        let Desired::Run(work) = one(&both, &Served::All) else { panic!() };
         assert_eq!((work.component.key(), work.missing.is_none()), ("p@2.0.0".to_owned(), true));
         assert_eq!(work.previous().unwrap().component.key(), "p@1.0.0");
-        let Wanted::Run(work) = one(&state(&[old, ("processor:p", "v", swapped.clone())]), &Served::All) else { panic!() };
+        let Desired::Run(work) = one(&state(&[old, ("processor:p", "v", swapped.clone())]), &Served::All) else { panic!() };
         let (missing, problem) = work.missing.clone().unwrap();
         assert_eq!((work.component.key(), missing.key()), ("p@1.0.0".to_owned(), "p@2.0.0".to_owned()));
         assert!(problem.contains("weir deploy p@2.0.0"), "{problem}");
-        assert!(matches!(one(&state(&[("processor:p", "v", swapped)]), &Served::All), Wanted::Broken { .. }));
+        assert!(matches!(one(&state(&[("processor:p", "v", swapped)]), &Served::All), Desired::Broken { .. }));
     }
 
     #[test]
-    fn only_a_host_that_is_told_a_name_runs_entries_without_a_component() {
+    fn only_a_host_given_a_name_runs_entries_without_a_component() {
         let without = json!({"topics": {"input": "flow:tg:x"}});
         let deployments = [("component", "p@1.9.0", deployed("ab")), ("component", "p@1.10.0", deployed("cd"))];
         let mut values = deployments.to_vec();
         values.push(("processor:p", "v", without.clone()));
-        assert!(wanted(&state(&values), &Served::All).is_empty());
-        assert!(matches!(one(&state(&values), &names(&["p"])), Wanted::Run(work) if work.component.version == "1.10.0"));
+        assert!(desired(&state(&values), &Served::All).is_empty());
+        assert!(matches!(one(&state(&values), &names(&["p"])), Desired::Run(work) if work.component.version == "1.10.0"));
         let alone = state(&[("processor:p", "v", without)]);
-        assert!(matches!(one(&alone, &names(&["p"])), Wanted::Broken { .. }));
+        assert!(matches!(one(&alone, &names(&["p"])), Desired::Broken { .. }));
     }
 
     #[test]
-    fn what_to_do_about_each_difference() {
+    fn each_difference_has_its_step() {
         let wanted_of = |entry: Value| one(&state(&[("component", "p@1.0.0", deployed("ab")), ("processor:p", "v", entry)]), &Served::All);
-        let wanted = wanted_of(entry("1.0.0", "ab"));
-        let Wanted::Run(running) = &wanted else { panic!() };
+        let desired = wanted_of(entry("1.0.0", "ab"));
+        let Desired::Run(running) = &desired else { panic!() };
         let mut consumed = entry("1.0.0", "ab");
         consumed["consumed"] = json!(["output"]);
         let mut other = entry("1.0.0", "ab");
@@ -342,17 +342,17 @@ mod tests {
         paused["paused"] = json!(true);
         assert_eq!(step(None, None), Step::Keep);
         assert_eq!(step(Some(running), None), Step::Stop);
-        assert_eq!(step(None, Some(&wanted)), Step::Run(running));
-        assert_eq!(step(Some(running), Some(&wanted)), Step::Keep);
+        assert_eq!(step(None, Some(&desired)), Step::Run(running));
+        assert_eq!(step(Some(running), Some(&desired)), Step::Keep);
         let wanted_by_more = wanted_of(consumed);
         assert!(matches!(step(Some(running), Some(&wanted_by_more)), Step::Note(work) if work.entry.consumed == ["output"]));
-        assert!(matches!(&wanted_by_more, Wanted::Run(more) if more.prepares_as(running)));
+        assert!(matches!(&wanted_by_more, Desired::Run(more) if more.prepares_as(running)));
         let otherwise = wanted_of(other);
         assert!(matches!(step(Some(running), Some(&otherwise)), Step::Run(work) if !work.prepares_as(running)));
-        let without_fallback = Work { missing: Some((running.component.clone(), "not deployed".to_owned())), ..(**running).clone() };
+        let without_fallback = Workload { missing: Some((running.component.clone(), "not deployed".to_owned())), ..(**running).clone() };
         assert!(!without_fallback.prepares_as(running));
         assert_eq!(step(Some(running), Some(&wanted_of(paused))), Step::Pause);
-        assert_eq!(step(Some(running), Some(&Wanted::Broken { problem: "x".into(), component: None })), Step::Break("x"));
+        assert_eq!(step(Some(running), Some(&Desired::Broken { problem: "x".into(), component: None })), Step::Break("x"));
     }
 
     #[test]
@@ -360,13 +360,13 @@ mod tests {
         let state = state(&[("component", "p@1.0.0", deployed("ab")), ("processor:p", "v", entry("1.0.0", "ab"))]);
         let served = names(&["p", "q"]);
         let none = BTreeSet::new;
-        let followed = types_to_follow(&served, &wanted(&state, &served), none());
-        assert_eq!(followed.types.into_iter().collect::<Vec<_>>(), ["component", "processor:p", "processor:q", "prompt"]);
-        let followed = types_to_follow(&Served::All, &wanted(&state, &Served::All), none());
-        assert_eq!(followed.types.into_iter().collect::<Vec<_>>(), ["component", "prompt"]);
-        assert_eq!((followed.prefix, types_to_follow(&served, &BTreeMap::new(), none()).prefix), (Some("processor:"), None));
+        let followed_types = types_to_follow(&served, &desired(&state, &served), none());
+        assert_eq!(followed_types.types.into_iter().collect::<Vec<_>>(), ["component", "processor:p", "processor:q", "prompt"]);
+        let followed_types = types_to_follow(&Served::All, &desired(&state, &Served::All), none());
+        assert_eq!(followed_types.types.into_iter().collect::<Vec<_>>(), ["component", "prompt"]);
+        assert_eq!((followed_types.prefix, types_to_follow(&served, &BTreeMap::new(), none()).prefix), (Some("processor:"), None));
         // What runs may be another component than the one that is wanted by now.
-        let followed = types_to_follow(&Served::All, &BTreeMap::new(), BTreeSet::from(["prompt".to_owned()]));
-        assert_eq!(followed.types.into_iter().collect::<Vec<_>>(), ["component", "prompt"]);
+        let followed_types = types_to_follow(&Served::All, &BTreeMap::new(), BTreeSet::from(["prompt".to_owned()]));
+        assert_eq!(followed_types.types.into_iter().collect::<Vec<_>>(), ["component", "prompt"]);
     }
 }

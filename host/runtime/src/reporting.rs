@@ -13,7 +13,7 @@ use weir_config::names;
 use weir_config::records::{DetailsRequest, ReportMessages};
 use weir_pubsub::{Backend, Message, NameError, PubsubError, SubscriptionEvent, Topic, chain, listen};
 
-use crate::board::Board;
+use crate::status_board::StatusBoard;
 
 /// How often a host publishes its summary without a change.
 const INTERVAL: Duration = Duration::from_secs(5);
@@ -51,7 +51,7 @@ impl Topics {
 
 /// Publishes what a host's board shows.
 pub(crate) struct Reporter {
-    board: Arc<Board>,
+    board: Arc<StatusBoard>,
     backend: Arc<dyn Backend>,
     topics: Topics,
     /// The largest message of a summary.
@@ -70,7 +70,7 @@ impl Reporter {
     /// # Errors
     /// When the topicspace is not a name.
     pub(crate) fn new(
-        board: Arc<Board>,
+        board: Arc<StatusBoard>,
         backend: Arc<dyn Backend>,
         topicspace: &str,
         config: watch::Receiver<FollowerStatus>,

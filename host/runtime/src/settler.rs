@@ -18,10 +18,10 @@ use weir_config::records::DeadLetter;
 use weir_pubsub::{Backend, MessageId, Output, PubsubError, QueueSpec, Receipt, Settled, Unsettled, Waits, ensure_bounded};
 
 use crate::consumed::Consumed;
-use crate::following;
+use crate::message_trace;
 use crate::outputs::Charge;
 use crate::oversized::Oversized;
-use crate::status::{ErrorOf, InHand, InputPart, Key, VariantStatus, count};
+use crate::status::{ErrorSource, InFlight, InputPart, Key, VariantStatus, count};
 use weir_pubsub::chain;
 
 /// Settles under way, at most.
@@ -41,7 +41,7 @@ pub(crate) struct Settlement {
     pub(crate) dropped_count: u32,
     pub(crate) kind: SettlementKind,
     /// Counts the message until it is settled.
-    pub(crate) in_hand: Option<InHand>,
+    pub(crate) in_flight: Option<InFlight>,
     /// Counts the outputs until they are settled.
     pub(crate) _charge: Charge,
 }
@@ -92,12 +92,12 @@ pub(crate) struct Settler {
 
 struct Pending {
     settlement: Settlement,
-    outcome: Outcome,
+    settle_state: SettleState,
 }
 
 /// Where a settle that is repeated stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stays {
+enum RetryPosition {
     /// Before those that were handled after it.
     InOrder,
     /// Beside them.
@@ -106,7 +106,7 @@ enum Stays {
 
 type SettleResult = Result<Settled, Unsettled>;
 
-enum Outcome {
+enum SettleState {
     UnderWay(BoxFuture<'static, SettleResult>),
     Known(SettleResult),
 }
@@ -114,7 +114,7 @@ enum Outcome {
 impl Pending {
     /// Whether the settle failed and may be repeated.
     fn may_be_repeated(&self) -> bool {
-        matches!(&self.outcome, Outcome::Known(Err(unsettled)) if may_succeed(&self.settlement, &unsettled.error))
+        matches!(&self.settle_state, SettleState::Known(Err(unsettled)) if may_succeed(&self.settlement, &unsettled.error))
     }
 }
 
@@ -128,9 +128,9 @@ impl Settler {
         while is_open || !pending.is_empty() || !refused.is_empty() {
             tokio::select! {
                 biased;
-                outcome = oldest(&mut pending), if !pending.is_empty() => {
+                settle_state = oldest(&mut pending), if !pending.is_empty() => {
                     let Pending { mut settlement, .. } = pending.pop_front().expect("the outcome was of the first");
-                    let unsettled = match outcome {
+                    let unsettled = match settle_state {
                         Ok(settled) => {
                             self.finish(settlement, Ok(settled)).await;
                             continue;
@@ -138,10 +138,10 @@ impl Settler {
                         Err(unsettled) => unsettled,
                     };
                     settlement.keep_unsent(&unsettled);
-                    if stays_aside(&settlement, &unsettled.error) {
+                    if retries_aside(&settlement, &unsettled.error) {
                         refused.push(self.finish_repeated(settlement, unsettled.error));
                     } else {
-                        let full = beside(self.finish_failed(settlement, unsettled.error, &mut pending), &mut refused).await;
+                        let full = while_retrying(self.finish_failed(settlement, unsettled.error, &mut pending), &mut refused).await;
                         refused.extend(full.map(|(settlement, error)| self.finish_repeated(settlement, error)));
                     }
                 }
@@ -155,8 +155,8 @@ impl Settler {
     }
 
     fn submit(&self, settlement: Settlement) -> Pending {
-        let outcome = Outcome::UnderWay(self.settle(&settlement));
-        Pending { settlement, outcome }
+        let settle_state = SettleState::UnderWay(self.settle(&settlement));
+        Pending { settlement, settle_state }
     }
 
     /// Hands a settle to the broker, by what is consumed at this moment. A dead letter always must find its queue.
@@ -181,29 +181,29 @@ impl Settler {
     ) -> Option<(Settlement, PubsubError)> {
         // Those that the broker took are done.
         for pending in behind.iter_mut() {
-            let answer = poll_fn(|context| poll_outcome(&mut pending.outcome, context)).await;
-            pending.outcome = Outcome::Known(answer);
+            let answer = poll_fn(|context| poll_settle_state(&mut pending.settle_state, context)).await;
+            pending.settle_state = SettleState::Known(answer);
         }
         if let PubsubError::OutcomeUnknown { .. } = &error {
             let (Key { processor, variant }, behind_count) = (&self.status.key, behind.len());
             tracing::warn!(processor, variant, behind_count, error = %chain(&error), "settle repeated; outputs may be duplicated");
         }
-        let outcome = self.repeat(&mut settlement, error, Stays::InOrder).await;
+        let settle_state = self.repeat(&mut settlement, error, RetryPosition::InOrder).await;
         self.status.input_goes_on(&self.input, InputPart::Settles);
-        let full = match outcome {
-            Err(error) if stays_aside(&settlement, &error) && !self.stop.is_cancelled() => Some((settlement, error)),
-            outcome => {
-                self.finish(settlement, outcome).await;
+        let full = match settle_state {
+            Err(error) if retries_aside(&settlement, &error) && !self.stop.is_cancelled() => Some((settlement, error)),
+            settle_state => {
+                self.finish(settlement, settle_state).await;
                 None
             }
         };
         // When it stops they are given back too, so that they come again behind the first.
         if !self.stop.is_cancelled() {
             for pending in behind.iter_mut().filter(|pending| pending.may_be_repeated()) {
-                if let Outcome::Known(Err(unsettled)) = &pending.outcome {
+                if let SettleState::Known(Err(unsettled)) = &pending.settle_state {
                     pending.settlement.keep_unsent(unsettled);
                 }
-                pending.outcome = Outcome::UnderWay(self.settle(&pending.settlement));
+                pending.settle_state = SettleState::UnderWay(self.settle(&pending.settlement));
             }
         }
         full
@@ -211,19 +211,19 @@ impl Settler {
 
     /// Repeats a dead letter that does not fit into its queue.
     async fn finish_repeated(&self, mut settlement: Settlement, error: PubsubError) {
-        let outcome = self.repeat(&mut settlement, error, Stays::Aside).await;
-        self.finish(settlement, outcome).await;
+        let settle_state = self.repeat(&mut settlement, error, RetryPosition::Aside).await;
+        self.finish(settlement, settle_state).await;
     }
 
-    async fn finish(&self, mut settlement: Settlement, outcome: Result<Settled, PubsubError>) {
+    async fn finish(&self, mut settlement: Settlement, settle_state: Result<Settled, PubsubError>) {
         let counters = &self.status.counters;
-        settlement.in_hand = None;
-        if let (Some(id), Ok(_)) = (settlement.message_id, &outcome) {
+        settlement.in_flight = None;
+        if let (Some(id), Ok(_)) = (settlement.message_id, &settle_state) {
             self.oversized.settled(id);
         }
-        match outcome {
+        match settle_state {
             Ok(Settled::Done { dropped_count }) => {
-                following::settled(&self.status.key.processor, &self.status.key.variant, settlement.message_id);
+                message_trace::settled(&self.status.key.processor, &self.status.key.variant, settlement.message_id);
                 self.count(&settlement, dropped_count);
             }
             Ok(Settled::NoLongerHeld) => {
@@ -235,7 +235,7 @@ impl Settler {
                 let (Key { processor, variant }, message_id) = (&self.status.key, settlement.message_id.map(tracing::field::display));
                 tracing::warn!(processor, variant, message_id, error = %chain(&error), "message cannot be settled, requeued");
                 let problem = format!("a message was requeued because it cannot be settled: {}", chain(&error));
-                self.status.note_error(ErrorOf::Message, &problem);
+                self.status.note_error(ErrorSource::Message, &problem);
                 if let (Some(id), PubsubError::TooLarge { .. }) = (settlement.message_id, &error) {
                     self.oversized.refused(id, chain(&error));
                 }
@@ -249,7 +249,7 @@ impl Settler {
         counters.dropped.fetch_add(u64::from(dropped_count + settlement.dropped_count), Ordering::Relaxed);
         if settlement.kind == SettlementKind::Handled {
             count(&counters.handled);
-            self.status.end_errors(|of| *of == ErrorOf::Message);
+            self.status.end_errors(|of| *of == ErrorSource::Message);
             let sent_count = settlement.outputs.len() as u64 + u64::from(settlement.left_count);
             counters.sent.fetch_add(sent_count.saturating_sub(u64::from(dropped_count)), Ordering::Relaxed);
         } else {
@@ -258,31 +258,36 @@ impl Settler {
     }
 
     /// Shows why a message is not settled yet.
-    fn show_waiting(&self, stays: Stays, error: &PubsubError, reason: &str) {
-        let next = match (stays, error) {
-            (Stays::InOrder, _) => {
+    fn show_waiting(&self, retry_position: RetryPosition, error: &PubsubError, reason: &str) {
+        let next = match (retry_position, error) {
+            (RetryPosition::InOrder, _) => {
                 // The whole input waits: that is more than one error among others.
                 let problem = format!("input `{}`: a message cannot be settled yet: {reason}", self.input);
                 return self.status.input_fails(&self.input, InputPart::Settles, &problem);
             }
-            (Stays::Aside, PubsubError::TooLarge { .. }) => ": raise that limit",
-            (Stays::Aside, PubsubError::QueueFull { .. }) => {
+            (RetryPosition::Aside, PubsubError::TooLarge { .. }) => ": raise that limit",
+            (RetryPosition::Aside, PubsubError::QueueFull { .. }) => {
                 ": resend or delete dead letters (weir dead-letters redrive | delete), or raise dead-letters.max-bytes"
             }
-            (Stays::Aside, _) => "",
+            (RetryPosition::Aside, _) => "",
         };
         let problem = format!("a message that cannot be handled stays in its queue because {reason}{next}");
-        self.status.note_error(ErrorOf::Message, &problem);
+        self.status.note_error(ErrorSource::Message, &problem);
     }
 
     /// Repeats a settle that failed until it succeeds, can never succeed, was tried for long enough, or need not be waited for any more.
-    async fn repeat(&self, settlement: &mut Settlement, mut error: PubsubError, stays: Stays) -> Result<Settled, PubsubError> {
+    async fn repeat(
+        &self,
+        settlement: &mut Settlement,
+        mut error: PubsubError,
+        retry_position: RetryPosition,
+    ) -> Result<Settled, PubsubError> {
         let began = Instant::now();
         let mut waits = Waits::default();
         let mut consumed = self.consumed.changes();
         let (mut is_queue_made, mut cuts_count, mut unmade) = (false, 0, None);
         loop {
-            let is_aside_only = stays == Stays::InOrder && stays_aside(settlement, &error);
+            let is_aside_only = retry_position == RetryPosition::InOrder && retries_aside(settlement, &error);
             if !may_succeed(settlement, &error) || began.elapsed() > MAX_REPEATING || is_aside_only {
                 return Err(error);
             }
@@ -294,7 +299,7 @@ impl Settler {
             } else {
                 let unmade = unmade.as_ref().filter(|_| is_letter_lost);
                 let reason = unmade.map(|cause| format!("{}: the queue cannot be created: {}", chain(&error), chain(cause)));
-                self.show_waiting(stays, &error, &reason.unwrap_or_else(|| chain(&error)));
+                self.show_waiting(retry_position, &error, &reason.unwrap_or_else(|| chain(&error)));
                 let wait = waits.after(&error);
                 tokio::select! {
                     biased;
@@ -333,14 +338,14 @@ impl Settler {
 }
 
 /// Whether a settlement is a dead letter that does not fit into the queue of the dead letters.
-fn stays_aside(settlement: &Settlement, error: &PubsubError) -> bool {
+fn retries_aside(settlement: &Settlement, error: &PubsubError) -> bool {
     settlement.kind == SettlementKind::DeadLetter && matches!(error, PubsubError::QueueFull { .. } | PubsubError::TooLarge { .. })
 }
 
 /// Whether a settle that failed so may succeed later. A person can give rights back; handling the message again would not help. A dead letter
 /// that is too large can be shortened.
 fn may_succeed(settlement: &Settlement, error: &PubsubError) -> bool {
-    error.is_passing() || matches!(error, PubsubError::Refused { .. }) || stays_aside(settlement, error)
+    error.is_passing() || matches!(error, PubsubError::Refused { .. }) || retries_aside(settlement, error)
 }
 
 /// Shortens a dead letter that the broker refuses as too large; `false` where that is not why, or nothing is left to be cut.
@@ -355,7 +360,7 @@ fn shorten(settlement: &mut Settlement, error: &PubsubError, cuts_count: u32) ->
 }
 
 /// Waits for a piece of work while the refused dead letters are repeated: one of them may have its turn before it.
-async fn beside<T>(work: impl Future<Output = T>, refused: &mut FuturesUnordered<impl Future<Output = ()>>) -> T {
+async fn while_retrying<T>(work: impl Future<Output = T>, refused: &mut FuturesUnordered<impl Future<Output = ()>>) -> T {
     let mut work = pin!(work);
     loop {
         tokio::select! {
@@ -368,17 +373,17 @@ async fn beside<T>(work: impl Future<Output = T>, refused: &mut FuturesUnordered
 
 async fn oldest(pending: &mut VecDeque<Pending>) -> SettleResult {
     poll_fn(|context| match pending.front_mut() {
-        Some(first) => poll_outcome(&mut first.outcome, context),
+        Some(first) => poll_settle_state(&mut first.settle_state, context),
         None => Poll::Pending,
     })
     .await
 }
 
 /// The outcome, once; it is not to be polled after that.
-fn poll_outcome(outcome: &mut Outcome, context: &mut Context<'_>) -> Poll<SettleResult> {
-    match outcome {
-        Outcome::UnderWay(future) => future.as_mut().poll(context),
-        Outcome::Known(known) => Poll::Ready(std::mem::replace(known, Ok(Settled::NoLongerHeld))),
+fn poll_settle_state(settle_state: &mut SettleState, context: &mut Context<'_>) -> Poll<SettleResult> {
+    match settle_state {
+        SettleState::UnderWay(future) => future.as_mut().poll(context),
+        SettleState::Known(known) => Poll::Ready(std::mem::replace(known, Ok(Settled::NoLongerHeld))),
     }
 }
 
@@ -399,7 +404,7 @@ mod tests {
             left_count: 10,
             dropped_count: 20,
             kind: SettlementKind::Handled,
-            in_hand: None,
+            in_flight: None,
             _charge: Charge::default(),
         };
         // Of the four one was sent, one found no queue, and two were not sent.

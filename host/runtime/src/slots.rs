@@ -82,17 +82,17 @@ impl Slots {
     }
 
     /// Whether an instance waits for a slot.
-    pub(crate) fn is_short(&self) -> bool {
+    pub(crate) fn has_waiters(&self) -> bool {
         self.0.waiting_count.load(Ordering::SeqCst) > 0
     }
 
     /// Waits until an instance waits for a slot.
-    pub(crate) async fn run_short(&self) {
+    pub(crate) async fn shortage(&self) {
         loop {
             let shortage = self.0.shortage.notified();
             tokio::pin!(shortage);
             shortage.as_mut().enable();
-            if self.is_short() {
+            if self.has_waiters() {
                 return;
             }
             shortage.await;
@@ -130,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_quarter_is_kept_for_requests() {
+    fn a_quarter_of_the_slots_is_reserved_for_requests() {
         let slots = Slots::new(8);
         let mut taken: Vec<_> = (0..6).map(|_| slots.try_take(Purpose::Flow, 1).unwrap()).collect();
         assert!(slots.try_take(Purpose::Flow, 1).is_none());
@@ -143,24 +143,24 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_holds_places_learns_of_those_who_wait() {
+    async fn holders_of_slots_are_notified_of_waiters() {
         let slots = Slots::new(1);
         let held = slots.take(Purpose::Flow, 1).await;
-        let mut short = Box::pin(slots.run_short());
-        assert!(short.as_mut().now_or_never().is_none() && !slots.is_short());
+        let mut short = Box::pin(slots.shortage());
+        assert!(short.as_mut().now_or_never().is_none() && !slots.has_waiters());
         let mut waiting = Box::pin(slots.take(Purpose::Flow, 1));
         assert!(waiting.as_mut().now_or_never().is_none());
         short.await;
-        assert!(slots.is_short());
+        assert!(slots.has_waiters());
         drop(held);
         let taken = waiting.await;
-        assert!(!slots.is_short() && slots.free_count() == 0);
+        assert!(!slots.has_waiters() && slots.free_count() == 0);
         drop(taken);
         assert_eq!(slots.free_count(), 1);
     }
 
     #[tokio::test]
-    async fn an_instance_of_several_memories_waits_for_as_many_slots_and_is_not_overtaken() {
+    async fn an_instance_with_several_memories_waits_for_as_many_slots_without_being_overtaken() {
         let slots = Slots::new(8);
         let held = slots.take(Purpose::Flow, 3).await;
         let mut large = Box::pin(slots.take(Purpose::Flow, 4));
@@ -172,10 +172,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_quarter_of_the_slots_can_be_set_up_at_a_time() {
+    async fn at_most_a_quarter_of_the_slots_is_in_setup_at_a_time() {
         let slots = Slots::new(8);
         let _turns = (slots.setup_turn().await, slots.setup_turn().await);
         assert!(Box::pin(slots.setup_turn()).now_or_never().is_none());
-        assert!(!slots.is_short(), "idle instances would not help");
+        assert!(!slots.has_waiters(), "idle instances would not help");
     }
 }

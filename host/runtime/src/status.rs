@@ -45,7 +45,7 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
-    pub(crate) fn in_hand(&self) -> u64 {
+    pub(crate) fn in_flight(&self) -> u64 {
         let let_go = self.let_go.load(Ordering::Relaxed);
         self.received.load(Ordering::Relaxed).saturating_sub(let_go)
     }
@@ -57,17 +57,17 @@ pub(crate) fn count(counter: &AtomicU64) {
 }
 
 /// A message in hand. It counts as such until this is dropped, whatever drops it.
-pub(crate) struct InHand(Arc<VariantStatus>);
+pub(crate) struct InFlight(Arc<VariantStatus>);
 
-impl InHand {
+impl InFlight {
     /// Counts a message that was received.
     pub(crate) fn begin(status: &Arc<VariantStatus>) -> Self {
         count(&status.counters.received);
-        InHand(status.clone())
+        InFlight(status.clone())
     }
 }
 
-impl Drop for InHand {
+impl Drop for InFlight {
     fn drop(&mut self) {
         count(&self.0.counters.let_go);
     }
@@ -93,7 +93,7 @@ impl Drop for WaitingForSlot {
 pub(crate) struct VariantStatus {
     pub(crate) key: Key,
     pub(crate) counters: Counters,
-    shown: Mutex<Shown>,
+    shown: Mutex<StatusState>,
     /// Whether some error is not over: read for each message.
     has_errors: AtomicBool,
     changed: Arc<Notify>,
@@ -101,7 +101,7 @@ pub(crate) struct VariantStatus {
 
 /// What an error is of: it is over when that is well again.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum ErrorOf {
+pub(crate) enum ErrorSource {
     /// The component that the entry names, or its previous one.
     Component,
     /// The consumer of an input, or its settles.
@@ -114,10 +114,10 @@ pub(crate) enum ErrorOf {
     Message,
 }
 
-impl ErrorOf {
+impl ErrorSource {
     /// Whether it lasts, so that finding it again is nothing new.
-    fn lasts(&self) -> bool {
-        matches!(self, ErrorOf::Component | ErrorOf::Input(_) | ErrorOf::Memory)
+    fn is_ongoing(&self) -> bool {
+        matches!(self, ErrorSource::Component | ErrorSource::Input(_) | ErrorSource::Memory)
     }
 }
 
@@ -131,13 +131,13 @@ pub(crate) enum InputPart {
 }
 
 /// The newest error of its kind.
-struct Noted {
+struct NotedError {
     text: String,
     time_ms: u64,
     over_ms: Option<u64>,
 }
 
-struct Shown {
+struct StatusState {
     state: ProcessorState,
     flow: Option<String>,
     component: Option<ComponentRef>,
@@ -145,7 +145,7 @@ struct Shown {
     refused: Option<Refusal>,
     /// Parts of inputs that do not go on, with the reason where one is known.
     waiting: BTreeMap<(String, InputPart), Option<String>>,
-    errors: BTreeMap<ErrorOf, Noted>,
+    errors: BTreeMap<ErrorSource, NotedError>,
     rate: Rate,
 }
 
@@ -168,7 +168,7 @@ impl Rate {
 
 impl VariantStatus {
     pub(crate) fn new(key: Key, changed: Arc<Notify>) -> Self {
-        let shown = Shown {
+        let shown = StatusState {
             state: ProcessorState::Starting,
             flow: None,
             component: None,
@@ -204,7 +204,7 @@ impl VariantStatus {
     }
 
     /// Notes what the entry names, before anything is done about it: what was said of it before says nothing of this time.
-    pub(crate) fn set_wanted(&self, wanted: Option<&ComponentRef>) {
+    pub(crate) fn set_desired(&self, wanted: Option<&ComponentRef>) {
         let mut shown = self.lock();
         if shown.wanted.as_ref() != wanted {
             shown.wanted = wanted.cloned();
@@ -240,14 +240,14 @@ impl VariantStatus {
     /// Notes the inputs of a processor that starts, which wait for their consumers. Others are not waited for any more.
     pub(crate) fn set_inputs<'n>(&self, inputs: impl Iterator<Item = &'n str>) {
         let waiting: BTreeMap<_, _> = inputs.map(|input| ((input.to_owned(), InputPart::Consumer), None)).collect();
-        self.end_errors(|of| matches!(of, ErrorOf::Input(input) if !waiting.contains_key(&(input.clone(), InputPart::Consumer))));
+        self.end_errors(|of| matches!(of, ErrorSource::Input(input) if !waiting.contains_key(&(input.clone(), InputPart::Consumer))));
         self.lock().waiting = waiting;
         self.changed.notify_one();
     }
 
     /// Notes why a part of an input does not go on.
     pub(crate) fn input_fails(&self, input: &str, part: InputPart, reason: &str) {
-        self.note_error(ErrorOf::Input(input.to_owned()), reason);
+        self.note_error(ErrorSource::Input(input.to_owned()), reason);
         let reason = Some(reason.to_owned());
         if self.lock().waiting.insert((input.to_owned(), part), reason.clone()) != Some(reason) {
             self.changed.notify_one();
@@ -264,8 +264,8 @@ impl VariantStatus {
             shown.waiting.iter().find(|((of, _), _)| of == input).and_then(|(_, reason)| reason.clone())
         };
         match left {
-            Some(reason) => self.note_error(ErrorOf::Input(input.to_owned()), &reason),
-            None => self.end_errors(|of| matches!(of, ErrorOf::Input(name) if name == input)),
+            Some(reason) => self.note_error(ErrorSource::Input(input.to_owned()), &reason),
+            None => self.end_errors(|of| matches!(of, ErrorSource::Input(name) if name == input)),
         }
         self.changed.notify_one();
     }
@@ -278,24 +278,24 @@ impl VariantStatus {
 
     /// Whether this error of its component is known and not over.
     pub(crate) fn has_component_error(&self, error: &str) -> bool {
-        self.lock().errors.get(&ErrorOf::Component).is_some_and(|noted| noted.over_ms.is_none() && noted.text == cut(error))
+        self.lock().errors.get(&ErrorSource::Component).is_some_and(|noted| noted.over_ms.is_none() && noted.text == cut(error))
     }
 
     /// Keeps an error as the newest one of what it is of.
-    pub(crate) fn note_error(&self, of: ErrorOf, error: &str) {
+    pub(crate) fn note_error(&self, of: ErrorSource, error: &str) {
         let (error, now) = (cut(error), now_ms());
         let mut shown = self.lock();
         let known = shown.errors.get(&of).filter(|noted| noted.over_ms.is_none() && noted.text == error);
-        let time_ms = known.filter(|_| of.lasts()).map_or(now, |noted| noted.time_ms);
+        let time_ms = known.filter(|_| of.is_ongoing()).map_or(now, |noted| noted.time_ms);
         if known.is_none() {
             self.changed.notify_one();
         }
-        shown.errors.insert(of, Noted { text: error, time_ms, over_ms: None });
+        shown.errors.insert(of, NotedError { text: error, time_ms, over_ms: None });
         self.has_errors.store(true, Ordering::Relaxed);
     }
 
     /// Notes that the errors of something are over. Costs nothing where there are none.
-    pub(crate) fn end_errors(&self, of: impl Fn(&ErrorOf) -> bool) {
+    pub(crate) fn end_errors(&self, of: impl Fn(&ErrorSource) -> bool) {
         if !self.has_errors.load(Ordering::Relaxed) {
             return;
         }
@@ -317,7 +317,7 @@ impl VariantStatus {
                 self.input_fails(input, InputPart::Consumer, &format!("input `{input}`: {panic} (restart {restarts_count})"));
             }
             None => {
-                self.note_error(ErrorOf::Component, &format!("{panic} (restart {restarts_count})"));
+                self.note_error(ErrorSource::Component, &format!("{panic} (restart {restarts_count})"));
                 self.set_state(ProcessorState::Failing);
             }
         }
@@ -343,7 +343,7 @@ impl VariantStatus {
             dead_count: read(&counters.dead),
             sent_count: read(&counters.sent),
             dropped_count: read(&counters.dropped),
-            in_hand_count: counters.in_hand(),
+            in_hand_count: counters.in_flight(),
             restarts_count: read(&counters.restarts),
             waiting_for_slot_count: read(&counters.waiting_for_slot),
             outputs_bytes: read(&counters.outputs_bytes),
@@ -362,14 +362,14 @@ impl VariantStatus {
         shown.rate = Rate { taken: Instant::now(), handled, per_1000_s: shown.rate.now(handled) };
     }
 
-    fn lock(&self) -> MutexGuard<'_, Shown> {
+    fn lock(&self) -> MutexGuard<'_, StatusState> {
         self.shown.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Shown {
+impl StatusState {
     /// The newest error that is not over, else the newest one.
-    fn last_error(&self) -> Option<&Noted> {
+    fn last_error(&self) -> Option<&NotedError> {
         self.errors.values().max_by_key(|noted| (noted.over_ms.is_none(), noted.time_ms))
     }
 
@@ -385,7 +385,7 @@ impl Shown {
 /// A variant with messages in hand, for people.
 pub(crate) fn busy_text(status: &VariantStatus) -> String {
     let Key { processor, variant } = &status.key;
-    format!("{processor} {variant}: {} messages in flight", status.counters.in_hand())
+    format!("{processor} {variant}: {} messages in flight", status.counters.in_flight())
 }
 
 /// An error as it is reported.

@@ -144,7 +144,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn only_attempts_that_did_not_end_count_and_they_come_one_at_a_time() {
+    async fn only_unfinished_attempts_count_and_they_run_one_at_a_time() {
         let folder = tempfile::tempdir().unwrap();
         let suspects = Suspects::new(folder.path().join("suspects"));
         let name = |id| NoteName::new(MessageId(id), &"p--v--input".parse().unwrap());

@@ -17,7 +17,7 @@ const WINDOW: u32 = 256;
 
 /// Where a program runs.
 #[derive(Clone)]
-pub struct Surroundings {
+pub struct VariantContext {
     /// The broker.
     pub backend: Arc<dyn Backend>,
     /// Cancelled when the host wants to stop.
@@ -46,7 +46,7 @@ pub(crate) struct Variant {
     pub(crate) window: NonZeroU32,
     pub(crate) message_limits: Limits,
     pub(crate) log_quota: Arc<LogQuota>,
-    pub(crate) surroundings: Surroundings,
+    pub(crate) context: VariantContext,
 }
 
 impl Variant {
@@ -59,11 +59,11 @@ impl Variant {
         entry: &Entry,
         component: ComponentRef,
         record: &ComponentRecord,
-        surroundings: Surroundings,
+        context: VariantContext,
     ) -> Result<Self, RuntimeError> {
         let (processor, variant) = names;
         let Fit { inputs, outputs, requests, parameters } = fit(processor, variant, entry, record)?;
-        let limits = within(record.limits_over(&surroundings.defaults), surroundings.backend.limits());
+        let limits = within(record.limits_over(&context.defaults), context.backend.limits());
         let outputs: Vec<OutputRoute> = outputs.into_iter().map(OutputRoute::new).collect();
         Ok(Variant {
             processor: processor.into(),
@@ -77,12 +77,12 @@ impl Variant {
             requests: requests.into_iter().map(|request| RequestRoute::new(request, names)).collect::<Result<_, _>>()?,
             parameters,
             config_types: record.descriptor.config_types.iter().map(|config_type| config_type.name.clone()).collect(),
-            retry: record.retry_over(&surroundings.defaults),
+            retry: record.retry_over(&context.defaults),
             window: NonZeroU32::new(record.window.unwrap_or(WINDOW)).unwrap_or(NonZeroU32::MIN),
-            message_limits: *surroundings.backend.limits(),
+            message_limits: *context.backend.limits(),
             log_quota: Arc::new(LogQuota::new(limits.log_bytes_per_minute)),
             limits,
-            surroundings,
+            context,
         })
     }
 
@@ -98,7 +98,7 @@ impl Variant {
     pub(crate) async fn publish(&self, output: usize, message: Message) -> Result<(), PubsubError> {
         let route = &self.outputs[output];
         let Some(topic) = &route.topic else { return Ok(()) };
-        let producer = route.producer.get_or_try_init(|| self.surroundings.backend.producer(topic)).await?;
+        let producer = route.producer.get_or_try_init(|| self.context.backend.producer(topic)).await?;
         producer.publish_confirmed(message).await
     }
 
@@ -120,7 +120,7 @@ impl Variant {
     pub(crate) async fn requester(&self, request: usize) -> Result<&Requester, PubsubError> {
         let route = &self.requests[request];
         let connect =
-            || async { Requester::connect(self.surroundings.backend.clone(), &route.request, &route.response, &route.subscription).await };
+            || async { Requester::connect(self.context.backend.clone(), &route.request, &route.response, &route.subscription).await };
         route.requester.get_or_try_init(connect).await
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
 /// How often a call that waits is looked at once its time would be up.
-const LOOK: Duration = Duration::from_millis(100);
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The waits of one call; shared by the call and its owner, which are polled by one task.
 #[derive(Clone)]
@@ -52,7 +52,7 @@ impl Waits {
             let now = Instant::now();
             end = began + limit + self.waited();
             if self.is_waiting() {
-                end = end.max(now + LOOK);
+                end = end.max(now + POLL_INTERVAL);
             } else if end <= now {
                 return None;
             }

@@ -10,20 +10,20 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use weir_pubsub::{Backoff, Delivery, DeliveryCount, Message, PubsubError, Receipt, Topic};
 
 use crate::config_state::ConfigState;
+use crate::dead_lettering::GiveUpReason;
 use crate::error::RuntimeError;
-use crate::failure::{FaultKind, History, Next, is_delivered_in_vain};
-use crate::following;
-use crate::generation::{Generation, Held, Warm};
-use crate::giving_up::Lost;
+use crate::failure::{FaultKind, History, Next, is_suspected_poison};
+use crate::generation::{Generation, HeldInstance, WarmCounts};
+use crate::input_receiver::InputReceiver;
 use crate::instance::Instance;
+use crate::message_trace;
 use crate::outcome::{Answered, Fault, Outcome};
 use crate::outputs::{Account, Charge};
 use crate::oversized::Oversized;
 use crate::program::Program;
-use crate::receiving::Receiving;
 use crate::settler::{Settlement, SettlementKind};
 use crate::slots::{Purpose, Slot, Slots};
-use crate::status::{ErrorOf, InHand, VariantStatus, count};
+use crate::status::{ErrorSource, InFlight, VariantStatus, count};
 use crate::suspects::{MAX_TRIALS_COUNT, NoteName};
 use weir_pubsub::chain;
 
@@ -41,9 +41,9 @@ pub(crate) struct Worker {
     /// The newest one, to which it goes over between two messages and before each attempt.
     pub(crate) generation: watch::Receiver<Arc<Generation>>,
     /// Counts the instances of the workers.
-    pub(crate) warm: Warm,
+    pub(crate) warm: WarmCounts,
     pub(crate) slots: Slots,
-    pub(crate) receiving: Receiving,
+    pub(crate) receiver: InputReceiver,
     pub(crate) config: watch::Receiver<Arc<ConfigState>>,
     /// The place of the input among the program's.
     pub(crate) input: usize,
@@ -56,28 +56,28 @@ pub(crate) struct Worker {
     pub(crate) oversized: Arc<Oversized>,
     /// Cancelled when no further message is to be taken.
     pub(crate) stop: CancellationToken,
-    pub(crate) held: Option<Held>,
+    pub(crate) held: Option<HeldInstance>,
     /// For the instance that is made next.
     pub(crate) slot: Option<Slot>,
     /// Counts the message that it works on.
-    pub(crate) in_hand: Option<InHand>,
+    pub(crate) in_flight: Option<InFlight>,
     /// Last, so that it goes after the consumer.
     pub(crate) _alive: TaskTrackerToken,
 }
 
 /// Why a worker ended.
 #[derive(Debug)]
-pub(crate) enum Ended {
+pub(crate) enum WorkerExit {
     /// It was told to stop.
     Stopped,
     /// There are fewer workers from now on.
-    Spare,
+    Surplus,
     /// The consumer is of no use any more.
     Lost(PubsubError),
 }
 
 /// Why a message must not even be tried.
-struct Unfit {
+struct SkipReason {
     error: &'static str,
     reason: String,
     /// Whether an attempt before has answered it.
@@ -85,25 +85,25 @@ struct Unfit {
 }
 
 /// What is left when an attempt could not even be made.
-struct Stopped;
+struct Interrupted;
 
 impl Worker {
     /// Works until it is told to stop or the consumer is lost, and tells its number and why it ended. A message in hand is finished first,
     /// one in backoff is given back.
-    pub(crate) async fn run(mut self) -> (u32, Ended) {
+    pub(crate) async fn run(mut self) -> (u32, WorkerExit) {
         let ended = loop {
             self.slot = None;
-            self.go_over();
-            if self.is_spare() {
-                break Ended::Spare;
+            self.switch_generation();
+            if self.is_surplus() {
+                break WorkerExit::Surplus;
             }
             let is_cold = self.held.is_none();
             let (purpose, slots_count) = if is_cold { self.program.needs(self.input) } else { (Purpose::Flow, 0) };
             let received = tokio::select! {
                 biased;
-                () = self.stop.cancelled() => break Ended::Stopped,
-                received = self.receiving.next(), if !is_cold => received,
-                received = self.receiving.next_with_slot(purpose, slots_count), if is_cold => received.map(|(delivery, slot)| {
+                () = self.stop.cancelled() => break WorkerExit::Stopped,
+                received = self.receiver.next(), if !is_cold => received,
+                received = self.receiver.next_with_slot(purpose, slots_count), if is_cold => received.map(|(delivery, slot)| {
                     self.slot = Some(slot);
                     delivery
                 }),
@@ -113,7 +113,7 @@ impl Worker {
                     self.refresh().await;
                     continue;
                 }
-                () = self.slots.run_short(), if self.held.is_some() => {
+                () = self.slots.shortage(), if self.held.is_some() => {
                     self.held = None;
                     continue;
                 }
@@ -124,11 +124,11 @@ impl Worker {
             };
             match received {
                 Ok(delivery) => {
-                    self.in_hand = Some(InHand::begin(&self.status));
+                    self.in_flight = Some(InFlight::begin(&self.status));
                     self.work(delivery).await;
                 }
                 Err(PubsubError::Lagged { .. }) => {}
-                Err(error) => break Ended::Lost(error),
+                Err(error) => break WorkerExit::Lost(error),
             }
         };
         (self.number, ended)
@@ -140,24 +140,24 @@ impl Worker {
     }
 
     /// Whether there are fewer workers by now, so that it ends after its message.
-    fn is_spare(&self) -> bool {
+    fn is_surplus(&self) -> bool {
         self.number >= self.program.variant.inputs[self.input].concurrency
     }
 
     /// Takes over the newest generation, if that is another one, and one of its instances, if it has none and one is ready. Nothing else takes
     /// anything of a generation, so that its program, its concurrency and its instances are taken over together.
-    fn go_over(&mut self) {
+    fn switch_generation(&mut self) {
         let newest = self.generation.borrow_and_update().clone();
         if !Arc::ptr_eq(&newest.program, &self.program) {
             // The slots of one component are not those of another.
             (self.held, self.slot) = (None, None);
             self.program = newest.program.clone();
         }
-        if self.held.is_some() || self.is_spare() {
+        if self.held.is_some() || self.is_surplus() {
             return;
         }
         if let Some(instance) = newest.take(self.input) {
-            self.held = Some(Held::new(instance, &self.warm, self.input));
+            self.held = Some(HeldInstance::new(instance, &self.warm, self.input));
             // It was set up with the configuration of then.
             self.config.mark_changed();
         }
@@ -166,19 +166,19 @@ impl Worker {
     async fn work(&mut self, delivery: Delivery) {
         let Delivery { message, receipt, delivery_count } = delivery;
         let mut history = History::default();
-        if following::is_on() {
-            following::received(&self.program.variant, self.input, &message, delivery_count.at_least());
+        if message_trace::is_enabled() {
+            message_trace::received(&self.program.variant, self.input, &message, delivery_count.at_least());
         }
         // Nobody waits for the answer to a request any longer than this.
         let expires_at = message.expires_in.and_then(|left| Instant::now().checked_add(left));
-        let suspect = self.suspicion(&message, delivery_count);
-        if let Some(Unfit { error, reason, answered }) = self.unfit(&message, delivery_count, suspect, &mut history).await {
-            self.status.note_error(ErrorOf::Message, &format!("{error}: {reason}"));
-            let lost = Lost { error, reason: &reason, answered, attempts_count: history.attempts_count };
+        let suspect = self.suspect_note(&message, delivery_count);
+        if let Some(SkipReason { error, reason, answered }) = self.skip_reason(&message, delivery_count, suspect, &mut history).await {
+            self.status.note_error(ErrorSource::Message, &format!("{error}: {reason}"));
+            let lost = GiveUpReason { error, reason: &reason, answered, attempts_count: history.attempts_count };
             return self.give_up(receipt, &message, lost).await;
         }
         loop {
-            let (attempt, began) = (history.attempts_count + 1, following::now());
+            let (attempt, began) = (history.attempts_count + 1, message_trace::now());
             let tried = match suspect {
                 None => self.attempt(&message, attempt).await,
                 Some(name) => self.attempt_suspect(&message, attempt, name).await,
@@ -189,7 +189,7 @@ impl Worker {
             let fault = match outcome {
                 Outcome::Done(handled) => {
                     if let Some(began) = began {
-                        following::handled(&self.program.variant, &message, attempt, began, &handled);
+                        message_trace::handled(&self.program.variant, &message, attempt, began, &handled);
                     }
                     let (left_count, dropped_count) = (handled.left_count, handled.dropped_count);
                     let kind = SettlementKind::Handled;
@@ -197,29 +197,29 @@ impl Worker {
                     if let Err(error) = self.program.variant.message_limits.check_settle(&outputs) {
                         // Another attempt would send as much.
                         let reason = &chain(&error);
-                        let lost = Lost { error: "too-large", reason, answered: Answered::InFull, attempts_count: attempt };
+                        let lost = GiveUpReason { error: "too-large", reason, answered: Answered::InFull, attempts_count: attempt };
                         return self.give_up(receipt, &message, lost).await;
                     }
-                    let in_hand = self.in_hand.take();
+                    let in_flight = self.in_flight.take();
                     return self
-                        .settle(Settlement { receipt, message_id, outputs, left_count, dropped_count, kind, in_hand, _charge: charge })
+                        .settle(Settlement { receipt, message_id, outputs, left_count, dropped_count, kind, in_flight, _charge: charge })
                         .await;
                 }
-                Outcome::Failed(fault) if fault.kind == FaultKind::GaveWay => match self.until_room().await {
+                Outcome::Failed(fault) if fault.kind == FaultKind::Yielded => match self.wait_for_budget().await {
                     Ok(()) => continue,
-                    Err(Stopped) => return self.requeue(receipt, &message).await,
+                    Err(Interrupted) => return self.requeue(receipt, &message).await,
                 },
                 Outcome::Failed(fault) => fault,
             };
             let next = self.next(&fault, &message, &mut history);
             let attempts_count = history.attempts_count;
-            let lost = Lost { error: fault.kind.word(), reason: &fault.reason, answered: fault.answered, attempts_count };
+            let lost = GiveUpReason { error: fault.kind.word(), reason: &fault.reason, answered: fault.answered, attempts_count };
             match next {
                 Next::Again { wait } if expires_at.is_some_and(|at| Instant::now() + wait >= at) => {
                     return self.give_up(receipt, &message, lost).await;
                 }
                 Next::Again { wait } => {
-                    if self.rest(wait, fault.kind.asks_for_time()).await.is_err() {
+                    if self.wait_before_retry(wait, fault.kind.requests_delay()).await.is_err() {
                         return self.requeue(receipt, &message).await;
                     }
                 }
@@ -230,22 +230,22 @@ impl Worker {
     }
 
     /// The name of its note for a message that may be what ends its hosts.
-    fn suspicion(&self, message: &Message, delivery_count: DeliveryCount) -> Option<NoteName> {
-        let id = message.id.filter(|_| is_delivered_in_vain(delivery_count, &self.program.variant.retry))?;
+    fn suspect_note(&self, message: &Message, delivery_count: DeliveryCount) -> Option<NoteName> {
+        let id = message.id.filter(|_| is_suspected_poison(delivery_count, &self.program.variant.retry))?;
         Some(NoteName::new(id, self.program.variant.inputs[self.input].queue.subscription()))
     }
 
     /// Why a message must not even be tried.
-    async fn unfit(
+    async fn skip_reason(
         &mut self,
         message: &Message,
         delivery_count: DeliveryCount,
         suspect: Option<NoteName>,
         history: &mut History,
-    ) -> Option<Unfit> {
-        if let Some((attempts_count, reason)) = message.id.and_then(|id| self.oversized.hopeless(id)) {
+    ) -> Option<SkipReason> {
+        if let Some((attempts_count, reason)) = message.id.and_then(|id| self.oversized.give_up_reason(id)) {
             history.attempts_count = attempts_count;
-            return Some(Unfit { error: "too-large", reason, answered: Answered::InFull });
+            return Some(SkipReason { error: "too-large", reason, answered: Answered::InFull });
         }
         if let Some(name) = suspect {
             let suspects = self.program.loaded.engine.suspects();
@@ -260,43 +260,43 @@ impl Worker {
                 let reason = format!(
                     "delivered {count} times, and the last {trials_count} attempts had no outcome: the host ended, or the component was busy"
                 );
-                return Some(Unfit { error: "deliveries", reason, answered: Answered::Not });
+                return Some(SkipReason { error: "deliveries", reason, answered: Answered::Not });
             }
         }
         let (size, limit) = (message.body.len(), self.program.variant.message_limits.max_message_bytes);
         (size > limit).then(|| {
             let reason = format!("the body has {size} bytes; the limit is {limit}");
-            Unfit { error: "too-large", reason, answered: Answered::Not }
+            SkipReason { error: "too-large", reason, answered: Answered::Not }
         })
     }
 
     /// Waits before the next attempt. Another component than the one that failed need not wait, unless the time was asked for.
-    async fn rest(&mut self, wait: Duration, is_asked_for: bool) -> Result<(), Stopped> {
+    async fn wait_before_retry(&mut self, wait: Duration, is_asked_for: bool) -> Result<(), Interrupted> {
         let waited = tokio::time::sleep(wait);
         tokio::pin!(waited);
         loop {
             tokio::select! {
                 biased;
-                () = self.stop.cancelled() => return Err(Stopped),
+                () = self.stop.cancelled() => return Err(Interrupted),
                 () = &mut waited => return Ok(()),
                 Ok(()) = self.generation.changed() => {
-                    self.go_over();
+                    self.switch_generation();
                     if !is_asked_for {
                         return Ok(());
                     }
                 }
-                () = self.slots.run_short(), if self.held.is_some() || self.slot.is_some() => (self.held, self.slot) = (None, None),
+                () = self.slots.shortage(), if self.held.is_some() || self.slot.is_some() => (self.held, self.slot) = (None, None),
             }
         }
     }
 
     /// Waits, without an instance, until the message may be tried that gave way before.
-    async fn until_room(&mut self) -> Result<(), Stopped> {
-        self.stop.run_until_cancelled(self.account.may_begin()).await.ok_or(Stopped)
+    async fn wait_for_budget(&mut self) -> Result<(), Interrupted> {
+        self.stop.run_until_cancelled(self.account.wait_to_begin()).await.ok_or(Interrupted)
     }
 
     /// As [`Worker::attempt`], under a note that outlives the host.
-    async fn attempt_suspect(&mut self, message: &Message, attempt: u32, name: NoteName) -> Result<Outcome, Stopped> {
+    async fn attempt_suspect(&mut self, message: &Message, attempt: u32, name: NoteName) -> Result<Outcome, Interrupted> {
         let suspects = self.program.loaded.engine.suspects().clone();
         let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
         let (stop, slots) = (self.stop.clone(), self.slots.clone());
@@ -305,12 +305,12 @@ impl Worker {
             self.ready_instance().await?;
             let turn = tokio::select! {
                 biased;
-                () = stop.cancelled() => return Err(Stopped),
+                () = stop.cancelled() => return Err(Interrupted),
                 turn = suspects.turn() => turn,
-                () = slots.run_short() => {
+                () = slots.shortage() => {
                     // Without an instance until the turn is free: a new one would have to give way again.
                     self.held = None;
-                    drop(stop.run_until_cancelled(suspects.turn()).await.ok_or(Stopped)?);
+                    drop(stop.run_until_cancelled(suspects.turn()).await.ok_or(Interrupted)?);
                     continue;
                 }
             };
@@ -318,11 +318,11 @@ impl Worker {
                 Ok(trial) => break trial,
                 Err(error) => {
                     let error = format!("a message is waiting because no record of it can be written: {error}");
-                    self.status.note_error(ErrorOf::Message, &error);
+                    self.status.note_error(ErrorSource::Message, &error);
                 }
             }
             let wait = backoff.next_wait(&mut rand::rng());
-            stop.run_until_cancelled(tokio::time::sleep(wait)).await.ok_or(Stopped)?;
+            stop.run_until_cancelled(tokio::time::sleep(wait)).await.ok_or(Interrupted)?;
         };
         let outcome = self.attempt(message, attempt).await;
         match &outcome {
@@ -333,31 +333,31 @@ impl Worker {
         outcome
     }
 
-    async fn attempt(&mut self, message: &Message, attempt: u32) -> Result<Outcome, Stopped> {
+    async fn attempt(&mut self, message: &Message, attempt: u32) -> Result<Outcome, Interrupted> {
         let (input, account) = (self.input, self.account.clone());
         let instance = self.ready_instance().await?;
         instance.charge_to(account);
         let outcome = instance.handle(input, message, attempt).await;
-        let is_worn = instance.is_worn();
+        let needs_replacement = instance.needs_replacement();
         let is_spent = match &outcome {
-            Outcome::Done(_) => is_worn || instance.has_had_its_turn(),
-            Outcome::Failed(fault) => fault.kind.breaks_instance() || is_worn,
+            Outcome::Done(_) => needs_replacement || instance.has_used_its_quantum(),
+            Outcome::Failed(fault) => fault.kind.breaks_instance() || needs_replacement,
         };
         if is_spent {
             let held = self.held.take();
-            if let Some(held) = held.filter(|_| is_worn) {
+            if let Some(held) = held.filter(|_| needs_replacement) {
                 let instance = &held.instance;
-                self.program.renewals.note(&self.program.variant, instance.calls_count(), &instance.memory_use(), &self.status);
+                self.program.replacements.note(&self.program.variant, instance.calls_count(), &instance.memory_use(), &self.status);
             }
         }
         Ok(outcome)
     }
 
     /// The instance, of the program and with the configuration of now; it is made as often as it takes.
-    async fn ready_instance(&mut self) -> Result<&mut Instance, Stopped> {
+    async fn ready_instance(&mut self) -> Result<&mut Instance, Interrupted> {
         let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
         loop {
-            self.go_over();
+            self.switch_generation();
             if self.held.is_some() && self.config.has_changed().unwrap_or(false) {
                 self.refresh().await;
             }
@@ -367,8 +367,8 @@ impl Worker {
             }
             match self.start_instance().await? {
                 Ok(instance) => {
-                    self.status.end_errors(|of| *of == ErrorOf::Setup);
-                    self.held = Some(Held::new(instance, &self.warm, self.input));
+                    self.status.end_errors(|of| *of == ErrorSource::Setup);
+                    self.held = Some(HeldInstance::new(instance, &self.warm, self.input));
                     break;
                 }
                 Err(error) => self.note(&error),
@@ -376,7 +376,7 @@ impl Worker {
             let wait = backoff.next_wait(&mut rand::rng());
             tokio::select! {
                 biased;
-                () = self.stop.cancelled() => return Err(Stopped),
+                () = self.stop.cancelled() => return Err(Interrupted),
                 () = tokio::time::sleep(wait) => {}
                 // Another component may not fail.
                 Ok(()) = self.generation.changed() => backoff.reset(),
@@ -386,24 +386,24 @@ impl Worker {
     }
 
     /// Makes an instance.
-    async fn start_instance(&mut self) -> Result<Result<Instance, RuntimeError>, Stopped> {
+    async fn start_instance(&mut self) -> Result<Result<Instance, RuntimeError>, Interrupted> {
         let (program, config) = (self.program.clone(), self.config.borrow_and_update().clone());
-        let (taken, receiving, (purpose, slots_count)) = (self.slot.take(), self.receiving.clone(), program.needs(self.input));
+        let (taken, receiver, (purpose, slots_count)) = (self.slot.take(), self.receiver.clone(), program.needs(self.input));
         let starting = async {
             let slot = match taken {
                 Some(slot) => slot,
-                None => receiving.slot(purpose, slots_count).await,
+                None => receiver.slot(purpose, slots_count).await,
             };
             Instance::start(slot, &program, config).await
         };
-        self.stop.run_until_cancelled(starting).await.ok_or(Stopped)
+        self.stop.run_until_cancelled(starting).await.ok_or(Interrupted)
     }
 
     async fn refresh(&mut self) {
         let config = self.config.borrow_and_update().clone();
         let Some(held) = &mut self.held else { return };
         match held.instance.refresh(&config).await {
-            Ok(()) => self.status.end_errors(|of| *of == ErrorOf::Setup),
+            Ok(()) => self.status.end_errors(|of| *of == ErrorSource::Setup),
             Err(error) => {
                 if !matches!(error, RuntimeError::SetupRefused { .. }) {
                     self.held = None;
@@ -416,7 +416,7 @@ impl Worker {
     fn note(&self, error: &RuntimeError) {
         let error = chain(error);
         tracing::warn!(processor = self.status.key.processor, variant = self.status.key.variant, error, "component setup failed");
-        self.status.note_error(ErrorOf::Setup, &error);
+        self.status.note_error(ErrorSource::Setup, &error);
     }
 
     /// Counts a fault, tells of it and decides what comes next.
@@ -424,7 +424,7 @@ impl Worker {
         let counters = &self.status.counters;
         if fault.kind.counts() {
             count(&counters.failed);
-            self.status.note_error(ErrorOf::Message, &format!("{}: {}", fault.kind.word(), fault.reason));
+            self.status.note_error(ErrorSource::Message, &format!("{}: {}", fault.kind.word(), fault.reason));
         }
         if fault.kind.breaks_instance() {
             count(&counters.trapped);
@@ -432,16 +432,16 @@ impl Worker {
         let next = history.next(fault.kind, &self.program.variant.retry, &mut rand::rng());
         // Once a part of an answer has left, another attempt would repeat it.
         let next = if fault.answered == Answered::Not { next } else { Next::DeadLetter };
-        following::failed(&self.program.variant, message, history.attempts_count, fault, next);
+        message_trace::failed(&self.program.variant, message, history.attempts_count, fault, next);
         next
     }
 
     /// Gives a message up, and has what comes of it settled.
-    async fn give_up(&mut self, receipt: Receipt, message: &Message, lost: Lost<'_>) {
+    async fn give_up(&mut self, receipt: Receipt, message: &Message, lost: GiveUpReason<'_>) {
         let (program, config_version) = (self.program.clone(), self.config.borrow().version);
         let (kind, outputs) = lost.give_up(&program.variant, self.input, message, config_version, &self.dead_letters).await;
-        let (message_id, in_hand, _charge) = (message.id, self.in_hand.take(), Charge::default());
-        self.settle(Settlement { receipt, message_id, outputs, left_count: 0, dropped_count: 0, kind, in_hand, _charge }).await;
+        let (message_id, in_flight, _charge) = (message.id, self.in_flight.take(), Charge::default());
+        self.settle(Settlement { receipt, message_id, outputs, left_count: 0, dropped_count: 0, kind, in_flight, _charge }).await;
     }
 
     async fn settle(&mut self, settlement: Settlement) {
@@ -458,15 +458,15 @@ impl Worker {
                     return;
                 }
                 // It may wait for minutes for a queue or a disk.
-                () = self.slots.run_short(), if self.held.is_some() => self.held = None,
+                () = self.slots.shortage(), if self.held.is_some() => self.held = None,
             }
         }
     }
 
     async fn requeue(&mut self, receipt: Receipt, message: &Message) {
-        self.in_hand = None;
-        following::requeued(&self.program.variant, message);
-        if let Err(error) = self.program.variant.surroundings.backend.requeue(&receipt).await {
+        self.in_flight = None;
+        message_trace::requeued(&self.program.variant, message);
+        if let Err(error) = self.program.variant.context.backend.requeue(&receipt).await {
             let message_id = message.id.map(tracing::field::display);
             tracing::debug!(processor = &*self.program.variant.processor, message_id, error = %chain(&error), "message not requeued");
         }

@@ -9,7 +9,7 @@ use weir_config::records::Digest;
 use weir_config::{ComponentSource, ConfigClient, ConfigError, remove_unused};
 use weir_gateway::{RemoteGateway, TokenReach, Trust};
 use weir_pubsub::chain;
-use weir_runtime::{ComponentsAtHand, FetchedComponents, GivenComponent};
+use weir_runtime::{FetchedComponents, GivenComponent, LocalComponents};
 
 use super::Context;
 use super::component_file::ComponentFile;
@@ -93,7 +93,7 @@ async fn of_files(context: &Context<'_>, files: &BTreeMap<String, PathBuf>) -> R
     for (path, error) in remove_unused(&unused) {
         tracing::warn!(path = %path.display(), error = %chain(&error), "component of an earlier start cannot be removed");
     }
-    let source = Arc::new(ComponentsAtHand::new(context.components.clone()));
+    let source = Arc::new(LocalComponents::new(context.components.clone()));
     Ok(Provided { source, given, cache_bytes: Some(settings.cache_bytes), to_deploy: Vec::new() })
 }
 

@@ -19,7 +19,7 @@ pub trait ComponentSource: std::fmt::Debug + Send + Sync {
     ///
     /// # Cancel safety
     /// Nothing is left of what was not brought whole.
-    async fn bring(&self, _digest: Digest, _size_bytes: u64) -> Result<()> {
+    async fn prefetch(&self, _digest: Digest, _size_bytes: u64) -> Result<()> {
         Ok(())
     }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 use weir_config::Change;
 use weir_config::records::{ComponentRecord, ComponentRef, Descriptor, Entry, GivenLimits, GrantableLimits};
 use weir_pubsub::{CORRELATION_ID, Message, MessageId};
-use weir_runtime::{Engine, Inspected, Instance, Loaded, Outcome, Program, RuntimeError, Surroundings};
+use weir_runtime::{Engine, Inspected, Instance, Loaded, Outcome, Program, RuntimeError, VariantContext};
 
 use self::capture::Capture;
 pub use self::observed::{LogLine, Observed, ObservedFailure};
@@ -138,10 +138,10 @@ impl Harness {
         let most = GrantableLimits { time_ms: u64::MAX, ..GrantableLimits::default() };
         let limits = self.descriptor().limits.granted(&case.limits, &most).map_err(|error| Broken::Case(error.to_string()))?;
         let record = ComponentRecord { limits, ..self.record.clone() };
-        let surroundings = Surroundings { backend: stand, stop: Default::default(), defaults: Default::default() };
+        let context = VariantContext { backend: stand, stop: Default::default(), defaults: Default::default() };
         let variant = case.flow.as_ref().map_or(FLOW, |(_, variant)| variant);
         let names = (self.component.name.as_str(), variant);
-        let program = Program::new(names, entry, self.component.clone(), &record, self.loaded.clone(), surroundings);
+        let program = Program::new(names, entry, self.component.clone(), &record, self.loaded.clone(), context);
         program.map_err(|error| Broken::Case(weir_pubsub::chain(&error)))
     }
 

@@ -3,7 +3,7 @@
 use tracing::Level as TracingLevel;
 
 use crate::bindings::weir::processor::log::{Host, Level};
-use crate::console::Speaker;
+use crate::console::LogContext;
 use crate::guest::Guest;
 
 fn level_of(level: Level) -> TracingLevel {
@@ -18,11 +18,11 @@ fn level_of(level: Level) -> TracingLevel {
 
 impl Host for Guest {
     fn enabled(&mut self, level: Level) -> wasmtime::Result<bool> {
-        Ok(Speaker::is_enabled(level_of(level)))
+        Ok(LogContext::is_enabled(level_of(level)))
     }
 
     fn write(&mut self, level: Level, message: String, fields: Vec<(String, String)>) -> wasmtime::Result<()> {
-        self.speaker.say(level_of(level), &message, &fields);
+        self.log_context.log(level_of(level), &message, &fields);
         Ok(())
     }
 }

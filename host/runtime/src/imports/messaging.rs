@@ -8,10 +8,10 @@ use weir_pubsub::{CORRELATION_ID, DEFAULT_CONTENT_TYPE, Message, Output, Propert
 
 use crate::bindings::weir::processor::delivery::MessageResult as GuestMessage;
 use crate::bindings::weir::processor::messaging::{CallError, ErrorKind, Host, Part};
-use crate::call::{Answer, Begun, Call, Phase, TRACE_PROPERTIES};
-use crate::following;
+use crate::call::{AnswerState, BegunRequest, Call, Phase, TRACE_PROPERTIES};
 use crate::guest::Guest;
-use crate::outputs::GaveWay;
+use crate::message_trace;
+use crate::outputs::Yielded;
 use crate::variant::Variant;
 
 /// Properties of one message; more than anybody needs, and few enough to be looked through one by one.
@@ -35,7 +35,7 @@ fn unavailable(error: &PubsubError) -> CallError {
 }
 
 /// Whether a property is the host's own: not shown to components and not settable by them.
-pub(crate) fn is_hosts_own(name: &str) -> bool {
+pub(crate) fn is_reserved(name: &str) -> bool {
     name.starts_with("weir-") || name == CORRELATION_ID || TRACE_PROPERTIES.contains(&name)
 }
 
@@ -54,7 +54,7 @@ impl Host for Guest {
             // Whether some flow consumes it is looked at when it is settled.
             let must_wait = self.call.charge.add(&message);
             self.call.outputs.push(Output { topic: topic.clone(), message, routing: Routing::Optional });
-            return if must_wait { Box::pin(self.wait_for_room()).await.map(Ok) } else { Ok(Ok(())) };
+            return if must_wait { Box::pin(self.wait_for_budget()).await.map(Ok) } else { Ok(Ok(())) };
         }
         let variant = self.variant.clone();
         // In a box of its own, so that what is held, which is nearly everything, has a small future to make and move.
@@ -71,7 +71,7 @@ impl Host for Guest {
         message: GuestMessage,
         timeout_ms: Option<u32>,
     ) -> wasmtime::Result<CallResult<Vec<GuestMessage>>> {
-        Ok(self.ask_for_all(&to, message, timeout_ms).await)
+        Ok(self.request_all(&to, message, timeout_ms).await)
     }
 
     async fn begin_request(&mut self, to: String, message: GuestMessage, timeout_ms: Option<u32>) -> wasmtime::Result<CallResult<u32>> {
@@ -88,17 +88,17 @@ impl Guest {
     ///
     /// # Errors
     /// The attempt is to end.
-    async fn wait_for_room(&mut self) -> wasmtime::Result<()> {
+    async fn wait_for_budget(&mut self) -> wasmtime::Result<()> {
         let began = Instant::now();
         let waits_count = self.call.charge.waits_count();
         let wait = (!waits_count).then(|| self.waits.begin());
-        let room = self.call.charge.room().await;
+        let admission = self.call.charge.admission().await;
         drop(wait);
         if !waits_count {
             self.call.time.extend(began.elapsed());
         }
-        self.call.has_given_way = room.is_err();
-        room.map_err(|GaveWay| wasmtime::Error::msg("it waited for memory for its outputs (host.outputs)"))
+        self.call.has_yielded = admission.is_err();
+        admission.map_err(|Yielded| wasmtime::Error::msg("it waited for memory for its outputs (host.outputs)"))
     }
 
     /// Takes a message for an output: all checks, and what the host adds.
@@ -134,9 +134,7 @@ impl Guest {
             expires_in: None,
         };
         match &route.topic {
-            Some(topic) => {
-                variant.surroundings.backend.check(topic, &message).map(|()| message).or_else(|error| invalid(error.to_string()))
-            }
+            Some(topic) => variant.context.backend.check(topic, &message).map(|()| message).or_else(|error| invalid(error.to_string())),
             None => Ok(message),
         }
     }
@@ -146,7 +144,7 @@ impl Guest {
         match variant.publish(output, message).await {
             Ok(()) => {
                 if let Some(topic) = &variant.outputs[output].topic {
-                    following::sent(variant, topic, id, Some(self.call.id));
+                    message_trace::sent(variant, topic, id, Some(self.call.id));
                 }
                 self.call.left_count += 1;
                 Ok(())
@@ -159,8 +157,8 @@ impl Guest {
         check_phase(&self.call)?;
         let variant = self.variant.clone();
         let output = match (self.call.answer, variant.inputs[self.call.input].reply) {
-            (Answer::Open | Answer::Begun, Some(output)) => output,
-            (Answer::Ended, _) => return invalid("the request was answered completely: nothing may follow the part marked `last`"),
+            (AnswerState::Open | AnswerState::Begun, Some(output)) => output,
+            (AnswerState::Ended, _) => return invalid("the request was answered completely: nothing may follow the part marked `last`"),
             _ => return invalid("the current message is not a request: only an input with `reply` in the descriptor can be answered"),
         };
         let mut message = self.prepare(output, message)?;
@@ -169,11 +167,11 @@ impl Guest {
             message.properties.set(WEIR_PART, "more");
         }
         self.publish(&variant, output, message).await?;
-        self.call.answer = if part == Part::More { Answer::Begun } else { Answer::Ended };
+        self.call.answer = if part == Part::More { AnswerState::Begun } else { AnswerState::Ended };
         Ok(())
     }
 
-    async fn ask_for_all(&mut self, to: &str, message: GuestMessage, timeout_ms: Option<u32>) -> CallResult<Vec<GuestMessage>> {
+    async fn request_all(&mut self, to: &str, message: GuestMessage, timeout_ms: Option<u32>) -> CallResult<Vec<GuestMessage>> {
         let number = self.begin(to, message, timeout_ms).await?;
         let limit_bytes = self.variant.message_limits.max_message_bytes;
         let (mut parts, mut size_bytes) = (Vec::new(), 0);
@@ -182,7 +180,7 @@ impl Guest {
                 Ok(Some(part)) => {
                     size_bytes += part.body.len();
                     if size_bytes > limit_bytes {
-                        self.call.begun[number as usize] = Begun::Failed;
+                        self.call.begun[number as usize] = BegunRequest::Failed;
                         return invalid(format!("the answer has more than {limit_bytes} bytes: read its parts one by one"));
                     }
                     parts.push(part);
@@ -202,7 +200,7 @@ impl Guest {
             let shown = weir_pubsub::shown(to);
             return invalid(format!("request `{shown}` does not exist; must be one of: {known}"));
         };
-        if self.call.begun.iter().filter(|begun| matches!(begun, Begun::Open(_))).count() >= MAX_BEGUN_COUNT {
+        if self.call.begun.iter().filter(|begun| matches!(begun, BegunRequest::Open(_))).count() >= MAX_BEGUN_COUNT {
             return invalid(format!("{MAX_BEGUN_COUNT} requests are in flight, the maximum: read the answer of one first"));
         }
         self.call.count_send(&variant, message.body.len() as u64)?;
@@ -211,7 +209,7 @@ impl Guest {
         let left = self.call.time.left();
         let connected = variant.requester(request).await.map_err(|error| unavailable(&error))?;
         let replies = connected.begin(message, asked.min(left)).await.map_err(|error| unavailable(&error))?;
-        self.call.begun.push(Begun::Open(replies));
+        self.call.begun.push(BegunRequest::Open(replies));
         Ok((self.call.begun.len() - 1) as u32)
     }
 
@@ -238,9 +236,9 @@ impl Guest {
             return invalid(format!("request {number} does not exist: numbers are valid until `handle` returns"));
         };
         let replies = match slot {
-            Begun::Open(replies) => replies,
-            Begun::Complete => return Ok(None),
-            Begun::Failed => return invalid(format!("request {number} ended with an error, which was already returned")),
+            BegunRequest::Open(replies) => replies,
+            BegunRequest::Complete => return Ok(None),
+            BegunRequest::Failed => return invalid(format!("request {number} ended with an error, which was already returned")),
         };
         let next = match replies.next().await {
             Ok(Some(message)) => error_of(&message).map_or_else(|| Ok(Some(shown(message))), Err),
@@ -249,8 +247,8 @@ impl Guest {
         };
         match &next {
             Ok(Some(_)) => {}
-            Ok(None) => *slot = Begun::Complete,
-            Err(_) => *slot = Begun::Failed,
+            Ok(None) => *slot = BegunRequest::Complete,
+            Err(_) => *slot = BegunRequest::Failed,
         }
         next
     }
@@ -283,7 +281,7 @@ fn check_properties(properties: &[(String, String)]) -> CallResult<()> {
     if properties.len() > MAX_PROPERTIES_COUNT {
         return invalid(format!("the message has {} properties; the limit is {MAX_PROPERTIES_COUNT}", properties.len()));
     }
-    match properties.iter().find(|(name, _)| is_hosts_own(name)) {
+    match properties.iter().find(|(name, _)| is_reserved(name)) {
         Some((name, _)) => {
             let shown = weir_pubsub::shown(name);
             invalid(format!("the property `{shown}` is reserved for the host"))
@@ -303,7 +301,7 @@ fn error_of(message: &Message) -> Option<CallError> {
 fn shown(message: Message) -> GuestMessage {
     let properties: &Properties = &message.properties;
     GuestMessage {
-        properties: properties.iter().filter(|(name, _)| !is_hosts_own(name)).map(|(n, v)| (n.to_owned(), v.to_owned())).collect(),
+        properties: properties.iter().filter(|(name, _)| !is_reserved(name)).map(|(n, v)| (n.to_owned(), v.to_owned())).collect(),
         content_type: message.content_type.as_deref().filter(|kind| *kind != DEFAULT_CONTENT_TYPE).map(str::to_owned),
         body: message.body.into(),
     }

@@ -9,7 +9,7 @@ use wasmtime::component::{HasSelf, Linker};
 
 use crate::bindings::Processor;
 use crate::guest::Guest;
-pub(crate) use messaging::is_hosts_own;
+pub(crate) use messaging::is_reserved;
 
 /// Adds all imports. The standard ones of WASI are there too, and refuse files, addresses and variables by themselves.
 pub(crate) fn add_to_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {

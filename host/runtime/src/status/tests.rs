@@ -52,16 +52,16 @@ fn a_part_of_an_input_that_goes_on_says_nothing_of_the_other() {
 }
 
 #[test]
-fn what_is_not_over_counts_before_what_is_newer_and_over() {
+fn ongoing_errors_precede_newer_resolved_ones() {
     let status = VariantStatus::new(Key { processor: "p".into(), variant: "v".into() }, Arc::default());
-    status.note_error(ErrorOf::Component, "cannot run");
+    status.note_error(ErrorSource::Component, "cannot run");
     let since = status.report().last_error_ms;
-    status.note_error(ErrorOf::Message, "trap");
-    status.end_errors(|of| *of == ErrorOf::Message);
-    status.note_error(ErrorOf::Component, "cannot run");
+    status.note_error(ErrorSource::Message, "trap");
+    status.end_errors(|of| *of == ErrorSource::Message);
+    status.note_error(ErrorSource::Component, "cannot run");
     let report = status.report();
     assert_eq!((report.last_error.as_deref(), report.last_error_ms, report.last_error_over_ms), (Some("cannot run"), since, None));
-    status.end_errors(|of| *of == ErrorOf::Component);
+    status.end_errors(|of| *of == ErrorSource::Component);
     assert!(status.report().last_error_over_ms.is_some());
 }
 
@@ -91,14 +91,14 @@ fn a_refusal_that_is_found_again_by_another_try_keeps_its_time() {
 }
 
 #[test]
-fn what_was_said_of_a_component_is_forgotten_when_it_is_named_again() {
+fn a_refusal_of_a_component_is_cleared_when_it_is_named_again() {
     let status = VariantStatus::new(Key { processor: "p".into(), variant: "v".into() }, Arc::default());
     let digest = weir_config::records::Digest::from_sha256([1; 32]);
     let component = |version: &str| ComponentRef { name: "p".into(), version: version.into(), digest };
-    status.set_wanted(Some(&component("2")));
+    status.set_desired(Some(&component("2")));
     status.set_refused(Some(Refusal { component: component("2"), problem: "no".into(), permanent: true, time_ms: 1 }));
-    status.set_wanted(Some(&component("1")));
+    status.set_desired(Some(&component("1")));
     assert!(status.report().refused.is_some());
-    status.set_wanted(Some(&component("2")));
+    status.set_desired(Some(&component("2")));
     assert_eq!((status.report().refused, status.report().wanted), (None, Some(component("2"))));
 }

@@ -5,7 +5,7 @@ use super::descriptor::Descriptor;
 use super::handled::{Handled, LogLine};
 use super::imports::messaging::as_received;
 use super::instance::{Call, Config, Instance, Phase, Progress, at_work};
-use super::limits::{Limits, MAX_MESSAGE_BYTES, is_hosts_own};
+use super::limits::{Limits, MAX_MESSAGE_BYTES, is_reserved};
 use super::manifest;
 use super::processor::Processor;
 use super::wording::names;
@@ -339,7 +339,7 @@ fn incoming(message: impl IntoMessage) -> Message {
     let (size, limit) = (message.body.len(), MAX_MESSAGE_BYTES);
     assert!(size <= limit, "the body has {size} bytes; the limit is {limit}: such a message never reaches a handler");
     let mut message = as_received(&message);
-    message.properties.retain(|(name, _)| !is_hosts_own(name));
+    message.properties.retain(|(name, _)| !is_reserved(name));
     message
 }
 

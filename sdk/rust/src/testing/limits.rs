@@ -28,7 +28,7 @@ impl Default for Limits {
 }
 
 /// Whether a property is the host's own: not shown to components and not settable by them.
-pub(super) fn is_hosts_own(name: &str) -> bool {
+pub(super) fn is_reserved(name: &str) -> bool {
     name.starts_with("weir-") || ["id", "traceparent", "tracestate"].contains(&name)
 }
 
@@ -38,7 +38,7 @@ pub(super) fn check_properties(message: &Message) -> Result<(), String> {
     if properties.len() > MAX_PROPERTIES_COUNT {
         return Err(format!("the message has {} properties; the limit is {MAX_PROPERTIES_COUNT}", properties.len()));
     }
-    match properties.iter().find(|(name, _)| is_hosts_own(name)) {
+    match properties.iter().find(|(name, _)| is_reserved(name)) {
         Some((name, _)) => Err(format!("the property `{}` is reserved for the host", shown(name))),
         None => Ok(()),
     }

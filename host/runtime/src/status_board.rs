@@ -25,7 +25,7 @@ pub(crate) struct Identity {
 }
 
 /// All variants of a host, and the host's own identity.
-pub(crate) struct Board {
+pub(crate) struct StatusBoard {
     pub(crate) host: String,
     name: String,
     machine: String,
@@ -35,14 +35,14 @@ pub(crate) struct Board {
     variants: Mutex<BTreeMap<Key, Arc<VariantStatus>>>,
 }
 
-impl Board {
+impl StatusBoard {
     pub(crate) fn new(identity: Identity, served: &Served) -> Self {
         let serves = match served {
             Served::All => None,
             Served::Names(names) => Some(names.iter().cloned().collect()),
         };
         let Identity { id: host, name, machine } = identity;
-        Board { host, name, machine, serves, started_ms: now_ms(), changed: Arc::default(), variants: Mutex::default() }
+        StatusBoard { host, name, machine, serves, started_ms: now_ms(), changed: Arc::default(), variants: Mutex::default() }
     }
 
     /// The status of a variant; a new one if there is none.
@@ -59,7 +59,7 @@ impl Board {
 
     /// Variants with messages in hand, for people.
     pub(crate) fn busy(&self) -> Vec<String> {
-        let busy = |status: &Arc<VariantStatus>| (status.counters.in_hand() > 0).then(|| busy_text(status));
+        let busy = |status: &Arc<VariantStatus>| (status.counters.in_flight() > 0).then(|| busy_text(status));
         self.lock().values().filter_map(busy).collect()
     }
 
@@ -84,7 +84,7 @@ impl Board {
 
     /// The whole in short, as of now.
     pub(crate) fn summary(&self, config: &FollowerStatus) -> HostSummary {
-        let mut summing = Summing::default();
+        let mut summing = SummaryBuilder::default();
         self.lock().values().for_each(|status| summing.add(status.report()));
         summing.summary(self.status(config), self.serves.clone())
     }
@@ -113,14 +113,14 @@ impl Board {
 
 /// A summary that is being made.
 #[derive(Default)]
-struct Summing {
+struct SummaryBuilder {
     summary: HostSummary,
     names: BTreeSet<String>,
     flows: BTreeSet<String>,
     digests: BTreeSet<weir_config::records::Digest>,
 }
 
-impl Summing {
+impl SummaryBuilder {
     fn add(&mut self, of: ProcessorStatus) {
         *self.summary.states.entry(of.state).or_default() += 1;
         self.summary.totals.add(&of);
@@ -147,7 +147,7 @@ impl Summing {
     }
 
     fn summary(self, status: HostStatus, serves: Option<Vec<String>>) -> HostSummary {
-        let Summing { summary, names, flows, digests } = self;
+        let SummaryBuilder { summary, names, flows, digests } = self;
         HostSummary {
             status,
             serves,
@@ -165,19 +165,19 @@ impl Summing {
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
-    use crate::status::ErrorOf;
+    use crate::status::ErrorSource;
     use weir_config::records::ProcessorState;
 
     #[test]
-    fn a_summary_sums_and_keeps_few_errors_and_every_name() {
-        let board = Board::new(Identity::default(), &Served::All);
+    fn a_summary_has_totals_a_few_errors_and_every_name() {
+        let board = StatusBoard::new(Identity::default(), &Served::All);
         for at in 0..3_000_u64 {
             let key = Key { processor: format!("p{}", at % 1_500), variant: at.to_string() };
             let status = board.variant(&key);
             status.set_work(Some(&format!("flow-{at}")), None);
             status.counters.handled.fetch_add(2, std::sync::atomic::Ordering::Relaxed);
             if at % 100 == 0 {
-                status.note_error(ErrorOf::Message, &format!("error {at}"));
+                status.note_error(ErrorSource::Message, &format!("error {at}"));
             }
         }
         board.lock().values().filter(|status| status.key.variant != "700").for_each(|status| status.end_errors(|_| true));

@@ -8,13 +8,13 @@ use weir_config::records::{COMPONENT_TYPE, processor_of_entry_type};
 
 use crate::config_state::ConfigState;
 use crate::deployments::{Deployments, GivenComponent};
-use crate::reconcile::{ReadEntry, Served, Wanted, wanted_of_entry};
+use crate::reconcile::{Desired, ReadEntry, Served, desired_of_entry};
 use crate::status::Key;
 
 /// All variants that a host should know of, and the content that they were read from.
 #[derive(Default)]
-pub(crate) struct Wants {
-    all: BTreeMap<Key, Wanted>,
+pub(crate) struct DesiredState {
+    all: BTreeMap<Key, Desired>,
     deployments: Deployments,
     entries: BTreeMap<String, Entries>,
 }
@@ -48,19 +48,19 @@ impl Entries {
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Changes {
     /// Variants that are new, changed, or not to be there any more (`None`).
-    pub(crate) variants: BTreeMap<Key, Option<Wanted>>,
+    pub(crate) variants: BTreeMap<Key, Option<Desired>>,
     /// Whether the deployments are others.
     pub(crate) are_components_changed: bool,
 }
 
-impl Wants {
+impl DesiredState {
     /// Nothing yet, of a host that was given components for the names of processors.
     pub(crate) fn new(given: BTreeMap<String, GivenComponent>) -> Self {
-        Wants { deployments: Deployments::new(given), ..Wants::default() }
+        DesiredState { deployments: Deployments::new(given), ..DesiredState::default() }
     }
 
     /// All variants.
-    pub(crate) fn all(&self) -> &BTreeMap<Key, Wanted> {
+    pub(crate) fn all(&self) -> &BTreeMap<Key, Desired> {
         &self.all
     }
 
@@ -85,19 +85,19 @@ impl Wants {
             self.entries.insert(config_type.to_owned(), entries);
         }
         let changed = concerned.into_iter().filter_map(|key| {
-            let wanted = self.wanted(&key, served);
-            let old = match &wanted {
-                Some(wanted) => self.all.insert(key.clone(), wanted.clone()),
+            let desired = self.desired(&key, served);
+            let old = match &desired {
+                Some(desired) => self.all.insert(key.clone(), desired.clone()),
                 None => self.all.remove(&key),
             };
-            (old != wanted).then_some((key, wanted))
+            (old != desired).then_some((key, desired))
         });
         Changes { variants: changed.collect(), are_components_changed }
     }
 
-    fn wanted(&mut self, key: &Key, served: &Served) -> Option<Wanted> {
+    fn desired(&mut self, key: &Key, served: &Served) -> Option<Desired> {
         let read = self.entries.get_mut(&weir_config::records::entry_type(&key.processor))?.read(&key.variant)?;
-        wanted_of_entry(&key.processor, read, &mut self.deployments, served)
+        desired_of_entry(&key.processor, read, &mut self.deployments, served)
     }
 }
 
@@ -129,14 +129,14 @@ mod tests {
     }
 
     #[test]
-    fn a_state_changes_what_differs_from_the_one_before() {
-        let mut wants = Wants::default();
+    fn an_update_reports_only_the_differences() {
+        let mut desired_state = DesiredState::default();
         let mut update = |state: &ConfigState| {
-            let changes = wants.update(state, &Served::All);
-            let told = |(key, wanted): (Key, Option<Wanted>)| match wanted {
-                Some(Wanted::Run(work)) => format!("{} runs {}", key.variant, work.entry.parameters["size"]),
-                Some(Wanted::Paused(_)) => format!("{} pauses", key.variant),
-                Some(Wanted::Broken { .. }) => format!("{} is broken", key.variant),
+            let changes = desired_state.update(state, &Served::All);
+            let told = |(key, desired): (Key, Option<Desired>)| match desired {
+                Some(Desired::Run(work)) => format!("{} runs {}", key.variant, work.entry.parameters["size"]),
+                Some(Desired::Paused(_)) => format!("{} pauses", key.variant),
+                Some(Desired::Broken { .. }) => format!("{} is broken", key.variant),
                 None => format!("{} goes", key.variant),
             };
             (changes.variants.into_iter().map(told).collect::<Vec<_>>(), changes.are_components_changed)
@@ -157,14 +157,14 @@ mod tests {
 
     #[test]
     fn an_entry_and_a_deployment_are_read_once_until_their_text_changes() {
-        let mut wants = Wants::default();
+        let mut desired_state = DesiredState::default();
         let mut update = |state: &ConfigState| {
-            wants.update(state, &Served::All);
-            let work = |wanted: &Wanted| match wanted {
-                Wanted::Run(work) => (work.entry.clone(), work.record.clone()),
+            desired_state.update(state, &Served::All);
+            let work = |desired: &Desired| match desired {
+                Desired::Run(work) => (work.entry.clone(), work.record.clone()),
                 other => panic!("{other:?}"),
             };
-            wants.all().values().map(work).collect::<Vec<_>>()
+            desired_state.all().values().map(work).collect::<Vec<_>>()
         };
         let both = [("a", entry("1")), ("b", entry("1"))];
         let first = ConfigState::default().after(change(1, &[("processor:p", &both), ("component", &[("p@1.0.0", deployed())])]), None);

@@ -21,9 +21,9 @@ const HEADER_BYTES: usize = 8;
 ///
 /// # Errors
 /// What is wrong, for people.
-pub(crate) fn hollow(component: &[u8]) -> Result<Vec<u8>, String> {
-    let mut work = Work { functions_count: 0 };
-    let copy = work.copy(component, Kind::Component, 0).ok_or("its sections cannot be read")?;
+pub(crate) fn stub_component(component: &[u8]) -> Result<Vec<u8>, String> {
+    let mut work = StubBuilder { functions_count: 0 };
+    let copy = work.copy(component, BinaryKind::Component, 0).ok_or("its sections cannot be read")?;
     match work.functions_count > MAX_FUNCTIONS_COUNT {
         true => Err(format!("it has {} functions; at most {MAX_FUNCTIONS_COUNT} are accepted", work.functions_count)),
         false => Ok(copy),
@@ -31,17 +31,17 @@ pub(crate) fn hollow(component: &[u8]) -> Result<Vec<u8>, String> {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum BinaryKind {
     Component,
     Module,
 }
 
-struct Work {
+struct StubBuilder {
     functions_count: u64,
 }
 
-impl Work {
-    fn copy(&mut self, bytes: &[u8], kind: Kind, depth: u32) -> Option<Vec<u8>> {
+impl StubBuilder {
+    fn copy(&mut self, bytes: &[u8], kind: BinaryKind, depth: u32) -> Option<Vec<u8>> {
         let (header, mut rest) = bytes.split_at_checked(HEADER_BYTES)?;
         let mut copy = header.to_vec();
         while let Some((&id, after)) = rest.split_first() {
@@ -49,11 +49,11 @@ impl Work {
             let (content, after) = after.split_at_checked(usize::try_from(size).ok()?)?;
             rest = after;
             match (kind, id) {
-                (_, CUSTOM) | (Kind::Module, START) => {}
-                (Kind::Module, CODE) => add(&mut copy, CODE, &self.code(content)?),
-                (Kind::Component, CORE_MODULE | COMPONENT) if depth >= MAX_DEPTH => return None,
-                (Kind::Component, CORE_MODULE) => add(&mut copy, id, &self.copy(content, Kind::Module, depth + 1)?),
-                (Kind::Component, COMPONENT) => add(&mut copy, id, &self.copy(content, Kind::Component, depth + 1)?),
+                (_, CUSTOM) | (BinaryKind::Module, START) => {}
+                (BinaryKind::Module, CODE) => add(&mut copy, CODE, &self.code(content)?),
+                (BinaryKind::Component, CORE_MODULE | COMPONENT) if depth >= MAX_DEPTH => return None,
+                (BinaryKind::Component, CORE_MODULE) => add(&mut copy, id, &self.copy(content, BinaryKind::Module, depth + 1)?),
+                (BinaryKind::Component, COMPONENT) => add(&mut copy, id, &self.copy(content, BinaryKind::Component, depth + 1)?),
                 _ => add(&mut copy, id, content),
             }
         }
@@ -120,20 +120,20 @@ mod tests {
     }
 
     #[test]
-    fn a_hollow_component_is_valid_and_has_as_many_functions() {
+    fn a_stub_component_is_valid_and_has_as_many_functions() {
         let whole = component(300);
-        let copy = hollow(&whole).unwrap();
+        let copy = stub_component(&whole).unwrap();
         assert!(wasmparser::Validator::new().validate_all(&copy).is_ok());
         assert_ne!(copy, whole);
-        assert_eq!(hollow(&copy).unwrap(), copy);
+        assert_eq!(stub_component(&copy).unwrap(), copy);
         for length in 0..whole.len() {
-            let _ = hollow(&whole[..length]);
+            let _ = stub_component(&whole[..length]);
         }
     }
 
     #[test]
-    fn more_functions_than_any_language_brings_are_refused() {
-        assert!(hollow(&component(200_000)).is_ok());
-        assert_eq!(hollow(&component(200_001)).unwrap_err(), "it has 200001 functions; at most 200000 are accepted");
+    fn more_functions_than_any_language_needs_are_refused() {
+        assert!(stub_component(&component(200_000)).is_ok());
+        assert_eq!(stub_component(&component(200_001)).unwrap_err(), "it has 200001 functions; at most 200000 are accepted");
     }
 }

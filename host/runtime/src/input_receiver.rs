@@ -22,7 +22,7 @@ const RECOVERED_AFTER: Duration = Duration::from_secs(1);
 
 /// What the workers of one input share to get messages.
 #[derive(Clone)]
-pub(crate) struct Receiving {
+pub(crate) struct InputReceiver {
     /// The input's name.
     input: Arc<str>,
     consumer: Arc<dyn Consumer>,
@@ -35,7 +35,7 @@ pub(crate) struct Receiving {
     turn: Arc<Semaphore>,
 }
 
-impl Receiving {
+impl InputReceiver {
     pub(crate) fn new(
         input: Arc<str>,
         consumer: Arc<dyn Consumer>,
@@ -43,7 +43,7 @@ impl Receiving {
         status: Arc<VariantStatus>,
         account: Arc<Account>,
     ) -> Self {
-        Receiving { input, consumer, is_stalled: Arc::default(), slots, status, account, turn: Arc::new(Semaphore::new(1)) }
+        InputReceiver { input, consumer, is_stalled: Arc::default(), slots, status, account, turn: Arc::new(Semaphore::new(1)) }
     }
 
     /// Waits for the next message of a worker that has an instance.
@@ -56,11 +56,11 @@ impl Receiving {
     pub(crate) async fn next(&self) -> Result<Delivery, PubsubError> {
         let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
         loop {
-            self.account.may_begin().await;
+            self.account.wait_to_begin().await;
             match self.noticing_recovery(self.consumer.receive()).await {
                 Err(error @ PubsubError::Stalled { .. }) => self.stalled(&error, &mut backoff).await,
                 received => {
-                    self.goes_on();
+                    self.note_recovered();
                     return received;
                 }
             }
@@ -70,7 +70,7 @@ impl Receiving {
     /// Waits for the next message of a worker that has none: for a message, then for a slot, and takes the message with it.
     ///
     /// # Errors
-    /// As [`Receiving::next`].
+    /// As [`InputReceiver::next`].
     ///
     /// # Cancel safety
     /// Yes.
@@ -78,12 +78,12 @@ impl Receiving {
         let _turn = self.turn.acquire().await.expect("the semaphore is never closed");
         let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
         loop {
-            self.account.may_begin().await;
+            self.account.wait_to_begin().await;
             let error = match self.next_now(purpose, count).await {
                 None => continue,
                 Some(Err(error @ PubsubError::Stalled { .. })) => error,
                 Some(received) => {
-                    self.goes_on();
+                    self.note_recovered();
                     return received;
                 }
             };
@@ -120,12 +120,12 @@ impl Receiving {
         tokio::select! {
             biased;
             happened = &mut event => return happened,
-            () = tokio::time::sleep(RECOVERED_AFTER), if self.is_stalled.load(Ordering::Relaxed) => self.goes_on(),
+            () = tokio::time::sleep(RECOVERED_AFTER), if self.is_stalled.load(Ordering::Relaxed) => self.note_recovered(),
         }
         event.await
     }
 
-    fn goes_on(&self) {
+    fn note_recovered(&self) {
         // Not written to where it need not be: this is passed with every message.
         if self.is_stalled.load(Ordering::Relaxed) && self.is_stalled.swap(false, Ordering::Relaxed) {
             let (Key { processor, variant }, input) = (&self.status.key, &*self.input);
@@ -179,17 +179,17 @@ mod tests {
         fn set_window(&self, _: NonZeroU32) {}
     }
 
-    fn receiving() -> Receiving {
+    fn receiver() -> InputReceiver {
         let (slots, status) =
             (Slots::new(4), Arc::new(VariantStatus::new(Key { processor: "p".into(), variant: "v".into() }, Arc::default())));
         status.set_state(ProcessorState::Running);
         let account = Outputs::new(1 << 20).account(Purpose::Flow, slots.clone(), CancellationToken::new(), status.clone());
-        Receiving::new("a".into(), Arc::new(Recovering::default()), slots, status, account)
+        InputReceiver::new("a".into(), Arc::new(Recovering::default()), slots, status, account)
     }
 
     /// Lets a worker wait until the broker has stalled, and then until it goes on.
-    async fn check(receiving: &Receiving, next: impl Future<Output = ()>) {
-        let status = receiving.status.clone();
+    async fn check(receiver: &InputReceiver, next: impl Future<Output = ()>) {
+        let status = receiver.status.clone();
         let watch = async {
             for state in [ProcessorState::Failing, ProcessorState::Running] {
                 while status.report().state != state {
@@ -206,9 +206,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_input_without_messages_is_well_again_when_its_broker_is() {
-        let warm = receiving();
+        let warm = receiver();
         check(&warm, async { drop(warm.next().await) }).await;
-        let cold = receiving();
+        let cold = receiver();
         check(&cold, async { drop(cold.next_with_slot(Purpose::Flow, 1).await) }).await;
     }
 }

@@ -10,14 +10,14 @@ use crate::status::now_ms;
 use crate::variant::Variant;
 
 /// Why a message is given up.
-pub(crate) struct Lost<'a> {
+pub(crate) struct GiveUpReason<'a> {
     pub(crate) error: &'static str,
     pub(crate) reason: &'a str,
     pub(crate) answered: Answered,
     pub(crate) attempts_count: u32,
 }
 
-impl Lost<'_> {
+impl GiveUpReason<'_> {
     /// Answers a request with the error, and makes a dead letter of anything else: what to settle the message with.
     pub(crate) async fn give_up(
         &self,

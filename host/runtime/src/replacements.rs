@@ -5,19 +5,19 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::status::{ErrorOf, VariantStatus};
+use crate::status::{ErrorSource, VariantStatus};
 use crate::variant::Variant;
 
 /// An instance that handled fewer messages was replaced early.
-const FEW_COUNT: u32 = 100;
+const MIN_CALLS_COUNT: u32 = 100;
 /// So many early replacements one after the other are no coincidence of large messages.
-const IN_A_ROW_COUNT: u32 = 3;
+const CONSECUTIVE_COUNT: u32 = 3;
 /// How often it is reported at most.
 const PAUSE: Duration = Duration::from_secs(600);
 
 /// The replacements of one program's instances.
 #[derive(Debug, Default)]
-pub(crate) struct Renewals(Mutex<State>);
+pub(crate) struct Replacements(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -25,12 +25,12 @@ struct State {
     reported: Option<Instant>,
 }
 
-impl Renewals {
+impl Replacements {
     /// Notes that an instance was replaced because of its memory after so many messages, and reports a component whose instances last for a
     /// few only. `figures` are those of its memory, for people.
     pub(crate) fn note(&self, variant: &Variant, calls_count: u32, figures: &str, status: &VariantStatus) {
-        if calls_count >= FEW_COUNT {
-            status.end_errors(|of| *of == ErrorOf::Memory);
+        if calls_count >= MIN_CALLS_COUNT {
+            status.end_errors(|of| *of == ErrorSource::Memory);
         }
         if !self.is_due(calls_count, Instant::now()) {
             return;
@@ -47,19 +47,19 @@ impl Renewals {
             "slow: each instance is replaced after few messages, the last one after {calls_count} ({figures}): deploy a version with a higher \
              limit, or keep less memory between messages"
         );
-        status.note_error(ErrorOf::Memory, &text);
+        status.note_error(ErrorSource::Memory, &text);
     }
 
     /// Counts it. `true`: report it now.
     fn is_due(&self, calls_count: u32, now: Instant) -> bool {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if calls_count >= FEW_COUNT {
+        if calls_count >= MIN_CALLS_COUNT {
             state.early_count = 0;
             return false;
         }
         state.early_count = state.early_count.saturating_add(1);
         let is_due = state.reported.is_none_or(|at| now.duration_since(at) >= PAUSE);
-        let reports = is_due && state.early_count >= IN_A_ROW_COUNT;
+        let reports = is_due && state.early_count >= CONSECUTIVE_COUNT;
         if reports {
             state.reported = Some(now);
         }
@@ -72,10 +72,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn early_replacements_in_a_row_are_reported_once_in_ten_minutes() {
-        let (renewals, start) = (Renewals::default(), Instant::now());
-        let notes = |calls_count: u32, after_s: u64| renewals.is_due(calls_count, start + Duration::from_secs(after_s));
-        assert_eq!([notes(1, 0), notes(1, 0), notes(FEW_COUNT, 1), notes(1, 1), notes(99, 1)], [false; 5]);
+    fn consecutive_early_replacements_are_reported_once_in_ten_minutes() {
+        let (replacements, start) = (Replacements::default(), Instant::now());
+        let notes = |calls_count: u32, after_s: u64| replacements.is_due(calls_count, start + Duration::from_secs(after_s));
+        assert_eq!([notes(1, 0), notes(1, 0), notes(MIN_CALLS_COUNT, 1), notes(1, 1), notes(99, 1)], [false; 5]);
         assert!(notes(1, 2));
         assert!(!notes(1, 3) && !notes(1, 601));
         assert!(notes(1, 602));

@@ -13,13 +13,13 @@ use crate::variant::Variant;
 const TARGET: &str = "weir::message";
 
 /// Whether somebody follows messages.
-pub(crate) fn is_on() -> bool {
+pub(crate) fn is_enabled() -> bool {
     tracing::enabled!(target: TARGET, Level::DEBUG)
 }
 
 /// The time, if somebody follows messages.
 pub(crate) fn now() -> Option<Instant> {
-    is_on().then(Instant::now)
+    is_enabled().then(Instant::now)
 }
 
 /// A worker has a message in hand.
