@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_is_the_same_in_how_many_pieces_it_comes() {
+    async fn a_body_is_the_same_in_any_number_of_chunks() {
         for pieces in [&[][..], &["whole"], &["", "who", "", "le"], &["w", "h", "o", "l", "e"]] {
             let stream = futures_util::stream::iter(pieces.iter().map(|piece| Ok::<_, std::io::Error>(*piece)));
             let mut stream = Body::from_stream(stream).into_data_stream();
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn lines_are_cut_wherever_the_chunks_are() {
+    async fn lines_are_split_independently_of_the_chunks() {
         let expected = vec![(1, "{\"a\":1}".to_owned()), (3, "2".to_owned()), (4, "3".to_owned())];
         assert_eq!(lines_of(&["{\"a\"", ":1}\n", "\n2\n3"], 100).await.unwrap(), expected);
         assert_eq!(lines_of(&["{\"a\":1}\n\n2\n3\n"], 100).await.unwrap(), expected);
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn white_space_before_a_line_is_left_out_and_counts_for_nothing() {
+    async fn white_space_before_a_line_is_skipped_and_not_counted() {
         let expected = vec![(1, "{\"a\": 1}".to_owned()), (3, "[ ]".to_owned())];
         assert_eq!(lines_of(&["   ", "      ", "  {\"a\": 1}", "\n \t", " \r", "\n", "       ", "[ ]"], 8).await.unwrap(), expected);
     }

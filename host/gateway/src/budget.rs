@@ -131,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shares_are_refused_above_the_limit_and_small_ones_never() {
+    fn large_shares_are_refused_above_the_limit_and_small_ones_never() {
         let budget = Arc::new(Budget::new(1000));
         let mut first = budget.hold(FREE_BYTES + 600).unwrap();
         let error = budget.hold(FREE_BYTES + 401).err().unwrap();
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_stream_waits_for_what_others_give_back_but_not_for_long() {
+    async fn a_stream_waits_briefly_for_messages_requeued_by_others() {
         let budget = Arc::new(Budget::new(1000));
         let (first, mut second) = (budget.hold(FREE_BYTES + 1000).unwrap(), budget.share());
         assert!(second.resize_soon(FREE_BYTES + 1).await.is_err());

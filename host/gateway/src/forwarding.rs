@@ -28,7 +28,7 @@ const FORWARDED: HeaderName = HeaderName::from_static("weir-forwarded");
 
 /// How long the gateway that keeps the components may take to show that it lives, before anything is sent there: one that is stopped or hangs
 /// is answered for at once, and not after the time that it would have for its work.
-const ALIVE_TIME: Duration = Duration::from_secs(10);
+const LIVENESS_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Who keeps the bytes of components.
 #[derive(Clone, Debug)]
@@ -64,23 +64,23 @@ pub(crate) async fn forward(settings: &GatewaySettings, store: &RemoteGateway, r
         let mut left = body.lock().await;
         drain(&mut left).await;
     }
-    Ok(backward(sent?, settings.body_time))
+    Ok(backward(sent?, settings.body_timeout))
 }
 
 /// Whether it answers at all. What it answers is seen by the request itself.
 async fn alive(store: &RemoteGateway) -> Result<(), StoreFault> {
     let away = |problem| StoreFault::Away { url: store.url().to_owned(), problem };
-    match tokio::time::timeout(ALIVE_TIME, store.request(Method::GET, "/healthz").send()).await {
+    match tokio::time::timeout(LIVENESS_TIMEOUT, store.request(Method::GET, "/healthz").send()).await {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(error)) => Err(away(problem_of(error))),
-        Err(_) => Err(away(format!("it accepts connections but does not answer within {} s", ALIVE_TIME.as_secs()))),
+        Err(_) => Err(away(format!("it accepts connections but does not answer within {} s", LIVENESS_TIMEOUT.as_secs()))),
     }
 }
 
 async fn send(settings: &GatewaySettings, store: &RemoteGateway, parts: &Parts, body: Upload) -> Result<reqwest::Response> {
     let url = store.url().to_owned();
     // The store gives up earlier, and says why.
-    let time = settings.body_time + settings.service_time;
+    let time = settings.body_timeout + settings.service_timeout;
     let silent = |_| StoreFault::Away { url: url.clone(), problem: format!("it did not answer within {} s", time.as_secs()) };
     let answered = tokio::time::timeout(time, onward(store, parts, body).send()).await.map_err(silent)?;
     let response = answered.map_err(|error| match error.is_body() {

@@ -17,7 +17,7 @@ use crate::dispatch::{Dispatch, Link};
 use crate::error::{GatewayError, Result};
 use crate::exit::Leases;
 use crate::forwarding::Components;
-use crate::hosts::{Asking, Hosts, Reports};
+use crate::hosts::{DetailsRequester, Hosts, Reports};
 use crate::metrics::open::Open;
 use crate::metrics::requests::Requests;
 use crate::services::Services;
@@ -77,7 +77,7 @@ pub(crate) struct Gateway {
     pub(crate) dispatch: Arc<Dispatch>,
     pub(crate) hosts: Hosts,
     /// How hosts are asked for their details.
-    pub(crate) asking: Asking,
+    pub(crate) details_requester: DetailsRequester,
     pub(crate) requests: Requests,
     pub(crate) open: Arc<Open>,
     /// Bytes of requests and answers that are held.
@@ -91,7 +91,7 @@ pub(crate) struct Gateway {
 }
 
 /// What a gateway listens to besides its callers, until it ends.
-pub(crate) struct Heard {
+pub(crate) struct Listeners {
     /// The hosts' reports.
     pub(crate) reports: Reports,
     /// The flows.
@@ -107,13 +107,13 @@ impl Gateway {
         parts: GatewayParts,
         document: fn() -> &'static OpenApi,
         stopping: CancellationToken,
-    ) -> Result<(Shared, Heard)> {
+    ) -> Result<(Shared, Listeners)> {
         let GatewayParts { backend, config, components, inspect, defaults, unused_code, topicspace, contract, dropped_log_lines, settings } =
             parts;
-        let services = Services::connect(&backend, &topicspace, settings.service_time).await?;
+        let services = Services::connect(&backend, &topicspace, settings.service_timeout).await?;
         let subscription: Subscription = "gateway".parse().expect("a plain word is a subscription");
         let topic = |named: Result<Topic, NameError>| named.map_err(GatewayError::topicspace);
-        let asking = Asking::new(backend.clone(), topic(names::status_asks(&topicspace))?);
+        let details_requester = DetailsRequester::new(backend.clone(), topic(names::status_asks(&topicspace))?);
         let (summaries, details) = (topic(names::status_summaries(&topicspace))?, topic(names::status_details(&topicspace))?);
         let reports = Reports::subscribe(&backend, summaries, details, &subscription)
             .await
@@ -148,7 +148,7 @@ impl Gateway {
             settings,
             services,
             hosts: Hosts::default(),
-            asking,
+            details_requester,
             requests: Requests::default(),
             open,
             budget,
@@ -156,6 +156,6 @@ impl Gateway {
             sockets: Arc::new(Semaphore::new(max_sockets_count)),
             stopping,
         };
-        Ok((Arc::new(gateway), Heard { reports, follower }))
+        Ok((Arc::new(gateway), Listeners { reports, follower }))
     }
 }

@@ -22,7 +22,7 @@ use percent_encoding::percent_decode_str;
 use crate::body;
 use crate::caller::Caller;
 use crate::error::{GatewayError, Result};
-use crate::scope::Need;
+use crate::scope::AccessRule;
 use crate::tokens::Tokens;
 
 /// Where a request of a browser comes from, relative to the gateway.
@@ -32,7 +32,7 @@ const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 
 /// Refuses a request whose sender may not speak to this gateway, or not on a path that requires this; otherwise the request says who
 /// [sent](Caller) it.
-pub(crate) async fn admit(tokens: Option<&Tokens>, need: Need, request: Request) -> Result<Request> {
+pub(crate) async fn admit(tokens: Option<&Tokens>, need: AccessRule, request: Request) -> Result<Request> {
     let (mut parts, body) = request.into_parts();
     match check(tokens, need, &parts) {
         Ok(caller) => {
@@ -47,7 +47,7 @@ pub(crate) async fn admit(tokens: Option<&Tokens>, need: Need, request: Request)
     }
 }
 
-fn check(tokens: Option<&Tokens>, need: Need, request: &Parts) -> Result<Caller> {
+fn check(tokens: Option<&Tokens>, need: AccessRule, request: &Parts) -> Result<Caller> {
     let Some(tokens) = tokens else { return local_program_only(request).map(|()| Caller::SELF) };
     let shown = shown_token(request);
     let caller = shown.as_ref().and_then(|shown| tokens.scope_of(shown)).map(Caller::Trusted);
@@ -147,7 +147,7 @@ mod tests {
     const TOKEN: &str = "a+token/of-some~length.==";
 
     #[test]
-    fn only_this_machine_is_local() {
+    fn only_loopback_addresses_are_local() {
         for host in ["localhost", "LOCALHOST:8088", "127.0.0.1", "127.1.2.3:1", "[::1]", "[::1]:8088"] {
             assert!(is_local(host), "{host}");
         }
@@ -164,11 +164,11 @@ mod tests {
 
     /// As a request to one of the paths without variables, or to none of them.
     fn check(tokens: Option<&Tokens>, request: &Parts) -> Result<Caller> {
-        super::check(tokens, serve::needs().of(&request.method, Some(request.uri.path())), request)
+        super::check(tokens, serve::access_rules().of(&request.method, Some(request.uri.path())), request)
     }
 
     fn is_open(path: &str) -> bool {
-        serve::needs().of(&Method::GET, Some(path)) == Need::Open
+        serve::access_rules().of(&Method::GET, Some(path)) == AccessRule::Open
     }
 
     fn request(uri: &str, headers: &[(&str, &str)]) -> Parts {
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_token_an_origin_or_a_foreign_or_doubled_host_is_refused() {
+    fn without_a_token_an_origin_or_a_foreign_or_duplicate_host_is_refused() {
         let refused = |uri: &str, pairs: &[(&str, &str)]| check(None, &request(uri, pairs)).map(|_| ()).map_err(|error| error.to_string());
         assert_eq!(refused("/", &[("host", "localhost:8088")]), Ok(()));
         assert!(refused("/", &[("host", "localhost"), ("origin", "http://localhost")]).unwrap_err().contains("web page"));
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn the_right_token_opens_every_path_from_anywhere() {
+    fn the_correct_token_grants_access_to_every_path_from_anywhere() {
         let token = tokens();
         let bearer = format!("Bearer {TOKEN}");
         let allowed = |uri: &str, pairs: &[(&str, &str)]| check(Some(&token), &request(uri, pairs)).is_ok();
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn with_tokens_the_open_paths_are_served_to_programs_under_any_name_of_the_gateway() {
+    fn with_tokens_open_paths_are_served_to_programs_under_any_host_name() {
         let token = tokens();
         let caller = |uri: &str, pairs: &[(&str, &str)]| check(Some(&token), &request(uri, pairs)).ok();
         for host in [&[("host", "weir.example")][..], &[("host", "10.0.0.1:8088")], &[]] {
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_escape_stays_as_it_is() {
+    fn text_without_escapes_stays_unchanged() {
         assert_eq!(unescaped("%41%4"), b"A%4");
         assert_eq!(unescaped("%zz%"), b"%zz%");
         assert_eq!(unescaped("%+1"), b"%+1");

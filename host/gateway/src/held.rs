@@ -59,18 +59,18 @@ fn counted(response: Response, budget: &Arc<Budget>) -> Response {
         None => None,
     };
     let budget = budget.clone();
-    response.map(|body| Body::new(Answer { body, whole, budget }))
+    response.map(|body| Body::new(CountedBody { body, whole, budget }))
 }
 
 /// The body of an answer, whose pieces are counted for as long as the connection keeps them.
-struct Answer {
+struct CountedBody {
     body: Body,
     /// Of a body whose size was known: its first piece is the whole.
     whole: Option<Share>,
     budget: Arc<Budget>,
 }
 
-impl HttpBody for Answer {
+impl HttpBody for CountedBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -85,7 +85,7 @@ impl HttpBody for Answer {
             None if data.len() <= FREE_BYTES => return Poll::Ready(Some(Ok(Frame::data(data)))),
             None => self.budget.hold(data.len()).map_err(axum::Error::new)?,
         };
-        Poll::Ready(Some(Ok(Frame::data(Bytes::from_owner(Kept { data, _share: share })))))
+        Poll::Ready(Some(Ok(Frame::data(Bytes::from_owner(CountedBytes { data, _share: share })))))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -98,12 +98,12 @@ impl HttpBody for Answer {
 }
 
 /// Bytes that are counted until the last copy of them is gone.
-struct Kept {
+struct CountedBytes {
     data: Bytes,
     _share: Share,
 }
 
-impl AsRef<[u8]> for Kept {
+impl AsRef<[u8]> for CountedBytes {
     fn as_ref(&self) -> &[u8] {
         &self.data
     }

@@ -117,12 +117,12 @@ pub(crate) struct Import {
     tally: Tally,
     /// Where each stored message is told; none where nobody asked.
     answers: Option<Vec<Stored>>,
-    full_time: Duration,
+    full_queue_timeout: Duration,
 }
 
 impl Import {
     /// Begins one; a full queue is waited for as long as is said.
-    pub(crate) fn new(producer: SharedProducer, share: Share, full_time: Duration) -> Self {
+    pub(crate) fn new(producer: SharedProducer, share: Share, full_queue_timeout: Duration) -> Self {
         Import {
             producer,
             in_flight: VecDeque::new(),
@@ -131,7 +131,7 @@ impl Import {
             share,
             tally: Tally::default(),
             answers: None,
-            full_time,
+            full_queue_timeout,
         }
     }
 
@@ -257,7 +257,7 @@ impl Import {
             }
         }
         while let Some(first) = self.refused.front() {
-            let sent = wait_for_room(&***self.producer, &first.message, self.full_time, &mut self.tally).await;
+            let sent = wait_for_room(&***self.producer, &first.message, self.full_queue_timeout, &mut self.tally).await;
             let first = self.refused.pop_front();
             if let Err(error) = sent {
                 self.refused.clear();
@@ -300,7 +300,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_is_stored_without_a_gap_is_counted() {
+    fn only_messages_stored_without_a_gap_are_counted() {
         let mut tally = Tally::default();
         for order in 0..6 {
             assert_eq!(tally.send(), order);

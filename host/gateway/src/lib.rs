@@ -47,7 +47,8 @@
 //! # }
 //! ```
 
-mod again;
+mod activity;
+mod admission;
 mod body;
 mod budget;
 mod caller;
@@ -69,17 +70,16 @@ mod hosts;
 mod import;
 mod line;
 mod metrics;
+mod middleware;
 mod ndjson;
 mod openapi;
 mod page;
 mod pages;
-mod passage;
 mod paths;
 pub mod protocol;
-mod pulse;
 mod query;
+mod reader_backoff;
 mod remote;
-mod room;
 mod routes;
 mod scope;
 mod serve;
@@ -87,7 +87,6 @@ mod services;
 mod settings;
 mod settling;
 mod socket;
-mod stalled;
 mod store_fault;
 mod tls;
 mod token;
@@ -95,6 +94,7 @@ mod tokens;
 mod translate;
 mod turns;
 mod unowned;
+mod unread_timeout;
 
 pub use error::GatewayError;
 pub use forwarding::Components;

@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_of_json_is_given_as_it_is_on_one_line() {
+    fn a_json_body_is_passed_unchanged_on_one_line() {
         assert_eq!(
             line(b"{\n \"x\": 1.00}"),
             "{\"id\":\"00000000000000000000000000000001\",\"properties\":{\"a\":\"\\\"b\\\"\"},\"body\":{  \"x\": 1.00}}\n"
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn other_bodies_are_given_as_text_or_base64() {
+    fn other_bodies_are_encoded_as_text_or_base64() {
         assert!(line(b"plain\ntext").ends_with(",\"text\":\"plain\\ntext\"}\n"));
         for (bytes, text) in [(&b"\xff"[..], "/w=="), (b"\xff\xfe", "//4="), (b"\xff\xfe\xfd", "//79"), (b"\xffabc", "/2FiYw==")] {
             assert!(line(bytes).ends_with(&format!(",\"base64\":\"{text}\"}}\n")), "{text}");

@@ -10,9 +10,9 @@ use utoipa::openapi::{
 };
 use utoipa::{PartialSchema, ToSchema};
 
-use crate::paths::{Needs, Paths};
+use crate::paths::{AccessRules, Paths};
 use crate::protocol::ErrorAnswer;
-use crate::scope::Need;
+use crate::scope::AccessRule;
 
 /// How the token is called among the security schemes.
 const TOKEN: &str = "token";
@@ -54,7 +54,7 @@ fn outline() -> OpenApi {
 }
 
 /// Adds to each operation what the guard and the one place for errors answer on every path.
-fn whole(mut document: OpenApi, needs: &Needs) -> OpenApi {
+fn whole(mut document: OpenApi, needs: &AccessRules) -> OpenApi {
     let components = document.components.get_or_insert_default();
     let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(ABOUT_TOKEN)).build();
     components.security_schemes.insert(TOKEN.to_owned(), RefOr::T(SecurityScheme::Http(scheme)));
@@ -96,7 +96,7 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = (Method, &mut Operati
     all.into_iter().filter_map(|(method, operation)| Some((method, operation.as_mut()?)))
 }
 
-fn add_refusals(path: &str, need: Need, operation: &mut Operation) {
+fn add_refusals(path: &str, need: AccessRule, operation: &mut Operation) {
     let mut add = |status: &str, name: &str| {
         operation.responses.responses.insert(status.to_owned(), RefOr::Ref(Ref::from_response_name(name)));
     };

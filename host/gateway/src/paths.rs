@@ -9,29 +9,29 @@ use utoipa::openapi::path::{Operation, PathItem};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
 use crate::gateway::Shared;
-use crate::scope::{Need, Scope};
+use crate::scope::{AccessRule, Scope};
 
 /// Paths, each with its description and what it requires.
 pub(crate) struct Paths {
     router: OpenApiRouter<Shared>,
-    needs: Needs,
+    access_rules: AccessRules,
 }
 
 /// What each path requires, by its pattern and method.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Needs(BTreeMap<String, Vec<(Method, Need)>>);
+pub(crate) struct AccessRules(BTreeMap<String, Vec<(Method, AccessRule)>>);
 
 impl Paths {
     /// None yet.
     pub(crate) fn new() -> Self {
-        Paths { router: OpenApiRouter::new(), needs: Needs::default() }
+        Paths { router: OpenApiRouter::new(), access_rules: AccessRules::default() }
     }
 
     /// With further ones that require this.
-    pub(crate) fn with(mut self, need: Need, routes: UtoipaMethodRouter<Shared>) -> Self {
+    pub(crate) fn with(mut self, need: AccessRule, routes: UtoipaMethodRouter<Shared>) -> Self {
         for (path, item) in &routes.1.paths {
             let methods = methods(item).map(|(method, _)| (method, need));
-            self.needs.0.entry(path.clone()).or_default().extend(methods);
+            self.access_rules.0.entry(path.clone()).or_default().extend(methods);
         }
         self.router = self.router.routes(routes);
         self
@@ -43,23 +43,23 @@ impl Paths {
     }
 
     /// The description of all, and what each requires.
-    pub(crate) fn into_openapi(self) -> (OpenApi, Needs) {
-        (self.router.into_openapi(), self.needs)
+    pub(crate) fn into_openapi(self) -> (OpenApi, AccessRules) {
+        (self.router.into_openapi(), self.access_rules)
     }
 
     /// What each requires.
-    pub(crate) fn into_needs(self) -> Needs {
-        self.needs
+    pub(crate) fn into_access_rules(self) -> AccessRules {
+        self.access_rules
     }
 }
 
-impl Needs {
+impl AccessRules {
     /// What a request requires, by the pattern of its path. A request for an unknown path or method requires scope `read` as well, since the
     /// answer may show names.
-    pub(crate) fn of(&self, method: &Method, pattern: Option<&str>) -> Need {
+    pub(crate) fn of(&self, method: &Method, pattern: Option<&str>) -> AccessRule {
         let method = if method == Method::HEAD { &Method::GET } else { method };
         let of_path = pattern.and_then(|pattern| self.0.get(pattern)).into_iter().flatten();
-        of_path.into_iter().find(|(known, _)| known == method).map_or(Need::Scope(Scope::Read), |(_, need)| *need)
+        of_path.into_iter().find(|(known, _)| known == method).map_or(AccessRule::Scope(Scope::Read), |(_, need)| *need)
     }
 }
 

@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_leaves_the_machine_over_tls_only() {
+    fn a_token_is_sent_to_other_machines_over_tls_only() {
         for url in ["http://127.0.0.1:8088", "http://localhost:8088/", "http://[::1]:8088", "http://127.5.0.1"] {
             assert_eq!(refused(url, Some(TOKEN), TokenReach::Encrypted), None, "{url}");
         }
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_address_of_a_server_is_a_gateways() {
+    fn only_a_server_address_is_a_gateway_url() {
         for url in ["", "weir.example", "ftp://weir.example", "http://", "http://weir.example?a=1", "unix:/a"] {
             assert!(
                 refused(url, None, TokenReach::Encrypted).is_some_and(|problem| problem.contains("does not have the expected form")),
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_be_a_password_is_not_shown() {
+    fn possible_passwords_are_not_shown() {
         for url in ["https://u:pass@weir.example", "https://u:p@ss@weir.example", "u:pass@weir.example", "https://pass@weir.example/?a=1"] {
             let problem = refused(url, None, TokenReach::Encrypted).unwrap();
             assert!(problem.contains("use a token instead") && problem.contains("@weir.example"), "{problem}");

@@ -54,7 +54,7 @@ impl FromStr for Scope {
 
 /// What a path requires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Need {
+pub(crate) enum AccessRule {
     /// Nothing: it is the same for all clients, and shows neither names nor figures.
     Open,
     /// A token of this scope.
@@ -63,13 +63,13 @@ pub(crate) enum Need {
     ByOperation,
 }
 
-impl Need {
+impl AccessRule {
     /// The scope without which nothing at all is possible on the path; none where it is open.
     pub(crate) fn least(self) -> Option<Scope> {
         match self {
-            Need::Open => None,
-            Need::Scope(scope) => Some(scope),
-            Need::ByOperation => Some(Scope::Read),
+            AccessRule::Open => None,
+            AccessRule::Scope(scope) => Some(scope),
+            AccessRule::ByOperation => Some(Scope::Read),
         }
     }
 }

@@ -14,10 +14,10 @@ use utoipa_axum::routes;
 
 use crate::error::{GatewayError, Result};
 use crate::gateway::{Gateway, GatewayParts, Shared};
-use crate::paths::{Needs, Paths};
-use crate::scope::Need::{self, ByOperation, Open};
+use crate::paths::{AccessRules, Paths};
+use crate::scope::AccessRule::{self, ByOperation, Open};
 use crate::scope::Scope;
-use crate::{connections, openapi, passage, routes};
+use crate::{connections, middleware, openapi, routes};
 
 /// Serves until the token is cancelled; then takes no more requests, ends the streams, and returns when those under way are done.
 ///
@@ -28,9 +28,9 @@ use crate::{connections, openapi, passage, routes};
 /// # Cancel safety
 /// Dropping the future ends the server at once; what it had accepted of an import is stored or not.
 pub async fn serve(listener: TcpListener, parts: GatewayParts, token: CancellationToken) -> Result<()> {
-    let (gateway, heard) = Gateway::connect(parts, document, token.clone()).await?;
-    let hosts = heard.reports.listen(&gateway.hosts, token.clone());
-    let flows = heard.follower.run(token.clone());
+    let (gateway, listeners) = Gateway::connect(parts, document, token.clone()).await?;
+    let hosts = listeners.reports.listen(&gateway.hosts, token.clone());
+    let flows = listeners.follower.run(token.clone());
     let server = connections::serve(listener, router(gateway.clone()), &gateway.settings, &token);
     tokio::join!(server, hosts, flows);
     // WebSockets are no part of the server any more. Each gives its place back when it has ended.
@@ -39,11 +39,11 @@ pub async fn serve(listener: TcpListener, parts: GatewayParts, token: Cancellati
 }
 
 /// To look.
-const READ: Need = Need::Scope(Scope::Read);
+const READ: AccessRule = AccessRule::Scope(Scope::Read);
 /// To run flows, and to put messages into them or take them out.
-const OPERATE: Need = Need::Scope(Scope::Operate);
+const OPERATE: AccessRule = AccessRule::Scope(Scope::Operate);
 /// To change what is deployed.
-const DEPLOY: Need = Need::Scope(Scope::Deploy);
+const DEPLOY: AccessRule = AccessRule::Scope(Scope::Deploy);
 
 /// Every path, with the scope that it requires and what the OpenAPI document says of it: a path without one of the two cannot be added here.
 ///
@@ -86,14 +86,14 @@ fn router(gateway: Shared) -> Router {
         .into_router()
         .fallback(unknown_path)
         .method_not_allowed_fallback(unknown_path)
-        .layer(from_fn_with_state((gateway.clone(), needs()), passage::pass))
+        .layer(from_fn_with_state((gateway.clone(), access_rules()), middleware::pass))
         .with_state(gateway)
 }
 
 /// What each path requires. It is the same for the whole life of a process.
-pub(crate) fn needs() -> &'static Needs {
-    static NEEDS: LazyLock<Needs> = LazyLock::new(|| paths().into_needs());
-    &NEEDS
+pub(crate) fn access_rules() -> &'static AccessRules {
+    static ACCESS_RULES: LazyLock<AccessRules> = LazyLock::new(|| paths().into_access_rules());
+    &ACCESS_RULES
 }
 
 /// The document of the paths. It is the same for the whole life of a process.

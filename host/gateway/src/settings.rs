@@ -16,7 +16,7 @@ pub struct GatewaySettings {
     /// default, of which the broker needs some. A bounded number of further ones waits.
     pub max_connections_count: usize,
     /// How long a connection may wait with its next request, or take to send its head: a pause, not a place that nobody uses.
-    pub head_time: Duration,
+    pub idle_timeout: Duration,
     /// A JSON body, or a list of messages in one body. Above a message's own limit (4 MiB), so that a list of messages fits.
     pub max_body_bytes: usize,
     /// An uploaded component. Those of languages that bring their interpreter have 20 to 40 MiB.
@@ -26,24 +26,24 @@ pub struct GatewaySettings {
     pub max_held_bytes: usize,
     /// How long a body may take to arrive, and a body of any number of messages may pause: an upload over a slow line, not a connection that
     /// does nothing.
-    pub body_time: Duration,
+    pub body_timeout: Duration,
     /// How long the config and flow services may take: a flow's stop tries for 10 s to delete a queue, and may wait its turn.
-    pub service_time: Duration,
+    pub service_timeout: Duration,
     /// How long the answer of a request interface may take: a processor's own limit is 60 s, and several may stand in a row.
-    pub interface_time: Duration,
+    pub interface_timeout: Duration,
     /// WebSockets that are open at once: each holds a connection and a buffer of 128 KiB for reading.
     pub max_sockets_count: usize,
     /// Requests of one socket that are under way: enough for a busy page or script, and each may hold the largest body and answer.
     pub socket_requests_count: usize,
     /// How long output may wait for its reader, over HTTP and a WebSocket, before the connection is closed: it tolerates a pause, and closes
     /// what is never read.
-    pub unread_time: Duration,
+    pub unread_timeout: Duration,
     /// How long requests under way may take once the gateway is told to end; then they are answered that it ends.
-    pub drain_time: Duration,
+    pub drain_timeout: Duration,
     /// How often a WebSocket that is silent is asked by a ping whether the other side is there; the second time in vain ends it.
-    pub ping_time: Duration,
+    pub ping_interval: Duration,
     /// How long an import waits for room in a full queue before it gives up.
-    pub full_time: Duration,
+    pub full_queue_timeout: Duration,
 }
 
 impl Default for GatewaySettings {
@@ -52,19 +52,19 @@ impl Default for GatewaySettings {
             tokens: None,
             tls: None,
             max_connections_count: 512,
-            head_time: Duration::from_secs(60),
+            idle_timeout: Duration::from_secs(60),
             max_body_bytes: 16 << 20,
             max_component_bytes: 64 << 20,
             max_held_bytes: 256 << 20,
-            body_time: Duration::from_secs(60),
-            service_time: Duration::from_secs(120),
-            interface_time: Duration::from_secs(300),
+            body_timeout: Duration::from_secs(60),
+            service_timeout: Duration::from_secs(120),
+            interface_timeout: Duration::from_secs(300),
             max_sockets_count: 256,
             socket_requests_count: 32,
-            unread_time: Duration::from_secs(30),
-            drain_time: Duration::from_secs(2),
-            ping_time: Duration::from_secs(30),
-            full_time: Duration::from_secs(60),
+            unread_timeout: Duration::from_secs(30),
+            drain_timeout: Duration::from_secs(2),
+            ping_interval: Duration::from_secs(30),
+            full_queue_timeout: Duration::from_secs(60),
         }
     }
 }

@@ -14,18 +14,18 @@ const SETTLING_COUNT: usize = 1024;
 /// Settles that are under way.
 pub(crate) struct Settling {
     backend: Arc<dyn Backend>,
-    under_way: VecDeque<BoxFuture<'static, Result<Settled, Unsettled>>>,
+    in_flight: VecDeque<BoxFuture<'static, Result<Settled, Unsettled>>>,
 }
 
 impl Settling {
     pub(crate) fn new(backend: Arc<dyn Backend>) -> Self {
-        Settling { backend, under_way: VecDeque::new() }
+        Settling { backend, in_flight: VecDeque::new() }
     }
 
     /// Settles these, and waits only while too many are under way.
     pub(crate) async fn settle(&mut self, receipts: impl Iterator<Item = Receipt>) -> Result<()> {
         let receipts: Vec<Receipt> = receipts.collect();
-        self.under_way.extend(self.backend.acknowledge(&receipts));
+        self.in_flight.extend(self.backend.acknowledge(&receipts));
         self.wait(SETTLING_COUNT).await
     }
 
@@ -35,8 +35,8 @@ impl Settling {
     }
 
     async fn wait(&mut self, left_count: usize) -> Result<()> {
-        while self.under_way.len() > left_count {
-            let Some(oldest) = self.under_way.pop_front() else { break };
+        while self.in_flight.len() > left_count {
+            let Some(oldest) = self.in_flight.pop_front() else { break };
             let failed = GatewayError::broker("delivered message could not be settled and will be redelivered");
             oldest.await.map_err(|unsettled| failed(unsettled.error))?;
         }

@@ -1,7 +1,7 @@
 //! TLS of the gateway's port: one certificate and key at a time, which can be replaced while connections are open.
 
-mod arrival;
 mod identity;
+mod incoming;
 
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -12,8 +12,8 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use tokio_rustls::TlsAcceptor;
 
-pub(crate) use self::arrival::{Arrival, Opened, Stream};
 pub use self::identity::{BadIdentity, TlsIdentity, Validity};
+pub(crate) use self::incoming::{IncomingConnection, Opened, Stream};
 
 /// The TLS of a gateway. Cloning is cheap, and clones get a new certificate together.
 #[derive(Clone)]

@@ -152,7 +152,7 @@ mod tests {
     const TWO: &str = "the-second-token-of-some";
 
     #[test]
-    fn each_line_is_a_scope_and_a_token_and_a_bare_token_has_all() {
+    fn each_line_is_a_scope_and_a_token_and_a_bare_token_has_all_scopes() {
         let text = format!("# tokens\n\nread {ONE}\r\n \toperate\t{TWO} \ndeploy the-third-token-of-some\nand-a-fourth-token");
         let lines = read_tokens(&text).unwrap();
         let scopes: Vec<Scope> = lines.iter().map(|line| line.scope).collect();
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told_with_its_line_and_without_the_token() {
+    fn token_file_errors_are_reported_with_the_line_and_without_the_token() {
         for (text, problem) in [
             ("".to_owned(), "it contains no token"),
             ("# only a comment\n\n".to_owned(), "it contains no token"),

@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_object_is_refused() {
+    fn non_objects_are_refused() {
         assert!(config_request(b"[1]").unwrap_err().to_string().contains("JSON object"));
         assert_eq!(flow_request(b"{").unwrap_err().to_string(), "the body is not JSON");
     }

@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_that_names_no_queues_leaves_the_owner_of_all_open() {
+    fn a_record_without_queues_leaves_all_owners_unknown() {
         let whole = r#"{"blueprint-name": "b", "status": "starting", "plan": {"queues": [{"topic": "flow:tg:a", "subscription": "s"}]}}"#;
         assert_eq!(owned([whole].into_iter()).unwrap(), HashSet::from([("flow:tg:a".to_owned(), "s".to_owned())]));
         for unknown in [r#"{"blueprint-name": "b"}"#, "not JSON"] {

@@ -34,7 +34,7 @@ pub(super) struct Bed {
 
 /// Bounds under which a test sees a request time out.
 pub(super) fn settings() -> GatewaySettings {
-    GatewaySettings { interface_time: std::time::Duration::from_secs(5), ..GatewaySettings::default() }
+    GatewaySettings { interface_timeout: std::time::Duration::from_secs(5), ..GatewaySettings::default() }
 }
 
 impl Bed {

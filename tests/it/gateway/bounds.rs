@@ -48,7 +48,7 @@ async fn large_config(bed: &Bed) {
 
 #[tokio::test]
 async fn clients_that_ask_and_never_read_stop_neither_health_nor_others() {
-    let settings = GatewaySettings { max_connections_count: 32, head_time: NEVER, unread_time: NEVER, ..settings() };
+    let settings = GatewaySettings { max_connections_count: 32, idle_timeout: NEVER, unread_timeout: NEVER, ..settings() };
     let bed = Bed::with(settings).await;
     let asked = "GET /api/v1/weir/openapi.json HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(300);
     let mut greedy = Vec::new();
@@ -81,7 +81,7 @@ async fn clients_that_ask_and_never_read_stop_neither_health_nor_others() {
 
 #[tokio::test]
 async fn idle_and_silent_connections_give_way_to_others() {
-    let settings = GatewaySettings { max_connections_count: 2, head_time: NEVER, unread_time: NEVER, ..settings() };
+    let settings = GatewaySettings { max_connections_count: 2, idle_timeout: NEVER, unread_timeout: NEVER, ..settings() };
     let bed = Bed::with(settings).await;
     let address = bed.address.to_string();
     let mut idle = Connection::open(&address).await;
@@ -98,7 +98,7 @@ async fn idle_and_silent_connections_give_way_to_others() {
 
 #[tokio::test]
 async fn a_connection_that_waited_too_long_is_told_to_try_again() {
-    let bed = Bed::with(GatewaySettings { max_connections_count: 1, head_time: Duration::from_secs(2), ..settings() }).await;
+    let bed = Bed::with(GatewaySettings { max_connections_count: 1, idle_timeout: Duration::from_secs(2), ..settings() }).await;
     bed.start_flow("one").await;
     // A request under way keeps its place. Until it has one, what the test asked before gives way.
     let mut busy = Connection::open(&bed.address.to_string()).await;
@@ -119,7 +119,7 @@ async fn a_connection_that_waited_too_long_is_told_to_try_again() {
 
 #[tokio::test]
 async fn an_import_that_stands_still_gives_its_place_back_and_a_slow_one_does_not() {
-    let bed = Bed::with(GatewaySettings { body_time: Duration::from_secs(2), ..settings() }).await;
+    let bed = Bed::with(GatewaySettings { body_timeout: Duration::from_secs(2), ..settings() }).await;
     bed.start_flow("one").await;
     for answers in ["", "?answers=true"] {
         let mut still = Connection::open(&bed.address.to_string()).await;
@@ -186,7 +186,7 @@ async fn lines_of_imports_are_bounded_with_everything_else() {
 
 #[tokio::test]
 async fn answers_that_nobody_reads_are_bounded_on_sockets() {
-    let bed = Bed::with(GatewaySettings { unread_time: NEVER, ping_time: NEVER, ..held(16 * MIB) }).await;
+    let bed = Bed::with(GatewaySettings { unread_timeout: NEVER, ping_interval: NEVER, ..held(16 * MIB) }).await;
     large_config(&bed).await;
     let mut peers = Vec::new();
     for _ in 0..2 {

@@ -284,7 +284,7 @@ async fn never_reads(bed: &Bed, request: String) -> TcpStream {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reader_over_http_that_stalls_is_ended() {
-    let bed = Bed::with(GatewaySettings { unread_time: Duration::from_millis(500), ..settings() }).await;
+    let bed = Bed::with(GatewaySettings { unread_timeout: Duration::from_millis(500), ..settings() }).await;
     bed.start_flow("one").await;
     let mut tap = never_reads(&bed, format!("GET /api/v1/weir/flows/one/taps/in HTTP/1.1\r\nHost: {}\r\n\r\n", bed.address)).await;
     bed.figure_becomes(STREAMS, "tap", 1.0).await;

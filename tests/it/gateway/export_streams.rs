@@ -70,7 +70,7 @@ async fn a_message_without_a_pong_behind_it_comes_again_in_order() {
 
 #[tokio::test]
 async fn a_reader_that_sends_and_never_answers_a_ping_is_ended() {
-    let bed = Bed::with(GatewaySettings { ping_time: Duration::from_millis(200), ..settings() }).await;
+    let bed = Bed::with(GatewaySettings { ping_interval: Duration::from_millis(200), ..settings() }).await;
     bed.start_flow("one").await;
     bed.publish(OUT, "1").await;
     let mut peer = Peer::open(&bed, PATH).await;
@@ -125,7 +125,7 @@ async fn of_what_is_consumed_a_copy_is_shown_and_nothing_taken() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reader_that_never_reads_holds_up_itself_alone_and_is_ended() {
     let half = Duration::from_millis(500);
-    let bed = Bed::with(GatewaySettings { unread_time: half, ping_time: half, ..settings() }).await;
+    let bed = Bed::with(GatewaySettings { unread_timeout: half, ping_interval: half, ..settings() }).await;
     bed.start_flow("one").await;
     let body = json!("x".repeat(256 << 10)).to_string();
     let _never_reads = Peer::open(&bed, PATH).await;

@@ -154,7 +154,7 @@ async fn messages_of_a_list_are_stored_as_they_are_written() {
 
 #[tokio::test]
 async fn connections_that_ask_nothing_are_closed_and_give_their_places_to_others() {
-    let bed = Bed::with(GatewaySettings { max_connections_count: 2, head_time: Duration::from_secs(1), ..settings() }).await;
+    let bed = Bed::with(GatewaySettings { max_connections_count: 2, idle_timeout: Duration::from_secs(1), ..settings() }).await;
     let address = bed.address.to_string();
     let mut silent = Connection::open(&address).await;
     let mut slow = Connection::open(&address).await;
@@ -171,7 +171,7 @@ async fn connections_that_ask_nothing_are_closed_and_give_their_places_to_others
 
 #[tokio::test]
 async fn a_body_that_never_ends_is_given_up_and_its_connection_closed() {
-    let settings = GatewaySettings { body_time: Duration::from_secs(1), ..GatewaySettings::default() };
+    let settings = GatewaySettings { body_timeout: Duration::from_secs(1), ..GatewaySettings::default() };
     let bed = Bed::with(settings).await;
     let mut told = Vec::new();
     // A byte now and then never ends; as much as goes is too large before.

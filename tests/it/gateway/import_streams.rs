@@ -169,7 +169,7 @@ async fn a_full_queue_holds_the_sender_up_and_nothing_is_lost() {
 
 #[tokio::test]
 async fn a_queue_that_stays_full_ends_it_and_says_how_much_is_stored() {
-    let bed = narrow(GatewaySettings { full_time: Duration::from_millis(200), ..settings() }).await;
+    let bed = narrow(GatewaySettings { full_queue_timeout: Duration::from_millis(200), ..settings() }).await;
     let mut peer = Peer::open(&bed, PATH).await;
     let message = format!("\"{}\"", "x".repeat(64 << 10));
     for _ in 0..100 {
@@ -195,7 +195,7 @@ async fn an_import_that_is_cut_in_the_middle_keeps_what_came_whole() {
 
 #[tokio::test]
 async fn a_sender_that_never_reads_its_answers_is_ended() {
-    let bed = Bed::with(GatewaySettings { unread_time: Duration::from_millis(300), ..settings() }).await;
+    let bed = Bed::with(GatewaySettings { unread_timeout: Duration::from_millis(300), ..settings() }).await;
     bed.start_flow("one").await;
     let mut peer = Peer::open(&bed, &format!("{PATH}?answers=true")).await;
     let flood = async { while peer.stream.send(Frame::text("1")).await.is_ok() {} };

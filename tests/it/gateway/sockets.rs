@@ -164,7 +164,7 @@ async fn a_socket_that_is_cut_in_the_middle_leaves_nothing_behind() {
 
 #[tokio::test]
 async fn a_socket_that_never_reads_is_not_read_from_and_ended() {
-    let bed = Bed::with(GatewaySettings { unread_time: Duration::from_millis(300), ..settings() }).await;
+    let bed = Bed::with(GatewaySettings { unread_timeout: Duration::from_millis(300), ..settings() }).await;
     let put = json!({"operation": "put", "values": [{"type": "t", "key": "k", "value": "x".repeat(1 << 20)}]});
     bed.post("/api/v1/config", &put).await;
     let get = json!({"operation": "getvalues", "type": "t"});
@@ -184,7 +184,7 @@ async fn a_socket_that_never_reads_is_not_read_from_and_ended() {
 
 #[tokio::test]
 async fn pings_are_answered_and_a_silent_peer_is_ended() {
-    let bed = Bed::with(GatewaySettings { ping_time: Duration::from_millis(200), ..settings() }).await;
+    let bed = Bed::with(GatewaySettings { ping_interval: Duration::from_millis(200), ..settings() }).await;
     // Reads nothing, so that no ping is answered.
     let _silent = Peer::open(&bed, PATH).await;
     let mut peer = Peer::open(&bed, PATH).await;

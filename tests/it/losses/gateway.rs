@@ -33,7 +33,7 @@ impl Gateway {
             topicspace: "tg".to_owned(),
             contract: weir_runtime::WORLD_VERSION,
             dropped_log_lines: || 0,
-            settings: GatewaySettings { interface_time: Duration::from_secs(2), ..GatewaySettings::default() },
+            settings: GatewaySettings { interface_timeout: Duration::from_secs(2), ..GatewaySettings::default() },
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());

@@ -51,7 +51,7 @@ impl GatewayRole {
             settings: GatewaySettings {
                 tokens: access.tokens(),
                 tls: access.tls(),
-                drain_time: drain_time(settings.grace),
+                drain_timeout: drain_timeout(settings.grace),
                 ..settings.gateway.clone()
             },
         };
@@ -92,8 +92,8 @@ pub(super) async fn bind(listen: SocketAddr) -> Result<TcpListener, Problem> {
 }
 
 /// How long requests under way may take at the stop: the gateway has half of the grace time, and its last answers need some of it.
-fn drain_time(grace: Duration) -> Duration {
-    GatewaySettings::default().drain_time.min(grace / 4)
+fn drain_timeout(grace: Duration) -> Duration {
+    GatewaySettings::default().drain_timeout.min(grace / 4)
 }
 
 type MakeChecker = Box<dyn FnOnce() -> Result<Checker, RuntimeError> + Send>;

@@ -16,7 +16,7 @@ fn flags_win_over_the_environment_which_wins_over_the_file() {
     let environment = [("WEIR_GRACE", "2s"), ("WEIR_GATEWAY_FULL_TIME", "6s"), ("WEIR_LOG", "debug"), ("WEIR_DATA", "x"), ("OTHER", "y")];
     let loaded = load_with(file, &environment, &flags).unwrap();
     let settings = &loaded.settings;
-    assert_eq!((settings.grace, settings.gateway.full_time), (Duration::from_secs(3), Duration::from_secs(6)));
+    assert_eq!((settings.grace, settings.gateway.full_queue_timeout), (Duration::from_secs(3), Duration::from_secs(6)));
     assert_eq!((settings.retry.attempts_count, settings.retry.busy_ms, settings.log_filter.as_str()), (9, 3_600_000, "debug"));
     let place = |name: &str| loaded.place(list::find(name).unwrap()).map(ToString::to_string);
     assert_eq!(place("grace").unwrap(), "command line, --grace");

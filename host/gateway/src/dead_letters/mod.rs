@@ -1,7 +1,7 @@
 //! Dead letters: which ones a caller means, which flow each is from, and what is done with them. The paths are in [`crate::routes`].
 
-mod moving;
 mod owners;
+mod processing;
 mod selection;
 
 use weir_config::names;
@@ -10,9 +10,9 @@ use weir_pubsub::{Browsed, Cursor, NotACursor, Page, PubsubError, Queue, Start};
 use crate::error::{GatewayError, Result};
 use crate::gateway::Gateway;
 
-pub(crate) use moving::{Action, Outcome, Portion, work};
 pub(crate) use owners::Owners;
-pub(crate) use selection::{Selection, Wanted, read_wanted};
+pub(crate) use processing::{Action, Outcome, Portion, work};
+pub(crate) use selection::{DeadLetterKey, Selection, parse_key};
 
 /// Letters whose beginnings are in memory at a time.
 pub(crate) const PAGE_COUNT: u32 = 128;
@@ -28,7 +28,7 @@ pub(crate) fn wrong(field: &'static str) -> impl FnOnce(NotACursor) -> GatewayEr
 }
 
 /// The beginnings of the letters behind a position. Without the queue there are none: the flow service makes it.
-pub(crate) async fn heads(gateway: &Gateway, start: Start, count: u32, body_bytes: usize) -> Result<Page> {
+pub(crate) async fn list_heads(gateway: &Gateway, start: Start, count: u32, body_bytes: usize) -> Result<Page> {
     match gateway.backend.inspect().browse(&queue(gateway)?, start, count, body_bytes).await {
         Err(PubsubError::QueueNotFound { .. }) => Ok(Page::default()),
         page => page.map_err(GatewayError::broker("the dead letters cannot be read")),
@@ -44,5 +44,5 @@ pub(crate) async fn whole(gateway: &Gateway, at: Cursor) -> Result<Option<Browse
         return Ok(None);
     }
     let found = gateway.backend.inspect().browse(&queue, Start::At(at), 1, usize::MAX).await?;
-    Ok(found.messages.into_iter().find(|letter| letter.cursor == at))
+    Ok(found.messages.into_iter().find(|dead_letter| dead_letter.cursor == at))
 }

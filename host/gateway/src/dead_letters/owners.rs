@@ -42,9 +42,9 @@ impl Owners {
     }
 
     /// The owner of a letter; `None` where its subscription is not that of a processor.
-    pub(crate) fn owner(&self, letter: &DeadLetter) -> Option<Owner> {
-        let known = self.0.get(&(letter.topic.clone(), letter.subscription.clone()));
-        known.cloned().or_else(|| of_subscription(&letter.subscription))
+    pub(crate) fn owner(&self, dead_letter: &DeadLetter) -> Option<Owner> {
+        let known = self.0.get(&(dead_letter.topic.clone(), dead_letter.subscription.clone()));
+        known.cloned().or_else(|| of_subscription(&dead_letter.subscription))
     }
 }
 
@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_letter_is_from_every_flow_that_uses_its_queue() {
+    fn a_dead_letter_belongs_to_every_flow_that_uses_its_queue() {
         let record = |id: &str| -> FlowRecord {
             let text = format!(
                 r#"{{"blueprint-name": "b", "plan": {{"queues": [{{"topic": "flow:tg:shared", "subscription": "p--b--input"}},
@@ -70,8 +70,8 @@ mod tests {
         };
         let owners = Owners::of(&BTreeMap::from([("one".to_owned(), record("one")), ("two".to_owned(), record("two"))]));
         let owner = |topic: &str, subscription: &str| {
-            let letter = DeadLetter { topic: topic.into(), subscription: subscription.into(), ..DeadLetter::default() };
-            owners.owner(&letter).map(|owner| (owner.flows.join(","), owner.processor, owner.variant))
+            let dead_letter = DeadLetter { topic: topic.into(), subscription: subscription.into(), ..DeadLetter::default() };
+            owners.owner(&dead_letter).map(|owner| (owner.flows.join(","), owner.processor, owner.variant))
         };
         let expected = |flows: &str, processor: &str, variant: &str| Some((flows.to_owned(), processor.to_owned(), variant.to_owned()));
         assert_eq!(owner("flow:tg:shared", "p--b--input"), expected("one,two", "p", "b"));

@@ -14,7 +14,7 @@ const MAX_IDS_COUNT: usize = 10_000;
 
 /// How a letter is named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Wanted {
+pub(crate) enum DeadLetterKey {
     /// By its place in the queue.
     Position(Cursor),
     /// By the message's id.
@@ -67,12 +67,12 @@ impl Selection {
         let (mut positions, mut ids) = (HashSet::new(), BTreeMap::new());
         for name in names {
             let wanted = match name {
-                DeadLetterId::Position(position) => read_wanted(&position.to_string())?,
-                DeadLetterId::Text(text) => read_wanted(text)?,
+                DeadLetterId::Position(position) => parse_key(&position.to_string())?,
+                DeadLetterId::Text(text) => parse_key(text)?,
             };
             match wanted {
-                Wanted::Position(position) => drop(positions.insert(position)),
-                Wanted::Id(id) => drop(ids.insert(id, false)),
+                DeadLetterKey::Position(position) => drop(positions.insert(position)),
+                DeadLetterKey::Id(id) => drop(ids.insert(id, false)),
             }
         }
         Ok(Selection::Named { positions, ids })
@@ -103,10 +103,10 @@ impl Selection {
     }
 
     /// What was named and not found by the end.
-    pub(crate) fn missing(&self) -> Vec<Wanted> {
+    pub(crate) fn missing(&self) -> Vec<DeadLetterKey> {
         let Selection::Named { positions, ids } = self else { return Vec::new() };
-        let ids = ids.iter().filter(|(_, found)| !**found).map(|(id, _)| Wanted::Id(*id));
-        sorted(positions).into_iter().map(Wanted::Position).chain(ids).collect()
+        let ids = ids.iter().filter(|(_, found)| !**found).map(|(id, _)| DeadLetterKey::Id(*id));
+        sorted(positions).into_iter().map(DeadLetterKey::Position).chain(ids).collect()
     }
 }
 
@@ -118,17 +118,17 @@ fn sorted(positions: &HashSet<Cursor>) -> Vec<Cursor> {
 }
 
 /// An id has 32 hexadecimal digits, which no position has.
-pub(crate) fn read_wanted(letter: &str) -> Result<Wanted> {
-    if let Ok(id) = letter.parse() {
-        return Ok(Wanted::Id(id));
+pub(crate) fn parse_key(dead_letter: &str) -> Result<DeadLetterKey> {
+    if let Ok(id) = dead_letter.parse() {
+        return Ok(DeadLetterKey::Id(id));
     }
-    match letter.parse() {
-        Ok(position) => Ok(Wanted::Position(position)),
+    match dead_letter.parse() {
+        Ok(position) => Ok(DeadLetterKey::Position(position)),
         Err(_) => Err(GatewayError::BadField {
             field: "the dead letter".to_owned(),
             problem: format!(
                 "`{}` is neither a position, which is a number from 1, nor an id, which has 32 hexadecimal digits",
-                weir_pubsub::shown(letter)
+                weir_pubsub::shown(dead_letter)
             ),
         }),
     }
@@ -148,17 +148,17 @@ mod tests {
     }
 
     #[test]
-    fn a_letter_is_named_by_position_or_id() {
+    fn a_dead_letter_is_named_by_position_or_id() {
         let id = "00000000000000000000000000000abc";
-        assert_eq!(read_wanted("7").unwrap(), Wanted::Position(at(7)));
-        assert_eq!(read_wanted(&id.to_uppercase()).unwrap(), Wanted::Id(MessageId(0xabc)));
+        assert_eq!(parse_key("7").unwrap(), DeadLetterKey::Position(at(7)));
+        assert_eq!(parse_key(&id.to_uppercase()).unwrap(), DeadLetterKey::Id(MessageId(0xabc)));
         for wrong in ["0", "-1", "x", "", "18446744073709551616", &id[1..].replace('0', "g")] {
-            assert!(read_wanted(wrong).unwrap_err().to_string().contains("neither a position"), "{wrong}");
+            assert!(parse_key(wrong).unwrap_err().to_string().contains("neither a position"), "{wrong}");
         }
     }
 
     #[test]
-    fn a_selection_names_letters_or_a_flow_or_all() {
+    fn a_selection_names_dead_letters_a_flow_or_all() {
         let of = |flow: Option<&str>, processor: Option<&str>| Selection::Of {
             flow: flow.map(str::to_owned),
             processor: processor.map(str::to_owned),
@@ -167,12 +167,15 @@ mod tests {
         assert_eq!(read(r#"{"processor": "p", "flow": "f", "ids": [], "all": false}"#).unwrap(), of(Some("f"), Some("p")));
         assert_eq!(read(r#"{"all": true, "ids": null}"#).unwrap(), Selection::All);
         let named = read(r#"{"ids": [7, "7", "00000000000000000000000000000abc"]}"#).unwrap();
-        assert_eq!((named.only_positions(), named.missing()), (None, vec![Wanted::Position(at(7)), Wanted::Id(MessageId(0xabc))]));
+        assert_eq!(
+            (named.only_positions(), named.missing()),
+            (None, vec![DeadLetterKey::Position(at(7)), DeadLetterKey::Id(MessageId(0xabc))])
+        );
         assert_eq!(read(r#"{"ids": ["3", 1]}"#).unwrap().only_positions(), Some(vec![at(1), at(3)]));
     }
 
     #[test]
-    fn nothing_and_too_much_are_refused_with_the_choices() {
+    fn empty_and_oversized_selections_are_refused_with_the_choices() {
         for wrong in ["{}", r#"{"all": false}"#, r#"{"ids": []}"#] {
             assert!(read(wrong).unwrap_err().to_string().contains("`ids` (positions or message ids), `flow`"), "{wrong}");
         }

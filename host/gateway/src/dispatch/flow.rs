@@ -28,7 +28,7 @@ impl Flow {
         let stopped = CancellationToken::new();
         let (undecided, is_undecided) = watch::channel(false);
         let interface = |(name, offered): (&String, &Offered)| {
-            let line = Line::of(offered)?;
+            let line = InterfaceTarget::of(offered)?;
             Ok(Arc::new(Interface {
                 flow: id.to_owned(),
                 name: name.clone(),
@@ -76,7 +76,7 @@ pub(crate) struct Interface {
     /// The interface's name.
     pub(crate) name: String,
     /// What goes through it.
-    pub(crate) line: Line,
+    pub(crate) line: InterfaceTarget,
     /// Cancelled when the flow is stopped, not while its stop may still be refused.
     pub(crate) stopped: CancellationToken,
     /// Whether the flow is being stopped in a way that may still be refused.
@@ -84,20 +84,20 @@ pub(crate) struct Interface {
 }
 
 /// What goes through an interface, with the way there.
-pub(crate) enum Line {
+pub(crate) enum InterfaceTarget {
     /// Messages go in, or come out.
     Flow { topic: Topic, producer: OnceCell<SharedProducer> },
     /// Requests go in and their answers come back.
     Request { request: Topic, response: Topic, requester: OnceCell<SharedRequester> },
 }
 
-impl Line {
-    fn of(offered: &Offered) -> Result<Line, String> {
+impl InterfaceTarget {
+    fn of(offered: &Offered) -> Result<InterfaceTarget, String> {
         let topic = |text: &str| text.parse::<Topic>().map_err(|error| format!("has an invalid topic: {error}"));
         Ok(match offered {
-            Offered::Flow { flow } => Line::Flow { topic: topic(flow)?, producer: OnceCell::new() },
+            Offered::Flow { flow } => InterfaceTarget::Flow { topic: topic(flow)?, producer: OnceCell::new() },
             Offered::Service { request, response } => {
-                Line::Request { request: topic(request)?, response: topic(response)?, requester: OnceCell::new() }
+                InterfaceTarget::Request { request: topic(request)?, response: topic(response)?, requester: OnceCell::new() }
             }
         })
     }
@@ -105,20 +105,20 @@ impl Line {
 
 impl Interface {
     /// Where the interface's messages, or its requests, go.
-    pub(crate) fn topic_in(&self) -> &Topic {
-        let (Line::Flow { topic, .. } | Line::Request { request: topic, .. }) = &self.line;
+    pub(crate) fn input_topic(&self) -> &Topic {
+        let (InterfaceTarget::Flow { topic, .. } | InterfaceTarget::Request { request: topic, .. }) = &self.line;
         topic
     }
 
     /// The way into a `flow` interface.
     pub(super) async fn producer(&self, link: &Link) -> Result<SharedProducer> {
-        let Line::Flow { topic, producer } = &self.line else { return Err(self.takes_requests()) };
+        let InterfaceTarget::Flow { topic, producer } = &self.line else { return Err(self.takes_requests()) };
         producer.get_or_try_init(|| link.producer(topic)).await.cloned()
     }
 
     /// The way to whoever answers a `request` interface.
     pub(super) async fn requester(&self, link: &Link) -> Result<SharedRequester> {
-        let Line::Request { request, response, requester } = &self.line else {
+        let InterfaceTarget::Request { request, response, requester } = &self.line else {
             return Err(self.wrong("accepts messages but does not answer: use `weir send`".to_owned()));
         };
         requester.get_or_try_init(|| link.requester(request, response)).await.cloned()
@@ -126,7 +126,7 @@ impl Interface {
 
     /// The queue that keeps what leaves by this interface until somebody reads it.
     pub(crate) fn exit_queue(&self) -> Result<Queue> {
-        let Line::Flow { topic, .. } = &self.line else { return Err(self.takes_requests()) };
+        let InterfaceTarget::Flow { topic, .. } = &self.line else { return Err(self.takes_requests()) };
         let subscription = exit_subscription(&self.flow, &self.name)
             .map_err(|_| self.wrong("cannot have an exit: its name and the flow's are too long for a queue".to_owned()))?;
         Queue::new(topic.clone(), subscription).map_err(|error| self.wrong(format!("cannot have an exit: {error}")))
@@ -179,12 +179,12 @@ mod tests {
 
     #[test]
     fn interfaces_are_read_from_the_record() {
-        assert!(matches!(&flow().interface("in").unwrap().line, Line::Flow { topic, .. } if topic.to_string() == "flow:tg:in"));
-        assert!(matches!(flow().interface("ask").unwrap().line, Line::Request { .. }));
+        assert!(matches!(&flow().interface("in").unwrap().line, InterfaceTarget::Flow { topic, .. } if topic.to_string() == "flow:tg:in"));
+        assert!(matches!(flow().interface("ask").unwrap().line, InterfaceTarget::Request { .. }));
     }
 
     #[test]
-    fn errors_name_what_there_is() {
+    fn errors_list_the_available_names() {
         let error = |name| flow().interface(name).err().unwrap().to_string();
         assert_eq!(error("out"), "flow `f` has no interface `out`; interfaces: ask, in, odd");
         assert!(error("odd").starts_with("interface `odd` of flow `f` has an invalid topic"), "{}", error("odd"));

@@ -14,7 +14,7 @@ const MAX_STOPPED_COUNT: usize = 10_000;
 /// All flows that have a record, and some that had one.
 #[derive(Default)]
 pub(super) struct KnownFlows {
-    pub(super) records: HashMap<String, (String, Known)>,
+    pub(super) records: HashMap<String, (String, FlowState)>,
     /// Records that cannot be read, so that each is reported once.
     unreadable: HashMap<String, String>,
     stopped: HashSet<String>,
@@ -22,7 +22,7 @@ pub(super) struct KnownFlows {
 
 /// What is known of a flow that has a record.
 #[derive(Clone)]
-pub(super) enum Known {
+pub(super) enum FlowState {
     Running(Arc<Flow>),
     /// It is being stopped in a way that may still be refused.
     Undecided(Arc<Flow>),
@@ -64,13 +64,13 @@ impl KnownFlows {
         let before = self.records.remove(id).map(|(_, known)| known);
         let now = match (record.status, before) {
             (Some(FlowStatus::Stopping), before) if record.is_refusing() => undecided(before, id, record),
-            (Some(FlowStatus::Starting), before) => stopped(before, Known::Starting),
-            (Some(FlowStatus::Stopping), before) => stopped(before, Known::Stopping),
-            (None | Some(FlowStatus::Updating), Some(Known::Running(flow) | Known::Undecided(flow))) if flow.offers(&record) => {
+            (Some(FlowStatus::Starting), before) => stopped(before, FlowState::Starting),
+            (Some(FlowStatus::Stopping), before) => stopped(before, FlowState::Stopping),
+            (None | Some(FlowStatus::Updating), Some(FlowState::Running(flow) | FlowState::Undecided(flow))) if flow.offers(&record) => {
                 flow.set_undecided(false);
-                Known::Running(flow)
+                FlowState::Running(flow)
             }
-            (None | Some(FlowStatus::Updating), before) => stopped(before, Known::Running(Arc::new(Flow::new(id, record)))),
+            (None | Some(FlowStatus::Updating), before) => stopped(before, FlowState::Running(Arc::new(Flow::new(id, record)))),
         };
         self.stopped.remove(id);
         self.records.insert(id.to_owned(), (text.to_owned(), now));
@@ -81,7 +81,7 @@ impl KnownFlows {
         if before.is_none() {
             return;
         }
-        stopped(before, Known::Stopping);
+        stopped(before, FlowState::Stopping);
         if self.stopped.len() >= MAX_STOPPED_COUNT {
             self.stopped.clear();
         }
@@ -90,29 +90,30 @@ impl KnownFlows {
 
     /// Whether there was such a flow, which runs no more.
     pub(super) fn was_stopped(&self, id: &str) -> bool {
-        self.stopped.contains(id) || matches!(self.records.get(id), Some((_, Known::Stopping | Known::Undecided(_) | Known::Running(_))))
+        self.stopped.contains(id)
+            || matches!(self.records.get(id), Some((_, FlowState::Stopping | FlowState::Undecided(_) | FlowState::Running(_))))
     }
 }
 
 /// What comes after; what ran before ends.
-fn stopped(before: Option<Known>, after: Known) -> Known {
-    if let Some(Known::Running(flow) | Known::Undecided(flow)) = before {
+fn stopped(before: Option<FlowState>, after: FlowState) -> FlowState {
+    if let Some(FlowState::Running(flow) | FlowState::Undecided(flow)) = before {
         flow.stop();
     }
     after
 }
 
 /// A flow whose stop may still be refused: what reads it goes on.
-fn undecided(before: Option<Known>, id: &str, record: FlowRecord) -> Known {
+fn undecided(before: Option<FlowState>, id: &str, record: FlowRecord) -> FlowState {
     let flow = match before {
-        Some(Known::Running(flow) | Known::Undecided(flow)) if flow.offers(&record) => flow,
+        Some(FlowState::Running(flow) | FlowState::Undecided(flow)) if flow.offers(&record) => flow,
         before => {
-            stopped(before, Known::Stopping);
+            stopped(before, FlowState::Stopping);
             Arc::new(Flow::new(id, record))
         }
     };
     flow.set_undecided(true);
-    Known::Undecided(flow)
+    FlowState::Undecided(flow)
 }
 
 /// Reads the record of a flow.
@@ -134,7 +135,7 @@ mod tests {
 
     fn running(known: &KnownFlows, id: &str) -> Arc<Interface> {
         match known.records.get(id) {
-            Some((_, Known::Running(flow))) => flow.interface("in").unwrap(),
+            Some((_, FlowState::Running(flow))) => flow.interface("in").unwrap(),
             _ => panic!("{id} is not running"),
         }
     }
@@ -142,7 +143,7 @@ mod tests {
     const RUNNING: &str = r#"{"blueprint-name": "b", "interfaces": {"in": {"flow": "flow:tg:in"}}}"#;
 
     #[test]
-    fn a_flow_goes_on_while_it_offers_the_same_and_ends_when_it_stops() {
+    fn a_flow_continues_while_its_interfaces_are_unchanged_and_ends_when_stopped() {
         let mut known = KnownFlows::default();
         known.apply(&content(&[("f", RUNNING)]));
         let first = running(&known, "f");
@@ -162,13 +163,13 @@ mod tests {
     }
 
     #[test]
-    fn what_reads_a_flow_goes_on_while_its_stop_may_be_refused() {
+    fn readers_of_a_flow_continue_while_its_stop_may_be_refused() {
         let refusing = RUNNING.replace("\"blueprint", "\"status\": \"stopping\", \"backlog\": \"refuse\", \"blueprint");
         let mut known = KnownFlows::default();
         known.apply(&content(&[("f", RUNNING)]));
         let first = running(&known, "f");
         known.apply(&content(&[("f", &refusing)]));
-        assert!(!first.stopped.is_cancelled() && matches!(known.records["f"].1, Known::Undecided(_)));
+        assert!(!first.stopped.is_cancelled() && matches!(known.records["f"].1, FlowState::Undecided(_)));
         assert!(first.decided().now_or_never().is_none(), "writers wait");
         known.apply(&content(&[("f", RUNNING)]));
         assert!(Arc::ptr_eq(&first, &running(&known, "f")), "the stop was refused");
@@ -182,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_that_cannot_be_read_is_no_running_flow() {
+    fn an_unreadable_record_is_not_a_running_flow() {
         let mut known = KnownFlows::default();
         known.apply(&content(&[("f", RUNNING)]));
         let before = running(&known, "f");

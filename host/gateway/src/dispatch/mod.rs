@@ -22,13 +22,13 @@ use weir_pubsub::Backend;
 
 use self::dispatcher::SharedRequester;
 use self::flow::Flow;
-use self::known::{Known, KnownFlows, read};
+use self::known::{FlowState, KnownFlows, read};
 use crate::caller::Caller;
 use crate::error::{GatewayError, Result};
 
 pub(crate) use self::answer::{Answer, ask, not_sent, send};
 pub(crate) use self::dispatcher::SharedProducer;
-pub(crate) use self::flow::{Interface, Line};
+pub(crate) use self::flow::{Interface, InterfaceTarget};
 pub(crate) use self::link::Link;
 
 /// How long the follower may be behind. In one process it is some milliseconds; longer than this it cannot fetch.
@@ -74,10 +74,10 @@ impl Dispatch {
 
     /// Finds an interface of a running flow; the errors name what there is.
     pub(crate) async fn find(&self, flow: &str, interface: &str) -> Result<Arc<Interface>> {
-        if let Some(Known::Running(flow)) = self.known(flow) {
+        if let Some(FlowState::Running(flow)) = self.known(flow) {
             return flow.interface(interface);
         }
-        self.look_for(flow).await?.interface(interface)
+        self.find_flow(flow).await?.interface(interface)
     }
 
     /// Whether the flow of an interface was stopped, as the configuration is now. A stop that may still be refused is waited for.
@@ -86,7 +86,7 @@ impl Dispatch {
             && let Ok(version) = self.config.version().await
         {
             // If it stays behind, what is known has to do.
-            let _ = self.reach(version).await;
+            let _ = self.wait_for_version(version).await;
             let _ = tokio::time::timeout(BEHIND_TIME, interface.decided()).await;
         }
         interface.stopped.is_cancelled()
@@ -117,18 +117,18 @@ impl Dispatch {
     }
 
     /// Finds a flow that was not known to run a moment ago.
-    async fn look_for(&self, id: &str) -> Result<Arc<Flow>> {
+    async fn find_flow(&self, id: &str) -> Result<Arc<Flow>> {
         let key = Key { config_type: FLOW_TYPE.to_owned(), key: id.to_owned() };
         let found = self.config.get(&[key]).await.map_err(GatewayError::Config)?;
         let Some(record) = found.value.into_iter().next().and_then(|value| value.value) else {
-            return Err(self.not_there(id).await?);
+            return Err(self.missing_flow_error(id).await?);
         };
-        self.reach(found.version).await?;
+        self.wait_for_version(found.version).await?;
         match self.known(id) {
-            Some(Known::Running(flow)) => Ok(flow),
-            Some(Known::Undecided(_)) => Err(GatewayError::FlowStopping { flow: id.to_owned() }),
-            Some(Known::Starting) => Err(GatewayError::FlowStarting { flow: id.to_owned() }),
-            Some(Known::Stopping) => Err(GatewayError::FlowStopped { flow: id.to_owned() }),
+            Some(FlowState::Running(flow)) => Ok(flow),
+            Some(FlowState::Undecided(_)) => Err(GatewayError::FlowStopping { flow: id.to_owned() }),
+            Some(FlowState::Starting) => Err(GatewayError::FlowStarting { flow: id.to_owned() }),
+            Some(FlowState::Stopping) => Err(GatewayError::FlowStopped { flow: id.to_owned() }),
             None => {
                 read(&record).map_err(|source| GatewayError::NotJson { what: format!("the record of flow `{id}`"), source })?;
                 Err(GatewayError::FlowStopped { flow: id.to_owned() })
@@ -136,7 +136,7 @@ impl Dispatch {
         }
     }
 
-    async fn not_there(&self, id: &str) -> Result<GatewayError> {
+    async fn missing_flow_error(&self, id: &str) -> Result<GatewayError> {
         if self.known.read().unwrap_or_else(PoisonError::into_inner).was_stopped(id) {
             return Ok(GatewayError::FlowStopped { flow: id.to_owned() });
         }
@@ -145,7 +145,7 @@ impl Dispatch {
     }
 
     /// Waits until what is known is at least as new as this version.
-    async fn reach(&self, version: u64) -> Result<()> {
+    async fn wait_for_version(&self, version: u64) -> Result<()> {
         let mut applied = self.version.clone();
         let reached = tokio::time::timeout(BEHIND_TIME, applied.wait_for(|applied| *applied >= version)).await;
         match reached {
@@ -156,7 +156,7 @@ impl Dispatch {
         }
     }
 
-    fn known(&self, id: &str) -> Option<Known> {
+    fn known(&self, id: &str) -> Option<FlowState> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         known.records.get(id).map(|(_, known)| known.clone())
     }

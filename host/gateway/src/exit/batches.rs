@@ -18,7 +18,7 @@ const SLOW: Duration = Duration::from_secs(2);
 /// The batch that is on its way, and how large the next one may be.
 pub(crate) struct Batches {
     /// How long a reader may take to answer.
-    answer_time: Duration,
+    answer_timeout: Duration,
     /// Messages of the next batch.
     limit_count: usize,
     /// The number of the batch that was sent last.
@@ -33,8 +33,8 @@ struct Batch {
 
 impl Batches {
     /// The first batch has one message. A reader has twice the time between two pings to answer, as one that is silent has.
-    pub(crate) fn new(ping_time: Duration) -> Self {
-        Batches { answer_time: ping_time * 2, limit_count: 1, number: 0, on_its_way: None }
+    pub(crate) fn new(ping_interval: Duration) -> Self {
+        Batches { answer_timeout: ping_interval * 2, limit_count: 1, number: 0, on_its_way: None }
     }
 
     /// Whether a batch was sent and not answered.
@@ -56,7 +56,7 @@ impl Batches {
 
     /// When a reader that has not answered by then is ended; `None` while nothing is on its way.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.on_its_way.as_ref().map(|batch| batch.sent + self.answer_time)
+        self.on_its_way.as_ref().map(|batch| batch.sent + self.answer_timeout)
     }
 
     /// What a pong settles; `None` where it answers no ping of the batch that is on its way.
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_pong_to_the_ping_behind_it_settles_a_batch_and_once() {
+    fn only_the_pong_to_its_own_ping_settles_a_batch_once() {
         let now = Instant::now();
         let mut batches = Batches::new(Duration::from_secs(30));
         assert_eq!(batches.answered(&0_u64.to_be_bytes(), now), None);

@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn receipts_are_acknowledged_up_to_a_number_once() {
+    fn receipts_are_acknowledged_once_up_to_a_number() {
         let now = Instant::now();
         let mut held = handed_out(5, now);
         assert_eq!(held.acknowledge(0, now), Ok(vec![]));
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_runs_out_only_while_something_is_unacknowledged() {
+    fn a_lease_expires_only_while_something_is_unacknowledged() {
         let begin = Instant::now();
         let mut held = handed_out(2, begin);
         assert!(!held.expire(begin + LEASE / 2));
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_than_the_count_is_handed_out() {
+    fn no_more_than_the_requested_count_is_delivered() {
         let now = Instant::now();
         let mut held = Held::new(Some(2), LEASE);
         held.hand_out(receipt(1), 1, now);

@@ -141,11 +141,11 @@ impl Lease {
     /// `LeaseEnded`, `BadField` for a receipt that was never handed out. When a settle fails the lease ends: what was not settled is
     /// delivered again.
     pub(crate) async fn acknowledge(&self, through: u64, then: Then) -> Result<u64> {
-        let under_way = self.begin_settling(through, then)?;
+        let in_flight = self.begin_settling(through, then)?;
         // They were counted with them; until their outcome is known, or whoever asked has gone.
-        let _counted = Counted { total: &self.settling_count, count: under_way.len() };
+        let _counted = Counted { total: &self.settling_count, count: in_flight.len() };
         let mut settled_count = 0;
-        for settling in under_way {
+        for settling in in_flight {
             match settling.await {
                 Ok(Settled::Done { .. }) => settled_count += 1,
                 Ok(Settled::NoLongerHeld) => {}
@@ -173,7 +173,7 @@ impl Lease {
         })?;
         // Under the lock, so that no count misses them.
         self.settling_count.fetch_add(receipts.len(), Ordering::AcqRel);
-        let under_way = self.backend.acknowledge(&receipts);
+        let in_flight = self.backend.acknowledge(&receipts);
         if then == Then::End {
             // Nothing is handed out in place of what was acknowledged.
             held.end();
@@ -181,7 +181,7 @@ impl Lease {
         }
         drop(held);
         self.changed.notify_waiters();
-        Ok(under_way)
+        Ok(in_flight)
     }
 
     /// Ends the lease; what is not acknowledged is given back.
@@ -265,23 +265,23 @@ impl Lease {
     }
 
     /// Waits until the lease has run out, or was ended by its taker.
-    pub(super) async fn over(&self) -> Over {
+    pub(super) async fn over(&self) -> LeaseEnd {
         loop {
             let mut changed = pin!(self.changed.notified());
             changed.as_mut().enable();
             let deadline = {
                 let mut held = self.held();
                 if self.released.is_cancelled() {
-                    return Over::Released;
+                    return LeaseEnd::Released;
                 }
                 if held.expire(Instant::now()) {
-                    return Over::RanOut;
+                    return LeaseEnd::RanOut;
                 }
                 held.deadline()
             };
             tokio::select! {
                 biased;
-                () = self.released.cancelled() => return Over::Released,
+                () = self.released.cancelled() => return LeaseEnd::Released,
                 // Renewed meanwhile or not: the next look shows.
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {}
                 () = changed, if deadline.is_none() => {}
@@ -313,7 +313,7 @@ pub(super) enum HandedOut {
 }
 
 /// How a lease ends before its stream does.
-pub(super) enum Over {
+pub(super) enum LeaseEnd {
     /// Nothing was acknowledged for its time.
     RanOut,
     /// The taker has ended it, or a settle failed.

@@ -4,9 +4,9 @@ use std::num::NonZeroU32;
 
 use weir_pubsub::{Consumer, ConsumerOptions, PubsubError};
 
-use crate::again::Again;
 use crate::dispatch::{Dispatch, Interface};
 use crate::error::{GatewayError, Result};
+use crate::reader_backoff::ReaderBackoff;
 
 /// Reads the exit of an interface; `None` where it has none.
 pub(crate) async fn consumer(dispatch: &Dispatch, interface: &Interface, window: NonZeroU32) -> Result<Option<Box<dyn Consumer>>> {
@@ -25,9 +25,9 @@ pub(crate) async fn consumer_again(
     dispatch: &Dispatch,
     interface: &Interface,
     window: NonZeroU32,
-    again: &mut Again,
+    reader_backoff: &mut ReaderBackoff,
 ) -> Result<Box<dyn Consumer>> {
     tracing::info!(flow = interface.flow, interface = interface.name, "consumer of an exit lost, resubscribing");
-    let consumer = again.get(|| consumer(dispatch, interface, window)).await?;
+    let consumer = reader_backoff.get(|| consumer(dispatch, interface, window)).await?;
     consumer.ok_or_else(|| interface.wrong("no longer has an exit".to_owned()))
 }

@@ -15,14 +15,14 @@ use weir_pubsub::{Consumer, Delivery, PubsubError, Queue, QueueStats, Receipt};
 
 use super::batches::BATCH_BYTES;
 use super::held::MAX_COUNT;
-use super::lease::{HandedOut, Over, Registered};
+use super::lease::{HandedOut, LeaseEnd, Registered};
 use super::reading::consumer_again;
-use crate::again::{Again, by};
 use crate::dispatch::{Dispatch, Interface};
 use crate::error::{GatewayError, Result};
 use crate::line;
 use crate::metrics::open::Opened;
 use crate::ndjson::error_line;
+use crate::reader_backoff::{ReaderBackoff, until_deadline};
 
 /// What the consumer of an exit may hold: what may be unacknowledged.
 pub(crate) const WINDOW: NonZeroU32 = NonZeroU32::new(MAX_COUNT as u32).expect("it is not 0");
@@ -30,12 +30,12 @@ pub(crate) const WINDOW: NonZeroU32 = NonZeroU32::new(MAX_COUNT as u32).expect("
 const PIECES_COUNT: usize = 2;
 /// How long messages that another reader holds are waited for before an exit counts as empty: those of one that went a moment ago are
 /// on their way back.
-const RETURN_TIME: Duration = Duration::from_secs(1);
+const REQUEUE_WAIT: Duration = Duration::from_secs(1);
 /// How often messages that nobody holds, and that are not there either, are waited for so long: the log is asked to note them.
-const MAX_LOOKS: u32 = 30;
+const MAX_POLLS: u32 = 30;
 
 /// The same where the broker does not know whether there are messages.
-const UNKNOWN_LOOKS: u32 = 3;
+const MAX_POLLS_WITHOUT_FIGURES: u32 = 3;
 
 /// Takes from an exit for one connection.
 pub(crate) struct Taking {
@@ -44,7 +44,7 @@ pub(crate) struct Taking {
     pub(crate) queue: Queue,
     pub(crate) consumer: Box<dyn Consumer>,
     /// Its waits after losses.
-    pub(crate) again: Again,
+    pub(crate) reader_backoff: ReaderBackoff,
     pub(crate) lease: Registered,
     /// End when no message came for so long; `None`: go on.
     pub(crate) wait: Option<Duration>,
@@ -115,8 +115,8 @@ impl Taking {
                 biased;
                 error = &mut stopped => return Err(error),
                 over = &mut lease_over => return match over {
-                    Over::RanOut => Err(lease.ended()),
-                    Over::Released => Ok(()),
+                    LeaseEnd::RanOut => Err(lease.ended()),
+                    LeaseEnd::Released => Ok(()),
                 },
                 () = pieces.closed() => return Ok(()),
                 step = self.step(pieces, &mut next) => if step? == Step::End {
@@ -175,12 +175,12 @@ impl Taking {
         let mut ends_at = self.wait.map(|wait| Instant::now() + wait);
         let mut looks_count = 0;
         loop {
-            match by(ends_at, self.fitting().receive()).await {
+            match until_deadline(ends_at, self.fitting().receive()).await {
                 Some(Ok(delivery)) => {
-                    self.again.well();
+                    self.reader_backoff.reset();
                     return Ok(Some(delivery));
                 }
-                Some(Err(error @ PubsubError::Unavailable { .. })) => match by(ends_at, self.subscribe_again()).await {
+                Some(Err(error @ PubsubError::Unavailable { .. })) => match until_deadline(ends_at, self.subscribe_again()).await {
                     Some(subscribed) => {
                         subscribed?;
                         continue;
@@ -189,7 +189,7 @@ impl Taking {
                     None => return Err(cut_off(&self.dispatch, &self.interface, error).await),
                 },
                 // The consumer goes on by itself, with what it holds.
-                Some(Err(error @ PubsubError::Stalled { .. })) => match by(ends_at, self.again.wait()).await {
+                Some(Err(error @ PubsubError::Stalled { .. })) => match until_deadline(ends_at, self.reader_backoff.wait()).await {
                     Some(()) => continue,
                     None => return Err(cut_off(&self.dispatch, &self.interface, error).await),
                 },
@@ -213,7 +213,7 @@ impl Taking {
             if !may_come(&stats, own_count as u64, looks_count) {
                 return Ok(None);
             }
-            ends_at = Some(Instant::now() + RETURN_TIME);
+            ends_at = Some(Instant::now() + REQUEUE_WAIT);
         }
     }
 
@@ -227,7 +227,7 @@ impl Taking {
 
     /// Reads the exit again after its consumer was lost. What was handed out and not acknowledged comes again, under later receipts.
     async fn subscribe_again(&mut self) -> Result<()> {
-        self.consumer = consumer_again(&self.dispatch, &self.interface, WINDOW, &mut self.again).await?;
+        self.consumer = consumer_again(&self.dispatch, &self.interface, WINDOW, &mut self.reader_backoff).await?;
         Ok(())
     }
 }
@@ -238,9 +238,9 @@ fn may_come(stats: &QueueStats, own_count: u64, looks_count: u32) -> bool {
     let ready_count = ready_count.or_else(|| Some(depth_count?.saturating_sub(unsettled_count?)));
     match (ready_count, unsettled_count) {
         _ if depth_count == Some(0) => false,
-        (Some(1..), _) => looks_count <= MAX_LOOKS,
+        (Some(1..), _) => looks_count <= MAX_POLLS,
         (Some(0), Some(unsettled_count)) => unsettled_count > own_count && looks_count == 1,
-        _ => looks_count <= UNKNOWN_LOOKS,
+        _ => looks_count <= MAX_POLLS_WITHOUT_FIGURES,
     }
 }
 
@@ -257,16 +257,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_exit_is_empty_only_by_figures_that_are_known() {
+    fn an_exit_is_empty_only_if_its_figures_are_known() {
         let may = |depth_count, ready_count, unsettled_count, looks_count| {
             may_come(&QueueStats { depth_count, ready_count, unsettled_count, ..QueueStats::default() }, 1, looks_count)
         };
         assert!(!may(Some(0), None, None, 1) && !may(Some(1), None, Some(1), 1), "none, or those held here");
         assert!(may(Some(2), None, Some(2), 1) && !may(Some(2), None, Some(2), 2), "another reader holds one");
-        assert!(may(Some(2), None, Some(1), MAX_LOOKS) && !may(Some(2), None, Some(1), MAX_LOOKS + 1));
-        assert!(may(None, Some(1), None, MAX_LOOKS), "one is ready, whatever is in work");
+        assert!(may(Some(2), None, Some(1), MAX_POLLS) && !may(Some(2), None, Some(1), MAX_POLLS + 1));
+        assert!(may(None, Some(1), None, MAX_POLLS), "one is ready, whatever is in work");
         for (depth_count, ready_count) in [(None, None), (None, Some(0)), (Some(2), None)] {
-            assert!(may(depth_count, ready_count, None, UNKNOWN_LOOKS) && !may(depth_count, ready_count, None, UNKNOWN_LOOKS + 1));
+            assert!(
+                may(depth_count, ready_count, None, MAX_POLLS_WITHOUT_FIGURES)
+                    && !may(depth_count, ready_count, None, MAX_POLLS_WITHOUT_FIGURES + 1)
+            );
         }
     }
 }

@@ -1,8 +1,8 @@
 //! What the hosts report: the newest summary and the newest details of each, kept by tasks that listen.
 
-mod asking;
-mod listening;
-mod shown;
+mod details_requester;
+mod host_view;
+mod report_subscriptions;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,23 +14,23 @@ use tokio::time::{Instant, timeout};
 use weir_config::records::{HostStatus, ProcessorStatus, ReceivedDetails, ReportParts};
 use weir_pubsub::{PubsubError, chain};
 
-pub(crate) use self::asking::Asking;
-pub(crate) use self::listening::Reports;
-use self::shown::Details;
-pub(crate) use self::shown::ShownHost;
+pub(crate) use self::details_requester::DetailsRequester;
+use self::host_view::Details;
+pub(crate) use self::host_view::ShownHost;
+pub(crate) use self::report_subscriptions::Reports;
 use crate::protocol::Presence;
 
 /// A host that reported nothing for so long is silent: it reports every 5 s.
 const MISSED_AFTER: Duration = Duration::from_secs(15);
 /// How long a silent host is shown, so that operators notice it.
-const GONE_AFTER: Duration = Duration::from_secs(120);
+const HOST_EXPIRY: Duration = Duration::from_secs(120);
 /// Reports by which a host's clock is judged: one that was long on its way makes the clock look behind.
 const CLOCKS_COUNT: usize = 4;
 /// Hosts that are remembered; beyond it the one that was silent longest is forgotten.
 const MAX_HOSTS_COUNT: usize = 1000;
 
 /// How long hosts that are asked for details may take. What they answered before is shown then, with its age.
-const ANSWER_TIME: Duration = Duration::from_millis(500);
+const RESPONSE_TIMEOUT: Duration = Duration::from_millis(500);
 /// How long to wait for a first host where none is known.
 const FIRST_ANSWER_TIME: Duration = Duration::from_millis(100);
 /// A host that reported nothing for so long is not waited for: it has missed its turn.
@@ -41,14 +41,14 @@ const ANSWERS_COUNT: usize = 1_024;
 /// The newest reports of each host.
 #[derive(Default)]
 pub(crate) struct Hosts {
-    known: Mutex<BTreeMap<String, Known>>,
+    known: Mutex<BTreeMap<String, HostEntry>>,
     /// Of details that come in several messages.
     parts: Mutex<ReportParts<ReceivedDetails>>,
     report_received: Notify,
 }
 
 /// What is known of a host.
-struct Known {
+struct HostEntry {
     /// When it was last heard of.
     at: Instant,
     /// From its newest report, of either kind.
@@ -77,11 +77,11 @@ impl Hosts {
     ///
     /// # Cancel safety
     /// Yes.
-    pub(crate) async fn fresh(&self, asking: &Asking) -> Vec<ShownHost> {
+    pub(crate) async fn fresh(&self, details_requester: &DetailsRequester) -> Vec<ShownHost> {
         let id = rand::random();
-        let time = if self.is_any_waited_for() { ANSWER_TIME } else { FIRST_ANSWER_TIME };
+        let time = if self.is_any_waited_for() { RESPONSE_TIMEOUT } else { FIRST_ANSWER_TIME };
         let answered = async {
-            asking.ask(id).await?;
+            details_requester.ask(id).await?;
             loop {
                 let report_received = self.report_received.notified();
                 tokio::pin!(report_received);
@@ -101,9 +101,9 @@ impl Hosts {
     }
 
     /// The hosts that are not gone, and those that have stopped.
-    fn present(&self, now: Instant) -> MutexGuard<'_, BTreeMap<String, Known>> {
+    fn present(&self, now: Instant) -> MutexGuard<'_, BTreeMap<String, HostEntry>> {
         let mut known = self.lock();
-        known.retain(|_, known| now.duration_since(known.at) < GONE_AFTER);
+        known.retain(|_, known| now.duration_since(known.at) < HOST_EXPIRY);
         known
     }
 
@@ -111,7 +111,7 @@ impl Hosts {
     fn have_answered(&self, id: u64) -> bool {
         let now = Instant::now();
         let known = self.lock();
-        let has = |known: &Known| known.answered.contains(&id);
+        let has = |known: &HostEntry| known.answered.contains(&id);
         known.values().any(has) && known.values().all(|known| has(known) || !known.is_waited_for(now))
     }
 
@@ -163,7 +163,7 @@ impl Hosts {
     fn note(&self, status: HostStatus, details: Option<(Details, Vec<u64>)>) {
         let at = Instant::now();
         let mut all = self.lock();
-        let known = all.entry(status.host.clone()).or_insert_with(|| Known::new(at));
+        let known = all.entry(status.host.clone()).or_insert_with(|| HostEntry::new(at));
         known.note_clock(&status);
         known.has_stopped |= status.has_stopped;
         match details {
@@ -181,14 +181,14 @@ impl Hosts {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Known>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, HostEntry>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Known {
+impl HostEntry {
     fn new(at: Instant) -> Self {
-        Known {
+        HostEntry {
             at,
             status: HostStatus::default(),
             summary_problem: None,
@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn details_in_parts_are_shown_whole() {
+    fn details_in_parts_are_reassembled() {
         let hosts = Hosts::default();
         let old = details("a", 1, 100, &[1], 8 << 10);
         old.iter().for_each(|body| hosts.take_details(body));
@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn processors_that_cannot_be_read_are_a_problem_of_their_host_alone() {
+    fn unreadable_processors_affect_only_their_host() {
         let hosts = Hosts::default();
         hosts.take_details(&details("a", 1, 2, &[7], 1 << 20)[0]);
         let body = json!({"host": "b", "version": "9", "started-ms": 1, "time-ms": 1, "config-version": 1, "answers": [7], "processors": [{"state": "flying"}]});
@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_newest_report_of_each_host_counts_until_it_is_silent() {
+    async fn the_newest_report_of_each_host_is_used_until_it_is_silent() {
         let hosts = Hosts::default();
         hosts.take_summary(&summary("a", 1));
         hosts.take_summary(&summary("b", 1));
@@ -351,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_that_has_stopped_is_not_shown_whatever_comes_late() {
+    fn a_stopped_host_is_not_shown_despite_late_reports() {
         let hosts = Hosts::default();
         hosts.take_summary(&summary("a", 1));
         let last = HostStatus { has_stopped: true, ..status("a", 2) };
@@ -362,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn clocks_are_held_against_the_gateways_and_a_late_report_is_no_clock_that_is_behind() {
+    fn clocks_are_compared_with_the_gateways_and_late_reports_are_not_slow_clocks() {
         let hosts = Hosts::default();
         let report = |ahead_ms: i64| {
             let time_ms = now_ms().saturating_add_signed(ahead_ms);
@@ -379,7 +379,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn details_keep_their_age_while_the_host_does_not_answer() {
+    async fn details_keep_their_age_while_the_host_is_unresponsive() {
         let hosts = Hosts::default();
         hosts.take_details(&details("a", 1, 2, &[], 1 << 20)[0]);
         tokio::time::advance(Duration::from_secs(4)).await;

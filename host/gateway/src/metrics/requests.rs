@@ -118,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_are_counted_in_every_bucket_above_them() {
+    fn durations_are_counted_in_every_larger_bucket() {
         let requests = Requests::default();
         let key = Key { method: "GET", status: 200 };
         for ms in [5, 6, 20_000] {
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn methods_that_a_caller_makes_up_are_counted_as_one() {
+    fn unknown_methods_are_counted_as_one() {
         assert_eq!(known(&Method::POST), "POST");
         assert_eq!(known(&Method::from_bytes(b"DANCE").unwrap_or_default()), "other");
     }

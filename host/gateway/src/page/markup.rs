@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn texts_stand_for_themselves_but_for_code_and_paragraphs() {
+    fn text_is_unchanged_except_for_code_and_paragraphs() {
         assert_eq!(prose("a <b> & `\"c\"`\n\nd\ne"), "<p>a &lt;b&gt; &amp; <code>&quot;c&quot;</code></p><p>d\ne</p>");
         assert_eq!(prose(""), "");
     }

@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn positions_are_numbers_or_texts_and_read_both() {
+    fn positions_are_numbers_or_strings_and_both_are_parsed() {
         let id = "00000000000000000000000000000abc";
         for (text, json) in [("7", "7".to_owned()), (id, format!("\"{id}\""))] {
             let cursor: Cursor = text.parse().unwrap();

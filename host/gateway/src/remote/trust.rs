@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_without_a_ca_is_told_with_what_is_wrong() {
+    fn a_file_without_a_ca_is_reported_with_the_reason() {
         for (pem, problem) in [
             ("", "contains no certificate"),
             ("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", "contains no certificate"),

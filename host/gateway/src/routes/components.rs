@@ -66,7 +66,7 @@ pub(crate) async fn post(State(gateway): State<Shared>, Fields(target): Fields<T
         Components::Here(folder) => folder,
         Components::At(store) => return forward(&gateway.settings, store, request).await,
     };
-    let bytes = body::read(request, gateway.settings.max_component_bytes, gateway.settings.body_time).await?;
+    let bytes = body::read(request, gateway.settings.max_component_bytes, gateway.settings.body_timeout).await?;
     let limits = target.limits.as_deref().map(limits_of).transpose()?.unwrap_or_default();
     check_limits(&limits, &gateway)?;
     let record = inspect(&gateway, bytes.clone(), limits).await?;

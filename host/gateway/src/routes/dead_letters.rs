@@ -11,7 +11,7 @@ use weir_config::records::DeadLetter;
 use weir_pubsub::{Browsed, Cursor, MessageId, PubsubError, Start};
 
 use crate::body::NDJSON;
-use crate::dead_letters::{Owners, PAGE_COUNT, Selection, Wanted, heads, queue, read_wanted, whole as whole_letter, wrong};
+use crate::dead_letters::{DeadLetterKey, Owners, PAGE_COUNT, Selection, list_heads, parse_key, queue, whole as whole_letter, wrong};
 use crate::error::{GatewayError, Result};
 use crate::flows;
 use crate::gateway::{Gateway, Shared};
@@ -29,7 +29,7 @@ const SHOWN_BYTES: usize = 2048;
 /// Texts of one answer, about.
 const ANSWER_BYTES: usize = 1 << 20;
 /// Letters that one answer looks at: of many, few may be selected.
-const LOOKED_AT_COUNT: usize = 50_000;
+const EXAMINED_COUNT: usize = 50_000;
 /// Letters of one id that are shown whole. There is one for each queue that gave the message up.
 const WHOLE_COUNT: usize = 16;
 
@@ -37,7 +37,7 @@ const WHOLE_COUNT: usize = 16;
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(crate) struct Extent {
+pub(crate) struct ListQuery {
     /// The maximum number: 1 to 1,000; default 100.
     limit: Option<u32>,
     /// Only those after this position: a number, or the value of `next-after`.
@@ -50,7 +50,7 @@ pub(crate) struct Extent {
     id: Option<String>,
 }
 
-impl Extent {
+impl ListQuery {
     fn selection(&self) -> Result<Selection> {
         let ids = self.id.clone().map(|id| vec![DeadLetterId::Text(id)]);
         let all = (ids.is_none() && self.flow.is_none() && self.processor.is_none()).then_some(true);
@@ -64,10 +64,10 @@ impl Extent {
     path = "/api/v1/weir/dead-letters",
     operation_id = "dead-letters",
     tag = "views",
-    params(Extent),
+    params(ListQuery),
     responses((status = 200, description = "The oldest first", body = DeadLetters))
 )]
-pub(crate) async fn get(State(gateway): State<Shared>, Fields(extent): Fields<Extent>) -> Result<Json<DeadLetters>> {
+pub(crate) async fn get(State(gateway): State<Shared>, Fields(extent): Fields<ListQuery>) -> Result<Json<DeadLetters>> {
     let limit = extent.limit.unwrap_or(DEFAULT_LIMIT);
     if !(1..=MAX_LIMIT).contains(&limit) {
         return Err(GatewayError::BadField {
@@ -95,7 +95,7 @@ async fn list(gateway: &Gateway, mut selection: Selection, owners: &Owners, mut 
     loop {
         // A page is as large as what is still wanted, unless only some of it is.
         let count = if selection == Selection::All { (limit - listed.letters.len()).min(PAGE_COUNT as usize) as u32 } else { PAGE_COUNT };
-        let page = heads(gateway, start, count, SHOWN_BYTES).await?;
+        let page = list_heads(gateway, start, count, SHOWN_BYTES).await?;
         let newest = page.newest;
         listed.newest = newest.map(Position::from);
         if page.messages.is_empty() {
@@ -110,7 +110,7 @@ async fn list(gateway: &Gateway, mut selection: Selection, owners: &Owners, mut 
                 bytes += letter.reason.len() + letter.body.len() + letter.topic.len() + letter.subscription.len();
                 listed.letters.push(letter);
             }
-            if listed.letters.len() >= limit || bytes >= ANSWER_BYTES || looked_at_count >= LOOKED_AT_COUNT {
+            if listed.letters.len() >= limit || bytes >= ANSWER_BYTES || looked_at_count >= EXAMINED_COUNT {
                 listed.next_after =
                     newest.is_none_or(|newest| !head.cursor.partial_cmp(&newest).is_some_and(Ordering::is_ge)).then(|| head.cursor.into());
                 return Ok(listed);
@@ -133,9 +133,9 @@ pub(crate) async fn whole(
     Path(letter): Path<String>,
     Extension(held): Extension<Received>,
 ) -> Result<Response> {
-    let cursors = match read_wanted(&letter)? {
-        Wanted::Position(position) => vec![position],
-        Wanted::Id(id) => cursors_of(&gateway, id).await?,
+    let cursors = match parse_key(&letter)? {
+        DeadLetterKey::Position(position) => vec![position],
+        DeadLetterKey::Id(id) => cursors_of(&gateway, id).await?,
     };
     let (mut found, mut bytes) = (Vec::new(), 0);
     for cursor in cursors {
@@ -174,7 +174,7 @@ async fn cursors_of(gateway: &Gateway, id: MessageId) -> Result<Vec<Cursor>> {
     let mut found = Vec::new();
     let mut start = Start::Oldest;
     while found.len() < WHOLE_COUNT {
-        let page = heads(gateway, start, PAGE_COUNT, 0).await?;
+        let page = list_heads(gateway, start, PAGE_COUNT, 0).await?;
         let Some(last) = page.messages.last() else { break };
         start = Start::Behind(last.cursor);
         let has_id = |head: &&Browsed| head.message.as_ref().is_ok_and(|message| message.id == Some(id));

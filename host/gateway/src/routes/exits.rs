@@ -9,7 +9,6 @@ use axum::http::{HeaderValue, Method};
 use axum::response::{IntoResponse, Response};
 use serde::de::DeserializeOwned;
 
-use crate::again::Again;
 use crate::body::{self, NDJSON};
 use crate::error::{GatewayError, Result};
 use crate::exit::{self, Lease, LeaseId, Taking, Then};
@@ -17,6 +16,7 @@ use crate::gateway::{Gateway, Shared};
 use crate::metrics::open::What;
 use crate::ndjson::ndjson;
 use crate::protocol::{Acknowledge, Acknowledged, ErrorAnswer, TakeRequest, TakenLine};
+use crate::reader_backoff::ReaderBackoff;
 
 /// How long a lease lasts without an acknowledgement, unless the request has another time: a pause of the taker, not one that stands still.
 const LEASE_TIME: Duration = Duration::from_secs(60);
@@ -55,7 +55,7 @@ pub(crate) async fn take(State(gateway): State<Shared>, Path((flow, name)): Path
     let open = gateway.open.begin(What::Exit);
     let wait = wanted.wait_ms.map(Duration::from_millis);
     let dispatch = gateway.dispatch.clone();
-    Ok(ndjson(exit::lines(Taking { dispatch, interface, queue, consumer, again: Again::new(), lease, wait, open })))
+    Ok(ndjson(exit::lines(Taking { dispatch, interface, queue, consumer, reader_backoff: ReaderBackoff::new(), lease, wait, open })))
 }
 
 /// Acknowledges messages taken from an exit, and renews the lease.
@@ -117,7 +117,7 @@ pub(crate) fn moved(method: &Method, path: &str) -> Option<Response> {
 }
 
 async fn read<T: DeserializeOwned>(gateway: &Gateway, request: Request, fields: &str) -> Result<T> {
-    let body = body::read_json(request, gateway.settings.max_body_bytes, gateway.settings.body_time).await?;
+    let body = body::read_json(request, gateway.settings.max_body_bytes, gateway.settings.body_timeout).await?;
     let bad = |cause: &str| GatewayError::BadField {
         field: "the body".to_owned(),
         problem: format!("must be a JSON object with {fields}{cause}"),

@@ -14,13 +14,13 @@ use tokio_tungstenite::tungstenite::Message;
 use weir_pubsub::{Consumer, Delivery, PubsubError, Receipt};
 
 use super::taps;
-use crate::again::Again;
 use crate::dispatch::Interface;
 use crate::error::{GatewayError, Result};
 use crate::exit::{self, BATCH_BYTES, Batches};
 use crate::gateway::{Gateway, Shared};
 use crate::line;
 use crate::metrics::open::What;
+use crate::reader_backoff::ReaderBackoff;
 use crate::settling::Settling;
 use crate::socket::{Connection, End, Gone, Received, Upgrade};
 
@@ -48,7 +48,9 @@ const MAX_HEARD_BYTES: usize = 64 << 10;
 pub(crate) async fn get(State(gateway): State<Shared>, Path((flow, name)): Path<(String, String)>, upgrade: Upgrade) -> Result<Response> {
     let interface = gateway.dispatch.find(&flow, &name).await?;
     let source = match exit::consumer(&gateway.dispatch, &interface, exit::WINDOW).await? {
-        Some(exit) => Source::Exit { consumer: exit, batches: Batches::new(gateway.settings.ping_time), again: Again::new() },
+        Some(exit) => {
+            Source::Exit { consumer: exit, batches: Batches::new(gateway.settings.ping_interval), reader_backoff: ReaderBackoff::new() }
+        }
         None => Source::Tap(taps::tap(&gateway, &interface).await?),
     };
     upgrade.accept(gateway, What::Export, MAX_HEARD_BYTES, |gateway, connection| async move {
@@ -60,7 +62,7 @@ pub(crate) async fn get(State(gateway): State<Shared>, Path((flow, name)): Path<
 /// Where messages come from.
 enum Source {
     /// They are taken, and settled once the reader has them.
-    Exit { consumer: Box<dyn Consumer>, batches: Batches, again: Again },
+    Exit { consumer: Box<dyn Consumer>, batches: Batches, reader_backoff: ReaderBackoff },
     /// They are copies.
     Tap(Box<dyn Consumer>),
 }
@@ -80,16 +82,16 @@ impl Source {
             };
             match (consumer.receive().await, &mut *self) {
                 (Ok(delivery), source) => {
-                    if let Source::Exit { again, .. } = source {
-                        again.well();
+                    if let Source::Exit { reader_backoff, .. } = source {
+                        reader_backoff.reset();
                     }
                     return Ok(delivery);
                 }
-                (Err(PubsubError::Unavailable { .. }), Source::Exit { consumer, again, .. }) => {
-                    *consumer = exit::consumer_again(&gateway.dispatch, interface, exit::WINDOW, again).await?;
+                (Err(PubsubError::Unavailable { .. }), Source::Exit { consumer, reader_backoff, .. }) => {
+                    *consumer = exit::consumer_again(&gateway.dispatch, interface, exit::WINDOW, reader_backoff).await?;
                 }
                 // The consumer goes on by itself, with what it holds.
-                (Err(PubsubError::Stalled { .. }), Source::Exit { again, .. }) => again.wait().await,
+                (Err(PubsubError::Stalled { .. }), Source::Exit { reader_backoff, .. }) => reader_backoff.wait().await,
                 (Err(error), _) => return Err(cut_off(gateway, interface, error).await),
             }
         }
@@ -121,7 +123,7 @@ struct Export {
 }
 
 /// How an export ends.
-enum Last {
+enum StreamEnd {
     /// The reader wants to end.
     Closed,
     /// The reader went, or does not read.
@@ -130,9 +132,9 @@ enum Last {
     Failed(GatewayError),
 }
 
-impl From<Gone> for Last {
+impl From<Gone> for StreamEnd {
     fn from(_: Gone) -> Self {
-        Last::Gone
+        StreamEnd::Gone
     }
 }
 
@@ -145,25 +147,25 @@ impl Export {
         // Everything unsettled is given back now, not when the other side has closed.
         drop(self.source);
         match last {
-            Last::Closed => connection.acknowledge().await,
-            Last::Gone => {}
-            Last::Failed(error) => connection.end(&End::of(&error)).await,
+            StreamEnd::Closed => connection.acknowledge().await,
+            StreamEnd::Gone => {}
+            StreamEnd::Failed(error) => connection.end(&End::of(&error)).await,
         }
     }
 
-    async fn pump(&mut self, connection: &mut Connection) -> Last {
+    async fn pump(&mut self, connection: &mut Connection) -> StreamEnd {
         let (gateway, interface) = (self.gateway.clone(), self.interface.clone());
         let mut over = pin!(gateway.dispatch.over(&interface));
         loop {
             let deadline = self.source.deadline();
             let step = tokio::select! {
                 biased;
-                error = &mut over => Err(Last::Failed(error)),
+                error = &mut over => Err(StreamEnd::Failed(error)),
                 received = connection.receive() => self.heard(received).await,
-                () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => Err(Last::Gone),
+                () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => Err(StreamEnd::Gone),
                 next = self.source.next(&gateway, &interface) => match next {
                     Ok(delivery) => self.hand_over(delivery, connection).await,
-                    Err(error) => Err(Last::Failed(error)),
+                    Err(error) => Err(StreamEnd::Failed(error)),
                 },
             };
             if let Err(last) = step {
@@ -173,7 +175,7 @@ impl Export {
     }
 
     /// Hands over a message and those that are there already, with a ping behind them where they are taken.
-    async fn hand_over(&mut self, first: Delivery, connection: &mut Connection) -> Result<(), Last> {
+    async fn hand_over(&mut self, first: Delivery, connection: &mut Connection) -> Result<(), StreamEnd> {
         let mut receipts: Vec<Receipt> = Vec::new();
         let mut bytes = 0;
         let mut next = Some(Ok(first));
@@ -189,7 +191,7 @@ impl Export {
         }
         match next {
             Some(Err(error)) if !matches!(error, PubsubError::Unavailable { .. } | PubsubError::Stalled { .. }) => {
-                Err(Last::Failed(cut_off(&self.gateway, &self.interface, error).await))
+                Err(StreamEnd::Failed(cut_off(&self.gateway, &self.interface, error).await))
             }
             // A consumer that was lost says so again.
             _ => Ok(()),
@@ -197,21 +199,21 @@ impl Export {
     }
 
     /// A pong settles what is before its ping; besides, it only matters how a reader ends.
-    async fn heard(&mut self, received: Received) -> Result<(), Last> {
+    async fn heard(&mut self, received: Received) -> Result<(), StreamEnd> {
         match (received, &mut self.source) {
             (Received::Pong(carried), Source::Exit { batches, .. }) => match batches.answered(&carried, Instant::now()) {
-                Some(receipts) => self.settling.settle(receipts.into_iter()).await.map_err(Last::Failed),
+                Some(receipts) => self.settling.settle(receipts.into_iter()).await.map_err(StreamEnd::Failed),
                 None => Ok(()),
             },
             (Received::Text(_) | Received::Binary | Received::Pong(_), _) => Ok(()),
-            (Received::Closed, _) => Err(Last::Closed),
-            (Received::Cut(_), _) => Err(Last::Gone),
+            (Received::Closed, _) => Err(StreamEnd::Closed),
+            (Received::Cut(_), _) => Err(StreamEnd::Gone),
             (Received::TooLarge { actual_bytes }, _) => {
                 let what = "the message".to_owned();
-                Err(Last::Failed(GatewayError::MessageTooLarge { what, actual_bytes, limit_bytes: MAX_HEARD_BYTES }))
+                Err(StreamEnd::Failed(GatewayError::MessageTooLarge { what, actual_bytes, limit_bytes: MAX_HEARD_BYTES }))
             }
-            (Received::Refused(error), _) => Err(Last::Failed(error)),
-            (Received::Unreadable(problem), _) => Err(Last::Failed(GatewayError::BodyBroken { problem })),
+            (Received::Refused(error), _) => Err(StreamEnd::Failed(error)),
+            (Received::Unreadable(problem), _) => Err(StreamEnd::Failed(GatewayError::BodyBroken { problem })),
         }
     }
 }

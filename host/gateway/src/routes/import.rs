@@ -31,7 +31,7 @@ use crate::query::Fields;
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(crate) struct Wanted {
+pub(crate) struct ImportQuery {
     /// Whether to answer with a line for each message as soon as it is stored, not only the total at the end.
     #[serde(default)]
     answers: bool,
@@ -50,7 +50,7 @@ pub(crate) struct Wanted {
     params(
         ("flow" = String, Path, description = "The flow's id"),
         ("interface" = String, Path, description = "The interface's name"),
-        Wanted,
+        ImportQuery,
     ),
     request_body(
         description = "One message per line, or a list of messages",
@@ -66,11 +66,11 @@ pub(crate) struct Wanted {
 pub(crate) async fn post(
     State(gateway): State<Shared>,
     Path((flow, name)): Path<(String, String)>,
-    Fields(wanted): Fields<Wanted>,
+    Fields(wanted): Fields<ImportQuery>,
     request: Request,
 ) -> Result<Response> {
     let interface = gateway.dispatch.find(&flow, &name).await?;
-    let mut import = Import::new(gateway.dispatch.producer(&interface).await?, gateway.budget.share(), gateway.settings.full_time);
+    let mut import = Import::new(gateway.dispatch.producer(&interface).await?, gateway.budget.share(), gateway.settings.full_queue_timeout);
     let open = gateway.open.begin(What::Import);
     if wanted.answers {
         body::expect_type(request.headers(), NDJSON)?;
@@ -99,7 +99,7 @@ pub(super) async fn ended(gateway: &Gateway, interface: &Interface, outcome: Res
 }
 
 fn lines_of(gateway: &Gateway, body: Body) -> Lines {
-    Lines::new(body, gateway.backend.limits().max_message_bytes, gateway.budget.share(), gateway.settings.body_time)
+    Lines::new(body, gateway.backend.limits().max_message_bytes, gateway.budget.share(), gateway.settings.body_timeout)
 }
 
 async fn import_lines(gateway: &Gateway, interface: &Interface, import: &mut Import, body: Body) -> Result<(), Ended> {
@@ -149,7 +149,7 @@ async fn forward(interface: &Interface, import: &mut Import, lines: &mut Lines) 
 }
 
 async fn import_array(gateway: &Gateway, interface: &Interface, import: &mut Import, request: Request) -> Result<(), Ended> {
-    let body = body::read(request, gateway.settings.max_body_bytes, gateway.settings.body_time).await?;
+    let body = body::read(request, gateway.settings.max_body_bytes, gateway.settings.body_timeout).await?;
     // As they are written: reading them would change numbers and the order of fields, and refuse what lies deep.
     let messages: Vec<&RawValue> = serde_json::from_slice(&body).map_err(not_a_list)?;
     let mut sent = Ok(());

@@ -27,7 +27,7 @@ use crate::socket::{Connection, End, Received, Upgrade};
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(crate) struct Wanted {
+pub(crate) struct StreamQuery {
     /// Answer `{"message": NUMBER, "id": ID}` for each message as soon as it is stored; NUMBER is its number in the stream, from 1.
     #[serde(default)]
     answers: bool,
@@ -51,18 +51,18 @@ pub(crate) struct Wanted {
     params(
         ("flow" = String, Path, description = "The flow's id"),
         ("interface" = String, Path, description = "The interface's name"),
-        Wanted,
+        StreamQuery,
     ),
     responses((status = 101, description = "The connection is now a WebSocket"))
 )]
 pub(crate) async fn get(
     State(gateway): State<Shared>,
     Path((flow, name)): Path<(String, String)>,
-    Fields(wanted): Fields<Wanted>,
+    Fields(wanted): Fields<StreamQuery>,
     upgrade: Upgrade,
 ) -> Result<Response> {
     let interface = gateway.dispatch.find(&flow, &name).await?;
-    let import = Import::new(gateway.dispatch.producer(&interface).await?, gateway.budget.share(), gateway.settings.full_time);
+    let import = Import::new(gateway.dispatch.producer(&interface).await?, gateway.budget.share(), gateway.settings.full_queue_timeout);
     let import = if wanted.answers { import.answering() } else { import };
     let limit_bytes = gateway.backend.limits().max_message_bytes;
     upgrade.accept(gateway, What::Import, limit_bytes, |gateway, connection| async move {
@@ -79,7 +79,7 @@ struct Stream {
 }
 
 /// How an import ends.
-enum Last {
+enum StreamEnd {
     /// The peer wants to end.
     Closed,
     /// The peer went, or does not read its answers.
@@ -88,9 +88,9 @@ enum Last {
     Failed(Ended),
 }
 
-impl From<Ended> for Last {
+impl From<Ended> for StreamEnd {
     fn from(ended: Ended) -> Self {
-        Last::Failed(ended)
+        StreamEnd::Failed(ended)
     }
 }
 
@@ -99,9 +99,9 @@ impl Stream {
         let last = self.pump(&mut connection).await;
         let stored = self.import.finish(self.gateway.dispatch.over(&self.interface)).await;
         let outcome = match (stored, last) {
-            (Ok(()), Last::Closed) => return connection.acknowledge().await,
-            (Ok(()), Last::Gone) => return,
-            (Ok(()), Last::Failed(first)) | (Err(first), _) => Err(first),
+            (Ok(()), StreamEnd::Closed) => return connection.acknowledge().await,
+            (Ok(()), StreamEnd::Gone) => return,
+            (Ok(()), StreamEnd::Failed(first)) | (Err(first), _) => Err(first),
         };
         if let Some(error) = ended(&self.gateway, &self.interface, outcome).await {
             self.tell(error, connection).await;
@@ -109,13 +109,13 @@ impl Stream {
     }
 
     /// Reads and sends until it ends.
-    async fn pump(&mut self, connection: &mut Connection) -> Last {
+    async fn pump(&mut self, connection: &mut Connection) -> StreamEnd {
         let (gateway, interface) = (self.gateway.clone(), self.interface.clone());
         let mut over = pin!(gateway.dispatch.over(&interface));
         loop {
             let step = tokio::select! {
                 biased;
-                error = &mut over => Err(Last::Failed(error.into())),
+                error = &mut over => Err(StreamEnd::Failed(error.into())),
                 step = self.forward(&interface, connection) => step,
             };
             let step = match step {
@@ -128,23 +128,23 @@ impl Stream {
         }
     }
 
-    async fn forward(&mut self, interface: &Interface, connection: &mut Connection) -> Result<(), Last> {
+    async fn forward(&mut self, interface: &Interface, connection: &mut Connection) -> Result<(), StreamEnd> {
         tokio::select! {
             biased;
             // What is stored meanwhile is told, so that nothing waits for a sender that pauses.
-            Some(outcome) = self.import.next() => self.import.take_known(outcome).await.map_err(Last::from),
+            Some(outcome) = self.import.next() => self.import.take_known(outcome).await.map_err(StreamEnd::from),
             // Nothing is accepted while it is not decided whether the flow is stopped.
             received = async { interface.decided().await; connection.receive().await } => self.take(received).await,
         }
     }
 
-    async fn take(&mut self, received: Received) -> Result<(), Last> {
+    async fn take(&mut self, received: Received) -> Result<(), StreamEnd> {
         self.number += u64::from(!matches!(received, Received::Pong(_)));
         let what = || format!("message {}", self.number);
         let error = match received {
             Received::Pong(_) => return Ok(()),
             Received::Text(text) => match line::check_json(&text) {
-                Ok(()) => return self.import.send(self.number, text).await.map_err(Last::from),
+                Ok(()) => return self.import.send(self.number, text).await.map_err(StreamEnd::from),
                 Err(source) => GatewayError::NotJson { what: what(), source },
             },
             Received::Binary => GatewayError::BinaryMessage { what: what() },
@@ -154,26 +154,26 @@ impl Stream {
             }
             Received::Refused(error) => error,
             Received::Unreadable(problem) => GatewayError::BodyBroken { problem: format!("{}: {problem}", what()) },
-            Received::Closed => return Err(Last::Closed),
+            Received::Closed => return Err(StreamEnd::Closed),
             Received::Cut(why) => {
                 tracing::debug!(flow = self.interface.flow, why, "import aborted");
-                return Err(Last::Gone);
+                return Err(StreamEnd::Gone);
             }
         };
-        Err(Last::Failed(error.into()))
+        Err(StreamEnd::Failed(error.into()))
     }
 
     /// Tells what was stored since this was called last.
-    async fn answer(&mut self, connection: &mut Connection) -> Result<(), Last> {
+    async fn answer(&mut self, connection: &mut Connection) -> Result<(), StreamEnd> {
         let answers = self.import.take_answers();
         if answers.is_empty() {
             return Ok(());
         }
         for answer in &answers {
             let text = format!("{{\"message\":{},\"id\":\"{}\"}}", answer.number, answer.id);
-            connection.feed(Message::text(text)).await.map_err(|_| Last::Gone)?;
+            connection.feed(Message::text(text)).await.map_err(|_| StreamEnd::Gone)?;
         }
-        connection.flush().await.map_err(|_| Last::Gone)
+        connection.flush().await.map_err(|_| StreamEnd::Gone)
     }
 
     /// Tells why it ends, behind the last answers.

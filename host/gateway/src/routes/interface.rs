@@ -5,7 +5,7 @@ use axum::response::Response;
 use bytes::Bytes;
 
 use super::services::json;
-use crate::dispatch::{self, Line};
+use crate::dispatch::{self, InterfaceTarget};
 use crate::error::GatewayError;
 use crate::error_answer::SharedPathError;
 use crate::gateway::Shared;
@@ -29,12 +29,12 @@ pub(crate) async fn post(
     Path((flow, name)): Path<(String, String)>,
     request: Request,
 ) -> Result<Response, SharedPathError> {
-    let body = body::read_json(request, gateway.settings.max_body_bytes, gateway.settings.body_time).await?;
+    let body = body::read_json(request, gateway.settings.max_body_bytes, gateway.settings.body_timeout).await?;
     line::check_json(&body).map_err(|source| GatewayError::NotJson { what: "the body".to_owned(), source })?;
     let interface = gateway.dispatch.find(&flow, &name).await?;
     let answer = match &interface.line {
-        Line::Flow { .. } => dispatch::send(&gateway.dispatch, &interface, body).await.map(|()| Bytes::from_static(b"{}"))?,
-        Line::Request { .. } => dispatch::ask(&gateway.dispatch, &interface, body, gateway.settings.interface_time).await?,
+        InterfaceTarget::Flow { .. } => dispatch::send(&gateway.dispatch, &interface, body).await.map(|()| Bytes::from_static(b"{}"))?,
+        InterfaceTarget::Request { .. } => dispatch::ask(&gateway.dispatch, &interface, body, gateway.settings.interface_timeout).await?,
     };
     Ok(json(answer))
 }

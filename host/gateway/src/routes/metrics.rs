@@ -19,7 +19,7 @@ use crate::metrics::text::{MEDIA_TYPE, Text};
 use crate::protocol::QueueSummary;
 
 /// How long the config service or the broker may take: both together less than the 10 s that a scrape commonly has.
-const ASKED_TIME: Duration = Duration::from_secs(4);
+const QUERY_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// All metrics in the text format of Prometheus.
 ///
@@ -38,7 +38,7 @@ pub(crate) async fn get(State(gateway): State<Shared>) -> Response {
     gateway.requests.write(&mut out);
     gateway.open.write(&mut out);
     figures::held(&gateway.budget, &mut out);
-    let (hosts, config) = tokio::join!(gateway.hosts.fresh(&gateway.asking), in_time(flows::records(&gateway.config)));
+    let (hosts, config) = tokio::join!(gateway.hosts.fresh(&gateway.details_requester), in_time(flows::records(&gateway.config)));
     figures::hosts(&hosts.iter().filter(|host| host.is_reporting()).map(ShownHost::report).collect::<Vec<_>>(), &mut out);
     let queues = in_time(all_queues(&gateway, config.as_ref().map(|(_, records)| records))).await;
     figures::reachable([("config", config.is_some()), ("broker", queues.is_some())], &mut out);
@@ -52,8 +52,8 @@ pub(crate) async fn get(State(gateway): State<Shared>) -> Response {
 }
 
 async fn in_time<T>(asked: impl Future<Output = Result<T>>) -> Option<T> {
-    let limit = GatewayError::TimedOut { limit_s: ASKED_TIME.as_secs() };
-    let answer = tokio::time::timeout(ASKED_TIME, asked).await.unwrap_or(Err(limit));
+    let limit = GatewayError::TimedOut { limit_s: QUERY_TIMEOUT.as_secs() };
+    let answer = tokio::time::timeout(QUERY_TIMEOUT, asked).await.unwrap_or(Err(limit));
     answer.inspect_err(|error| tracing::warn!(error = %weir_pubsub::chain(error), "some metrics omitted")).ok()
 }
 

@@ -60,7 +60,7 @@ pub(crate) async fn delete(State(gateway): State<Shared>, request: Request) -> R
 }
 
 async fn perform(gateway: &Shared, request: Request, action: Action) -> Result<crate::dead_letters::Outcome> {
-    let order: DeadLetterOrder = body::read_as(request, MAX_ORDER_BYTES, gateway.settings.body_time).await?;
+    let order: DeadLetterOrder = body::read_as(request, MAX_ORDER_BYTES, gateway.settings.body_timeout).await?;
     let selection = Selection::read(&order)?;
     let (_, records) = flows::records(&gateway.config).await?;
     let portion = Portion {

@@ -33,7 +33,7 @@ const LISTED_COUNT: usize = 20;
     )
 )]
 pub(crate) async fn remove(State(gateway): State<Shared>, request: Request) -> Result<Json<RemovedComponent>> {
-    let RemoveComponent { component } = body::read_as(request, MAX_REQUEST_BYTES, gateway.settings.body_time).await?;
+    let RemoveComponent { component } = body::read_as(request, MAX_REQUEST_BYTES, gateway.settings.body_timeout).await?;
     let everything = gateway.config.state_of(names_components).await.map_err(GatewayError::Config)?.value;
     let deployed = everything.get(COMPONENT_TYPE);
     let Some(text) = deployed.and_then(|deployed| deployed.get(&component)) else {
@@ -85,7 +85,7 @@ pub(crate) async fn prune(State(gateway): State<Shared>, request: Request) -> Re
         Components::Here(folder) => folder,
         Components::At(store) => return forward(&gateway.settings, store, request).await,
     };
-    let PruneRequest { dry_run } = body::read_as(request, MAX_REQUEST_BYTES, gateway.settings.body_time).await?;
+    let PruneRequest { dry_run } = body::read_as(request, MAX_REQUEST_BYTES, gateway.settings.body_timeout).await?;
     let _alone = gateway.turns.alone().await;
     let everything = gateway.config.state_of(names_components).await.map_err(GatewayError::Config)?.value;
     let named = named_digests(&everything);

@@ -23,7 +23,7 @@ use crate::{body, line};
 #[derive(Deserialize, IntoParams)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(crate) struct Patience {
+pub(crate) struct RequestQuery {
     /// The time limit for the whole answer, in milliseconds; at most, and by default, the gateway's limit.
     timeout_ms: Option<u64>,
 }
@@ -40,7 +40,7 @@ pub(crate) struct Patience {
     params(
         ("flow" = String, Path, description = "The flow's id"),
         ("interface" = String, Path, description = "The interface's name"),
-        Patience,
+        RequestQuery,
     ),
     request_body(content = serde_json::Value, description = "The request: any JSON"),
     responses((status = 200, description = "One line for each part", body = MessageLine, content_type = NDJSON))
@@ -48,13 +48,13 @@ pub(crate) struct Patience {
 pub(crate) async fn post(
     State(gateway): State<Shared>,
     Path((flow, name)): Path<(String, String)>,
-    Fields(patience): Fields<Patience>,
+    Fields(patience): Fields<RequestQuery>,
     request: Request,
 ) -> Result<Response> {
-    let body = body::read_json(request, gateway.settings.max_body_bytes, gateway.settings.body_time).await?;
+    let body = body::read_json(request, gateway.settings.max_body_bytes, gateway.settings.body_timeout).await?;
     line::check_json(&body).map_err(|source| GatewayError::NotJson { what: "the body".to_owned(), source })?;
     let interface = gateway.dispatch.find(&flow, &name).await?;
-    let longest = gateway.settings.interface_time;
+    let longest = gateway.settings.interface_timeout;
     let timeout = patience.timeout_ms.map_or(longest, |ms| Duration::from_millis(ms).min(longest));
     let answer = Answer::begin(&gateway.dispatch, &interface, body, timeout).await?;
     let mut parts = Parts { gateway, answer, ended: false };

@@ -31,7 +31,7 @@ pub(crate) async fn config(
     Extension(caller): Extension<Caller>,
     request: Request,
 ) -> Result<Response, SharedPathError> {
-    let body = body::read_json(request, gateway.settings.max_body_bytes, gateway.settings.body_time).await?;
+    let body = body::read_json(request, gateway.settings.max_body_bytes, gateway.settings.body_timeout).await?;
     Ok(json(gateway.services.ask_config(&body, caller).await?))
 }
 
@@ -55,7 +55,7 @@ pub(crate) async fn flow(
     Extension(caller): Extension<Caller>,
     request: Request,
 ) -> Result<Response, SharedPathError> {
-    let body = body::read_json(request, gateway.settings.max_body_bytes, gateway.settings.body_time).await?;
+    let body = body::read_json(request, gateway.settings.max_body_bytes, gateway.settings.body_timeout).await?;
     Ok(json(gateway.services.ask_flow(&body, caller).await?))
 }
 

@@ -14,12 +14,12 @@ use weir_pubsub::{Message, WEIR_PART};
 
 use crate::budget::Share;
 use crate::caller::Caller;
-use crate::dispatch::{self, Answer, Line};
+use crate::dispatch::{self, Answer, InterfaceTarget};
 use crate::error::{GatewayError, Result};
 use crate::gateway::{Gateway, Shared};
 use crate::metrics::open::What;
 use crate::scope::Scope;
-use crate::socket::{self, Asked, Connection, End, Gone, Place, Received, Refused, Target, Upgrade};
+use crate::socket::{self, Connection, End, Gone, Place, Received, Refused, SocketRequest, Target, Upgrade};
 
 /// Sends many requests over one WebSocket.
 ///
@@ -41,7 +41,7 @@ pub(crate) async fn get(State(gateway): State<Shared>, Extension(caller): Extens
     upgrade.accept(gateway, What::Socket, limit_bytes, move |gateway, connection| async move {
         // A place for each request, and one for parts of answers.
         let (answers, answered) = mpsc::channel(gateway.settings.socket_requests_count + 1);
-        let mut requests = Requests { gateway, caller, answers, answered, under_way: JoinSet::new() };
+        let mut requests = Requests { gateway, caller, answers, answered, in_flight: JoinSet::new() };
         requests.serve(connection).await;
     })
 }
@@ -52,7 +52,7 @@ struct Requests {
     caller: Caller,
     answers: mpsc::Sender<Answered>,
     answered: mpsc::Receiver<Answered>,
-    under_way: JoinSet<()>,
+    in_flight: JoinSet<()>,
 }
 
 /// An answer, or a part of one, with what it holds.
@@ -95,7 +95,7 @@ impl Requests {
         tokio::select! {
             biased;
             Some(answer) = self.answered.recv() => connection.send_held(answer.text, answer.share).await.into(),
-            Some(done) = self.under_way.join_next() => match done {
+            Some(done) = self.in_flight.join_next() => match done {
                 Ok(()) => Step::Next,
                 Err(_) => Step::Failed(GatewayError::Broken { what: "a request" }),
             },
@@ -133,7 +133,7 @@ impl Requests {
     }
 
     /// Begins to work on a request, unless it is too much together with all others.
-    fn begin(&mut self, asked: Asked) -> Result<(), (String, GatewayError)> {
+    fn begin(&mut self, asked: SocketRequest) -> Result<(), (String, GatewayError)> {
         let held = match self.gateway.budget.hold(asked.request.len()) {
             Ok(held) => held,
             Err(error) => return Err((asked.id, error)),
@@ -142,7 +142,7 @@ impl Requests {
             return Err((asked.id, GatewayError::Broken { what: "a place for the answer" }));
         };
         let (gateway, caller, answers) = (self.gateway.clone(), self.caller, self.answers.clone());
-        self.under_way.spawn(async move {
+        self.in_flight.spawn(async move {
             let last = work(&gateway, caller, asked, &answers).await;
             drop(held);
             place.send(last);
@@ -153,10 +153,10 @@ impl Requests {
     /// Nothing is read any more: what is under way is answered, then this error is told.
     async fn last(&mut self, error: GatewayError, connection: &mut Connection) -> Step {
         let told = async {
-            while !self.under_way.is_empty() {
+            while !self.in_flight.is_empty() {
                 tokio::select! {
                     Some(answer) = self.answered.recv() => connection.send_held(answer.text, answer.share).await?,
-                    _ = self.under_way.join_next() => {}
+                    _ = self.in_flight.join_next() => {}
                 }
             }
             while let Ok(answer) = self.answered.try_recv() {
@@ -169,8 +169,8 @@ impl Requests {
 }
 
 /// Works on one request; its last answer.
-async fn work(gateway: &Gateway, caller: Caller, asked: Asked, answers: &mpsc::Sender<Answered>) -> Answered {
-    let Asked { id, target, request } = asked;
+async fn work(gateway: &Gateway, caller: Caller, asked: SocketRequest, answers: &mpsc::Sender<Answered>) -> Answered {
+    let SocketRequest { id, target, request } = asked;
     let worked = match target {
         Target::Config => service_answer(gateway, &id, gateway.services.ask_config(&request, caller).await),
         Target::Flow => service_answer(gateway, &id, gateway.services.ask_flow(&request, caller).await),
@@ -195,11 +195,11 @@ async fn ask(gateway: &Gateway, (flow, name): (&str, &str), body: Bytes, id: &st
         Ok(Answered { text: socket::answer(id, body, place), share })
     };
     let interface = gateway.dispatch.find(flow, name).await?;
-    if let Line::Flow { .. } = interface.line {
+    if let InterfaceTarget::Flow { .. } = interface.line {
         dispatch::send(&gateway.dispatch, &interface, body).await?;
         return answered(b"{}", Place::Last);
     }
-    let mut answer = Answer::begin(&gateway.dispatch, &interface, body, gateway.settings.interface_time).await?;
+    let mut answer = Answer::begin(&gateway.dispatch, &interface, body, gateway.settings.interface_timeout).await?;
     loop {
         let Some(part) = answer.next().await? else { return Err(GatewayError::Broken { what: "an answer" }) };
         match place_of(&part) {

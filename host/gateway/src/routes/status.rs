@@ -28,12 +28,12 @@ const SERVICE_TIME: Duration = Duration::from_secs(5);
      current state", body = Status)))]
 pub(crate) async fn get(State(gateway): State<Shared>) -> Result<Json<Answer>> {
     let mut looking = pin!(look(&gateway));
-    let mut asking = pin!(missing_services(&gateway, SERVICE_TIME));
+    let mut details_requester = pin!(missing_services(&gateway, SERVICE_TIME));
     let is_config = |missing: &[MissingService]| missing.iter().any(|missing| missing.service == ServiceName::Config);
     // A config service that does not answer is not waited for as long as its requests would take.
     let (looked, missing) = tokio::select! {
-        looked = &mut looking => (Some(looked), asking.await),
-        missing = &mut asking => match is_config(&missing) {
+        looked = &mut looking => (Some(looked), details_requester.await),
+        missing = &mut details_requester => match is_config(&missing) {
             true => (None, missing),
             false => (Some(looking.await), missing),
         },
@@ -41,9 +41,9 @@ pub(crate) async fn get(State(gateway): State<Shared>) -> Result<Json<Answer>> {
     let (hosts, seen) = match looked {
         Some(Ok((hosts, seen))) => (hosts, seen),
         Some(Err(error)) if !is_config(&missing) => return Err(error),
-        Some(Err(_)) | None => (gateway.hosts.fresh(&gateway.asking).await, Seen::default()),
+        Some(Err(_)) | None => (gateway.hosts.fresh(&gateway.details_requester).await, ObservedState::default()),
     };
-    let Seen { config_version, config_usage, flows, queues } = seen;
+    let ObservedState { config_version, config_usage, flows, queues } = seen;
     Ok(Json(Answer {
         version: env!("CARGO_PKG_VERSION"),
         contract: gateway.contract,
@@ -61,30 +61,30 @@ pub(crate) async fn get(State(gateway): State<Shared>) -> Result<Json<Answer>> {
 
 /// What the configuration shows, and the broker by it.
 #[derive(Default)]
-struct Seen {
+struct ObservedState {
     config_version: u64,
     config_usage: Option<Usage>,
     flows: Vec<FlowSummary>,
     queues: Vec<QueueSummary>,
 }
 
-async fn look(gateway: &Gateway) -> Result<(Vec<ShownHost>, Seen)> {
+async fn look(gateway: &Gateway) -> Result<(Vec<ShownHost>, ObservedState)> {
     let hosts = async {
-        let hosts = gateway.hosts.fresh(&gateway.asking).await;
+        let hosts = gateway.hosts.fresh(&gateway.details_requester).await;
         let types = gateway.config.types().await.map_err(GatewayError::Config)?;
         Ok((hosts, types))
     };
     // Side by side, since each waits for another part of Weir.
-    let ((mut hosts, (types, config_usage)), mut looked) = tokio::try_join!(hosts, Looked::at(gateway))?;
+    let ((mut hosts, (types, config_usage)), mut looked) = tokio::try_join!(hosts, StatusParts::at(gateway))?;
     // The flows are to be of after the hosts' answers: of a flow that stops in between, the hosts are shown as they were, and the flow is
     // not there.
     if types.version != looked.records.version {
-        looked = Looked::at(gateway).await?;
+        looked = StatusParts::at(gateway).await?;
     }
-    let Looked { records, flows, queues } = looked;
+    let StatusParts { records, flows, queues } = looked;
     let old = hosts.iter_mut().filter(|host| host.age_ms > OLD_MS);
     old.for_each(|host| host.stop_processors(|flow| !records.contains(flow)));
-    Ok((hosts, Seen { config_version: records.version, config_usage, flows, queues }))
+    Ok((hosts, ObservedState { config_version: records.version, config_usage, flows, queues }))
 }
 
 /// A [`Status`] as it is written: the processors of hosts are passed on.
@@ -108,16 +108,16 @@ pub(crate) struct Answer {
 }
 
 /// What the configuration and the broker show.
-struct Looked {
+struct StatusParts {
     records: Records,
     flows: Vec<FlowSummary>,
     queues: Vec<QueueSummary>,
 }
 
-impl Looked {
+impl StatusParts {
     async fn at(gateway: &Gateway) -> Result<Self> {
         let records = flows::read(&gateway.config).await?;
         let (flows, queues) = tokio::try_join!(flows::summaries(&gateway.config, &records), queues::all(gateway, &records.readable))?;
-        Ok(Looked { records, flows, queues })
+        Ok(StatusParts { records, flows, queues })
     }
 }

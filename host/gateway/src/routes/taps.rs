@@ -14,7 +14,6 @@ use tokio::time::Instant;
 use utoipa::IntoParams;
 use weir_pubsub::{Consumer, Delivery, PubsubError};
 
-use crate::again::{Again, by};
 use crate::body::NDJSON;
 use crate::dispatch::Interface;
 use crate::error::{GatewayError, Result};
@@ -24,6 +23,7 @@ use crate::metrics::open::{Opened, What};
 use crate::ndjson::{error_line, ndjson};
 use crate::protocol::MessageLine;
 use crate::query::Fields;
+use crate::reader_backoff::{ReaderBackoff, until_deadline};
 
 /// Messages that wait for a slow reader; then the oldest are dropped, and the gap is shown as `{"missed": COUNT}`.
 const BUFFERED_COUNT: NonZeroU32 = NonZeroU32::MIN.saturating_add(1023);
@@ -32,7 +32,7 @@ const BUFFERED_COUNT: NonZeroU32 = NonZeroU32::MIN.saturating_add(1023);
 #[derive(Deserialize, IntoParams)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(crate) struct Extent {
+pub(crate) struct TapQuery {
     /// End after so many messages.
     count: Option<u64>,
     /// End when no message came for so many milliseconds.
@@ -52,36 +52,37 @@ pub(crate) struct Extent {
     params(
         ("flow" = String, Path, description = "The flow's id"),
         ("interface" = String, Path, description = "The interface's name"),
-        Extent,
+        TapQuery,
     ),
     responses((status = 200, description = "One line for each message", body = MessageLine, content_type = NDJSON))
 )]
 pub(crate) async fn get(
     State(gateway): State<Shared>,
     Path((flow, name)): Path<(String, String)>,
-    Fields(extent): Fields<Extent>,
+    Fields(extent): Fields<TapQuery>,
 ) -> Result<Response> {
     let interface = gateway.dispatch.find(&flow, &name).await?;
     let reader = tap(&gateway, &interface).await?;
     let open = gateway.open.begin(What::Tap);
     let wait = extent.wait_ms.map(Duration::from_millis);
-    let tap = Tap { gateway, interface, reader, again: Again::new(), left: extent.count, wait, ends_at: None, _open: open };
+    let tap =
+        Tap { gateway, interface, reader, reader_backoff: ReaderBackoff::new(), left: extent.count, wait, ends_at: None, _open: open };
     let lines = stream::unfold(tap, |mut tap| async move { tap.next().await.map(|line| (Ok::<_, GatewayError>(line), tap)) });
     Ok(ndjson(Body::from_stream(lines)))
 }
 
 /// A copy of what goes to an interface from now on.
 pub(super) async fn tap(gateway: &Gateway, interface: &Interface) -> Result<Box<dyn Consumer>> {
-    gateway.backend.inspect().tap(interface.topic_in(), BUFFERED_COUNT).await.map_err(GatewayError::broker("the topic cannot be tapped"))
+    gateway.backend.inspect().tap(interface.input_topic(), BUFFERED_COUNT).await.map_err(GatewayError::broker("the topic cannot be tapped"))
 }
 
 /// Copies again what goes to an interface, after the connection to the broker was lost: as soon as there is one.
-async fn tap_again(gateway: &Gateway, interface: &Interface, again: &mut Again) -> Result<Box<dyn Consumer>> {
+async fn tap_again(gateway: &Gateway, interface: &Interface, reader_backoff: &mut ReaderBackoff) -> Result<Box<dyn Consumer>> {
     tokio::select! {
         biased;
         () = gateway.stopping.cancelled() => Err(GatewayError::ShuttingDown),
         () = interface.stopped.cancelled() => Err(interface.gone()),
-        tapped = again.get(|| tap(gateway, interface)) => tapped,
+        tapped = reader_backoff.get(|| tap(gateway, interface)) => tapped,
     }
 }
 
@@ -90,7 +91,7 @@ struct Tap {
     interface: Arc<Interface>,
     reader: Box<dyn Consumer>,
     /// Its waits after losses.
-    again: Again,
+    reader_backoff: ReaderBackoff,
     left: Option<u64>,
     wait: Option<Duration>,
     /// When it ends without another message: a time that began before a loss.
@@ -107,7 +108,7 @@ impl Tap {
         let ends_at = self.ends_at.take().or(self.wait.map(|wait| Instant::now() + wait));
         let error = match receive(&self.gateway, &self.interface, &*self.reader, ends_at).await {
             Next::Delivery(delivery) => {
-                self.again.well();
+                self.reader_backoff.reset();
                 self.left = self.left.map(|left| left - 1);
                 let mut line = Vec::new();
                 line::write(&delivery.message, &mut line);
@@ -119,7 +120,7 @@ impl Tap {
             Next::ShuttingDown => GatewayError::ShuttingDown,
             // What passed while there was no connection is not known.
             Next::Failed(PubsubError::Unavailable { .. }) => {
-                match by(ends_at, tap_again(&self.gateway, &self.interface, &mut self.again)).await {
+                match until_deadline(ends_at, tap_again(&self.gateway, &self.interface, &mut self.reader_backoff)).await {
                     Some(Err(error)) => error,
                     tapped => {
                         match tapped {
@@ -158,6 +159,6 @@ async fn receive(gateway: &Gateway, interface: &Interface, consumer: &dyn Consum
         () = gateway.stopping.cancelled() => Next::ShuttingDown,
         next = consumer.receive() => next.map_or_else(Next::Failed, |delivery| Next::Delivery(Box::new(delivery))),
         () = interface.stopped.cancelled() => Next::Stopped,
-        _ = by(ends_at, std::future::pending::<()>()) => Next::End,
+        _ = until_deadline(ends_at, std::future::pending::<()>()) => Next::End,
     }
 }

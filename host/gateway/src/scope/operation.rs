@@ -42,10 +42,12 @@ pub(crate) fn of_config(body: &[u8]) -> Required {
 /// What a request to the flow service requires.
 pub(crate) fn of_flow(body: &[u8]) -> Required {
     #[derive(Deserialize)]
-    struct Asked {
+    struct RequestedOperation {
         operation: Option<String>,
     }
-    let Ok(asked) = serde_json::from_slice::<Asked>(body) else { return unknown("a request that is not one of the flow service's") };
+    let Ok(asked) = serde_json::from_slice::<RequestedOperation>(body) else {
+        return unknown("a request that is not one of the flow service's");
+    };
     match asked.operation.as_deref().unwrap_or_default() {
         operation @ ("list-blueprints" | "get-blueprint" | "list-flows" | "get-flow" | "list-orphans") => {
             required(Scope::Read, format!("`{operation}`"))

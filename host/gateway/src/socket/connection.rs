@@ -63,7 +63,7 @@ pub(crate) struct Connection {
     is_silent: bool,
     /// What the newest ping carried: a peer may answer that one alone, so one that only looks for life carries the same.
     newest_ping: Bytes,
-    unread_time: Duration,
+    unread_timeout: Duration,
     /// Of what was fed and is not flushed.
     share: Share,
     unflushed_bytes: usize,
@@ -75,7 +75,7 @@ impl Connection {
         let config = WebSocketConfig::default().max_message_size(Some(max_message_bytes)).max_frame_size(Some(max_message_bytes));
         let raw = Counted::new(TokioIo::new(upgraded), gateway.budget.share());
         let stream = WebSocketStream::from_raw_socket(raw, Role::Server, Some(config)).await;
-        let mut pings = tokio::time::interval(settings.ping_time);
+        let mut pings = tokio::time::interval(settings.ping_interval);
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
         pings.reset();
         Connection {
@@ -84,7 +84,7 @@ impl Connection {
             pings,
             is_silent: false,
             newest_ping: Bytes::new(),
-            unread_time: settings.unread_time,
+            unread_timeout: settings.unread_timeout,
             share: gateway.budget.share(),
             unflushed_bytes: 0,
         }
@@ -130,7 +130,7 @@ impl Connection {
         const HEAD_BYTES: usize = 6;
         match next {
             Some(Ok(Message::Ping(carried) | Message::Pong(carried))) => self.stream.get_mut().let_go_of(carried.len() + HEAD_BYTES),
-            Some(Ok(_)) => self.stream.get_mut().let_go(),
+            Some(Ok(_)) => self.stream.get_mut().release(),
             _ => {}
         }
     }
@@ -155,7 +155,7 @@ impl Connection {
 
     /// Sends a text that is counted already.
     pub(crate) async fn send_held(&mut self, text: String, share: Share) -> Result<(), Gone> {
-        let sent = within(self.unread_time, self.stream.send(Message::Text(text.into()))).await;
+        let sent = within(self.unread_timeout, self.stream.send(Message::Text(text.into()))).await;
         drop(share);
         sent
     }
@@ -167,12 +167,12 @@ impl Connection {
             tracing::warn!(error = %chain(&error), "socket closed");
             return Err(Gone);
         }
-        within(self.unread_time, self.stream.feed(message)).await
+        within(self.unread_timeout, self.stream.feed(message)).await
     }
 
     /// Hands everything to the connection.
     pub(crate) async fn flush(&mut self) -> Result<(), Gone> {
-        within(self.unread_time, self.stream.flush()).await?;
+        within(self.unread_timeout, self.stream.flush()).await?;
         self.unflushed_bytes = 0;
         self.share.try_resize(0);
         Ok(())
@@ -193,7 +193,7 @@ impl Connection {
     /// Ends it: tells why, and reads what still comes, so that a peer that still writes gets to read it.
     pub(crate) async fn end(mut self, end: &End) {
         let frame = CloseFrame { code: end.code(), reason: end.reason().into() };
-        if within(self.unread_time, self.stream.send(Message::Close(Some(frame)))).await.is_ok() {
+        if within(self.unread_timeout, self.stream.send(Message::Close(Some(frame)))).await.is_ok() {
             let _ = tokio::time::timeout(DRAIN_TIME, self.drain()).await;
         }
     }
@@ -232,15 +232,15 @@ fn refused(error: std::io::Error) -> Received {
     }
 }
 
-async fn within(unread_time: Duration, sent: impl Future<Output = Result<(), Error>>) -> Result<(), Gone> {
-    match tokio::time::timeout(unread_time, sent).await {
+async fn within(unread_timeout: Duration, sent: impl Future<Output = Result<(), Error>>) -> Result<(), Gone> {
+    match tokio::time::timeout(unread_timeout, sent).await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(error)) => {
             tracing::debug!(error = %chain(&error), "write to a peer failed");
             Err(Gone)
         }
         Err(_) => {
-            tracing::debug!(?unread_time, "peer not reading");
+            tracing::debug!(unread_time = ?unread_timeout, "peer not reading");
             Err(Gone)
         }
     }

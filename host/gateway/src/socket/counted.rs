@@ -28,7 +28,7 @@ impl<S> Counted<S> {
     }
 
     /// A message is whole: whoever has it counts it from now on.
-    pub(super) fn let_go(&mut self) {
+    pub(super) fn release(&mut self) {
         self.read_bytes = 0;
         self.share.try_resize(0);
     }
@@ -41,7 +41,7 @@ impl<S> Counted<S> {
 
     /// Nothing of what comes is kept any more.
     pub(super) fn count_no_more(&mut self) {
-        self.let_go();
+        self.release();
         self.counting = Counting::Off;
     }
 }

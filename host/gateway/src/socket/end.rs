@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_long_reason_is_cut_between_letters() {
+    fn a_long_reason_is_truncated_between_characters() {
         let end = End::of(&GatewayError::FlowStopped { flow: "\u{20ac}".repeat(100) });
         assert_eq!(end.code(), CloseCode::Away);
         assert!(

@@ -13,7 +13,7 @@ const MAX_ID_BYTES: usize = 256;
 
 /// One request.
 #[derive(Debug, PartialEq)]
-pub(crate) struct Asked {
+pub(crate) struct SocketRequest {
     /// What its answers carry, as it was written.
     pub(crate) id: String,
     /// Who is asked.
@@ -60,7 +60,7 @@ struct Fields<'a> {
 }
 
 /// Reads one message.
-pub(crate) fn read(text: &[u8]) -> Result<Asked, Refused> {
+pub(crate) fn read(text: &[u8]) -> Result<SocketRequest, Refused> {
     let fields: Fields<'_> = serde_json::from_slice(text).map_err(|source| {
         let error = if source.is_data() {
             bad("the message", format!("must be a JSON object such as {{\"id\", \"service\", \"request\"}}: {source}"))
@@ -75,7 +75,7 @@ pub(crate) fn read(text: &[u8]) -> Result<Asked, Refused> {
         None => Err(bad("request", "is missing: it contains the request".to_owned())),
     });
     match asked {
-        Ok((target, request)) => Ok(Asked { id, target, request }),
+        Ok((target, request)) => Ok(SocketRequest { id, target, request }),
         Err(error) => Err(Refused { id: Some(id), error }),
     }
 }
@@ -154,8 +154,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn requests_are_read_with_what_they_hold_as_it_is() {
-        let asked = |id: &str, target, request: &'static str| Asked { id: id.to_owned(), target, request: request.into() };
+    fn requests_keep_their_content_unchanged() {
+        let asked = |id: &str, target, request: &'static str| SocketRequest { id: id.to_owned(), target, request: request.into() };
         let flow = |flow: &str, name: &str| Target::Interface { flow: flow.to_owned(), name: name.to_owned() };
         for (text, expected) in [
             (r#"{"id":"a","service":"config","request":{"b": 1.00}}"#, asked("\"a\"", Target::Config, r#"{"b": 1.00}"#)),
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_request_is_refused_by_field() {
+    fn an_invalid_request_is_refused_by_field() {
         for (text, id, problem) in [
             ("", None, "the message is not JSON"),
             ("{\"id\":", None, "the message is not JSON"),
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_carry_the_id_and_tell_whether_more_follows() {
+    fn responses_carry_the_id_and_whether_more_follow() {
         assert_eq!(answer("\"a\"", b"{\"b\": 1.00}", Place::Before), r#"{"id":"a","response":{"b": 1.00},"complete":false}"#);
         assert_eq!(answer("7", b"[]", Place::Last), r#"{"id":7,"response":[],"complete":true}"#);
         assert!(answer("7", b"nope", Place::Before).starts_with(r#"{"id":7,"error":{"type":"request-failed""#));

@@ -8,5 +8,5 @@ mod upgrade;
 
 pub(crate) use connection::{Connection, Gone, Received};
 pub(crate) use end::End;
-pub(crate) use frames::{Asked, Place, Refused, Target, answer, error, read, service_answer};
+pub(crate) use frames::{Place, Refused, SocketRequest, Target, answer, error, read, service_answer};
 pub(crate) use upgrade::Upgrade;

@@ -22,16 +22,16 @@ use tokio::time::Instant;
 use crate::error::GatewayError;
 
 /// A connection without a request under way for so long gives way.
-const QUIET_TIME: Duration = Duration::from_secs(1);
+const IDLE_TIME: Duration = Duration::from_secs(1);
 /// One whose peer has read nothing for so long, although there is something to read, gives way.
 const STALLED_TIME: Duration = Duration::from_secs(2);
 /// How often a connection looks whether it has to.
-const LOOK_TIME: Duration = Duration::from_millis(250);
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
 /// No time: it is not quiet, not stalled.
 const NEVER: u64 = u64::MAX;
 
 /// What one connection does.
-pub(crate) struct Pulse {
+pub(crate) struct ConnectionActivity {
     begun: Instant,
     requests_count: AtomicUsize,
     /// Since when, in milliseconds from its begin.
@@ -43,15 +43,15 @@ pub(crate) struct Pulse {
 
 /// How many wait for a place that a connection could give them.
 #[derive(Default)]
-pub(crate) struct Crowd(AtomicUsize);
+pub(crate) struct WaiterCount(AtomicUsize);
 
 /// Waits for a place, until it is dropped.
-pub(crate) struct Waiting(Arc<Crowd>);
+pub(crate) struct WaitGuard(Arc<WaiterCount>);
 
-impl Crowd {
-    pub(crate) fn wait(self: &Arc<Self>) -> Waiting {
+impl WaiterCount {
+    pub(crate) fn wait(self: &Arc<Self>) -> WaitGuard {
         self.0.fetch_add(1, Ordering::Relaxed);
-        Waiting(self.clone())
+        WaitGuard(self.clone())
     }
 
     fn is_waiting(&self) -> bool {
@@ -59,7 +59,7 @@ impl Crowd {
     }
 }
 
-impl Drop for Waiting {
+impl Drop for WaitGuard {
     fn drop(&mut self) {
         self.0.0.fetch_sub(1, Ordering::Relaxed);
     }
@@ -67,16 +67,16 @@ impl Drop for Waiting {
 
 /// How a connection gives way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Way {
+pub(crate) enum YieldReason {
     /// Nothing is under way: it takes one request that is on its way already, and ends.
     Quiet,
     /// Its peer does not read: it is cut.
     Stalled,
 }
 
-impl Pulse {
+impl ConnectionActivity {
     pub(crate) fn new() -> Self {
-        Pulse {
+        ConnectionActivity {
             begun: Instant::now(),
             requests_count: AtomicUsize::new(0),
             quiet_since: AtomicU64::new(0),
@@ -106,10 +106,10 @@ impl Pulse {
     }
 
     /// Waits until it has to give way to somebody who waits.
-    pub(crate) async fn gives_way(&self, crowd: &Crowd) -> Way {
+    pub(crate) async fn gives_way(&self, waiters: &WaiterCount) -> YieldReason {
         loop {
-            tokio::time::sleep(LOOK_TIME).await;
-            if !crowd.is_waiting() {
+            tokio::time::sleep(POLL_INTERVAL).await;
+            if !waiters.is_waiting() {
                 continue;
             }
             if let Some(way) = self.way() {
@@ -120,38 +120,38 @@ impl Pulse {
 
     /// Waits for a last request that was on its way; never returns if one came.
     pub(crate) async fn stays_quiet(&self) {
-        tokio::time::sleep(QUIET_TIME).await;
+        tokio::time::sleep(IDLE_TIME).await;
         if self.requests_count.load(Ordering::Relaxed) > 0 {
             std::future::pending::<()>().await;
         }
     }
 
-    fn way(&self) -> Option<Way> {
+    fn way(&self) -> Option<YieldReason> {
         let is_over = |since: &AtomicU64, time: Duration| {
             let since = since.load(Ordering::Relaxed);
             since != NEVER && self.now().saturating_sub(since) >= time.as_millis() as u64
         };
         if is_over(&self.stalled_since, STALLED_TIME) {
-            return Some(Way::Stalled);
+            return Some(YieldReason::Stalled);
         }
-        let is_quiet = self.requests_count.load(Ordering::Relaxed) == 0 && is_over(&self.quiet_since, QUIET_TIME);
-        is_quiet.then_some(Way::Quiet)
+        let is_quiet = self.requests_count.load(Ordering::Relaxed) == 0 && is_over(&self.quiet_since, IDLE_TIME);
+        is_quiet.then_some(YieldReason::Quiet)
     }
 
     fn now(&self) -> u64 {
         self.begun.elapsed().as_millis() as u64
     }
 
-    fn begin(self: &Arc<Self>) -> UnderWay {
+    fn begin(self: &Arc<Self>) -> RequestGuard {
         self.requests_count.fetch_add(1, Ordering::Relaxed);
-        UnderWay(self.clone())
+        RequestGuard(self.clone())
     }
 }
 
 /// A request is under way, until this is dropped.
-struct UnderWay(Arc<Pulse>);
+struct RequestGuard(Arc<ConnectionActivity>);
 
-impl Drop for UnderWay {
+impl Drop for RequestGuard {
     fn drop(&mut self) {
         self.0.quiet_since.store(self.0.now(), Ordering::Relaxed);
         self.0.requests_count.fetch_sub(1, Ordering::Relaxed);
@@ -159,43 +159,43 @@ impl Drop for UnderWay {
 }
 
 /// The routes as one connection has them.
-pub(crate) struct Watched {
+pub(crate) struct TrackedService {
     routes: TowerToHyperService<Router>,
-    pulse: Arc<Pulse>,
+    activity: Arc<ConnectionActivity>,
 }
 
-impl Watched {
-    pub(crate) fn new(router: Router, pulse: Arc<Pulse>) -> Self {
-        Watched { routes: TowerToHyperService::new(router), pulse }
+impl TrackedService {
+    pub(crate) fn new(router: Router, activity: Arc<ConnectionActivity>) -> Self {
+        TrackedService { routes: TowerToHyperService::new(router), activity }
     }
 }
 
-impl Service<Request<Incoming>> for Watched {
-    type Response = Response<WatchedBody>;
+impl Service<Request<Incoming>> for TrackedService {
+    type Response = Response<TrackedBody>;
     type Error = std::convert::Infallible;
     type Future = BoxFuture<'static, Result<Self::Response, Self::Error>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let under_way = self.pulse.begin();
+        let in_flight = self.activity.begin();
         let answer = self.routes.call(request);
         Box::pin(async move {
             let answer = tokio::select! {
                 biased;
                 answer = answer => answer?,
-                () = under_way.0.cut_off.notified() => GatewayError::CutOff.into_response(),
+                () = in_flight.0.cut_off.notified() => GatewayError::CutOff.into_response(),
             };
-            Ok(answer.map(|body| WatchedBody { body, _under_way: under_way }))
+            Ok(answer.map(|body| TrackedBody { body, _in_flight: in_flight }))
         })
     }
 }
 
 /// The body of an answer: its request is under way until it is written.
-pub(crate) struct WatchedBody {
+pub(crate) struct TrackedBody {
     body: Body,
-    _under_way: UnderWay,
+    _in_flight: RequestGuard,
 }
 
-impl HttpBody for WatchedBody {
+impl HttpBody for TrackedBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -217,23 +217,23 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_quiet_or_not_read_gives_way_only_while_others_wait() {
-        let (pulse, crowd) = (Arc::new(Pulse::new()), Arc::new(Crowd::default()));
-        let request = pulse.begin();
+    async fn idle_or_stalled_connections_give_way_only_while_others_wait() {
+        let (activity, waiters) = (Arc::new(ConnectionActivity::new()), Arc::new(WaiterCount::default()));
+        let request = activity.begin();
         tokio::time::advance(Duration::from_secs(60)).await;
-        assert_eq!(pulse.way(), None);
-        pulse.stall();
+        assert_eq!(activity.way(), None);
+        activity.stall();
         tokio::time::advance(Duration::from_secs(6)).await;
-        assert_eq!(pulse.way(), Some(Way::Stalled));
-        pulse.flow();
+        assert_eq!(activity.way(), Some(YieldReason::Stalled));
+        activity.flow();
         drop(request);
-        assert_eq!(pulse.way(), None);
+        assert_eq!(activity.way(), None);
         let waits = async {
             tokio::time::advance(Duration::from_secs(60)).await;
-            crowd.wait()
+            waiters.wait()
         };
         let begun = Instant::now();
-        let (way, _waiting) = tokio::join!(pulse.gives_way(&crowd), waits);
-        assert!(way == Way::Quiet && begun.elapsed() >= Duration::from_secs(60));
+        let (way, _waiting) = tokio::join!(activity.gives_way(&waiters), waits);
+        assert!(way == YieldReason::Quiet && begun.elapsed() >= Duration::from_secs(60));
     }
 }

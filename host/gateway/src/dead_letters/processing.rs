@@ -7,8 +7,8 @@ use weir_config::records::DeadLetter;
 use weir_pubsub::{Browsed, Class, Cursor, Message, Page, PubsubError, Queue, QueueStats, Start, chain};
 
 use super::owners::{Owner, Owners};
-use super::selection::{Selection, Wanted};
-use super::{PAGE_COUNT, heads, queue, whole};
+use super::selection::{DeadLetterKey, Selection};
+use super::{PAGE_COUNT, list_heads, queue, whole};
 use crate::error::{GatewayError, Result};
 use crate::gateway::Gateway;
 use crate::protocol::{DeadLetterFailure, Position};
@@ -57,7 +57,7 @@ pub(crate) struct Outcome {
 }
 
 /// A selected letter.
-struct Letter {
+struct SelectedDeadLetter {
     head: Browsed,
     read: Option<DeadLetter>,
     owner: Option<Owner>,
@@ -87,18 +87,18 @@ pub(crate) async fn work(
     owners: &Owners,
     portion: Portion,
 ) -> Result<Outcome> {
-    let mut work = Work { gateway, action, owners, stuck: HashMap::new(), outcome: Outcome::default() };
+    let mut work = BatchRun { gateway, action, owners, stuck: HashMap::new(), outcome: Outcome::default() };
     if let Some(positions) = selection.only_positions() {
         for some in positions.chunks(BATCH_COUNT) {
             let mut found = Vec::new();
             for at in some.iter().copied() {
-                let page = heads(gateway, Start::At(at), 1, work.body_bytes()).await?;
+                let page = list_heads(gateway, Start::At(at), 1, work.body_bytes()).await?;
                 found.extend(page.messages.into_iter().filter(|head| head.cursor == at && selection.takes(head, None)));
             }
-            work.all_of(found).await?;
+            work.process_all(found).await?;
         }
     } else {
-        work.through_the_queue(&mut selection, portion).await?;
+        work.scan_queue(&mut selection, portion).await?;
     }
     if work.outcome.next_after.is_none() {
         work.report_missing(&selection).await?;
@@ -124,7 +124,7 @@ impl Extent {
     }
 
     fn of(letters: Option<&[Browsed]>) -> Self {
-        let unseen = letters.map(|letters| letters.iter().map(|letter| letter.cursor).collect());
+        let unseen = letters.map(|letters| letters.iter().map(|dead_letter| dead_letter.cursor).collect());
         Extent { through: None, unseen, seen: HashSet::new(), is_over: false }
     }
 
@@ -146,7 +146,7 @@ impl Extent {
     }
 }
 
-struct Work<'a> {
+struct BatchRun<'a> {
     gateway: &'a Gateway,
     action: Action,
     owners: &'a Owners,
@@ -155,18 +155,18 @@ struct Work<'a> {
     outcome: Outcome,
 }
 
-impl Work<'_> {
+impl BatchRun<'_> {
     /// How much of each body is read along with the heads.
     fn body_bytes(&self) -> usize {
         if self.action == Action::Redrive { SMALL_BYTES } else { 0 }
     }
 
-    async fn through_the_queue(&mut self, selection: &mut Selection, portion: Portion) -> Result<()> {
+    async fn scan_queue(&mut self, selection: &mut Selection, portion: Portion) -> Result<()> {
         let (mut start, mut through) = (portion.start, portion.through);
         let mut extent = None;
         let mut taken_count = 0;
         loop {
-            let page = heads(self.gateway, start, PAGE_COUNT, self.body_bytes()).await?;
+            let page = list_heads(self.gateway, start, PAGE_COUNT, self.body_bytes()).await?;
             through = through.or(page.newest);
             self.outcome.through = through;
             let Some(last) = page.messages.last().map(|head| head.cursor) else { return Ok(()) };
@@ -183,7 +183,7 @@ impl Work<'_> {
                 }
             }
             taken_count += selected.len() as u64;
-            self.all_of(selected).await?;
+            self.process_all(selected).await?;
             if extent.is_over {
                 return Ok(());
             }
@@ -207,15 +207,15 @@ impl Work<'_> {
         if page.newest.is_some() {
             return Extent::of(Some(&page.messages));
         }
-        let all = heads(self.gateway, Start::Oldest, u32::MAX, 0).await.ok();
+        let all = list_heads(self.gateway, Start::Oldest, u32::MAX, 0).await.ok();
         Extent::of(all.as_ref().map(|page| &*page.messages))
     }
 
     /// Works on these letters, a batch at a time.
-    async fn all_of(&mut self, heads: Vec<Browsed>) -> Result<()> {
+    async fn process_all(&mut self, list_heads: Vec<Browsed>) -> Result<()> {
         let mut batch = Vec::new();
         let mut bytes = 0;
-        for head in heads {
+        for head in list_heads {
             if batch.len() >= BATCH_COUNT || (!batch.is_empty() && bytes + head.body_bytes > BATCH_BYTES) {
                 self.batch(std::mem::take(&mut batch)).await?;
                 bytes = 0;
@@ -223,23 +223,23 @@ impl Work<'_> {
             bytes += head.body_bytes;
             let read = head.message.as_ref().ok().and_then(DeadLetter::of_message);
             let owner = read.as_ref().and_then(|read| self.owners.owner(read));
-            batch.push(Letter { head, read, owner });
+            batch.push(SelectedDeadLetter { head, read, owner });
         }
         self.batch(batch).await
     }
 
-    async fn batch(&mut self, batch: Vec<Letter>) -> Result<()> {
+    async fn batch(&mut self, batch: Vec<SelectedDeadLetter>) -> Result<()> {
         let from = queue(self.gateway)?;
         let mut ready = Vec::new();
-        for letter in batch {
-            match self.prepare(&letter).await {
-                Ok(sent) => ready.push((letter, sent)),
-                Err(refusal) => self.fail(&letter, refusal),
+        for dead_letter in batch {
+            match self.prepare(&dead_letter).await {
+                Ok(sent) => ready.push((dead_letter, sent)),
+                Err(refusal) => self.fail(&dead_letter, refusal),
             }
         }
         let backend = &self.gateway.backend;
-        let moves = ready.iter_mut().map(|(letter, sent)| {
-            let (named, from) = (letter.head.named(), &from);
+        let moves = ready.iter_mut().map(|(dead_letter, sent)| {
+            let (named, from) = (dead_letter.head.named(), &from);
             let sent = sent.take();
             async move {
                 match sent {
@@ -250,13 +250,13 @@ impl Work<'_> {
         });
         // All are begun in their order, which is that of the target's queue then, unless it is full and read at once: a later one may find room.
         let moved = join_all(moves).await;
-        for ((letter, _), (to, outcome)) in ready.into_iter().zip(moved) {
+        for ((dead_letter, _), (to, outcome)) in ready.into_iter().zip(moved) {
             match outcome {
                 Ok(true) => self.outcome.done_count += 1,
-                Ok(false) => self.fail(&letter, Refusal { kind: "gone", message: GONE.to_owned() }),
+                Ok(false) => self.fail(&dead_letter, Refusal { kind: "gone", message: GONE.to_owned() }),
                 Err(error) => {
-                    let refusal = self.refused(&letter, to, &error);
-                    self.fail(&letter, refusal);
+                    let refusal = self.refused(&dead_letter, to, &error);
+                    self.fail(&dead_letter, refusal);
                     if matches!(error, PubsubError::Unavailable { .. }) {
                         return Err(GatewayError::broker("the dead letters cannot be processed")(error));
                     }
@@ -267,15 +267,15 @@ impl Work<'_> {
     }
 
     /// Where a letter goes, and the message that goes there; nothing for one that is deleted.
-    async fn prepare(&self, letter: &Letter) -> Result<Option<(Queue, Message)>, Refusal> {
+    async fn prepare(&self, dead_letter: &SelectedDeadLetter) -> Result<Option<(Queue, Message)>, Refusal> {
         if self.action == Action::Delete {
             return Ok(None);
         }
-        let to = target(letter, &queue(self.gateway).map_err(|error| Refusal { kind: "internal", message: chain(&error) })?)?;
+        let to = target(dead_letter, &queue(self.gateway).map_err(|error| Refusal { kind: "internal", message: chain(&error) })?)?;
         if let Some((kind, message)) = self.stuck.get(&to) {
             return refusal(kind, message.clone());
         }
-        let head = &letter.head;
+        let head = &dead_letter.head;
         let message = match &head.message {
             Ok(message) if message.body.len() as u64 == head.body_bytes => message.clone(),
             _ => match whole(self.gateway, head.cursor).await {
@@ -288,8 +288,8 @@ impl Work<'_> {
     }
 
     /// Why a letter was not sent.
-    fn refused(&mut self, letter: &Letter, to: Option<Queue>, error: &PubsubError) -> Refusal {
-        let flows = letter.owner.as_ref().map(|owner| owner.flows.join(", ")).unwrap_or_default();
+    fn refused(&mut self, dead_letter: &SelectedDeadLetter, to: Option<Queue>, error: &PubsubError) -> Refusal {
+        let flows = dead_letter.owner.as_ref().map(|owner| owner.flows.join(", ")).unwrap_or_default();
         let (kind, message, is_stuck) = match (error, &to) {
             (PubsubError::QueueNotFound { .. }, Some(to)) => (
                 "queue-missing",
@@ -312,11 +312,11 @@ impl Work<'_> {
         Refusal { kind, message }
     }
 
-    fn fail(&mut self, letter: &Letter, refusal: Refusal) {
-        let (read, owner) = (letter.read.as_ref(), letter.owner.as_ref());
-        let id = letter.head.message.as_ref().ok().and_then(|message| message.id);
+    fn fail(&mut self, dead_letter: &SelectedDeadLetter, refusal: Refusal) {
+        let (read, owner) = (dead_letter.read.as_ref(), dead_letter.owner.as_ref());
+        let id = dead_letter.head.message.as_ref().ok().and_then(|message| message.id);
         self.add(DeadLetterFailure {
-            position: Some(letter.head.cursor.into()),
+            position: Some(dead_letter.head.cursor.into()),
             id: id.map(|id| id.to_string()),
             flows: owner.map(|owner| owner.flows.clone()).unwrap_or_default(),
             topic: read.map(|read| cut(&read.topic)),
@@ -337,8 +337,8 @@ impl Work<'_> {
     async fn report_missing(&mut self, selection: &Selection) -> Result<()> {
         for wanted in selection.missing() {
             let (position, id) = match wanted {
-                Wanted::Position(position) => (Some(position), None),
-                Wanted::Id(id) => (None, Some(id.to_string())),
+                DeadLetterKey::Position(position) => (Some(position), None),
+                DeadLetterKey::Id(id) => (None, Some(id.to_string())),
             };
             let name = position.map(|position| position.to_string()).or_else(|| id.clone()).unwrap_or_default();
             let message = format!("dead letter `{name}` does not exist, or a consumer of the dead-letter queue is reading it");
@@ -375,11 +375,11 @@ fn in_flight(stats: &QueueStats) -> Option<String> {
 const GONE: &str = "it was resent, deleted or taken by a consumer in the meantime";
 
 /// The queue that a letter came from, if it can be sent there.
-fn target(letter: &Letter, letters: &Queue) -> Result<Queue, Refusal> {
-    if let Err(problem) = &letter.head.message {
+fn target(dead_letter: &SelectedDeadLetter, letters: &Queue) -> Result<Queue, Refusal> {
+    if let Err(problem) = &dead_letter.head.message {
         return refusal("unreadable", problem.clone());
     }
-    let Some(read) = &letter.read else {
+    let Some(read) = &dead_letter.read else {
         return refusal("foreign", "it has no properties `weir-dead-topic` and `weir-dead-subscription`, so its origin is unknown");
     };
     if let Some(cut) = read.cut {
@@ -419,7 +419,7 @@ mod tests {
         cursors.iter().copied().filter(|cursor| extent.takes(*cursor)).collect()
     }
 
-    fn letter(cursor: Cursor) -> Browsed {
+    fn dead_letter(cursor: Cursor) -> Browsed {
         Browsed { cursor, message: Ok(Message::new("letter")), body_bytes: 0 }
     }
 
@@ -430,7 +430,7 @@ mod tests {
         assert!(!extent.is_over);
         assert!(taken(&mut extent, &[place(4)]).is_empty(), "the last one is gone, and this one is newer");
         assert!(extent.is_over);
-        let mut extent = Extent::of(Some(&[id(7), id(5), id(6)].map(letter)));
+        let mut extent = Extent::of(Some(&[id(7), id(5), id(6)].map(dead_letter)));
         assert_eq!(taken(&mut extent, &[id(7), id(5), id(4)]), [id(7), id(5)]);
         assert!(!extent.is_over);
         assert_eq!(taken(&mut extent, &[id(6), id(3)]), [id(6)]);
@@ -439,7 +439,7 @@ mod tests {
 
     #[test]
     fn a_letter_without_a_place_is_worked_on_once() {
-        for mut extent in [Extent::of(None), Extent::of(Some(&[id(1), id(2), id(3)].map(letter)))] {
+        for mut extent in [Extent::of(None), Extent::of(Some(&[id(1), id(2), id(3)].map(dead_letter)))] {
             assert_eq!(taken(&mut extent, &[id(1), id(2), id(1)]), [id(1), id(2)]);
             assert!(!extent.is_over);
         }

@@ -14,20 +14,20 @@ const FIRST_WAIT: Duration = Duration::from_millis(50);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// The waits of one reader, which it keeps for as long as it lives: one that is lost again at once waits longer each time.
-pub(crate) struct Again {
+pub(crate) struct ReaderBackoff {
     backoff: Backoff,
     next_try: Option<Instant>,
     /// Whether anything was read since the last wait.
     is_well: bool,
 }
 
-impl Again {
+impl ReaderBackoff {
     pub(crate) fn new() -> Self {
-        Again { backoff: Backoff::new(FIRST_WAIT, LONGEST_WAIT), next_try: None, is_well: true }
+        ReaderBackoff { backoff: Backoff::new(FIRST_WAIT, LONGEST_WAIT), next_try: None, is_well: true }
     }
 
     /// Something was read: the next wait is a short one.
-    pub(crate) fn well(&mut self) {
+    pub(crate) fn reset(&mut self) {
         self.is_well = true;
     }
 
@@ -67,7 +67,7 @@ impl Again {
 ///
 /// # Cancel safety
 /// That of the work.
-pub(crate) async fn by<T>(deadline: Option<Instant>, work: impl Future<Output = T>) -> Option<T> {
+pub(crate) async fn until_deadline<T>(deadline: Option<Instant>, work: impl Future<Output = T>) -> Option<T> {
     match deadline {
         Some(deadline) => tokio::time::timeout_at(deadline, work).await.ok(),
         None => Some(work.await),
@@ -79,24 +79,24 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_reader_that_is_lost_again_and_again_waits_longer_until_it_reads() {
-        let mut again = Again::new();
+    async fn a_repeatedly_lost_reader_waits_longer_until_it_reads() {
+        let mut reader_backoff = ReaderBackoff::new();
         let began = Instant::now();
         for _ in 0..12 {
-            again.wait().await;
+            reader_backoff.wait().await;
         }
         assert!(began.elapsed() > LONGEST_WAIT, "{:?}", began.elapsed());
-        again.well();
+        reader_backoff.reset();
         let began = Instant::now();
-        again.wait().await;
+        reader_backoff.wait().await;
         assert!(began.elapsed() <= FIRST_WAIT, "{:?}", began.elapsed());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_wait_that_was_dropped_goes_on() {
-        let mut again = Again::new();
+    async fn a_cancelled_wait_can_be_resumed() {
+        let mut reader_backoff = ReaderBackoff::new();
         let began = Instant::now();
-        while tokio::time::timeout(FIRST_WAIT / 10, again.wait()).await.is_err() {}
+        while tokio::time::timeout(FIRST_WAIT / 10, reader_backoff.wait()).await.is_err() {}
         assert!(began.elapsed() <= FIRST_WAIT * 2, "{:?}", began.elapsed());
     }
 }

@@ -12,10 +12,10 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
+use crate::activity::WaiterCount;
 use crate::error::GatewayError;
-use crate::pulse::Crowd;
 use crate::settings::GatewaySettings;
-use crate::tls::{Arrival, Opened, Stream};
+use crate::tls::{IncomingConnection, Opened, Stream};
 
 /// How many wait: with all places and WebSockets still below the 1,024 file descriptors that a process has by default.
 const WAITING_COUNT: usize = 64;
@@ -30,14 +30,14 @@ const HEAD_BYTES: usize = 4 << 10;
 /// For all of a refusal.
 const REFUSAL_TIME: Duration = Duration::from_secs(2);
 /// How often the rest of a head is looked for.
-const LOOK_TIME: Duration = Duration::from_millis(20);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Those who wait.
-pub(crate) struct Room {
+pub(crate) struct Admission {
     places: Arc<Semaphore>,
     health: Arc<Semaphore>,
     refused: Arc<Semaphore>,
-    crowd: Arc<Crowd>,
+    waiters: Arc<WaiterCount>,
     /// Of each that waits, the oldest first: cancelled when it left or has to.
     waiting: VecDeque<CancellationToken>,
     limit_count: usize,
@@ -45,40 +45,40 @@ pub(crate) struct Room {
 }
 
 /// How a connection leaves the room.
-pub(crate) enum Left {
+pub(crate) enum AdmissionOutcome {
     /// There is a place for it.
-    WithPlace(Arrival, OwnedSemaphorePermit),
+    Admitted(IncomingConnection, OwnedSemaphorePermit),
     /// It asks for health or figures.
-    ForHealth(Arrival, OwnedSemaphorePermit),
+    HealthOnly(IncomingConnection, OwnedSemaphorePermit),
     /// Too many others came, or it was too long.
-    Refused(Refused),
+    Refused(RefusedConnection),
     /// Its peer went.
     Gone,
 }
 
 /// A connection that is to be told that there is no place.
-pub(crate) struct Refused {
-    arrival: Arrival,
+pub(crate) struct RefusedConnection {
+    incoming: IncomingConnection,
     place: Option<OwnedSemaphorePermit>,
     limit_count: usize,
 }
 
-impl Room {
+impl Admission {
     /// An empty room before these places.
-    pub(crate) fn new(places: Arc<Semaphore>, crowd: Arc<Crowd>, settings: &GatewaySettings) -> Self {
-        Room {
+    pub(crate) fn new(places: Arc<Semaphore>, waiters: Arc<WaiterCount>, settings: &GatewaySettings) -> Self {
+        Admission {
             places,
             health: Arc::new(Semaphore::new(HEALTH_COUNT)),
             refused: Arc::new(Semaphore::new(REFUSED_COUNT)),
-            crowd,
+            waiters,
             waiting: VecDeque::new(),
             limit_count: settings.max_connections_count,
-            time: settings.head_time,
+            time: settings.idle_timeout,
         }
     }
 
     /// Lets a connection wait; the future tells how it leaves.
-    pub(crate) fn enter(&mut self, mut arrival: Arrival) -> impl Future<Output = Left> + Send + 'static {
+    pub(crate) fn admit(&mut self, mut incoming: IncomingConnection) -> impl Future<Output = AdmissionOutcome> + Send + 'static {
         self.waiting.retain(|token| !token.is_cancelled());
         if self.waiting.len() >= WAITING_COUNT
             && let Some(oldest) = self.waiting.pop_front()
@@ -88,31 +88,34 @@ impl Room {
         let token = CancellationToken::new();
         self.waiting.push_back(token.clone());
         let (places, health, refused) = (self.places.clone(), self.health.clone(), self.refused.clone());
-        let (waits, limit_count, time) = (self.crowd.wait(), self.limit_count, self.time);
+        let (waits, limit_count, time) = (self.waiters.wait(), self.limit_count, self.time);
         async move {
             let _left = token.clone().drop_guard();
             let _waits = waits;
             // The wait for such a place is one of the branches, too: it has the bounds of every other.
-            let for_health =
-                async { if asks_for_health(&mut arrival).await { End::Health(health.acquire_owned().await.ok()) } else { End::Gone } };
+            let for_health = async {
+                if asks_for_health(&mut incoming).await { WaitEnd::Health(health.acquire_owned().await.ok()) } else { WaitEnd::Gone }
+            };
             let end = tokio::select! {
                 biased;
-                place = places.acquire_owned() => End::Place(place.ok()),
+                place = places.acquire_owned() => WaitEnd::Place(place.ok()),
                 end = for_health => end,
-                () = token.cancelled() => End::Refused,
-                () = tokio::time::sleep(time) => End::Refused,
+                () = token.cancelled() => WaitEnd::Refused,
+                () = tokio::time::sleep(time) => WaitEnd::Refused,
             };
             match end {
-                End::Place(Some(place)) => Left::WithPlace(arrival, place),
-                End::Health(Some(place)) => Left::ForHealth(arrival, place),
-                End::Refused => Left::Refused(Refused { arrival, place: refused.try_acquire_owned().ok(), limit_count }),
-                End::Gone | End::Place(None) | End::Health(None) => Left::Gone,
+                WaitEnd::Place(Some(place)) => AdmissionOutcome::Admitted(incoming, place),
+                WaitEnd::Health(Some(place)) => AdmissionOutcome::HealthOnly(incoming, place),
+                WaitEnd::Refused => {
+                    AdmissionOutcome::Refused(RefusedConnection { incoming, place: refused.try_acquire_owned().ok(), limit_count })
+                }
+                WaitEnd::Gone | WaitEnd::Place(None) | WaitEnd::Health(None) => AdmissionOutcome::Gone,
             }
         }
     }
 }
 
-enum End {
+enum WaitEnd {
     Place(Option<OwnedSemaphorePermit>),
     Health(Option<OwnedSemaphorePermit>),
     Refused,
@@ -120,17 +123,17 @@ enum End {
 }
 
 /// Waits until a whole request for health or figures is there; `false` when the peer went. Never returns for another request.
-async fn asks_for_health(arrival: &mut Arrival) -> bool {
+async fn asks_for_health(incoming: &mut IncomingConnection) -> bool {
     let (mut head, mut seen_count) = (Vec::new(), 0);
     loop {
-        if arrival.look(&mut head, HEAD_BYTES).await.is_err() || head.is_empty() {
+        if incoming.look(&mut head, HEAD_BYTES).await.is_err() || head.is_empty() {
             return false;
         }
         match asks(&head) {
             Some(true) => return true,
             Some(false) => std::future::pending().await,
             // Without TLS all that has come is seen again, and at once.
-            None if head.len() == seen_count => tokio::time::sleep(LOOK_TIME).await,
+            None if head.len() == seen_count => tokio::time::sleep(POLL_INTERVAL).await,
             None => seen_count = head.len(),
         }
     }
@@ -150,16 +153,16 @@ fn asks(head: &[u8]) -> Option<bool> {
     head.windows(4).any(|four| four == b"\r\n\r\n").then_some(true)
 }
 
-impl Refused {
+impl RefusedConnection {
     /// Tells it, if not too many are told already, and closes the connection.
     pub(crate) async fn answer(self) {
-        let Refused { mut arrival, place, limit_count } = self;
+        let RefusedConnection { mut incoming, place, limit_count } = self;
         if place.is_none() {
             return;
         }
         let told = async {
-            if !matches!(arrival.open().await, Opened::Failed(_))
-                && let Some(stream) = arrival.into_stream()
+            if !matches!(incoming.open().await, Opened::Failed(_))
+                && let Some(stream) = incoming.into_stream()
             {
                 refuse(stream, || GatewayError::TooManyConnections { limit_count }).await;
             }
@@ -188,35 +191,35 @@ mod tests {
     use super::*;
 
     /// A connection that asks for health.
-    async fn asking(listener: &TcpListener) -> (TcpStream, Arrival) {
+    async fn details_requester(listener: &TcpListener) -> (TcpStream, IncomingConnection) {
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         client.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
         let (stream, _) = listener.accept().await.unwrap();
-        (client, Arrival::new(stream, None, Duration::from_secs(3_600)))
+        (client, IncomingConnection::new(stream, None, Duration::from_secs(3_600)))
     }
 
-    async fn soon(left: impl Future<Output = Left>) -> Left {
+    async fn soon(left: impl Future<Output = AdmissionOutcome>) -> AdmissionOutcome {
         tokio::time::timeout(Duration::from_secs(60), left).await.unwrap()
     }
 
     #[tokio::test]
     async fn a_request_for_health_that_finds_no_place_is_refused_in_time() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let settings = GatewaySettings { head_time: Duration::from_secs(1), ..GatewaySettings::default() };
-        let mut room = Room::new(Arc::new(Semaphore::new(0)), Arc::default(), &settings);
+        let settings = GatewaySettings { idle_timeout: Duration::from_secs(1), ..GatewaySettings::default() };
+        let mut admission = Admission::new(Arc::new(Semaphore::new(0)), Arc::default(), &settings);
         let mut served = Vec::new();
         for _ in 0..HEALTH_COUNT {
-            let (client, arrival) = asking(&listener).await;
-            let left = soon(room.enter(arrival)).await;
-            assert!(matches!(left, Left::ForHealth(..)));
+            let (client, incoming) = details_requester(&listener).await;
+            let left = soon(admission.admit(incoming)).await;
+            assert!(matches!(left, AdmissionOutcome::HealthOnly(..)));
             served.push((client, left));
         }
-        let (_client, arrival) = asking(&listener).await;
-        assert!(matches!(soon(room.enter(arrival)).await, Left::Refused(_)));
+        let (_client, incoming) = details_requester(&listener).await;
+        assert!(matches!(soon(admission.admit(incoming)).await, AdmissionOutcome::Refused(_)));
     }
 
     #[test]
-    fn requests_for_health_are_known_from_their_first_line() {
+    fn health_requests_are_recognized_by_their_first_line() {
         for path in HEALTH_PATHS {
             let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n");
             for count in 0..request.len() {

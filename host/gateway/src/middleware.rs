@@ -6,19 +6,19 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use crate::gateway::{Gateway, Shared};
-use crate::paths::Needs;
+use crate::paths::AccessRules;
 use crate::{guard, held, pages};
 
 /// Counts a request, lets it in or not, and counts the bytes that it and its answer hold.
-pub(crate) async fn pass(State((gateway, needs)): State<(Shared, &'static Needs)>, request: Request, next: Next) -> Response {
+pub(crate) async fn pass(State((gateway, access_rules)): State<(Shared, &'static AccessRules)>, request: Request, next: Next) -> Response {
     // Outermost: what is refused is counted too.
     let waiting = gateway.requests.begin(&request);
     let response = match pages::is_readable(&gateway, &request) {
-        false => admitted(&gateway, needs, request, next).await,
+        false => admitted(&gateway, access_rules, request, next).await,
         true => {
             let mut response = match pages::preflight(&request) {
                 Some(response) => response,
-                None => admitted(&gateway, needs, request, next).await,
+                None => admitted(&gateway, access_rules, request, next).await,
             };
             pages::make_readable(&mut response);
             response
@@ -28,8 +28,8 @@ pub(crate) async fn pass(State((gateway, needs)): State<(Shared, &'static Needs)
     response
 }
 
-async fn admitted(gateway: &Gateway, needs: &Needs, request: Request, next: Next) -> Response {
-    let need = needs.of(request.method(), request.extensions().get::<MatchedPath>().map(MatchedPath::as_str));
+async fn admitted(gateway: &Gateway, access_rules: &AccessRules, request: Request, next: Next) -> Response {
+    let need = access_rules.of(request.method(), request.extensions().get::<MatchedPath>().map(MatchedPath::as_str));
     let mut request = match guard::admit(gateway.settings.tokens.as_ref(), need, request).await {
         Ok(request) => request,
         Err(error) => return error.into_response(),

@@ -10,14 +10,14 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
-use crate::pulse::Pulse;
+use crate::activity::ConnectionActivity;
 
 /// A stream whose writes fail with `TimedOut` when the peer takes nothing for a time.
 pub(crate) struct Reading<S> {
     stream: S,
-    unread_time: Duration,
+    unread_timeout: Duration,
     /// Told when output waits.
-    pulse: Arc<Pulse>,
+    activity: Arc<ConnectionActivity>,
     /// Made at the first wait, and used again for later ones.
     timer: Option<Pin<Box<Sleep>>>,
     /// Whether output waits, so that the timer counts.
@@ -26,26 +26,26 @@ pub(crate) struct Reading<S> {
 
 impl<S> Reading<S> {
     /// The same stream, with a bound on how long its output may wait.
-    pub(crate) fn new(stream: S, unread_time: Duration, pulse: Arc<Pulse>) -> Self {
-        Reading { stream, unread_time, pulse, timer: None, is_waiting: false }
+    pub(crate) fn new(stream: S, unread_timeout: Duration, activity: Arc<ConnectionActivity>) -> Self {
+        Reading { stream, unread_timeout, activity, timer: None, is_waiting: false }
     }
 
     /// What a write came to, or that the peer did not read for too long.
     fn bounded<T>(&mut self, context: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if written.is_ready() {
             if std::mem::take(&mut self.is_waiting) {
-                self.pulse.flow();
+                self.activity.flow();
             }
             return written;
         }
-        let unread_time = self.unread_time;
-        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(unread_time)));
+        let unread_timeout = self.unread_timeout;
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(unread_timeout)));
         if !std::mem::replace(&mut self.is_waiting, true) {
-            self.pulse.stall();
-            timer.as_mut().reset(Instant::now() + unread_time);
+            self.activity.stall();
+            timer.as_mut().reset(Instant::now() + unread_timeout);
         }
         ready!(timer.as_mut().poll(context));
-        Poll::Ready(Err(io::Error::new(ErrorKind::TimedOut, format!("the peer read nothing for {} s", unread_time.as_secs_f64()))))
+        Poll::Ready(Err(io::Error::new(ErrorKind::TimedOut, format!("the peer read nothing for {} s", unread_timeout.as_secs_f64()))))
     }
 }
 
@@ -87,9 +87,9 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_peer_that_reads_slowly_is_waited_for_and_one_that_stalls_is_not() {
+    async fn a_slow_peer_is_tolerated_and_a_stalled_one_is_not() {
         let (near, mut far) = duplex(8);
-        let mut near = Reading::new(near, Duration::from_secs(30), Arc::new(Pulse::new()));
+        let mut near = Reading::new(near, Duration::from_secs(30), Arc::new(ConnectionActivity::new()));
         let slow = async {
             for _ in 0..10 {
                 tokio::time::advance(Duration::from_secs(20)).await;

@@ -16,8 +16,8 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::either::Either;
 
 use super::TlsServer;
-use crate::pulse::Pulse;
-use crate::stalled::Reading;
+use crate::activity::ConnectionActivity;
+use crate::unread_timeout::Reading;
 
 /// What a connection begins with whose client speaks TLS: a record of its handshake.
 const HANDSHAKE_RECORD: u8 = 22;
@@ -26,11 +26,11 @@ const HANDSHAKE_RECORD: u8 = 22;
 pub(crate) type Stream = Either<Reading<TcpStream>, ReadAhead<TlsStream<Reading<TcpStream>>>>;
 
 /// A connection that came.
-pub(crate) struct Arrival {
+pub(crate) struct IncomingConnection {
     state: State,
     tls: Option<TlsServer>,
-    unread_time: Duration,
-    pulse: Arc<Pulse>,
+    unread_timeout: Duration,
+    activity: Arc<ConnectionActivity>,
 }
 
 enum State {
@@ -57,14 +57,14 @@ pub(crate) enum Opened {
     Failed(io::Error),
 }
 
-impl Arrival {
-    pub(crate) fn new(stream: TcpStream, tls: Option<TlsServer>, unread_time: Duration) -> Self {
-        Arrival { state: State::Fresh(stream), tls, unread_time, pulse: Arc::new(Pulse::new()) }
+impl IncomingConnection {
+    pub(crate) fn new(stream: TcpStream, tls: Option<TlsServer>, unread_timeout: Duration) -> Self {
+        IncomingConnection { state: State::Fresh(stream), tls, unread_timeout, activity: Arc::new(ConnectionActivity::new()) }
     }
 
     /// What the connection does.
-    pub(crate) fn pulse(&self) -> &Arc<Pulse> {
-        &self.pulse
+    pub(crate) fn activity(&self) -> &Arc<ConnectionActivity> {
+        &self.activity
     }
 
     /// Goes on until requests can be read.
@@ -91,7 +91,7 @@ impl Arrival {
                 _ => {}
             }
             if let State::Fresh(stream) = std::mem::replace(&mut self.state, State::Lost) {
-                let reading = Reading::new(stream, self.unread_time, self.pulse.clone());
+                let reading = Reading::new(stream, self.unread_timeout, self.activity.clone());
                 self.state = State::Shaking(Box::new(tls.acceptor.accept(reading)));
             }
         }
@@ -140,7 +140,7 @@ impl Arrival {
     /// The connection, once it is [ready](Opened::Ready), or without TLS; none if it came to nothing.
     pub(crate) fn into_stream(self) -> Option<Stream> {
         match self.state {
-            State::Fresh(stream) => Some(Either::Left(Reading::new(stream, self.unread_time, self.pulse))),
+            State::Fresh(stream) => Some(Either::Left(Reading::new(stream, self.unread_timeout, self.activity))),
             State::Secure { stream, read } => Some(Either::Right(ReadAhead { read: Bytes::from(read), stream: *stream })),
             State::Shaking(_) | State::Lost => None,
         }
@@ -194,7 +194,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_was_looked_at_is_read_first() {
+    async fn peeked_bytes_are_read_first() {
         let (near, mut far) = duplex(64);
         let mut stream = ReadAhead { read: Bytes::from_static(b"GET "), stream: near };
         far.write_all(b"/healthz").await.unwrap();

@@ -7,15 +7,15 @@ use weir_config::records::DetailsRequest;
 use weir_pubsub::{Backend, Message, Producer, PubsubError, Topic};
 
 /// Asks hosts for their details.
-pub(crate) struct Asking {
+pub(crate) struct DetailsRequester {
     backend: Arc<dyn Backend>,
     topic: Topic,
     producer: OnceCell<Box<dyn Producer>>,
 }
 
-impl Asking {
+impl DetailsRequester {
     pub(crate) fn new(backend: Arc<dyn Backend>, topic: Topic) -> Self {
-        Asking { backend, topic, producer: OnceCell::new() }
+        DetailsRequester { backend, topic, producer: OnceCell::new() }
     }
 
     /// Asks all hosts; the details that answer carry the id.
