@@ -7,7 +7,7 @@ use weir_config::records::{ComponentLimits, GivenLimits, GrantableLimits};
 use weir_runtime::{Checker, ComponentFault, HostSettings, Inspected};
 
 use crate::error::ProjectError;
-use crate::languages::Workplace;
+use crate::languages::BuildContext;
 use crate::manifest::{Checked, MANIFEST_NAME, Manifest};
 use crate::stamp::stamp;
 use crate::steps::Steps;
@@ -58,7 +58,7 @@ pub fn build(folder: &Path, checked: &Checked, output: &Path, purpose: Purpose, 
     let folder = &folder.canonicalize().map_err(ProjectError::file(folder, "read"))?;
     let weir = folder.join(".weir");
     fs::create_dir_all(&weir).map_err(ProjectError::file(&weir, "made"))?;
-    let place = Workplace { folder, checked, weir, purpose, steps };
+    let place = BuildContext { folder, checked, weir, purpose, steps };
     let made = (checked.manifest.language().build)(&place)?;
     let bytes = fs::read(&made).map_err(ProjectError::file(&made, "read"))?;
     let descriptor = serde_json::to_string(&checked.descriptor).expect("a descriptor is JSON");

@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_does_not_exist_is_told_with_what_was_meant() {
+    fn unknown_names_are_reported_with_a_suggestion() {
         let text = explained("unknown field `verison`, expected one of `name`, `version` at line 3 column 4");
         assert_eq!(text, "unknown key `verison`: did you mean `version`?; must be one of: name, version");
         assert_eq!(explained("unknown variant `x`, expected `rust` or `python`"), "unknown value `x`; must be one of: rust, python");

@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_tools_make_is_no_source() {
+    fn generated_files_are_not_sources() {
         let folder = tempfile::tempdir().unwrap();
         let write = |name: &str| {
             let path = folder.path().join(name);

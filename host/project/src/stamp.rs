@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_second_stamp_takes_the_place_of_the_first() {
+    fn a_second_stamp_replaces_the_first() {
         let bare = b"\0asm\x0d\0\x01\0\0\x03\x01ab";
         let once = stamp(bare, r#"{"schema": 1}"#);
         assert!(once.starts_with(bare) && once.ends_with(br#"{"schema": 1}"#));
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_off_is_left_as_it_is() {
+    fn a_truncated_file_is_left_unchanged() {
         for bytes in [&b""[..], b"\0as", b"\0asm\x0d\0\x01\0\x01\x7f", b"\0asm\x0d\0\x01\0\0\xff\xff\xff\xff\xff"] {
             assert!(stamp(bytes, "{}").starts_with(bytes));
         }

@@ -12,7 +12,7 @@ const MAX_OUTPUT_BYTES: usize = 64 << 10;
 /// The steps of a build: what is run is told before it is run.
 pub struct Steps<'a> {
     /// Takes a line about each step.
-    pub tell: &'a (dyn Fn(&str) + Sync),
+    pub print_note: &'a (dyn Fn(&str) + Sync),
 }
 
 impl Steps<'_> {
@@ -27,12 +27,12 @@ impl Steps<'_> {
     /// The same for a tool that warns on standard error: what it printed there is told.
     pub(crate) fn run_warning(&self, shown: &str, command: &mut Command) -> Result<String, ProjectError> {
         let (printed, warnings) = self.ended(shown, command)?;
-        warnings.lines().for_each(|line| (self.tell)(line));
+        warnings.lines().for_each(|line| (self.print_note)(line));
         Ok(printed)
     }
 
     fn ended(&self, shown: &str, command: &mut Command) -> Result<(String, String), ProjectError> {
-        (self.tell)(shown);
+        (self.print_note)(shown);
         let failed = |output: String| ProjectError::Step { step: shown.to_owned(), output, fix: None };
         let ended = command.stdin(Stdio::null()).output().map_err(|error| failed(error.to_string()))?;
         let printed = String::from_utf8_lossy(&ended.stdout).into_owned();
@@ -77,10 +77,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_step_that_fails_tells_all_that_it_printed() {
+    fn a_failed_step_reports_its_whole_output() {
         let told = std::sync::Mutex::new(Vec::new());
-        let tell = |line: &str| told.lock().unwrap().push(line.to_owned());
-        let steps = Steps { tell: &tell };
+        let print_note = |line: &str| told.lock().unwrap().push(line.to_owned());
+        let steps = Steps { print_note: &print_note };
         assert_eq!(steps.run("say", Command::new("sh").args(["-c", "echo fine"])).unwrap(), "fine\n");
         let error = steps.run("break", Command::new("sh").args(["-c", "echo out; echo err >&2; exit 3"])).unwrap_err();
         assert_eq!((error.to_string().as_str(), error.output()), ("break failed", Some("out\nerr")));
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn programs_are_found_on_the_path() {
+    fn programs_are_found_in_the_path() {
         assert!(program("sh").is_some());
         assert_eq!(program_in("sh", Some("/nowhere".into())), None);
         assert_eq!(program("no-such-program"), None);

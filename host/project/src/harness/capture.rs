@@ -20,7 +20,7 @@ pub(super) struct Capture(Arc<Mutex<Vec<LogLine>>>);
 impl Capture {
     /// What is to be the default of the thread.
     pub(super) fn subscriber(&self) -> impl Subscriber + Send + Sync {
-        tracing_subscriber::registry().with(Catching(self.clone()))
+        tracing_subscriber::registry().with(CaptureLayer(self.clone()))
     }
 
     /// The lines so far.
@@ -29,9 +29,9 @@ impl Capture {
     }
 }
 
-struct Catching(Capture);
+struct CaptureLayer(Capture);
 
-impl<S: Subscriber> Layer<S> for Catching {
+impl<S: Subscriber> Layer<S> for CaptureLayer {
     fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
         metadata.target() == TARGET
     }

@@ -2,7 +2,7 @@
 
 mod capture;
 mod observed;
-mod stand;
+mod stub_broker;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,8 +16,8 @@ use weir_runtime::{Engine, Inspected, Instance, Loaded, Outcome, Program, Runtim
 
 use self::capture::Capture;
 pub use self::observed::{LogLine, Observed, ObservedFailure};
-pub use self::stand::Answer;
-use self::stand::Stand;
+pub use self::stub_broker::Answer;
+use self::stub_broker::StubBroker;
 use crate::error::ProjectError;
 
 /// The flow and the variant that a component under test runs in.
@@ -64,7 +64,7 @@ pub struct Step {
 
 /// Why a case could not be run to its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Broken {
+pub enum CaseError {
     /// The instance could not be set up: the component refused, or broke off.
     Setup(String),
     /// The case does not fit the component.
@@ -102,17 +102,17 @@ impl Harness {
     ///
     /// # Errors
     /// [`Broken`]: none, or not all, of the messages were handled.
-    pub fn run(&self, case: &Case) -> Result<Vec<Observed>, Broken> {
+    pub fn run(&self, case: &Case) -> Result<Vec<Observed>, CaseError> {
         let capture = Capture::default();
         let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| Broken::Case(error.to_string()))?;
+            tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| CaseError::Case(error.to_string()))?;
         tracing::subscriber::with_default(capture.subscriber(), || runtime.block_on(self.run_here(case, &capture)))
     }
 
-    async fn run_here(&self, case: &Case, capture: &Capture) -> Result<Vec<Observed>, Broken> {
+    async fn run_here(&self, case: &Case, capture: &Capture) -> Result<Vec<Observed>, CaseError> {
         let entry = self.entry(case);
-        let stand = Arc::new(Stand::new(self.descriptor(), &entry, case.answers.clone()));
-        let program = Arc::new(self.program(case, &entry, stand.clone())?);
+        let stub = Arc::new(StubBroker::new(self.descriptor(), &entry, case.answers.clone()));
+        let program = Arc::new(self.program(case, &entry, stub.clone())?);
         let mut instance = start(&program, case).await?;
         // What the setup logs belongs to no message.
         drop(capture.take());
@@ -125,7 +125,7 @@ impl Harness {
             let message = self.message(step, messages_count);
             let outcome = instance.handle(input, &message, step.attempt).await;
             let is_broken = matches!(&outcome, Outcome::Failed(fault) if fault.kind.breaks_instance());
-            observed.push(Observed::of(outcome, &stand, capture));
+            observed.push(Observed::of(outcome, &stub, capture));
             if is_broken && at + 1 < case.steps.len() {
                 instance = start(&program, case).await?;
             }
@@ -133,16 +133,16 @@ impl Harness {
         Ok(observed)
     }
 
-    fn program(&self, case: &Case, entry: &Entry, stand: Arc<Stand>) -> Result<Program, Broken> {
+    fn program(&self, case: &Case, entry: &Entry, stub: Arc<StubBroker>) -> Result<Program, CaseError> {
         // A deployment may be given more than is granted without a flag; here nothing is at stake.
         let most = GrantableLimits { time_ms: u64::MAX, ..GrantableLimits::default() };
-        let limits = self.descriptor().limits.granted(&case.limits, &most).map_err(|error| Broken::Case(error.to_string()))?;
+        let limits = self.descriptor().limits.granted(&case.limits, &most).map_err(|error| CaseError::Case(error.to_string()))?;
         let record = ComponentRecord { limits, ..self.record.clone() };
-        let context = VariantContext { backend: stand, stop: Default::default(), defaults: Default::default() };
+        let context = VariantContext { backend: stub, stop: Default::default(), defaults: Default::default() };
         let variant = case.flow.as_ref().map_or(FLOW, |(_, variant)| variant);
         let names = (self.component.name.as_str(), variant);
         let program = Program::new(names, entry, self.component.clone(), &record, self.loaded.clone(), context);
-        program.map_err(|error| Broken::Case(weir_pubsub::chain(&error)))
+        program.map_err(|error| CaseError::Case(weir_pubsub::chain(&error)))
     }
 
     /// What the flow service would write: a topic for everything that the descriptor names.
@@ -166,11 +166,11 @@ impl Harness {
         entry
     }
 
-    fn input(&self, name: &str) -> Result<usize, Broken> {
+    fn input(&self, name: &str) -> Result<usize, CaseError> {
         let consumers = &self.descriptor().consumers;
         consumers.iter().position(|consumer| consumer.name == name).ok_or_else(|| {
             let known = weir_pubsub::names(consumers.iter().map(|consumer| consumer.name.as_str()));
-            Broken::Case(format!("input `{}` does not exist; must be one of: {known}", weir_pubsub::shown(name)))
+            CaseError::Case(format!("input `{}` does not exist; must be one of: {known}", weir_pubsub::shown(name)))
         })
     }
 
@@ -186,12 +186,12 @@ impl Harness {
     }
 }
 
-async fn start(program: &Arc<Program>, case: &Case) -> Result<Instance, Broken> {
+async fn start(program: &Arc<Program>, case: &Case) -> Result<Instance, CaseError> {
     let types = case.config.iter().map(|(name, values)| (name.clone(), Arc::new(values.clone())));
     let config = Change { version: 1, types: types.collect() };
     Instance::start_alone(program, config).await.map_err(|error| match error {
-        RuntimeError::SetupRefused { reason } | RuntimeError::SetupFailed { reason } => Broken::Setup(reason),
-        other => Broken::Setup(weir_pubsub::chain(&other)),
+        RuntimeError::SetupRefused { reason } | RuntimeError::SetupFailed { reason } => CaseError::Setup(reason),
+        other => CaseError::Setup(weir_pubsub::chain(&other)),
     })
 }
 

@@ -7,7 +7,7 @@ use weir_runtime::{FaultKind, Outcome};
 
 use super::capture::Capture;
 use super::in_ms;
-use super::stand::Stand;
+use super::stub_broker::StubBroker;
 
 /// What came of one message.
 #[derive(Clone, Debug, Default)]
@@ -49,14 +49,14 @@ pub struct LogLine {
 }
 
 impl Observed {
-    pub(super) fn of(outcome: Outcome, stand: &Stand, capture: &Capture) -> Self {
+    pub(super) fn of(outcome: Outcome, stub: &StubBroker, capture: &Capture) -> Self {
         let mut observed = Observed { log: capture.take(), ..Observed::default() };
-        let published = stand.take();
+        let published = stub.take();
         (observed.replies, observed.requests, observed.unanswered) = (published.replies, published.requests, published.unanswered);
         match outcome {
             Outcome::Done(handled) => {
                 for output in handled.outputs {
-                    observed.outputs.entry(stand.output_name(&output.topic)).or_default().push(output.message);
+                    observed.outputs.entry(stub.output_name(&output.topic)).or_default().push(output.message);
                 }
             }
             Outcome::Failed(fault) => {

@@ -32,11 +32,11 @@ pub struct Language {
     /// What `{{SDK}}` stands for: how the project depends on the SDK, given the folder `sdk` of a checkout if there is one.
     pub(crate) sdk: fn(Option<&Path>) -> String,
     /// Makes a component without a descriptor, or with one that the stamp replaces; returns its file.
-    pub(crate) build: fn(&Workplace<'_>) -> Result<PathBuf, ProjectError>,
+    pub(crate) build: fn(&BuildContext<'_>) -> Result<PathBuf, ProjectError>,
 }
 
 /// Where a language's build works.
-pub(crate) struct Workplace<'a> {
+pub(crate) struct BuildContext<'a> {
     /// The project's folder.
     pub(crate) folder: &'a Path,
     /// What the manifest says.

@@ -7,7 +7,7 @@ use weir_config::records::ParameterKind;
 
 use super::*;
 
-const LEAST: &str = "language = \"rust\"\nname = \"a\"\nversion = \"1.0.0\"\nconsumers = [\"input\"]\n";
+const MINIMAL_MANIFEST: &str = "language = \"rust\"\nname = \"a\"\nversion = \"1.0.0\"\nconsumers = [\"input\"]\n";
 
 fn parse(text: &str) -> Result<Checked, ManifestError> {
     Manifest::parse(Path::new("weir.toml"), text)
@@ -18,7 +18,7 @@ fn fault(text: &str) -> String {
 }
 
 #[test]
-fn everything_that_a_manifest_says_is_in_the_descriptor() {
+fn everything_in_a_manifest_is_in_the_descriptor() {
     let text = r#"
         language = "python"
         name = "word-counter"
@@ -80,55 +80,58 @@ fn everything_that_a_manifest_says_is_in_the_descriptor() {
 }
 
 #[test]
-fn a_fault_names_the_line_the_key_and_what_was_meant() {
+fn a_fault_names_the_line_the_key_and_a_suggestion() {
     let check = |text: &str, wanted: &str| {
         let found = fault(text);
         assert!(found.contains(wanted), "{text}\ngave {found}\nwanted {wanted}");
     };
-    check(&LEAST.replace("version", "verison"), "weir.toml:3: unknown key `verison`: did you mean `version`?");
-    check(&format!("{LEAST}consumer = [\"a\"]"), "weir.toml:5: unknown key `consumer`: did you mean `consumers`?");
+    check(&MINIMAL_MANIFEST.replace("version", "verison"), "weir.toml:3: unknown key `verison`: did you mean `version`?");
+    check(&format!("{MINIMAL_MANIFEST}consumer = [\"a\"]"), "weir.toml:5: unknown key `consumer`: did you mean `consumers`?");
     check(
-        &LEAST.replace("\"rust\"", "\"pyhton\""),
+        &MINIMAL_MANIFEST.replace("\"rust\"", "\"pyhton\""),
         "weir.toml:1: key `language`: unknown language `pyhton`: did you mean `python`?; must be one of: rust",
     );
-    check(&LEAST.replace("name = \"a\"\n", ""), "weir.toml: the key `name` is missing");
-    check(&LEAST.replace("\"1.0.0\"", "1"), "weir.toml:3: key `version`: invalid type: integer `1`, expected a string");
-    check(&LEAST.replace("\"1.0.0\"", "\"one\""), "weir.toml:3: key `version`: `one` is not a semantic version");
-    check(&LEAST.replace("\"a\"", "\"Big Name\""), "weir.toml:2: key `name`: `Big Name` must be lower-case");
-    check(&LEAST.replace("[\"input\"]", "[]"), "weir.toml:4: key `consumers`: it is empty");
-    check(&LEAST.replace("[\"input\"]", "[1]"), "weir.toml:4: key `consumers`: invalid type: integer `1`, expected a name, or a table");
+    check(&MINIMAL_MANIFEST.replace("name = \"a\"\n", ""), "weir.toml: the key `name` is missing");
+    check(&MINIMAL_MANIFEST.replace("\"1.0.0\"", "1"), "weir.toml:3: key `version`: invalid type: integer `1`, expected a string");
+    check(&MINIMAL_MANIFEST.replace("\"1.0.0\"", "\"one\""), "weir.toml:3: key `version`: `one` is not a semantic version");
+    check(&MINIMAL_MANIFEST.replace("\"a\"", "\"Big Name\""), "weir.toml:2: key `name`: `Big Name` must be lower-case");
+    check(&MINIMAL_MANIFEST.replace("[\"input\"]", "[]"), "weir.toml:4: key `consumers`: it is empty");
     check(
-        &LEAST.replace("[\"input\"]", "[{ name = \"a\", orderby = \"k\" }]"),
+        &MINIMAL_MANIFEST.replace("[\"input\"]", "[1]"),
+        "weir.toml:4: key `consumers`: invalid type: integer `1`, expected a name, or a table",
+    );
+    check(
+        &MINIMAL_MANIFEST.replace("[\"input\"]", "[{ name = \"a\", orderby = \"k\" }]"),
         "weir.toml:4: key `consumers`: unknown key `orderby`: did you mean `order-by`?",
     );
-    check(&format!("{LEAST}[limits]\nmemory = \"192 MB\""), "weir.toml:6: key `memory`: `192 MB`: a size must be a number with");
-    check(&format!("{LEAST}[limits]\nmemory = true"), "weir.toml:6: key `memory`: expected a string with a unit");
-    check(&format!("{LEAST}[limits]\ntime = \"2 h\""), "weir.toml:6: key `limits.time-ms`: is 7200000");
+    check(&format!("{MINIMAL_MANIFEST}[limits]\nmemory = \"192 MB\""), "weir.toml:6: key `memory`: `192 MB`: a size must be a number with");
+    check(&format!("{MINIMAL_MANIFEST}[limits]\nmemory = true"), "weir.toml:6: key `memory`: expected a string with a unit");
+    check(&format!("{MINIMAL_MANIFEST}[limits]\ntime = \"2 h\""), "weir.toml:6: key `limits.time-ms`: is 7200000");
     check(
-        &format!("{LEAST}[[parameters]]\nname = \"size\"\ntype = \"integer\"\ndefault = \"big\""),
+        &format!("{MINIMAL_MANIFEST}[[parameters]]\nname = \"size\"\ntype = \"integer\"\ndefault = \"big\""),
         "key `parameters.size.default`: `big` is not a whole number",
     );
     check(
-        &format!("{LEAST}[[parameters]]\nname = \"size\"\ntype = \"int\""),
+        &format!("{MINIMAL_MANIFEST}[[parameters]]\nname = \"size\"\ntype = \"int\""),
         "weir.toml:7: key `type`: unknown value `int`; must be one of: string",
     );
     check(
-        &format!("{LEAST}[[parameters]]\nname = \"day\"\ndefault = 2026-01-01"),
+        &format!("{MINIMAL_MANIFEST}[[parameters]]\nname = \"day\"\ndefault = 2026-01-01"),
         "weir.toml:7: key `parameters.day.default`: a date is not",
     );
-    check(&format!("{LEAST}[[grants]]\ngrant = \"http\""), "key `grants`: it requires the grant `http`");
-    check(&format!("{LEAST}name = \"b\""), "weir.toml:5: key `name`: duplicate key");
-    check(&format!("{LEAST}broken"), "weir.toml:5:");
+    check(&format!("{MINIMAL_MANIFEST}[[grants]]\ngrant = \"http\""), "key `grants`: it requires the grant `http`");
+    check(&format!("{MINIMAL_MANIFEST}name = \"b\""), "weir.toml:5: key `name`: duplicate key");
+    check(&format!("{MINIMAL_MANIFEST}broken"), "weir.toml:5:");
     check("", "the key `language` is missing");
 }
 
 /// The keys that the parser knows in a table, by what it says of one that does not exist.
 fn keys(of: &str) -> BTreeSet<String> {
     let text = match of {
-        "" => format!("{LEAST}zzzzzz = 1"),
-        "limits" => format!("{LEAST}[limits]\nzzzzzz = 1"),
-        "consumers" => LEAST.replace("[\"input\"]", "[{ zzzzzz = 1 }]"),
-        list => format!("{LEAST}[[{list}]]\nzzzzzz = 1"),
+        "" => format!("{MINIMAL_MANIFEST}zzzzzz = 1"),
+        "limits" => format!("{MINIMAL_MANIFEST}[limits]\nzzzzzz = 1"),
+        "consumers" => MINIMAL_MANIFEST.replace("[\"input\"]", "[{ zzzzzz = 1 }]"),
+        list => format!("{MINIMAL_MANIFEST}[[{list}]]\nzzzzzz = 1"),
     };
     let found = fault(&text);
     let (_, known) = found.split_once("unknown key `zzzzzz`; must be one of: ").unwrap_or_else(|| panic!("{of}: {found}"));

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use weir_config::names::spec_of_subscription;
 use weir_config::records::{COMPONENT_TYPE, ComponentRecord, DEAD_LETTER_PREFIX, Entry, GivenLimits, entry_type};
 use weir_gateway::protocol::DeadLetterSummary;
-use weir_project::{Broken, Case, Harness, Observed, Step};
+use weir_project::{Case, CaseError, Harness, Observed, Step};
 use weir_pubsub::Message;
 
 use super::folder::Folder;
@@ -149,15 +149,15 @@ fn message(letter: &DeadLetterSummary, line: &Line) -> Message {
     message
 }
 
-fn print(letter: &DeadLetterSummary, with: &str, version: u64, observed: &Result<Vec<Observed>, Broken>) -> std::io::Result<()> {
+fn print(letter: &DeadLetterSummary, with: &str, version: u64, observed: &Result<Vec<Observed>, CaseError>) -> std::io::Result<()> {
     let id = letter.id.as_deref().unwrap_or("without id");
     output::heading(&format!("message {id} of {} ({}), replayed with {with}", letter.processor, letter.variant))?;
     let config = if version > 0 { format!(", configuration version {version}") } else { String::new() };
     output::line(&format!("current parameters of the entry{config}; nothing was sent\n"))?;
     let observed = match observed {
         Ok(observed) => observed.first(),
-        Err(Broken::Setup(reason)) => return output::line(&output::block("setup failed  ", reason)),
-        Err(Broken::Case(reason)) => return output::line(&output::block("not replayed  ", reason)),
+        Err(CaseError::Setup(reason)) => return output::line(&output::block("setup failed  ", reason)),
+        Err(CaseError::Case(reason)) => return output::line(&output::block("not replayed  ", reason)),
     };
     let Some(observed) = observed else { return Ok(()) };
     for (name, messages) in &observed.outputs {
@@ -181,7 +181,7 @@ fn shown(message: &Message) -> String {
     }
 }
 
-fn as_json(letter: &DeadLetterSummary, with: &str, version: u64, observed: &Result<Vec<Observed>, Broken>) -> Value {
+fn as_json(letter: &DeadLetterSummary, with: &str, version: u64, observed: &Result<Vec<Observed>, CaseError>) -> Value {
     let values = |messages: &[Message]| messages.iter().map(weir_project::as_fixture).collect::<Value>();
     let mut answer = json!({
         "id": letter.id, "processor": letter.processor, "variant": letter.variant, "component": with, "config-version": version,
@@ -198,7 +198,7 @@ fn as_json(letter: &DeadLetterSummary, with: &str, version: u64, observed: &Resu
             let failure = observed.failure.as_ref();
             answer["failure"] = failure.map_or(Value::Null, |failure| json!({"verdict": failure.verdict, "reason": failure.reason}));
         }
-        Err(Broken::Setup(reason) | Broken::Case(reason)) => answer["broken"] = json!(reason),
+        Err(CaseError::Setup(reason) | CaseError::Case(reason)) => answer["broken"] = json!(reason),
     }
     answer
 }

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{Language, SDK_VERSION, Workplace};
+use super::{BuildContext, Language, SDK_VERSION};
 use crate::error::ProjectError;
 use crate::steps::program;
 
@@ -16,7 +16,7 @@ const INSTALLED: &str = "node_modules/.weir-installed";
 const BUILD: &str = "node_modules/weir-sdk/build/cli.js";
 const HANDLER: &str = "write: export const handler = processor((doc) => { ... })";
 /// The first that the build's tools run on.
-const LEAST_NODE: u32 = 20;
+const MIN_NODE: u32 = 20;
 
 pub(super) const JS: Language = Language {
     name: "js",
@@ -70,7 +70,7 @@ fn sdk(folder: Option<&Path>) -> String {
     packages.iter().map(|(name, version)| format!("\"{name}\": {version:?}")).collect::<Vec<_>>().join(",\n    ")
 }
 
-fn build(place: &Workplace<'_>) -> Result<PathBuf, ProjectError> {
+fn build(place: &BuildContext<'_>) -> Result<PathBuf, ProjectError> {
     let node = node()?;
     install(place)?;
     let wit = place.weir.join("wit");
@@ -94,19 +94,19 @@ fn node() -> Result<PathBuf, ProjectError> {
     let missing = |tool: String| ProjectError::MissingTool {
         tool,
         needed_for: "needed to build components in JavaScript and TypeScript",
-        fix: format!("install Node.js {LEAST_NODE} or later, with npm: https://nodejs.org"),
+        fix: format!("install Node.js {MIN_NODE} or later, with npm: https://nodejs.org"),
     };
     let node = program("node").ok_or_else(|| missing("node".to_owned()))?;
     let version = Command::new(&node).arg("--version").output().map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
     let major = version.as_ref().ok().and_then(|version| version.strip_prefix('v')?.split('.').next()?.parse::<u32>().ok());
     match (version, major) {
-        (Ok(version), Some(major)) if major < LEAST_NODE => Err(missing(format!("Node.js {LEAST_NODE} (node is {version})"))),
+        (Ok(version), Some(major)) if major < MIN_NODE => Err(missing(format!("Node.js {MIN_NODE} (node is {version})"))),
         _ => Ok(node),
     }
 }
 
 /// Has npm install what package.json names, unless that is done.
-fn install(place: &Workplace<'_>) -> Result<(), ProjectError> {
+fn install(place: &BuildContext<'_>) -> Result<(), ProjectError> {
     let manifest = place.folder.join("package.json");
     let wanted = fs::read_to_string(&manifest).map_err(ProjectError::file(&manifest, "read"))?;
     let installed = place.folder.join(INSTALLED);

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{Language, SDK_VERSION, Workplace, sdk_folder};
+use super::{BuildContext, Language, SDK_VERSION, sdk_folder};
 use crate::error::ProjectError;
 use crate::steps::program;
 
@@ -32,7 +32,7 @@ pub(super) const PYTHON: Language = Language {
     build,
 };
 
-fn build(place: &Workplace<'_>) -> Result<PathBuf, ProjectError> {
+fn build(place: &BuildContext<'_>) -> Result<PathBuf, ProjectError> {
     let python = environment(place)?;
     let descriptor = place.weir.join("descriptor.json");
     let text = serde_json::to_string(&place.checked.descriptor).expect("a descriptor is JSON");
@@ -47,7 +47,7 @@ fn build(place: &Workplace<'_>) -> Result<PathBuf, ProjectError> {
 }
 
 /// The Python of the project's own environment, with all that the project requires in it.
-fn environment(place: &Workplace<'_>) -> Result<PathBuf, ProjectError> {
+fn environment(place: &BuildContext<'_>) -> Result<PathBuf, ProjectError> {
     let folder = place.weir.join("venv");
     let python = folder.join("bin/python");
     let requirements = place.folder.join(REQUIREMENTS);
@@ -71,7 +71,7 @@ fn environment(place: &Workplace<'_>) -> Result<PathBuf, ProjectError> {
     Ok(python)
 }
 
-fn make(place: &Workplace<'_>, folder: &Path) -> Result<(), ProjectError> {
+fn make(place: &BuildContext<'_>, folder: &Path) -> Result<(), ProjectError> {
     let missing = |tool: &str, fix: &str| ProjectError::MissingTool {
         tool: tool.to_owned(),
         needed_for: "needed to build components in Python",

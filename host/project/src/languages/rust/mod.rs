@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde::Deserialize;
 
-use super::{Language, SDK_VERSION, Workplace};
+use super::{BuildContext, Language, SDK_VERSION};
 use crate::building::Purpose;
 use crate::error::ProjectError;
 use crate::steps::program;
@@ -39,7 +39,7 @@ fn sdk(folder: Option<&Path>) -> String {
     }
 }
 
-fn build(place: &Workplace<'_>) -> Result<PathBuf, ProjectError> {
+fn build(place: &BuildContext<'_>) -> Result<PathBuf, ProjectError> {
     let cargo = cargo()?;
     let manifest = place.folder.join(place.checked.manifest.source());
     if !manifest.is_file() {

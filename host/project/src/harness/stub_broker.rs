@@ -35,14 +35,14 @@ pub enum Answer {
 
 /// What left while a message was handled.
 #[derive(Default)]
-pub(super) struct Left {
+pub(super) struct SentMessages {
     pub(super) replies: Vec<Message>,
     pub(super) requests: Vec<(String, Message)>,
     pub(super) unanswered: Vec<String>,
 }
 
 /// The stand-in.
-pub(super) struct Stand(Arc<Inner>);
+pub(super) struct StubBroker(Arc<Inner>);
 
 struct Inner {
     limits: Limits,
@@ -54,13 +54,13 @@ struct Inner {
 
 #[derive(Default)]
 struct State {
-    left: Left,
+    left: SentMessages,
     answers: BTreeMap<String, VecDeque<Answer>>,
     /// Who reads answers, by their topic.
     readers: HashMap<Topic, mpsc::Sender<Message>>,
 }
 
-impl Stand {
+impl StubBroker {
     pub(super) fn new(descriptor: &Descriptor, entry: &Entry, answers: BTreeMap<String, Vec<Answer>>) -> Self {
         let topic = |name: &str| entry.topics.get(name).and_then(|text| text.parse::<Topic>().ok());
         let requests = descriptor.requests.iter();
@@ -68,11 +68,11 @@ impl Stand {
         let outputs = entry.topics.iter().filter_map(|(name, text)| Some((text.parse().ok()?, name.clone()))).collect();
         let answers = answers.into_iter().map(|(name, list)| (name, list.into())).collect();
         let state = Mutex::new(State { answers, ..State::default() });
-        Stand(Arc::new(Inner { limits: Limits::default(), requests, outputs, state }))
+        StubBroker(Arc::new(Inner { limits: Limits::default(), requests, outputs, state }))
     }
 
     /// What left since this was last asked for.
-    pub(super) fn take(&self) -> Left {
+    pub(super) fn take(&self) -> SentMessages {
         std::mem::take(&mut self.0.state().left)
     }
 
@@ -142,7 +142,7 @@ fn unsupported<T>(what: &'static str) -> Result<T> {
 }
 
 #[async_trait]
-impl Backend for Stand {
+impl Backend for StubBroker {
     fn limits(&self) -> &Limits {
         &self.0.limits
     }
@@ -193,7 +193,7 @@ impl Backend for Stand {
 }
 
 #[async_trait]
-impl Inspect for Stand {
+impl Inspect for StubBroker {
     async fn stats(&self, _: &Queue) -> Result<QueueStats> {
         Ok(QueueStats::default())
     }
