@@ -17,7 +17,7 @@ use weir_config::records::GivenLimits;
 
 pub(crate) use self::access::AccessFlags;
 pub(crate) use self::components::{Components, ComponentsCommand, Prune};
-pub(crate) use self::dead_letters::{DeadLetters, Letters, Redrive};
+pub(crate) use self::dead_letters::{DeadLetterSelection, DeadLetters, Redrive};
 pub(crate) use self::flow::Flow;
 pub(crate) use self::project::{Build, Dev, New, Replay, Test};
 pub(crate) use self::reach::Reach;

@@ -19,7 +19,7 @@ use crate::problem::{Exit, Problem};
 use crate::token::Secret;
 
 /// Longer than the gateway waits for its services, so that its own error arrives.
-const ANSWER_TIME: Duration = Duration::from_secs(330);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(330);
 /// A connection to the gateway.
 pub(crate) struct Client {
     gateway: RemoteGateway,
@@ -70,15 +70,15 @@ impl Client {
 
     /// Reads a resource.
     pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Problem> {
-        let response = self.request(Method::GET, path).timeout(ANSWER_TIME).send().await.map_err(|error| self.unread(error))?;
+        let response = self.request(Method::GET, path).timeout(RESPONSE_TIMEOUT).send().await.map_err(|error| self.unread(error))?;
         let status = response.status();
         let body = response.bytes().await.map_err(|error| self.unread(error))?;
         self.parsed(status, &body)
     }
 
     /// Whether the gateway and the services behind it answer: `None`, or why they do not.
-    pub(crate) async fn unready(&self) -> Result<Option<String>, Problem> {
-        let response = self.begin(self.request(Method::GET, "/readyz").timeout(ANSWER_TIME)).await?;
+    pub(crate) async fn readiness_problem(&self) -> Result<Option<String>, Problem> {
+        let response = self.begin(self.request(Method::GET, "/readyz").timeout(RESPONSE_TIMEOUT)).await?;
         if response.status().is_success() {
             return Ok(None);
         }
@@ -94,7 +94,7 @@ impl Client {
 
     /// Asks the config service, the flow service, or an interface of a flow.
     pub(crate) async fn post<T: DeserializeOwned>(&self, path: &str, body: impl Into<Body>) -> Result<T, Problem> {
-        let request = self.request(Method::POST, path).timeout(ANSWER_TIME).header("content-type", "application/json");
+        let request = self.request(Method::POST, path).timeout(RESPONSE_TIMEOUT).header("content-type", "application/json");
         self.answer(request.body(body)).await
     }
 

@@ -11,7 +11,7 @@ use weir_pubsub::chain;
 
 use crate::holder::Holder;
 use crate::problem::{Exit, Problem};
-use crate::roles::Noted;
+use crate::roles::GatewayAccess;
 use crate::space;
 use crate::token::Secret;
 
@@ -31,7 +31,7 @@ pub(crate) const FORMAT: u32 = 1;
 /// The format of a data folder, as it is noted in it.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) struct VersionNote {
+pub(crate) struct VersionFile {
     /// See [`FORMAT`].
     pub(crate) data_format: u32,
     /// The version of Weir that used it last.
@@ -40,7 +40,7 @@ pub(crate) struct VersionNote {
 
 /// The address of a running Weir, as it is noted in its data folder.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct GatewayNote {
+pub(crate) struct GatewayFile {
     /// `http://ADDRESS:PORT`, with TLS `https://ADDRESS:PORT`.
     pub(crate) url: String,
     /// The process.
@@ -112,8 +112,8 @@ impl DataFolder {
     }
 
     /// Notes the gateway's address for the other commands: the whole note or none.
-    pub(crate) fn write_note(&self, noted: &Noted) -> std::io::Result<()> {
-        let note = GatewayNote { url: noted.url.clone(), pid: std::process::id(), certificate: noted.certificate };
+    pub(crate) fn write_note(&self, noted: &GatewayAccess) -> std::io::Result<()> {
+        let note = GatewayFile { url: noted.url.clone(), pid: std::process::id(), certificate: noted.certificate };
         write_whole(&note_path(&self.path), &note)
     }
 
@@ -153,12 +153,12 @@ pub(crate) fn read_token(folder: &Path) -> Result<Option<Secret>, Problem> {
 }
 
 /// The note in a data folder, if there is one.
-pub(crate) fn read_note(folder: &Path) -> std::io::Result<Option<GatewayNote>> {
+pub(crate) fn read_note(folder: &Path) -> std::io::Result<Option<GatewayFile>> {
     read_whole(&note_path(folder))
 }
 
 /// The format of a data folder; none where no Weir has run on it.
-pub(crate) fn read_version(folder: &Path) -> std::io::Result<Option<VersionNote>> {
+pub(crate) fn read_version(folder: &Path) -> std::io::Result<Option<VersionFile>> {
     read_whole(&version_path(folder))
 }
 
@@ -169,14 +169,14 @@ fn note_version(folder: &Path) -> Result<(), Problem> {
         let what = if error.kind() == std::io::ErrorKind::Other { "is empty or damaged" } else { "cannot be read" };
         Problem::new(Exit::NoFolder, format!("{} {what}, so the format of the data folder is unknown", path.display()))
             .because(error)
-            .next(format!("nothing was changed: {}", way_on(folder)))
+            .next(format!("nothing was changed: {}", fix_hint(folder)))
     };
     let unwritable = |error: std::io::Error| {
         Problem::new(Exit::NoFolder, format!("{} cannot be written", path.display()))
             .because(error)
             .next("free disk space, or choose a folder that you may write to: weir up --data DIR")
     };
-    let ours = VersionNote { data_format: FORMAT, weir: env!("CARGO_PKG_VERSION").to_owned() };
+    let ours = VersionFile { data_format: FORMAT, weir: env!("CARGO_PKG_VERSION").to_owned() };
     match read_version(folder).map_err(unreadable)? {
         Some(found) if found.data_format > FORMAT => {
             let what = format!(
@@ -203,7 +203,7 @@ fn note_version(folder: &Path) -> Result<(), Problem> {
 }
 
 /// What to do about a version note that cannot be read.
-pub(crate) fn way_on(folder: &Path) -> String {
+pub(crate) fn fix_hint(folder: &Path) -> String {
     let (path, ours) = (version_path(folder), env!("CARGO_PKG_VERSION"));
     format!("if Weir {ours} or an older one used the folder last, delete {} and start again; otherwise restore a backup", path.display())
 }
@@ -279,7 +279,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_is_used_by_one_at_a_time() {
+    fn a_folder_is_used_by_one_process_at_a_time() {
         let temp = tempfile::tempdir().unwrap();
         let path = temp.path().join("data");
         let held = DataFolder::lock(&path, "weir up").unwrap();
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_of_a_newer_format_is_left_alone() {
+    fn a_folder_of_a_newer_format_is_left_unchanged() {
         let temp = tempfile::tempdir().unwrap();
         DataFolder::lock(temp.path(), "weir up").unwrap();
         assert_eq!(read_version(temp.path()).unwrap().unwrap().data_format, FORMAT);
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn a_version_note_that_cannot_be_read_is_reported_with_a_way_on() {
+    fn an_unreadable_version_file_is_reported_with_the_fix() {
         let temp = tempfile::tempdir().unwrap();
         for text in ["", "x", "{\"data-format\": 1"] {
             DataFolder::lock(temp.path(), "weir up").unwrap();
@@ -324,9 +324,9 @@ mod tests {
     }
 
     #[test]
-    fn a_note_of_an_earlier_process_is_removed() {
+    fn an_address_file_of_an_earlier_process_is_removed() {
         let temp = tempfile::tempdir().unwrap();
-        let noted = Noted { url: "http://127.0.0.1:1".to_owned(), secret: None, certificate: None };
+        let noted = GatewayAccess { url: "http://127.0.0.1:1".to_owned(), secret: None, certificate: None };
         DataFolder::lock(temp.path(), "weir up").unwrap().write_note(&noted).unwrap();
         assert_eq!(read_note(temp.path()).unwrap().unwrap().url, "http://127.0.0.1:1");
         DataFolder::lock(temp.path(), "weir up").unwrap();

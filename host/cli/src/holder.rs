@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_holder_is_read_as_it_was_written_also_by_an_older_version() {
+    fn a_lock_holder_is_readable_also_from_an_older_version() {
         let mut file = tempfile::tempfile().unwrap();
         let read = |file: &mut File| {
             file.seek(SeekFrom::Start(0)).unwrap();

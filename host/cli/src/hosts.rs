@@ -24,7 +24,7 @@ pub(crate) fn reporting(hosts: &[HostReport]) -> impl Iterator<Item = &HostRepor
 const ANSWERED_MS: u64 = 1_000;
 
 /// Names that several hosts have. One that is silent, or does not answer, is the earlier process of a host that was started again.
-pub(crate) fn same_names(hosts: &[HostReport]) -> Vec<String> {
+pub(crate) fn duplicate_names(hosts: &[HostReport]) -> Vec<String> {
     let mut by_name: BTreeMap<&str, Vec<&HostReport>> = BTreeMap::new();
     let answering = reporting(hosts).filter(|host| host.age_ms <= ANSWERED_MS);
     answering.for_each(|host| by_name.entry(host.status.label()).or_default().push(host));
@@ -60,7 +60,7 @@ pub(crate) fn other_versions(status: &Status) -> Vec<String> {
 }
 
 /// Clocks that are off: of hosts against the gateway's, and of the gateway against this machine's, in milliseconds since 1970.
-pub(crate) fn wrong_clocks(status: &Status, now_ms: u64) -> Vec<String> {
+pub(crate) fn clock_problems(status: &Status, now_ms: u64) -> Vec<String> {
     let gateway = (status.time_ms > 0).then(|| status.time_ms.cast_signed().saturating_sub(now_ms.cast_signed()));
     let gateway = gateway.and_then(|ahead_ms| apart("the gateway's clock", ahead_ms, "this machine's"));
     let of_host =
@@ -98,18 +98,18 @@ mod tests {
     }
 
     #[test]
-    fn two_hosts_of_one_name_are_told_with_their_processes() {
+    fn two_hosts_of_one_name_are_reported_with_their_processes() {
         let two = status(&[json!({"name": "a"}), json!({"name": "b"}), json!({"name": "a"}), json!({"name": "a", "presence": "silent"})]);
-        assert_eq!(same_names(&two.hosts), ["2 hosts have the name a: process 0 on m and process 2 on m"]);
+        assert_eq!(duplicate_names(&two.hosts), ["2 hosts have the name a: process 0 on m and process 2 on m"]);
         assert_eq!((label(&two.hosts[0], &two.hosts), label(&two.hosts[1], &two.hosts)), ("a (process 0 on m)".to_owned(), "b".to_owned()));
         let again = status(&[json!({"name": "a", "presence": "silent"}), json!({"name": "a"})]);
-        assert!(same_names(&again.hosts).is_empty());
+        assert!(duplicate_names(&again.hosts).is_empty());
         let just_killed = status(&[json!({"name": "a", "age-ms": 2_000}), json!({"name": "a"})]);
-        assert!(same_names(&just_killed.hosts).is_empty());
+        assert!(duplicate_names(&just_killed.hosts).is_empty());
     }
 
     #[test]
-    fn hosts_of_another_version_are_told_with_both() {
+    fn hosts_of_different_versions_are_reported_with_both_versions() {
         let told = |host: serde_json::Value| other_versions(&status(&[host]));
         assert!(told(json!({"name": "a"})).is_empty());
         let old = "host a is Weir 0.0.9 and serves a version of weir:processor that it does not report; the gateway is Weir 0.1.0, weir:processor 0.1.0";
@@ -119,11 +119,11 @@ mod tests {
     }
 
     #[test]
-    fn clocks_that_are_an_hour_apart_are_told() {
+    fn clocks_an_hour_apart_are_reported() {
         let hour = 3_600_000_i64;
         let of_hosts = status(&[json!({"name": "a", "clock-ahead-ms": hour}), json!({"name": "b", "clock-ahead-ms": -59_000})]);
-        assert_eq!(wrong_clocks(&of_hosts, 5_000_000), ["the clock of host a is 60 min ahead of the gateway's"]);
-        assert_eq!(wrong_clocks(&status(&[]), 5_000_000 + hour as u64), ["the gateway's clock is 60 min behind this machine's"]);
-        assert!(wrong_clocks(&status(&[]), 5_030_000).is_empty());
+        assert_eq!(clock_problems(&of_hosts, 5_000_000), ["the clock of host a is 60 min ahead of the gateway's"]);
+        assert_eq!(clock_problems(&status(&[]), 5_000_000 + hour as u64), ["the gateway's clock is 60 min behind this machine's"]);
+        assert!(clock_problems(&status(&[]), 5_030_000).is_empty());
     }
 }

@@ -9,7 +9,7 @@ mod hosts;
 mod logging;
 mod message;
 mod output;
-mod privacy;
+mod permissions;
 mod problem;
 mod progress;
 mod roles;

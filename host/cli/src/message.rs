@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn other_bodies_are_text_or_base64() {
+    fn other_bodies_are_encoded_as_text_or_base64() {
         for (field, text) in [(r#""text":"a\n\"b""#, "a\n\"b\n"), (r#""base64":"/w==""#, "/w==\n")] {
             let line = format!(r#"{{"id":null,"properties":{{}},{field}}}"#);
             let read = Line::read(line.as_bytes()).unwrap();
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_ends_a_stream_and_is_not_taken_for_a_message() {
+    fn an_error_ends_a_stream_and_is_not_a_message() {
         let line = br#"{"error":{"type":"flow-stopped","message":"gone"}}"#;
         assert_eq!(Line::read(line).unwrap().error().unwrap().kind, "flow-stopped");
         assert!(Line::read(br#"{"missed":3}"#).unwrap().error().is_none());

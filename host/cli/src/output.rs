@@ -213,7 +213,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn figures_read_well() {
+    fn figures_are_formatted_for_people() {
         assert_eq!((number(0), number(999), number(1_234_567)), ("0".into(), "999".into(), "1,234,567".into()));
         assert_eq!((size(1023), size(1024), size(5 << 20)), ("1023 B".into(), "1.0 KiB".into(), "5.0 MiB".into()));
         assert_eq!((age(1_500), age(180_000), age(7_200_000)), ("1 s".into(), "3 min".into(), "2 h".into()));
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_that_are_too_wide_lose_their_middle_and_numbers_nothing() {
+    fn wide_text_loses_its_middle_and_numbers_stay_complete() {
         let rows = vec![vec!["a-long-name@1.2.3".to_owned(), "1,000,000".to_owned()], vec!["b".to_owned(), "1".to_owned()]];
         let expected = ["runs               count", "a-lon...1.2.3  1,000,000", "b                      1"].join("\n");
         assert_eq!(fitted(&["runs", "count"], &[1], rows.clone(), 24), expected);
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_has_no_frames_and_numbers_stand_right() {
+    fn a_table_has_no_borders_and_right_aligned_numbers() {
         let rows = vec![vec!["a".to_owned(), "1".to_owned()], vec!["long name".to_owned(), "1,000".to_owned()]];
         assert_eq!(table(&["name", "count"], &[1], rows), "name       count\na              1\nlong name  1,000");
     }

@@ -15,7 +15,7 @@ use crate::output::{self, Format};
 const SILENT: Duration = Duration::from_secs(1);
 const DRAW_EVERY: Duration = Duration::from_millis(200);
 /// Back to the line's beginning, and clear it.
-const AGAIN: &str = "\r\u{1b}[K";
+const REDRAW: &str = "\r\u{1b}[K";
 
 /// How far something is. Clones count together.
 #[derive(Clone, Debug, Default)]
@@ -72,13 +72,13 @@ pub(crate) async fn during<T>(format: Format, what: &str, counter: &Counter, wor
             biased;
             done = &mut work => {
                 if is_drawn {
-                    draw(AGAIN);
+                    draw(REDRAW);
                 }
                 return done;
             }
             _ = ticks.tick() => {
                 let width = terminal_size::terminal_size_of(io::stderr()).map_or(80, |(width, _)| usize::from(width.0));
-                draw(&format!("{AGAIN}{}", output::cut(&line(what, began.elapsed(), counter), width.saturating_sub(1))));
+                draw(&format!("{REDRAW}{}", output::cut(&line(what, began.elapsed(), counter), width.saturating_sub(1))));
                 is_drawn = true;
             }
         }
@@ -115,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_known_is_told() {
+    fn known_figures_are_shown() {
         let check = |counter: &Counter| line("sending", Duration::from_secs(4), counter);
         let open = Counter::default();
         assert_eq!(check(&open), "sending ... 4 s");

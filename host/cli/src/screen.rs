@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_does_not_fit_is_counted() {
+    fn omitted_rows_are_counted() {
         assert_eq!(fitting("a\nb", 3), ["a", "b"]);
         assert_eq!(fitting("a\nb\nc\nd", 4), ["a", "b", "... 2 more lines: enlarge the window to see them"]);
         assert_eq!(fitting("a\nb", 0), ["... 2 more lines: enlarge the window to see them"]);

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 /// What a pipe with any room takes without waiting.
 const PIECE_BYTES: usize = 4096;
 /// How long a cancelled write goes on, at most.
-const LOOK_TIME: Duration = Duration::from_millis(100);
+const CANCEL_TIMEOUT: Duration = Duration::from_millis(100);
 /// The wait between two looks whether a pipe is empty, which nothing announces: the first, and the longest.
 const FIRST_PAUSE: Duration = Duration::from_micros(20);
 const LONGEST_PAUSE: Duration = Duration::from_millis(20);
@@ -62,7 +62,7 @@ impl Progress {
 
 /// How a write ended. In each case [`Progress`] has how much the other side has.
 #[derive(Debug)]
-pub(crate) enum Put {
+pub(crate) enum WriteOutcome {
     /// It has all.
     All,
     /// It has gone, which is no error.
@@ -88,13 +88,13 @@ impl<F: AsFd> Sink<F> {
     }
 
     /// Writes everything, and waits until the other side has it. Blocks the thread.
-    pub(crate) fn put(&self, bytes: &[u8], progress: &Progress) -> Put {
+    pub(crate) fn put(&self, bytes: &[u8], progress: &Progress) -> WriteOutcome {
         let written = match self.kind {
             Kind::File => self.write_file(bytes, progress),
             Kind::Pipe | Kind::Other => self.write_pieces(bytes, progress),
         };
         match written {
-            Ok(()) => Put::All,
+            Ok(()) => WriteOutcome::All,
             Err(put) => put,
         }
     }
@@ -115,14 +115,14 @@ impl<F: AsFd> Sink<F> {
         }
     }
 
-    fn write_file(&self, bytes: &[u8], progress: &Progress) -> Result<(), Put> {
+    fn write_file(&self, bytes: &[u8], progress: &Progress) -> Result<(), WriteOutcome> {
         let mut written = 0;
         while written < bytes.len() {
             match write(&self.out, &bytes[written..]) {
-                Ok(0) => return Err(Put::Failed(ErrorKind::WriteZero.into())),
+                Ok(0) => return Err(WriteOutcome::Failed(ErrorKind::WriteZero.into())),
                 Ok(count) => written += count,
                 Err(Errno::INTR | Errno::AGAIN) => {}
-                Err(error) => return Err(Put::Failed(error.into())),
+                Err(error) => return Err(WriteOutcome::Failed(error.into())),
             }
             progress.out_bytes.store(written, Ordering::Release);
         }
@@ -130,19 +130,19 @@ impl<F: AsFd> Sink<F> {
     }
 
     /// Writes only what is taken at once, so that a reader that stalls does not hold the thread.
-    fn write_pieces(&self, bytes: &[u8], progress: &Progress) -> Result<(), Put> {
+    fn write_pieces(&self, bytes: &[u8], progress: &Progress) -> Result<(), WriteOutcome> {
         let mut written = 0;
         while written < bytes.len() {
             if progress.is_cancelled() {
-                return Err(Put::Cancelled);
+                return Err(WriteOutcome::Cancelled);
             }
-            let ready = self.wait(PollFlags::OUT, LOOK_TIME)?;
+            let ready = self.wait(PollFlags::OUT, CANCEL_TIMEOUT)?;
             if ready.contains(PollFlags::OUT) {
                 match write(&self.out, &bytes[written..bytes.len().min(written + PIECE_BYTES)]) {
                     Ok(count) => written += count,
                     Err(Errno::INTR | Errno::AGAIN) => {}
                     Err(Errno::PIPE | Errno::CONNRESET) => return Err(self.gone(written, progress)),
-                    Err(error) => return Err(Put::Failed(error.into())),
+                    Err(error) => return Err(WriteOutcome::Failed(error.into())),
                 }
             } else if ready.intersects(PollFlags::ERR | PollFlags::HUP) {
                 return Err(self.gone(written, progress));
@@ -153,7 +153,7 @@ impl<F: AsFd> Sink<F> {
     }
 
     /// Waits until the other side has what was written.
-    fn drain(&self, written: usize, progress: &Progress) -> Result<(), Put> {
+    fn drain(&self, written: usize, progress: &Progress) -> Result<(), WriteOutcome> {
         let mut pause = FIRST_PAUSE;
         loop {
             self.note(written, progress)?;
@@ -161,7 +161,7 @@ impl<F: AsFd> Sink<F> {
                 return Ok(());
             }
             if progress.is_cancelled() {
-                return Err(Put::Cancelled);
+                return Err(WriteOutcome::Cancelled);
             }
             if self.wait(PollFlags::empty(), pause)?.intersects(PollFlags::ERR | PollFlags::HUP) {
                 return Err(self.gone(written, progress));
@@ -170,14 +170,14 @@ impl<F: AsFd> Sink<F> {
         }
     }
 
-    fn gone(&self, written: usize, progress: &Progress) -> Put {
-        self.note(written, progress).map_or_else(|failed| failed, |()| Put::Gone)
+    fn gone(&self, written: usize, progress: &Progress) -> WriteOutcome {
+        self.note(written, progress).map_or_else(|failed| failed, |()| WriteOutcome::Gone)
     }
 
     /// Notes how much of what was written the other side has. Other programs that write to the same pipe only make it less.
-    fn note(&self, written: usize, progress: &Progress) -> Result<(), Put> {
+    fn note(&self, written: usize, progress: &Progress) -> Result<(), WriteOutcome> {
         let unread = match self.kind {
-            Kind::Pipe => ioctl_fionread(&self.out).map_err(|error| Put::Failed(error.into()))?,
+            Kind::Pipe => ioctl_fionread(&self.out).map_err(|error| WriteOutcome::Failed(error.into()))?,
             Kind::File | Kind::Other => 0,
         };
         let out_bytes = written.saturating_sub(usize::try_from(unread).unwrap_or(usize::MAX));
@@ -185,13 +185,13 @@ impl<F: AsFd> Sink<F> {
         Ok(())
     }
 
-    fn wait(&self, wanted: PollFlags, time: Duration) -> Result<PollFlags, Put> {
+    fn wait(&self, wanted: PollFlags, time: Duration) -> Result<PollFlags, WriteOutcome> {
         let mut watched = [PollFd::new(&self.out, wanted)];
         let time = Timespec { tv_sec: time.as_secs() as i64, tv_nsec: i64::from(time.subsec_nanos()) };
         match poll(&mut watched, Some(&time)) {
             Ok(_) => Ok(watched[0].revents()),
             Err(Errno::INTR) => Ok(PollFlags::empty()),
-            Err(error) => Err(Put::Failed(error.into())),
+            Err(error) => Err(WriteOutcome::Failed(error.into())),
         }
     }
 }

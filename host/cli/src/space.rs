@@ -10,7 +10,7 @@ use weir_pubsub::chain;
 use weir_pubsub::disk::{DiskReserve, DiskUse};
 
 use crate::folder::DataFolder;
-use crate::roles::Noted;
+use crate::roles::GatewayAccess;
 
 /// Enough for thousands of small writes of the configuration.
 const HELD_BYTES: u64 = 4 << 20;
@@ -18,7 +18,7 @@ const HELD_BYTES: u64 = 4 << 20;
 const MIN_FREE_BYTES: u64 = 512 << 10;
 const SHARE_OF_DISK: u64 = 256;
 /// Often, since a write that comes before the look fails.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
 /// The reserve of a data folder.
 fn reserve(folder: &Path) -> DiskReserve {
@@ -42,7 +42,7 @@ pub(crate) fn make_room(folder: &Path) -> bool {
 }
 
 /// Writes the address and the token for local commands. What cannot be written keeps nothing from working: `false` then.
-pub(crate) fn note(folder: &DataFolder, noted: &Noted) -> bool {
+pub(crate) fn note(folder: &DataFolder, noted: &GatewayAccess) -> bool {
     let token = noted.secret.as_ref().map_or(Ok(()), |secret| folder.write_token(secret));
     let written = token.and_then(|()| folder.write_note(noted));
     if let Err(error) = &written {
@@ -60,9 +60,9 @@ pub(crate) fn note(folder: &DataFolder, noted: &Noted) -> bool {
 ///
 /// # Cancel safety
 /// It can be dropped at any time; the reserve stays for the next process.
-pub(crate) async fn keep(folder: &DataFolder, noted: &Noted, mut is_noted: bool) -> Infallible {
+pub(crate) async fn keep(folder: &DataFolder, noted: &GatewayAccess, mut is_noted: bool) -> Infallible {
     let (mut held, mut was_full) = (reserve(folder.path()), false);
-    let mut ticks = interval(LOOK_EVERY);
+    let mut ticks = interval(POLL_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;

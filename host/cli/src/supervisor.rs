@@ -18,7 +18,7 @@ impl<'a> Watched<'a> {
 
 /// A role that ended by itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Fallen {
+pub(crate) struct EndedRole {
     /// Which, for people.
     pub(crate) role: &'static str,
     /// Why.
@@ -30,8 +30,8 @@ pub(crate) struct Fallen {
 ///
 /// # Cancel safety
 /// That of the futures.
-pub(crate) async fn first_to_end(watched: Vec<Watched<'_>>) -> Fallen {
-    let ends = watched.into_iter().map(|Watched { role, ended }| ended.map(move |reason| Fallen { role, reason }).boxed());
+pub(crate) async fn first_to_end(watched: Vec<Watched<'_>>) -> EndedRole {
+    let ends = watched.into_iter().map(|Watched { role, ended }| ended.map(move |reason| EndedRole { role, reason }).boxed());
     select_all(ends).await.0
 }
 
@@ -41,18 +41,18 @@ mod tests {
     use std::future::{pending, ready};
 
     #[tokio::test]
-    async fn the_first_role_that_ends_is_named_with_its_reason() {
+    async fn the_first_ended_role_is_named_with_its_reason() {
         let task = tokio::spawn(async { panic!("no more") });
         let watched = vec![
             Watched::new("the broker", pending()),
             Watched::new("the flow service", async { task.await.map_or_else(weir_pubsub::task_failure, |()| String::new()) }),
             Watched::new("the gateway", pending()),
         ];
-        assert_eq!(first_to_end(watched).await, Fallen { role: "the flow service", reason: "panic: no more".to_owned() });
+        assert_eq!(first_to_end(watched).await, EndedRole { role: "the flow service", reason: "panic: no more".to_owned() });
     }
 
     #[tokio::test]
-    async fn of_two_that_have_ended_the_one_that_others_need_is_named() {
+    async fn of_two_ended_roles_the_one_others_depend_on_is_named() {
         let watched = ["the broker", "the gateway"].map(|role| Watched::new(role, ready("gone".to_owned())));
         assert_eq!(first_to_end(watched.into()).await.role, "the broker");
     }

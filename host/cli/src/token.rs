@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn commands_on_the_data_folder_get_the_token_of_the_largest_scope() {
+    fn commands_on_the_data_folder_use_the_token_with_the_largest_scope() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("tokens");
         let widest = |text: &str| {

@@ -24,21 +24,21 @@ pub(crate) enum DeadLetters {
     /// Show dead letters with their whole bodies, their properties and the reason, without removing them
     Show {
         #[command(flatten)]
-        letters: Letters,
+        letters: DeadLetterSelection,
     },
     /// Resend dead letters, each to the queue that it came from, under the message's id. Exit code 1 if one could not be sent
     Redrive(Redrive),
     /// Delete dead letters. Exit code 1 if one could not be deleted
     Delete {
         #[command(flatten)]
-        letters: Letters,
+        letters: DeadLetterSelection,
     },
 }
 
 /// Which dead letters: ids, a flow or a processor of it, or all.
 #[derive(Clone, Debug, Args)]
 #[group(required = true, multiple = true)]
-pub(crate) struct Letters {
+pub(crate) struct DeadLetterSelection {
     /// Positions in the list or message ids; `weir dead-letters list` shows both. An id selects all letters of the message
     #[arg(value_name = "ID", conflicts_with_all = ["flow", "processor", "all"])]
     pub(crate) ids: Vec<String>,
@@ -59,7 +59,7 @@ pub(crate) struct Letters {
 #[derive(Debug, Args)]
 pub(crate) struct Redrive {
     #[command(flatten)]
-    pub(crate) letters: Letters,
+    pub(crate) letters: DeadLetterSelection,
     /// Swap the letters' processor to this deployment first and wait until it runs, as `weir swap --wait` does: NAME@VERSION, or NAME for
     /// its newest version. Nothing is sent if the swap fails
     #[arg(long, value_name = "NAME@VERSION")]

@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn processors_are_names_alone() {
+    fn processors_are_plain_names() {
         assert_eq!(parse_processor("splitter"), Ok("splitter".to_owned()));
         assert!(parse_processor("a=b.wasm").unwrap_err().contains("weir deploy a b.wasm"));
         for wrong in ["", "a:b", "a\n"] {

@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_hosts_can_be_shown() {
+    fn host_names_are_printable() {
         assert_eq!(parse_host_name("rack 3"), Ok("rack 3".to_owned()));
         for wrong in ["", " ", "a\nb", &"x".repeat(65)] {
             assert!(parse_host_name(wrong).is_err(), "{wrong}");

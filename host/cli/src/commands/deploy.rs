@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn each_entry_has_its_command() {
+    fn each_entry_has_its_swap_command() {
         let check = |flow: Option<&str>, flows: &[&str], command: &str| {
             let flows = flows.iter().map(ToString::to_string).collect();
             let entry = Unreached { processor: "p".into(), variant: "v".into(), flow: flow.map(str::to_owned), flows, runs: None };
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_granted_is_shown() {
+    fn grants_are_shown() {
         let limits = GivenLimits { memory_bytes: Some(192 << 20), time_ms: Some(30_000), ..GivenLimits::default() };
         assert_eq!(granted(&limits).unwrap(), "192.0 MiB of memory, 30 s per message");
         assert_eq!(granted(&GivenLimits::default()), None);

@@ -10,7 +10,7 @@ use serde_json::json;
 use weir_config::names::CONFIG_SERVICE;
 use weir_pubsub::{Notice, Policy, PolicyState, Provision, QueueSpec, shown_url};
 
-use super::tell;
+use super::print_note;
 use crate::args::{Init, RoleFlags};
 use crate::client::data_option;
 use crate::folder;
@@ -21,7 +21,7 @@ use crate::settings::{self, FILE_NAME, Settings, template};
 
 /// How long a broker may take to answer, and how long it is waited for where it does not.
 const BROKER_TIME: Duration = Duration::from_secs(12);
-const PATIENCE: Duration = Duration::from_secs(5);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long its management API may take for all that is asked and set.
 const MANAGEMENT_TIME: Duration = Duration::from_secs(60);
 /// The variable of the setting `broker.url`.
@@ -51,7 +51,7 @@ pub(crate) async fn run(data: &Path, format: Format, command: &Init) -> Result<(
         };
     }
     if let Some(warning) = settings::exposed_password(&loaded) {
-        tell(&warning);
+        print_note(&warning);
     }
     // Preparing the broker may be repeated, and the file may be the one that names it.
     if !data.join(FILE_NAME).exists() {
@@ -77,7 +77,7 @@ async fn prepare(settings: &Settings) -> Result<Prepared> {
     let silent = |what: String, next: &str| Problem::new(Exit::Unavailable, what).next(format!("{next}; then run this again"));
     // The exchange is made where the broker has one. The queue of requests to the config service follows the policies: by it the broker shows
     // whether it permits such queues.
-    let reached = tokio::time::timeout(BROKER_TIME, reach_within(settings, PATIENCE)).await;
+    let reached = tokio::time::timeout(BROKER_TIME, reach_within(settings, CONNECT_TIMEOUT)).await;
     let backend = reached.map_err(|_| {
         let what = format!("the broker {} cannot be reached", shown_url(&settings.broker.url));
         silent(what, "start it, or correct broker.url")

@@ -218,7 +218,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn texts_are_wrapped_and_clean() {
+    fn text_is_wrapped_and_free_of_control_characters() {
         let long = "word ".repeat(30);
         let text = wrapped(&long, 12);
         assert_eq!(text.lines().count(), 2, "{text}");
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn calls_are_told_by_package() {
+    fn requirements_are_grouped_by_package() {
         let names = ["wasi:cli/exit@0.2.6", "wasi:io/error@0.2.6", "wasi:io/streams@0.2.6", "own:thing/x"].map(str::to_owned);
         assert_eq!(called(&names), ["wasi:cli 0.2.6: exit", "wasi:io 0.2.6: error, streams", "own:thing: x"]);
     }

@@ -68,7 +68,7 @@ pub(crate) fn check_json(bytes: &[u8], what: &str) -> Result<(), Problem> {
 }
 
 /// Says something to people beside the output, on standard error.
-pub(crate) fn tell(text: &str) {
+pub(crate) fn print_note(text: &str) {
     // Where standard error is closed there is nobody to tell.
     drop(writeln!(anstream::stderr().lock(), "{text}"));
 }

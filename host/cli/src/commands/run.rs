@@ -11,13 +11,13 @@ use super::up::{Ended, announce, unnoted};
 use crate::args::{Reach, Run, SettingFlags};
 use crate::folder::DataFolder;
 use crate::output::{self, Format};
-use crate::privacy;
+use crate::permissions;
 use crate::problem::{Exit, Problem};
-use crate::roles::{Access, Chosen, HostOptions, Noted, Single};
+use crate::roles::{Access, Chosen, GatewayAccess, HostOptions, Single};
 use crate::settings::Settings;
 use crate::shutdown::{Hangups, Signals};
 use crate::space;
-use crate::supervisor::Fallen;
+use crate::supervisor::EndedRole;
 use crate::token::Secret;
 
 /// The flags of a role that are settings.
@@ -49,9 +49,9 @@ pub(crate) async fn run(data: &Path, reach: Reach, format: Format, settings: Set
     let mut access = matches!(run, Run::Gateway(_)).then(|| Access::of(&settings)).transpose()?;
     let mut hangups = Hangups::catch(access.as_ref().is_some_and(Access::has_files)).context("signals cannot be caught")?;
     let chosen = choose(run, reach, access.as_ref())?;
-    privacy::check_folder(data, settings.shared_folder)?;
+    permissions::check_folder(data, settings.shared_folder)?;
     let folder = DataFolder::lock(data, &format!("weir run {role}"))?;
-    for warning in privacy::warnings(data, settings.token_file.as_deref(), settings.tls_key.as_deref()) {
+    for warning in permissions::warnings(data, settings.token_file.as_deref(), settings.tls_key.as_deref()) {
         tracing::warn!(problem = %warning, "other users of the machine have access");
     }
     let mut single = tokio::select! {
@@ -66,8 +66,8 @@ pub(crate) async fn run(data: &Path, reach: Reach, format: Format, settings: Set
     let is_noted = noted.as_ref().is_none_or(|(_, is_noted)| *is_noted);
     announce(banner(data, format, role, url.as_deref(), &settings, &single, is_noted)).await;
     tracing::info!(role, url, folder = %data.display(), "role is up");
-    let fallen = work(&mut single, &folder, noted, access.as_mut(), (&mut signals, &mut hangups)).await;
-    if let Some(Fallen { role, reason }) = &fallen {
+    let ended_role = work(&mut single, &folder, noted, access.as_mut(), (&mut signals, &mut hangups)).await;
+    if let Some(EndedRole { role, reason }) = &ended_role {
         tracing::error!(role, error = reason, "a role ended, weir is stopping");
     }
     if let Err(error) = folder.remove_notes() {
@@ -83,11 +83,11 @@ pub(crate) async fn run(data: &Path, reach: Reach, format: Format, settings: Set
             Ended::AtOnce
         }
     };
-    fallen.map_or(Ok(ended), |fallen| Err(problem(&fallen, role).into()))
+    ended_role.map_or(Ok(ended), |ended_role| Err(problem(&ended_role, role).into()))
 }
 
 /// Notes how commands on the data folder reach a gateway, and whether that could be noted.
-fn note(folder: &DataFolder, access: Option<&Access>, single: &Single) -> Option<(Noted, bool)> {
+fn note(folder: &DataFolder, access: Option<&Access>, single: &Single) -> Option<(GatewayAccess, bool)> {
     let noted = access?.noted(single.address()?);
     let is_noted = space::note(folder, &noted);
     Some((noted, is_noted))
@@ -97,10 +97,10 @@ fn note(folder: &DataFolder, access: Option<&Access>, single: &Single) -> Option
 async fn work(
     single: &mut Single,
     folder: &DataFolder,
-    mut noted: Option<(Noted, bool)>,
+    mut noted: Option<(GatewayAccess, bool)>,
     mut access: Option<&mut Access>,
     (signals, hangups): (&mut Signals, &mut Hangups),
-) -> Option<Fallen> {
+) -> Option<EndedRole> {
     let waiting = single.waiting();
     let mut waits = pin!(async {
         if let Some(waiting) = waiting {
@@ -116,7 +116,7 @@ async fn work(
             }
         };
         tokio::select! {
-            fallen = single.failed() => return Some(fallen),
+            ended_role = single.failed() => return Some(ended_role),
             signal = signals.next() => {
                 tracing::info!(signal, "weir is stopping: messages in flight are finished; a second signal forces the shutdown without \
                      losing messages");
@@ -160,7 +160,7 @@ fn embedded(role: &str) -> Problem {
     )
 }
 
-fn problem(Fallen { role, reason }: &Fallen, word: &str) -> Problem {
+fn problem(EndedRole { role, reason }: &EndedRole, word: &str) -> Problem {
     Problem::new(Exit::Failed, format!("{role} ended unexpectedly, so Weir stopped: {reason}"))
         .next(format!("all confirmed messages are in the broker: restart it with weir run {word}; unsettled messages are redelivered"))
 }

@@ -95,7 +95,7 @@ where
     let path = format!("/api/v1/weir/flows/{}/interfaces/{}/messages{answers}", escaped(&command.flow), escaped(&command.interface));
     let what = format!("sending to {} of flow {}", command.interface, command.flow);
     let answer = if command.ids {
-        tell_ids(session, &path, body).await?
+        print_ids(session, &path, body).await?
     } else {
         let import = async {
             let response = session.client.upload(&path, NDJSON, body).await?;
@@ -153,7 +153,7 @@ async fn next_piece(read: &mut mpsc::Receiver<Bytes>, begin: Begin) -> Option<By
 }
 
 /// Prints the id of each message as soon as it is stored, and returns what the last line of the answer says.
-async fn tell_ids(session: &Session, path: &str, body: Body) -> Result<Imported> {
+async fn print_ids(session: &Session, path: &str, body: Body) -> Result<Imported> {
     let mut lines = session.client.lines_of_stream(path, NDJSON, body).await?;
     let mut last = Imported::default();
     let mut stored_count = 0_u64;
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_stands_for_its_files_in_order_without_hidden_ones() {
+    fn a_folder_expands_to_its_visible_files_in_order() {
         let temp = tempfile::tempdir().unwrap();
         std::fs::create_dir(temp.path().join("sub")).unwrap();
         for (name, content) in [("b.json", "{\n\"b\": 1}"), ("a.json", "1"), (".hidden", "x"), ("sub/c.json", "2")] {

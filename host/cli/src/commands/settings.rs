@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 use serde_json::{Value, json};
 
-use super::tell;
+use super::print_note;
 use crate::args;
 use crate::output::{self, Format};
 use crate::settings::{self, Definition, Loaded, Place};
@@ -14,7 +14,7 @@ use crate::settings::{self, Definition, Loaded, Place};
 pub(crate) fn run(data: &Path, format: Format, command: &args::Settings) -> Result<()> {
     let args::Settings::Show { flags } = command;
     let loaded = settings::load(data, flags)?;
-    loaded.notes.iter().for_each(|note| tell(note));
+    loaded.notes.iter().for_each(|note| print_note(note));
     let token = token_from(&loaded);
     match format {
         Format::Json => output::json(

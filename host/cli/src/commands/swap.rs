@@ -19,7 +19,7 @@ use crate::problem::{Exit, Problem};
 use crate::progress::{Counter, during};
 
 /// How often hosts are looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// How long a refusal that may pass by itself, such as a component that cannot be fetched at the moment, is waited out.
 const PASSING: Duration = Duration::from_secs(5);
 
@@ -33,7 +33,7 @@ pub(crate) async fn run(session: &Session, swap: Swap) -> Result<()> {
     let (swapped, waited) = perform(session, &swap).await?;
     if session.format == Format::Json {
         let Swapped { processor, variant, component, previous, unchanged, sharers } = &swapped;
-        let (hosts, gone) = waited.map_or((None, None), |Waited { run, gone }| (Some(run), Some(gone)));
+        let (hosts, gone) = waited.map_or((None, None), |SwapOutcome { run, gone }| (Some(run), Some(gone)));
         return Ok(output::json(&json!({
             "flow": swap.flow, "processor": processor, "variant": variant, "component": component, "previous": previous,
             "unchanged": unchanged, "sharers": sharers, "hosts": hosts, "gone-hosts": gone,
@@ -43,14 +43,14 @@ pub(crate) async fn run(session: &Session, swap: Swap) -> Result<()> {
 }
 
 /// Swaps, and waits if that is asked for.
-pub(crate) async fn perform(session: &Session, swap: &Swap) -> Result<(Swapped, Option<Waited>)> {
-    let begun = begin(session, swap, Keeps::Previous).await?;
+pub(crate) async fn perform(session: &Session, swap: &Swap) -> Result<(Swapped, Option<SwapOutcome>)> {
+    let begun = begin(session, swap, KeepPrevious::Previous).await?;
     let waited = if swap.wait { Some(begun.finish(session, swap).await?) } else { None };
     Ok((begun.swapped, waited))
 }
 
 /// A swap that is in the configuration, and that hosts may not have made yet.
-pub(crate) struct Begun {
+pub(crate) struct StartedSwap {
     /// What it did.
     pub(crate) swapped: Swapped,
     /// What hosts said before it.
@@ -59,7 +59,7 @@ pub(crate) struct Begun {
 
 /// What the entry of a swap keeps to go back to, in case that hosts refuse the new component for good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Keeps {
+pub(crate) enum KeepPrevious {
     /// What it named.
     Previous,
     /// Nothing: what it named can be removed.
@@ -67,19 +67,19 @@ pub(crate) enum Keeps {
 }
 
 /// Swaps, without waiting.
-pub(crate) async fn begin(session: &Session, swap: &Swap, keeps: Keeps) -> Result<Begun> {
+pub(crate) async fn begin(session: &Session, swap: &Swap, keeps: KeepPrevious) -> Result<StartedSwap> {
     let before = status::whole(session).await?.hosts;
     let request = json!({
         "operation": "swap", "flow-id": swap.flow, "processor": swap.processor, "component": swap.component, "shared": swap.shared,
-        "forget": keeps == Keeps::Nothing,
+        "forget": keeps == KeepPrevious::Nothing,
     });
     let Answer { swapped } = serde_json::from_value(session.client.ask_flow(&request).await?)?;
-    Ok(Begun { swapped, before })
+    Ok(StartedSwap { swapped, before })
 }
 
-impl Begun {
+impl StartedSwap {
     /// Waits until all hosts that serve the processor run the component.
-    pub(crate) async fn finish(&self, session: &Session, swap: &Swap) -> Result<Waited, Problem> {
+    pub(crate) async fn finish(&self, session: &Session, swap: &Swap) -> Result<SwapOutcome, Problem> {
         let what = format!("waiting for {} to run as {}", self.swapped.component.key(), swap.processor);
         during(session.format, &what, &Counter::default(), wait(session, swap, &self.swapped, &self.before)).await
     }
@@ -93,7 +93,7 @@ pub(crate) async fn named(session: &Session, swapped: &Swapped) -> Result<BTreeS
 }
 
 /// Shows people what a swap did.
-pub(crate) fn show(swapped: &Swapped, waited: Option<&Waited>) -> std::io::Result<()> {
+pub(crate) fn show(swapped: &Swapped, waited: Option<&SwapOutcome>) -> std::io::Result<()> {
     let Swapped { processor, variant, component, previous, unchanged, sharers } = swapped;
     let new = component.key();
     match (unchanged, previous) {
@@ -105,7 +105,7 @@ pub(crate) fn show(swapped: &Swapped, waited: Option<&Waited>) -> std::io::Resul
         output::line(&format!("  also in flows {}", sharers.join(", ")))?;
     }
     match waited {
-        Some(Waited { run, gone }) => {
+        Some(SwapOutcome { run, gone }) => {
             for host in gone {
                 output::line(&format!("  host {host} ran it and has left: not waited for"))?;
             }
@@ -121,7 +121,7 @@ pub(crate) fn show(swapped: &Swapped, waited: Option<&Waited>) -> std::io::Resul
 
 /// Who has it now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Waited {
+pub(crate) struct SwapOutcome {
     /// The hosts that run the component.
     pub(crate) run: BTreeSet<String>,
     /// The hosts that ran the processor at the swap and have stopped, or become silent, since.
@@ -129,9 +129,9 @@ pub(crate) struct Waited {
 }
 
 /// Waits until all hosts that serve the processor run the component.
-async fn wait(session: &Session, swap: &Swap, swapped: &Swapped, before: &[HostReport]) -> Result<Waited, Problem> {
+async fn wait(session: &Session, swap: &Swap, swapped: &Swapped, before: &[HostReport]) -> Result<SwapOutcome, Problem> {
     let end = Instant::now() + swap.timeout;
-    let mut ticks = tokio::time::interval(LOOK_EVERY);
+    let mut ticks = tokio::time::interval(POLL_INTERVAL);
     let (mut of_swap, mut refused_since) = (None, None);
     loop {
         ticks.tick().await;
@@ -194,7 +194,7 @@ fn broken(swapped: &Swapped, host: &str, problem: String) -> Problem {
 #[derive(Debug, PartialEq)]
 enum Progress {
     /// All hosts that serve the processor run it.
-    Done(Waited),
+    Done(SwapOutcome),
     /// A host cannot run it; whether that host still handles messages with the previous one.
     Refused { host: String, refusal: Refusal, previous_runs: bool },
     /// A host has it and cannot take messages with it, for a reason that was there before the swap or that waiting does not change.
@@ -205,17 +205,17 @@ enum Progress {
 
 /// Decides by what hosts said before the swap and what they say now, and by a version of the configuration that has the swap.
 fn progress(swapped: &Swapped, config_version: u64, before: &[HostReport], now: &[HostReport]) -> Progress {
-    let (mut waited, mut waiting) = (Waited::default(), None);
+    let (mut waited, mut waiting) = (SwapOutcome::default(), None);
     for report in reporting(now) {
         let host = label(report, now);
         match of_one(swapped, config_version, before, report) {
-            One::Other => {}
-            One::Runs => {
+            HostProgress::Other => {}
+            HostProgress::Runs => {
                 waited.run.insert(host);
             }
-            One::Waiting(why) => waiting = Some(format!("host {host} {why}")),
-            One::Refused { refusal, previous_runs } => return Progress::Refused { host, refusal, previous_runs },
-            One::Broken(problem) => return Progress::Broken { host, problem },
+            HostProgress::Waiting(why) => waiting = Some(format!("host {host} {why}")),
+            HostProgress::Refused { refusal, previous_runs } => return Progress::Refused { host, refusal, previous_runs },
+            HostProgress::Broken(problem) => return Progress::Broken { host, problem },
         }
     }
     let is_there = |old: &HostReport| reporting(now).any(|report| report.status.host == old.status.host);
@@ -229,7 +229,7 @@ fn progress(swapped: &Swapped, config_version: u64, before: &[HostReport], now: 
 }
 
 /// How far a swap has come in one host.
-enum One {
+enum HostProgress {
     /// It has nothing to do with it.
     Other,
     Runs,
@@ -243,16 +243,16 @@ enum One {
 }
 
 /// A refusal of before the swap says nothing about this swap.
-fn of_one(swapped: &Swapped, config_version: u64, before: &[HostReport], report: &HostReport) -> One {
+fn of_one(swapped: &Swapped, config_version: u64, before: &[HostReport], report: &HostReport) -> HostProgress {
     let Some(status) = of_host(report, swapped) else {
         let may_serve = report.serves.as_ref().is_none_or(|names| names.contains(&swapped.processor));
         return match report.status.config_version < config_version && may_serve {
-            true => One::Waiting("has not read the configuration yet".to_owned()),
-            false => One::Other,
+            true => HostProgress::Waiting("has not read the configuration yet".to_owned()),
+            false => HostProgress::Other,
         };
     };
     if status.component.as_ref() == Some(&swapped.component) && status.state == ProcessorState::Running {
-        return One::Runs;
+        return HostProgress::Runs;
     }
     let old = before.iter().find(|old| old.status.host == report.status.host).and_then(|old| of_host(old, swapped));
     // The host forgets what it said of a component when an entry names it: what it says then is of this swap, or known already.
@@ -263,17 +263,19 @@ fn of_one(swapped: &Swapped, config_version: u64, before: &[HostReport], report:
         {
             let previous_runs =
                 swapped.previous.is_some() && status.component == swapped.previous && status.state == ProcessorState::Running;
-            return One::Refused { refusal: refusal.clone(), previous_runs };
+            return HostProgress::Refused { refusal: refusal.clone(), previous_runs };
         }
         _ => {}
     }
     let error = status.last_error.as_ref().filter(|_| status.last_error_over_ms.is_none());
     let is_known = old.is_some_and(|old| (old.state, old.last_error_ms) == (status.state, status.last_error_ms));
     match (status.state, error) {
-        (ProcessorState::Broken, error) if has_seen_it => One::Broken(error.cloned().unwrap_or_else(|| "no reason given".to_owned())),
-        (ProcessorState::Failing, Some(error)) if has_seen_it && is_known => One::Broken(error.clone()),
-        (ProcessorState::Failing, Some(error)) if has_seen_it => One::Waiting(format!("has it, but {error}")),
-        _ => One::Waiting("is loading it".to_owned()),
+        (ProcessorState::Broken, error) if has_seen_it => {
+            HostProgress::Broken(error.cloned().unwrap_or_else(|| "no reason given".to_owned()))
+        }
+        (ProcessorState::Failing, Some(error)) if has_seen_it && is_known => HostProgress::Broken(error.clone()),
+        (ProcessorState::Failing, Some(error)) if has_seen_it => HostProgress::Waiting(format!("has it, but {error}")),
+        _ => HostProgress::Waiting("is loading it".to_owned()),
     }
 }
 
@@ -313,11 +315,11 @@ mod tests {
 
     fn run(run: &[&str], gone: &[&str]) -> Progress {
         let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-        Progress::Done(Waited { run: set(run), gone: set(gone) })
+        Progress::Done(SwapOutcome { run: set(run), gone: set(gone) })
     }
 
     #[test]
-    fn every_host_that_was_there_is_waited_for_but_not_one_that_is_gone() {
+    fn every_reporting_host_is_awaited_except_one_that_is_gone() {
         let swapped: Swapped = serde_json::from_value(
             json!({"processor": "p", "variant": "v", "component": component("2.0.0"), "previous": component("1.0.0")}),
         )
@@ -340,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn a_swap_is_done_when_all_hosts_run_it_and_has_failed_when_one_newly_refuses() {
+    fn a_swap_succeeds_when_all_hosts_run_it_and_fails_on_a_new_refusal() {
         let swapped: Swapped = serde_json::from_value(
             json!({"processor": "p", "variant": "v", "component": component("2.0.0"), "previous": component("1.0.0")}),
         )
@@ -364,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_known_to_be_broken_is_not_waited_for() {
+    fn a_known_broken_entry_is_not_awaited() {
         let swapped: Swapped = serde_json::from_value(
             json!({"processor": "p", "variant": "v", "component": component("2.0.0"), "previous": component("1.0.0"), "unchanged": true}),
         )

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use anyhow::Result;
 
-use super::{Session, tell};
+use super::{Session, print_note};
 use crate::args::Tail;
 use crate::client::{escaped, of_answer};
 use crate::message::Line;
@@ -52,8 +52,8 @@ pub(crate) fn print(format: Format, line: &[u8]) -> Result<()> {
     }
     if let Some(missed) = read.missed.filter(|_| format == Format::Text) {
         match missed {
-            Some(count) => tell(&format!("{count} messages passed too fast to be shown")),
-            None => tell("the connection to the broker was lost; messages that passed in the meantime are not shown"),
+            Some(count) => print_note(&format!("{count} messages passed too fast to be shown")),
+            None => print_note("the connection to the broker was lost; messages that passed in the meantime are not shown"),
         }
         return Ok(());
     }

@@ -21,7 +21,7 @@ use crate::client::{Lines, escaped, of_answer};
 use crate::message::Line;
 use crate::problem::{Exit, Problem};
 use crate::shutdown::Signals;
-use crate::sink::{Progress, Put, Sink, reader_gone};
+use crate::sink::{Progress, Sink, WriteOutcome, reader_gone};
 
 /// What is written before it is acknowledged, where it is more than one message.
 const BATCH_BYTES: usize = 64 << 10;
@@ -191,7 +191,7 @@ impl Taking<'_> {
         };
         let out_bytes = progress.out_bytes();
         let written = batch.whole(out_bytes);
-        if matches!(put, Some(Put::Failed(_))) {
+        if matches!(put, Some(WriteOutcome::Failed(_))) {
             self.sink.take_back(batch.bytes_behind(out_bytes));
         }
         if let Some(through) = written
@@ -201,9 +201,9 @@ impl Taking<'_> {
         }
         match (last, put) {
             (Some(last), _) => Some(last),
-            (None, Some(Put::All)) => None,
-            (None, Some(Put::Gone | Put::Cancelled)) => Some(Last::Gone),
-            (None, Some(Put::Failed(error))) => {
+            (None, Some(WriteOutcome::All)) => None,
+            (None, Some(WriteOutcome::Gone | WriteOutcome::Cancelled)) => Some(Last::Gone),
+            (None, Some(WriteOutcome::Failed(error))) => {
                 let problem = Problem::new(Exit::Failed, "the output cannot be written").because(error);
                 Some(Last::Failed(
                     problem.next("messages that were not written are back in the exit: run it again once the output accepts them"),
@@ -262,9 +262,9 @@ enum End {
 }
 
 /// What was written when it was cancelled.
-async fn cancelled(progress: &Progress, writing: JoinHandle<Put>) -> Option<Put> {
+async fn cancelled(progress: &Progress, writing: JoinHandle<WriteOutcome>) -> Option<WriteOutcome> {
     progress.cancel();
-    timeout(CANCEL_TIME, writing).await.unwrap_or(Ok(Put::Cancelled)).ok()
+    timeout(CANCEL_TIME, writing).await.unwrap_or(Ok(WriteOutcome::Cancelled)).ok()
 }
 
 /// What a shell shows for a program that a signal has ended.

@@ -11,13 +11,13 @@ use weir_pubsub::{BrokerSettings, Notice, chain, shown_url};
 use crate::client::data_option;
 use crate::folder::DataFolder;
 use crate::output::{self, Format};
-use crate::privacy;
+use crate::permissions;
 use crate::problem::{Exit, Problem};
-use crate::roles::{Access, Ground, Noted, Roles};
+use crate::roles::{Access, GatewayAccess, Prerequisites, Roles};
 use crate::settings::Settings;
 use crate::shutdown::{Hangups, Signals};
 use crate::space;
-use crate::supervisor::Fallen;
+use crate::supervisor::EndedRole;
 
 /// How long the start waits for standard output to take the banner.
 const BANNER_TIME: Duration = Duration::from_secs(1);
@@ -48,9 +48,9 @@ pub(crate) async fn run(data: &Path, format: Format, settings: Settings) -> Resu
     let mut signals = Signals::catch().context("signals cannot be caught")?;
     let mut access = Access::of(&settings)?;
     let mut hangups = Hangups::catch(access.has_files()).context("signals cannot be caught")?;
-    privacy::check_folder(data, settings.shared_folder)?;
+    permissions::check_folder(data, settings.shared_folder)?;
     let folder = DataFolder::lock(data, "weir up")?;
-    let exposed = privacy::warnings(data, settings.token_file.as_deref(), settings.tls_key.as_deref());
+    let exposed = permissions::warnings(data, settings.token_file.as_deref(), settings.tls_key.as_deref());
     for warning in &exposed {
         tracing::warn!(problem = %warning, "other users of the machine have access");
     }
@@ -69,8 +69,8 @@ pub(crate) async fn run(data: &Path, format: Format, settings: Settings) -> Resu
     }
     announce(text).await;
     tracing::info!(url = noted.url, listen = %roles.address, folder = %data.display(), "weir is up");
-    let fallen = run_until_end(&mut roles, &folder, (noted, is_noted), &mut access, (&mut signals, &mut hangups)).await;
-    if let Some(Fallen { role, reason }) = &fallen {
+    let ended_role = run_until_end(&mut roles, &folder, (noted, is_noted), &mut access, (&mut signals, &mut hangups)).await;
+    if let Some(EndedRole { role, reason }) = &ended_role {
         tracing::error!(role, error = reason, "a role ended, weir is stopping");
     }
     // The other commands shall not find a Weir that takes nothing more.
@@ -79,20 +79,20 @@ pub(crate) async fn run(data: &Path, format: Format, settings: Settings) -> Resu
     }
     let ended = stop(roles, settings.grace, &mut signals).await;
     let kept = if settings.broker.kind().is_shared { "the broker".to_owned() } else { data.display().to_string() };
-    fallen.map_or(Ok(ended), |fallen| Err(problem(&fallen, data, &kept).into()))
+    ended_role.map_or(Ok(ended), |ended_role| Err(problem(&ended_role, data, &kept).into()))
 }
 
 /// Runs until a role ends by itself, which is returned, or a signal comes. Files are reread meanwhile when that is asked for.
 async fn run_until_end(
     roles: &mut Roles,
     folder: &DataFolder,
-    (mut noted, mut is_noted): (Noted, bool),
+    (mut noted, mut is_noted): (GatewayAccess, bool),
     access: &mut Access,
     (signals, hangups): (&mut Signals, &mut Hangups),
-) -> Option<Fallen> {
+) -> Option<EndedRole> {
     loop {
         tokio::select! {
-            fallen = roles.failed() => return Some(fallen),
+            ended_role = roles.failed() => return Some(ended_role),
             signal = signals.next() => {
                 tracing::info!(signal, "weir is stopping: messages in flight are finished; a second signal forces the shutdown without \
                      losing messages");
@@ -135,18 +135,18 @@ pub(super) fn unnoted(url: &str) -> String {
 
 /// Starts everything. A broker elsewhere may have to be waited for, which a signal ends.
 async fn begin(folder: &DataFolder, settings: &Settings, access: &Access, signals: &mut Signals) -> Result<Started> {
-    let ground = Ground::take(folder, settings);
+    let prerequisites = Prerequisites::take(folder, settings);
     if !settings.broker.kind().is_shared {
-        return start(async { Roles::start(ground.await?, folder, settings, access).await }, signals).await;
+        return start(async { Roles::start(prerequisites.await?, folder, settings, access).await }, signals).await;
     }
-    let ground = tokio::select! {
-        ground = ground => ground?,
+    let prerequisites = tokio::select! {
+        prerequisites = prerequisites => prerequisites?,
         signal = signals.next() => {
             tracing::info!(signal, "weir has stopped");
             return Ok(Started::NotYet);
         }
     };
-    start(Roles::start(ground, folder, settings, access), signals).await
+    start(Roles::start(prerequisites, folder, settings, access), signals).await
 }
 
 /// Waits for the start. A signal during it does not cut it off: what was begun is stopped in order when it is there.
@@ -176,7 +176,7 @@ async fn stop(roles: Roles, grace: Duration, signals: &mut Signals) -> Ended {
     }
 }
 
-fn problem(Fallen { role, reason }: &Fallen, data: &Path, kept: &str) -> Problem {
+fn problem(EndedRole { role, reason }: &EndedRole, data: &Path, kept: &str) -> Problem {
     Problem::new(Exit::Failed, format!("{role} ended unexpectedly, so Weir stopped: {reason}")).next(format!(
         "all confirmed messages are in {kept}: restart Weir with weir up{}; unsettled messages are redelivered",
         data_option(data)
@@ -193,7 +193,7 @@ pub(super) async fn announce(banner: String) {
     }
 }
 
-fn banner(data: &Path, format: Format, noted: &Noted, broker: &BrokerSettings, roles: &Roles) -> String {
+fn banner(data: &Path, format: Format, noted: &GatewayAccess, broker: &BrokerSettings, roles: &Roles) -> String {
     let url = &noted.url;
     if format == Format::Json {
         return json!({"url": url, "pid": std::process::id(), "data": data}).to_string();

@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn failed_writes_are_repeated_where_they_stopped() {
+    fn failed_writes_resume_where_they_stopped() {
         let (buffer, answers, written) = start();
         for answer in [Ok(3), Err(ErrorKind::StorageFull), Err(ErrorKind::WouldBlock), Err(ErrorKind::BrokenPipe), Ok(0), Ok(100)] {
             answers.send(answer.map_err(io::Error::from)).unwrap();

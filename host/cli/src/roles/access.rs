@@ -30,7 +30,7 @@ pub(crate) struct Access {
 
 /// What commands on the same data folder reach the gateway by.
 #[derive(Clone, Debug)]
-pub(crate) struct Noted {
+pub(crate) struct GatewayAccess {
     pub(crate) url: String,
     pub(crate) secret: Option<Secret>,
     /// The digest of its certificate, where it has one.
@@ -54,7 +54,7 @@ impl Access {
         check(settings.listen, tokens.is_some(), tls_files.is_some() || settings.behind_proxy)?;
         let identity = tls_files.as_ref().map(|(certificate, key)| identity(certificate, key)).transpose()?;
         if let Some(identity) = &identity {
-            warn_of_dates(identity);
+            warn_about_dates(identity);
         }
         let certificate = identity.as_ref().map(TlsIdentity::digest);
         let tls = identity.as_ref().map(TlsServer::new);
@@ -75,9 +75,9 @@ impl Access {
     }
 
     /// What commands on the data folder reach a gateway by that listens on this address.
-    pub(crate) fn noted(&self, address: SocketAddr) -> Noted {
+    pub(crate) fn noted(&self, address: SocketAddr) -> GatewayAccess {
         let scheme = if self.tls.is_some() { "https" } else { "http" };
-        Noted { url: format!("{scheme}://{}", from_here(address)), secret: self.secret.clone(), certificate: self.certificate }
+        GatewayAccess { url: format!("{scheme}://{}", from_here(address)), secret: self.secret.clone(), certificate: self.certificate }
     }
 
     /// Rereads tokens and certificate. A file that cannot be used is logged, and what was read before stays in use.
@@ -98,7 +98,7 @@ impl Access {
                     tls.replace(&identity);
                     self.certificate = Some(identity.digest());
                     tracing::info!(file = %certificate.display(), digest = %identity.digest(), "certificate reread");
-                    warn_of_dates(&identity);
+                    warn_about_dates(&identity);
                 }
                 Err(problem) => {
                     tracing::error!(error = %chain(&problem), "certificate or key unusable: the previous pair stays in use")
@@ -118,7 +118,7 @@ pub(crate) fn identity(certificate: &Path, key: &Path) -> Result<TlsIdentity, Pr
     })
 }
 
-fn warn_of_dates(identity: &TlsIdentity) {
+fn warn_about_dates(identity: &TlsIdentity) {
     match identity.validity(SystemTime::now()) {
         Validity::Valid { left, until } if left < RENEWAL_TIME => tracing::warn!(until, "certificate of the gateway expires soon"),
         Validity::Valid { .. } => {}
@@ -165,7 +165,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_that_others_can_reach_requires_a_token_and_tls_or_a_proxy() {
+    fn a_reachable_address_requires_a_token_and_tls_or_a_proxy() {
         for address in ["127.0.0.1:8088", "127.9.9.9:0", "[::1]:8088"] {
             assert!(check(address.parse().unwrap(), false, false).is_ok(), "{address}");
         }
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn commands_of_this_machine_use_an_address_that_leads_to_it() {
+    fn local_commands_use_a_local_address() {
         for (listened, used) in [
             ("0.0.0.0:8088", "127.0.0.1:8088"),
             ("[::]:8088", "[::1]:8088"),

@@ -19,7 +19,7 @@ use super::standby::Role;
 use super::{Access, Context, broker, components, config, flow, gateway, host};
 use crate::folder::DataFolder;
 use crate::settings::Settings;
-use crate::supervisor::{Fallen, Watched, first_to_end};
+use crate::supervisor::{EndedRole, Watched, first_to_end};
 
 /// How long the connection to the broker may take to close; a broker that does not answer must not keep the process.
 const CLOSE_LIMIT: Duration = Duration::from_secs(10);
@@ -36,13 +36,13 @@ pub(crate) struct Roles {
 }
 
 /// What is needed before anything can be started.
-pub(crate) struct Ground {
+pub(crate) struct Prerequisites {
     listener: TcpListener,
     engine: EngineStart,
     backend: Arc<dyn Backend>,
 }
 
-impl Ground {
+impl Prerequisites {
     /// Takes the gateway's address and connects to the broker, which is waited for. The engine of the host is made meanwhile.
     ///
     /// # Cancel safety
@@ -51,18 +51,23 @@ impl Ground {
         let listener = gateway::bind(settings.listen).await?;
         let engine = host::engine(folder, settings);
         let backend = broker::open(folder, settings).await?;
-        Ok(Ground { listener, engine, backend })
+        Ok(Prerequisites { listener, engine, backend })
     }
 }
 
 impl Roles {
     /// Starts everything; what is returned answers requests.
-    pub(crate) async fn start(ground: Ground, folder: &DataFolder, settings: &Settings, access: &Access) -> anyhow::Result<Self> {
-        Self::begin(ground, folder, settings, access).await.map_err(|error| broker::explained(settings, error))
+    pub(crate) async fn start(
+        prerequisites: Prerequisites,
+        folder: &DataFolder,
+        settings: &Settings,
+        access: &Access,
+    ) -> anyhow::Result<Self> {
+        Self::begin(prerequisites, folder, settings, access).await.map_err(|error| broker::explained(settings, error))
     }
 
-    async fn begin(ground: Ground, folder: &DataFolder, settings: &Settings, access: &Access) -> anyhow::Result<Self> {
-        let Ground { listener, engine, backend } = ground;
+    async fn begin(prerequisites: Prerequisites, folder: &DataFolder, settings: &Settings, access: &Access) -> anyhow::Result<Self> {
+        let Prerequisites { listener, engine, backend } = prerequisites;
         let address = listener.local_addr().context("the gateway's address is not known")?;
         let context = Context { folder, settings, backend: backend.clone(), components: ComponentFolder::new(folder.components()) };
         let client = context.config_client().await?;
@@ -93,7 +98,7 @@ impl Roles {
     ///
     /// # Cancel safety
     /// Yes.
-    pub(crate) async fn failed(&mut self) -> Fallen {
+    pub(crate) async fn failed(&mut self) -> EndedRole {
         let Roles { backend, config, flow, host, gateway, .. } = self;
         first_to_end(vec![
             Watched::new("the broker", backend.failed()),
@@ -149,7 +154,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_broker_that_never_closes_does_not_keep_the_process() {
+    async fn a_broker_that_never_closes_does_not_block_the_exit() {
         let stopped = close_within(Duration::from_millis(10), std::future::pending());
         tokio::time::timeout(Duration::from_secs(60), stopped).await.unwrap();
         let mut is_closed = false;

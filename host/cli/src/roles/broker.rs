@@ -37,7 +37,7 @@ pub(super) async fn open(folder: &DataFolder, settings: &Settings) -> anyhow::Re
         Ok(backend)
     };
     let mut reached = std::pin::pin!(reached);
-    match tokio::time::timeout(waiting::PATIENCE, &mut reached).await {
+    match tokio::time::timeout(waiting::REPORT_DELAY, &mut reached).await {
         Ok(reached) => reached,
         Err(_) => {
             waiting::print(settings, &format!("the broker {}", shown_url(&settings.broker.url)));

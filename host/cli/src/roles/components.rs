@@ -23,7 +23,7 @@ use crate::token::Secret;
 const DEPLOY_TIME: Duration = Duration::from_secs(10);
 
 /// What a host is provided with.
-pub(super) struct Provided {
+pub(super) struct HostComponents {
     /// Where it finds components by their digest.
     pub(super) source: Arc<dyn ComponentSource>,
     /// What it runs for entries without a component, by processor.
@@ -35,16 +35,16 @@ pub(super) struct Provided {
 }
 
 /// For a host beside the store of components. Files are recorded as deployed.
-pub(super) async fn of_store(context: &Context<'_>, config: &ConfigClient) -> Result<Provided, Problem> {
+pub(super) async fn of_store(context: &Context<'_>, config: &ConfigClient) -> Result<HostComponents, Problem> {
     let mut given = BTreeMap::new();
     for file in ComponentFile::read_all(context, &context.settings.processor_files).await? {
         given.insert(file.processor.clone(), record(config, &file).await?);
     }
-    Ok(Provided { source: Arc::new(context.components.clone()), given, cache_bytes: None, to_deploy: Vec::new() })
+    Ok(HostComponents { source: Arc::new(context.components.clone()), given, cache_bytes: None, to_deploy: Vec::new() })
 }
 
 /// For a host by itself, which has a gateway or only files.
-pub(super) async fn of_host(context: &Context<'_>, options: &HostOptions) -> Result<Provided, Problem> {
+pub(super) async fn of_host(context: &Context<'_>, options: &HostOptions) -> Result<HostComponents, Problem> {
     let Some(url) = &options.gateway else { return of_files(context, &options.files).await };
     let gateway = remote(url, options.token.as_ref(), options.ca.as_deref())?;
     of_gateway(context, gateway, &options.files).await
@@ -55,7 +55,7 @@ pub(super) async fn of_gateway(
     context: &Context<'_>,
     gateway: RemoteGateway,
     files: &BTreeMap<String, PathBuf>,
-) -> Result<Provided, Problem> {
+) -> Result<HostComponents, Problem> {
     let (mut given, mut to_deploy) = (BTreeMap::new(), Vec::new());
     for file in ComponentFile::read_all(context, files).await? {
         let deployed = tokio::time::timeout(DEPLOY_TIME, deploy(&gateway, &file)).await;
@@ -75,11 +75,11 @@ pub(super) async fn of_gateway(
     let settings = context.settings;
     let most_bytes = settings.gateway.max_component_bytes as u64;
     let source = Arc::new(FetchedComponents::new(context.components.clone(), gateway, most_bytes));
-    Ok(Provided { source, given, cache_bytes: Some(settings.cache_bytes), to_deploy })
+    Ok(HostComponents { source, given, cache_bytes: Some(settings.cache_bytes), to_deploy })
 }
 
 /// For a host that has nothing but files. What it was given earlier is removed.
-async fn of_files(context: &Context<'_>, files: &BTreeMap<String, PathBuf>) -> Result<Provided, Problem> {
+async fn of_files(context: &Context<'_>, files: &BTreeMap<String, PathBuf>) -> Result<HostComponents, Problem> {
     let settings = context.settings;
     if files.is_empty() || settings.processors.iter().any(|name| !files.contains_key(name)) {
         let what = "a host without a gateway can run only components from files";
@@ -94,7 +94,7 @@ async fn of_files(context: &Context<'_>, files: &BTreeMap<String, PathBuf>) -> R
         tracing::warn!(path = %path.display(), error = %chain(&error), "component of an earlier start cannot be removed");
     }
     let source = Arc::new(LocalComponents::new(context.components.clone()));
-    Ok(Provided { source, given, cache_bytes: Some(settings.cache_bytes), to_deploy: Vec::new() })
+    Ok(HostComponents { source, given, cache_bytes: Some(settings.cache_bytes), to_deploy: Vec::new() })
 }
 
 /// The gateway that keeps the components in place of this process, if there is one.

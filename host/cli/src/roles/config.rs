@@ -12,12 +12,12 @@ use tokio::time::Instant;
 use weir_config::names::dead_letters;
 use weir_config::{ConfigClient, ConfigService, Store};
 
-use super::standby::{LOOK_TIME, Role, is_held, take_over};
+use super::standby::{POLL_INTERVAL, Role, is_held, take_over};
 use super::{Context, unusable};
 use crate::problem::{Exit, Problem};
 
 /// How long the process that has the requests may take to answer one.
-const ANSWER_TIME: Duration = Duration::from_secs(5);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a broker may count a process as alive whose machine or network is gone: three heartbeats of 10 s, and some more.
 const RELEASE_TIME: Duration = Duration::from_secs(35);
 
@@ -33,7 +33,7 @@ pub(super) async fn start(context: &Context<'_>, client: &ConfigClient) -> anyho
     match begin().await {
         Ok(service) => {
             if is_empty {
-                warn_of_another_configuration(context).await;
+                warn_about_another_configuration(context).await;
             }
             return Ok(Role::Running(service));
         }
@@ -47,7 +47,7 @@ pub(super) async fn start(context: &Context<'_>, client: &ConfigClient) -> anyho
         tracing::warn!(wait_s = RELEASE_TIME.as_secs(), "waiting for the lock of the config service: its holder does not answer");
         let begun = begin_within(RELEASE_TIME, begin, || answers(client.clone())).await?;
         if begun.is_some() {
-            warn_of_another_configuration(context).await;
+            warn_about_another_configuration(context).await;
         }
         return Ok(begun.map_or(Role::Off, Role::Running));
     }
@@ -73,14 +73,14 @@ where
             Err(error) if !is_held(&error) => return Err(error),
             Err(error) if Instant::now() >= deadline => return Err(silent(error).into()),
             Err(_) if is_answered().await => return Ok(None),
-            Err(_) => tokio::time::sleep(LOOK_TIME).await,
+            Err(_) => tokio::time::sleep(POLL_INTERVAL).await,
         }
     }
 }
 
 /// Whether a config service answers. It is another process's: this one has none.
 async fn answers(client: ConfigClient) -> bool {
-    let is_there = matches!(tokio::time::timeout(ANSWER_TIME, client.version()).await, Ok(Ok(_)));
+    let is_there = matches!(tokio::time::timeout(RESPONSE_TIMEOUT, client.version()).await, Ok(Ok(_)));
     if is_there {
         tracing::warn!(
             "config service not started: another process serves the configuration from its own data folder, and this process uses that one; \
@@ -100,7 +100,7 @@ fn silent(error: anyhow::Error) -> Problem {
 }
 
 /// An empty configuration beside queues of an earlier one is probably on the wrong folder.
-async fn warn_of_another_configuration(context: &Context<'_>) {
+async fn warn_about_another_configuration(context: &Context<'_>) {
     if !context.backend.is_shared() {
         return;
     }
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_lock_of_a_process_that_is_gone_is_waited_for() {
+    async fn a_lock_of_a_dead_process_is_awaited() {
         let began = Instant::now();
         let begin = || std::future::ready(if began.elapsed() > Duration::from_secs(30) { Ok(1) } else { held() });
         assert_eq!(begin_within(RELEASE_TIME, begin, || std::future::ready(false)).await.unwrap(), Some(1));
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_lock_that_stays_held_ends_the_wait_with_an_error() {
+    async fn a_lock_that_stays_held_is_an_error() {
         let began = Instant::now();
         let error = begin_within(RELEASE_TIME, || std::future::ready(held::<()>()), || std::future::ready(false)).await.unwrap_err();
         assert!(began.elapsed() >= RELEASE_TIME);
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_holder_that_answers_is_not_waited_out() {
+    async fn a_responsive_lock_holder_is_not_waited_for() {
         let (began, asked) = (Instant::now(), Cell::new(0));
         let is_answered = || {
             asked.set(asked.get() + 1);

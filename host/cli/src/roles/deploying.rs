@@ -17,7 +17,7 @@ use super::component_file::ComponentFile;
 use crate::client::escaped;
 use crate::problem::{Exit, Problem};
 
-const ANSWER_TIME: Duration = Duration::from_secs(120);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(120);
 const RETRY_EVERY: Duration = Duration::from_secs(2);
 /// How long it waits at most before it sends the whole file again to a gateway that answered with an error.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
@@ -43,7 +43,7 @@ pub(super) async fn deploy(gateway: &RemoteGateway, file: &ComponentFile) -> Res
     for version in file.versions() {
         match post(gateway, file, &version).await? {
             None => return Ok(file.given(&version)),
-            Some(reason) => tell_taken(file, &version, &reason),
+            Some(reason) => log_version_taken(file, &version, &reason),
         }
     }
     Err(Undeployed::Refused(all_taken(file)))
@@ -108,7 +108,7 @@ pub(super) async fn record(config: &ConfigClient, file: &ComponentFile) -> Resul
         loop {
             match record_deployment(config, &key, file.record.clone()).await {
                 Ok(_) => return Ok(file.given(&version)),
-                Err(error @ GatewayError::VersionTaken { .. }) => break tell_taken(file, &version, &error.to_string()),
+                Err(error @ GatewayError::VersionTaken { .. }) => break log_version_taken(file, &version, &error.to_string()),
                 Err(GatewayError::Config(error)) if error.is_passing() && Instant::now() < end => {
                     tracing::warn!(component = key, error = %chain(&error), "component not deployed yet, retrying");
                     tokio::time::sleep(RETRY_EVERY).await;
@@ -120,7 +120,7 @@ pub(super) async fn record(config: &ConfigClient, file: &ComponentFile) -> Resul
     Err(all_taken(file))
 }
 
-fn tell_taken(file: &ComponentFile, version: &str, reason: &str) {
+fn log_version_taken(file: &ComponentFile, version: &str, reason: &str) {
     let component = deployment_key(&file.processor, version);
     tracing::warn!(component, file = %file.file.display(), error = reason, "version cannot be used for this file");
 }
@@ -133,7 +133,7 @@ fn all_taken(file: &ComponentFile) -> Problem {
 /// Sends a file; why its version cannot be used, if another one may be.
 async fn post(gateway: &RemoteGateway, file: &ComponentFile, version: &str) -> Result<Option<String>, Undeployed> {
     let path = format!("/api/v1/weir/components?name={}&version={}", escaped(&file.processor), escaped(version));
-    let request = gateway.request(Method::POST, &path).timeout(ANSWER_TIME).header("content-type", "application/wasm");
+    let request = gateway.request(Method::POST, &path).timeout(RESPONSE_TIMEOUT).header("content-type", "application/wasm");
     let response = request.body(file.bytes.clone()).send().await.map_err(unsent)?;
     let status = response.status();
     let body = response.bytes().await.map_err(unsent)?;

@@ -12,7 +12,7 @@ use weir_pubsub::task_failure;
 use weir_runtime::{EngineStart, Host, HostSettings, Served};
 
 use super::Context;
-use super::components::Provided;
+use super::components::HostComponents;
 use super::deploying::deploy_once_reachable;
 use crate::folder::DataFolder;
 use crate::holder::machine;
@@ -70,10 +70,10 @@ pub(super) async fn start(
     context: &Context<'_>,
     engine: EngineStart,
     config: ConfigClient,
-    provided: Provided,
+    provided: HostComponents,
     name: Option<String>,
 ) -> anyhow::Result<HostRole> {
-    let Provided { source, given, cache_bytes, to_deploy } = provided;
+    let HostComponents { source, given, cache_bytes, to_deploy } = provided;
     let machine = machine();
     let settings = context.settings;
     let host = HostSettings {

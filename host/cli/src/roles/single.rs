@@ -19,7 +19,7 @@ use super::{Access, Context, broker, components, config, flow, gateway, host};
 use crate::folder::DataFolder;
 use crate::problem::{Exit, Problem};
 use crate::settings::Settings;
-use crate::supervisor::{Fallen, Watched, first_to_end};
+use crate::supervisor::{EndedRole, Watched, first_to_end};
 
 /// A role that was chosen on the command line, with what it needs besides the settings.
 pub(crate) enum Chosen<'a> {
@@ -134,7 +134,7 @@ impl Single {
     ///
     /// # Cancel safety
     /// Yes.
-    pub(crate) async fn failed(&mut self) -> Fallen {
+    pub(crate) async fn failed(&mut self) -> EndedRole {
         let name = self.name();
         let Single { backend, part, .. } = self;
         let ended = async {

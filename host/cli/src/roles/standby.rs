@@ -8,7 +8,7 @@ use weir_flow::{FlowError, FlowService};
 use weir_pubsub::{PubsubError, chain, task_failure};
 
 /// How often a service that stands by looks whether its lock is free.
-pub(super) const LOOK_TIME: Duration = Duration::from_secs(1);
+pub(super) const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A service that may stand by.
 pub(super) trait Service: Send + Sized + 'static {
@@ -161,7 +161,7 @@ where
             }
             Err(error) => return Err(error),
         }
-        tokio::time::sleep(LOOK_TIME).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 

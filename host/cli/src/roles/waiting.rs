@@ -12,10 +12,10 @@ use crate::logging;
 use crate::settings::{LogFormat, Settings};
 
 /// How long something may take before a line on the terminal reports that it is waited for.
-pub(super) const PATIENCE: Duration = Duration::from_secs(1);
+pub(super) const REPORT_DELAY: Duration = Duration::from_secs(1);
 /// How long a service may take to answer.
-const ANSWER_TIME: Duration = Duration::from_secs(2);
-const ASK_EVERY: Duration = Duration::from_millis(500);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Prints for people that something is waited for. The log has the cause.
 pub(super) fn print(settings: &Settings, what: &str) {
@@ -67,16 +67,16 @@ impl Waiting {
     async fn until_answers<F: Future<Output = Result<(), String>>>(&self, service: &'static str, ask: impl Fn() -> F) {
         let (began, mut is_reported) = (Instant::now(), false);
         loop {
-            let error = match tokio::time::timeout(ANSWER_TIME, ask()).await {
+            let error = match tokio::time::timeout(RESPONSE_TIMEOUT, ask()).await {
                 Ok(Ok(())) => break,
                 Ok(Err(error)) => error,
-                Err(_) => format!("no answer within {} s", ANSWER_TIME.as_secs()),
+                Err(_) => format!("no answer within {} s", RESPONSE_TIMEOUT.as_secs()),
             };
-            if began.elapsed() >= PATIENCE && !std::mem::replace(&mut is_reported, true) {
+            if began.elapsed() >= REPORT_DELAY && !std::mem::replace(&mut is_reported, true) {
                 print_line(self.format, &format!("waiting for {service}; press Ctrl-C to stop Weir"));
                 tracing::warn!(service, error, "waiting for a service");
             }
-            tokio::time::sleep(ASK_EVERY).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
         if is_reported {
             print_line(self.format, &format!("{service} answers"));

@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_toml_hides_no_other_fault_and_makes_none() {
+    fn invalid_toml_hides_no_other_fault_and_causes_none() {
         let found = read(Path::new("f"), "grace = \nlisten = \"0.0.0.0\"\n[broker\ncache = \"1GB\"\n");
         let lines: Vec<usize> = found.faults.iter().map(Fault::line).collect();
         assert!(lines.contains(&1) && lines.contains(&2) && lines.contains(&3), "{:?}", found.faults);
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_a_file_holds_is_read_without_a_panic() {
+    fn arbitrary_files_never_panic() {
         for text in
             ["\u{feff}grace = 1", "ä = 1\nb = \"ö", "a.b.c.d = 1", "= = =", "[[gateway]]\nmax-body = 1", "grace = -99999999999999999999"]
         {

@@ -235,7 +235,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_out_of_bounds_is_told_from_what_is_none() {
+    fn out_of_range_values_are_distinguished_from_invalid_ones() {
         let check = |kind: Kind, text: &str| kind.read(text).map(|value| value.to_string());
         let size = Kind::Size(1 << 10, 1 << 20);
         assert_eq!(check(size, "1024KiB"), Ok("1MiB".to_owned()));
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn the_url_of_a_gateway_is_an_address_alone() {
+    fn a_gateway_url_is_a_plain_address() {
         assert_eq!(
             Kind::GatewayUrl.read("https://weir.example:8088/").map(|value| value.to_string()),
             Ok("https://weir.example:8088".to_owned())
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn values_stand_in_files_as_they_are_read() {
+    fn values_in_files_are_written_as_they_are_parsed() {
         assert_eq!((Value::Count(5).to_toml(), Value::Size(1 << 20).to_toml()), ("5".to_owned(), "\"1MiB\"".to_owned()));
     }
 }

@@ -31,7 +31,7 @@ use self::kind::Value;
 pub(crate) use self::list::all;
 pub(crate) use self::template::template;
 use crate::args::SettingFlags;
-use crate::privacy::SharedFolder;
+use crate::permissions::SharedFolder;
 use crate::problem::{Exit, Problem};
 use weir_pubsub::nearest;
 

@@ -27,7 +27,7 @@ fn flags_win_over_the_environment_which_wins_over_the_file() {
 }
 
 #[test]
-fn all_faults_of_all_sources_are_told_at_once() {
+fn all_faults_of_all_sources_are_reported_at_once() {
     let flags = SettingFlags {
         of_roles: RoleFlags { set: vec!["retry.atempts=9".to_owned(), "grace".to_owned()], ..RoleFlags::default() },
         access: AccessFlags { listen: Some("here".to_owned()), ..AccessFlags::default() },
@@ -40,13 +40,13 @@ fn all_faults_of_all_sources_are_told_at_once() {
 }
 
 #[test]
-fn a_variable_that_is_nearly_a_setting_is_noted() {
+fn a_variable_similar_to_a_setting_is_noted() {
     let loaded = load_with("", &[("WEIR_GRACEE", "1s"), ("WEIR_SEED", "1"), ("WEIR_GATEWAY", "x")], &SettingFlags::default()).unwrap();
     assert_eq!(loaded.notes, ["the environment has WEIR_GRACEE, which is not a setting; did you mean WEIR_GRACE?"]);
 }
 
 #[test]
-fn what_init_writes_says_nothing_and_says_everything() {
+fn the_file_of_init_sets_nothing_and_documents_everything() {
     let text = template();
     let quiet = load_with(&text, &[], &SettingFlags::default()).unwrap();
     assert!(all().all(|definition| quiet.place(definition).is_none()));

@@ -1,6 +1,6 @@
 //! `weir config`: the configuration, value by value.
 
-mod portions;
+mod paging;
 mod wait;
 
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use weir_config::names::{COMPONENT_TYPE, ENTRY_TYPE_PREFIX, FLOW_SERVICE_TYPE, FLOW_TYPE, LEFTOVER_TYPE};
 use weir_gateway::protocol::Status;
 
-use super::{Session, check_json, read_input, status, tell};
+use super::{Session, check_json, print_note, read_input, status};
 use crate::args::{Config, ConfigPut};
 use crate::output::{self, Format};
 use crate::problem::{Exit, Problem};
@@ -21,7 +21,7 @@ use crate::shutdown::Signals;
 use weir_pubsub::nearest;
 
 /// How often `watch` asks for the version.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// Types that are changed by commands of their own.
 const GUARDED: &[&str] = &[FLOW_TYPE, COMPONENT_TYPE, LEFTOVER_TYPE, FLOW_SERVICE_TYPE];
 /// What is shown of a value in a list.
@@ -193,10 +193,10 @@ pub(crate) async fn everything(session: &Session, config_type: Option<&str>) -> 
     let Some(config_type) = config_type else {
         return match ask(session, &json!({"operation": "config"})).await {
             Ok(answer) => Ok((answer.version, answer.config)),
-            Err(problem) => portions::all(session).await.map_err(|_| problem),
+            Err(problem) => paging::all(session).await.map_err(|_| problem),
         };
     };
-    let (version, keys) = portions::values(session, config_type).await?;
+    let (version, keys) = paging::values(session, config_type).await?;
     Ok((version, BTreeMap::from([(config_type.to_owned(), keys)])))
 }
 
@@ -206,8 +206,8 @@ async fn watch(session: &Session, config_type: Option<&str>) -> Result<()> {
     let (mut version, mut values) = everything(session, config_type).await?;
     let what =
         config_type.map_or_else(|| "the configuration".to_owned(), |config_type| format!("type `{}`", output::cut(config_type, 200)));
-    tell(&format!("watching {what} from version {version}; press Ctrl-C to stop"));
-    let mut ticks = tokio::time::interval(LOOK_EVERY);
+    print_note(&format!("watching {what} from version {version}; press Ctrl-C to stop"));
+    let mut ticks = tokio::time::interval(POLL_INTERVAL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         let next = async {
@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn only_keys_that_differ_are_changes() {
+    fn only_different_values_are_changes() {
         let old = values(&[("a", "gone", "1"), ("a", "kept", "1"), ("b", "changed", "1")]);
         let new = values(&[("a", "kept", "1"), ("b", "changed", "2"), ("c", "new", "1")]);
         let shown: Vec<_> =

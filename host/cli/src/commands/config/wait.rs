@@ -11,15 +11,15 @@ use crate::hosts::label;
 use crate::problem::{Exit, Problem};
 
 /// How often the hosts are looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// How long errors of processors are looked for once hosts have the value: processors are set up again a moment later.
-const HEAR_TIME: Duration = Duration::from_millis(500);
+const ERROR_WATCH_TIME: Duration = Duration::from_millis(500);
 
 /// Waits until all hosts work by the configuration as it is now, and tells how many there are. That a processor cannot use it is an error;
 /// `before` is what hosts said before the change.
 pub(super) async fn for_hosts(session: &Session, time: Duration, before: &[HostReport]) -> Result<usize, Problem> {
     let end = Instant::now() + time;
-    let mut ticks = tokio::time::interval(LOOK_EVERY);
+    let mut ticks = tokio::time::interval(POLL_INTERVAL);
     let (mut wanted, mut heard_until) = (None, None);
     loop {
         ticks.tick().await;
@@ -29,10 +29,10 @@ pub(super) async fn for_hosts(session: &Session, time: Duration, before: &[HostR
         let behind = hosts.iter().filter(|report| report.status.config_version < wanted);
         let behind: Vec<String> = behind.map(|report| label(report, &hosts)).collect();
         if behind.is_empty() && !hosts.is_empty() {
-            if let Some(status) = complaint(before, &hosts) {
+            if let Some(status) = new_error(before, &hosts) {
                 return Err(refused(status));
             }
-            if Instant::now() >= *heard_until.get_or_insert_with(|| Instant::now() + HEAR_TIME) {
+            if Instant::now() >= *heard_until.get_or_insert_with(|| Instant::now() + ERROR_WATCH_TIME) {
                 return Ok(hosts.len());
             }
         } else if Instant::now() >= end {
@@ -57,7 +57,7 @@ fn refused(status: &ProcessorStatus) -> Problem {
 
 /// The first processor with an error that is not over and began after the change. Each host's own clock tells: by it, the report from before
 /// the change was made then.
-fn complaint<'h>(before: &[HostReport], now: &'h [HostReport]) -> Option<&'h ProcessorStatus> {
+fn new_error<'h>(before: &[HostReport], now: &'h [HostReport]) -> Option<&'h ProcessorStatus> {
     let changed_ms = |report: &HostReport| {
         let old = before.iter().find(|old| old.status.host == report.status.host);
         // A host that was not there before has nothing older.
@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn only_an_error_that_began_after_the_change_counts() {
-        let complains = |before: HostReport, now: HostReport| complaint(&[before], &[now]).is_some();
+        let complains = |before: HostReport, now: HostReport| new_error(&[before], &[now]).is_some();
         assert!(!complains(host(100, 0, None, None), host(200, 0, Some(99), None)), "it is older, and was reported later");
         assert!(complains(host(100, 0, Some(50), None), host(200, 0, Some(150), None)));
         assert!(!complains(host(100, 40, None, None), host(200, 0, Some(130), None)), "the report was 40 ms old at the change");

@@ -1,7 +1,7 @@
 //! `weir dead-letters`: messages that could not be handled.
 
-mod to;
-mod work;
+mod batches;
+mod redrive_to;
 
 use anyhow::Result;
 use serde::Deserialize;
@@ -9,9 +9,9 @@ use serde_json::{Map, Value};
 use weir_config::records::DEAD_LETTER_PREFIX;
 use weir_gateway::protocol::{DeadLetterSummary, DeadLetters as Answer, Position};
 
-use self::work::Action;
+use self::batches::Action;
 use super::Session;
-use crate::args::{DeadLetters, Letters, Redrive};
+use crate::args::{DeadLetterSelection, DeadLetters, Redrive};
 use crate::client::escaped;
 use crate::output::{self, Format};
 use crate::problem::{Exit, Problem};
@@ -25,17 +25,17 @@ pub(crate) async fn run(session: &Session, command: DeadLetters) -> Result<()> {
         DeadLetters::List { limit, flow, processor } => list(session, limit, flow.as_deref(), processor.as_deref()).await,
         DeadLetters::Show { letters } => show(session, &letters).await,
         DeadLetters::Redrive(redrive) => send_again(session, &redrive).await,
-        DeadLetters::Delete { letters } => work::work(session, Action::Delete, &letters, None, Value::Null).await,
+        DeadLetters::Delete { letters } => batches::work(session, Action::Delete, &letters, None, Value::Null).await,
     }
 }
 
 async fn send_again(session: &Session, redrive: &Redrive) -> Result<()> {
     let Some(component) = &redrive.to else {
-        return work::work(session, Action::Redrive, &redrive.letters, None, Value::Null).await;
+        return batches::work(session, Action::Redrive, &redrive.letters, None, Value::Null).await;
     };
-    let ready = to::swap_first(session, redrive, component).await?;
-    to::show_none(session, &ready)?;
-    work::work(session, Action::Redrive, &redrive.letters, ready.through, ready.swapped).await
+    let ready = redrive_to::swap_first(session, redrive, component).await?;
+    redrive_to::show_none(session, &ready)?;
+    batches::work(session, Action::Redrive, &redrive.letters, ready.through, ready.swapped).await
 }
 
 /// The letters of a flow and a processor, a page at a time.
@@ -130,7 +130,7 @@ fn from(letter: &DeadLetterSummary) -> String {
 
 /// One letter with its message.
 #[derive(Deserialize)]
-struct Whole {
+struct ShownDeadLetter {
     letter: DeadLetterSummary,
     message: Message,
 }
@@ -144,7 +144,7 @@ struct Message {
     base64: Option<String>,
 }
 
-async fn show(session: &Session, letters: &Letters) -> Result<()> {
+async fn show(session: &Session, letters: &DeadLetterSelection) -> Result<()> {
     if let [letter] = letters.ids.as_slice() {
         return Ok(show_one(session, letter).await?);
     }
@@ -167,7 +167,7 @@ async fn show(session: &Session, letters: &Letters) -> Result<()> {
 }
 
 /// Shows the letters of a flow or a processor, or all that are there now; what goes meanwhile is left out.
-async fn show_selected(session: &Session, letters: &Letters) -> Result<()> {
+async fn show_selected(session: &Session, letters: &DeadLetterSelection) -> Result<()> {
     let mut pages = Pages::new(session, letters.flow.as_deref(), letters.processor.as_deref());
     let mut newest = None;
     let mut is_any = false;
@@ -206,7 +206,7 @@ async fn show_one(session: &Session, letter: &str) -> Result<(), Problem> {
     Ok(())
 }
 
-fn print_whole(Whole { letter, message }: &Whole) -> Result<()> {
+fn print_whole(ShownDeadLetter { letter, message }: &ShownDeadLetter) -> Result<()> {
     output::heading(&title(letter))?;
     output::line(&format!("  from      {}", from(letter)))?;
     let digest = if letter.digest.is_empty() { "none: no component received it" } else { letter.digest.as_str() };

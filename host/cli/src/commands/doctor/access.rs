@@ -7,7 +7,7 @@ use weir_gateway::Validity;
 use weir_pubsub::chain;
 
 use super::{Finding, fail, ok, warn};
-use crate::privacy;
+use crate::permissions;
 use crate::roles::{RENEWAL_TIME, check_access, identity};
 use crate::settings::Settings;
 use crate::token::TokenFile;
@@ -33,7 +33,7 @@ fn tokens(file: &Path) -> Finding {
     const CHECK: &str = "token file";
     match TokenFile::read(file) {
         Err(problem) => fail(CHECK, chain(&problem), "write a line `SCOPE TOKEN` for each token, where SCOPE is read, operate or deploy"),
-        Ok(_) => match privacy::token_readable(file) {
+        Ok(_) => match permissions::token_readable(file) {
             Some(what) => warn(CHECK, what, format!("chmod 600 {}, and replace the tokens if others may have read them", file.display())),
             None => ok(CHECK, format!("{}, readable only by its owner", file.display())),
         },
@@ -58,6 +58,6 @@ fn certificate(file: &Path, key: &Path) -> Finding {
 }
 
 fn key(file: &Path) -> Option<Finding> {
-    let what = privacy::key_readable(file)?;
+    let what = permissions::key_readable(file)?;
     Some(warn("TLS key", what, format!("chmod 640 {}, and replace key and certificate if others may have read it", file.display())))
 }

@@ -14,8 +14,8 @@ use crate::roles::{reach_within, refused, try_message};
 use crate::settings::Settings;
 
 /// How long the broker may take to answer, and how long it is waited for where it does not.
-const ANSWER_TIME: Duration = Duration::from_secs(10);
-const PATIENCE: Duration = Duration::from_secs(4);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
 /// How long the broker may take to confirm a message.
 const CONFIRM_TIME: Duration = Duration::from_secs(5);
 /// How long it may take to store one in a queue.
@@ -28,17 +28,17 @@ pub(super) async fn check(settings: &Settings) -> Vec<Finding> {
         return Vec::new();
     }
     let url = shown_url(&settings.broker.url);
-    let backend = match timeout(ANSWER_TIME, reach_within(settings, PATIENCE)).await {
+    let backend = match timeout(RESPONSE_TIMEOUT, reach_within(settings, CONNECT_TIMEOUT)).await {
         Ok(Ok(backend)) => backend,
         Ok(Err(problem)) => return vec![refusal(CHECK, &problem)],
         Err(_) => {
-            let what = format!("{url} cannot be reached within {} s", ANSWER_TIME.as_secs());
+            let what = format!("{url} cannot be reached within {} s", RESPONSE_TIMEOUT.as_secs());
             return vec![fail(CHECK, what, "start it, or correct broker.url")];
         }
     };
     let mut findings = vec![ok(CHECK, format!("{url} answers"))];
     findings.push(messages(&*backend, settings).await);
-    findings.extend(match timeout(ANSWER_TIME, probe(&*backend, settings)).await {
+    findings.extend(match timeout(RESPONSE_TIMEOUT, probe(&*backend, settings)).await {
         Ok(Ok(())) => {
             let rights = ok("rights", "the user may create, use and delete queues");
             let requests = settings.broker.kind().request_queues.as_ref().map(|known| request_queues(&*backend, known));
@@ -59,7 +59,7 @@ async fn messages(backend: &dyn Backend, settings: &Settings) -> Finding {
     const NEXT: &str = "free memory or disk on the broker's nodes, and on those that store for it; its log reports alarms";
     let tried = match timeout(CONFIRM_TIME, try_message(backend, settings)).await {
         // A broker that cannot store anything still passes on signals.
-        Ok(Ok(())) => timeout(STORE_TIME + ANSWER_TIME, store_message(backend, settings)).await,
+        Ok(Ok(())) => timeout(STORE_TIME + RESPONSE_TIMEOUT, store_message(backend, settings)).await,
         tried => tried,
     };
     match tried {

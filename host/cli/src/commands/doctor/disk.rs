@@ -22,8 +22,8 @@ pub(super) fn check(data: &Path, settings: &Settings) -> Finding {
     let there = there.ancestors().find(|folder| folder.is_dir()).unwrap_or(data);
     match DiskUse::of(there) {
         Ok(disk) => match settings.broker.storage() {
-            Some(storage) => judge(disk, storage.disk_reserve_percent),
-            None => judge_without_queues(disk),
+            Some(storage) => check_disk_use(disk, storage.disk_reserve_percent),
+            None => check_disk_without_queues(disk),
         },
         Err(error) => {
             warn("disk", format!("its usage cannot be determined: {error}"), format!("check it manually: df {}", there.display()))
@@ -31,7 +31,7 @@ pub(super) fn check(data: &Path, settings: &Settings) -> Finding {
     }
 }
 
-fn judge(disk: DiskUse, reserve_percent: u64) -> Finding {
+fn check_disk_use(disk: DiskUse, reserve_percent: u64) -> Finding {
     let what = used(disk);
     let used = disk.used_bytes();
     let reserve = format!("{reserve_percent} % are reserved (broker.disk-reserve-percent)");
@@ -46,7 +46,7 @@ fn judge(disk: DiskUse, reserve_percent: u64) -> Finding {
 }
 
 /// The disk of a data folder without queues: the configuration and components are on it.
-fn judge_without_queues(disk: DiskUse) -> Finding {
+fn check_disk_without_queues(disk: DiskUse) -> Finding {
     let what = format!("{}; the broker stores the queues elsewhere", used(disk));
     if disk.used_bytes() > disk.limit_bytes(NEAR_PERCENT) {
         return warn("disk", what, "free disk space: configuration changes are refused once it is full");
@@ -68,10 +68,10 @@ pub(super) fn check_log(data: &Path, settings: &Settings, queues: &[QueueSummary
     let files = std::fs::read_dir(data.join("queues")).into_iter().flatten().flatten();
     let segments = files.filter(|file| file.path().extension().is_some_and(|extension| extension == "log"));
     let log_bytes = segments.filter_map(|file| file.metadata().ok()).map(|found| found.len()).sum();
-    judge_log(log_bytes, storage.segment_bytes, queues, is_disk_short)
+    check_log_size(log_bytes, storage.segment_bytes, queues, is_disk_short)
 }
 
-fn judge_log(log_bytes: u64, segment_bytes: u64, queues: &[QueueSummary], is_disk_short: bool) -> Finding {
+fn check_log_size(log_bytes: u64, segment_bytes: u64, queues: &[QueueSummary], is_disk_short: bool) -> Finding {
     const CHECK: &str = "log";
     let on_disk = queues.iter().filter(|queue| queue.topic.starts_with("flow:"));
     let live_bytes: u64 = on_disk.clone().filter_map(|queue| queue.size_bytes).sum();
@@ -114,31 +114,32 @@ mod tests {
     }
 
     #[test]
-    fn a_log_that_is_too_large_names_the_queue_that_holds_most() {
+    fn an_oversized_log_is_reported_with_its_largest_queue() {
         let queues = [queue("flow:tg:small:a", 1 << 20), queue("flow:tg:large:a", 3 << 20), queue("request:tg:memory:a", 9 << 20)];
-        let judged = |log_mib: u64, is_disk_short| judge_log(log_mib << 20, 8 << 20, &queues, is_disk_short);
+        let judged = |log_mib: u64, is_disk_short| check_log_size(log_mib << 20, 8 << 20, &queues, is_disk_short);
         assert_eq!((judged(32, false).grade, judged(33, false).grade, judged(1, true).grade), (Grade::Ok, Grade::Warn, Grade::Warn));
         let found = judged(33, false);
         assert!(found.what.contains("most is held by flow:tg:large:a (subscription s): 3.0 MiB in 2 messages"), "{}", found.what);
         assert!(found.next.unwrap().contains("weir flow show a"));
-        assert_eq!(judge_log(1 << 40, 1, &[], true).grade, Grade::Ok);
+        assert_eq!(check_log_size(1 << 40, 1, &[], true).grade, Grade::Ok);
     }
 
     #[test]
-    fn of_a_broker_elsewhere_neither_reserve_nor_log_is_judged() {
+    fn reserve_and_log_are_not_checked_for_an_external_broker() {
         let mut settings = Settings::default();
         settings.broker.url = "amqp://host".to_owned();
         let folder = tempfile::tempdir().unwrap();
         let found = check(folder.path(), &settings);
         assert!(found.what.contains("elsewhere") && !found.what.contains("reserve"), "{found:?}");
         assert_eq!(check_log(folder.path(), &settings, &[queue("flow:tg:large:a", 3 << 20)]).grade, Grade::Skip);
-        let of = |used_percent: u64| judge_without_queues(DiskUse { total_bytes: 100 << 30, free_bytes: (100 - used_percent) << 30 }).grade;
+        let of =
+            |used_percent: u64| check_disk_without_queues(DiskUse { total_bytes: 100 << 30, free_bytes: (100 - used_percent) << 30 }).grade;
         assert_eq!((of(94), of(96), of(100)), (Grade::Ok, Grade::Warn, Grade::Warn));
     }
 
     #[test]
-    fn the_reserve_decides() {
-        let of = |used_percent: u64| judge(DiskUse { total_bytes: 100 << 30, free_bytes: (100 - used_percent) << 30 }, 5).grade;
+    fn the_disk_reserve_is_the_threshold() {
+        let of = |used_percent: u64| check_disk_use(DiskUse { total_bytes: 100 << 30, free_bytes: (100 - used_percent) << 30 }, 5).grade;
         assert_eq!(
             (of(50), of(89), of(91), of(95), of(96), of(100)),
             (Grade::Ok, Grade::Ok, Grade::Warn, Grade::Warn, Grade::Fail, Grade::Fail)

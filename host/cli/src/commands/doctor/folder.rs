@@ -8,9 +8,9 @@ use weir_pubsub::disk::{damaged_files, lost_mark};
 
 use super::{Finding, fail, ok, warn};
 use crate::client::data_option;
-use crate::folder::{FORMAT, read_note, read_version, way_on};
+use crate::folder::{FORMAT, fix_hint, read_note, read_version};
 use crate::holder::Holder;
-use crate::privacy::{self, Others, SharedFolder};
+use crate::permissions::{self, OtherUsers, SharedFolder};
 
 /// The oldest time that a clock can show: when this was written.
 const WRITTEN: Duration = Duration::from_secs(1_790_000_000);
@@ -61,10 +61,10 @@ pub(super) fn check(data: &Path, shared: SharedFolder) -> (State, Vec<Finding>) 
 
 fn private(data: &Path, shared: SharedFolder) -> Finding {
     const CHECK: &str = "data folder";
-    let mode = privacy::mode(data);
-    if privacy::writers(mode) != Others::None {
-        let (what, next) = (privacy::in_folder(data), format!("chmod 700 {}, after checking its contents", data.display()));
-        let is_refused = privacy::check_folder(data, shared).is_err();
+    let mode = permissions::mode(data);
+    if permissions::writers(mode) != OtherUsers::None {
+        let (what, next) = (permissions::in_folder(data), format!("chmod 700 {}, after checking its contents", data.display()));
+        let is_refused = permissions::check_folder(data, shared).is_err();
         return if is_refused { fail(CHECK, what, format!("{next}; weir up refuses to start on it")) } else { warn(CHECK, what, next) };
     }
     if mode & 0o077 == 0 {
@@ -137,7 +137,7 @@ fn version(data: &Path) -> Finding {
             format!("use Weir {} or a newer one, or start on another folder: weir up --data DIR", note.weir),
         ),
         Ok(Some(note)) => ok(CHECK, format!("{}, last used by Weir {}", note.data_format, note.weir)),
-        Err(error) => fail(CHECK, format!("version.json is empty or damaged: {error}"), way_on(data)),
+        Err(error) => fail(CHECK, format!("version.json is empty or damaged: {error}"), fix_hint(data)),
     }
 }
 
@@ -173,10 +173,10 @@ pub(super) fn check_clock(data: &Path) -> Finding {
         .iter()
         .filter_map(|name| fs::metadata(data.join(name)).and_then(|found| found.modified()).ok())
         .max();
-    judge_clock(SystemTime::now(), newest)
+    check_clock_skew(SystemTime::now(), newest)
 }
 
-fn judge_clock(now: SystemTime, newest: Option<SystemTime>) -> Finding {
+fn check_clock_skew(now: SystemTime, newest: Option<SystemTime>) -> Finding {
     const CHECK: &str = "clock";
     let next = "set the clock, and keep it synchronised (NTP)";
     if now < SystemTime::UNIX_EPOCH + WRITTEN {
@@ -198,11 +198,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_clock_is_held_against_what_it_cannot_be() {
+    fn a_clock_is_checked_against_impossible_times() {
         let now = SystemTime::UNIX_EPOCH + WRITTEN + Duration::from_secs(1_000);
-        assert_eq!(judge_clock(SystemTime::UNIX_EPOCH, None).grade, Grade::Fail);
-        assert_eq!(judge_clock(now, None).grade, Grade::Ok);
-        assert_eq!(judge_clock(now, Some(now + Duration::from_secs(59))).grade, Grade::Ok);
-        assert_eq!(judge_clock(now, Some(now + Duration::from_secs(3_600))).grade, Grade::Warn);
+        assert_eq!(check_clock_skew(SystemTime::UNIX_EPOCH, None).grade, Grade::Fail);
+        assert_eq!(check_clock_skew(now, None).grade, Grade::Ok);
+        assert_eq!(check_clock_skew(now, Some(now + Duration::from_secs(59))).grade, Grade::Ok);
+        assert_eq!(check_clock_skew(now, Some(now + Duration::from_secs(3_600))).grade, Grade::Warn);
     }
 }

@@ -6,14 +6,14 @@ use weir_gateway::protocol::{HostReport, Presence, Status};
 
 use super::running::some;
 use super::{Finding, fail, ok, warn};
-use crate::hosts::{label, other_versions, reporting, same_names, wrong_clocks};
+use crate::hosts::{clock_problems, duplicate_names, label, other_versions, reporting};
 use crate::output::{age, cut};
 
 /// All checks of the hosts.
 pub(super) fn check(status: &Status) -> Vec<Finding> {
     let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
     let told = |check, all: Vec<String>, next| (!all.is_empty()).then(|| warn(check, some(&all), next));
-    let names = told("host names", same_names(&status.hosts), "give each host a unique name: weir run host --name NAME");
+    let names = told("host names", duplicate_names(&status.hosts), "give each host a unique name: weir run host --name NAME");
     let versions = told(
         "host versions",
         other_versions(status),
@@ -21,14 +21,14 @@ pub(super) fn check(status: &Status) -> Vec<Finding> {
     );
     let clocks = told(
         "clocks",
-        wrong_clocks(status, now_ms),
+        clock_problems(status, now_ms),
         "set the clocks, and keep them synchronised (NTP); until then times in logs and dead letters are inconsistent",
     );
-    [Some(there(&status.hosts)), names, versions, clocks].into_iter().flatten().collect()
+    [Some(hosts_present(&status.hosts)), names, versions, clocks].into_iter().flatten().collect()
 }
 
 /// Whether hosts report and have the configuration.
-fn there(hosts: &[HostReport]) -> Finding {
+fn hosts_present(hosts: &[HostReport]) -> Finding {
     const CHECK: &str = "hosts";
     let Some(last_ms) = reporting(hosts).map(|host| host.heard_ms).max() else {
         return fail(
@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn silent_hosts_are_told_from_none() {
+    fn silent_hosts_are_distinguished_from_missing_ones() {
         let report = |presence: &str| {
             let report = json!({
                 "age-ms": 1, "presence": presence, "heard-ms": 16_000, "host": "h", "name": "rack", "machine": "m", "pid": 7, "version": "0",
@@ -85,16 +85,16 @@ mod tests {
             });
             serde_json::from_value::<HostReport>(report).unwrap()
         };
-        assert_eq!((there(&[]).grade, there(&[report("reporting")]).grade), (Grade::Fail, Grade::Ok));
-        assert_eq!(there(&[report("silent")]).grade, Grade::Fail, "then there is none");
-        let one_of_two = there(&[report("reporting"), report("silent")]);
+        assert_eq!((hosts_present(&[]).grade, hosts_present(&[report("reporting")]).grade), (Grade::Fail, Grade::Ok));
+        assert_eq!(hosts_present(&[report("silent")]).grade, Grade::Fail, "then there is none");
+        let one_of_two = hosts_present(&[report("reporting"), report("silent")]);
         assert_eq!(one_of_two.grade, Grade::Warn);
         assert!(one_of_two.what.contains("host rack (process 7 on m) has been silent for 16 s"), "{}", one_of_two.what);
         let mut incomplete = [report("reporting")];
         incomplete[0].status.report_problem = Some("2 entries of the report are omitted".to_owned());
-        let finding = there(&incomplete);
+        let finding = hosts_present(&incomplete);
         assert!(finding.grade == Grade::Warn && finding.what.ends_with("2 entries of the report are omitted"), "{}", finding.what);
         incomplete[0].status.config_version = 0;
-        assert_eq!(there(&incomplete).grade, Grade::Fail);
+        assert_eq!(hosts_present(&incomplete).grade, Grade::Fail);
     }
 }

@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_holder_is_named_as_far_as_it_is_known() {
+    fn the_lock_holder_is_named_as_far_as_known() {
         let found = |holder| {
             let Finding { grade, what, .. } = finding("flow lock", FLOW_SERVICE, holder);
             (grade, what)

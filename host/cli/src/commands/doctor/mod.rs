@@ -165,7 +165,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn findings_stand_below_each_other_and_fit() {
+    fn findings_are_aligned_and_fit() {
         let findings = [ok("disk", "half is free"), fail("data folder", "it is of a newer version\n- and more", "take that version")];
         let text = anstream::adapter::strip_str(&text(&findings, 40)).to_string();
         let expected = "\

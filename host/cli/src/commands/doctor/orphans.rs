@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn orphans_are_told_with_what_became_of_them() {
+    fn orphans_are_reported_with_their_outcome() {
         let orphan = |name: &str, messages_count, is_removed, kept_because: Option<&str>| Orphan {
             topic: format!("flow:tg:{name}"),
             subscription: "p--one--in".to_owned(),

@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn queues_are_judged_by_their_limit() {
+    fn queues_are_checked_against_their_limit() {
         let judged = |size_bytes: u64| of_flows(&[queue(size_bytes)], Some(100 << 20)).grade;
         assert_eq!((judged(0), judged(79 << 20), judged(80 << 20), judged(100 << 20)), (Grade::Ok, Grade::Ok, Grade::Warn, Grade::Fail));
         let missing = QueueSummary { is_missing: true, depth_count: None, ..queue(0) };
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_figures_of_queues_are_not_judged_as_none() {
+    fn unknown_queue_figures_are_not_treated_as_zero() {
         let unknown = || QueueSummary { size_bytes: None, depth_count: None, ready_count: Some(4), damaged_count: None, ..queue(0) };
         let none_known = of_flows(&[unknown(), unknown()], Some(1 << 20)).what;
         assert!(!none_known.contains("nearly full") && none_known.contains("their fill level is unknown"), "{none_known}");
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn dead_letters_are_judged_by_their_bound() {
+    fn dead_letters_are_checked_against_their_limit() {
         let letters = |size_bytes: u64, is_full: bool| {
             let queue = QueueSummary {
                 limit_bytes: Some(100 << 20),

@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn unknown_readers_are_shown_as_unknown() {
+    fn unknown_subscribers_are_shown_as_unknown() {
         let checked = |consumer_counts: &[Option<u64>]| {
             let queue =
                 |count: &Option<u64>| json!({"topic": "flow:tg:in:a", "subscription": "s", "flows": ["a"], "consumer-count": count});

@@ -23,7 +23,7 @@ use crate::settings::Settings;
 
 /// How long something that was just started may go unreported.
 const REPORTING: Duration = Duration::from_secs(6);
-const LOOK_EVERY: Duration = Duration::from_millis(300);
+const POLL_INTERVAL: Duration = Duration::from_millis(300);
 /// Characters of a processor's problem that are shown: its cause comes last, behind the digests that it names.
 const PROBLEM_COUNT: usize = 600;
 /// How many of a kind are named; the rest is counted.
@@ -38,8 +38,8 @@ pub(super) async fn check(data: &Path, reach: &args::Reach, state: &State, setti
         }
     };
     let gateway = reach.gateway.as_deref();
-    let unready = match client.unready().await {
-        Ok(unready) => unready,
+    let readiness_problem = match client.readiness_problem().await {
+        Ok(readiness_problem) => readiness_problem,
         Err(problem) => {
             let up = format!("start it: weir up{}", data_option(data));
             let next = match state {
@@ -50,8 +50,8 @@ pub(super) async fn check(data: &Path, reach: &args::Reach, state: &State, setti
             return vec![fail("gateway", chain(&problem), next)];
         }
     };
-    let (status, unready) = settled(&client, unready).await;
-    let mut findings = vec![readiness(&client, unready)];
+    let (status, readiness_problem) = settled(&client, readiness_problem).await;
+    let mut findings = vec![readiness(&client, readiness_problem)];
     match status {
         Ok(status) => {
             findings.extend(of_status(&status, settings));
@@ -111,9 +111,9 @@ fn log(data: &Path, gateway: Option<&str>, settings: &Settings, queues: &[QueueS
 }
 
 /// Whether the gateway has all that it needs.
-fn readiness(client: &Client, unready: Option<String>) -> Finding {
+fn readiness(client: &Client, readiness_problem: Option<String>) -> Finding {
     const CHECK: &str = "gateway";
-    match unready {
+    match readiness_problem {
         None => ok(CHECK, format!("{} answers, and so do the services behind it", client.url())),
         Some(reason) => fail(
             CHECK,
@@ -125,22 +125,22 @@ fn readiness(client: &Client, unready: Option<String>) -> Finding {
 
 /// The status, and why the gateway is not ready if it is not, after what was just started had its time to report: a gateway hears of a host
 /// some seconds after both were started.
-async fn settled(client: &Client, mut unready: Option<String>) -> (Result<Status, Problem>, Option<String>) {
+async fn settled(client: &Client, mut readiness_problem: Option<String>) -> (Result<Status, Problem>, Option<String>) {
     let end = Instant::now() + REPORTING;
-    let mut ticks = tokio::time::interval(LOOK_EVERY);
+    let mut ticks = tokio::time::interval(POLL_INTERVAL);
     loop {
         ticks.tick().await;
         let answer: Result<Status, Problem> = client.get("/api/v1/weir/status").await;
-        if let (Some(reason), Ok(_)) = (&unready, &answer) {
-            unready = client.unready().await.unwrap_or_else(|_| Some(reason.clone()));
+        if let (Some(reason), Ok(_)) = (&readiness_problem, &answer) {
+            readiness_problem = client.readiness_problem().await.unwrap_or_else(|_| Some(reason.clone()));
         }
         // What a broker's failure hides is not reported soon.
         let is_done = match &answer {
-            Ok(status) => status.broker_problem.is_some() || (is_settled(status) && unready.is_none()),
+            Ok(status) => status.broker_problem.is_some() || (is_settled(status) && readiness_problem.is_none()),
             Err(_) => true,
         };
         if is_done || Instant::now() >= end {
-            return (answer, unready);
+            return (answer, readiness_problem);
         }
     }
 }
@@ -264,7 +264,7 @@ fn processors(hosts: &[HostReport]) -> Finding {
     };
     // With one host it is known which.
     let on = |host: &HostReport| if hosts.len() == 1 { String::new() } else { format!(" on host {}", label(host, hosts)) };
-    let tell = |(host, status): (&HostReport, &ProcessorStatus)| {
+    let print_note = |(host, status): (&HostReport, &ProcessorStatus)| {
         let why = status.refused.as_ref().map(|refusal| refusal.problem.as_str()).or(status.last_error.as_deref()).unwrap_or(
             "no reason \
              given",
@@ -276,7 +276,7 @@ fn processors(hosts: &[HostReport]) -> Finding {
         };
         format!("{} ({}){} {state}: {}", status.processor, status.variant, on(host), cut(why, PROBLEM_COUNT))
     };
-    let bad: Vec<String> = all().filter(is_bad).map(tell).collect();
+    let bad: Vec<String> = all().filter(is_bad).map(print_note).collect();
     if !bad.is_empty() {
         return fail(
             CHECK,
@@ -285,10 +285,10 @@ fn processors(hosts: &[HostReport]) -> Finding {
                  (weir deploy, weir swap)",
         );
     }
-    let tell = |(host, status): (&HostReport, &ProcessorStatus)| {
+    let print_note = |(host, status): (&HostReport, &ProcessorStatus)| {
         format!("{} ({}){} dropped {} messages", status.processor, status.variant, on(host), status.dropped_count)
     };
-    let dropping: Vec<String> = all().filter(|(_, status)| status.dropped_count > 0).map(tell).collect();
+    let dropping: Vec<String> = all().filter(|(_, status)| status.dropped_count > 0).map(print_note).collect();
     if !dropping.is_empty() {
         return warn(
             CHECK,
@@ -319,13 +319,13 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn the_configuration_is_judged_by_its_limit() {
+    fn the_configuration_is_checked_against_its_limit() {
         let grade = |size_bytes| configuration(&Usage { size_bytes, limit_bytes: 100 }).grade;
         assert_eq!((grade(49), grade(50), grade(100), grade(101)), (Grade::Ok, Grade::Warn, Grade::Warn, Grade::Fail));
     }
 
     #[test]
-    fn a_component_that_one_of_two_hosts_refuses_is_told_with_the_host() {
+    fn a_component_refused_by_one_of_two_hosts_is_reported_with_the_host() {
         let host = |name: &str, world: Option<&str>| {
             let component = json!({"name": "p", "version": "2.0.0", "digest": format!("sha256:{}", "2".repeat(64))});
             let refused = world.map(|world| json!({"component": component, "problem": world, "permanent": true, "time-ms": 1}));
@@ -345,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_without_its_first_configuration_is_waited_for() {
+    fn a_host_without_its_first_configuration_is_awaited() {
         let status = |config_version: u64| {
             let report = json!({
                 "age-ms": 0, "host": "h", "name": "h", "version": "0", "started-ms": 0, "time-ms": 0, "config-version": config_version,
@@ -360,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn many_of_a_kind_are_counted() {
+    fn many_findings_of_a_kind_are_counted() {
         let all: Vec<String> = (0..7).map(|at| at.to_string()).collect();
         assert_eq!(some(&all), "0\n1\n2\n3\n4\nand 2 more");
         assert_eq!(some(&all[..2]), "0\n1");

@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn each_queue_is_named_with_its_messages_the_fullest_first() {
+    fn each_queue_is_listed_with_its_messages_fullest_first() {
         let queue = |topic: &str, depth_count: u64| -> QueueSummary {
             serde_json::from_value(json!({
                 "topic": topic, "subscription": "s", "flows": [], "depth-count": depth_count, "unsettled-count": 0,

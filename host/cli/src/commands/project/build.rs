@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use weir_config::names::deployment_key;
 use weir_project::{Built, Checked, Purpose, Steps};
 
-use super::{problem, tell_step};
+use super::{print_step, problem};
 use crate::args::Build;
 use crate::output::{self, Format};
 use crate::problem::Problem;
@@ -35,7 +35,7 @@ pub(crate) fn run(format: Format, command: &Build) -> Result<()> {
 
 /// Builds, telling each step on standard error.
 pub(crate) fn build(folder: &Path, checked: &Checked, output: &Path) -> Result<Built, Problem> {
-    weir_project::build(folder, checked, output, Purpose::Ship, &Steps { tell: &tell_step }).map_err(problem)
+    weir_project::build(folder, checked, output, Purpose::Ship, &Steps { print_note: &print_step }).map_err(problem)
 }
 
 /// The project's component, built if it is not there or older than its sources.

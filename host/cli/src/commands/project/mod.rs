@@ -9,13 +9,13 @@ pub(crate) mod test;
 
 use weir_project::ProjectError;
 
-use super::tell;
+use super::print_note;
 use crate::problem::{Exit, Problem};
 
 /// An error of a project as a problem: what a failed tool printed comes before it.
 pub(crate) fn problem(error: ProjectError) -> Problem {
     if let Some(output) = error.output() {
-        tell(output);
+        print_note(output);
     }
     let exit = match &error {
         ProjectError::NoManifest { .. } | ProjectError::File { .. } => Exit::NoInput,
@@ -37,6 +37,6 @@ pub(crate) fn problem(error: ProjectError) -> Problem {
 }
 
 /// Tells a step of a build.
-pub(crate) fn tell_step(line: &str) {
-    tell(&format!("  {line}"));
+pub(crate) fn print_step(line: &str) {
+    print_note(&format!("  {line}"));
 }

@@ -23,7 +23,7 @@ use crate::problem::{Exit, Problem};
 
 /// One letter with its message.
 #[derive(Deserialize)]
-struct Whole {
+struct ReplayedDeadLetter {
     letter: DeadLetterSummary,
     message: Line,
 }
@@ -48,7 +48,7 @@ struct Subject {
 
 /// Runs the command.
 pub(crate) async fn run(session: &Session, command: &Replay) -> Result<()> {
-    let Whole { letter, message } = letter(session, &command.letter).await?;
+    let ReplayedDeadLetter { letter, message } = letter(session, &command.letter).await?;
     let (_, text) = find(session, &entry_type(&letter.processor), &letter.variant).await.map_err(|error| gone(&letter, error))?;
     let entry: Entry = serde_json::from_str(&text).map_err(|error| unreadable("the processor's entry", error))?;
     let subject = subject(session, command, &entry).await?;
@@ -65,10 +65,10 @@ pub(crate) async fn run(session: &Session, command: &Replay) -> Result<()> {
     Ok(())
 }
 
-async fn letter(session: &Session, id: &str) -> Result<Whole, Problem> {
+async fn letter(session: &Session, id: &str) -> Result<ReplayedDeadLetter, Problem> {
     let mut lines = session.client.lines(&format!("/api/v1/weir/dead-letters/{}", escaped(id))).await?;
     let line = lines.next().await?.ok_or_else(|| Problem::new(Exit::Failed, format!("there is no dead letter {id}")))?;
-    let whole: Whole = serde_json::from_slice(&line).map_err(|error| unreadable("the dead letter", error))?;
+    let whole: ReplayedDeadLetter = serde_json::from_slice(&line).map_err(|error| unreadable("the dead letter", error))?;
     let lost = whole.letter.lost.as_ref().or(whole.letter.unreadable.as_ref());
     match lost {
         Some(lost) => {

@@ -13,14 +13,14 @@ pub(crate) use self::tables::{flow_table, queues, sections};
 use self::tables::{flows, push_section};
 use super::Session;
 use crate::args;
-use crate::hosts::{label, other_versions, reporting, same_names};
+use crate::hosts::{duplicate_names, label, other_versions, reporting};
 use crate::output::{self, Format};
 use crate::problem::{Exit, Problem};
 use crate::screen::Screen;
 use crate::shutdown::Signals;
 
 /// How often `--watch` looks.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// Rows of each table, unless all are asked for.
 const ROWS_COUNT: usize = 20;
 /// Lines of the status that are no rows: headings, gaps, and what is counted. With an error that takes three lines.
@@ -85,7 +85,7 @@ async fn look(session: &Session) -> Result<Status> {
 async fn watch(session: &Session, command: &args::Status) -> Result<()> {
     let mut signals = Signals::catch()?;
     let mut screen = Screen::default();
-    let mut ticks = tokio::time::interval(LOOK_EVERY);
+    let mut ticks = tokio::time::interval(POLL_INTERVAL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         let next = async {
@@ -159,7 +159,9 @@ fn attention(status: &Status) -> Vec<String> {
         let problem = host.status.report_problem.as_ref();
         lines.extend(problem.map(|problem| format!("host {label}: {}", output::cut(problem, 300))));
     }
-    lines.extend(same_names(&status.hosts).into_iter().map(|line| format!("{line}; give each a unique name: weir run host --name NAME")));
+    lines.extend(
+        duplicate_names(&status.hosts).into_iter().map(|line| format!("{line}; give each a unique name: weir run host --name NAME")),
+    );
     lines.extend(other_versions(status));
     lines
 }
@@ -171,7 +173,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn all_of_it_fits_80_columns() {
+    fn all_help_texts_fit_80_columns() {
         let long = "a-processor-with-a-long-name".to_owned();
         let counts = json!({
             "handled-count": 12_345_678, "failed-count": 1234, "trapped-count": 0, "dead-count": 12, "sent-count": 0, "dropped-count": 0,
@@ -203,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_old_or_over_or_not_what_is_wanted_says_so() {
+    fn outdated_resolved_and_unwanted_states_are_marked() {
         let component = |version: &str| json!({"name": "p", "version": version, "digest": format!("sha256:{}", "a".repeat(64))});
         let processor = |variant: &str, runs: serde_json::Value, over: serde_json::Value| {
             let mut processor = json!({
@@ -245,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn of_many_those_that_need_a_look_come_first_and_the_rest_is_counted() {
+    fn with_many_rows_those_needing_attention_come_first_and_the_rest_is_counted() {
         let processor = |at: usize| {
             json!({
                 "processor": "p", "variant": format!("flow-{at:03}"), "state": if at == 77 { "failing" } else { "running" },

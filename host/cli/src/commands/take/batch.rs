@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_has_at_least_one_message_and_no_more_than_there_is_room_for() {
+    fn a_batch_has_at_least_one_message_and_fits_its_limits() {
         let (mut first, mut second) = (messages(1, &["one", "two", "three"]), messages(4, &["four", "five"]));
         let mut next = |limit_count, limit_bytes| {
             let mut batch = Batch::default();
@@ -169,14 +169,14 @@ mod tests {
     }
 
     #[test]
-    fn messages_before_a_line_that_is_none_are_kept() {
+    fn messages_before_an_invalid_line_are_kept() {
         let lines = b"{\"receipt\":1,\"id\":\"a\",\"properties\":{},\"body\": 1 }\nnope\n";
         let (messages, read) = messages_of(lines, Format::Text);
         assert!(!messages.is_empty() && read.is_err());
     }
 
     #[test]
-    fn only_whole_messages_are_acknowledged_and_each_once() {
+    fn only_complete_messages_are_acknowledged_once() {
         let mut batch = Batch::default();
         batch.fill(&mut messages(4, &["one", "two", "three"]), 3, 100);
         assert_eq!((batch.whole(3), batch.bytes_behind(3)), (None, 3));

@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_setting_is_told_in_full_and_has_a_default_that_it_allows() {
+    fn every_setting_is_documented_and_has_a_valid_default() {
         for definition in all() {
             let Definition { name, doc, why, .. } = definition;
             assert!(!doc.is_empty() && !why.is_empty() && !doc.ends_with('.') && !why.ends_with('.'), "{name}");
@@ -54,7 +54,7 @@ mod tests {
     }
 
     #[test]
-    fn names_and_variables_are_of_one_setting_each() {
+    fn each_name_and_variable_belongs_to_one_setting() {
         let names: BTreeSet<&str> = all().map(|definition| definition.name).collect();
         let variables: BTreeSet<String> = all().map(Definition::variable).collect();
         assert_eq!((names.len(), variables.len()), (all().count(), all().count()));
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_set_is_what_is_got() {
+    fn every_setting_takes_effect() {
         for definition in all() {
             let mut settings = Settings::default();
             let other = match definition.kind {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::super::LogFormat;
 use super::super::definition::Definition;
 use super::super::kind::{Kind, Value};
-use crate::privacy::SharedFolder;
+use crate::permissions::SharedFolder;
 
 pub(super) const LIST: &[Definition] = &[
     Definition::new(

@@ -1,9 +1,9 @@
 //! `weir dev`: from an edit to a running flow.
 
-mod borrowed;
-mod listening;
-mod round;
-mod stage;
+mod borrowed_processor;
+mod cycle;
+mod dev_weir;
+mod output_tap;
 
 use std::path::Path;
 use std::time::Duration;
@@ -11,27 +11,27 @@ use std::time::Duration;
 use anyhow::Result;
 use weir_project::Snapshot;
 
-use self::round::Rounds;
-use super::tell;
+use self::cycle::DevCycles;
+use super::print_note;
 use crate::args::{Dev, Reach};
 use crate::output::{self, Format};
 use crate::problem::{self, Exit, Problem};
 use crate::shutdown::Signals;
 
 /// How often the sources are looked at: a poll of some hundred files takes less than a millisecond, and sees changes on every file system.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Runs until a signal comes. An error of a round is told, and the next change begins another one.
 pub(crate) async fn run(data: &Path, reach: &Reach, format: Format, command: Dev) -> Result<()> {
     let mut signals = Signals::catch()?;
-    let mut rounds = Rounds::new(data, reach, &command)?;
-    let watched = watch(&mut rounds, &command, format, &mut signals).await;
-    let (ended, _) = to_its_end(rounds.end(), &mut signals).await;
+    let mut cycles = DevCycles::new(data, reach, &command)?;
+    let watched = watch(&mut cycles, &command, format, &mut signals).await;
+    let (ended, _) = finish_or_break(cycles.end(), &mut signals).await;
     watched.and(ended.unwrap_or(Ok(())).map_err(Into::into))
 }
 
 /// Begins a round at each change, until a signal comes.
-async fn watch(rounds: &mut Rounds<'_>, command: &Dev, format: Format, signals: &mut Signals) -> Result<()> {
+async fn watch(cycles: &mut DevCycles<'_>, command: &Dev, format: Format, signals: &mut Signals) -> Result<()> {
     let (mut seen, mut pending) = (Snapshot::default(), None);
     loop {
         let now = Snapshot::of(&command.folder);
@@ -42,15 +42,15 @@ async fn watch(rounds: &mut Rounds<'_>, command: &Dev, format: Format, signals: 
             seen = now;
             pending = None;
             let made = tokio::select! {
-                made = rounds.make(&changed, is_first) => made,
+                made = cycles.make(&changed, is_first) => made,
                 _ = signals.next() => return Ok(()),
             };
             let (ended, is_over) = match made {
-                Ok(made) => to_its_end(rounds.deploy(&made), signals).await,
+                Ok(made) => finish_or_break(cycles.deploy(&made), signals).await,
                 Err(problem) => (Some(Err(problem)), false),
             };
             match ended {
-                Some(Err(error)) if is_first && rounds.is_hopeless(&error) => return Err(error.into()),
+                Some(Err(error)) if is_first && cycles.is_hopeless(&error) => return Err(error.into()),
                 Some(Err(error)) => {
                     let _ = problem::report(&error.into(), format == Format::Json);
                 }
@@ -64,7 +64,7 @@ async fn watch(rounds: &mut Rounds<'_>, command: &Dev, format: Format, signals: 
             pending = (now != seen).then_some(now);
         }
         tokio::select! {
-            () = tokio::time::sleep(LOOK_EVERY) => {}
+            () = tokio::time::sleep(POLL_INTERVAL) => {}
             _ = signals.next() => return Ok(()),
         }
     }
@@ -72,11 +72,11 @@ async fn watch(rounds: &mut Rounds<'_>, command: &Dev, format: Format, signals: 
 
 /// Lets what changes a running Weir come to its end when a signal comes; a second one breaks it off. What came of it, and whether there was
 /// a signal.
-async fn to_its_end<T>(work: impl Future<Output = T>, signals: &mut Signals) -> (Option<T>, bool) {
+async fn finish_or_break<T>(work: impl Future<Output = T>, signals: &mut Signals) -> (Option<T>, bool) {
     tokio::pin!(work);
     tokio::select! {
         done = &mut work => return (Some(done), false),
-        _ = signals.next() => tell("finishing the deployment first; press Ctrl-C again to abort it"),
+        _ = signals.next() => print_note("finishing the deployment first; press Ctrl-C again to abort it"),
     }
     tokio::select! {
         done = &mut work => (Some(done), true),
@@ -84,7 +84,7 @@ async fn to_its_end<T>(work: impl Future<Output = T>, signals: &mut Signals) -> 
     }
 }
 
-fn say(line: &str) -> Result<(), Problem> {
+fn print_status(line: &str) -> Result<(), Problem> {
     output::line(line).map_err(unwritten)
 }
 

@@ -1,4 +1,4 @@
-//! `--to`: swaps the processor of the selected letters before they are sent again.
+//! `--redrive_to`: swaps the processor of the selected letters before they are sent again.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use weir_config::records::ComponentRef;
 use weir_gateway::protocol::{DeadLetterSummary, DeadLetters, FlowSummary, Position, Status};
 
 use super::behind;
-use crate::args::{Letters, Redrive, Swap};
+use crate::args::{DeadLetterSelection, Redrive, Swap};
 use crate::client::escaped;
 use crate::commands::{Session, status, swap};
 use crate::output::{self, Format};
@@ -27,13 +27,13 @@ struct Selected {
 }
 
 /// What was swapped, and up to which letter may be sent now.
-pub(super) struct Ready {
+pub(super) struct SwappedSelection {
     pub(super) swapped: Value,
     pub(super) through: Option<Position>,
 }
 
 /// Swaps each entry that the selected letters are from, and waits until all hosts run the component. Nothing is sent by it.
-pub(super) async fn swap_first(session: &Session, redrive: &Redrive, component: &str) -> Result<Ready> {
+pub(super) async fn swap_first(session: &Session, redrive: &Redrive, component: &str) -> Result<SwappedSelection> {
     let selected = look(session, &redrive.letters).await?;
     let Status { flows, .. } = status::whole(session).await?;
     let swaps = plan(&selected, &flows, redrive, component)?;
@@ -49,7 +49,7 @@ pub(super) async fn swap_first(session: &Session, redrive: &Redrive, component: 
             json!({"flow": swap.flow, "processor": done.processor, "variant": done.variant, "component": component, "previous": previous}),
         );
     }
-    Ok(Ready { swapped: swapped.into(), through: selected.newest })
+    Ok(SwappedSelection { swapped: swapped.into(), through: selected.newest })
 }
 
 /// Says first that nothing was sent; what went wrong, with its own exit code and next step, stays the cause.
@@ -71,7 +71,7 @@ fn as_problem(error: anyhow::Error, told: &str) -> anyhow::Error {
 }
 
 /// Which entries the selected letters are from.
-async fn look(session: &Session, letters: &Letters) -> Result<Selected> {
+async fn look(session: &Session, letters: &DeadLetterSelection) -> Result<Selected> {
     let mut selected = Selected::default();
     if letters.ids.is_empty() {
         let of = |name: &str, value: &Option<String>| value.as_ref().map_or(String::new(), |value| format!("&{name}={}", escaped(value)));
@@ -146,7 +146,7 @@ fn plan(selected: &Selected, flows: &[FlowSummary], redrive: &Redrive, component
 }
 
 /// What is shown where there is nothing to swap.
-pub(super) fn show_none(session: &Session, ready: &Ready) -> std::io::Result<()> {
+pub(super) fn show_none(session: &Session, ready: &SwappedSelection) -> std::io::Result<()> {
     let is_empty = ready.swapped.as_array().is_some_and(Vec::is_empty);
     if is_empty && session.format == Format::Text { output::line("nothing to swap") } else { Ok(()) }
 }
@@ -158,7 +158,7 @@ mod tests {
     use std::time::Duration;
 
     fn redrive(flow: Option<&str>, shared: bool) -> Redrive {
-        let letters = Letters { ids: Vec::new(), flow: flow.map(str::to_owned), processor: None, all: flow.is_none() };
+        let letters = DeadLetterSelection { ids: Vec::new(), flow: flow.map(str::to_owned), processor: None, all: flow.is_none() };
         Redrive { letters, to: Some("p@2".to_owned()), shared, timeout: Duration::from_secs(1) }
     }
 

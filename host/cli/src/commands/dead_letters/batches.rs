@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use weir_gateway::protocol::{DeadLetterFailure, DeadLetterId, DeadLetterOrder, Position};
 
-use crate::args::Letters;
+use crate::args::DeadLetterSelection;
 use crate::commands::Session;
 use crate::output;
 use crate::problem::{Exit, Problem};
@@ -86,7 +86,7 @@ struct Outcome {
 }
 
 /// The selection as the gateway reads it.
-pub(super) fn order(letters: &Letters) -> DeadLetterOrder {
+pub(super) fn order(letters: &DeadLetterSelection) -> DeadLetterOrder {
     let ids = (!letters.ids.is_empty()).then(|| letters.ids.iter().cloned().map(DeadLetterId::Text).collect());
     DeadLetterOrder {
         ids,
@@ -98,7 +98,13 @@ pub(super) fn order(letters: &Letters) -> DeadLetterOrder {
 }
 
 /// Works on all selected letters, up to a position if one is given, and shows what became of them; `before` belongs to the same answer.
-pub(super) async fn work(session: &Session, action: Action, letters: &Letters, through: Option<Position>, before: Value) -> Result<()> {
+pub(super) async fn work(
+    session: &Session,
+    action: Action,
+    letters: &DeadLetterSelection,
+    through: Option<Position>,
+    before: Value,
+) -> Result<()> {
     let counter = Counter::of_things();
     let mut outcome = Outcome::default();
     let ended = during(session.format, action.doing(), &counter, portions(session, action, letters, through, &counter, &mut outcome)).await;
@@ -115,7 +121,7 @@ pub(super) async fn work(session: &Session, action: Action, letters: &Letters, t
 async fn portions(
     session: &Session,
     action: Action,
-    letters: &Letters,
+    letters: &DeadLetterSelection,
     through: Option<Position>,
     counter: &Counter,
     outcome: &mut Outcome,

@@ -28,7 +28,7 @@ impl SharedFolder {
 
 /// Which other users have a right on a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Others {
+pub(crate) enum OtherUsers {
     /// None but the owner.
     None,
     /// Those of its group.
@@ -37,21 +37,21 @@ pub(crate) enum Others {
     All,
 }
 
-impl Others {
+impl OtherUsers {
     fn of(mode: u32, right: u32) -> Self {
         match (mode & right, mode & (right << 3)) {
-            (0, 0) => Others::None,
-            (0, _) => Others::Group,
-            _ => Others::All,
+            (0, 0) => OtherUsers::None,
+            (0, _) => OtherUsers::Group,
+            _ => OtherUsers::All,
         }
     }
 
     /// As texts name them.
     pub(crate) fn named(self) -> &'static str {
         match self {
-            Others::None => "only its owner",
-            Others::Group => "the users of its group",
-            Others::All => "all users of this machine",
+            OtherUsers::None => "only its owner",
+            OtherUsers::Group => "the users of its group",
+            OtherUsers::All => "all users of this machine",
         }
     }
 }
@@ -62,18 +62,18 @@ pub(crate) fn mode(path: &Path) -> u32 {
 }
 
 /// Who besides its owner may write to a folder of these rights.
-pub(crate) fn writers(mode: u32) -> Others {
-    Others::of(mode, 0o002)
+pub(crate) fn writers(mode: u32) -> OtherUsers {
+    OtherUsers::of(mode, 0o002)
 }
 
 /// Who besides its owner may read a file of these rights.
-pub(crate) fn readers(mode: u32) -> Others {
-    Others::of(mode, 0o004)
+pub(crate) fn readers(mode: u32) -> OtherUsers {
+    OtherUsers::of(mode, 0o004)
 }
 
 /// Refuses a data folder that every user may write to, unless that is allowed.
 pub(crate) fn check_folder(path: &Path, shared: SharedFolder) -> Result<(), Problem> {
-    if writers(mode(path)) == Others::All && shared == SharedFolder::Refuse {
+    if writers(mode(path)) == OtherUsers::All && shared == SharedFolder::Refuse {
         return Err(Problem::new(Exit::NoFolder, in_folder(path)).next(format!(
             "chmod 700 {}, after checking its contents; or start with --shared-data-folder allow to use it anyway",
             path.display()
@@ -84,7 +84,7 @@ pub(crate) fn check_folder(path: &Path, shared: SharedFolder) -> Result<(), Prob
 
 /// What others may do that they probably should not: to be told at each start.
 pub(crate) fn warnings(folder: &Path, token_file: Option<&Path>, tls_key: Option<&Path>) -> Vec<String> {
-    let of_folder = (writers(mode(folder)) != Others::None).then(|| format!("{}: chmod 700 {}", in_folder(folder), folder.display()));
+    let of_folder = (writers(mode(folder)) != OtherUsers::None).then(|| format!("{}: chmod 700 {}", in_folder(folder), folder.display()));
     let of_token = token_file.and_then(|file| token_readable(file).map(|what| format!("{what}: chmod 600 {}", file.display())));
     let of_key = tls_key.and_then(|file| key_readable(file).map(|what| format!("{what}: chmod 640 {}", file.display())));
     of_folder.into_iter().chain(of_token).chain(of_key).collect()
@@ -104,13 +104,14 @@ pub(crate) fn in_folder(path: &Path) -> String {
 pub(crate) fn token_readable(file: &Path) -> Option<String> {
     let mode = mode(file);
     let readers = readers(mode);
-    (readers != Others::None).then(|| format!("the token file {} can be read by {} (mode {mode:o})", file.display(), readers.named()))
+    (readers != OtherUsers::None).then(|| format!("the token file {} can be read by {} (mode {mode:o})", file.display(), readers.named()))
 }
 
 /// What is wrong with the rights on the key of TLS, if all users may read it; a group that reads keys is common.
 pub(crate) fn key_readable(file: &Path) -> Option<String> {
     let mode = mode(file);
-    (readers(mode) == Others::All).then(|| format!("the TLS key {} can be read by {} (mode {mode:o})", file.display(), Others::All.named()))
+    (readers(mode) == OtherUsers::All)
+        .then(|| format!("the TLS key {} can be read by {} (mode {mode:o})", file.display(), OtherUsers::All.named()))
 }
 
 #[cfg(test)]
@@ -118,14 +119,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rights_of_the_group_and_of_all_are_told_apart() {
+    fn group_and_world_permissions_are_distinguished() {
         for (mode, write, read) in [
-            (0o700, Others::None, Others::None),
-            (0o755, Others::None, Others::All),
-            (0o750, Others::None, Others::Group),
-            (0o770, Others::Group, Others::Group),
-            (0o702, Others::All, Others::None),
-            (0o777, Others::All, Others::All),
+            (0o700, OtherUsers::None, OtherUsers::None),
+            (0o755, OtherUsers::None, OtherUsers::All),
+            (0o750, OtherUsers::None, OtherUsers::Group),
+            (0o770, OtherUsers::Group, OtherUsers::Group),
+            (0o702, OtherUsers::All, OtherUsers::None),
+            (0o777, OtherUsers::All, OtherUsers::All),
         ] {
             assert_eq!((writers(mode), readers(mode)), (write, read), "{mode:o}");
         }

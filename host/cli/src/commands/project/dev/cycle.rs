@@ -7,11 +7,11 @@ use weir_config::names::deployment_key;
 use weir_project::{Checked, Purpose, Steps, Verdict, fixture_files, run_fixtures};
 
 use super::super::test::{fixtures_count, load, print};
-use super::super::{problem, tell_step};
-use super::borrowed::Borrowed;
-use super::listening::Listening;
-use super::say;
-use super::stage::Stage;
+use super::super::{print_step, problem};
+use super::borrowed_processor::BorrowedProcessor;
+use super::dev_weir::DevWeir;
+use super::output_tap::OutputTap;
+use super::print_status;
 use crate::args::{Dev, Reach};
 use crate::client::Client;
 use crate::commands::Session;
@@ -19,33 +19,33 @@ use crate::output::{self, Format};
 use crate::problem::{Exit, Problem};
 
 /// Rounds of one project.
-pub(super) struct Rounds<'a> {
+pub(super) struct DevCycles<'a> {
     command: &'a Dev,
     /// The component's name, once it is known: it stays.
     name: Option<String>,
     target: Target,
     /// What shows what leaves the flow.
-    listening: Option<Listening>,
+    listening: Option<OutputTap>,
 }
 
 /// Where the component runs.
 enum Target {
     /// In a flow of a running Weir.
-    Running(Box<Borrowed>),
+    Running(Box<BorrowedProcessor>),
     /// In a Weir of its own, once something was built.
-    Own(Option<Box<Stage>>),
+    Own(Option<Box<DevWeir>>),
 }
 
-impl<'a> Rounds<'a> {
+impl<'a> DevCycles<'a> {
     pub(super) fn new(data: &Path, reach: &Reach, command: &'a Dev) -> Result<Self, Problem> {
         let target = match &command.flow {
             Some(flow) => {
                 let session = Session { client: Client::find(reach, data)?, format: Format::Text };
-                Target::Running(Box::new(Borrowed::new(session, flow.clone())))
+                Target::Running(Box::new(BorrowedProcessor::new(session, flow.clone())))
             }
             None => Target::Own(None),
         };
-        Ok(Rounds { command, name: None, target, listening: None })
+        Ok(DevCycles { command, name: None, target, listening: None })
     }
 
     /// Whether no edit can fix this.
@@ -54,11 +54,11 @@ impl<'a> Rounds<'a> {
     }
 
     /// Builds and tests, which may be given up at any time.
-    pub(super) async fn make(&mut self, changed: &[PathBuf], is_first: bool) -> Result<Made, Problem> {
+    pub(super) async fn make(&mut self, changed: &[PathBuf], is_first: bool) -> Result<BuildResult, Problem> {
         let began = Instant::now();
         if !is_first {
             let name = changed.first().and_then(|path| path.strip_prefix(&self.command.folder).ok()).map(|path| path.display().to_string());
-            say(&format!("\n{} changed", name.unwrap_or_else(|| "a source".to_owned())))?;
+            print_status(&format!("\n{} changed", name.unwrap_or_else(|| "a source".to_owned())))?;
         }
         let folder = self.command.folder.clone();
         let made = tokio::task::spawn_blocking(move || make(&folder)).await;
@@ -68,28 +68,28 @@ impl<'a> Rounds<'a> {
             return Err(Problem::new(Exit::Failed, what).next("restart weir dev: the flow runs the old name"));
         }
         let component = deployment_key(&checked.manifest.name, &development_version(&checked.manifest.version, &digest));
-        Ok(Made { began, checked, file, component })
+        Ok(BuildResult { began, checked, file, component })
     }
 
     /// Deploys and swaps; to its end, so that what it leaves is known.
-    pub(super) async fn deploy(&mut self, made: &Made) -> Result<(), Problem> {
-        let Made { began, checked, file, component } = made;
+    pub(super) async fn deploy(&mut self, made: &BuildResult) -> Result<(), Problem> {
+        let BuildResult { began, checked, file, component } = made;
         match &mut self.target {
             Target::Running(borrowed) => {
                 let processor = self.command.processor.clone().unwrap_or_else(|| checked.manifest.name.clone());
                 borrowed.try_out(file, processor, component).await?;
                 if self.listening.is_none() {
-                    self.listening = Some(Listening::begin(borrowed.session(), borrowed.flow()).await?);
+                    self.listening = Some(OutputTap::begin(borrowed.session(), borrowed.flow()).await?);
                 }
             }
-            Target::Own(Some(stage)) => stage.try_out(file, checked.manifest.name.clone(), component).await?,
+            Target::Own(Some(weir)) => weir.try_out(file, checked.manifest.name.clone(), component).await?,
             Target::Own(none) => {
-                let stage = Stage::start(component, file, &checked.descriptor, &self.command.parameters).await?;
-                self.listening = Some(Listening::begin(stage.session(), Stage::FLOW).await?);
-                *none = Some(Box::new(stage));
+                let weir = DevWeir::start(component, file, &checked.descriptor, &self.command.parameters).await?;
+                self.listening = Some(OutputTap::begin(weir.session(), DevWeir::FLOW).await?);
+                *none = Some(Box::new(weir));
             }
         }
-        say(&format!("{component} runs, {} ms after the change", output::number(began.elapsed().as_millis() as u64)))
+        print_status(&format!("{component} runs, {} ms after the change", output::number(began.elapsed().as_millis() as u64)))
     }
 
     /// Gives back what was borrowed of a running Weir.
@@ -102,7 +102,7 @@ impl<'a> Rounds<'a> {
 }
 
 /// What a round has built.
-pub(super) struct Made {
+pub(super) struct BuildResult {
     began: Instant,
     checked: Checked,
     file: PathBuf,
@@ -113,7 +113,7 @@ pub(super) struct Made {
 fn make(folder: &Path) -> Result<(Checked, PathBuf, String), Problem> {
     let checked = Checked::read(folder).map_err(problem)?;
     let file = folder.join(".weir/dev.wasm");
-    let steps = Steps { tell: &tell_step };
+    let steps = Steps { print_note: &print_step };
     let built = weir_project::build(folder, &checked, &file, Purpose::Try, &steps).map_err(problem)?;
     let fixtures = fixture_files(folder).map_err(problem)?;
     if !fixtures.is_empty() {
@@ -123,7 +123,7 @@ fn make(folder: &Path) -> Result<(Checked, PathBuf, String), Problem> {
             print(folder, &reports, &[]).map_err(super::unwritten)?;
             return Err(Problem::new(Exit::Failed, "fixtures failed: the component is not deployed"));
         }
-        tell_step(&format!("{} passed", fixtures_count(reports.len())));
+        print_step(&format!("{} passed", fixtures_count(reports.len())));
     }
     Ok((checked, file, built.inspected.digest.short()))
 }
@@ -140,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_version_of_development_comes_before_the_version_itself() {
+    fn a_development_version_precedes_its_release() {
         assert_eq!(development_version("0.1.0", "00ff"), "0.1.0-dev.d00ff");
         assert_eq!(development_version("0.1.0-rc.1+b", "00ff"), "0.1.0-rc.1.dev.d00ff");
     }

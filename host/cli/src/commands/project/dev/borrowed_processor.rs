@@ -7,10 +7,10 @@ use serde_json::json;
 use weir_flow::protocol::Swapped;
 use weir_gateway::protocol::RemovedComponent;
 
-use super::say;
+use super::print_status;
 use crate::args::Swap;
 use crate::commands::deploy::deploy_as;
-use crate::commands::swap::Keeps;
+use crate::commands::swap::KeepPrevious;
 use crate::commands::{Session, swap};
 use crate::problem::{Exit, Problem};
 
@@ -18,7 +18,7 @@ use crate::problem::{Exit, Problem};
 const SWAP_TIME: Duration = Duration::from_secs(60);
 
 /// It is given back at the end.
-pub(super) struct Borrowed {
+pub(super) struct BorrowedProcessor {
     session: Session,
     flow: String,
     /// The last swap here.
@@ -29,9 +29,9 @@ pub(super) struct Borrowed {
     deployed: Vec<String>,
 }
 
-impl Borrowed {
+impl BorrowedProcessor {
     pub(super) fn new(session: Session, flow: String) -> Self {
-        Borrowed { session, flow, last: None, before: None, deployed: Vec::new() }
+        BorrowedProcessor { session, flow, last: None, before: None, deployed: Vec::new() }
     }
 
     pub(super) fn session(&self) -> &Session {
@@ -57,7 +57,7 @@ impl Borrowed {
 
     async fn swap_to(&mut self, processor: String, component: &str) -> Result<(), Problem> {
         let swap = request(&self.flow, processor, component);
-        let begun = swap::begin(&self.session, &swap, Keeps::Previous).await.map_err(problem)?;
+        let begun = swap::begin(&self.session, &swap, KeepPrevious::Previous).await.map_err(problem)?;
         if self.before.is_none() && !begun.swapped.unchanged {
             self.before = begun.swapped.previous.as_ref().map(|previous| previous.key());
         }
@@ -89,10 +89,11 @@ impl Borrowed {
         }
         let processor = format!("{}:{}", last.processor, last.variant);
         let swap = request(&self.flow, processor, &before);
-        let back = async { swap::begin(&self.session, &swap, Keeps::Nothing).await.map_err(problem)?.finish(&self.session, &swap).await };
+        let back =
+            async { swap::begin(&self.session, &swap, KeepPrevious::Nothing).await.map_err(problem)?.finish(&self.session, &swap).await };
         back.await
             .map_err(|problem| problem.or_next(format!("swap it back by hand: weir swap {} {} {before}", self.flow, last.processor)))?;
-        say(&format!("{} of flow {} runs {before} again", last.processor, self.flow))
+        print_status(&format!("{} of flow {} runs {before} again", last.processor, self.flow))
     }
 
     /// Removes the development versions that nothing names; what is left, and why.

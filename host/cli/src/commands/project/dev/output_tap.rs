@@ -10,11 +10,11 @@ use crate::output;
 use crate::problem::Problem;
 
 /// Shows messages until it is dropped.
-pub(super) struct Listening {
+pub(super) struct OutputTap {
     _tasks: JoinSet<()>,
 }
 
-impl Listening {
+impl OutputTap {
     /// Begins to show what passes the interfaces of a flow that carry messages one way.
     pub(super) async fn begin(session: &Session, id: &str) -> Result<Self, Problem> {
         let found = flow::find(session, id).await?;
@@ -24,7 +24,7 @@ impl Listening {
             let lines = session.client.lines(&path).await?;
             tasks.spawn(show(name, lines));
         }
-        Ok(Listening { _tasks: tasks })
+        Ok(OutputTap { _tasks: tasks })
     }
 }
 

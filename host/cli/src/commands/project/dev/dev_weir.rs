@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use weir_config::records::Descriptor;
 
 use super::super::folder::Folder;
-use super::borrowed::swap_in;
+use super::borrowed_processor::swap_in;
 use crate::args::Reach;
 use crate::client::Client;
 use crate::commands::Session;
@@ -21,16 +21,16 @@ use crate::problem::{Exit, Problem};
 
 /// How long it may take to start.
 const START_TIME: Duration = Duration::from_secs(60);
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// It ends when this is dropped.
-pub(super) struct Stage {
+pub(super) struct DevWeir {
     session: Session,
     child: Child,
     folder: Folder,
 }
 
-impl Stage {
+impl DevWeir {
     /// The flow's id, and its blueprint's.
     pub(super) const FLOW: &str = "dev";
 
@@ -44,8 +44,8 @@ impl Stage {
         let folder = Folder::make("dev").map_err(|error| failed("no temporary folder can be created", error))?;
         let child = spawn(folder.path())?;
         // From here on dropping ends the process.
-        let mut stage = Starting { child: Some(child), folder: Some(folder) };
-        let client = stage.answers().await?;
+        let mut weir = Starting { child: Some(child), folder: Some(folder) };
+        let client = weir.answers().await?;
         let session = Session { client, format: Format::Text };
         deploy_as(&session, file, component).await?;
         let blueprint = blueprint(component, descriptor, parameters).to_string();
@@ -54,10 +54,10 @@ impl Stage {
         let start =
             json!({"operation": "start-flow", "blueprint-name": Self::FLOW, "flow-id": Self::FLOW, "description": "", "parameters": {}});
         session.client.ask_flow(&start).await?;
-        let Some((child, folder)) = stage.child.take().zip(stage.folder.take()) else { unreachable!("both are there") };
-        let stage = Stage { session, child, folder };
-        tell(descriptor, stage.folder.path()).map_err(|error| failed("the output cannot be written", error))?;
-        Ok(stage)
+        let Some((child, folder)) = weir.child.take().zip(weir.folder.take()) else { unreachable!("both are there") };
+        let weir = DevWeir { session, child, folder };
+        tell(descriptor, weir.folder.path()).map_err(|error| failed("the output cannot be written", error))?;
+        Ok(weir)
     }
 
     pub(super) fn session(&self) -> &Session {
@@ -71,7 +71,7 @@ impl Stage {
     }
 }
 
-impl Drop for Stage {
+impl Drop for DevWeir {
     fn drop(&mut self) {
         end(&mut self.child);
     }
@@ -90,7 +90,7 @@ impl Starting {
         let (Some(child), Some(folder)) = (&mut self.child, &self.folder) else { unreachable!("both are there") };
         loop {
             if let Ok(client) = Client::find(&Reach::default(), folder.path())
-                && matches!(client.unready().await, Ok(None))
+                && matches!(client.readiness_problem().await, Ok(None))
             {
                 return Ok(client);
             }
@@ -100,7 +100,7 @@ impl Starting {
             if Instant::now() > deadline {
                 return Err(Problem::new(Exit::Failed, "the Weir of this command did not start within 60 s"));
             }
-            tokio::time::sleep(LOOK_EVERY).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 }
@@ -207,7 +207,7 @@ fn blueprint(component: &str, descriptor: &Descriptor, parameters: &[(String, St
 fn tell(descriptor: &Descriptor, data: &Path) -> std::io::Result<()> {
     for consumer in &descriptor.consumers {
         let (verb, rest) = if consumer.reply.is_some() { ("request", "'JSON'") } else { ("send", "FILE.json") };
-        output::line(&format!("  to try it   weir --data {} {verb} {} {} {rest}", data.display(), Stage::FLOW, consumer.name))?;
+        output::line(&format!("  to try it   weir --data {} {verb} {} {} {rest}", data.display(), DevWeir::FLOW, consumer.name))?;
     }
     for request in &descriptor.requests {
         output::line(&format!("  requests to {} have no service here and time out", request.name))?;
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn the_log_shows_the_component_and_what_is_wrong() {
+    fn the_log_shows_the_component_and_the_problem() {
         let line = |event: Value| event_line(&event);
         let said = json!({"level": "INFO", "target": "weir::component", "line": "seen", "fields": "n=\"1\"", "message": "component log"});
         assert_eq!(line(said).unwrap(), "log info  seen  n=\"1\"");
