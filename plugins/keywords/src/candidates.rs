@@ -10,7 +10,7 @@ use std::collections::HashMap;
 const MAX_TERM_BYTES: usize = 100;
 
 /// How many of the best are compared with those already chosen, for each that is asked for.
-const LOOKED_AT: usize = 20;
+const EXAMINED_BYTES: usize = 20;
 
 /// A term of a text.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -37,7 +37,7 @@ pub fn keywords(text: &str, settings: &Settings) -> Vec<Keyword> {
         .collect();
     ranked.sort_by(|one, other| one.0.total_cmp(&other.0).then(one.1.cmp(&other.1)).then(one.2.len().cmp(&other.2.len())));
     let mut chosen: Vec<Keyword> = Vec::new();
-    for (score, _, words) in ranked.into_iter().take(LOOKED_AT * settings.count) {
+    for (score, _, words) in ranked.into_iter().take(EXAMINED_BYTES * settings.count) {
         let term = written(&vocabulary, words);
         if chosen.len() == settings.count {
             break;
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_text_has_the_terms_that_it_is_about() {
+    fn a_text_has_the_terms_that_it_is_about() {
         let written: String = ranked(WEIR, 12, 3).into_iter().map(|keyword| format!("{:<10} {}\n", keyword.score, keyword.term)).collect();
         assert_eq!(written, EXPECTED);
     }
@@ -127,13 +127,13 @@ mod tests {
     }
 
     #[test]
-    fn placeholders_and_addresses_are_no_terms() {
+    fn placeholders_and_addresses_are_not_terms() {
         let text = "[EMAIL] wrote [EMAIL] to [CARD 1111] about queues: ada@example.com, https://example.com/queues [PRIVATE-KEY]";
         assert_eq!(terms(text, 3), ["wrote", "queues"]);
     }
 
     #[test]
-    fn of_terms_that_are_alike_the_best_stays() {
+    fn the_best_of_similar_terms_is_kept() {
         let text = "Message processors handle. A message processor handles. Message processors win.";
         let terms = terms(text, 2);
         assert!(terms.contains(&"message processors".to_owned()) && !terms.contains(&"message processor".to_owned()), "{terms:?}");
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_without_terms_has_none() {
+    fn a_text_without_terms_has_no_keywords() {
         for text in ["", " \n", "the of and", "1 2 3", "[EMAIL]", "!?", "\u{301}"] {
             assert_eq!(ranked(text, 10, 3), [], "{text:?}");
         }

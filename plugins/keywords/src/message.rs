@@ -45,14 +45,14 @@ mod tests {
     }
 
     #[test]
-    fn keywords_take_the_place_of_the_text() {
+    fn keywords_replace_the_text() {
         let written = run(r#"{"document": "a", "index": 0, "text": "A broker keeps messages."}"#).unwrap();
         assert!(written.starts_with(r#"{"document":"a","index":0,"keywords":[{"term":""#), "{written}");
         assert_eq!(run(r#"{"id": 7.0, "text": ""}"#).unwrap(), r#"{"id":7.0,"keywords":[]}"#);
     }
 
     #[test]
-    fn faults_name_the_field_and_the_way_out() {
+    fn faults_name_the_field_and_the_fix() {
         assert!(run("{}").unwrap_err().contains("field `text` is missing"));
         assert!(run(r#"{"text": ["a"]}"#).unwrap_err().contains("field `text` is not text"));
         let fault = run(&format!(r#"{{"text": "{}"}}"#, "a ".repeat(300 << 10))).unwrap_err();

@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn stop_words_are_those_of_the_language_the_short_ones_and_ones_own() {
+    fn stop_words_are_those_of_the_language_short_words_and_custom_ones() {
         let settings = Settings::new("en", 10, 3, "Weir, chunk").unwrap();
         for (word, is) in [("the", true), ("weir", true), ("chunk", true), ("ab", true), ("system", false), ("und", false)] {
             assert_eq!(settings.is_stop_word(word), is, "{word}");

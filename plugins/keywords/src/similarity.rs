@@ -39,7 +39,7 @@ mod tests {
     }
 
     #[test]
-    fn long_terms_that_differ_in_a_letter_are_alike() {
+    fn long_terms_that_differ_in_one_letter_are_similar() {
         assert!(is_alike("message processor", "message processors"));
         assert!(!is_alike("message", "messages"));
         assert!(!is_alike("a", "message processor"));

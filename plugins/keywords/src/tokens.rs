@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn sentences_end_where_people_would_say_so() {
+    fn sentences_end_where_readers_expect_it() {
         assert_eq!(read("One here. Two there! Three? Four"), "One here . Two there . Three . Four");
         assert_eq!(read("See e.g. the file, i.e. this one."), "See e.g | the file | i.e | this one |");
         assert_eq!(read("By J. Doe, at 3.5 of v1.2"), "By J | Doe | at 3.5 of v1.2");
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_and_placeholders_are_no_words() {
+    fn addresses_and_placeholders_are_not_words() {
         assert_eq!(read("Write to ada@example.com or see https://example.com/a?b=c (now)."), "Write to | or see | now |");
         assert_eq!(read("Call [PHONE] or [CARD 1111], [PRIVATE-KEY] [EMAIL]s"), "Call | or | s");
         assert_eq!(read("An array a[I], a [Note] and [1]"), "An array a | I | a | Note | and | 1 |");

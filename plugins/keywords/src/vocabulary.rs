@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn runs_end_at_breaks_and_at_what_fits_no_term() {
+    fn runs_end_at_breaks_and_at_words_unfit_for_terms() {
         let vocabulary = read("one two, three 42 four. five");
         let runs: Vec<Vec<&str>> =
             vocabulary.runs.iter().map(|run| run.iter().map(|index| vocabulary.words[*index as usize].text.as_str()).collect()).collect();

@@ -7,14 +7,14 @@ use crate::settings::Settings;
 const UNDETERMINED: &str = "und";
 
 /// How much of a text is looked at, from its beginning: more of it makes nothing surer.
-const LOOKED_AT_BYTES: usize = 32 << 10;
+const EXAMINED_BYTES: usize = 32 << 10;
 
 /// Fewer letters tell nothing: a single Greek one in a line of digits is no Greek.
-const LEAST_LETTERS: usize = 10;
+const MIN_LETTERS: usize = 10;
 
 /// What was found.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Told {
+pub struct Detected {
     /// The code of the language, or `und`.
     pub language: &'static str,
     /// From 0 to 1, to three digits.
@@ -23,15 +23,15 @@ pub struct Told {
 
 /// The language of a text, or `und` where nothing is as sure as the settings ask for.
 #[must_use]
-pub fn tell(text: &str, settings: &Settings) -> Told {
-    let text = &text[..text.floor_char_boundary(LOOKED_AT_BYTES)];
-    let nothing = Told { language: UNDETERMINED, confidence: 0.0 };
-    if text.chars().filter(|c| c.is_alphabetic()).take(LEAST_LETTERS).count() < LEAST_LETTERS {
+pub fn report(text: &str, settings: &Settings) -> Detected {
+    let text = &text[..text.floor_char_boundary(EXAMINED_BYTES)];
+    let nothing = Detected { language: UNDETERMINED, confidence: 0.0 };
+    if text.chars().filter(|c| c.is_alphabetic()).take(MIN_LETTERS).count() < MIN_LETTERS {
         return nothing;
     }
     let Some(found) = settings.detector.detect(text) else { return nothing };
     let confidence = (found.confidence() * 1000.0).floor() / 1000.0;
     // A script of one language is told without a look at the list.
     let language = code(found.lang()).filter(|code| settings.includes(code) && confidence >= settings.least_confidence);
-    Told { language: language.unwrap_or(UNDETERMINED), confidence }
+    Detected { language: language.unwrap_or(UNDETERMINED), confidence }
 }

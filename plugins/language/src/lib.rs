@@ -5,7 +5,7 @@ mod detect;
 mod message;
 mod settings;
 
-pub use detect::{Told, tell};
+pub use detect::{Detected, report};
 pub use message::{Answer, Fields, answer, labelled};
 pub use settings::Settings;
 

@@ -1,6 +1,6 @@
 //! What comes in, and what goes out.
 
-use crate::detect::{Told, tell};
+use crate::detect::{Detected, report};
 use crate::settings::Settings;
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
@@ -27,7 +27,7 @@ pub struct Answer {
 /// # Errors
 /// What is wrong with the field `text`: missing, or not text.
 pub fn answer(question: &Fields, settings: &Settings) -> Result<Answer, String> {
-    told(question, settings).map(|Told { language, confidence }| Answer { language, confidence })
+    reported(question, settings).map(|Detected { language, confidence }| Answer { language, confidence })
 }
 
 /// The same message with the language of its text, in place of what it said before.
@@ -35,15 +35,15 @@ pub fn answer(question: &Fields, settings: &Settings) -> Result<Answer, String> 
 /// # Errors
 /// As [`answer`].
 pub fn labelled(mut fields: Fields, settings: &Settings) -> Result<Fields, String> {
-    let Told { language, confidence } = told(&fields, settings)?;
+    let Detected { language, confidence } = reported(&fields, settings)?;
     let written = "texts and finite numbers can be written as JSON";
     fields.insert(LANGUAGE.to_owned(), to_raw_value(language).expect(written));
     fields.insert(CONFIDENCE.to_owned(), to_raw_value(&confidence).expect(written));
     Ok(fields)
 }
 
-fn told(fields: &Fields, settings: &Settings) -> Result<Told, String> {
+fn reported(fields: &Fields, settings: &Settings) -> Result<Detected, String> {
     let text = fields.get(TEXT).ok_or_else(|| format!("field `{TEXT}` is missing: send the text to detect the language of"))?;
     let text: String = serde_json::from_str(text.get()).map_err(|_| format!("field `{TEXT}` is not text"))?;
-    Ok(tell(&text, settings))
+    Ok(report(&text, settings))
 }

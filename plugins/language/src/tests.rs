@@ -21,8 +21,8 @@ fn refusal(parameter: &str, value: &str) -> String {
 fn questions_are_answered_with_language_and_confidence() {
     let mut kit = weir::testing::kit!();
     for (language, text) in texts() {
-        let (told, confidence) = ask(&mut kit, &text);
-        assert_eq!(told, language, "{text}: {confidence}");
+        let (reported, confidence) = ask(&mut kit, &text);
+        assert_eq!(reported, language, "{text}: {confidence}");
         assert!(if language == "und" { confidence < 0.9 } else { (0.9..=1.0).contains(&confidence) }, "{text}: {confidence}");
     }
     assert_eq!(kit.handle("request", Json(json!({ "text": "" }))).reply_json(), [json!({ "language": "und", "confidence": 0.0 })]);
@@ -37,7 +37,7 @@ fn within_a_flow_a_document_leaves_with_its_language() {
 }
 
 #[test]
-fn a_text_that_could_be_in_several_languages_is_in_none() {
+fn an_ambiguous_text_has_no_language() {
     let mut kit = weir::testing::kit!();
     let (language, confidence) = ask(&mut kit, "The quick brown fox jumps over the lazy dog");
     assert_eq!(language, "und");
@@ -48,24 +48,24 @@ fn a_text_that_could_be_in_several_languages_is_in_none() {
 }
 
 #[test]
-fn only_languages_of_the_list_are_told() {
+fn only_listed_languages_are_reported() {
     let mut kit = weir::testing::kit!();
     kit.parameter("languages", "EN, de,,fr");
     assert_eq!(ask(&mut kit, "Wir brauchen noch etwas Wasser für die Mühle").0, "de");
     for (language, text) in texts() {
-        let told = ask(&mut kit, &text).0;
-        assert!(["en", "de", "fr", "und"].contains(&told.as_str()), "{text}");
+        let reported = ask(&mut kit, &text).0;
+        assert!(["en", "de", "fr", "und"].contains(&reported.as_str()), "{text}");
         if ["en", "de", "fr"].contains(&language.as_str()) {
-            assert_eq!(told, language);
+            assert_eq!(reported, language);
         } else if ["el", "ru", "ko"].contains(&language.as_str()) {
-            assert_eq!(told, "und", "no language of the list is written like {text}");
+            assert_eq!(reported, "und", "no language of the list is written like {text}");
         }
     }
 }
 
 /// As long as a message can be.
 #[test]
-fn of_long_texts_the_beginning_decides() {
+fn the_beginning_of_a_long_text_decides() {
     let texts = texts();
     let (german, greek) = (&texts[0].1, &texts[11].1);
     let long = german.repeat(300) + &greek.repeat(10_000);
@@ -87,7 +87,7 @@ fn faults_name_the_field_and_are_final() {
 }
 
 #[test]
-fn faulty_parameters_are_told_before_the_first_message() {
+fn faulty_parameters_are_reported_before_the_first_message() {
     let check = |parameter: &str, value: &str, words: &[&str]| {
         let refusal = refusal(parameter, value);
         for word in words {

@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn faults_name_the_field_and_the_way_out() {
+    fn faults_name_the_field_and_the_fix() {
         let check = |message: &str, words: &[&str]| {
             let fault = run(message).unwrap_err();
             for word in words {

@@ -66,13 +66,13 @@ mod tests {
     }
 
     #[test]
-    fn what_overlaps_is_one_find_named_after_the_longest() {
+    fn overlapping_finds_are_merged_under_the_longest() {
         let finds = vec![find(5, 9, Kind::Phone), find(0, 6, Kind::Email), find(8, 10, Kind::Card), find(10, 12, Kind::Card)];
         assert_eq!(merged(finds), [find(0, 10, Kind::Email), find(10, 12, Kind::Card)]);
     }
 
     #[test]
-    fn of_two_as_long_the_kind_listed_first_names_both() {
+    fn of_two_equally_long_finds_the_kind_listed_first_wins() {
         let one = vec![find(0, 6, Kind::Phone), find(0, 6, Kind::Card)];
         let other = one.iter().rev().cloned().collect();
         assert_eq!(merged(one), [find(0, 6, Kind::Card)]);
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_four_stay_where_they_give_nothing_away() {
+    fn the_last_four_digits_are_kept_where_they_reveal_nothing() {
         let settings = Settings::new("all", "text", Replacement::Last4, "us").unwrap();
         let text = "card 4111 1111 1111 1111, mail ada@example.com, call +1 415-555-2671, DE89 3704 0044 0532 0130 00.";
         let mut counts = Counts::new();
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_kinds_asked_for_are_redacted() {
+    fn only_the_configured_kinds_are_redacted() {
         let settings = Settings::new("email", "text", Replacement::Label, "us").unwrap();
         let text = "card 4111 1111 1111 1111, mail ada@example.com";
         assert_eq!(redact(text, &settings, &mut Counts::new()), "card 4111 1111 1111 1111, mail [EMAIL]");
@@ -101,7 +101,7 @@ mod tests {
     ];
 
     #[test]
-    fn whole_documents_lose_what_is_personal_and_nothing_else() {
+    fn documents_lose_only_personal_data() {
         let settings = Settings::new("all", "text", Replacement::Label, "us").unwrap();
         for (text, expected) in FIXTURES {
             let redacted = redact(text, &settings, &mut Counts::new());
@@ -158,7 +158,7 @@ mod tests {
     ];
 
     #[test]
-    fn any_text_can_be_redacted_wherever_it_is_cut() {
+    fn any_text_can_be_redacted_wherever_it_is_split() {
         let settings = Settings::new("all", "text", Replacement::Last4, "at,au,be,ca,ch,de,es,fr,gb,ie,it,jp,nl,pl,pt,se,us").unwrap();
         for unit in HOSTILE {
             let text = unit.repeat((32 << 10) / unit.len());

@@ -174,7 +174,7 @@ mod tests {
 
     /// The document of RFC 6901, section 5, and its table.
     #[test]
-    fn pointers_find_what_the_standard_says() {
+    fn pointers_follow_the_standard() {
         let text = r#"{"foo": ["bar", "baz"], "": 0, "a/b": 1, "c%d": 2, "e^f": 3, "g|h": 4, "i\\j": 5, "k\"l": 6, " ": 7, "m~n": 8}"#;
         let check = |pointer: &str, expected: &str| assert_eq!(find(&[pointer], text), [Some(expected)], "{pointer}");
         check("", text);
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_there_is_not_found() {
+    fn missing_fields_are_not_found() {
         let text = r#"{"a": [1, {"b": null}], "01": 5, "t": "x"}"#;
         assert_eq!(find(&["/a/1/b"], text), [Some("null")]);
         for pointer in ["/b", "/a/2", "/a/01", "/a/+1", "/a/-", "/a/0/b", "/t/0", "/01/x", "/a/18446744073709551616"] {
@@ -201,27 +201,27 @@ mod tests {
     }
 
     #[test]
-    fn many_are_found_at_once_each_with_a_number_of_its_own() {
+    fn many_pointers_are_found_at_once_each_with_its_own_number() {
         let text = r#" {"a": {"b": [10, 20, 30]}, "c": "x", "c": "y"} "#;
         let found = find(&["/a/b/2", "/c", "/a", "/a/b/0", "/c", "/no"], text);
         assert_eq!(found, [Some("30"), Some(r#""y""#), Some(r#"{"b": [10, 20, 30]}"#), Some("10"), Some(r#""y""#), None]);
     }
 
     #[test]
-    fn nothing_is_found_in_what_is_not_json_as_a_whole() {
+    fn nothing_is_found_in_invalid_json() {
         for text in ["", "plain text", r#"{"a": 1"#, r#"{"a": 1} x"#, r#"{"a": 1, "b": tru}"#] {
             assert_eq!(find(&["/a"], text), [None], "{text}");
         }
     }
 
     #[test]
-    fn however_deep_a_text_is_nested_it_is_read() {
+    fn deeply_nested_text_is_parsed() {
         let deep = format!(r#"{{"x": {}{}, "a": 1}}"#, "[".repeat(200_000), "]".repeat(200_000));
         assert_eq!(find(&["/a"], &deep), [Some("1")]);
     }
 
     #[test]
-    fn faulty_pointers_are_told_how_to_be_written() {
+    fn faulty_pointers_are_reported_with_the_fix() {
         assert!(tokens("kind").unwrap_err().contains("write `/kind`"));
         assert!(tokens("$.kind").is_err());
         assert!(tokens("/a~2").unwrap_err().contains("`~0` for `~`"));

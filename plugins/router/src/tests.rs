@@ -46,7 +46,7 @@ fn the_first_rule_that_matches_decides() {
 }
 
 #[test]
-fn properties_and_texts_that_are_no_json_can_be_asked_too() {
+fn rules_can_test_properties_and_non_json_text() {
     let mut kit = kit();
     assert_eq!(to(&kit.handle("input", Text("Feuer"))), ["alarms"]);
     assert_eq!(to(&kit.handle("input", Text("fire"))), ["rest"]);
@@ -56,7 +56,7 @@ fn properties_and_texts_that_are_no_json_can_be_asked_too() {
 }
 
 #[test]
-fn all_rules_that_match_count_where_that_is_wanted_and_each_output_once() {
+fn with_match_all_every_matching_rule_applies_and_each_output_once() {
     let rules = r#"[{"to": "mail"}, {"to": "large", "path": "/n", "equals": 1}, {"to": "mail", "matches": "n"}, {"to": "german", "path": "/n", "exists": false}]"#;
     let mut kit = kit_with(rules);
     kit.parameter("take", "all");
@@ -91,7 +91,7 @@ fn values_are_compared_as_json_compares_them() {
 }
 
 #[test]
-fn what_no_rule_matches_is_refused_where_there_is_no_rest() {
+fn unmatched_messages_are_refused_without_a_rest_output() {
     let mut kit = kit();
     let handled = kit.without_output("rest").handle("input", Json(json!({ "kind": "letter" })));
     let failure = handled.failure().unwrap();

@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_chunk_says_where_it_is_from() {
+    fn a_chunk_names_its_origin() {
         let document = Document { id: "a".to_owned(), title: None, text: "Zwölf Bäume.\n\nUnd dreizehn.".to_owned() };
         let settings = Settings::new(16, 0, Border::Paragraph).unwrap();
         let pieces = pieces(&document.text, &settings).unwrap();

@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn no_character_is_lost_no_piece_is_too_large_and_starts_are_true() {
+    fn no_character_is_lost_no_chunk_is_too_large_and_offsets_are_correct() {
         for text in [LICENCE, LIST, MIXED] {
             for border in [Border::Sentence, Border::Paragraph] {
                 for (size, overlap) in [(16, 0), (16, 8), (40, 10), (100, 50), (1000, 100)] {
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn a_heading_is_no_part_of_the_sentence_below() {
+    fn a_heading_is_not_part_of_the_sentence_below() {
         assert_eq!(split("A heading\n\nThe text below it.", 20, 0, Border::Sentence), ["A heading", "The text below it."]);
     }
 
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_a_piece_is_repeated() {
+    fn the_end_of_a_chunk_is_repeated() {
         let text = "Alpha is here. Beta is here. Gamma is here. Delta is here.";
         assert_eq!(
             split(text, 30, 15, Border::Sentence),
@@ -252,14 +252,14 @@ mod tests {
     }
 
     #[test]
-    fn a_text_without_text_is_one_empty_piece() {
+    fn an_empty_text_is_one_empty_chunk() {
         for text in ["", "  \n\n\t"] {
             assert_eq!(split(text, 100, 10, Border::Paragraph), [""]);
         }
     }
 
     #[test]
-    fn line_breaks_of_every_kind_are_understood() {
+    fn all_kinds_of_line_breaks_are_recognized() {
         for newline in ["\n", "\r\n", "\r"] {
             let text = format!("One is{newline}wrapped.{newline}{newline}Two follows.");
             assert_eq!(split(&text, 20, 0, Border::Paragraph).len(), 2, "{text:?}");
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn parameters_out_of_bounds_are_named() {
+    fn out_of_range_parameters_are_reported() {
         let check = |size, overlap, word: &str| {
             let fault = Settings::new(size, overlap, Border::Sentence).unwrap_err();
             assert!(fault.contains(word), "{fault}");
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn too_many_pieces_are_refused() {
+    fn too_many_chunks_are_refused() {
         let settings = Settings::new(16, 0, Border::Sentence).unwrap();
         assert_eq!(pieces(&"word. ".repeat(70_000), &settings), Err(TooManyPieces));
     }

@@ -34,7 +34,7 @@ mod tests {
     use weir::{ErrorKind, Json, Verdict};
 
     #[test]
-    fn both_services_are_asked() {
+    fn both_services_receive_requests() {
         let mut kit = weir::testing::kit!();
         kit.answer("language", |_| Json("de")).answer("model", |_| Json(0.5));
         let handled = kit.handle("input", Json(json!({ "id": "a", "text": "Guten Tag" })));

@@ -43,7 +43,7 @@ mod tests {
     }
 
     #[test]
-    fn a_faulty_rule_keeps_it_from_starting() {
+    fn a_faulty_rule_prevents_the_start() {
         let refusal = weir::testing::kit!().config("tag-rule", "bills", "{}").configure();
         assert!(refusal.is_err_and(|reason| reason.contains("key `bills`") && reason.contains("missing field `contains`")));
     }

@@ -48,7 +48,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_without_words_will_never_work() {
+    fn a_text_without_words_is_rejected() {
         let handled = weir::testing::kit!().handle("input", Json(json!({ "id": "a", "text": " " })));
         assert_eq!(handled.failure().map(|failure| failure.verdict()), Some(Verdict::Reject));
     }

@@ -179,7 +179,7 @@ mod tests {
     use crate::Verdict;
 
     #[test]
-    fn a_message_can_be_looked_at_before_it_is_taken() {
+    fn a_message_can_be_inspected_before_it_is_handled() {
         let mut incoming = Incoming::new("input", Message::new("[1]", "application/json"));
         assert_eq!(Json::<Vec<u8>>::from_message(&mut incoming).unwrap().0, [1]);
         assert_eq!(Input::from_message(&mut incoming).unwrap().0, "input");

@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_delay_that_is_too_long_is_cut() {
+    fn a_delay_that_is_too_long_is_capped() {
         let failure: delivery::Failure = Failure::busy("wait").after(Duration::MAX).into();
         assert_eq!(failure.delay_ms, Some(u32::MAX));
     }

@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn an_input_without_handler_says_which_there_are() {
+    fn an_input_without_a_handler_is_reported_with_the_existing_ones() {
         let failure = no_handler("third", &["first", "second"]);
         assert!(failure.reason.contains("`third`") && failure.reason.contains("first, second"), "{}", failure.reason);
     }

@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn any_text_can_be_read_up_to_any_place() {
+    fn any_text_can_be_parsed_up_to_any_position() {
         let text = br#" {"a\"b": [1, {"c": "}]"}, null], "d": tru\" "#;
         for end in 0..=text.len() {
             path_at(text, end);

@@ -88,7 +88,7 @@ mod tests {
     use crate::{Json, Text};
 
     #[test]
-    fn of_a_property_that_is_there_twice_the_last_one_counts() {
+    fn the_last_value_of_a_repeated_property_wins() {
         let mut message = Message::new("x", "text/plain");
         message.properties = vec![("a".to_owned(), "1".to_owned()), ("a".to_owned(), "2".to_owned())];
         assert_eq!(message.property("a"), Some("2"));
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_text_says_where() {
+    fn invalid_text_is_reported_with_its_position() {
         let failure = Message::new(b"ab\xffc".to_vec(), "text/plain").text().unwrap_err();
         assert!(failure.reason().contains("byte 2"), "{failure}");
     }

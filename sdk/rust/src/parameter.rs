@@ -165,7 +165,7 @@ mod tests {
     struct Size(usize);
 
     #[test]
-    fn a_text_is_read_as_its_field_wants() {
+    fn a_string_is_parsed_as_its_field_requires() {
         assert_eq!(read_one::<String>("12").unwrap(), "12");
         assert_eq!(read_one::<String>("true").unwrap(), "true");
         assert_eq!(read_one::<char>("7").unwrap(), '7');

@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_card_stays() {
+    fn non_card_numbers_are_kept() {
         check(
             find,
             &[

@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_stays() {
+    fn non_addresses_are_kept() {
         check(
             find,
             &[

@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_iban_stays() {
+    fn non_ibans_are_kept() {
         check(
             find,
             &[

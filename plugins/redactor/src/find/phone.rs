@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_phone_number_stays() {
+    fn non_phone_numbers_are_kept() {
         check(
             &["us", "de", "fr"],
             &[

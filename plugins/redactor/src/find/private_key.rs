@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn blocks_that_were_cut_are_found_as_far_as_they_go() {
+    fn truncated_blocks_are_found_up_to_their_end() {
         let begin = format!("-----BEGIN PRIVATE KEY-----\n{LINES}\nQUJD");
         assert_eq!(
             found(&format!("text\n{begin}"), find),
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_private_key_stays() {
+    fn non_private_keys_are_kept() {
         check(
             find,
             &[

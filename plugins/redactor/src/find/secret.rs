@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_secret_stays() {
+    fn non_secrets_are_kept() {
         check(
             find,
             &[

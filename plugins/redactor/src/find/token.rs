@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_token_stays() {
+    fn non_tokens_are_kept() {
         check(
             find,
             &[

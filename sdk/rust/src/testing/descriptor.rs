@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn all_that_the_schema_has_is_read() {
+    fn everything_in_the_schema_is_parsed() {
         let descriptor = Descriptor::parse(
             r#"{"$schema": "x", "schema": 1, "name": "a", "version": "1.0.0", "description": "d", "concurrency": 2,
                 "consumers": ["a", {"name": "b", "description": "d", "concurrency": 1, "order-by": "k", "reply": "c"}],

@@ -136,29 +136,29 @@ impl Config {
 
 thread_local! {
     /// The instance that works on this thread.
-    static AT_WORK: RefCell<Option<Instance>> = const { RefCell::new(None) };
+    static CURRENT: RefCell<Option<Instance>> = const { RefCell::new(None) };
 }
 
 /// Lets an instance work: what `work` imports comes from it. One that panics is lost, as one that traps is in a host. An instance may be
 /// at work for another one, as the service that it asks.
-pub(super) fn at_work<R>(instance: &mut Option<Instance>, work: impl FnOnce() -> R) -> R {
+pub(super) fn current<R>(instance: &mut Option<Instance>, work: impl FnOnce() -> R) -> R {
     /// Puts the instance before this one back, after a panic, too.
     struct Before(Option<Instance>);
     impl Drop for Before {
         fn drop(&mut self) {
-            AT_WORK.set(self.0.take());
+            CURRENT.set(self.0.take());
         }
     }
-    let before = Before(AT_WORK.replace(instance.take()));
+    let before = Before(CURRENT.replace(instance.take()));
     let result = work();
-    *instance = AT_WORK.take();
+    *instance = CURRENT.take();
     drop(before);
     result
 }
 
 /// Looks at the instance at work; `None` where there is none. `look` must call nothing of the author's.
 pub(super) fn with<R>(look: impl FnOnce(&mut Instance) -> R) -> Option<R> {
-    AT_WORK.with_borrow_mut(|instance| instance.as_mut().map(look))
+    CURRENT.with_borrow_mut(|instance| instance.as_mut().map(look))
 }
 
 /// As [`with`], for what makes no sense without an instance.

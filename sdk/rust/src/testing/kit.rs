@@ -4,7 +4,7 @@ use super::answer::Answer;
 use super::descriptor::Descriptor;
 use super::handled::{Handled, LogLine};
 use super::imports::messaging::as_received;
-use super::instance::{Call, Config, Instance, Phase, Progress, at_work};
+use super::instance::{Call, Config, Instance, Phase, Progress, current};
 use super::limits::{Limits, MAX_MESSAGE_BYTES, is_reserved};
 use super::manifest;
 use super::processor::Processor;
@@ -274,7 +274,7 @@ impl Kit {
         let declared = instance.descriptor.config_types.iter().map(|declared| declared.name.clone());
         let changed: Vec<String> = declared.filter(has_changed).collect();
         let outcome = match &self.setup {
-            Some(setup) if is_new || !changed.is_empty() => at_work(&mut self.instance, || setup(&changed)),
+            Some(setup) if is_new || !changed.is_empty() => current(&mut self.instance, || setup(&changed)),
             _ => Ok(()),
         };
         if outcome.is_err() {
@@ -317,7 +317,7 @@ impl Kit {
         let answer = if is_request { Progress::Open } else { Progress::None };
         instance.call = Call { phase: Phase::Handle, message_id, attempt, answer, log, ..Call::default() };
         let handle = &self.handle;
-        let outcome = at_work(&mut self.instance, || handle(input.to_owned(), message));
+        let outcome = current(&mut self.instance, || handle(input.to_owned(), message));
         let instance = self.instance();
         let call = std::mem::take(&mut instance.call);
         Handled {

@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_of_parameters_are_texts_and_limits_have_units() {
+    fn parameter_values_are_strings_and_limits_have_units() {
         let text = "language = \"rust\"\nname = \"a\"\n[[parameters]]\nname = \"p\"\ndefault = 1\nenum = [1, \"2\", [3]]\n\
                     [limits]\nmemory = \"192 MiB\"\ntime = 5\n";
         let wanted = json!({"schema": 1, "name": "a", "parameters": [{"name": "p", "default": "1", "enum": ["1", "2", "[3]"]}],

@@ -10,14 +10,14 @@ fn answered<A>(handler: impl Handler<A> + 'static) -> Handled {
 }
 
 #[test]
-fn a_reply_is_the_whole_answer() {
+fn a_single_reply_is_the_complete_answer() {
     let handled = answered(|Json(question): Json<String>| Reply(Json(question.len())));
     assert_eq!((handled.reply_json(), handled.is_answered(), handled.sent()), (vec![json!(5)], true, &[][..]));
     assert!(!answered(|| -> Result<Reply<Text>> { Err(Failure::reject("no")) }).is_answered());
 }
 
 #[test]
-fn parts_leave_one_by_one_and_the_last_is_marked() {
+fn parts_are_sent_one_by_one_and_the_last_is_marked() {
     let check = |count: u32| {
         let handled = answered(move || ReplyParts((0..count).map(Json)));
         assert_eq!(handled.failure(), None);
@@ -28,7 +28,7 @@ fn parts_leave_one_by_one_and_the_last_is_marked() {
 }
 
 #[test]
-fn a_part_leaves_when_the_next_one_is_there() {
+fn a_part_is_sent_once_the_next_one_is_ready() {
     let parts = |fails_at: u32| {
         move || ReplyParts((0..9).map(move |part| if part == fails_at { Err(Failure::retry("broken")) } else { Ok(Json(part)) }))
     };
@@ -57,7 +57,7 @@ fn an_answer_may_be_larger_than_a_message() {
 }
 
 #[test]
-fn a_returned_message_is_no_answer_and_the_refusal_says_what_is() {
+fn a_returned_message_is_not_an_answer_and_the_error_explains_the_fix() {
     let handled = answered(|| Json(1));
     assert_eq!(
         handled.failure().unwrap().reason(),

@@ -38,7 +38,7 @@ fn a_service_fails_in_every_way() {
 }
 
 #[test]
-fn what_cannot_be_read_names_the_service() {
+fn unreadable_answers_name_the_service() {
     let check = |answer: Answer, word: &str| {
         let handled = Kit::new(DESCRIPTOR, ask).answer("one", move |_| answer.clone()).handle("input", Json("what?"));
         let failure = handled.failure().unwrap();
@@ -51,7 +51,7 @@ fn what_cannot_be_read_names_the_service() {
 }
 
 #[test]
-fn an_answer_that_is_too_large_can_be_taken_in_parts_only() {
+fn an_answer_that_is_too_large_can_only_be_read_in_parts() {
     let large = || Answer::parts(vec![Message::new(vec![b'x'; 3 << 20], "text/plain"); 2]);
     let handled = Kit::new(DESCRIPTOR, ask).answer("one", move |_| large()).handle("input", Json("what?"));
     assert_eq!(handled.failure().unwrap().reason(), "the answer has more than 4194304 bytes: read its parts one by one");
@@ -61,7 +61,7 @@ fn an_answer_that_is_too_large_can_be_taken_in_parts_only() {
 }
 
 #[test]
-fn several_requests_are_under_way_at_once() {
+fn several_requests_are_in_flight_at_once() {
     let order = Rc::new(RefCell::new(Vec::new()));
     let seen = order.clone();
     let both = move || -> Result<Json<(u32, u32)>> {
@@ -85,7 +85,7 @@ fn several_requests_are_under_way_at_once() {
 }
 
 #[test]
-fn parts_come_one_by_one_until_the_last_or_an_error() {
+fn parts_arrive_one_by_one_until_the_last_or_an_error() {
     let parts = || -> Result<Json<Vec<String>>> {
         let mut parts = weir::begin_request("one", Json(1), None)?;
         let mut seen = Vec::new();
@@ -103,7 +103,7 @@ fn parts_come_one_by_one_until_the_last_or_an_error() {
 }
 
 #[test]
-fn a_typed_read_wants_one_part() {
+fn a_typed_read_requires_a_single_part() {
     let read = || weir::begin_request("one", Json(1), None)?.read::<Json<u32>>();
     let fails = |answer: Answer| {
         Kit::new(DESCRIPTOR, read).answer("one", move |_| answer.clone()).handle("input", Json(0)).failure().unwrap().to_string()
@@ -126,7 +126,7 @@ fn a_typed_read_wants_one_part() {
 }
 
 #[test]
-fn unread_answers_may_be_dropped_but_only_so_many() {
+fn unread_answers_may_be_dropped_up_to_a_limit() {
     let begin = |count: u32| {
         move || -> Result {
             for number in 0..count {
@@ -144,7 +144,7 @@ fn unread_answers_may_be_dropped_but_only_so_many() {
 }
 
 #[test]
-fn an_answer_is_passed_on_while_it_comes() {
+fn an_answer_is_forwarded_while_it_arrives() {
     let relay =
         |Json(question): Json<String>| -> Result<ReplyParts<Replies>> { weir::begin_request("one", Json(question), None).map(ReplyParts) };
     let mut kit = Kit::new(DESCRIPTOR, relay);
@@ -175,6 +175,6 @@ fn a_service_without_an_answer_is_named() {
 
 #[test]
 #[should_panic(expected = "request `three` does not exist; must be one of: one, two")]
-fn a_service_that_nobody_asks_is_refused() {
+fn a_service_that_is_never_requested_is_refused() {
     Kit::new(DESCRIPTOR, || ()).answer("three", |request| request);
 }

@@ -75,7 +75,7 @@ fn a_whole_type_is_parsed_once_for_each_version() {
 }
 
 #[test]
-fn a_value_and_its_whole_type_do_not_get_into_each_others_way() {
+fn a_value_and_its_whole_type_are_cached_independently() {
     let both = || -> Result<Json<(u64, usize)>> {
         Ok(Json((config::parsed::<Price>("price", "")?.map_or(0, |price| price.0), config::parsed_all::<Price>("price")?.len())))
     };
@@ -87,7 +87,7 @@ fn a_value_and_its_whole_type_do_not_get_into_each_others_way() {
 }
 
 #[test]
-fn what_cannot_be_read_names_type_key_and_field_and_is_not_the_messages_fault() {
+fn unreadable_configuration_names_type_key_and_field_and_is_not_the_messages_fault() {
     let check = |handler: fn(Json<String>) -> Result, value: &str, words: &[&str]| {
         let handled = Kit::new(DESCRIPTOR, handler).config("price", "pen", value).handle("input", Json("pen"));
         let failure = handled.failure().unwrap();
@@ -110,7 +110,7 @@ fn what_cannot_be_read_names_type_key_and_field_and_is_not_the_messages_fault() 
 }
 
 #[test]
-fn a_kit_does_not_know_what_another_one_read() {
+fn a_kit_is_independent_of_what_another_one_read() {
     #[derive(Deserialize)]
     struct Settings {
         size: u32,
@@ -126,7 +126,7 @@ fn a_kit_does_not_know_what_another_one_read() {
 
 #[test]
 #[should_panic(expected = "config type `prcie` is not declared: add it to `config-types` of the descriptor (declared: price, other)")]
-fn to_read_an_undeclared_type_is_a_trap() {
+fn reading_an_undeclared_type_traps() {
     let _ = Kit::new(DESCRIPTOR, || drop(config::get("prcie", "pen"))).handle("input", Json(1));
 }
 
@@ -137,7 +137,7 @@ fn an_undeclared_type_cannot_be_set() {
 }
 
 #[test]
-fn a_change_that_setup_refuses_leaves_all_as_it_was() {
+fn a_change_refused_by_setup_has_no_effect() {
     let check = |_: &[String]| match config::get("price", "pen").as_deref() {
         Some("bad") => Err("the price of `pen` is bad"),
         _ => Ok(()),

@@ -74,7 +74,7 @@ fn a_processor_has_its_descriptor_its_handlers_and_the_defaults_of_its_parameter
 }
 
 #[test]
-fn parameters_are_checked_as_the_descriptor_says() {
+fn parameters_are_checked_against_the_descriptor() {
     let mut kit = weir::testing::kit!();
     kit.parameter("refuse", "yes");
     let fault = kit.configure().unwrap_err();
@@ -90,7 +90,7 @@ fn parameters_are_checked_as_the_descriptor_says() {
 }
 
 #[test]
-fn setup_comes_before_the_first_message_and_after_a_change() {
+fn setup_runs_before_the_first_message_and_after_a_change() {
     let mut kit = clerk();
     kit.config("rules", "a", "1");
     assert_eq!(changed(&kit.handle("input", Json("Ada"))), ["rules,names"]);
@@ -101,7 +101,7 @@ fn setup_comes_before_the_first_message_and_after_a_change() {
 }
 
 #[test]
-fn setup_that_refuses_keeps_a_new_instance_from_beginning_and_another_one_as_it_was() {
+fn a_refusing_setup_stops_a_new_instance_and_leaves_a_running_one_unchanged() {
     let mut kit = clerk();
     assert_eq!(kit.parameter("refuse", "true").configure(), Err("told to refuse".to_owned()));
     let mut kit = clerk();
@@ -120,7 +120,7 @@ fn setup_that_refuses_keeps_a_new_instance_from_beginning_and_another_one_as_it_
 
 #[test]
 #[should_panic(expected = "the processor failed to start: told to refuse")]
-fn a_message_is_not_handed_to_what_cannot_begin() {
+fn a_message_is_not_passed_to_a_processor_that_cannot_start() {
     let _ = clerk().parameter("refuse", "true").handle("input", Json("Ada"));
 }
 

@@ -20,7 +20,7 @@ fn refusal(make: impl Fn() -> Result + 'static) -> String {
 }
 
 #[test]
-fn what_is_sent_keeps_its_order_and_is_seen_as_receivers_see_it() {
+fn sent_messages_keep_their_order_and_look_as_receivers_see_them() {
     let handled = sent(|| {
         weir::send("extra", Text("a"))?;
         let mut twice = Message::new("[1]", "application/json");
@@ -37,7 +37,7 @@ fn what_is_sent_keeps_its_order_and_is_seen_as_receivers_see_it() {
 }
 
 #[test]
-fn nothing_leaves_when_the_handler_fails() {
+fn nothing_is_sent_when_the_handler_fails() {
     let handled = sent(|| {
         weir::send("output", Json(1))?;
         Err(Failure::busy("later").after(std::time::Duration::from_secs(2)))
@@ -49,18 +49,18 @@ fn nothing_leaves_when_the_handler_fails() {
 
 #[test]
 #[should_panic(expected = "nothing left for `output`, since the handler failed: reject: field `a` is empty")]
-fn who_looks_for_outputs_of_a_failure_is_told_of_it() {
+fn reading_outputs_of_a_failure_reports_the_failure() {
     let _ = sent(|| Err(Failure::reject("field `a` is empty"))).json("output");
 }
 
 #[test]
 #[should_panic(expected = "output `outptu` does not exist; must be one of: output, extra")]
-fn who_looks_for_an_output_that_is_not_there_is_told_which_there_are() {
+fn a_missing_output_is_reported_with_the_existing_ones() {
     let _ = sent(|| Ok(())).json("outptu");
 }
 
 #[test]
-fn what_the_descriptor_does_not_have_is_refused() {
+fn undeclared_names_are_refused() {
     assert_eq!(refusal(|| weir::send("a\nb", Json(1))), "output `a\\nb` does not exist; must be one of: output, extra");
     assert_eq!(refusal(|| weir::send("input", Json(1))), "output `input` does not exist; must be one of: output, extra");
     assert_eq!(refusal(|| weir::request("a", Json(1)).map(|Text(_)| ())), "request `a` does not exist; must be one of: none");
@@ -68,7 +68,7 @@ fn what_the_descriptor_does_not_have_is_refused() {
 }
 
 #[test]
-fn what_is_too_much_is_refused() {
+fn excessive_sends_are_refused() {
     let body = |bytes: usize| Message::new(vec![b'x'; bytes], "text/plain");
     assert_eq!(sent(move || weir::send("output", body(4 << 20))).failure(), None);
     assert_eq!(
@@ -102,7 +102,7 @@ fn a_deployment_can_set_the_limits() {
 }
 
 #[test]
-fn the_properties_of_the_host_are_neither_set_nor_seen() {
+fn reserved_properties_can_be_neither_set_nor_read() {
     for name in ["weir-from", "traceparent", "tracestate", "id"] {
         let reason = refusal(move || weir::send("output", Message::json(&1)?.with_property(name, "x")));
         assert_eq!(reason, format!("the property `{name}` is reserved for the host"));
@@ -121,14 +121,14 @@ fn an_optional_output_may_have_no_topic() {
 }
 
 #[test]
-fn open_outputs_are_those_that_the_flow_gives() {
+fn open_outputs_are_those_given_by_the_flow() {
     let mut kit = Kit::new(r#"{"schema": 1, "consumers": ["input"], "producers": ["*"]}"#, |message: Message| weir::send("left", message));
     assert!(kit.handle("input", Json(1)).failure().unwrap().reason().ends_with("must be one of: none"));
     assert_eq!(kit.output("left").handle("input", Json(1)).json("left"), [json!(1)]);
 }
 
 #[test]
-fn outside_of_a_handler_nothing_can_be_sent() {
+fn nothing_can_be_sent_outside_a_handler() {
     let failure = weir::send("output", Json(1)).unwrap_err();
     assert_eq!(failure.call_error(), Some(ErrorKind::Invalid));
     assert!(failure.reason().starts_with("messages can be sent only within `handle`: in a test, call the handler with"), "{failure}");
@@ -137,6 +137,6 @@ fn outside_of_a_handler_nothing_can_be_sent() {
 
 #[test]
 #[should_panic(expected = "the body has 4194305 bytes; the limit is 4194304: such a message never reaches a handler")]
-fn a_message_that_is_too_large_never_comes() {
+fn a_message_that_is_too_large_never_arrives() {
     let _ = Kit::new(DESCRIPTOR, || ()).handle("input", Message::new(vec![0; (4 << 20) + 1], "image/png"));
 }
