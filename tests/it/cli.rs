@@ -2,14 +2,15 @@
 #![allow(clippy::unwrap_used, reason = "a failed expectation fails the test that caused it")]
 
 mod config;
+mod dead_letters;
+mod dead_letters_faults;
 mod doctor;
+mod end_to_end;
 mod files;
 mod follow;
 mod inputs;
 mod inspect;
-mod large;
-mod letters;
-mod letters_faults;
+mod large_configuration;
 mod log;
 mod log_faults;
 mod pauses;
@@ -35,7 +36,6 @@ mod unfit;
 mod unowned;
 mod up;
 mod versions;
-mod way;
 
 use std::path::Path;
 use std::process::Output;

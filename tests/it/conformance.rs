@@ -6,7 +6,7 @@ use std::io::Write as _;
 
 use weir_tests::conformance::differences::{DIFFERENCES, STAND_INS};
 use weir_tests::conformance::exceptions::EXCEPTIONS;
-use weir_tests::conformance::{self, Bed, Embedded, Network, PROMISES, Pulsar, RabbitMq};
+use weir_tests::conformance::{self, BrokerFixture, Embedded, Network, PROMISES, Pulsar, RabbitMq};
 use weir_tests::{tested_on_embedded, tested_on_network, tested_on_pulsar, tested_on_rabbitmq};
 
 /// Makes a test of every promise on one broker; `$tested` leaves out its exceptions.
@@ -19,7 +19,7 @@ macro_rules! tests_on {
             $($tested! { $promise,
                 #[tokio::test]
                 async fn $promise() {
-                    conformance::$area::$promise(&mut Bed::open($broker::of(stringify!($promise))).await).await;
+                    conformance::$area::$promise(&mut BrokerFixture::open($broker::of(stringify!($promise))).await).await;
                 }
             })*
         })*
@@ -92,7 +92,7 @@ fn table() -> Vec<Vec<&'static str>> {
 }
 
 #[test]
-fn the_page_on_concepts_shows_what_differs_between_brokers() {
+fn the_concepts_page_lists_the_differences_between_brokers() {
     let table = table();
     let (header, rows) = table.split_first().expect("docs/concepts.md has a table that begins with `| promise |`");
     let brokers: Vec<&str> = EXCEPTIONS.iter().map(|exceptions| exceptions.broker).filter(|broker| !STAND_INS.contains(broker)).collect();

@@ -69,7 +69,7 @@ async fn check(chain: &Chain, confirmed: &BTreeSet<u64>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_broker_killed_at_any_moment_loses_nothing_and_doubles_nothing() {
+async fn a_broker_killed_at_any_moment_loses_and_duplicates_nothing() {
     let mut rng = StdRng::seed_from_u64(seed());
     let folder = tempfile::tempdir().unwrap();
     let mut confirmed = BTreeSet::new();
@@ -93,7 +93,7 @@ async fn a_broker_killed_at_any_moment_loses_nothing_and_doubles_nothing() {
 }
 
 #[tokio::test]
-async fn a_folder_of_queues_is_open_once() {
+async fn a_queue_folder_can_be_opened_only_once() {
     let folder = tempfile::tempdir().unwrap();
     let broker = EmbeddedBroker::open(folder.path(), EmbeddedOptions::default()).unwrap();
     let error = EmbeddedBroker::open(folder.path(), EmbeddedOptions::default()).err().unwrap();
@@ -174,7 +174,7 @@ async fn wait_until_idle(weir: &Weir) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_weir_killed_at_any_moment_loses_nothing_and_doubles_nothing() {
+async fn a_weir_killed_at_any_moment_loses_and_duplicates_nothing() {
     let mut rng = StdRng::seed_from_u64(seed());
     let data = tempfile::tempdir().unwrap();
     let mut weir = with_echo(data.path()).await;
@@ -196,7 +196,7 @@ async fn a_weir_killed_at_any_moment_loses_nothing_and_doubles_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_weir_that_is_asked_to_end_under_load_finishes_and_loses_nothing() {
+async fn a_graceful_shutdown_under_load_finishes_and_loses_nothing() {
     let data = tempfile::tempdir().unwrap();
     let weir = with_echo(data.path()).await;
     import(&weir, 0..2000).await;
@@ -205,7 +205,7 @@ async fn a_weir_that_is_asked_to_end_under_load_finishes_and_loses_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_data_folder_in_use_is_refused_and_its_user_goes_on() {
+async fn a_data_folder_in_use_is_refused_and_its_user_continues() {
     let data = tempfile::tempdir().unwrap();
     let weir = Weir::up(data.path()).await;
     let refused = run(data.path(), &["up", "--listen", "127.0.0.1:0"]).await;
@@ -250,7 +250,7 @@ async fn with_letters(data: &Path) -> Weir {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn letters_that_are_sent_again_while_weir_is_killed_are_neither_lost_nor_doubled() {
+async fn dead_letters_redriven_while_weir_is_killed_are_neither_lost_nor_duplicated() {
     let mut rng = StdRng::seed_from_u64(seed());
     let data = tempfile::tempdir().unwrap();
     let mut weir = with_letters(data.path()).await;

@@ -15,7 +15,7 @@ use weir_tests::wait::{DEADLINE, eventually, pass, within};
 use weir_tests::weir::{Weir, run};
 
 use crate::guests;
-use crate::stage::{Stage, queue};
+use crate::host_fixture::{HostFixture, queue};
 
 /// A Weir with a flow of the echo component, stopped, with numbered messages in the queue of its input.
 async fn stopped_with_backlog(data: &Path, count: u32) {
@@ -79,7 +79,7 @@ async fn input_of(weir: &Weir) -> Option<Value> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_damaged_message_is_set_aside_told_once_and_stops_no_other() {
+async fn a_damaged_message_is_set_aside_reported_once_and_blocks_no_other() {
     let data = tempfile::tempdir().unwrap();
     stopped_with_backlog(data.path(), 200).await;
     let (path, at) = place_of(data.path(), "body-0077");
@@ -106,7 +106,7 @@ async fn one_damaged_message_is_set_aside_told_once_and_stops_no_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn after_a_clean_stop_a_flip_in_the_last_frame_cuts_nothing() {
+async fn after_a_clean_stop_a_bit_flip_in_the_last_frame_truncates_nothing() {
     let data = tempfile::tempdir().unwrap();
     stopped_with_backlog(data.path(), 3).await;
     let (path, at) = place_of(data.path(), "body-0002");
@@ -120,7 +120,7 @@ async fn after_a_clean_stop_a_flip_in_the_last_frame_cuts_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn files_of_the_log_that_are_gone_are_missed() {
+async fn missing_log_files_are_detected() {
     let data = tempfile::tempdir().unwrap();
     stopped_with_backlog(data.path(), 20).await;
     let (path, _) = place_of(data.path(), "body-0019");
@@ -139,7 +139,7 @@ async fn files_of_the_log_that_are_gone_are_missed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_mark_that_is_gone_is_reported_by_the_start_and_the_doctor() {
+async fn a_missing_mark_is_reported_by_the_start_and_doctor() {
     let data = tempfile::tempdir().unwrap();
     stopped_with_backlog(data.path(), 20).await;
     let mark = data.path().join("queues/MARK");
@@ -156,7 +156,7 @@ async fn a_mark_that_is_gone_is_reported_by_the_start_and_the_doctor() {
 }
 
 #[tokio::test]
-async fn oldest_files_that_are_gone_are_counted_message_by_message() {
+async fn missing_oldest_files_are_counted_message_by_message() {
     let folder = tempfile::tempdir().unwrap();
     let options = EmbeddedOptions { sync: SyncMode::None, segment_bytes: 20_000, ..EmbeddedOptions::default() };
     let a = queue("flow:tg:a", "s");
@@ -176,17 +176,17 @@ async fn oldest_files_that_are_gone_are_counted_message_by_message() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_order_is_kept_over_a_disk_that_fills_and_is_freed_again_and_again() {
+async fn the_order_is_kept_while_a_disk_repeatedly_fills_and_is_freed() {
     const COUNT: usize = 2_000;
     let disk = SmallDisk::new(24 << 10);
     let options = EmbeddedOptions { sync: SyncMode::None, segment_bytes: 1 << 20, disk_reserve_percent: 0, ..EmbeddedOptions::default() };
-    let mut stage = Stage::on(&disk.path().join("queues"), options).await;
-    stage.run(guests::ECHO, &[], |record| record.concurrency = Some(1)).await;
+    let mut fixture = HostFixture::on(&disk.path().join("queues"), options).await;
+    fixture.run(guests::ECHO, &[], |record| record.concurrency = Some(1)).await;
     for number in 0..COUNT {
-        stage.send_text(&format!("{number:06}{}", "x".repeat(2_000))).await;
+        fixture.send_text(&format!("{number:06}{}", "x".repeat(2_000))).await;
     }
-    stage.start_host(weir_runtime::Served::All).await;
-    let handled = || stage.status("echo").map_or(0, |status| status.handled_count as usize);
+    fixture.start_host(weir_runtime::Served::All).await;
+    let handled = || fixture.status("echo").map_or(0, |status| status.handled_count as usize);
     let mut filled_count = 0;
     while handled() < COUNT {
         disk.fill();
@@ -200,15 +200,15 @@ async fn the_order_is_kept_over_a_disk_that_fills_and_is_freed_again_and_again()
         .await;
     }
     println!("filled {filled_count} times");
-    let outputs = stage.outputs().await;
+    let outputs = fixture.outputs().await;
     for number in 0..COUNT {
         assert!(outputs.next_text().await.starts_with(&format!("{number:06}")), "message {number} is not in its place");
     }
-    stage.end().await;
+    fixture.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_reader_of_a_full_disk_gets_a_reason_or_messages_and_goes_on_when_it_is_freed() {
+async fn a_reader_on_a_full_disk_gets_messages_or_a_reason_and_continues_when_it_is_freed() {
     let disk = SmallDisk::new(8 << 10);
     let folder = disk.path().join("queues");
     let a = queue("flow:tg:a", "s");
@@ -235,41 +235,41 @@ async fn a_reader_of_a_full_disk_gets_a_reason_or_messages_and_goes_on_when_it_i
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_message_that_was_delivered_often_and_never_begun_is_not_given_up() {
-    let mut stage = Stage::without_host().await;
-    stage.run(guests::ECHO, &[], |_| {}).await;
-    stage.send_text("innocent").await;
+async fn a_message_delivered_often_but_never_attempted_is_not_given_up() {
+    let mut fixture = HostFixture::without_host().await;
+    fixture.run(guests::ECHO, &[], |_| {}).await;
+    fixture.send_text("innocent").await;
     let input = queue("flow:tg:in", "echo--v--input");
     // As a host does that is killed each time before its component is ready.
     for _ in 0..40 {
-        let reader = stage.backend.consumer(input.topic(), input.subscription(), ConsumerOptions::default()).await.unwrap();
+        let reader = fixture.backend.consumer(input.topic(), input.subscription(), ConsumerOptions::default()).await.unwrap();
         within("the message", reader.receive()).await.unwrap();
     }
-    stage.start_host(weir_runtime::Served::All).await;
-    assert_eq!(stage.outputs().await.next_text().await, "innocent");
-    stage.end().await;
+    fixture.start_host(weir_runtime::Served::All).await;
+    assert_eq!(fixture.outputs().await.next_text().await, "innocent");
+    fixture.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn outputs_that_the_broker_can_never_take_go_to_the_dead_letters_at_once() {
+async fn outputs_that_the_broker_can_never_accept_become_dead_letters_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let limits = Limits { max_settle_bytes: 2_000_000, ..Limits::default() };
     let options = EmbeddedOptions { sync: SyncMode::None, ..EmbeddedOptions::default() };
-    let mut stage = Stage::over(EmbeddedBroker::open_limited(folder.path(), limits, options).unwrap()).await;
-    stage.start_host(weir_runtime::Served::All).await;
+    let mut fixture = HostFixture::over(EmbeddedBroker::open_limited(folder.path(), limits, options).unwrap()).await;
+    fixture.start_host(weir_runtime::Served::All).await;
     let change = |record: &mut weir_config::records::ComponentRecord| {
         record.limits.sends_bytes = Some(1 << 30);
         record.retry.attempts_count = Some(1);
     };
-    stage.run(guests::BIG_OUTPUT, &[], change).await;
+    fixture.run(guests::BIG_OUTPUT, &[], change).await;
     // The component's own limit is what the broker takes, whatever its deployment says.
-    stage.send_text(r#"{"count": 3, "bytes": 900000}"#).await;
-    let (letter, _) = stage.dead_letter().await;
+    fixture.send_text(r#"{"count": 3, "bytes": 900000}"#).await;
+    let (letter, _) = fixture.dead_letter().await;
     assert!(letter.reason.contains("limits.sends-bytes"), "{letter:?}");
     // What the host adds to a message counts too.
-    stage.send_text(r#"{"count": 1, "bytes": 1999999}"#).await;
-    let (letter, _) = stage.dead_letter().await;
+    fixture.send_text(r#"{"count": 1, "bytes": 1999999}"#).await;
+    let (letter, _) = fixture.dead_letter().await;
     assert_eq!((letter.error.as_str(), letter.attempts_count), ("too-large", 1), "{letter:?}");
     assert!(letter.reason.contains("the limit is 2000000"), "{letter:?}");
-    stage.end().await;
+    fixture.end().await;
 }

@@ -59,18 +59,18 @@ async fn swaps_while_documents_flow_and_loses_nothing(arguments: Vec<String>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_demo_swaps_while_documents_flow_and_loses_nothing() {
+async fn the_demo_swaps_under_load_and_loses_nothing() {
     swaps_while_documents_flow_and_loses_nothing(Vec::new()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_demo_swaps_while_documents_flow_and_loses_nothing_on_rabbitmq() {
+async fn the_demo_swaps_under_load_and_loses_nothing_on_rabbitmq() {
     let vhost = rabbitmq::Broker::shared().await.vhost(DefaultQueues::Classic).await;
     swaps_while_documents_flow_and_loses_nothing(vec!["--broker".to_owned(), vhost.url().to_owned()]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_demo_swaps_while_documents_flow_and_loses_nothing_on_pulsar() {
+async fn the_demo_swaps_under_load_and_loses_nothing_on_pulsar() {
     let (broker, _turn) = pulsar::Broker::with_tg().await;
     let token_file = broker.token_file(pulsar::Role::Admin).unwrap().display().to_string();
     let arguments = ["--broker", &broker.url(), "--pulsar-admin", broker.admin().url(), "--token-file", &token_file];

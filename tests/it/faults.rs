@@ -1,10 +1,10 @@
 //! Faults of brokers, networks and processes, for tests of every broker that runs beside Weir: what must hold is the same on each.
 #![allow(clippy::unwrap_used, reason = "a failed expectation fails the test that caused it")]
 
+pub(crate) mod fixture;
 pub(crate) mod killed;
 pub(crate) mod load;
 mod orders;
-pub(crate) mod place;
 pub(crate) mod rounds;
 pub(crate) mod space;
 mod steps;

@@ -12,29 +12,29 @@ use weir_runtime::{FetchedComponents, HostSettings};
 use weir_tests::wait::{DEADLINE, eventually};
 use weir_tests::{guest, marked_guest};
 
-use self::gateway::{Says, StubGateway};
+use self::gateway::{Response, StubGateway};
 use crate::guests;
-use crate::stage::{Stage, entry};
+use crate::host_fixture::{HostFixture, entry};
 
 const WAY: [(&str, &str); 2] = [("input", "flow:tg:in"), ("output", "flow:tg:out")];
 const MAX_COMPONENT_BYTES: u64 = 4 << 20;
 
 /// A stage whose host fetches from a stub, and keeps what it fetched in a folder of its own.
 struct Fetching {
-    stage: Stage,
+    fixture: HostFixture,
     gateway: StubGateway,
     folder: tempfile::TempDir,
 }
 
 impl Fetching {
     async fn new(cache_bytes: u64) -> Self {
-        let stage = Stage::without_host().await;
+        let fixture = HostFixture::without_host().await;
         for processor in ["p", "q"] {
-            stage.create("flow:tg:in", &format!("{processor}--v--input")).await;
+            fixture.create("flow:tg:in", &format!("{processor}--v--input")).await;
         }
-        stage.create("flow:tg:out", "test").await;
+        fixture.create("flow:tg:out", "test").await;
         let (gateway, folder) = (StubGateway::start().await, tempfile::tempdir().unwrap());
-        let mut fetching = Fetching { stage, gateway, folder };
+        let mut fetching = Fetching { fixture, gateway, folder };
         fetching.start_host(cache_bytes).await;
         fetching
     }
@@ -43,8 +43,8 @@ impl Fetching {
         let remote = RemoteGateway::new(self.gateway.url(), &Trust::System, None, TokenReach::Encrypted).unwrap();
         let components = Arc::new(FetchedComponents::new(self.components(), remote, MAX_COMPONENT_BYTES));
         let code_cache = self.folder.path().join("cache");
-        let settings = HostSettings { components, code_cache, cache_bytes: Some(cache_bytes), ..self.stage.host_settings() };
-        self.stage.start_host_as(self.stage.backend.clone(), settings).await;
+        let settings = HostSettings { components, code_cache, cache_bytes: Some(cache_bytes), ..self.fixture.host_settings() };
+        self.fixture.start_host_as(self.fixture.backend.clone(), settings).await;
     }
 
     fn components(&self) -> ComponentFolder {
@@ -65,21 +65,21 @@ impl Fetching {
         let mut entry = entry(component, &WAY, &[]);
         entry.consumed = consumed.iter().map(ToString::to_string).collect();
         entry.previous = previous.cloned();
-        self.stage.put(&entry_type(processor), "v", &entry).await;
+        self.fixture.put(&entry_type(processor), "v", &entry).await;
     }
 
     async fn deploy(&self, mark: u8) -> ComponentRef {
-        self.stage.deploy_as(guests::ECHO, &format!("{mark}.0.0"), &marked_guest(guests::ECHO, mark), |_| {}).await
+        self.fixture.deploy_as(guests::ECHO, &format!("{mark}.0.0"), &marked_guest(guests::ECHO, mark), |_| {}).await
     }
 
     async fn until_runs(&self, processor: &str, component: &ComponentRef) -> ProcessorStatus {
         let is_it = |status: &ProcessorStatus| status.component.as_ref() == Some(component) && status.state == ProcessorState::Running;
-        self.stage.until(processor, is_it).await
+        self.fixture.until(processor, is_it).await
     }
 
     /// Waits until a component is refused, for a reason with these words that may pass.
     async fn until_refused(&self, component: &ComponentRef, words: &[&str]) {
-        let status = self.stage.until("p", |status| {
+        let status = self.fixture.until("p", |status| {
             let refused = status.refused.as_ref().filter(|refused| refused.component == *component);
             refused.is_some_and(|refused| words.iter().all(|word| refused.problem.contains(word)))
         });
@@ -95,9 +95,9 @@ fn files(folder: &Path) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_component_is_fetched_once_and_kept() {
+async fn a_component_is_fetched_once_and_cached() {
     let mut fetching = Fetching::new(1 << 30).await;
-    fetching.gateway.says(Says::Component(marked_guest(guests::ECHO, 1)));
+    fetching.gateway.says(Response::Component(marked_guest(guests::ECHO, 1)));
     let one = fetching.deploy(1).await;
     fetching.name("p", &one, None).await;
     fetching.name("q", &one, None).await;
@@ -106,49 +106,49 @@ async fn a_component_is_fetched_once_and_kept() {
     assert_eq!(fetching.gateway.asked(), [format!("GET /api/v1/weir/components/{}", one.digest)]);
     assert_eq!(fetching.kept(), [format!("{}.wasm", one.digest.to_hex())]);
     // Started again, it needs no gateway.
-    fetching.stage.stop_host().await;
-    fetching.gateway.says(Says::Nothing);
+    fetching.fixture.stop_host().await;
+    fetching.gateway.says(Response::Nothing);
     fetching.start_host(1 << 30).await;
     fetching.until_runs("p", &one).await;
     assert_eq!(fetching.gateway.asked().len(), 1);
-    fetching.stage.end().await;
+    fetching.fixture.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn other_bytes_are_never_run_and_what_ran_goes_on() {
+async fn wrong_bytes_are_never_run_and_the_old_component_continues() {
     let fetching = Fetching::new(1 << 30).await;
-    fetching.gateway.says(Says::Component(marked_guest(guests::ECHO, 1)));
+    fetching.gateway.says(Response::Component(marked_guest(guests::ECHO, 1)));
     let (one, two) = (fetching.deploy(1).await, fetching.deploy(2).await);
     fetching.name("p", &one, None).await;
     fetching.until_runs("p", &one).await;
     fetching.name("p", &two, Some(&one)).await;
     let (digest, came) = (two.digest.to_string(), one.digest.to_string());
     fetching.until_refused(&two, &[&digest, fetching.gateway.url(), "it sent different bytes", &came]).await;
-    assert_eq!(fetching.stage.status("p").unwrap().component.unwrap(), one);
-    let outputs = fetching.stage.outputs().await;
-    fetching.stage.send_text("goes on").await;
+    assert_eq!(fetching.fixture.status("p").unwrap().component.unwrap(), one);
+    let outputs = fetching.fixture.outputs().await;
+    fetching.fixture.send_text("goes on").await;
     assert_eq!(outputs.next_text().await, "goes on");
     let size = guest(guests::ECHO).len();
-    fetching.gateway.says(Says::Component(vec![0; size + 100]));
+    fetching.gateway.says(Response::Component(vec![0; size + 100]));
     fetching.until_refused(&two, &["more bytes arrived than the component's size"]).await;
     assert_eq!(fetching.kept(), [format!("{}.wasm", one.digest.to_hex())]);
-    fetching.gateway.says(Says::Component(marked_guest(guests::ECHO, 2)));
+    fetching.gateway.says(Response::Component(marked_guest(guests::ECHO, 2)));
     assert_eq!(fetching.until_runs("p", &two).await.refused, None);
-    fetching.stage.end().await;
+    fetching.fixture.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn each_way_in_which_a_gateway_has_nothing_is_told_with_what_to_do() {
+async fn each_failure_to_fetch_is_reported_with_the_fix() {
     let fetching = Fetching::new(1 << 30).await;
     let one = fetching.deploy(1).await;
     let mut consumed: &[&str] = &[];
     for (says, words) in [
-        (Says::Nothing, "cannot be reached"),
-        (Says::Error(404, r#"{"error": {"type": "not-found", "message": "there is none"}}"#), "deploy the same file there again"),
-        (Says::Error(404, "<html>"), "not a gateway of Weir: check the address"),
-        (Says::Error(401, r#"{"error": {"type": "unauthorized", "message": "show one"}}"#), "requires a token with scope read"),
-        (Says::Error(503, r#"{"error": {"type": "unavailable", "message": "the store is away"}}"#), "status 503: the store is away"),
-        (Says::Half(marked_guest(guests::ECHO, 1)), "the connection was lost"),
+        (Response::Nothing, "cannot be reached"),
+        (Response::Error(404, r#"{"error": {"type": "not-found", "message": "there is none"}}"#), "deploy the same file there again"),
+        (Response::Error(404, "<html>"), "not a gateway of Weir: check the address"),
+        (Response::Error(401, r#"{"error": {"type": "unauthorized", "message": "show one"}}"#), "requires a token with scope read"),
+        (Response::Error(503, r#"{"error": {"type": "unavailable", "message": "the store is away"}}"#), "status 503: the store is away"),
+        (Response::Half(marked_guest(guests::ECHO, 1)), "the connection was lost"),
     ] {
         fetching.gateway.says(says);
         consumed = if consumed.is_empty() { &["output"] } else { &[] };
@@ -156,39 +156,39 @@ async fn each_way_in_which_a_gateway_has_nothing_is_told_with_what_to_do() {
         fetching.until_refused(&one, &[words, fetching.gateway.url(), &one.digest.to_string()]).await;
         assert_eq!(fetching.kept(), [""; 0]);
     }
-    fetching.gateway.says(Says::Component(marked_guest(guests::ECHO, 1)));
+    fetching.gateway.says(Response::Component(marked_guest(guests::ECHO, 1)));
     fetching.name("p", &one, None).await;
     fetching.until_runs("p", &one).await;
     let (file, size_bytes) = (marked_guest(guests::ECHO, 3), MAX_COMPONENT_BYTES + 1);
-    let large = fetching.stage.deploy_as(guests::ECHO, "3.0.0", &file, |record| record.size_bytes = size_bytes).await;
+    let large = fetching.fixture.deploy_as(guests::ECHO, "3.0.0", &file, |record| record.size_bytes = size_bytes).await;
     fetching.name("p", &large, Some(&one)).await;
     fetching.until_refused(&large, &["raise gateway.max-component"]).await;
-    fetching.stage.end().await;
+    fetching.fixture.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_damaged_copy_is_fetched_again() {
+async fn a_damaged_cached_copy_is_refetched() {
     let mut fetching = Fetching::new(1 << 30).await;
-    fetching.gateway.says(Says::Component(marked_guest(guests::ECHO, 1)));
+    fetching.gateway.says(Response::Component(marked_guest(guests::ECHO, 1)));
     let one = fetching.deploy(1).await;
     fetching.name("p", &one, None).await;
     fetching.until_runs("p", &one).await;
-    fetching.stage.stop_host().await;
+    fetching.fixture.stop_host().await;
     std::fs::remove_dir_all(fetching.folder.path().join("cache")).unwrap();
     std::fs::write(fetching.components().path(one.digest), b"damaged").unwrap();
     fetching.start_host(1 << 30).await;
     fetching.until_runs("p", &one).await;
     assert_eq!(fetching.gateway.asked().len(), 2);
     assert!(fetching.components().get(one.digest).await.unwrap().is_some());
-    fetching.stage.end().await;
+    fetching.fixture.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_kept_stays_within_its_bound_and_what_runs_stays() {
+async fn the_cache_stays_within_its_limit_and_keeps_running_components() {
     let fetching = Fetching::new(1).await;
     let mut previous = None;
     for mark in 1..4 {
-        fetching.gateway.says(Says::Component(marked_guest(guests::ECHO, mark)));
+        fetching.gateway.says(Response::Component(marked_guest(guests::ECHO, mark)));
         let component = fetching.deploy(mark).await;
         fetching.name("p", &component, previous.as_ref()).await;
         fetching.until_runs("p", &component).await;
@@ -196,7 +196,7 @@ async fn what_is_kept_stays_within_its_bound_and_what_runs_stays() {
     }
     let last = previous.unwrap().digest.to_hex();
     // With the next one, those before the last are gone. The last one was still at work while it came.
-    fetching.gateway.says(Says::Component(marked_guest(guests::ECHO, 4)));
+    fetching.gateway.says(Response::Component(marked_guest(guests::ECHO, 4)));
     let next = fetching.deploy(4).await;
     fetching.name("p", &next, None).await;
     fetching.until_runs("p", &next).await;
@@ -208,5 +208,5 @@ async fn what_is_kept_stays_within_its_bound_and_what_runs_stays() {
         std::future::ready((only && kept.iter().any(|name| name.starts_with(&allowed[1]))).then_some(()))
     })
     .await;
-    fetching.stage.end().await;
+    fetching.fixture.end().await;
 }

@@ -2,18 +2,18 @@
 #![allow(clippy::unwrap_used, reason = "a failed expectation fails the test that caused it")]
 
 mod answers;
-mod bed;
 mod bounds;
 mod components;
+mod dead_letters;
 mod dispatch;
 mod exits;
 mod export_streams;
 mod exposition;
+mod fixture;
 mod forwarding;
 mod hostile;
 mod import_streams;
 mod interfaces;
-mod letters;
 mod metrics;
 mod openapi;
 mod pages;

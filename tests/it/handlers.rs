@@ -9,66 +9,66 @@ use weir_tests::wait::{DEADLINE, eventually};
 use weir_tests::weir::Weir;
 
 use crate::guests;
-use crate::stage::{Stage, entry};
+use crate::host_fixture::{HostFixture, entry};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_input_reaches_its_own_handler() {
-    let stage = Stage::new().await;
-    let component = stage.deploy(guests::TWO_INPUTS, |_| {}).await;
+    let fixture = HostFixture::new().await;
+    let component = fixture.deploy(guests::TWO_INPUTS, |_| {}).await;
     for input in ["input", "control"] {
-        stage.create(&format!("flow:tg:{input}"), &format!("two-inputs--v--{input}")).await;
+        fixture.create(&format!("flow:tg:{input}"), &format!("two-inputs--v--{input}")).await;
     }
-    stage.create("flow:tg:out", "test").await;
+    fixture.create("flow:tg:out", "test").await;
     let topics = [("input", "flow:tg:input"), ("control", "flow:tg:control"), ("output", "flow:tg:out")];
-    stage.put(&entry_type("two-inputs"), "v", &entry(&component, &topics, &[])).await;
-    let outputs = stage.outputs().await;
-    stage.send("flow:tg:input", Message::new("as it is")).await;
+    fixture.put(&entry_type("two-inputs"), "v", &entry(&component, &topics, &[])).await;
+    let outputs = fixture.outputs().await;
+    fixture.send("flow:tg:input", Message::new("as it is")).await;
     assert_eq!(outputs.next_text().await, "as it is");
-    stage.send("flow:tg:control", Message::new("[1]")).await;
+    fixture.send("flow:tg:control", Message::new("[1]")).await;
     assert_eq!(outputs.next_text().await, r#"{"control":[1]}"#);
-    stage.end().await;
+    fixture.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_output_has_its_own_topic_and_an_optional_one_may_have_none() {
-    let stage = Stage::new().await;
-    let component = stage.deploy(guests::TWO_OUTPUTS, |_| {}).await;
-    stage.create("flow:tg:in", "two-outputs--v--input").await;
-    stage.create("flow:tg:left", "test").await;
-    stage.create("flow:tg:right", "test").await;
+    let fixture = HostFixture::new().await;
+    let component = fixture.deploy(guests::TWO_OUTPUTS, |_| {}).await;
+    fixture.create("flow:tg:in", "two-outputs--v--input").await;
+    fixture.create("flow:tg:left", "test").await;
+    fixture.create("flow:tg:right", "test").await;
     let both = [("input", "flow:tg:in"), ("left", "flow:tg:left"), ("right", "flow:tg:right")];
-    stage.put(&entry_type("two-outputs"), "v", &entry(&component, &both, &[])).await;
-    stage.send_text(r#"{"left": 1, "right": 2}"#).await;
-    let (left, right) = (stage.reader("flow:tg:left", "test").await, stage.reader("flow:tg:right", "test").await);
+    fixture.put(&entry_type("two-outputs"), "v", &entry(&component, &both, &[])).await;
+    fixture.send_text(r#"{"left": 1, "right": 2}"#).await;
+    let (left, right) = (fixture.reader("flow:tg:left", "test").await, fixture.reader("flow:tg:right", "test").await);
     assert_eq!((left.next_text().await, right.next_text().await), ("1".to_owned(), "2".to_owned()));
 
-    stage.create("flow:tg:other", "two-outputs--w--input").await;
+    fixture.create("flow:tg:other", "two-outputs--w--input").await;
     let one = [("input", "flow:tg:other"), ("left", "flow:tg:left")];
-    stage.put(&entry_type("two-outputs"), "w", &entry(&component, &one, &[])).await;
-    stage.send("flow:tg:other", Message::new(r#"{"left": 3, "right": 4}"#)).await;
+    fixture.put(&entry_type("two-outputs"), "w", &entry(&component, &one, &[])).await;
+    fixture.send("flow:tg:other", Message::new(r#"{"left": 3, "right": 4}"#)).await;
     assert_eq!(left.next_text().await, "3");
-    assert_eq!(stage.stats("flow:tg:right", "test").await.depth_count, 0);
-    stage.end().await;
+    assert_eq!(fixture.stats("flow:tg:right", "test").await.depth_count, 0);
+    fixture.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_dead_letter_has_what_its_own_message_wrote_to_stderr() {
-    let stage = Stage::new().await;
-    stage.run(guests::STDERR, &[], |record| record.retry.attempts_count = Some(1)).await;
-    let outputs = stage.outputs().await;
-    stage.send_text(r#"{"stderr": "about another message"}"#).await;
+async fn a_dead_letter_has_only_the_stderr_of_its_own_message() {
+    let fixture = HostFixture::new().await;
+    fixture.run(guests::STDERR, &[], |record| record.retry.attempts_count = Some(1)).await;
+    let outputs = fixture.outputs().await;
+    fixture.send_text(r#"{"stderr": "about another message"}"#).await;
     outputs.next().await;
-    stage.send_text(r#"{"stderr": "about this message", "panic": true}"#).await;
-    let (letter, _) = stage.dead_letter().await;
+    fixture.send_text(r#"{"stderr": "about this message", "panic": true}"#).await;
+    let (letter, _) = fixture.dead_letter().await;
     for text in ["about this message", "told to panic"] {
         assert!(letter.reason.contains(text), "{}", letter.reason);
     }
     assert!(!letter.reason.contains("another"), "{}", letter.reason);
-    stage.end().await;
+    fixture.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_a_component_prints_is_in_the_log_and_not_in_its_messages() {
+async fn printed_output_is_in_the_log_and_not_in_messages() {
     let data = tempfile::tempdir().unwrap();
     let weir = Weir::up(data.path()).await;
     weir.must(&["deploy", guest_path(guests::STDERR).to_str().unwrap()]).await;

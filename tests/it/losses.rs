@@ -1,11 +1,11 @@
 //! Every role over a connection to the broker that is lost again and again: at the end nothing is missing and everything works.
 
 mod changes;
+mod dead_letters;
+mod fixture;
 mod gateway;
-mod letters;
 mod lines;
 mod order;
-mod place;
 mod plain;
 mod roles;
 mod stalls;

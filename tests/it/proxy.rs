@@ -48,7 +48,7 @@ async fn is_silent(stream: &mut TcpStream) -> bool {
 }
 
 #[tokio::test]
-async fn bytes_and_ends_pass_when_there_is_no_fault() {
+async fn bytes_and_closes_pass_without_faults() {
     let proxy = echo().await;
     let mut stream = connected(&proxy).await;
     stream.shutdown().await.unwrap();
@@ -97,7 +97,7 @@ async fn new_connections_are_refused_and_open_ones_stay() {
 }
 
 #[tokio::test]
-async fn a_connection_is_cut_behind_a_byte_that_the_seed_decides() {
+async fn a_connection_is_cut_at_a_seeded_byte() {
     let proxy = echo().await;
     let mut stream = connected(&proxy).await;
     let (first, again) = (proxy.cut_at_random(7, 1000), proxy.cut_at_random(7, 1000));
@@ -113,7 +113,7 @@ async fn a_connection_is_cut_behind_a_byte_that_the_seed_decides() {
 }
 
 #[tokio::test]
-async fn delays_and_limits_hold_bytes_back_and_let_all_of_them_pass() {
+async fn delays_and_limits_slow_bytes_down_and_lose_none() {
     let proxy = echo().await;
     let mut stream = connected(&proxy).await;
     for slow in [(Duration::from_millis(300), None), (Duration::ZERO, Some(50))] {

@@ -2,13 +2,13 @@
 #![allow(clippy::unwrap_used, reason = "a failed expectation fails the test that caused it")]
 
 pub(crate) mod connection;
+mod dead_letters;
 mod faults;
+mod fixture;
 mod foreign;
 mod in_the_way;
-mod letters;
 mod orphans;
 mod own_node;
-mod place;
 mod preparing;
 mod processes;
 mod refusals;

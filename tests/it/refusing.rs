@@ -131,7 +131,7 @@ async fn check(data: &Path, confirmed: &BTreeSet<u64>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn refusing_stops_under_traffic_lose_nothing_that_was_confirmed() {
+async fn refusing_stops_under_traffic_lose_no_confirmed_message() {
     let mut rng = StdRng::seed_from_u64(seed());
     let data = tempfile::tempdir().unwrap();
     let weir = with_relay(data.path()).await;
@@ -166,7 +166,7 @@ async fn refusing_stops_under_traffic_lose_nothing_that_was_confirmed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_weir_killed_in_the_middle_of_refusing_stops_loses_nothing_that_was_confirmed() {
+async fn a_weir_killed_during_refusing_stops_loses_no_confirmed_message() {
     let mut rng = StdRng::seed_from_u64(seed());
     let data = tempfile::tempdir().unwrap();
     let mut weir = with_relay(data.path()).await;

@@ -43,7 +43,7 @@ fn made_by_the_sdk() -> Vec<(String, String)> {
 }
 
 #[test]
-fn a_component_carries_the_descriptor_that_lies_beside_its_source() {
+fn a_component_embeds_the_descriptor_next_to_its_source() {
     let made = made_by_the_sdk();
     assert!(made.len() > 20, "only {} components are made by the SDK", made.len());
     for (name, _) in made {

@@ -12,32 +12,32 @@ use weir_tests::wait::{DEADLINE, eventually};
 
 use crate::contract::service::{SERVICE, Service};
 use crate::guests;
-use crate::stage::{Reader, Stage, entry};
+use crate::host_fixture::{HostFixture, Reader, entry};
 
 const WAY: [(&str, &str); 2] = [("input", "flow:tg:in"), ("output", "flow:tg:out")];
 
 /// A stage with the queues of a processor `p` and no entry yet.
-async fn stage() -> Stage {
-    let stage = Stage::without_host().await;
-    stage.create("flow:tg:in", "p--v--input").await;
-    stage.create("flow:tg:out", "test").await;
-    stage
+async fn fixture() -> HostFixture {
+    let fixture = HostFixture::without_host().await;
+    fixture.create("flow:tg:in", "p--v--input").await;
+    fixture.create("flow:tg:out", "test").await;
+    fixture
 }
 
-async fn deploy(stage: &Stage, name: &str, mark: u8, change: impl FnOnce(&mut ComponentRecord)) -> ComponentRef {
-    stage.deploy_as(name, &format!("{mark}.0.0"), &marked_guest(name, mark), change).await
+async fn deploy(fixture: &HostFixture, name: &str, mark: u8, change: impl FnOnce(&mut ComponentRecord)) -> ComponentRef {
+    fixture.deploy_as(name, &format!("{mark}.0.0"), &marked_guest(name, mark), change).await
 }
 
 /// Has processor `p` run a component from now on.
-async fn name(stage: &Stage, component: &ComponentRef, previous: Option<&ComponentRef>) {
+async fn name(fixture: &HostFixture, component: &ComponentRef, previous: Option<&ComponentRef>) {
     let mut entry = entry(component, &WAY, &[("until", "1000"), ("delay", "0")]);
     entry.previous = previous.cloned();
     entry.consumed = vec!["output".to_owned()];
-    stage.put(&entry_type("p"), "v", &entry).await;
+    fixture.put(&entry_type("p"), "v", &entry).await;
 }
 
-async fn until_runs(stage: &Stage, component: &ComponentRef) {
-    stage.until("p", |status| status.component.as_ref() == Some(component) && status.state == ProcessorState::Running).await;
+async fn until_runs(fixture: &HostFixture, component: &ComponentRef) {
+    fixture.until("p", |status| status.component.as_ref() == Some(component) && status.state == ProcessorState::Running).await;
 }
 
 /// The next message's text and the digest of who sent it.
@@ -48,159 +48,159 @@ async fn next(outputs: &Reader) -> (String, String) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_next_message_is_the_new_components() {
-    let mut stage = stage().await;
-    let (one, two) = (deploy(&stage, guests::ECHO, 1, |_| {}).await, deploy(&stage, guests::ECHO, 2, |_| {}).await);
-    stage.start_host(Served::All).await;
-    name(&stage, &one, None).await;
-    let outputs = stage.outputs().await;
+async fn the_new_component_handles_the_next_message() {
+    let mut fixture = fixture().await;
+    let (one, two) = (deploy(&fixture, guests::ECHO, 1, |_| {}).await, deploy(&fixture, guests::ECHO, 2, |_| {}).await);
+    fixture.start_host(Served::All).await;
+    name(&fixture, &one, None).await;
+    let outputs = fixture.outputs().await;
     for (number, component, previous) in [(1, &one, None), (2, &two, Some(&one)), (3, &one, Some(&two))] {
-        name(&stage, component, previous).await;
-        until_runs(&stage, component).await;
-        stage.send_text(&number.to_string()).await;
+        name(&fixture, component, previous).await;
+        until_runs(&fixture, component).await;
+        fixture.send_text(&number.to_string()).await;
         assert_eq!(next(&outputs).await, (number.to_string(), component.digest.short()));
     }
-    assert_eq!(stage.status("p").unwrap().refused, None);
-    stage.end().await;
+    assert_eq!(fixture.status("p").unwrap().refused, None);
+    fixture.end().await;
 }
 
 /// Runs as `p` a component that asks for each message, which is in work until it is answered.
-async fn name_asking(stage: &Stage, component: &ComponentRef) {
-    name_asking_after(stage, component, None).await;
+async fn name_asking(fixture: &HostFixture, component: &ComponentRef) {
+    name_asking_after(fixture, component, None).await;
 }
 
-async fn name_asking_after(stage: &Stage, component: &ComponentRef, previous: Option<&ComponentRef>) {
+async fn name_asking_after(fixture: &HostFixture, component: &ComponentRef, previous: Option<&ComponentRef>) {
     let way = [WAY[0], WAY[1], SERVICE[0], SERVICE[1]];
     let entry = Entry { previous: previous.cloned(), ..entry(component, &way, &[]) };
-    stage.put(&entry_type("p"), "v", &entry).await;
-    until_runs(stage, component).await;
+    fixture.put(&entry_type("p"), "v", &entry).await;
+    until_runs(fixture, component).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_message_in_hand_is_finished_by_the_old_component_and_its_reader_stays() {
-    let mut stage = stage().await;
-    let (one, two) = (deploy(&stage, guests::REQUEST, 1, |_| {}).await, deploy(&stage, guests::REQUEST, 2, |_| {}).await);
-    stage.start_host(Served::All).await;
-    let (service, outputs) = (Service::open(&stage).await, stage.outputs().await);
-    name_asking(&stage, &one).await;
-    stage.send_text("1").await;
-    stage.send_text("2").await;
+async fn a_message_in_flight_is_finished_by_the_old_component_and_its_consumer_is_kept() {
+    let mut fixture = fixture().await;
+    let (one, two) = (deploy(&fixture, guests::REQUEST, 1, |_| {}).await, deploy(&fixture, guests::REQUEST, 2, |_| {}).await);
+    fixture.start_host(Served::All).await;
+    let (service, outputs) = (Service::open(&fixture).await, fixture.outputs().await);
+    name_asking(&fixture, &one).await;
+    fixture.send_text("1").await;
+    fixture.send_text("2").await;
     let (_, first) = service.asked().await;
-    name_asking(&stage, &two).await;
-    assert_eq!(stage.stats("flow:tg:in", "p--v--input").await.consumer_count, 1);
+    name_asking(&fixture, &two).await;
+    assert_eq!(fixture.stats("flow:tg:in", "p--v--input").await.consumer_count, 1);
     service.answer(&first, "1").await;
     assert_eq!(next(&outputs).await.1, one.digest.short());
     let (_, second) = service.asked().await;
     service.answer(&second, "1").await;
     assert_eq!(next(&outputs).await.1, two.digest.short());
-    assert_eq!(stage.until("p", |status| status.handled_count == 2).await.failed_count, 0);
-    stage.end().await;
+    assert_eq!(fixture.until("p", |status| status.handled_count == 2).await.failed_count, 0);
+    fixture.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_message_in_backoff_is_tried_next_with_the_new_component() {
-    let mut stage = stage().await;
+async fn a_message_in_backoff_is_retried_with_the_new_component() {
+    let mut fixture = fixture().await;
     let slow = |record: &mut ComponentRecord| {
         (record.retry.first_wait_ms, record.retry.longest_wait_ms, record.retry.waiting_ms) =
             (Some(3_600_000), Some(3_600_000), Some(86_400_000));
     };
-    let (one, two) = (deploy(&stage, guests::TRAP, 1, slow).await, deploy(&stage, guests::ECHO, 2, |_| {}).await);
-    stage.start_host(Served::All).await;
-    name(&stage, &one, None).await;
-    stage.send_text(r#"{"trap": true}"#).await;
-    stage.send_text("2").await;
-    stage.until("p", |status| status.failed_count == 1).await;
-    name(&stage, &two, Some(&one)).await;
-    let outputs = stage.outputs().await;
+    let (one, two) = (deploy(&fixture, guests::TRAP, 1, slow).await, deploy(&fixture, guests::ECHO, 2, |_| {}).await);
+    fixture.start_host(Served::All).await;
+    name(&fixture, &one, None).await;
+    fixture.send_text(r#"{"trap": true}"#).await;
+    fixture.send_text("2").await;
+    fixture.until("p", |status| status.failed_count == 1).await;
+    name(&fixture, &two, Some(&one)).await;
+    let outputs = fixture.outputs().await;
     assert_eq!(next(&outputs).await, (r#"{"trap": true}"#.to_owned(), two.digest.short()));
     assert_eq!(next(&outputs).await.0, "2", "the order is kept");
-    assert_eq!(stage.status("p").unwrap().dead_count, 0);
-    stage.end().await;
+    assert_eq!(fixture.status("p").unwrap().dead_count, 0);
+    fixture.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_component_that_refuses_its_setup_never_takes_over_and_does_once_it_agrees() {
-    let mut stage = stage().await;
-    let one = deploy(&stage, guests::ECHO, 1, |_| {}).await;
-    let two = deploy(&stage, guests::SETUP_REFUSED, 2, |record| record.limits.time_ms = Some(300)).await;
-    stage.start_host(Served::All).await;
+async fn a_component_takes_over_only_once_its_setup_succeeds() {
+    let mut fixture = fixture().await;
+    let one = deploy(&fixture, guests::ECHO, 1, |_| {}).await;
+    let two = deploy(&fixture, guests::SETUP_REFUSED, 2, |record| record.limits.time_ms = Some(300)).await;
+    fixture.start_host(Served::All).await;
     let put = async |component: &ComponentRef, parameters: &[(&str, &str)]| {
-        stage.put(&entry_type("p"), "v", &entry(component, &WAY, parameters)).await;
+        fixture.put(&entry_type("p"), "v", &entry(component, &WAY, parameters)).await;
     };
-    let outputs = stage.outputs().await;
+    let outputs = fixture.outputs().await;
     for (refuse, word) in [("not today", "not today"), ("trap", "told to trap"), ("spin", "300 ms")] {
         put(&one, &[("refuse", refuse)]).await;
-        until_runs(&stage, &one).await;
+        until_runs(&fixture, &one).await;
         put(&two, &[("refuse", refuse)]).await;
         let found = |status: &ProcessorStatus| status.refused.as_ref().is_some_and(|refused| refused.problem.contains(word));
-        let status = stage.until("p", found).await;
+        let status = fixture.until("p", found).await;
         let refused = status.refused.unwrap();
         assert!(!refused.permanent && refused.component == two, "{refused:?}");
         assert_eq!((status.state, status.component), (ProcessorState::Running, Some(one.clone())));
-        stage.send_text(refuse).await;
+        fixture.send_text(refuse).await;
         assert_eq!(next(&outputs).await, (refuse.to_owned(), one.digest.short()));
         // Who gives up and puts the old one back has nothing refused any more.
         put(&one, &[("refuse", refuse)]).await;
-        stage.until("p", |status| status.refused.is_none()).await;
+        fixture.until("p", |status| status.refused.is_none()).await;
     }
     put(&two, &[]).await;
-    until_runs(&stage, &two).await;
-    assert_eq!(stage.status("p").unwrap().refused, None);
-    stage.end().await;
+    until_runs(&fixture, &two).await;
+    assert_eq!(fixture.status("p").unwrap().refused, None);
+    fixture.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_host_that_cannot_run_the_new_component_runs_the_previous_one_and_says_so() {
-    let mut stage = stage().await;
-    let one = deploy(&stage, guests::ECHO, 1, |_| {}).await;
-    let two = deploy(&stage, guests::TWO_INPUTS, 2, |_| {}).await;
-    name(&stage, &two, Some(&one)).await;
-    stage.start_host(Served::All).await;
-    let status = stage.until("p", |status| status.state == ProcessorState::Running).await;
+async fn a_host_that_cannot_run_the_new_component_runs_the_previous_one_and_reports_it() {
+    let mut fixture = fixture().await;
+    let one = deploy(&fixture, guests::ECHO, 1, |_| {}).await;
+    let two = deploy(&fixture, guests::TWO_INPUTS, 2, |_| {}).await;
+    name(&fixture, &two, Some(&one)).await;
+    fixture.start_host(Served::All).await;
+    let status = fixture.until("p", |status| status.state == ProcessorState::Running).await;
     assert_eq!(status.component, Some(one.clone()));
     let refused = status.refused.unwrap();
     assert!(refused.permanent && refused.component == two && refused.problem.contains("control"), "{refused:?}");
     assert!(status.last_error.unwrap().contains("runs instead"));
-    let outputs = stage.outputs().await;
-    stage.send_text("1").await;
+    let outputs = fixture.outputs().await;
+    fixture.send_text("1").await;
     assert_eq!(next(&outputs).await.1, one.digest.short());
     // Put back, as the flow service does: nothing changes but the entry.
-    name(&stage, &one, None).await;
-    stage.send_text("2").await;
+    name(&fixture, &one, None).await;
+    fixture.send_text("2").await;
     assert_eq!(next(&outputs).await.1, one.digest.short());
-    assert!(stage.status("p").unwrap().refused.is_some(), "an operator can still see why");
-    stage.end().await;
+    assert!(fixture.status("p").unwrap().refused.is_some(), "an operator can still see why");
+    fixture.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_component_whose_file_is_damaged_never_takes_over_and_does_once_it_is_whole() {
-    let mut stage = stage().await;
-    let (one, two) = (deploy(&stage, guests::ECHO, 1, |_| {}).await, deploy(&stage, guests::ECHO, 2, |_| {}).await);
-    std::fs::write(stage.component_file(two.digest), b"no component").unwrap();
-    stage.start_host(Served::All).await;
-    name(&stage, &one, None).await;
-    until_runs(&stage, &one).await;
-    name(&stage, &two, Some(&one)).await;
-    let status = stage.until("p", |status| status.refused.is_some()).await;
+async fn a_component_with_a_damaged_file_takes_over_only_once_it_is_repaired() {
+    let mut fixture = fixture().await;
+    let (one, two) = (deploy(&fixture, guests::ECHO, 1, |_| {}).await, deploy(&fixture, guests::ECHO, 2, |_| {}).await);
+    std::fs::write(fixture.component_file(two.digest), b"no component").unwrap();
+    fixture.start_host(Served::All).await;
+    name(&fixture, &one, None).await;
+    until_runs(&fixture, &one).await;
+    name(&fixture, &two, Some(&one)).await;
+    let status = fixture.until("p", |status| status.refused.is_some()).await;
     let refused = status.refused.unwrap();
     assert!(!refused.permanent && refused.problem.contains("damaged"), "{refused:?}");
     assert_eq!(status.component, Some(one.clone()));
-    deploy(&stage, guests::ECHO, 2, |_| {}).await;
-    until_runs(&stage, &two).await;
-    stage.end().await;
+    deploy(&fixture, guests::ECHO, 2, |_| {}).await;
+    until_runs(&fixture, &two).await;
+    fixture.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn workers_come_and_go_with_the_new_components_concurrency() {
-    let mut stage = stage().await;
-    stage.start_host(Served::All).await;
-    let (service, outputs) = (Service::open(&stage).await, stage.outputs().await);
-    let one = deploy(&stage, guests::REQUEST, 1, |record| (record.concurrency, record.window) = (Some(1), Some(1))).await;
-    let two = deploy(&stage, guests::REQUEST, 2, |record| record.concurrency = Some(4)).await;
+async fn the_number_of_workers_follows_the_new_components_concurrency() {
+    let mut fixture = fixture().await;
+    fixture.start_host(Served::All).await;
+    let (service, outputs) = (Service::open(&fixture).await, fixture.outputs().await);
+    let one = deploy(&fixture, guests::REQUEST, 1, |record| (record.concurrency, record.window) = (Some(1), Some(1))).await;
+    let two = deploy(&fixture, guests::REQUEST, 2, |record| record.concurrency = Some(4)).await;
     for (component, at_once) in [(&one, 1), (&two, 4), (&one, 1), (&two, 4)] {
-        name_asking(&stage, component).await;
+        name_asking(&fixture, component).await;
         for number in 0..4 {
-            stage.send_text(&number.to_string()).await;
+            fixture.send_text(&number.to_string()).await;
         }
         for _ in 0..4 / at_once {
             let mut ids = Vec::new();
@@ -208,7 +208,7 @@ async fn workers_come_and_go_with_the_new_components_concurrency() {
                 ids.push(service.asked().await.1);
             }
             // All of them are in work now: nobody has been answered.
-            assert_eq!(stage.stats("flow:tg:in", "p--v--input").await.consumer_count, 1);
+            assert_eq!(fixture.stats("flow:tg:in", "p--v--input").await.consumer_count, 1);
             for id in ids {
                 service.answer(&id, "1").await;
             }
@@ -217,52 +217,52 @@ async fn workers_come_and_go_with_the_new_components_concurrency() {
             }
         }
     }
-    stage.end().await;
+    fixture.end().await;
 }
 
 /// Those who ask take all places of the pool but those that are kept for who answers.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn those_who_ask_do_not_starve_those_who_answer() {
-    let mut stage = stage().await;
-    stage.start_host_with(Served::All, 4).await;
-    let answers = stage.deploy(guests::PARTS, |_| {}).await;
-    stage.create("request:tg:ask", "parts--v--request").await;
+async fn requesters_do_not_starve_responders() {
+    let mut fixture = fixture().await;
+    fixture.start_host_with(Served::All, 4).await;
+    let answers = fixture.deploy(guests::PARTS, |_| {}).await;
+    fixture.create("request:tg:ask", "parts--v--request").await;
     let asked = [("request", "request:tg:ask"), ("response", "response:tg:ask")];
-    stage.put(&entry_type("parts"), "v", &entry(&answers, &asked, &[])).await;
-    let asks = stage.deploy(guests::REQUEST, |record| record.concurrency = Some(8)).await;
+    fixture.put(&entry_type("parts"), "v", &entry(&answers, &asked, &[])).await;
+    let asks = fixture.deploy(guests::REQUEST, |record| record.concurrency = Some(8)).await;
     let way = [WAY[0], WAY[1], ("service-request", "request:tg:ask"), ("service-response", "response:tg:ask")];
-    stage.until_state("parts", ProcessorState::Running).await;
-    stage.put(&entry_type("p"), "v", &entry(&asks, &way, &[])).await;
-    let outputs = stage.outputs().await;
+    fixture.until_state("parts", ProcessorState::Running).await;
+    fixture.put(&entry_type("p"), "v", &entry(&asks, &way, &[])).await;
+    let outputs = fixture.outputs().await;
     for _ in 0..64 {
-        stage.send("flow:tg:in", Message::new(r#"{"parts": 2}"#).with("timeout-ms", "60000")).await;
+        fixture.send("flow:tg:in", Message::new(r#"{"parts": 2}"#).with("timeout-ms", "60000")).await;
     }
     for text in outputs.texts(64).await {
         assert_eq!(text, r#"{"parts":["0","1"]}"#);
     }
-    assert_eq!(stage.status("p").unwrap().failed_count, 0);
-    stage.end().await;
+    assert_eq!(fixture.status("p").unwrap().failed_count, 0);
+    fixture.end().await;
 }
 
 /// Whoever is idle, or had a place of the pool for a while, lets those have it who have none.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn places_of_the_pool_go_round() {
-    let mut stage = stage().await;
-    stage.start_host_with(Served::All, 1).await;
-    let outputs = stage.outputs().await;
-    let component = deploy(&stage, guests::ECHO, 1, |_| {}).await;
+async fn slots_of_the_pool_are_shared_in_turns() {
+    let mut fixture = fixture().await;
+    fixture.start_host_with(Served::All, 1).await;
+    let outputs = fixture.outputs().await;
+    let component = deploy(&fixture, guests::ECHO, 1, |_| {}).await;
     for variant in ["v", "w", "x"] {
-        stage.create(&format!("flow:tg:in-{variant}"), &format!("p--{variant}--input")).await;
+        fixture.create(&format!("flow:tg:in-{variant}"), &format!("p--{variant}--input")).await;
         let input = format!("flow:tg:in-{variant}");
-        stage.put(&entry_type("p"), variant, &entry(&component, &[("input", &input), WAY[1]], &[])).await;
+        fixture.put(&entry_type("p"), variant, &entry(&component, &[("input", &input), WAY[1]], &[])).await;
     }
     for round in 0..3 {
         for variant in ["v", "w", "x"] {
-            stage.send(&format!("flow:tg:in-{variant}"), Message::new(round.to_string())).await;
+            fixture.send(&format!("flow:tg:in-{variant}"), Message::new(round.to_string())).await;
         }
         outputs.texts(3).await;
     }
-    let look = || std::future::ready(stage.status("p").filter(|status| status.failed_count == 0).map(|_| ()));
+    let look = || std::future::ready(fixture.status("p").filter(|status| status.failed_count == 0).map(|_| ()));
     eventually(DEADLINE, "no failure", look).await;
-    stage.end().await;
+    fixture.end().await;
 }

@@ -10,7 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Which of our crates each crate may use. Nothing uses tests and bench, which may use everything.
-const ARROWS: &[(&str, &[&str])] = &[
+const DEPENDENCIES: &[(&str, &[&str])] = &[
     ("host/pubsub", &[]),
     ("host/config", &["weir-pubsub"]),
     ("host/flow", &["weir-config", "weir-pubsub"]),
@@ -95,11 +95,11 @@ fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
 }
 
 #[test]
-fn arrows_between_crates_go_one_way() {
+fn dependencies_between_crates_have_one_direction() {
     let all = dependencies();
     let mut findings = Vec::new();
     for (folder, names) in &all {
-        let allowed = match ARROWS.iter().find(|(of, _)| of == folder) {
+        let allowed = match DEPENDENCIES.iter().find(|(of, _)| of == folder) {
             Some((_, allowed)) => *allowed,
             None if folder.starts_with("plugins/") => &["weir"],
             None if folder == "tests" || folder == "bench" => continue,
@@ -111,7 +111,7 @@ fn arrows_between_crates_go_one_way() {
         let ours = names.iter().filter(|name| *name == "weir" || name.starts_with("weir-"));
         findings.extend(ours.filter(|name| !allowed.contains(&name.as_str())).map(|name| format!("{folder} uses {name}")));
     }
-    assert!(ARROWS.iter().all(|(folder, _)| all.contains_key(*folder)), "the table names crates that are not there");
+    assert!(DEPENDENCIES.iter().all(|(folder, _)| all.contains_key(*folder)), "the table names crates that are not there");
     none(findings, "an arrow that ARCHITECTURE.md does not have: move the code to where it may be, or change the table with a reason");
 }
 
@@ -119,7 +119,7 @@ fn arrows_between_crates_go_one_way() {
 const PRINTS: &[&str] = &["host/pubsub/src/embedded/tests/crash.rs"];
 
 #[test]
-fn nothing_in_the_host_prints_by_a_macro() {
+fn the_host_uses_no_printing_macros() {
     let mut findings = Vec::new();
     for (path, text) in rust_files().filter(|(path, _)| path.starts_with("host/") && !PRINTS.contains(&path.as_str())) {
         let prints = |line: &str| !line.trim_start().starts_with("//") && ["print!(", "println!("].iter().any(|name| line.contains(name));
@@ -188,7 +188,7 @@ fn code(text: &str) -> impl Iterator<Item = &str> {
 }
 
 #[test]
-fn names_that_several_crates_use_are_spelled_out_in_one_file() {
+fn shared_names_are_defined_in_one_file() {
     let mut findings = Vec::new();
     for (path, text) in rust_files().filter(|(path, _)| path.starts_with("host/") && !path.ends_with("/tests.rs")) {
         let spells = |line: &&str| NAMES.iter().any(|part| line.contains(part));
@@ -206,14 +206,14 @@ fn no_file_is_too_long() {
 }
 
 #[test]
-fn modules_are_named_after_what_they_hold() {
+fn modules_are_named_after_their_content() {
     let vague = ["util", "utils", "common", "helper", "helpers", "types", "misc"];
     let parts = |path: &str| path.trim_end_matches(".rs").split('/').any(|part| vague.contains(&part));
     none(rust_files().map(|(path, _)| path).filter(|path| parts(path)).collect(), "name the thing that is inside");
 }
 
 #[test]
-fn lib_files_hold_docs_modules_and_re_exports_only() {
+fn lib_files_contain_only_docs_modules_and_re_exports() {
     let mut findings = Vec::new();
     for (path, text) in rust_files().filter(|(path, _)| path.ends_with("src/lib.rs") && !path.starts_with("plugins/")) {
         let mut inside_use = false;
@@ -245,13 +245,13 @@ fn every_promise_of_a_broker_is_listed() {
 }
 
 /// The promises about looking into queues.
-const LOOKING: &[&str] = &["figures", "looking", "redriving"];
+const INSPECTING: &[&str] = &["figures", "browsing", "redriving"];
 
 #[test]
 fn promises_are_checked_by_consuming() {
     let mut findings = Vec::new();
     for (path, text) in rust_files().filter(|(path, _)| path.starts_with("tests/src/conformance/")) {
-        let may_look = LOOKING.iter().any(|name| path.ends_with(&format!("/{name}.rs")));
+        let may_look = INSPECTING.iter().any(|name| path.ends_with(&format!("/{name}.rs")));
         // Whether a call is refused is no check of what a queue holds.
         let looks = |line: &&str| [".stats(", ".browse(", "look("].iter().any(|call| line.contains(call)) && !line.contains(".err()");
         let lines = text.lines().filter(looks).map(|line| format!("{path}: {}", line.trim()));
@@ -268,7 +268,7 @@ fn every_path_of_the_gateway_is_described() {
 }
 
 #[test]
-fn nothing_is_ignored_or_left_undone() {
+fn no_test_is_ignored_and_no_code_unfinished() {
     let words = [concat!("#[ign", "ore"), concat!("tod", "o!("), concat!("unimple", "mented!("), concat!("db", "g!(")];
     let findings = rust_files()
         .flat_map(|(path, text)| words.into_iter().filter(move |word| text.contains(word)).map(move |word| format!("{path}: {word}")));
@@ -292,7 +292,7 @@ fn links(text: &str) -> impl Iterator<Item = &str> {
 }
 
 #[test]
-fn links_lead_somewhere() {
+fn links_are_valid() {
     let mut findings = Vec::new();
     for (path, text) in files().iter().filter(|(path, _)| path.ends_with(".md")) {
         for target in links(text).filter(|target| !target.contains("://") && !target.starts_with("mailto:")) {
@@ -307,7 +307,7 @@ fn links_lead_somewhere() {
 }
 
 #[test]
-fn what_the_documents_name_is_there() {
+fn documented_paths_exist() {
     let places = ["host/", "sdk/", "tests/", "wit/", "docs/", "plugins/", "bench/", "demo/", ".ci/"];
     let mut findings = Vec::new();
     for (path, text) in files().iter().filter(|(path, _)| path.ends_with(".md")) {
@@ -322,7 +322,7 @@ fn what_the_documents_name_is_there() {
 }
 
 #[test]
-fn tests_that_the_documents_name_are_there() {
+fn documented_tests_exist() {
     let files = files();
     let is_a_test =
         |span: &&str| span.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_') && span.matches('_').count() > 2;
@@ -378,7 +378,7 @@ fn end_of_call(text: &str) -> usize {
 }
 
 #[test]
-fn log_messages_are_constant_and_errors_are_told_with_their_causes() {
+fn log_messages_are_constant_and_errors_include_their_causes() {
     let mut findings = Vec::new();
     for (path, text) in rust_files().filter(|(path, _)| path.starts_with("host/")) {
         for call in log_calls(&text) {

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 /// Longer than anything that works takes, even on a busy machine.
 pub const DEADLINE: Duration = Duration::from_secs(30);
 /// How often what cannot be waited for is looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Waits for a future that must end.
 ///
@@ -40,7 +40,7 @@ where
     F: Future<Output = Option<T>>,
 {
     let end = Instant::now() + deadline;
-    let mut ticks = tokio::time::interval(LOOK_EVERY);
+    let mut ticks = tokio::time::interval(POLL_INTERVAL);
     loop {
         ticks.tick().await;
         if let Some(value) = look().await {

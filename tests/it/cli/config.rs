@@ -39,7 +39,7 @@ async fn a_value_is_put_read_listed_and_deleted() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_a_value_or_its_name_is_told() {
+async fn an_invalid_value_or_name_is_reported() {
     let folder = tempfile::tempdir().unwrap();
     let weir = Weir::up(folder.path()).await;
     check(

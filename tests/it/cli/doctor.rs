@@ -32,7 +32,7 @@ fn grade(output: &Output, check: &str) -> String {
 }
 
 #[tokio::test]
-async fn without_a_weir_it_tells_whether_one_could_start() {
+async fn without_a_running_weir_doctor_reports_whether_one_could_start() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     let none = doctor(&data, &ANY_PORT).await;
@@ -56,7 +56,7 @@ async fn without_a_weir_it_tells_whether_one_could_start() {
 }
 
 #[tokio::test]
-async fn of_a_running_weir_it_tells_what_waits_and_what_fails() {
+async fn doctor_reports_waiting_messages_and_failures_of_a_running_weir() {
     let folder = tempfile::tempdir().unwrap();
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o700)).unwrap();
     let weir = Weir::up(folder.path()).await;
@@ -89,7 +89,7 @@ async fn of_a_running_weir_it_tells_what_waits_and_what_fails() {
 }
 
 #[tokio::test]
-async fn a_processor_that_cannot_run_fails_it() {
+async fn a_processor_that_cannot_run_fails_doctor() {
     let folder = tempfile::tempdir().unwrap();
     let weir = Weir::up(folder.path()).await;
     weir.must(&["deploy", guest_path("echo").to_str().unwrap()]).await;
@@ -108,7 +108,7 @@ async fn a_processor_that_cannot_run_fails_it() {
 }
 
 #[tokio::test]
-async fn a_data_folder_of_a_newer_version_is_refused_and_left_alone() {
+async fn a_data_folder_of_a_newer_version_is_refused_and_left_unchanged() {
     let folder = tempfile::tempdir().unwrap();
     assert_eq!(Weir::up(folder.path()).await.end().await.code(), Some(0));
     let note = folder.path().join("version.json");
@@ -132,7 +132,7 @@ async fn a_data_folder_of_a_newer_version_is_refused_and_left_alone() {
 
 /// A disk that is nearly full: the reserve is set so that this one is.
 #[tokio::test]
-async fn a_nearly_full_disk_stops_what_comes_in_and_loses_nothing() {
+async fn a_nearly_full_disk_refuses_new_messages_and_loses_none() {
     let folder = tempfile::tempdir().unwrap();
     let weir = Weir::up(folder.path()).await;
     start_echo(&weir, "b", "one").await;

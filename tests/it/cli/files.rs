@@ -9,7 +9,7 @@ use weir_tests::weir::Weir;
 use super::check;
 
 #[tokio::test]
-async fn what_is_no_component_for_weir_is_refused_with_the_reason() {
+async fn files_that_are_not_weir_components_are_refused_with_the_reason() {
     let folder = tempfile::tempdir().unwrap();
     let weir = Weir::up(folder.path()).await;
     let refused = async |name: &str, bytes: &[u8], expected: &Expect| {
@@ -51,7 +51,7 @@ async fn what_is_no_component_for_weir_is_refused_with_the_reason() {
 }
 
 #[tokio::test]
-async fn a_version_that_another_file_has_is_refused() {
+async fn a_version_already_used_by_another_file_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let weir = Weir::up(folder.path()).await;
     let put = async |bytes: &[u8], arguments: &[&str]| {

@@ -11,7 +11,7 @@ use weir_tests::weir::{Weir, command, run};
 use super::{blueprint, check, said, start_echo};
 
 #[tokio::test]
-async fn files_that_are_folders_missing_or_not_utf_8_are_told_with_what_to_do() {
+async fn unusable_files_are_reported_with_the_fix() {
     let folder = tempfile::tempdir().unwrap();
     let weir = Weir::up(folder.path()).await;
     start_echo(&weir, "b", "one").await;
@@ -89,7 +89,7 @@ async fn files_that_are_folders_missing_or_not_utf_8_are_told_with_what_to_do() 
 }
 
 #[tokio::test]
-async fn names_that_are_not_there_are_told_with_where_to_look() {
+async fn unknown_names_are_reported_with_where_to_find_them() {
     let folder = tempfile::tempdir().unwrap();
     let weir = Weir::up(folder.path()).await;
     start_echo(&weir, "plain", "one").await;
@@ -128,7 +128,7 @@ async fn names_that_are_not_there_are_told_with_where_to_look() {
 }
 
 #[tokio::test]
-async fn places_that_are_none_are_told_as_such() {
+async fn invalid_positions_are_reported() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");
     fs::write(&file, "").unwrap();
@@ -161,7 +161,7 @@ async fn places_that_are_none_are_told_as_such() {
 }
 
 #[tokio::test]
-async fn a_send_into_a_queue_that_stays_full_ends_with_that_reason_and_not_with_a_broken_connection() {
+async fn a_send_into_a_full_queue_ends_with_that_reason() {
     /// The gateway waits for 60 s for room.
     const LONGEST: Duration = Duration::from_secs(120);
     let folder = tempfile::tempdir().unwrap();

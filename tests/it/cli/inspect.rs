@@ -9,7 +9,7 @@ use super::check;
 use crate::guests;
 
 #[tokio::test]
-async fn a_component_is_told_without_running_it() {
+async fn a_component_is_described_without_running_it() {
     let folder = tempfile::tempdir().unwrap();
     let path = guest_path(guests::WHOLE_0_1_0);
     let output = run(folder.path(), &["inspect", path.to_str().unwrap()]).await;
@@ -53,7 +53,7 @@ async fn a_component_is_told_without_running_it() {
 }
 
 #[tokio::test]
-async fn what_a_component_would_need_is_told_and_is_an_error() {
+async fn unsupported_requirements_are_reported_as_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let path = guest_path(guests::NEEDS_0_1_1);
     let output = run(folder.path(), &["inspect", path.to_str().unwrap()]).await;
@@ -67,7 +67,7 @@ async fn what_a_component_would_need_is_told_and_is_an_error() {
 }
 
 #[tokio::test]
-async fn a_faulty_file_is_told_by_its_fault() {
+async fn a_faulty_file_is_reported_with_its_fault() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file.wasm");
     let refused = async |bytes: &[u8], expected: &Expect| {
@@ -100,7 +100,7 @@ async fn a_faulty_file_is_told_by_its_fault() {
           because: the component was built against weir:processor 0.2.0; this host serves 0.1.x: build it against an older contract, or update the host
     "#]]).await;
     refused(
-        &crate::stage::stamped(&echo, b"not JSON"),
+        &crate::host_fixture::stamped(&echo, b"not JSON"),
         &expect![[r#"
         error: DIR/file.wasm is not a component that this Weir can run
           because: the section `weir:descriptor` of the component is unusable
@@ -110,7 +110,7 @@ async fn a_faulty_file_is_told_by_its_fault() {
     )
     .await;
     refused(
-        &crate::stage::stamped(&echo, &[b' '; 1 << 20]),
+        &crate::host_fixture::stamped(&echo, &[b' '; 1 << 20]),
         &expect![[r#"
         error: DIR/file.wasm is not a component that this Weir can run
           because: the section `weir:descriptor` of the component is unusable

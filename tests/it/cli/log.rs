@@ -87,7 +87,7 @@ async fn a_message_can_be_followed_by_its_id_through_two_processors_and_a_retry(
 }
 
 #[tokio::test]
-async fn nothing_is_said_for_each_message_unless_it_is_asked_for_and_dead_letters_are_warnings() {
+async fn messages_are_logged_only_on_request_and_dead_letters_as_warnings() {
     let folder = tempfile::tempdir().unwrap();
     let weir = Weir::up_with(folder.path(), &["--log-format", "json"]).await;
     start_echo(&weir, "b", "one").await;
@@ -113,7 +113,7 @@ async fn nothing_is_said_for_each_message_unless_it_is_asked_for_and_dead_letter
 }
 
 #[tokio::test]
-async fn lines_for_people_are_short() {
+async fn text_log_lines_are_short() {
     let folder = tempfile::tempdir().unwrap();
     let weir = Weir::up(folder.path()).await;
     let line = eventually(DEADLINE, "weir to say that it is up", || async {
@@ -127,7 +127,7 @@ async fn lines_for_people_are_short() {
 }
 
 #[tokio::test]
-async fn the_ids_of_what_is_stored_are_printed_up_to_what_is_refused() {
+async fn ids_of_stored_messages_are_printed_up_to_a_refused_one() {
     let folder = tempfile::tempdir().unwrap();
     let weir = Weir::up(folder.path()).await;
     start_echo(&weir, "b", "one").await;

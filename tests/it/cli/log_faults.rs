@@ -15,12 +15,12 @@ use weir_tests::weir::{Weir, binary};
 use super::start_echo;
 
 /// Several lines for each message, each of which is an object.
-const TALKATIVE: [(&str, &str); 2] = [("WEIR_LOG", "info,weir::message=debug"), ("WEIR_LOG_FORMAT", "json")];
+const VERBOSE: [(&str, &str); 2] = [("WEIR_LOG", "info,weir::message=debug"), ("WEIR_LOG_FORMAT", "json")];
 /// More lines than the log keeps while it cannot be written.
 const MANY: usize = 8_000;
 
 async fn up(data: &Path, stderr: impl Into<Stdio>) -> Weir {
-    Weir::up_into(data, &TALKATIVE, Stdio::null(), stderr.into()).await
+    Weir::up_into(data, &VERBOSE, Stdio::null(), stderr.into()).await
 }
 
 /// Sends so many messages to the flow `one`.
@@ -73,7 +73,7 @@ async fn read_until(reader: PipeReader, text: &'static str) -> (Vec<Value>, BufR
 }
 
 #[tokio::test]
-async fn a_full_disk_under_the_log_stops_nothing_and_loses_no_line_that_fits_in_memory() {
+async fn a_full_disk_under_the_log_blocks_nothing_and_loses_no_buffered_line() {
     let (folder, disk) = (tempfile::tempdir().unwrap(), SmallDisk::new(1 << 10));
     let log = disk.path().join("weir.log");
     let weir = up(folder.path(), File::create(&log).unwrap()).await;
@@ -95,7 +95,7 @@ async fn a_full_disk_under_the_log_stops_nothing_and_loses_no_line_that_fits_in_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_reader_of_the_log_that_stands_still_stops_nothing_and_the_lines_it_missed_are_counted() {
+async fn a_stalled_log_reader_blocks_nothing_and_missed_lines_are_counted() {
     let folder = tempfile::tempdir().unwrap();
     let (reader, writer) = stderr_pipe();
     let weir = up(folder.path(), writer).await;
@@ -115,7 +115,7 @@ async fn a_reader_of_the_log_that_stands_still_stops_nothing_and_the_lines_it_mi
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn standard_error_that_does_not_block_gets_whole_lines() {
+async fn a_non_blocking_standard_error_receives_complete_lines() {
     let folder = tempfile::tempdir().unwrap();
     let (reader, writer) = stderr_pipe();
     fcntl_setfl(&writer, OFlags::NONBLOCK | OFlags::WRONLY).unwrap();
@@ -130,7 +130,7 @@ async fn standard_error_that_does_not_block_gets_whole_lines() {
 }
 
 #[tokio::test]
-async fn a_reader_of_the_log_that_goes_stops_nothing() {
+async fn a_log_reader_that_exits_blocks_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let (reader, writer) = stderr_pipe();
     let weir = up(folder.path(), writer).await;
@@ -150,10 +150,10 @@ async fn a_reader_of_the_log_that_goes_stops_nothing() {
 }
 
 #[tokio::test]
-async fn without_a_standard_error_that_takes_anything_weir_works_and_ends() {
+async fn weir_runs_and_stops_with_an_unwritable_standard_error() {
     let folder = tempfile::tempdir().unwrap();
     let full = File::options().write(true).open("/dev/full").unwrap();
-    let weir = Weir::up_into(folder.path(), &TALKATIVE, full.try_clone().unwrap().into(), full.into()).await;
+    let weir = Weir::up_into(folder.path(), &VERBOSE, full.try_clone().unwrap().into(), full.into()).await;
     start_echo(&weir, "b", "one").await;
     send(&weir, 10).await;
     handles(&weir, 10).await;
@@ -161,7 +161,7 @@ async fn without_a_standard_error_that_takes_anything_weir_works_and_ends() {
 }
 
 #[tokio::test]
-async fn closed_standard_streams_stop_nothing() {
+async fn closed_standard_streams_block_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let mut command = Command::new("sh");
     let line = r#"exec "$0" --data "$1" up --listen 127.0.0.1:0 >&- 2>&-"#;

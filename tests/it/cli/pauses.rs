@@ -25,7 +25,7 @@ async fn start_flow(weir: &Weir) {
 }
 
 #[tokio::test]
-async fn a_send_goes_on_after_a_pause_of_its_input() {
+async fn a_send_continues_after_its_input_paused() {
     let folder = tempfile::tempdir().unwrap();
     let weir = Weir::up_with(folder.path(), &["--set", "gateway.body-time=2s"]).await;
     start_flow(&weir).await;

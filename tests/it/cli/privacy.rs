@@ -24,7 +24,7 @@ async fn found(data: &Path, check: &str, flags: &[&str]) -> (String, String) {
 }
 
 #[tokio::test]
-async fn a_data_folder_that_all_users_can_write_to_is_refused_unless_it_is_allowed() {
+async fn a_world_writable_data_folder_is_refused_unless_allowed() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     fs::create_dir(&data).unwrap();
@@ -49,7 +49,7 @@ async fn a_data_folder_that_all_users_can_write_to_is_refused_unless_it_is_allow
 }
 
 #[tokio::test]
-async fn a_data_folder_that_its_group_can_write_to_is_told_at_the_start() {
+async fn a_group_writable_data_folder_is_reported_at_the_start() {
     let folder = tempfile::tempdir().unwrap();
     set_mode(folder.path(), 0o770);
     let weir = Weir::up(folder.path()).await;
@@ -62,7 +62,7 @@ async fn a_data_folder_that_its_group_can_write_to_is_told_at_the_start() {
 }
 
 #[tokio::test]
-async fn a_token_file_that_others_can_read_is_told_at_the_start_and_by_doctor() {
+async fn a_readable_token_file_is_reported_at_the_start_and_by_doctor() {
     let folder = tempfile::tempdir().unwrap();
     let (data, file) = (folder.path().join("data"), folder.path().join("token"));
     fs::write(&file, TOKEN).unwrap();
@@ -83,7 +83,7 @@ async fn a_token_file_that_others_can_read_is_told_at_the_start_and_by_doctor() 
 }
 
 #[tokio::test]
-async fn a_token_that_is_empty_is_an_error_wherever_it_is_from() {
+async fn an_empty_token_is_an_error_from_any_source() {
     let folder = tempfile::tempdir().unwrap();
     let (data, empty) = (folder.path().join("data"), folder.path().join("empty"));
     fs::write(folder.path().join("settings.toml"), "[gateway]\ntoken-file = \"\"\n").unwrap();

@@ -33,7 +33,7 @@ async fn compiled(weir: &Weir, count: usize) {
 }
 
 #[tokio::test]
-async fn a_deployment_is_removed_only_when_no_entry_names_it() {
+async fn a_deployment_is_removed_only_when_no_entry_refers_to_it() {
     let folder = tempfile::tempdir().unwrap();
     let weir = Weir::up(folder.path()).await;
     start_echo(&weir, "copy", "one").await;
@@ -67,7 +67,7 @@ async fn a_deployment_is_removed_only_when_no_entry_names_it() {
 }
 
 #[tokio::test]
-async fn prune_removes_what_nothing_names_beside_a_running_weir_and_without_one() {
+async fn prune_removes_unreferenced_files_with_and_without_a_running_weir() {
     let folder = tempfile::tempdir().unwrap();
     let weir = Weir::up(folder.path()).await;
     start_echo(&weir, "copy", "one").await;

@@ -23,7 +23,7 @@ async fn put_echo(weir: &Weir) {
 }
 
 #[tokio::test]
-async fn a_flow_whose_processor_is_not_deployed_is_refused_told_and_given_a_component_later() {
+async fn a_flow_with_an_undeployed_processor_is_refused_reported_and_served_later() {
     let folder = tempfile::tempdir().unwrap();
     let weir = Weir::up(folder.path()).await;
     put_echo(&weir).await;
@@ -57,7 +57,7 @@ async fn a_flow_whose_processor_is_not_deployed_is_refused_told_and_given_a_comp
 }
 
 #[tokio::test]
-async fn a_host_of_one_processor_serves_it_alone() {
+async fn a_host_for_one_processor_serves_only_that_one() {
     let folder = tempfile::tempdir().unwrap();
     let weir = Weir::up_with(folder.path(), &["--processor", "echo", "--processor", "later"]).await;
     start_echo(&weir, "b", "one").await;

@@ -149,7 +149,7 @@ async fn a_bad_parameter_is_refused_by_name() {
 }
 
 #[tokio::test]
-async fn a_bad_message_is_refused_and_the_others_go_on() {
+async fn a_bad_message_is_refused_and_the_others_continue() {
     let folder = tempfile::tempdir().unwrap();
     let weir = Weir::up(folder.path()).await;
     start_echo(&weir, "b", "one").await;

@@ -118,7 +118,7 @@ async fn an_answer_is_printed_part_by_part_and_every_failure_has_its_exit_code()
 }
 
 #[tokio::test]
-async fn a_request_that_waits_when_weir_is_asked_to_end_is_answered() {
+async fn a_pending_request_is_answered_during_shutdown() {
     let folder = tempfile::tempdir().unwrap();
     let weir = asked(folder.path()).await;
     let http = weir.http().clone();

@@ -11,7 +11,7 @@ use super::{check, said};
 const NO_BROKER: &str = "amqp://u:pa55-of-this-test@127.0.0.1:1/v";
 
 #[tokio::test]
-async fn a_role_requires_a_broker_that_roles_share() {
+async fn a_single_role_requires_a_shared_broker() {
     let folder = tempfile::tempdir().unwrap();
     for role in Role::ALL {
         let output = run(folder.path(), &["run", role.word()]).await;
@@ -32,7 +32,7 @@ async fn a_role_requires_a_broker_that_roles_share() {
 }
 
 #[tokio::test]
-async fn a_data_folder_that_another_role_has_is_refused_with_the_process_that_has_it() {
+async fn a_data_folder_used_by_another_role_is_refused_with_its_process() {
     let site = Site::on(NO_BROKER);
     let mut flow = site.begin(Role::Flow, "one", &[]);
     flow.says("waiting for the broker").await;
@@ -49,7 +49,7 @@ async fn a_data_folder_that_another_role_has_is_refused_with_the_process_that_ha
 }
 
 #[tokio::test]
-async fn a_role_that_waits_ends_by_a_signal_and_shows_no_password() {
+async fn a_waiting_role_ends_on_a_signal_and_shows_no_password() {
     let site = Site::on(NO_BROKER);
     for (role, signal) in Role::ALL.into_iter().zip([Signal::INT, Signal::TERM, Signal::INT, Signal::TERM]) {
         let mut process = site.begin(role, role.word(), &[]);

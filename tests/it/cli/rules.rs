@@ -22,7 +22,7 @@ async fn a_data_folder_in_use_is_named_with_its_process() {
 }
 
 #[tokio::test]
-async fn a_folder_that_is_none_is_refused() {
+async fn a_path_that_is_not_a_folder_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");
     std::fs::write(&file, "").unwrap();
@@ -55,7 +55,7 @@ async fn an_address_in_use_is_refused_before_anything_is_opened() {
 }
 
 #[tokio::test]
-async fn without_a_running_weir_commands_say_how_to_start_one() {
+async fn without_a_running_weir_commands_explain_how_to_start_one() {
     let folder = tempfile::tempdir().unwrap();
     check(
         &run(folder.path(), &["status"]).await,
@@ -101,7 +101,7 @@ async fn wrong_usage_has_an_exit_code_of_its_own() {
 }
 
 #[tokio::test]
-async fn errors_are_json_where_json_is_asked_for() {
+async fn errors_are_json_with_json_output() {
     let folder = tempfile::tempdir().unwrap();
     let output = run(folder.path(), &["status", "--json"]).await;
     let error: Value = serde_json::from_slice(&output.stderr).unwrap();

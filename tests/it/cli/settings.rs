@@ -10,7 +10,7 @@ use weir_tests::weir::{Weir, command, run};
 use super::{check, said};
 
 #[tokio::test]
-async fn a_file_with_three_mistakes_tells_all_three() {
+async fn a_file_with_three_mistakes_reports_all_three() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(
         folder.path().join("settings.toml"),
@@ -39,7 +39,7 @@ async fn a_file_with_three_mistakes_tells_all_three() {
 }
 
 #[tokio::test]
-async fn faults_of_flags_are_told_together_too() {
+async fn faults_of_flags_are_reported_together() {
     let folder = tempfile::tempdir().unwrap();
     check(
         &run(folder.path(), &["up", "--listen", "0.0.0.0", "--grace", "soon", "--log-format", "jason", "--set", "retry.atempts=3"]).await,
@@ -57,7 +57,7 @@ async fn faults_of_flags_are_told_together_too() {
 }
 
 #[tokio::test]
-async fn a_manifest_and_what_cannot_be_read_is_no_settings_file() {
+async fn a_manifest_or_an_unreadable_file_is_not_a_settings_file() {
     let folder = tempfile::tempdir().unwrap();
     let manifest = folder.path().join("weir.toml");
     fs::write(&manifest, "").unwrap();
@@ -135,7 +135,7 @@ async fn each_value_is_shown_with_its_source() {
 }
 
 #[tokio::test]
-async fn init_writes_a_file_that_explains_everything_and_is_never_written_over() {
+async fn init_writes_a_documented_file_and_never_overwrites_it() {
     let temp = tempfile::tempdir().unwrap();
     let data = temp.path().join("data");
     let output = run(&data, &["init"]).await;
@@ -158,7 +158,7 @@ async fn init_writes_a_file_that_explains_everything_and_is_never_written_over()
 }
 
 #[tokio::test]
-async fn what_is_set_counts() {
+async fn settings_take_effect() {
     let folder = tempfile::tempdir().unwrap();
     let file =
         "[gateway]\nmax-body = \"6MiB\"\n[component]\nsends = 7\ntime = \"5s\"\n[retry]\nattempts = 2\n[broker]\nmax-message = \"5MiB\"\n";
@@ -191,7 +191,7 @@ async fn what_is_set_counts() {
 
 /// The table of settings in the guide.
 #[tokio::test]
-async fn the_guide_has_every_setting_as_it_is() {
+async fn the_guide_documents_every_setting_correctly() {
     let folder = tempfile::tempdir().unwrap();
     let output = run(folder.path(), &["settings", "show", "--json"]).await;
     let shown: Value = serde_json::from_slice(&output.stdout).unwrap();

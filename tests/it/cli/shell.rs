@@ -30,7 +30,7 @@ async fn bash_completes_commands_by_the_printed_script() {
 }
 
 #[tokio::test]
-async fn zsh_and_fish_have_scripts_of_their_own() {
+async fn zsh_and_fish_have_their_own_scripts() {
     let folder = tempfile::tempdir().unwrap();
     for (shell, words) in [("zsh", ["#compdef weir", "dead-letters"]), ("fish", ["complete -c weir", "dead-letters"])] {
         let output = run(folder.path(), &["completion", shell]).await;
@@ -41,7 +41,7 @@ async fn zsh_and_fish_have_scripts_of_their_own() {
 }
 
 #[tokio::test]
-async fn a_name_that_is_nearly_right_is_answered_with_the_right_one() {
+async fn a_misspelled_name_is_answered_with_a_suggestion() {
     let folder = tempfile::tempdir().unwrap();
     let weir = Weir::up(folder.path()).await;
     start_echo(&weir, "copy", "first").await;

@@ -19,7 +19,7 @@ async fn start(weir: &Weir, guest: &str, flow: &str) {
 }
 
 #[tokio::test]
-async fn what_is_deployed_is_listed_with_its_inputs_and_outputs() {
+async fn deployments_are_listed_with_inputs_and_outputs() {
     let folder = tempfile::tempdir().unwrap();
     let weir = Weir::up(folder.path()).await;
     assert_eq!(weir.must(&["components"]).await, "no components; deploy one: weir deploy FILE.wasm\n");
@@ -35,7 +35,7 @@ async fn what_is_deployed_is_listed_with_its_inputs_and_outputs() {
 }
 
 #[tokio::test]
-async fn a_flow_is_shown_with_its_queues_and_what_its_processors_do() {
+async fn a_flow_is_shown_with_its_queues_and_processors() {
     let folder = tempfile::tempdir().unwrap();
     let weir = Weir::up(folder.path()).await;
     start(&weir, "echo", "one").await;
@@ -82,7 +82,7 @@ async fn queues_are_listed_of_all_flows_or_of_one() {
 }
 
 #[tokio::test]
-async fn a_dead_letter_is_shown_whole_by_position_and_by_id() {
+async fn a_dead_letter_is_shown_completely_by_position_and_by_id() {
     let folder = tempfile::tempdir().unwrap();
     let weir = Weir::up(folder.path()).await;
     start(&weir, "reject", "one").await;

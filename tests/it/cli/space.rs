@@ -36,7 +36,7 @@ async fn has_room_again(weir: &Weir, data: &Path) {
 }
 
 #[tokio::test]
-async fn a_full_disk_refuses_messages_and_nothing_else_and_a_start_on_it_works() {
+async fn a_full_disk_refuses_only_messages_and_allows_a_start() {
     let disk = SmallDisk::new(96 << 10);
     let data = disk.path().join("data");
     let logs = tempfile::tempdir().unwrap();

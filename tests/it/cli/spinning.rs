@@ -57,7 +57,7 @@ fn threads_of_lowest_priority(pid: u32) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn as_many_spinning_components_as_threads_leave_room_for_others() {
+async fn one_spinning_component_per_thread_leaves_capacity_for_others() {
     let folder = tempfile::tempdir().unwrap();
     let weir = beside_two_spinners(folder.path()).await;
     eventually(DEADLINE, "both to go on with lowest priority", || async { (threads_of_lowest_priority(weir.pid()) == 2).then_some(()) })

@@ -53,7 +53,7 @@ async fn figures_are_as_of_the_request_and_a_stopped_flow_has_no_running_process
 }
 
 #[tokio::test]
-async fn what_is_wanted_and_what_runs_are_told_apart_and_an_error_that_is_over_says_so() {
+async fn desired_and_running_components_are_distinguished_and_resolved_errors_marked() {
     let folder = tempfile::tempdir().unwrap();
     let weir = Weir::up(folder.path()).await;
     start_echo(&weir, "plain", "other").await;
@@ -88,7 +88,7 @@ async fn what_is_wanted_and_what_runs_are_told_apart_and_an_error_that_is_over_s
 }
 
 #[tokio::test]
-async fn a_swap_to_what_is_known_to_be_refused_ends_with_the_reason() {
+async fn a_swap_to_a_known_refused_component_ends_with_the_reason() {
     let folder = tempfile::tempdir().unwrap();
     let weir = Weir::up(folder.path()).await;
     start_refusing(&weir).await;
@@ -99,7 +99,7 @@ async fn a_swap_to_what_is_known_to_be_refused_ends_with_the_reason() {
 }
 
 #[tokio::test]
-async fn a_put_is_not_blamed_for_an_error_that_is_older() {
+async fn a_put_is_not_blamed_for_an_older_error() {
     let folder = tempfile::tempdir().unwrap();
     let weir = Weir::up(folder.path()).await;
     start_refusing(&weir).await;

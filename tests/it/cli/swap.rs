@@ -16,7 +16,7 @@ async fn deploy(weir: &Weir, name: &str, target: &str, mark: u8, more: &[&str]) 
 }
 
 #[tokio::test]
-async fn a_swap_says_what_became_of_it() {
+async fn a_swap_reports_its_outcome() {
     let folder = tempfile::tempdir().unwrap();
     let weir = Weir::up(folder.path()).await;
     deploy(&weir, guests::ECHO, "echo@1.0.0", 1, &[]).await;

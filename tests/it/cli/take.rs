@@ -83,7 +83,7 @@ pub(super) async fn lines(
 }
 
 #[tokio::test]
-async fn it_ends_when_the_exit_is_empty_and_leaves_nothing() {
+async fn take_ends_when_the_exit_is_empty() {
     let folder = tempfile::tempdir().unwrap();
     let weir = with_numbers(folder.path(), 3000).await;
     assert_eq!(weir.must(&["take", "one", "out"]).await, numbers(0, 3000));
@@ -98,7 +98,7 @@ async fn it_ends_when_the_exit_is_empty_and_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn a_count_is_waited_for_and_not_exceeded() {
+async fn take_waits_for_exactly_the_count() {
     let folder = tempfile::tempdir().unwrap();
     let weir = with_numbers(folder.path(), 2).await;
     let mut waiting = piped(&weir, &["take", "one", "out", "--count", "3"]);
@@ -111,7 +111,7 @@ async fn a_count_is_waited_for_and_not_exceeded() {
 }
 
 #[tokio::test]
-async fn following_goes_on_until_ctrl_c_which_loses_nothing() {
+async fn following_continues_until_ctrl_c_without_losses() {
     let folder = tempfile::tempdir().unwrap();
     let weir = with_numbers(folder.path(), 5).await;
     for (sent, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
@@ -131,7 +131,7 @@ async fn following_goes_on_until_ctrl_c_which_loses_nothing() {
 }
 
 #[tokio::test]
-async fn bodies_pass_byte_for_byte_and_programs_get_the_whole_message() {
+async fn bodies_pass_byte_for_byte_and_programs_receive_the_whole_message() {
     let folder = tempfile::tempdir().unwrap();
     let weir = with_exit(folder.path()).await;
     let deep = format!("{}1{}", "[".repeat(130), "]".repeat(130));
@@ -165,7 +165,7 @@ async fn bodies_pass_byte_for_byte_and_programs_get_the_whole_message() {
 }
 
 #[tokio::test]
-async fn names_and_options_that_are_wrong_are_refused() {
+async fn wrong_names_and_options_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let weir = with_exit(folder.path()).await;
     check(
@@ -190,7 +190,7 @@ async fn names_and_options_that_are_wrong_are_refused() {
 }
 
 #[tokio::test]
-async fn tail_takes_nothing_and_names_the_command_that_does() {
+async fn tail_removes_nothing_and_names_the_command_that_does() {
     let folder = tempfile::tempdir().unwrap();
     // Without a running Weir, too.
     let output = weir_tests::weir::run(folder.path(), &["tail", "one", "out", "--from-exit", "--count", "3"]).await;

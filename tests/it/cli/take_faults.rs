@@ -29,7 +29,7 @@ fn padded(count: u64) -> String {
 }
 
 #[tokio::test]
-async fn a_pipe_to_head_costs_what_head_read() {
+async fn a_pipe_to_head_takes_only_what_head_read() {
     let folder = tempfile::tempdir().unwrap();
     let weir = with_numbers(folder.path(), 5000).await;
     for round in 0..3 {
@@ -43,7 +43,7 @@ async fn a_pipe_to_head_costs_what_head_read() {
 }
 
 #[tokio::test]
-async fn a_reader_that_goes_while_nothing_comes_ends_it() {
+async fn a_reader_that_exits_while_idle_ends_take() {
     let folder = tempfile::tempdir().unwrap();
     let weir = with_numbers(folder.path(), 1).await;
     for command in [["take", "one", "out", "--follow"].as_slice(), &["take", "one", "out", "--count", "9"], &["tail", "one", "out"]] {
@@ -62,7 +62,7 @@ async fn a_reader_that_goes_while_nothing_comes_ends_it() {
 }
 
 #[tokio::test]
-async fn a_pipe_whose_reader_stalls_is_given_up_with_its_lease() {
+async fn a_pipe_with_a_stalled_reader_is_abandoned_with_its_lease() {
     let folder = tempfile::tempdir().unwrap();
     let weir = with_exit(folder.path()).await;
     fill(&weir, folder.path(), &padded(500)).await;
@@ -79,7 +79,7 @@ async fn a_pipe_whose_reader_stalls_is_given_up_with_its_lease() {
 }
 
 #[tokio::test]
-async fn a_reader_that_is_slow_and_alive_keeps_the_lease() {
+async fn a_slow_reader_keeps_the_lease() {
     let folder = tempfile::tempdir().unwrap();
     let weir = with_exit(folder.path()).await;
     fill(&weir, folder.path(), &padded(120)).await;
@@ -98,7 +98,7 @@ async fn a_reader_that_is_slow_and_alive_keeps_the_lease() {
 }
 
 #[tokio::test]
-async fn two_takers_get_each_message_once_and_kill_9_doubles_one_batch_at_most() {
+async fn two_takers_receive_each_message_once_and_kill_9_duplicates_at_most_one_batch() {
     let folder = tempfile::tempdir().unwrap();
     let weir = with_exit(folder.path()).await;
     fill(&weir, folder.path(), &padded(20_000)).await;
@@ -125,7 +125,7 @@ async fn two_takers_get_each_message_once_and_kill_9_doubles_one_batch_at_most()
 }
 
 #[tokio::test]
-async fn ctrl_c_under_load_loses_and_doubles_nothing() {
+async fn ctrl_c_under_load_loses_and_duplicates_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let weir = with_exit(folder.path()).await;
     fill(&weir, folder.path(), &padded(20_000)).await;
@@ -140,7 +140,7 @@ async fn ctrl_c_under_load_loses_and_doubles_nothing() {
 }
 
 #[tokio::test]
-async fn a_lost_gateway_is_told_and_what_was_not_acknowledged_is_there_after_it() {
+async fn a_lost_gateway_is_reported_and_unacknowledged_messages_remain() {
     let folder = tempfile::tempdir().unwrap();
     let weir = with_exit(folder.path()).await;
     fill(&weir, folder.path(), &padded(20_000)).await;
@@ -162,7 +162,7 @@ async fn a_lost_gateway_is_told_and_what_was_not_acknowledged_is_there_after_it(
 }
 
 #[tokio::test]
-async fn the_end_of_weir_and_of_a_flow_end_it_with_the_reason() {
+async fn take_ends_with_the_reason_when_weir_or_the_flow_stops() {
     let folder = tempfile::tempdir().unwrap();
     let weir = with_numbers(folder.path(), 3).await;
     let file = folder.path().join("out");
@@ -218,7 +218,7 @@ async fn a_refused_stop_ends_no_reader_of_the_flow() {
 }
 
 #[tokio::test]
-async fn a_device_that_takes_nothing_loses_nothing() {
+async fn an_unwritable_device_loses_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let weir = with_numbers(folder.path(), 100).await;
     let (code, _, words) = shell(&weir, "$TAKE > /dev/full").await;
@@ -227,7 +227,7 @@ async fn a_device_that_takes_nothing_loses_nothing() {
 }
 
 #[tokio::test]
-async fn a_disk_that_fills_under_the_output_loses_and_doubles_nothing() {
+async fn a_disk_that_fills_under_the_output_loses_and_duplicates_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let weir = with_exit(folder.path()).await;
     // Lines of which none ends with a page of the disk.
@@ -253,7 +253,7 @@ async fn on_a_small_disk(weir: &Weir, disk: &Path, copy: &Path) -> (Option<i32>,
 }
 
 #[tokio::test]
-async fn a_socket_as_output_is_written_and_its_end_ends_it() {
+async fn a_closed_output_socket_ends_take() {
     let folder = tempfile::tempdir().unwrap();
     let weir = with_numbers(folder.path(), 10).await;
     let (near, far) = UnixStream::pair().unwrap();

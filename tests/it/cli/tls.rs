@@ -121,7 +121,7 @@ async fn commands_trust_the_right_certificate_and_no_other() {
 }
 
 #[tokio::test]
-async fn an_address_of_the_other_kind_is_told() {
+async fn an_address_of_the_wrong_scheme_is_reported() {
     let secure = Secure::up(|authority| authority.certificate(&NAMES), &[]).await;
     let data = secure.folder.path().join("nothing");
     let plain = format!("http://localhost:{}", secure.port());
@@ -147,7 +147,7 @@ async fn an_address_of_the_other_kind_is_told() {
 }
 
 #[tokio::test]
-async fn a_new_certificate_serves_new_connections_and_a_bad_one_none() {
+async fn a_new_certificate_is_used_for_new_connections_and_a_bad_one_is_not() {
     let secure = Secure::up(|authority| authority.certificate(&NAMES), &[]).await;
     let client = reqwest::Client::builder().no_proxy().timeout(DEADLINE).tls_danger_accept_invalid_certs(true).tls_info(true);
     let open = client.build().unwrap();
@@ -181,7 +181,7 @@ async fn a_new_certificate_serves_new_connections_and_a_bad_one_none() {
 }
 
 #[tokio::test]
-async fn tokens_are_reread_and_a_bad_file_changes_nothing() {
+async fn tokens_are_reloaded_and_a_bad_file_changes_nothing() {
     let tokens = tempfile::tempdir().unwrap();
     let file = tokens.path().join("tokens");
     fs::write(&file, format!("# of the test\nread {READ}\ndeploy {ALL}\n")).unwrap();
@@ -232,7 +232,7 @@ fn in_folder(folder: &Path, name: &str, text: &str) -> PathBuf {
 }
 
 #[tokio::test]
-async fn an_address_that_other_machines_reach_is_refused_without_a_token_and_tls() {
+async fn an_externally_reachable_address_requires_a_token_and_tls() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     let up = ["up", "--listen", "0.0.0.0:0"];
@@ -302,7 +302,7 @@ async fn an_address_that_other_machines_reach_is_refused_without_a_token_and_tls
 }
 
 #[tokio::test]
-async fn a_token_is_not_sent_in_clear_to_another_machine_nor_a_wrong_ca_used() {
+async fn a_token_is_not_sent_unencrypted_nor_a_wrong_ca_used() {
     let folder = tempfile::tempdir().unwrap();
     // No connection is tried.
     let mut command = weir_tests::weir::command(folder.path(), &["status", "--gateway", "http://weir.example:8088"]);
@@ -339,7 +339,7 @@ async fn a_token_is_not_sent_in_clear_to_another_machine_nor_a_wrong_ca_used() {
 }
 
 #[tokio::test]
-async fn doctor_tells_when_a_certificate_ends_and_what_is_wrong_with_the_files() {
+async fn doctor_reports_certificate_expiry_and_file_problems() {
     let folder = tempfile::tempdir().unwrap();
     let authority = Authority::new("trusted");
     let doctor = async |certificate: Certificate, more: &[&str]| {

@@ -61,7 +61,7 @@ async fn the_token_comes_from_the_environment_and_a_restart_without_one_forgets_
 }
 
 #[tokio::test]
-async fn what_cannot_be_a_token_is_told_before_anything_is_opened() {
+async fn an_invalid_token_is_reported_before_anything_is_opened() {
     let folder = tempfile::tempdir().unwrap();
     let (data, file) = (folder.path().join("data"), folder.path().join("token"));
     let up = ["up", "--listen", "127.0.0.1:0", "--token-file", file.to_str().unwrap()];

@@ -12,7 +12,7 @@ use weir_tests::guest;
 use weir_tests::weir::{Weir, run};
 
 use crate::guests;
-use crate::stage::stamped;
+use crate::host_fixture::stamped;
 
 fn memories(all: &[(u64, Option<u64>, bool)]) -> Module {
     let mut section = MemorySection::new();
@@ -167,7 +167,7 @@ fn files_in(folder: &Path) -> usize {
 }
 
 #[tokio::test]
-async fn what_no_host_can_run_is_refused_by_inspect_and_deploy_and_leaves_no_bytes() {
+async fn an_unrunnable_component_is_refused_by_inspect_and_deploy_and_leaves_no_bytes() {
     let folder = tempfile::tempdir().unwrap();
     let weir = Weir::up(&folder.path().join("data")).await;
     let file = folder.path().join("component.wasm");
@@ -189,7 +189,7 @@ async fn what_no_host_can_run_is_refused_by_inspect_and_deploy_and_leaves_no_byt
 }
 
 #[tokio::test]
-async fn bytes_of_a_version_that_is_taken_are_not_stored() {
+async fn bytes_for_a_version_already_in_use_are_not_stored() {
     let folder = tempfile::tempdir().unwrap();
     let weir = Weir::up(&folder.path().join("data")).await;
     let file = folder.path().join("component.wasm");
@@ -202,7 +202,7 @@ async fn bytes_of_a_version_that_is_taken_are_not_stored() {
 }
 
 #[tokio::test]
-async fn a_component_of_any_bytes_ends_in_an_error_and_not_in_a_panic() {
+async fn arbitrary_component_bytes_cause_an_error_and_never_a_panic() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("component.wasm");
     let whole = guest(guests::ECHO);

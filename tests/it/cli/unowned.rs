@@ -28,7 +28,7 @@ async fn unowned(weir: &Weir) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn after_the_configuration_was_lost_each_queue_is_named_with_its_messages() {
+async fn after_losing_the_configuration_each_queue_is_listed_with_its_messages() {
     let folder = tempfile::tempdir().unwrap();
     let weir = Weir::up(folder.path()).await;
     start_echo(&weir, "b", "one").await;
@@ -123,7 +123,7 @@ async fn flows_that_start_stop_and_share_raise_no_false_alarm() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_checked_over_the_gateway_is_shown_as_not_checked() {
+async fn checks_impossible_through_the_gateway_are_shown_as_skipped() {
     let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let weir = Weir::up(folder.path()).await;
     let here = found(folder.path(), &["--gateway", weir.url()], "log").await;

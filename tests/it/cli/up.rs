@@ -34,7 +34,7 @@ async fn a_signal_during_the_start_is_a_clean_stop() {
 }
 
 #[tokio::test]
-async fn a_role_that_ends_ends_the_process_with_its_reason() {
+async fn an_ended_role_ends_the_process_with_its_reason() {
     let folder = tempfile::tempdir().unwrap();
     let mut weir = Weir::up(folder.path()).await;
     start_echo(&weir, "b", "one").await;
@@ -63,7 +63,7 @@ async fn a_role_that_ends_ends_the_process_with_its_reason() {
 }
 
 #[tokio::test]
-async fn standard_output_that_is_not_read_stops_nothing() {
+async fn unread_standard_output_blocks_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let (reader, writer) = pipe().unwrap();
     drop(reader);
@@ -83,7 +83,7 @@ async fn standard_output_that_is_not_read_stops_nothing() {
 }
 
 #[tokio::test]
-async fn a_version_note_that_was_emptied_is_reported_with_a_way_on() {
+async fn an_empty_version_file_is_reported_with_the_fix() {
     let folder = tempfile::tempdir().unwrap();
     assert_eq!(Weir::up(folder.path()).await.end().await.code(), Some(0));
     let note = folder.path().join("version.json");

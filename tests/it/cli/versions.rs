@@ -72,7 +72,7 @@ async fn deploying_a_version_again_with_other_limits_is_refused_and_changes_noth
 }
 
 #[tokio::test]
-async fn settings_count_from_the_next_start_on_for_what_is_deployed_already() {
+async fn changed_settings_apply_to_existing_deployments_from_the_next_start() {
     let folder = tempfile::tempdir().unwrap();
     let weir = Weir::up_with(folder.path(), &["--set", "component.sends=7", "--set", "retry.attempts=4"]).await;
     weir.must(&["deploy", "p@1.0.0", guest_path("trap").to_str().unwrap(), "--limit", "sends-bytes=4096"]).await;
@@ -99,7 +99,7 @@ async fn settings_count_from_the_next_start_on_for_what_is_deployed_already() {
 }
 
 #[tokio::test]
-async fn records_that_hold_copies_of_defaults_go_on_working() {
+async fn records_with_copies_of_defaults_keep_working() {
     let folder = tempfile::tempdir().unwrap();
     let weir = Weir::up(folder.path()).await;
     let echo = guest_path("echo");
@@ -128,7 +128,7 @@ async fn failing(weir: &Weir, folder: &Path, check: &str) -> Option<String> {
 }
 
 #[tokio::test]
-async fn a_record_with_limits_out_of_bounds_is_reported_and_does_not_run() {
+async fn a_record_with_out_of_range_limits_is_reported_and_does_not_run() {
     let folder = tempfile::tempdir().unwrap();
     let weir = Weir::up(folder.path()).await;
     weir.must(&["deploy", "p@1.0.0", guest_path("echo").to_str().unwrap()]).await;

@@ -4,13 +4,13 @@ use weir_config::protocol::{Bound, Key};
 use weir_config::{Batch, ConfigError, Store};
 use weir_pubsub::Limits;
 
-use super::support::{Bench, recorder, run, soon};
+use super::support::{ConfigFixture, recorder, run, within_deadline};
 
 const MIB: usize = 1 << 20;
 
 /// A broker whose answers have at most 4 MiB.
-fn small() -> Bench {
-    Bench::with_limits(Limits { max_answer_bytes: 4 * MIB, ..Limits::default() })
+fn small() -> ConfigFixture {
+    ConfigFixture::with_limits(Limits { max_answer_bytes: 4 * MIB, ..Limits::default() })
 }
 
 /// Values that no JSON string carries as they are, so that the bound must count what an answer has.
@@ -20,7 +20,7 @@ fn text(bytes: usize) -> String {
 
 async fn fill(client: &weir_config::ConfigClient) -> (usize, String) {
     for at in 0..100 {
-        if let Err(error) = soon(client.apply(Batch::new().put(format!("t{}", at % 3), at.to_string(), text(MIB / 2)))).await {
+        if let Err(error) = within_deadline(client.apply(Batch::new().put(format!("t{}", at % 3), at.to_string(), text(MIB / 2)))).await {
             return (at, error.to_string());
         }
     }
@@ -28,10 +28,10 @@ async fn fill(client: &weir_config::ConfigClient) -> (usize, String) {
 }
 
 #[tokio::test]
-async fn a_put_beyond_the_bound_is_refused_with_the_figures_and_everything_stays_readable() {
-    let bench = small();
-    let service = bench.service().await;
-    let client = bench.client().await;
+async fn a_put_beyond_the_limit_is_refused_and_everything_stays_readable() {
+    let fixture = small();
+    let service = fixture.service().await;
+    let client = fixture.client().await;
     let (count, message) = fill(&client).await;
     assert!((6..8).contains(&count), "{count} values");
     for words in ["the whole configuration would have", "bytes; the limit is", "broker.max-answer", "weir config list"] {
@@ -52,25 +52,25 @@ async fn a_put_beyond_the_bound_is_refused_with_the_figures_and_everything_stays
     let usage = client.types().await.unwrap().1;
     service.stop().await;
     // The size is known again after a restart.
-    let service = bench.service().await;
+    let service = fixture.service().await;
     assert!(client.apply(Batch::new().put("t2", "more", text(MIB / 2))).await.is_err());
     assert_eq!(client.types().await.unwrap().1, usage);
     service.stop().await;
 }
 
 #[tokio::test]
-async fn the_bound_is_never_above_64_mib() {
-    let bench = Bench::with_limits(Limits { max_answer_bytes: 256 * MIB, ..Limits::default() });
-    let service = bench.service().await;
-    assert_eq!(bench.client().await.types().await.unwrap().1.unwrap().limit_bytes, 64 * MIB as u64);
+async fn the_limit_is_at_most_64_mib() {
+    let fixture = ConfigFixture::with_limits(Limits { max_answer_bytes: 256 * MIB, ..Limits::default() });
+    let service = fixture.service().await;
+    assert_eq!(fixture.client().await.types().await.unwrap().1.unwrap().limit_bytes, 64 * MIB as u64);
     service.stop().await;
 }
 
 #[tokio::test]
-async fn the_reserve_is_for_what_finishes_or_undoes() {
-    let bench = small();
-    let service = bench.service().await;
-    let client = bench.client().await;
+async fn the_reserve_is_for_finishing_or_undoing_operations() {
+    let fixture = small();
+    let service = fixture.service().await;
+    let client = fixture.client().await;
     fill(&client).await;
     let small = |at: usize| Batch::new().put("small", at.to_string(), "x".repeat(4 << 10));
     let mut at = 0;
@@ -85,8 +85,8 @@ async fn the_reserve_is_for_what_finishes_or_undoes() {
 }
 
 /// A store of an earlier version, or of another service, may be beyond it.
-async fn beyond(bench: &Bench) -> Store {
-    let store = bench.store().await;
+async fn beyond(fixture: &ConfigFixture) -> Store {
+    let store = fixture.store().await;
     for at in 0..16 {
         store.apply(&Batch::new().put("large", at.to_string(), "x".repeat(MIB / 2))).await.unwrap();
     }
@@ -95,11 +95,11 @@ async fn beyond(bench: &Bench) -> Store {
 }
 
 #[tokio::test]
-async fn what_is_beyond_the_bound_already_is_read_in_portions_and_can_be_made_smaller() {
-    let bench = small();
-    beyond(&bench).await.close().await;
-    let service = bench.service().await;
-    let client = bench.client().await;
+async fn an_oversized_configuration_is_read_in_parts_and_can_shrink() {
+    let fixture = small();
+    beyond(&fixture).await.close().await;
+    let service = fixture.service().await;
+    let client = fixture.client().await;
     let error = client.everything().await.unwrap_err();
     assert!(error.to_string().contains("request fewer types or keys"), "{error}");
     let values = client.values("large").await.unwrap();
@@ -117,12 +117,12 @@ async fn what_is_beyond_the_bound_already_is_read_in_portions_and_can_be_made_sm
 }
 
 #[tokio::test]
-async fn a_follower_of_types_works_beyond_the_bound() {
-    let bench = small();
-    beyond(&bench).await.close().await;
-    let service = bench.service().await;
+async fn a_follower_of_types_works_beyond_the_limit() {
+    let fixture = small();
+    beyond(&fixture).await.close().await;
+    let service = fixture.service().await;
     let (mut seen, handler) = recorder();
-    let _running = run(bench.follower().await.on(["large", "t"], handler));
+    let _running = run(fixture.follower().await.on(["large", "t"], handler));
     let change = seen.until("t", "k", Some("v")).await;
     assert_eq!(change.types["large"].len(), 16);
     service.stop().await;

@@ -5,23 +5,23 @@ use std::collections::BTreeMap;
 use weir_config::{Batch, Follower};
 
 use super::fake::{Fake, Instead, notify, notify_keys};
-use super::support::{Bench, recorder, run};
+use super::support::{ConfigFixture, recorder, run};
 
 /// A follower of `a` at version 5 of a scripted service, which has `a`, `b` and `c`.
-async fn at_five(bench: &Bench) -> (Fake, Follower) {
-    let fake = Fake::start(&bench.backend, 5, &[("a", "k", "a5"), ("b", "k", "b5"), ("c", "k", "c5")]).await;
-    (fake, bench.follower().await)
+async fn at_five(fixture: &ConfigFixture) -> (Fake, Follower) {
+    let fake = Fake::start(&fixture.backend, 5, &[("a", "k", "a5"), ("b", "k", "b5"), ("c", "k", "c5")]).await;
+    (fake, fixture.follower().await)
 }
 
 #[tokio::test]
 async fn a_host_started_after_the_last_change_has_the_configuration_without_any_notify() {
-    let bench = Bench::new();
-    let _service = bench.service().await;
-    let client = bench.client().await;
+    let fixture = ConfigFixture::new();
+    let _service = fixture.service().await;
+    let client = fixture.client().await;
     client.apply(Batch::new().put("a", "k", "v")).await.unwrap();
     let version = client.version().await.unwrap();
     let (mut seen, handler) = recorder();
-    let running = run(bench.follower().await.on(["a"], handler));
+    let running = run(fixture.follower().await.on(["a"], handler));
     let change = seen.next().await;
     assert_eq!((change.version, change.get("a", "k")), (version, Some("v")));
     running.reaches(version).await;
@@ -29,8 +29,8 @@ async fn a_host_started_after_the_last_change_has_the_configuration_without_any_
 
 #[tokio::test]
 async fn start_up_applies_to_all_handlers() {
-    let bench = Bench::new();
-    let (fake, follower) = at_five(&bench).await;
+    let fixture = ConfigFixture::new();
+    let (fake, follower) = at_five(&fixture).await;
     let ((mut a, on_a), (mut bc, on_bc), (mut none, on_none), (mut all, on_all)) = (recorder(), recorder(), recorder(), recorder());
     let running = run(follower.on(["a"], on_a).on(["b", "c"], on_bc).on(["none"], on_none).on_everything(on_all));
     running.reaches(5).await;
@@ -47,8 +47,8 @@ async fn start_up_applies_to_all_handlers() {
 
 #[tokio::test]
 async fn a_relevant_type_triggers_a_fetch_of_it() {
-    let bench = Bench::new();
-    let (fake, follower) = at_five(&bench).await;
+    let fixture = ConfigFixture::new();
+    let (fake, follower) = at_five(&fixture).await;
     let (mut seen, handler) = recorder();
     let running = run(follower.on(["a", "b"], handler));
     seen.next().await;
@@ -63,8 +63,8 @@ async fn a_relevant_type_triggers_a_fetch_of_it() {
 
 #[tokio::test]
 async fn an_old_or_same_version_is_skipped_also_with_empty_types() {
-    let bench = Bench::new();
-    let (fake, follower) = at_five(&bench).await;
+    let fixture = ConfigFixture::new();
+    let (fake, follower) = at_five(&fixture).await;
     let (mut seen, handler) = recorder();
     let running = run(follower.on(["a"], handler));
     seen.next().await;
@@ -81,9 +81,9 @@ async fn an_old_or_same_version_is_skipped_also_with_empty_types() {
 }
 
 #[tokio::test]
-async fn irrelevant_types_are_skipped_but_the_version_still_moves() {
-    let bench = Bench::new();
-    let (fake, follower) = at_five(&bench).await;
+async fn irrelevant_types_are_skipped_but_the_version_advances() {
+    let fixture = ConfigFixture::new();
+    let (fake, follower) = at_five(&fixture).await;
     let (mut seen, handler) = recorder();
     let running = run(follower.on(["a"], handler));
     seen.next().await;
@@ -103,8 +103,8 @@ async fn irrelevant_types_are_skipped_but_the_version_still_moves() {
 
 #[tokio::test]
 async fn a_handler_without_types_is_always_called() {
-    let bench = Bench::new();
-    let (fake, follower) = at_five(&bench).await;
+    let fixture = ConfigFixture::new();
+    let (fake, follower) = at_five(&fixture).await;
     let (mut seen, handler) = recorder();
     let running = run(follower.on_everything(handler));
     seen.next().await;
@@ -123,8 +123,8 @@ async fn a_handler_without_types_is_always_called() {
 
 #[tokio::test]
 async fn mixed_filtering_calls_the_concerned_handlers_and_no_others() {
-    let bench = Bench::new();
-    let (fake, follower) = at_five(&bench).await;
+    let fixture = ConfigFixture::new();
+    let (fake, follower) = at_five(&fixture).await;
     let ((mut a, on_a), (mut ab, on_ab), (mut c, on_c), (mut all, on_all)) = (recorder(), recorder(), recorder(), recorder());
     let running = run(follower.on(["a"], on_a).on(["a", "b"], on_ab).on(["c"], on_c).on_everything(on_all));
     running.reaches(5).await;
@@ -147,9 +147,9 @@ async fn mixed_filtering_calls_the_concerned_handlers_and_no_others() {
 }
 
 #[tokio::test]
-async fn empty_types_call_all() {
-    let bench = Bench::new();
-    let (fake, follower) = at_five(&bench).await;
+async fn empty_types_call_all_handlers() {
+    let fixture = ConfigFixture::new();
+    let (fake, follower) = at_five(&fixture).await;
     let ((mut a, on_a), (mut b, on_b)) = (recorder(), recorder());
     let running = run(follower.on(["a"], on_a).on(["b"], on_b));
     running.reaches(5).await;
@@ -165,8 +165,8 @@ async fn empty_types_call_all() {
 
 #[tokio::test]
 async fn a_notify_between_subscribe_and_fetch_is_not_applied_twice() {
-    let bench = Bench::new();
-    let (fake, follower) = at_five(&bench).await;
+    let fixture = ConfigFixture::new();
+    let (fake, follower) = at_five(&fixture).await;
     // The answer to the first fetch has the change already, and its notify waits.
     fake.instead(Instead::FreshBehind(notify(6, &["a"]), ("a", "k", "a6")));
     let (mut seen, handler) = recorder();
@@ -182,8 +182,8 @@ async fn a_notify_between_subscribe_and_fetch_is_not_applied_twice() {
 
 #[tokio::test]
 async fn a_notify_between_subscribe_and_fetch_is_not_lost() {
-    let bench = Bench::new();
-    let (fake, follower) = at_five(&bench).await;
+    let fixture = ConfigFixture::new();
+    let (fake, follower) = at_five(&fixture).await;
     // The answer to the first fetch is of before the change, whose notify is there earlier than the answer.
     fake.instead(Instead::StaleBehind(notify(6, &["a"]), ("a", "k", "a6")));
     let (mut seen, handler) = recorder();
@@ -196,8 +196,8 @@ async fn a_notify_between_subscribe_and_fetch_is_not_lost() {
 
 #[tokio::test]
 async fn with_keys_and_the_version_just_before_only_those_keys_are_fetched() {
-    let bench = Bench::new();
-    let (fake, follower) = at_five(&bench).await;
+    let fixture = ConfigFixture::new();
+    let (fake, follower) = at_five(&fixture).await;
     fake.set(5, "a", "old", "o5");
     let (mut seen, handler) = recorder();
     let running = run(follower.on(["a", "b"], handler));
@@ -215,9 +215,9 @@ async fn with_keys_and_the_version_just_before_only_those_keys_are_fetched() {
 }
 
 #[tokio::test]
-async fn keys_that_are_newer_than_their_notify_hide_no_other_change() {
-    let bench = Bench::new();
-    let (fake, follower) = at_five(&bench).await;
+async fn keys_newer_than_their_notify_hide_no_other_change() {
+    let fixture = ConfigFixture::new();
+    let (fake, follower) = at_five(&fixture).await;
     let (mut seen, handler) = recorder();
     let running = run(follower.on(["a", "b"], handler));
     seen.next().await;
@@ -234,9 +234,9 @@ async fn keys_that_are_newer_than_their_notify_hide_no_other_change() {
 }
 
 #[tokio::test]
-async fn a_type_that_is_newer_than_its_notify_is_not_fetched_again_and_hides_no_other_change() {
-    let bench = Bench::new();
-    let (fake, follower) = at_five(&bench).await;
+async fn a_type_newer_than_its_notify_is_not_refetched_and_hides_no_other_change() {
+    let fixture = ConfigFixture::new();
+    let (fake, follower) = at_five(&fixture).await;
     let (mut seen, handler) = recorder();
     let running = run(follower.on(["a", "b"], handler));
     seen.next().await;
@@ -258,11 +258,11 @@ async fn a_type_that_is_newer_than_its_notify_is_not_fetched_again_and_hides_no_
 
 #[tokio::test]
 async fn with_the_real_service_every_change_arrives() {
-    let bench = Bench::new();
-    let _service = bench.service().await;
-    let client = bench.client().await;
+    let fixture = ConfigFixture::new();
+    let _service = fixture.service().await;
+    let client = fixture.client().await;
     let ((mut a, on_a), (mut all, on_all)) = (recorder(), recorder());
-    let running = run(bench.follower().await.on(["a", "b"], on_a).on_everything(on_all));
+    let running = run(fixture.follower().await.on(["a", "b"], on_a).on_everything(on_all));
     let start = a.next().await.version;
     for n in 1..=30_u64 {
         let text = n.to_string();

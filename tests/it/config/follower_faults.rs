@@ -11,32 +11,32 @@ use weir_config::{Batch, Change, ConfigService, Content, Follower};
 
 use super::fake::{Fake, Instead, notify, notify_keys};
 use super::faulty::{Fault, Faulty};
-use super::support::{Bench, Handled, recorder, run, soon};
+use super::support::{ConfigFixture, Handled, recorder, run, within_deadline};
 
 type Types = BTreeMap<String, Arc<Content>>;
 type Kept = Arc<Mutex<Types>>;
 
 #[tokio::test]
-async fn start_up_retries_until_the_service_is_there() {
-    let bench = Bench::new();
+async fn start_up_retries_until_the_service_is_available() {
+    let fixture = ConfigFixture::new();
     let (mut seen, handler) = recorder();
-    let running = run(bench.follower().await.on(["a"], handler));
+    let running = run(fixture.follower().await.on(["a"], handler));
     let mut status = running.handle.status();
-    let told = soon(status.wait_for(|status| status.fetch_error.is_some())).await.unwrap().clone();
+    let told = within_deadline(status.wait_for(|status| status.fetch_error.is_some())).await.unwrap().clone();
     assert_eq!(told.version, 0);
-    let _service = bench.service().await;
+    let _service = fixture.service().await;
     seen.next().await;
-    let told = soon(status.wait_for(|status| status.version > 0 && status.fetch_error.is_none())).await.unwrap().clone();
+    let told = within_deadline(status.wait_for(|status| status.version > 0 && status.fetch_error.is_none())).await.unwrap().clone();
     assert!(told.handler_errors.is_empty());
 }
 
 #[tokio::test]
 async fn a_failed_fetch_is_retried_and_loses_no_change() {
-    let bench = Bench::new();
+    let fixture = ConfigFixture::new();
     for failure in [Instead::Fail, Instead::Silence, Instead::Nonsense] {
-        let fake = Fake::start(&bench.backend, 5, &[("a", "k", "a5")]).await;
+        let fake = Fake::start(&fixture.backend, 5, &[("a", "k", "a5")]).await;
         let (mut seen, handler) = recorder();
-        let follower = Follower::new(bench.backend.clone(), "tg", bench.hasty_client().await).unwrap();
+        let follower = Follower::new(fixture.backend.clone(), "tg", fixture.hasty_client().await).unwrap();
         let running = run(follower.on(["a"], handler));
         seen.next().await;
         running.reaches(5).await;
@@ -45,22 +45,22 @@ async fn a_failed_fetch_is_retried_and_loses_no_change() {
         fake.set(6, "a", "k", "a6");
         fake.notify(notify_keys(6, &[("a", &["k"])])).await;
         let mut status = running.handle.status();
-        let failed = soon(status.wait_for(|status| status.fetch_error.is_some())).await.unwrap().clone();
+        let failed = within_deadline(status.wait_for(|status| status.fetch_error.is_some())).await.unwrap().clone();
         assert_eq!(failed.version, 5, "the version moves only after the apply");
         let change = seen.until("a", "k", Some("a6")).await;
         assert_eq!(change.version, 6);
         running.reaches(6).await;
-        soon(status.wait_for(|status| status.fetch_error.is_none())).await.unwrap();
+        within_deadline(status.wait_for(|status| status.fetch_error.is_none())).await.unwrap();
         assert!(fake.requests().len() >= 2);
     }
 }
 
 #[tokio::test]
 async fn a_notify_that_arrives_while_a_fetch_fails_is_not_lost() {
-    let bench = Bench::new();
-    let fake = Fake::start(&bench.backend, 5, &[("a", "k", "a5"), ("b", "k", "b5")]).await;
+    let fixture = ConfigFixture::new();
+    let fake = Fake::start(&fixture.backend, 5, &[("a", "k", "a5"), ("b", "k", "b5")]).await;
     let (mut seen, handler) = recorder();
-    let running = run(bench.follower().await.on(["a", "b"], handler));
+    let running = run(fixture.follower().await.on(["a", "b"], handler));
     seen.next().await;
     running.reaches(5).await;
     for _ in 0..3 {
@@ -77,10 +77,10 @@ async fn a_notify_that_arrives_while_a_fetch_fails_is_not_lost() {
 
 #[tokio::test]
 async fn after_a_gap_all_types_of_all_handlers_are_fetched() {
-    let bench = Bench::new();
-    let fake = Fake::start(&bench.backend, 5, &[("a", "k", "a5"), ("b", "k", "b5")]).await;
+    let fixture = ConfigFixture::new();
+    let fake = Fake::start(&fixture.backend, 5, &[("a", "k", "a5"), ("b", "k", "b5")]).await;
     let ((mut a, on_a), (mut b, on_b)) = (recorder(), recorder());
-    let running = run(bench.follower().await.on(["a"], on_a).on(["b"], on_b));
+    let running = run(fixture.follower().await.on(["a"], on_a).on(["b"], on_b));
     a.next().await;
     b.next().await;
     running.reaches(5).await;
@@ -98,11 +98,11 @@ async fn after_a_gap_all_types_of_all_handlers_are_fetched() {
 #[tokio::test]
 async fn after_missed_notifies_all_types_of_all_handlers_are_fetched() {
     for fault in [Fault::NotifiesLagged, Fault::NotifiesCut] {
-        let bench = Bench::new();
-        let faulty = Faulty::over(bench.backend.clone());
-        let fake = Fake::start(&bench.backend, 5, &[("a", "k", "a5"), ("b", "k", "b5")]).await;
+        let fixture = ConfigFixture::new();
+        let faulty = Faulty::over(fixture.backend.clone());
+        let fake = Fake::start(&fixture.backend, 5, &[("a", "k", "a5"), ("b", "k", "b5")]).await;
         let ((mut a, on_a), (mut b, on_b)) = (recorder(), recorder());
-        let follower = Follower::new(faulty.clone(), "tg", bench.client().await).unwrap();
+        let follower = Follower::new(faulty.clone(), "tg", fixture.client().await).unwrap();
         let running = run(follower.on(["a"], on_a).on(["b"], on_b));
         a.next().await;
         b.next().await;
@@ -121,10 +121,10 @@ async fn after_missed_notifies_all_types_of_all_handlers_are_fetched() {
 
 #[tokio::test]
 async fn a_lower_version_in_an_answer_makes_it_fetch_everything() {
-    let bench = Bench::new();
-    let fake = Fake::start(&bench.backend, 5, &[("a", "k", "a5"), ("b", "k", "b5")]).await;
+    let fixture = ConfigFixture::new();
+    let fake = Fake::start(&fixture.backend, 5, &[("a", "k", "a5"), ("b", "k", "b5")]).await;
     let ((mut a, on_a), (mut b, on_b)) = (recorder(), recorder());
-    let running = run(bench.follower().await.on(["a"], on_a).on(["b"], on_b));
+    let running = run(fixture.follower().await.on(["a"], on_a).on(["b"], on_b));
     a.next().await;
     b.next().await;
     running.reaches(5).await;
@@ -141,12 +141,12 @@ async fn a_lower_version_in_an_answer_makes_it_fetch_everything() {
 
 #[tokio::test]
 async fn a_fetch_of_several_types_counts_as_its_lowest_version() {
-    let bench = Bench::new();
-    let fake = Fake::start(&bench.backend, 9, &[("a", "k", "a"), ("b", "k", "b9")]).await;
+    let fixture = ConfigFixture::new();
+    let fake = Fake::start(&fixture.backend, 9, &[("a", "k", "a"), ("b", "k", "b9")]).await;
     fake.instead(Instead::Version(9));
     fake.instead(Instead::Version(7));
     let (mut seen, handler) = recorder();
-    let running = run(bench.follower().await.on(["a", "b"], handler));
+    let running = run(fixture.follower().await.on(["a", "b"], handler));
     assert_eq!(seen.next().await.version, 7);
     running.reaches(7).await;
     fake.requests();
@@ -158,11 +158,11 @@ async fn a_fetch_of_several_types_counts_as_its_lowest_version() {
 }
 
 #[tokio::test]
-async fn the_version_is_asked_for_besides() {
-    let bench = Bench::new();
-    let fake = Fake::start(&bench.backend, 5, &[("a", "k", "a5")]).await;
+async fn the_version_is_polled_too() {
+    let fixture = ConfigFixture::new();
+    let fake = Fake::start(&fixture.backend, 5, &[("a", "k", "a5")]).await;
     let (mut seen, handler) = recorder();
-    let running = run(bench.follower().await.poll_every(Duration::from_millis(20)).on(["a"], handler));
+    let running = run(fixture.follower().await.poll_every(Duration::from_millis(20)).on(["a"], handler));
     seen.next().await;
     // A change that nobody is told of, then a store that went back.
     fake.set(6, "a", "k", "a6");
@@ -176,10 +176,10 @@ async fn the_version_is_asked_for_besides() {
 
 #[tokio::test]
 async fn a_service_on_another_store_with_a_lower_version_is_followed_at_once() {
-    let bench = Bench::new();
-    let fake = Fake::start(&bench.backend, 5, &[("a", "k", "a5")]).await;
+    let fixture = ConfigFixture::new();
+    let fake = Fake::start(&fixture.backend, 5, &[("a", "k", "a5")]).await;
     let (mut seen, handler) = recorder();
-    let running = run(bench.follower().await.on(["a"], handler));
+    let running = run(fixture.follower().await.on(["a"], handler));
     seen.next().await;
     running.reaches(5).await;
     fake.set(2, "a", "k", "a2");
@@ -190,11 +190,11 @@ async fn a_service_on_another_store_with_a_lower_version_is_followed_at_once() {
 }
 
 #[tokio::test]
-async fn notifies_that_cannot_be_read_end_nothing() {
-    let bench = Bench::new();
-    let fake = Fake::start(&bench.backend, 5, &[("a", "k", "a5")]).await;
+async fn unreadable_notifies_stop_nothing() {
+    let fixture = ConfigFixture::new();
+    let fake = Fake::start(&fixture.backend, 5, &[("a", "k", "a5")]).await;
     let (mut seen, handler) = recorder();
-    let running = run(bench.follower().await.on(["a"], handler));
+    let running = run(fixture.follower().await.on(["a"], handler));
     seen.next().await;
     running.reaches(5).await;
     for body in ["nonsense", "[]", r#"{"version": 6, "types": null}"#, r#"{"version": -1}"#, r#"{"version": 18446744073709551615}"#] {
@@ -208,16 +208,16 @@ async fn notifies_that_cannot_be_read_end_nothing() {
 
 #[tokio::test]
 async fn a_restart_of_the_real_service_is_followed() {
-    let bench = Bench::new();
-    let service = bench.service().await;
-    bench.client().await.apply(Batch::new().put("a", "k", "1")).await.unwrap();
+    let fixture = ConfigFixture::new();
+    let service = fixture.service().await;
+    fixture.client().await.apply(Batch::new().put("a", "k", "1")).await.unwrap();
     let (mut seen, handler) = recorder();
-    let running = run(bench.follower().await.on(["a"], handler));
+    let running = run(fixture.follower().await.on(["a"], handler));
     let first = seen.next().await;
     service.stop().await;
-    let store = bench.store().await;
+    let store = fixture.store().await;
     let version = store.version().await.unwrap();
-    let service = ConfigService::start(bench.backend.clone(), "tg", store).await.unwrap();
+    let service = ConfigService::start(fixture.backend.clone(), "tg", store).await.unwrap();
     running.reaches(version).await;
     assert!(version > first.version);
     assert_eq!(seen.until("a", "k", Some("1")).await.version, version);
@@ -225,15 +225,15 @@ async fn a_restart_of_the_real_service_is_followed() {
 }
 
 #[tokio::test]
-async fn a_cancelled_follower_ends_also_while_it_waits_for_the_service() {
-    let bench = Bench::new();
+async fn a_cancelled_follower_ends_while_waiting_for_the_service() {
+    let fixture = ConfigFixture::new();
     let token = CancellationToken::new();
-    let follower = bench.follower().await;
+    let follower = fixture.follower().await;
     let mut status = follower.handle().status();
     let task = tokio::spawn(follower.run(token.clone()));
-    soon(status.wait_for(|status| status.fetch_error.is_some())).await.unwrap();
+    within_deadline(status.wait_for(|status| status.fetch_error.is_some())).await.unwrap();
     token.cancel();
-    soon(task).await.unwrap();
+    within_deadline(task).await.unwrap();
 }
 
 /// The newest content that a handler was called with.
@@ -248,14 +248,14 @@ fn keeper() -> (Kept, impl Fn(Change) -> Handled + Send + Sync + 'static) {
 }
 
 #[tokio::test]
-async fn under_random_changes_and_faults_handlers_end_with_what_the_service_has() {
+async fn random_changes_and_faults_leave_handlers_consistent_with_the_service() {
     let seed = rand::random();
     println!("seed {seed}");
     let mut rng = StdRng::seed_from_u64(seed);
-    let bench = Bench::new();
-    let faulty = Faulty::over(bench.backend.clone());
-    let _service = bench.service().await;
-    let client = bench.client().await;
+    let fixture = ConfigFixture::new();
+    let faulty = Faulty::over(fixture.backend.clone());
+    let _service = fixture.service().await;
+    let client = fixture.client().await;
     let ((a, on_a), (bc, on_bc), (all, on_all), (late, on_late)) = (keeper(), keeper(), keeper(), keeper());
     let follower = Follower::new(faulty.clone(), "tg", client.clone()).unwrap();
     let running = run(follower.on(["a"], on_a).on(["b", "c"], on_bc).on_everything(on_all));
@@ -290,7 +290,7 @@ async fn under_random_changes_and_faults_handlers_end_with_what_the_service_has(
     let with_values: Vec<&str> = everything.value.keys().map(String::as_str).collect();
     assert_eq!(*all.lock().unwrap(), of(&with_values));
     if on_late.is_none() {
-        soon(async {
+        within_deadline(async {
             while *late.lock().unwrap() != of(&["b", "d"]) {
                 tokio::task::yield_now().await;
             }

@@ -6,14 +6,14 @@ use tokio::sync::Notify as Bell;
 use weir_config::{Batch, Change};
 
 use super::fake::{Fake, Instead, notify, notify_keys};
-use super::support::{Bench, recorder, run, soon};
+use super::support::{ConfigFixture, recorder, run, within_deadline};
 
 #[tokio::test]
-async fn a_handler_registered_while_it_runs_is_called_at_once_and_then_at_each_change() {
-    let bench = Bench::new();
-    let fake = Fake::start(&bench.backend, 5, &[("a", "k", "a5"), ("b", "k", "b5")]).await;
+async fn a_handler_registered_at_run_time_is_called_at_once_and_at_each_change() {
+    let fixture = ConfigFixture::new();
+    let fake = Fake::start(&fixture.backend, 5, &[("a", "k", "a5"), ("b", "k", "b5")]).await;
     let (mut a, on_a) = recorder();
-    let running = run(bench.follower().await.on(["a"], on_a));
+    let running = run(fixture.follower().await.on(["a"], on_a));
     a.next().await;
     running.reaches(5).await;
     fake.requests();
@@ -35,10 +35,10 @@ async fn a_handler_registered_while_it_runs_is_called_at_once_and_then_at_each_c
 
 #[tokio::test]
 async fn a_new_handler_hides_no_change_from_the_others() {
-    let bench = Bench::new();
-    let fake = Fake::start(&bench.backend, 5, &[("a", "k", "a5"), ("b", "k", "b5")]).await;
+    let fixture = ConfigFixture::new();
+    let fake = Fake::start(&fixture.backend, 5, &[("a", "k", "a5"), ("b", "k", "b5")]).await;
     let (mut a, on_a) = recorder();
-    let running = run(bench.follower().await.on(["a"], on_a));
+    let running = run(fixture.follower().await.on(["a"], on_a));
     a.next().await;
     running.reaches(5).await;
     // The new handler's fetch is of version 6 already, whose notify comes later.
@@ -56,10 +56,10 @@ async fn a_new_handler_hides_no_change_from_the_others() {
 
 #[tokio::test]
 async fn a_new_handler_is_served_after_a_failed_fetch_too() {
-    let bench = Bench::new();
-    let fake = Fake::start(&bench.backend, 5, &[("a", "k", "a5"), ("b", "k", "b5")]).await;
+    let fixture = ConfigFixture::new();
+    let fake = Fake::start(&fixture.backend, 5, &[("a", "k", "a5"), ("b", "k", "b5")]).await;
     let (mut a, on_a) = recorder();
-    let running = run(bench.follower().await.on(["a"], on_a));
+    let running = run(fixture.follower().await.on(["a"], on_a));
     a.next().await;
     running.reaches(5).await;
     fake.instead(Instead::Fail);
@@ -70,11 +70,11 @@ async fn a_new_handler_is_served_after_a_failed_fetch_too() {
 }
 
 #[tokio::test]
-async fn an_unregistered_handler_is_not_called_any_more_and_its_types_are_not_fetched() {
-    let bench = Bench::new();
-    let fake = Fake::start(&bench.backend, 5, &[("a", "k", "a5"), ("b", "k", "b5")]).await;
+async fn an_unregistered_handler_is_not_called_and_its_types_are_not_fetched() {
+    let fixture = ConfigFixture::new();
+    let fake = Fake::start(&fixture.backend, 5, &[("a", "k", "a5"), ("b", "k", "b5")]).await;
     let ((mut a, on_a), (mut b, on_b)) = (recorder(), recorder());
-    let follower = bench.follower().await.on(["a"], on_a);
+    let follower = fixture.follower().await.on(["a"], on_a);
     let id = follower.handle().register(["b"], on_b);
     let running = run(follower);
     a.next().await;
@@ -96,9 +96,9 @@ async fn an_unregistered_handler_is_not_called_any_more_and_its_types_are_not_fe
 
 #[tokio::test]
 async fn a_handlers_own_failure_is_reported_and_counts_as_applied() {
-    let bench = Bench::new();
-    let _service = bench.service().await;
-    let client = bench.client().await;
+    let fixture = ConfigFixture::new();
+    let _service = fixture.service().await;
+    let client = fixture.client().await;
     let handler = |change: Change| async move {
         match change.get("a", "k") {
             Some("bad") => Err("it is bad".to_owned()),
@@ -107,7 +107,7 @@ async fn a_handlers_own_failure_is_reported_and_counts_as_applied() {
         }
     };
     let (mut beside, on_beside) = recorder();
-    let follower = bench.follower().await;
+    let follower = fixture.follower().await;
     let id = follower.handle().register(["a"], handler);
     let running = run(follower.on(["a"], on_beside));
     let mut status = running.handle.status();
@@ -116,7 +116,7 @@ async fn a_handlers_own_failure_is_reported_and_counts_as_applied() {
         client.apply(Batch::new().put("a", "k", value)).await.unwrap();
         version += 1;
         running.reaches(version).await;
-        let told = soon(status.wait_for(|status| status.version == version)).await.unwrap().clone();
+        let told = within_deadline(status.wait_for(|status| status.version == version)).await.unwrap().clone();
         assert_eq!(told.handler_errors.get(&id).map(String::as_str), error, "{value}");
         assert_eq!(told.fetch_error, None);
         assert_eq!(beside.next().await.get("a", "k"), Some(value), "the others are called all the same");
@@ -125,10 +125,10 @@ async fn a_handlers_own_failure_is_reported_and_counts_as_applied() {
 
 #[tokio::test]
 async fn a_handler_may_register_and_unregister_others() {
-    let bench = Bench::new();
-    let _service = bench.service().await;
-    bench.client().await.apply(Batch::new().put("a", "k", "v").put("b", "k", "w")).await.unwrap();
-    let follower = bench.follower().await;
+    let fixture = ConfigFixture::new();
+    let _service = fixture.service().await;
+    fixture.client().await.apply(Batch::new().put("a", "k", "v").put("b", "k", "w")).await.unwrap();
+    let follower = fixture.follower().await;
     let (mut b, on_b) = recorder();
     let (handle, on_b, gone) = (follower.handle(), Arc::new(on_b), Arc::new(Bell::new()));
     let removed = follower.handle().register(["c"], |_| async { Ok(()) });
@@ -140,16 +140,16 @@ async fn a_handler_may_register_and_unregister_others() {
         bell.notify_one();
         async { Ok(()) }
     }));
-    soon(gone.notified()).await;
+    within_deadline(gone.notified()).await;
     assert_eq!(b.next().await.get("b", "k"), Some("w"));
     drop(running);
 }
 
 #[tokio::test]
-async fn a_follower_without_handlers_knows_the_version() {
-    let bench = Bench::new();
-    let fake = Fake::start(&bench.backend, 5, &[]).await;
-    let running = run(bench.follower().await);
+async fn a_follower_without_handlers_tracks_the_version() {
+    let fixture = ConfigFixture::new();
+    let fake = Fake::start(&fixture.backend, 5, &[]).await;
+    let running = run(fixture.follower().await);
     running.reaches(5).await;
     fake.move_to(6);
     fake.notify(notify(6, &["a"])).await;
@@ -161,10 +161,10 @@ async fn a_follower_without_handlers_knows_the_version() {
 
 #[tokio::test]
 async fn a_handler_of_a_prefix_gets_types_that_come_and_go_and_nothing_else_is_fetched() {
-    let bench = Bench::new();
-    let fake = Fake::start(&bench.backend, 5, &[("p:one", "k", "1"), ("other", "k", "large"), ("t", "k", "t5")]).await;
+    let fixture = ConfigFixture::new();
+    let fake = Fake::start(&fixture.backend, 5, &[("p:one", "k", "1"), ("other", "k", "large"), ("t", "k", "t5")]).await;
     let (mut seen, handler) = recorder();
-    let follower = bench.follower().await;
+    let follower = fixture.follower().await;
     follower.handle().register_with_prefix(["t"], "p:", handler);
     let running = run(follower);
     let first = seen.next().await;
@@ -184,11 +184,11 @@ async fn a_handler_of_a_prefix_gets_types_that_come_and_go_and_nothing_else_is_f
 }
 
 #[tokio::test]
-async fn a_handler_that_takes_the_place_of_another_is_served_with_what_is_known() {
-    let bench = Bench::new();
-    let fake = Fake::start(&bench.backend, 5, &[("p:one", "k", "1"), ("t", "k", "t5")]).await;
+async fn a_replacement_handler_is_called_with_the_cached_content() {
+    let fixture = ConfigFixture::new();
+    let fake = Fake::start(&fixture.backend, 5, &[("p:one", "k", "1"), ("t", "k", "t5")]).await;
     let ((mut old, on_old), (mut new, on_new)) = (recorder(), recorder());
-    let follower = bench.follower().await;
+    let follower = fixture.follower().await;
     let id = follower.handle().register_with_prefix(["u"], "p:", on_old);
     let running = run(follower);
     old.next().await;
@@ -202,11 +202,11 @@ async fn a_handler_that_takes_the_place_of_another_is_served_with_what_is_known(
 }
 
 #[tokio::test]
-async fn changed_keys_that_do_not_fit_into_one_answer_are_read_with_their_types() {
-    let bench = Bench::new();
-    let fake = Fake::start(&bench.backend, 5, &[("a", "k", "a5"), ("b", "k", "b5")]).await;
+async fn changed_keys_too_large_for_one_answer_are_read_with_their_types() {
+    let fixture = ConfigFixture::new();
+    let fake = Fake::start(&fixture.backend, 5, &[("a", "k", "a5"), ("b", "k", "b5")]).await;
     let (mut seen, handler) = recorder();
-    let running = run(bench.follower().await.on(["a", "b"], handler));
+    let running = run(fixture.follower().await.on(["a", "b"], handler));
     seen.next().await;
     running.reaches(5).await;
     fake.requests();

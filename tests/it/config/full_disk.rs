@@ -4,7 +4,7 @@ use weir_config::protocol::Key;
 use weir_config::{Batch, ConfigError, ConfigService, Store};
 use weir_tests::disk::SmallDisk;
 
-use super::support::{Bench, soon};
+use super::support::{ConfigFixture, within_deadline};
 
 const ALL: usize = usize::MAX;
 
@@ -15,7 +15,7 @@ fn key(name: &str) -> Key {
 /// Writes until the disk is full; how many were stored, and what was wrong with the next one.
 async fn put_until_full(store: &Store, prefix: &str) -> (usize, ConfigError) {
     for number in 0..1_000 {
-        if let Err(error) = soon(store.apply(&Batch::new().put("t", format!("{prefix}{number}"), "x".repeat(32 << 10)))).await {
+        if let Err(error) = within_deadline(store.apply(&Batch::new().put("t", format!("{prefix}{number}"), "x".repeat(32 << 10)))).await {
             return (number, error);
         }
     }
@@ -23,7 +23,7 @@ async fn put_until_full(store: &Store, prefix: &str) -> (usize, ConfigError) {
 }
 
 #[tokio::test]
-async fn a_store_goes_on_as_soon_as_its_full_disk_is_freed() {
+async fn a_store_continues_as_soon_as_disk_space_is_freed() {
     let disk = SmallDisk::new(2 << 10);
     let store = Store::open(&disk.path().join("config.sqlite")).await.unwrap();
     // Each round fills it at another place of the transaction, and each failure must leave nothing behind.
@@ -36,13 +36,13 @@ async fn a_store_goes_on_as_soon_as_its_full_disk_is_freed() {
         assert!(matches!(error, ConfigError::StoreFailed { .. }) && text.contains(weir_config::DISK_FULL), "{text}");
         assert!(!text.contains("code: 13"), "{text}");
         for _ in 0..3 {
-            assert!(soon(store.apply(&Batch::new().put("t", "more", "x".repeat(64 << 10)))).await.is_err());
-            assert_eq!(soon(store.version()).await.unwrap(), before + stored_count as u64);
+            assert!(within_deadline(store.apply(&Batch::new().put("t", "more", "x".repeat(64 << 10)))).await.is_err());
+            assert_eq!(within_deadline(store.version()).await.unwrap(), before + stored_count as u64);
         }
-        let values = soon(store.get(&[key("more"), key(&format!("{prefix}0"))], ALL)).await.unwrap().value;
+        let values = within_deadline(store.get(&[key("more"), key(&format!("{prefix}0"))], ALL)).await.unwrap().value;
         assert_eq!((values[0].value.is_some(), values[1].value.is_some()), (false, stored_count > 0));
         disk.free();
-        soon(store.apply(&Batch::new().put("t", format!("{prefix}last"), "x"))).await.unwrap();
+        within_deadline(store.apply(&Batch::new().put("t", format!("{prefix}last"), "x"))).await.unwrap();
         assert_eq!(store.version().await.unwrap(), before + stored_count as u64 + 1);
         let mut delete = Batch::new();
         for number in 0..stored_count {
@@ -57,14 +57,14 @@ async fn a_store_goes_on_as_soon_as_its_full_disk_is_freed() {
 }
 
 #[tokio::test]
-async fn the_service_reports_a_full_disk_and_goes_on_when_it_is_freed() {
+async fn the_service_reports_a_full_disk_and_continues_when_it_is_freed() {
     let disk = SmallDisk::new(2 << 10);
-    let bench = Bench::new();
-    let notifies = bench.notifies().await;
+    let fixture = ConfigFixture::new();
+    let notifies = fixture.notifies().await;
     let store = Store::open(&disk.path().join("config.sqlite")).await.unwrap();
-    let service = ConfigService::start(bench.backend.clone(), "tg", store).await.unwrap();
+    let service = ConfigService::start(fixture.backend.clone(), "tg", store).await.unwrap();
     let started = notifies.next().await.version;
-    let (client, raw) = (bench.client().await, bench.raw().await);
+    let (client, raw) = (fixture.client().await, fixture.raw().await);
     disk.fill();
     let put = format!(r#"{{"operation": "put", "values": [{{"type": "t", "key": "k", "value": "{}"}}]}}"#, "x".repeat(1 << 20));
     for _ in 0..5 {
@@ -91,7 +91,7 @@ async fn a_store_on_a_full_disk_can_be_opened_once_it_is_freed() {
     let version = store.version().await.unwrap();
     store.close().await;
     disk.fill();
-    if let Err(error) = soon(Store::open(&path)).await {
+    if let Err(error) = within_deadline(Store::open(&path)).await {
         let text = weir_pubsub::chain(&error);
         assert!(text.contains("full") || text.contains("disk I/O error"), "{text}");
     }

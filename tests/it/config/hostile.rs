@@ -3,13 +3,13 @@
 use weir_pubsub::{CORRELATION_ID, Message, Queue};
 use weir_tests::look::figures;
 
-use super::support::{Bench, soon};
+use super::support::{ConfigFixture, within_deadline};
 
 #[tokio::test]
 async fn an_unknown_operation_is_a_bad_operation() {
-    let bench = Bench::new();
-    let _service = bench.service().await;
-    let raw = bench.raw().await;
+    let fixture = ConfigFixture::new();
+    let _service = fixture.service().await;
+    let raw = fixture.raw().await;
     for body in [r#"{"operation": "zap"}"#, r#"{"operation": null}"#, "{}", r#"{"operation": "PUT"}"#] {
         let (kind, message) = raw.error(body).await;
         assert_eq!(kind, "bad-operation", "{body}");
@@ -20,10 +20,10 @@ async fn an_unknown_operation_is_a_bad_operation() {
 }
 
 #[tokio::test]
-async fn null_where_the_field_is_used_is_a_config_error() {
-    let bench = Bench::new();
-    let _service = bench.service().await;
-    let raw = bench.raw().await;
+async fn null_in_a_required_field_is_a_config_error() {
+    let fixture = ConfigFixture::new();
+    let _service = fixture.service().await;
+    let raw = fixture.raw().await;
     for (body, field) in [
         (r#"{"operation": "get", "keys": null}"#, "`keys`"),
         (r#"{"operation": "delete", "keys": null}"#, "`keys`"),
@@ -50,9 +50,9 @@ async fn null_where_the_field_is_used_is_a_config_error() {
 
 #[tokio::test]
 async fn a_missing_field_is_its_default() {
-    let bench = Bench::new();
-    let _service = bench.service().await;
-    let raw = bench.raw().await;
+    let fixture = ConfigFixture::new();
+    let _service = fixture.service().await;
+    let raw = fixture.raw().await;
     assert!(raw.ask(r#"{"operation": "get"}"#).await.values.is_empty());
     assert!(raw.ask(r#"{"operation": "list"}"#).await.directory.is_empty());
     assert_eq!(raw.ask(r#"{"operation": "put", "values": [{"type": "t"}]}"#).await.error, None);
@@ -62,9 +62,9 @@ async fn a_missing_field_is_its_default() {
 
 #[tokio::test]
 async fn requests_of_the_wrong_shape_are_answered() {
-    let bench = Bench::new();
-    let _service = bench.service().await;
-    let raw = bench.raw().await;
+    let fixture = ConfigFixture::new();
+    let _service = fixture.service().await;
+    let raw = fixture.raw().await;
     let many = vec![r#"{"key": "x"}"#; 10_001].join(",");
     for (body, word) in [
         ("[]".to_owned(), "list"),
@@ -84,24 +84,24 @@ async fn requests_of_the_wrong_shape_are_answered() {
 
 #[tokio::test]
 async fn a_request_that_is_not_json_is_answered_and_one_without_an_id_dropped() {
-    let bench = Bench::new();
-    let _service = bench.service().await;
-    let (kind, message) = bench.raw().await.error("nonsense").await;
+    let fixture = ConfigFixture::new();
+    let _service = fixture.service().await;
+    let (kind, message) = fixture.raw().await.error("nonsense").await;
     assert!(kind == "config-error" && message.starts_with("the request is not JSON"), "{kind}: {message}");
     let topic = "request:tg:config".parse().unwrap();
-    let producer = bench.backend.producer(&topic).await.unwrap();
+    let producer = fixture.backend.producer(&topic).await.unwrap();
     let put = br#"{"operation": "put", "values": [{"type": "t", "key": "k", "value": "v"}]}"#;
     producer.publish_confirmed(Message::new(&put[..])).await.unwrap();
     for body in [&b"nonsense"[..], b"", b"\xff\xfe", b"{", b"{\"operation\": \"get\"} x", &[b'['; 100_000]] {
         producer.publish_confirmed(Message::new(body.to_vec()).with(CORRELATION_ID, "some")).await.unwrap();
         producer.publish_confirmed(Message::new(body.to_vec())).await.unwrap();
     }
-    let client = bench.client().await;
-    assert_eq!(soon(client.get_one("t", "k")).await.unwrap(), None, "nobody could be told of it");
+    let client = fixture.client().await;
+    assert_eq!(within_deadline(client.get_one("t", "k")).await.unwrap(), None, "nobody could be told of it");
     let queue = Queue::new(topic, "config-svc".parse().unwrap()).unwrap();
     // The one that asks is answered before it is settled.
-    soon(async {
-        while figures(&*bench.backend, &queue).await.unwrap().depth_count > 0 {
+    within_deadline(async {
+        while figures(&*fixture.backend, &queue).await.unwrap().depth_count > 0 {
             tokio::task::yield_now().await;
         }
     })

@@ -7,7 +7,7 @@ use weir_config::{Batch, ConfigClient, ConfigError, ConfigService, Store};
 use weir_pubsub::Limits;
 
 use super::faulty::{Fault, Faulty};
-use super::support::{Bench, soon};
+use super::support::{ConfigFixture, within_deadline};
 
 fn key(config_type: &str, key: &str) -> Key {
     Key { config_type: config_type.into(), key: key.into() }
@@ -18,26 +18,26 @@ fn value(config_type: &str, key: &str, value: Option<&str>) -> Value {
 }
 
 #[tokio::test]
-async fn at_the_start_everybody_is_told_to_fetch_everything() {
-    let bench = Bench::new();
-    let notifies = bench.notifies().await;
-    let service = bench.service().await;
+async fn all_subscribers_are_notified_to_fetch_everything_at_the_start() {
+    let fixture = ConfigFixture::new();
+    let notifies = fixture.notifies().await;
+    let service = fixture.service().await;
     let told = notifies.next().await;
     assert!(told.types.is_empty() && told.keys.is_none());
-    assert_eq!(told.version, bench.client().await.version().await.unwrap());
+    assert_eq!(told.version, fixture.client().await.version().await.unwrap());
     service.stop().await;
-    let service = bench.service().await;
+    let service = fixture.service().await;
     assert!(notifies.next().await.version > told.version);
     service.stop().await;
 }
 
 #[tokio::test]
 async fn a_batch_is_one_version_step_and_one_notify_with_all_types() {
-    let bench = Bench::new();
-    let _service = bench.service().await;
-    let client = bench.client().await;
+    let fixture = ConfigFixture::new();
+    let _service = fixture.service().await;
+    let client = fixture.client().await;
     let before = client.version().await.unwrap();
-    let notifies = bench.notifies().await;
+    let notifies = fixture.notifies().await;
     client.apply(Batch::new().put("b", "1", "x").put("a", "1", "y").put("a", "2", "z").delete("c", "none")).await.unwrap();
     // The notify was out before the answer.
     let told = notifies.now().expect("the notify precedes the answer");
@@ -54,11 +54,11 @@ async fn a_batch_is_one_version_step_and_one_notify_with_all_types() {
 
 #[tokio::test]
 async fn an_unchanged_value_and_a_missing_key_are_steps_too() {
-    let bench = Bench::new();
-    let _service = bench.service().await;
-    let client = bench.client().await;
+    let fixture = ConfigFixture::new();
+    let _service = fixture.service().await;
+    let client = fixture.client().await;
     let before = client.version().await.unwrap();
-    let notifies = bench.notifies().await;
+    let notifies = fixture.notifies().await;
     for batch in [Batch::new().put("t", "k", "v"), Batch::new().put("t", "k", "v"), Batch::new().delete("t", "none")] {
         client.apply(batch).await.unwrap();
         assert_eq!(notifies.next().await.types, ["t"]);
@@ -67,12 +67,12 @@ async fn an_unchanged_value_and_a_missing_key_are_steps_too() {
 }
 
 #[tokio::test]
-async fn an_empty_batch_changes_nothing_and_notifies_nobody() {
-    let bench = Bench::new();
-    let _service = bench.service().await;
-    let (client, raw) = (bench.client().await, bench.raw().await);
+async fn an_empty_batch_changes_nothing_and_sends_no_notify() {
+    let fixture = ConfigFixture::new();
+    let _service = fixture.service().await;
+    let (client, raw) = (fixture.client().await, fixture.raw().await);
     let before = client.version().await.unwrap();
-    let notifies = bench.notifies().await;
+    let notifies = fixture.notifies().await;
     client.apply(Batch::new()).await.unwrap();
     assert_eq!(raw.ask(r#"{"operation": "put"}"#).await.error, None);
     assert_eq!(raw.ask(r#"{"operation": "delete", "keys": []}"#).await.error, None);
@@ -82,11 +82,11 @@ async fn an_empty_batch_changes_nothing_and_notifies_nobody() {
 
 #[tokio::test]
 async fn a_put_with_keys_deletes_in_the_same_step() {
-    let bench = Bench::new();
-    let _service = bench.service().await;
-    let client = bench.client().await;
+    let fixture = ConfigFixture::new();
+    let _service = fixture.service().await;
+    let client = fixture.client().await;
     client.apply(Batch::new().put("t", "old", "1")).await.unwrap();
-    let notifies = bench.notifies().await;
+    let notifies = fixture.notifies().await;
     client.apply(Batch::new().put("u", "new", "2").delete("t", "old")).await.unwrap();
     assert_eq!(notifies.next().await.types, ["t", "u"]);
     assert_eq!(notifies.now(), None);
@@ -96,13 +96,13 @@ async fn a_put_with_keys_deletes_in_the_same_step() {
 
 #[tokio::test]
 async fn conditions_are_checked_in_the_same_step() {
-    let bench = Bench::new();
-    let _service = bench.service().await;
-    let client = bench.client().await;
+    let fixture = ConfigFixture::new();
+    let _service = fixture.service().await;
+    let client = fixture.client().await;
     client.apply(Batch::new().put("t", "k", "1").on_condition("t", "k", None)).await.unwrap();
     client.apply(Batch::new().put("t", "k", "2").on_condition("t", "k", Some("1".into()))).await.unwrap();
     let before = client.version().await.unwrap();
-    let notifies = bench.notifies().await;
+    let notifies = fixture.notifies().await;
     for batch in [
         Batch::new().put("t", "k", "3").on_condition("t", "k", None),
         Batch::new().put("t", "k", "3").on_condition("t", "k", Some("1".into())),
@@ -119,14 +119,14 @@ async fn conditions_are_checked_in_the_same_step() {
 }
 
 #[tokio::test]
-async fn get_of_a_missing_key_gives_null_in_its_place() {
-    let bench = Bench::new();
-    let _service = bench.service().await;
-    let client = bench.client().await;
+async fn get_of_a_missing_key_returns_null_at_its_position() {
+    let fixture = ConfigFixture::new();
+    let _service = fixture.service().await;
+    let client = fixture.client().await;
     client.apply(Batch::new().put("t", "a", "1").put("t", "b", "")).await.unwrap();
     let got = client.get(&[key("t", "b"), key("t", "none"), key("none", "a"), key("t", "a")]).await.unwrap().value;
     assert_eq!(got, [value("t", "b", Some("")), value("t", "none", None), value("none", "a", None), value("t", "a", Some("1"))]);
-    let raw = bench.raw().await;
+    let raw = fixture.raw().await;
     let body = raw.message(r#"{"operation": "get", "keys": [{"type": "t", "key": "none"}]}"#).await.body;
     let body = String::from_utf8(body.to_vec()).unwrap();
     assert!(body.contains(r#""values":[{"type":"t","key":"none","value":null}],"directory":[],"config":{},"error":null"#), "{body}");
@@ -134,9 +134,9 @@ async fn get_of_a_missing_key_gives_null_in_its_place() {
 
 #[tokio::test]
 async fn list_getvalues_and_config_read_one_state_with_its_version() {
-    let bench = Bench::new();
-    let _service = bench.service().await;
-    let client = bench.client().await;
+    let fixture = ConfigFixture::new();
+    let _service = fixture.service().await;
+    let client = fixture.client().await;
     client.apply(Batch::new().put("t", "b", "2").put("t", "a", "1").put("u", "c", "3")).await.unwrap();
     let version = client.version().await.unwrap();
     let listed = client.list("t").await.unwrap();
@@ -152,9 +152,9 @@ async fn list_getvalues_and_config_read_one_state_with_its_version() {
 
 #[tokio::test]
 async fn answers_to_writes_are_empty_and_complete_and_carry_the_id_alone() {
-    let bench = Bench::new();
-    let _service = bench.service().await;
-    let (raw, notifies) = (bench.raw().await, bench.notifies().await);
+    let fixture = ConfigFixture::new();
+    let _service = fixture.service().await;
+    let (raw, notifies) = (fixture.raw().await, fixture.notifies().await);
     let answer = raw.message(r#"{"operation": "put", "values": [{"type": "t", "key": "k", "value": "v"}], "else": 1}"#).await;
     assert_eq!(&answer.body[..], br#"{"version":0,"values":[],"directory":[],"config":{},"error":null}"#);
     assert_eq!(answer.properties.iter().map(|(name, _)| name).collect::<Vec<_>>(), ["id"]);
@@ -164,11 +164,11 @@ async fn answers_to_writes_are_empty_and_complete_and_carry_the_id_alone() {
 }
 
 #[tokio::test]
-async fn a_notify_of_many_keys_names_the_types_alone() {
-    let bench = Bench::new();
-    let _service = bench.service().await;
-    let client = bench.client().await;
-    let notifies = bench.notifies().await;
+async fn a_notify_of_many_keys_names_only_the_types() {
+    let fixture = ConfigFixture::new();
+    let _service = fixture.service().await;
+    let client = fixture.client().await;
+    let notifies = fixture.notifies().await;
     for (count, with_keys) in [(64, true), (65, false)] {
         let batch = (0..count).fold(Batch::new(), |batch, n| batch.put("t", n.to_string(), "v"));
         client.apply(batch).await.unwrap();
@@ -179,14 +179,14 @@ async fn a_notify_of_many_keys_names_the_types_alone() {
 }
 
 #[tokio::test]
-async fn what_was_answered_is_there_after_a_restart() {
-    let bench = Bench::new();
-    let service = bench.service().await;
-    let client = bench.client().await;
+async fn acknowledged_changes_survive_a_restart() {
+    let fixture = ConfigFixture::new();
+    let service = fixture.service().await;
+    let client = fixture.client().await;
     client.apply(Batch::new().put("t", "k", "v")).await.unwrap();
     let version = client.version().await.unwrap();
     service.stop().await;
-    let _service = bench.service().await;
+    let _service = fixture.service().await;
     let value = client.values("t").await.unwrap();
     assert!(value.version > version);
     assert_eq!(value.value["k"], "v");
@@ -194,39 +194,39 @@ async fn what_was_answered_is_there_after_a_restart() {
 
 #[tokio::test]
 async fn a_second_service_ends_with_a_clear_error() {
-    let bench = Bench::new();
-    let service = bench.service().await;
-    let other = Store::open(&bench.folder.path().join("other.sqlite")).await.unwrap();
-    let error = ConfigService::start(bench.backend.clone(), "tg", other.clone()).await.unwrap_err();
+    let fixture = ConfigFixture::new();
+    let service = fixture.service().await;
+    let other = Store::open(&fixture.folder.path().join("other.sqlite")).await.unwrap();
+    let error = ConfigService::start(fixture.backend.clone(), "tg", other.clone()).await.unwrap_err();
     assert!(matches!(error, ConfigError::Held { .. }));
     assert!(error.to_string().contains("another config service holds weir.lock.config.tg"), "{error}");
-    bench.client().await.version().await.unwrap();
+    fixture.client().await.version().await.unwrap();
     // Another topicspace is another service.
-    let beside = ConfigService::start(bench.backend.clone(), "other", other).await.unwrap();
+    let beside = ConfigService::start(fixture.backend.clone(), "other", other).await.unwrap();
     beside.stop().await;
     service.stop().await;
-    bench.service().await.stop().await;
+    fixture.service().await.stop().await;
 }
 
 #[tokio::test]
-async fn a_topicspace_that_cannot_be_one_is_named() {
-    let bench = Bench::new();
-    let error = ConfigService::start(bench.backend.clone(), "a.b", bench.store().await).await.unwrap_err();
+async fn an_invalid_topicspace_is_reported() {
+    let fixture = ConfigFixture::new();
+    let error = ConfigService::start(fixture.backend.clone(), "a.b", fixture.store().await).await.unwrap_err();
     assert!(error.to_string().contains("`a.b`"), "{error}");
-    assert!(matches!(ConfigClient::connect(bench.backend.clone(), "").await, Err(ConfigError::Topicspace { .. })));
+    assert!(matches!(ConfigClient::connect(fixture.backend.clone(), "").await, Err(ConfigError::Topicspace { .. })));
 }
 
 #[tokio::test]
-async fn an_answer_above_the_brokers_maximum_is_an_error_and_no_oversized_body() {
-    let bench = Bench::with_limits(Limits { max_answer_bytes: 4096, ..Limits::default() });
-    let _service = bench.service().await;
-    let client = bench.client().await;
+async fn an_answer_above_the_brokers_limit_is_an_error() {
+    let fixture = ConfigFixture::with_limits(Limits { max_answer_bytes: 4096, ..Limits::default() });
+    let _service = fixture.service().await;
+    let client = fixture.client().await;
     client.apply(Batch::new().put("t", "k", "x".repeat(3000))).await.unwrap();
     client.everything().await.unwrap();
     // Quotes take two bytes each on the wire: the service does not take what it could not answer with.
     let quotes = Batch::new().put("u", "k", "\"".repeat(3000));
     assert!(matches!(client.apply(quotes.clone()).await, Err(ConfigError::Answered { kind, .. }) if kind == "config-error"));
-    bench.store().await.apply(&quotes).await.unwrap();
+    fixture.store().await.apply(&quotes).await.unwrap();
     for answer in [client.everything().await.map(|_| ()), client.values("u").await.map(|_| ())] {
         let Err(ConfigError::Answered { kind, message, exceeded }) = answer else { panic!("{answer:?}") };
         assert_eq!((&*kind, exceeded), ("config-error", Some(Bound::Answer)));
@@ -236,18 +236,18 @@ async fn an_answer_above_the_brokers_maximum_is_an_error_and_no_oversized_body()
 }
 
 #[tokio::test]
-async fn a_service_that_lost_its_queue_comes_back_and_tells_everybody() {
-    let bench = Bench::new();
-    let faulty = Faulty::over(bench.backend.clone());
-    let service = ConfigService::start(faulty.clone(), "tg", bench.store().await).await.unwrap();
-    let client = bench.client().await;
+async fn a_service_that_lost_its_queue_recovers_and_notifies_all_subscribers() {
+    let fixture = ConfigFixture::new();
+    let faulty = Faulty::over(fixture.backend.clone());
+    let service = ConfigService::start(faulty.clone(), "tg", fixture.store().await).await.unwrap();
+    let client = fixture.client().await;
     client.apply(Batch::new().put("t", "k", "v")).await.unwrap();
     let version = client.version().await.unwrap();
-    let notifies = bench.notifies().await;
+    let notifies = fixture.notifies().await;
     faulty.fault(Fault::RequestsCut);
     let told = notifies.next().await;
     assert_eq!((told.version, told.types.len()), (version, 0));
-    assert_eq!(soon(client.get_one("t", "k")).await.unwrap().as_deref(), Some("v"));
+    assert_eq!(within_deadline(client.get_one("t", "k")).await.unwrap().as_deref(), Some("v"));
     assert!(service.is_running());
     service.stop().await;
 }

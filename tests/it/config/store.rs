@@ -24,7 +24,7 @@ fn key(config_type: &str, key: &str) -> Key {
 }
 
 #[tokio::test]
-async fn versions_rise_over_restarts_also_when_the_clock_is_behind() {
+async fn versions_increase_across_restarts_even_if_the_clock_is_behind() {
     let folder = tempfile::tempdir().unwrap();
     let mut last = 0;
     for (now_seconds, at_start) in [(1000, 1000), (1000, 1004), (5000, 5000), (0, 5004), (6, 5008)] {
@@ -74,7 +74,7 @@ async fn an_empty_batch_changes_nothing_but_its_conditions_count() {
 }
 
 #[tokio::test]
-async fn a_condition_that_does_not_hold_changes_nothing_and_says_why() {
+async fn a_failed_condition_changes_nothing_and_is_reported() {
     let folder = tempfile::tempdir().unwrap();
     let store = open_at(folder.path(), 10).await;
     step(&store, Batch::new().put("t", "k", "v")).await;
@@ -91,7 +91,7 @@ async fn a_condition_that_does_not_hold_changes_nothing_and_says_why() {
 }
 
 #[tokio::test]
-async fn what_was_answered_is_there_after_a_crash() {
+async fn acknowledged_changes_survive_a_crash() {
     let folder = tempfile::tempdir().unwrap();
     let store = open_at(folder.path(), 10).await;
     for n in 0..20 {
@@ -110,7 +110,7 @@ async fn what_was_answered_is_there_after_a_crash() {
 }
 
 #[tokio::test]
-async fn odd_texts_come_back_as_they_were() {
+async fn unusual_strings_round_trip() {
     let folder = tempfile::tempdir().unwrap();
     let store = open_at(folder.path(), 10).await;
     let texts = ["", "a\0b", "é ≠ e\u{301}", "'; DROP TABLE config_value; --", "%", "\u{10ffff}"];
@@ -139,7 +139,7 @@ async fn answers_above_the_limit_are_refused() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_no_store_is_named() {
+async fn a_file_that_is_not_a_store_is_reported() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("config.sqlite");
     std::fs::write(&path, "no store, but a text of some length, so that it is no empty file either").unwrap();
@@ -149,7 +149,7 @@ async fn a_file_that_is_no_store_is_named() {
 }
 
 #[tokio::test]
-async fn any_number_of_keys_is_read_in_their_order() {
+async fn any_number_of_keys_is_read_in_order() {
     let folder = tempfile::tempdir().unwrap();
     let store = open_at(folder.path(), 10).await;
     let batch = (0..2_500).fold(Batch::new(), |batch, at| batch.put(format!("t{}", at % 7), at.to_string(), format!("value {at}")));
@@ -171,7 +171,7 @@ async fn any_number_of_keys_is_read_in_their_order() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn new_stores_open_whatever_else_keeps_the_machine_busy() {
+async fn new_stores_open_on_a_busy_machine() {
     let folder = tempfile::tempdir().unwrap();
     let paths = (0..200).map(|number| folder.path().join(format!("{number}.sqlite")));
     let opened = futures_util::future::join_all(paths.map(|path| tokio::spawn(async move { Store::open(&path).await }))).await;

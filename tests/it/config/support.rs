@@ -16,17 +16,17 @@ use weir_pubsub::{Backend, Consumer, ConsumerOptions, Limits, Message, Requester
 /// What must happen at all; nothing here measures time.
 const DEADLINE: Duration = Duration::from_secs(30);
 
-pub(super) async fn soon<T>(what: impl Future<Output = T>) -> T {
+pub(super) async fn within_deadline<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(DEADLINE, what).await.expect("it should have happened by now")
 }
 
 /// A broker and a place for a store.
-pub(super) struct Bench {
+pub(super) struct ConfigFixture {
     pub(super) folder: TempDir,
     pub(super) backend: Arc<dyn Backend>,
 }
 
-impl Bench {
+impl ConfigFixture {
     pub(super) fn new() -> Self {
         Self::with_limits(Limits::default())
     }
@@ -35,7 +35,7 @@ impl Bench {
         let folder = tempfile::tempdir().unwrap();
         let options = EmbeddedOptions { sync: SyncMode::None, ..EmbeddedOptions::default() };
         let backend = EmbeddedBroker::open_limited(&folder.path().join("queues"), limits, options).unwrap();
-        Bench { folder, backend }
+        ConfigFixture { folder, backend }
     }
 
     pub(super) async fn store(&self) -> Store {
@@ -79,7 +79,7 @@ impl Notifies {
     }
 
     pub(super) async fn next_message(&self) -> Message {
-        soon(self.0.receive()).await.unwrap().message
+        within_deadline(self.0.receive()).await.unwrap().message
     }
 
     /// What is there already, without waiting.
@@ -126,7 +126,7 @@ pub(super) fn recorder() -> (Seen, impl Fn(Change) -> Handled + Send + Sync + 's
 
 impl Seen {
     pub(super) async fn next(&mut self) -> Change {
-        soon(self.0.recv()).await.expect("the handler is there")
+        within_deadline(self.0.recv()).await.expect("the handler is there")
     }
 
     /// Waits for the call with this value.
@@ -157,7 +157,7 @@ pub(super) fn run(follower: Follower) -> Running {
 
 impl Running {
     pub(super) async fn reaches(&self, version: u64) {
-        soon(self.handle.version().wait_for(|known| *known == version)).await.unwrap();
+        within_deadline(self.handle.version().wait_for(|known| *known == version)).await.unwrap();
     }
 }
 

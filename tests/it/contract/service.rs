@@ -5,7 +5,7 @@ use std::time::Duration;
 use weir_config::records::{ComponentRef, entry_type};
 use weir_pubsub::{Backend, CORRELATION_ID, Message, Producer, Replies, Requester, WEIR_ERROR, WEIR_PART};
 
-use crate::stage::{Reader, Stage, entry};
+use crate::host_fixture::{HostFixture, Reader, entry};
 
 /// The topics of the service that components ask.
 pub(crate) const SERVICE: [(&str, &str); 2] = [("service-request", "request:tg:service"), ("service-response", "response:tg:service")];
@@ -19,10 +19,10 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    pub(crate) async fn open(stage: &Stage) -> Self {
-        stage.create("request:tg:service", "test").await;
-        let requests = stage.reader("request:tg:service", "test").await;
-        let answers = stage.backend.producer(&"response:tg:service".parse().unwrap()).await.unwrap();
+    pub(crate) async fn open(fixture: &HostFixture) -> Self {
+        fixture.create("request:tg:service", "test").await;
+        let requests = fixture.reader("request:tg:service", "test").await;
+        let answers = fixture.backend.producer(&"response:tg:service".parse().unwrap()).await.unwrap();
         Service { requests, answers }
     }
 
@@ -52,24 +52,24 @@ impl Service {
 }
 
 /// Runs a component that asks `service`, from `flow:tg:in` to `flow:tg:out`, variant `v`.
-pub(super) async fn run_asking(stage: &Stage, component: &ComponentRef) {
-    stage.create("flow:tg:in", &format!("{}--v--input", component.name)).await;
-    stage.create("flow:tg:out", "test").await;
+pub(super) async fn run_asking(fixture: &HostFixture, component: &ComponentRef) {
+    fixture.create("flow:tg:in", &format!("{}--v--input", component.name)).await;
+    fixture.create("flow:tg:out", "test").await;
     let topics = [("input", "flow:tg:in"), ("output", "flow:tg:out"), SERVICE[0], SERVICE[1]];
-    stage.put(&entry_type(&component.name), "v", &entry(component, &topics, &[])).await;
+    fixture.put(&entry_type(&component.name), "v", &entry(component, &topics, &[])).await;
 }
 
 /// Runs a component that is asked, variant `v`; `more` are its further topics.
-pub(crate) async fn run_asked(stage: &Stage, component: &ComponentRef, more: &[(&str, &str)]) {
-    stage.create("request:tg:ask", &format!("{}--v--request", component.name)).await;
+pub(crate) async fn run_asked(fixture: &HostFixture, component: &ComponentRef, more: &[(&str, &str)]) {
+    fixture.create("request:tg:ask", &format!("{}--v--request", component.name)).await;
     let topics: Vec<_> = ASKED.iter().chain(more).copied().collect();
-    stage.put(&entry_type(&component.name), "v", &entry(component, &topics, &[])).await;
+    fixture.put(&entry_type(&component.name), "v", &entry(component, &topics, &[])).await;
 }
 
 /// Who asks a component.
-pub(crate) async fn requester(stage: &Stage) -> Requester {
+pub(crate) async fn requester(fixture: &HostFixture) -> Requester {
     let (request, response) = ("request:tg:ask".parse().unwrap(), "response:tg:ask".parse().unwrap());
-    Requester::connect(stage.backend.clone(), &request, &response, &"asker".parse().unwrap()).await.unwrap()
+    Requester::connect(fixture.backend.clone(), &request, &response, &"asker".parse().unwrap()).await.unwrap()
 }
 
 pub(crate) async fn begin(requester: &Requester, body: &str, time: Duration) -> Replies {

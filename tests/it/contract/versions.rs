@@ -10,60 +10,60 @@ use weir_tests::wait::DEADLINE;
 
 use super::service::{ASKED, SERVICE, Service, begin, parts, requester};
 use crate::guests;
-use crate::stage::{Stage, entry};
+use crate::host_fixture::{HostFixture, entry};
 
 /// Built when 0.1.0 was published; calls all of it.
 const KEPT_0_1_0: &[u8] = include_bytes!("../../guests/kept/whole-0.1.0.wasm");
 
 /// Runs a component of version 0.1.0 that calls every function.
 async fn whole_works(bytes: &[u8]) {
-    let stage = Stage::new().await;
-    stage.config.apply(Batch::new().put("settings", "a", "1").put("settings", "b", "2")).await.unwrap();
-    let service = Service::open(&stage).await;
-    let component = stage.deploy_as("whole-0-1-0", "1.0.0", bytes, |_| {}).await;
-    stage.create("flow:tg:in", "whole-0-1-0--v--input").await;
-    stage.create("request:tg:ask", "whole-0-1-0--v--request").await;
-    stage.create("flow:tg:out", "test").await;
+    let fixture = HostFixture::new().await;
+    fixture.config.apply(Batch::new().put("settings", "a", "1").put("settings", "b", "2")).await.unwrap();
+    let service = Service::open(&fixture).await;
+    let component = fixture.deploy_as("whole-0-1-0", "1.0.0", bytes, |_| {}).await;
+    fixture.create("flow:tg:in", "whole-0-1-0--v--input").await;
+    fixture.create("request:tg:ask", "whole-0-1-0--v--request").await;
+    fixture.create("flow:tg:out", "test").await;
     let topics = [[("input", "flow:tg:in"), ("output", "flow:tg:out")], ASKED, SERVICE].concat();
     let mut wanted = entry(&component, &topics, &[("size", "9")]);
     wanted.flow = Some("one".to_owned());
-    stage.put(&entry_type("whole-0-1-0"), "v", &wanted).await;
-    stage.send("flow:tg:in", Message::new("{}")).await;
+    fixture.put(&entry_type("whole-0-1-0"), "v", &wanted).await;
+    fixture.send("flow:tg:in", Message::new("{}")).await;
     let (_, id) = service.asked().await;
     service.answer_part(&id, "first").await;
     service.answer(&id, "second").await;
     let (_, id) = service.asked().await;
     service.answer(&id, "third").await;
-    let seen = stage.outputs().await.next_text().await;
+    let seen = fixture.outputs().await.next_text().await;
     assert_eq!(seen, "whole-0-1-0 one v whole-0-1-0@1.0.0 9 1 output+response 32 1 true 1 a+b true settings 2 third");
-    let requester = requester(&stage).await;
+    let requester = requester(&fixture).await;
     let answer = parts(begin(&requester, "{}", DEADLINE).await).await;
     assert_eq!(answer, [("one".to_owned(), None), ("two".to_owned(), None)]);
-    stage.end().await;
+    fixture.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_built_for_0_1_0_runs() {
+async fn a_published_component_for_0_1_0_runs() {
     whole_works(KEPT_0_1_0).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_built_for_0_1_0_today_runs_too() {
+async fn a_new_build_for_0_1_0_runs() {
     whole_works(&guest(guests::WHOLE_0_1_0)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_built_for_a_later_0_1_runs_if_it_needs_nothing_new() {
-    let stage = Stage::new().await;
+async fn a_component_for_a_later_0_1_runs_if_it_requires_nothing_new() {
+    let fixture = HostFixture::new().await;
     assert_eq!(inspect(&guest(guests::BUILT_FOR_0_1_1)).unwrap().world, "0.1.1");
-    stage.run(guests::BUILT_FOR_0_1_1, &[], |_| {}).await;
-    stage.send_text("one").await;
-    assert_eq!(stage.outputs().await.next_text().await, "one");
-    stage.end().await;
+    fixture.run(guests::BUILT_FOR_0_1_1, &[], |_| {}).await;
+    fixture.send_text("one").await;
+    assert_eq!(fixture.outputs().await.next_text().await, "one");
+    fixture.end().await;
 }
 
 #[test]
-fn what_needs_a_later_contract_is_refused_before_it_is_deployed() {
+fn a_component_that_requires_a_later_contract_is_refused_by_deploy() {
     let fault = |name: &str| chain(&inspect(&guest(name)).and_then(weir_runtime::Inspected::check).unwrap_err());
     expect_test::expect![
         "the component requires `traceparent` of `weir:processor/context@0.1.1`, `weir:processor/metrics@0.1.1`, which \
@@ -83,13 +83,13 @@ fn what_needs_a_later_contract_is_refused_before_it_is_deployed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_deployed_all_the_same_is_broken_with_the_same_words() {
-    let stage = Stage::new().await;
-    stage.run(guests::NEEDS_0_1_1, &[], |_| {}).await;
-    let status = stage.until_state("needs-0-1-1", ProcessorState::Broken).await;
+async fn an_unsupported_component_deployed_anyway_is_broken_with_the_same_message() {
+    let fixture = HostFixture::new().await;
+    fixture.run(guests::NEEDS_0_1_1, &[], |_| {}).await;
+    let status = fixture.until_state("needs-0-1-1", ProcessorState::Broken).await;
     let error = status.last_error.unwrap();
     assert!(error.contains("`traceparent` of `weir:processor/context@0.1.1`"), "{error}");
-    stage.end().await;
+    fixture.end().await;
 }
 
 #[test]

@@ -117,7 +117,7 @@ fn weir_accepts_what_the_services_run() {
 }
 
 #[test]
-fn services_have_what_their_commands_name() {
+fn services_have_everything_that_their_commands_name() {
     let (compose, secrets) = (compose(), Secrets::of(&["gateway"]));
     let declared = |what: &str| -> BTreeSet<String> {
         compose[what].as_hash().unwrap().keys().map(|name| name.as_str().unwrap().to_owned()).collect()

@@ -8,7 +8,7 @@ use super::{USER, folder, read};
 
 /// The instructions, each with its word and the rest, and the stage that it is in.
 struct Instruction {
-    stage: usize,
+    fixture: usize,
     word: String,
     rest: String,
 }
@@ -16,13 +16,13 @@ struct Instruction {
 fn instructions() -> Vec<Instruction> {
     let text: String =
         read("Dockerfile").lines().filter(|line| !line.trim_start().starts_with('#')).flat_map(|line| [line, "\n"]).collect();
-    let mut stage = 0;
+    let mut fixture = 0;
     let joined = text.replace("\\\n", " ");
     let lines = joined.lines().map(str::trim).filter(|line| !line.is_empty());
     let read = lines.map(|line| {
         let (word, rest) = line.split_once(' ').unwrap_or_else(|| panic!("`{line}` is not an instruction"));
-        stage += usize::from(word == "FROM");
-        Instruction { stage, word: word.to_owned(), rest: rest.trim().to_owned() }
+        fixture += usize::from(word == "FROM");
+        Instruction { fixture, word: word.to_owned(), rest: rest.trim().to_owned() }
     });
     read.collect()
 }
@@ -36,7 +36,7 @@ fn root() -> PathBuf {
 }
 
 #[test]
-fn images_that_it_begins_with_are_pinned_and_fit_together() {
+fn base_images_are_pinned_and_match() {
     let instructions = instructions();
     let froms = all(&instructions, "FROM");
     let images: Vec<&str> = froms.iter().map(|from| from.rest.split_whitespace().next().unwrap()).collect();
@@ -50,16 +50,16 @@ fn images_that_it_begins_with_are_pinned_and_fit_together() {
 }
 
 #[test]
-fn what_it_copies_is_there() {
+fn copied_files_exist() {
     let instructions = instructions();
     let names: BTreeMap<String, usize> =
-        all(&instructions, "FROM").iter().filter_map(|from| Some((from.rest.split_once(" AS ")?.1.to_owned(), from.stage))).collect();
+        all(&instructions, "FROM").iter().filter_map(|from| Some((from.rest.split_once(" AS ")?.1.to_owned(), from.fixture))).collect();
     for copy in all(&instructions, "COPY") {
         let (flags, paths): (Vec<&str>, Vec<&str>) = copy.rest.split_whitespace().partition(|word| word.starts_with("--"));
         let from = flags.iter().find_map(|flag| flag.strip_prefix("--from="));
         match from {
-            Some(stage) => {
-                assert!(names.get(stage).is_some_and(|stage| *stage < copy.stage), "no stage {stage} before: COPY {}", copy.rest)
+            Some(fixture) => {
+                assert!(names.get(fixture).is_some_and(|fixture| *fixture < copy.fixture), "no stage {fixture} before: COPY {}", copy.rest)
             }
             None => {
                 let (_, sources) = paths.split_last().unwrap();
@@ -86,15 +86,15 @@ fn the_build_sees_the_whole_workspace_and_no_secret() {
 }
 
 #[test]
-fn it_runs_weir_as_its_own_user() {
+fn the_image_runs_weir_as_its_own_user() {
     let instructions = instructions();
     assert_eq!(all(&instructions, "USER").last().unwrap().rest, USER);
     let group_and_user = all(&instructions, "RUN").iter().any(|run| run.rest.contains("--uid 10001 --gid 10001"));
     assert!(group_and_user && read("secrets.sh").contains(&format!("chown {USER} ")), "the user {USER}");
-    let last = instructions.last().unwrap().stage;
+    let last = instructions.last().unwrap().fixture;
     let environment: BTreeMap<String, String> = all(&instructions, "ENV")
         .iter()
-        .filter(|env| env.stage == last)
+        .filter(|env| env.fixture == last)
         .map(|env| env.rest.split_once('=').unwrap())
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect();

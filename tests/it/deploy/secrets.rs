@@ -43,7 +43,7 @@ impl Secrets {
 }
 
 #[test]
-fn secrets_are_for_their_owner_and_are_never_written_over() {
+fn secrets_are_private_and_never_overwritten() {
     let secrets = Secrets::of(&["gateway.example", "10.0.0.5"]);
     for entry in fs::read_dir(secrets.path("")).unwrap() {
         let entry = entry.unwrap();

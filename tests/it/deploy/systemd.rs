@@ -80,7 +80,7 @@ fn weir_accepts_what_the_units_start() {
 }
 
 #[test]
-fn every_file_of_the_units_is_there_or_is_explained() {
+fn every_file_of_the_units_exists_or_is_explained() {
     let page = read("README.md");
     for unit in units() {
         let credentials: Vec<(&str, &str)> = unit.all("LoadCredential").iter().map(|line| line.split_once(':').unwrap()).collect();
@@ -102,7 +102,7 @@ fn every_file_of_the_units_is_there_or_is_explained() {
 }
 
 #[test]
-fn a_reload_is_only_where_weir_rereads_files() {
+fn units_reload_only_where_weir_reloads_files() {
     for unit in units() {
         let rereads = unit.one("ExecStart").contains("--token-file /etc/weir/") && unit.one("ExecStart").contains(" gateway ");
         assert_eq!(unit.all("ExecReload").is_empty(), !rereads, "{}: SIGHUP ends what has no file to reread", unit.name);

@@ -129,7 +129,7 @@ async fn notes(weir: &Weir) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_errors_of_the_page_on_blueprints_are_those_that_one_gets() {
+async fn the_errors_on_the_blueprints_page_match_the_actual_ones() {
     let folder = tempfile::tempdir().unwrap();
     let weir = Weir::up(folder.path()).await;
     weir.must(&["deploy", guest_path("splitter").to_str().unwrap()]).await;

@@ -80,7 +80,7 @@ fn names(help: &str, option: &str) -> bool {
 }
 
 #[test]
-fn commands_that_documents_name_are_there_with_their_options() {
+fn documented_commands_and_options_exist() {
     let mut helps = Helps(BTreeMap::new());
     let mut faults = Vec::new();
     let mut count = 0;

@@ -101,7 +101,7 @@ pub(super) fn matches(line: &str, expected: &str) -> bool {
 }
 
 #[test]
-fn documents_are_read_as_people_read_them() {
+fn documents_are_parsed_as_readers_follow_them() {
     let document = "Text\n```json a.json\n{}\n```\n```console\n$ weir status\nhost ...\n\n$ weir send \\\n  a\n```\n```text\n$ rm -rf x\n```\n\
                     <!-- console\n$ true\n-->\n```toml +a.toml\n[b]\n```\n```sh\nweir up\n```\n";
     let run = |command: &str, expected: &[&str]| Step::Run {

@@ -16,11 +16,11 @@ use weir_tests::wait::{DEADLINE, before, eventually, pass, seed};
 use weir_tests::weir::Weir;
 
 use super::load::{self, Load, Pace};
-use super::space::Space;
+use super::space::TestBroker;
 use crate::guests::ECHO;
 use crate::rabbitmq::up::echoes;
 
-async fn up(data: &Path, space: &Space) -> Weir {
+async fn up(data: &Path, space: &TestBroker) -> Weir {
     let environment = space.environment(None);
     let environment: Vec<(&str, &str)> = environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
     // What the last life held is given free by the broker as soon as it sees its connections end.
@@ -28,7 +28,7 @@ async fn up(data: &Path, space: &Space) -> Weir {
 }
 
 /// Deploys echo, and stores a blueprint of it.
-async fn deploy_echo(weir: &Weir, space: &Space) {
+async fn deploy_echo(weir: &Weir, space: &TestBroker) {
     weir.must(&["deploy", guest_path(ECHO).to_str().unwrap()]).await;
     let file = weir.data().join("blueprint.json");
     std::fs::write(&file, space.blueprint(ECHO).to_string()).unwrap();
@@ -36,7 +36,7 @@ async fn deploy_echo(weir: &Weir, space: &Space) {
 }
 
 /// Under load: nothing is lost, and nothing is left behind by a stop.
-pub(crate) async fn is_killed_under_load(space: Space) {
+pub(crate) async fn is_killed_under_load(space: TestBroker) {
     let folder = tempfile::tempdir().unwrap();
     let mut random = StdRng::seed_from_u64(seed());
     let weir = up(folder.path(), &space).await;
@@ -63,7 +63,7 @@ pub(crate) async fn is_killed_under_load(space: Space) {
 }
 
 /// Faults of the broker strike under load while Weir runs: nothing is lost, flows can be started and stopped afterwards, and nothing is left behind.
-pub(crate) async fn runs_on_during(space: Space, test: &str, faults: impl Future<Output = ()>) {
+pub(crate) async fn runs_on_during(space: TestBroker, test: &str, faults: impl Future<Output = ()>) {
     let folder = tempfile::tempdir().unwrap();
     let weir = up(folder.path(), &space).await;
     deploy_echo(&weir, &space).await;
@@ -83,7 +83,7 @@ pub(crate) async fn runs_on_during(space: Space, test: &str, faults: impl Future
 }
 
 /// Waits until the broker has no queue that was not there before; readers that have just gone may still be seen.
-async fn leaves_nothing(space: &Space, before: &BTreeSet<String>) {
+async fn leaves_nothing(space: &TestBroker, before: &BTreeSet<String>) {
     let seen = Mutex::new(BTreeSet::new());
     let look = || async {
         let more: BTreeSet<String> = space.everything().await.difference(before).cloned().collect();
@@ -106,12 +106,12 @@ async fn running(weir: &Weir) -> Option<BTreeSet<String>> {
     flows.map(|flow| (flow["status"] == "running").then(|| flow["id"].as_str().unwrap().to_owned())).collect()
 }
 
-fn queues_of(space: &Space, flows: &BTreeSet<String>) -> BTreeSet<String> {
+fn queues_of(space: &TestBroker, flows: &BTreeSet<String>) -> BTreeSet<String> {
     flows.iter().flat_map(|flow| space.queues_of(ECHO, flow)).map(|queue: Queue| queue.wire_name()).collect()
 }
 
 /// The running flows, once the broker has their queues and no others.
-async fn settled(weir: &Weir, space: &Space) -> BTreeSet<String> {
+async fn settled(weir: &Weir, space: &TestBroker) -> BTreeSet<String> {
     let mut seen = String::new();
     let look = async {
         loop {
@@ -128,7 +128,7 @@ async fn settled(weir: &Weir, space: &Space) -> BTreeSet<String> {
 }
 
 /// Stops all flows. A request of before a kill may be done only now: the queue of requests outlives the process.
-async fn stop_all(weir: &Weir, space: &Space) {
+async fn stop_all(weir: &Weir, space: &TestBroker) {
     let stopped = async {
         loop {
             let flows = settled(weir, space).await;
@@ -144,7 +144,7 @@ async fn stop_all(weir: &Weir, space: &Space) {
 }
 
 /// While flows are started and stopped: each runs, or is gone with its queues.
-pub(crate) async fn is_killed_during_starts_and_stops(space: Space) {
+pub(crate) async fn is_killed_during_starts_and_stops(space: TestBroker) {
     let folder = tempfile::tempdir().unwrap();
     let mut random = StdRng::seed_from_u64(seed());
     let mut weir = up(folder.path(), &space).await;

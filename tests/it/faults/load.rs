@@ -9,7 +9,7 @@ use weir_pubsub::{Backend, ConsumerOptions, Message, Producer, PubsubError, Queu
 use weir_tests::tally::Tally;
 use weir_tests::wait::{eventually, pass};
 
-use super::space::Space;
+use super::space::TestBroker;
 use crate::guests::ECHO;
 
 /// What outlives faults takes longer than other tests.
@@ -86,7 +86,7 @@ impl Counted {
 
 impl Load {
     /// In a topicspace.
-    pub(crate) async fn on(space: &Space, pace: Pace) -> Self {
+    pub(crate) async fn on(space: &TestBroker, pace: Pace) -> Self {
         let backend = space.client(None).await.backend();
         let [input, out] = space.queues_of(ECHO, "one");
         let counted = Arc::new(Mutex::default());

@@ -11,7 +11,7 @@ use weir_tests::wait::{DEADLINE, before};
 use super::steps::Operation;
 
 /// How long an answer is waited for where a request may be lost: longer than an operation takes.
-const ANSWER_TIME: Duration = Duration::from_secs(4);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(4);
 /// How long it is asked in all: an operation may have to wait for the end of another one.
 const LONGEST_TIME: Duration = DEADLINE.saturating_mul(2);
 
@@ -58,7 +58,7 @@ impl Orders {
         let Begun { order, mut answer } = begun;
         let answered = async {
             loop {
-                let error = match timeout(ANSWER_TIME, &mut answer).await {
+                let error = match timeout(RESPONSE_TIMEOUT, &mut answer).await {
                     Ok(answer) => match answer.unwrap() {
                         Ok(()) => return Ok(()),
                         Err(FlowError::Answered { message, .. }) if !self.keeps_requests && is_done(&message) => return Ok(()),

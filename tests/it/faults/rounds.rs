@@ -22,9 +22,9 @@ use weir_pubsub::panic_text;
 use weir_tests::tally::{Tally, rounds};
 use weir_tests::wait::seed;
 
-use super::space::Space;
+use super::space::TestBroker;
 use plan::{Kind, Round};
-use roles::Bed;
+use roles::RolesFixture;
 
 /// As many rounds have every kind of fault, and every step of an operation.
 pub(crate) use plan::ROUNDS_COUNT;
@@ -35,8 +35,8 @@ fn rounds_count(short_count: usize) -> usize {
     given.map_or(short_count * rounds(1) as usize, |text| text.parse().expect("WEIR_TEST_ROLE_ROUNDS is a number"))
 }
 
-/// Strikes all roles. `place` makes a topicspace for each part of the rounds, by its number.
-pub(crate) async fn are_outlived(short_count: usize, place: impl AsyncFn(usize) -> Space) {
+/// Strikes all roles. `fixture` makes a topicspace for each part of the rounds, by its number.
+pub(crate) async fn are_outlived(short_count: usize, weir: impl AsyncFn(usize) -> TestBroker) {
     let seed = seed();
     let plan = plan::of(&mut StdRng::seed_from_u64(seed), rounds_count(short_count));
     let rounds_count = plan.len();
@@ -44,14 +44,14 @@ pub(crate) async fn are_outlived(short_count: usize, place: impl AsyncFn(usize) 
     let mut numbered = (1..).zip(&plan).collect::<Vec<_>>();
     let mut broker = String::new();
     for (at, part) in numbered.chunks_mut(ROUNDS_COUNT).enumerate() {
-        let space = place(at).await;
+        let space = weir(at).await;
         broker = space.broker();
-        let mut bed = Bed::new(space).await;
+        let mut fixture = RolesFixture::new(space).await;
         for (number, round) in part {
             let name = format!("round {number} of {rounds_count} ({:?}, {broker})", round.kind);
-            bed.outlives(seed, &name, round).await;
+            fixture.outlives(seed, &name, round).await;
         }
-        let tally = bed.end().await;
+        let tally = fixture.end().await;
         whole.sent_count += tally.sent_count;
         whole.lost_count += tally.lost_count;
         whole.doubled_count += tally.doubled_count;
@@ -60,7 +60,7 @@ pub(crate) async fn are_outlived(short_count: usize, place: impl AsyncFn(usize) 
     whole.show(&format!("fault rounds of roles on {broker} (seed {seed}), {rounds_count} rounds"));
 }
 
-impl Bed {
+impl RolesFixture {
     /// A round that must leave everything whole; what is wrong is reported with all that is needed to repeat it.
     async fn outlives(&mut self, seed: u64, name: &str, round: &Round) {
         println!("{name}");
@@ -73,7 +73,7 @@ impl Bed {
     }
 
     async fn strike(&mut self, round: &Round) {
-        let Bed { load, roles } = self;
+        let RolesFixture { load, roles } = self;
         let random = &mut StdRng::seed_from_u64(round.seed);
         load.send_during(async {
             match round.kind {

@@ -13,10 +13,10 @@ use weir_tests::wait::{DEADLINE, eventually};
 
 use crate::rabbitmq::quorum::vhost_of;
 use crate::rabbitmq::up::queues;
-use crate::{cli, pulsar, rabbitmq, stage};
+use crate::{cli, host_fixture, pulsar, rabbitmq};
 
 /// A topicspace on a broker.
-pub(crate) struct Space {
+pub(crate) struct TestBroker {
     name: String,
     on: On,
 }
@@ -28,7 +28,7 @@ enum On {
 }
 
 /// What lies between a client and the broker, where faults can be made.
-pub(crate) struct Line {
+pub(crate) struct ProxiedLine {
     broker: Proxy,
     /// Of Pulsar, whose admin API has an address of its own.
     admin: Option<Proxy>,
@@ -40,18 +40,18 @@ pub(crate) enum Client {
     Pulsar(Arc<PulsarBroker>),
 }
 
-impl Space {
+impl TestBroker {
     /// A virtual host of RabbitMQ.
     pub(crate) async fn on_rabbitmq(broker: &RabbitMq, queues: DefaultQueues) -> Self {
         let vhost = vhost_of(broker, queues).await;
-        Space { name: "tg".to_owned(), on: On::RabbitMq { broker: broker.clone(), vhost, queues } }
+        TestBroker { name: "tg".to_owned(), on: On::RabbitMq { broker: broker.clone(), vhost, queues } }
     }
 
     /// A tenant of Pulsar.
     pub(crate) async fn on_pulsar(broker: &Pulsar) -> Self {
         let name = format!("t{:08x}", rand::random::<u32>());
         broker.admin().make_tenant(&name, &[Role::Weir.name()]).await;
-        Space { name, on: On::Pulsar { broker: broker.clone() } }
+        TestBroker { name, on: On::Pulsar { broker: broker.clone() } }
     }
 
     /// The topicspace.
@@ -79,10 +79,10 @@ impl Space {
 
     /// A queue of the topicspace `tg` as one of this topicspace.
     pub(crate) fn queue(&self, topic: &str, subscription: &str) -> Queue {
-        stage::queue(&self.own(topic), subscription)
+        host_fixture::queue(&self.own(topic), subscription)
     }
 
-    /// A blueprint with one processor between `in` and `out`; its queues for a flow are [`Space::queues_of`].
+    /// A blueprint with one processor between `in` and `out`; its queues for a flow are [`TestBroker::queues_of`].
     pub(crate) fn blueprint(&self, processor: &str) -> Value {
         serde_json::from_str(&self.own(&cli::blueprint(processor, &json!({})).to_string())).unwrap()
     }
@@ -96,19 +96,19 @@ impl Space {
     }
 
     /// A way to the broker where faults can be made.
-    pub(crate) async fn line(&self) -> Line {
+    pub(crate) async fn line(&self) -> ProxiedLine {
         match &self.on {
-            On::RabbitMq { broker, .. } => Line { broker: Proxy::to(&broker.address()).await, admin: None },
+            On::RabbitMq { broker, .. } => ProxiedLine { broker: Proxy::to(&broker.address()).await, admin: None },
             // It names its own address to clients, which are to stay on this line.
             On::Pulsar { broker } => {
                 let admin = Some(Proxy::to(&broker.admin().address()).await);
-                Line { broker: Proxy::in_place_of(broker.address()).await, admin }
+                ProxiedLine { broker: Proxy::in_place_of(broker.address()).await, admin }
             }
         }
     }
 
     /// Connects to the broker, by a line or without one.
-    pub(crate) async fn client(&self, line: Option<&Line>) -> Client {
+    pub(crate) async fn client(&self, line: Option<&ProxiedLine>) -> Client {
         let (url, admin_url) = self.urls(line);
         match &self.on {
             On::RabbitMq { .. } => Client::RabbitMq(rabbitmq::connection::connected(url).await),
@@ -117,7 +117,7 @@ impl Space {
     }
 
     /// The addresses of the broker and of its admin API.
-    fn urls(&self, line: Option<&Line>) -> (String, String) {
+    fn urls(&self, line: Option<&ProxiedLine>) -> (String, String) {
         match (&self.on, line) {
             (On::RabbitMq { vhost, .. }, None) => (vhost.url().to_owned(), String::new()),
             (On::RabbitMq { broker, vhost, .. }, Some(line)) => (broker.url_by(line.broker.address(), vhost.name()), String::new()),
@@ -130,7 +130,7 @@ impl Space {
     }
 
     /// What names the broker and the topicspace to a process.
-    pub(crate) fn environment(&self, line: Option<&Line>) -> Vec<(&'static str, String)> {
+    pub(crate) fn environment(&self, line: Option<&ProxiedLine>) -> Vec<(&'static str, String)> {
         let (url, admin_url) = self.urls(line);
         let mut environment = vec![("WEIR_BROKER_URL", url), ("WEIR_TOPICSPACE", self.name.clone())];
         if let On::Pulsar { broker } = &self.on {
@@ -214,7 +214,7 @@ impl Space {
     }
 }
 
-impl Line {
+impl ProxiedLine {
     /// Resets all connections; new ones are accepted.
     pub(crate) fn cut(&self) {
         self.proxies().for_each(Proxy::cut);

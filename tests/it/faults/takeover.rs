@@ -22,7 +22,7 @@ use weir_tests::wait::{DEADLINE, eventually, pass};
 use weir_tests::weir::command;
 
 use super::orders::{Begun, Order, Orders};
-use super::space::{Line, Space};
+use super::space::{ProxiedLine, TestBroker};
 use super::steps::{Operation, STEPS};
 
 /// How long the standby may need beside the broker's own release of the lock.
@@ -31,28 +31,28 @@ const TAKEOVER_TIME: Duration = Duration::from_secs(5);
 /// A process that serves flows, by a way to the broker of its own.
 struct Server {
     child: Child,
-    line: Line,
+    line: ProxiedLine,
     log: PathBuf,
     steps: Steps,
 }
 
 impl Server {
-    async fn start(place: &Place) -> Self {
-        let data = place.folder.path().join(format!("{:08x}", rand::random::<u32>()));
+    async fn start(fixture: &WeirFixture) -> Self {
+        let data = fixture.folder.path().join(format!("{:08x}", rand::random::<u32>()));
         fs::create_dir_all(&data).unwrap();
-        let line = place.space.line().await;
+        let line = fixture.space.line().await;
         let log = data.join("test.log");
         let output = File::create(&log).unwrap();
         let mut command = command(&data, &["up", "--listen", "127.0.0.1:0"]);
-        command.envs(place.space.environment(Some(&line)));
+        command.envs(fixture.space.environment(Some(&line)));
         let steps = Steps::of(&mut command, &data);
         let child = command.stdout(output.try_clone().unwrap()).stderr(output).spawn().unwrap();
         Server { child, line, log, steps }
     }
 
     /// Starts one that stands by.
-    async fn stand_by(place: &Place) -> Self {
-        let server = Self::start(place).await;
+    async fn stand_by(fixture: &WeirFixture) -> Self {
+        let server = Self::start(fixture).await;
         server.logs("standing by: another flow service holds its lock").await;
         server
     }
@@ -81,17 +81,17 @@ impl Drop for Server {
 }
 
 /// What the processes have in common.
-struct Place {
+struct WeirFixture {
     backend: Arc<dyn Backend>,
     config: ConfigClient,
     orders: Orders,
     _config_service: ConfigService,
     folder: TempDir,
-    space: Space,
+    space: TestBroker,
 }
 
-impl Place {
-    async fn new(space: Space) -> Self {
+impl WeirFixture {
+    async fn new(space: TestBroker) -> Self {
         let backend = space.client(None).await.backend();
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&folder.path().join("config.sqlite")).await.unwrap();
@@ -107,7 +107,7 @@ impl Place {
         }
         config.apply(batch).await.unwrap();
         let orders = Orders { flows, keeps_requests: space.keeps_requests() };
-        Place { backend, config, orders, _config_service: config_service, folder, space }
+        WeirFixture { backend, config, orders, _config_service: config_service, folder, space }
     }
 
     async fn leader(&self) -> Option<String> {
@@ -166,7 +166,7 @@ fn order(operation: Operation) -> Order {
     Order { operation, flow: "one", processor: PROCESSOR, component: "work@2.0.0".to_owned() }
 }
 
-fn blueprint(space: &Space) -> Value {
+fn blueprint(space: &TestBroker) -> Value {
     let mut blueprint = space.blueprint(PROCESSOR);
     blueprint["flow"]["work:{id}"]["component"] = "work@1.0.0".into();
     blueprint
@@ -184,36 +184,40 @@ fn middle(mut times: Vec<Duration>) -> String {
 }
 
 /// Kills the leader at every step in turn: the standby answers what was asked, and ends what was begun.
-pub(crate) async fn is_killed_at_every_step(space: Space, count: u32) {
-    let place = Place::new(space).await;
-    let before = place.leader().await;
-    let mut leader = Server::start(&place).await;
-    place.led_by_another(&before).await;
+pub(crate) async fn is_killed_at_every_step(space: TestBroker, count: u32) {
+    let fixture = WeirFixture::new(space).await;
+    let before = fixture.leader().await;
+    let mut leader = Server::start(&fixture).await;
+    fixture.led_by_another(&before).await;
     let mut times = Vec::new();
     for round in 0..count {
         let (operation, step) = STEPS[round as usize % STEPS.len()];
-        let standby = Server::stand_by(&place).await;
+        let standby = Server::stand_by(&fixture).await;
         if operation != Operation::Start {
-            place.perform(Operation::Start).await;
+            fixture.perform(Operation::Start).await;
         }
         leader.steps.hold(step);
-        let begun = place.begin(operation);
+        let begun = fixture.begin(operation);
         leader.steps.reached(step).await;
         let killed = Instant::now();
         leader.signal(Signal::KILL);
-        times.push(place.first_answer(killed).await);
-        place.answer(begun).await;
-        place.is_done(operation).await;
+        times.push(fixture.first_answer(killed).await);
+        fixture.answer(begun).await;
+        fixture.is_done(operation).await;
         if matches!(operation, Operation::Start | Operation::Swap) {
-            place.perform(Operation::Stop).await;
-            place.is_done(Operation::Stop).await;
+            fixture.perform(Operation::Stop).await;
+            fixture.is_done(Operation::Stop).await;
         }
         leader = standby;
     }
     let slowest = *times.iter().max().unwrap();
-    show(&format!("flow service killed at a step, {count} rounds, {}: the standby answers after {}", place.space.broker(), middle(times)));
+    show(&format!(
+        "flow service killed at a step, {count} rounds, {}: the standby answers after {}",
+        fixture.space.broker(),
+        middle(times)
+    ));
     // Where requests are lost, it counts how often they were sent again, too.
-    assert!(slowest < TAKEOVER_TIME || !place.space.keeps_requests(), "{slowest:?}");
+    assert!(slowest < TAKEOVER_TIME || !fixture.space.keeps_requests(), "{slowest:?}");
 }
 
 /// How a leader that stands still loses its lock.
@@ -225,7 +229,7 @@ enum Loss {
     Queues,
 }
 
-impl Place {
+impl WeirFixture {
     async fn lose(&self, server: &Server, loss: Loss) {
         match loss {
             Loss::Connections => server.line.cut(),
@@ -235,56 +239,56 @@ impl Place {
 }
 
 /// A leader stands still at a step, the standby leads, ends what was begun and does the opposite; then the first goes on.
-async fn goes_on(place: &Place, leader: Server, standby: &Server, (operation, step): (Operation, &str), loss: Loss) {
+async fn goes_on(fixture: &WeirFixture, leader: Server, standby: &Server, (operation, step): (Operation, &str), loss: Loss) {
     if operation != Operation::Start {
-        place.perform(Operation::Start).await;
+        fixture.perform(Operation::Start).await;
     }
-    let first = place.leader().await;
+    let first = fixture.leader().await;
     leader.steps.hold(step);
-    let begun = place.begin(operation);
+    let begun = fixture.begin(operation);
     leader.steps.reached(step).await;
     leader.signal(Signal::STOP);
-    place.lose(&leader, loss).await;
-    place.led_by_another(&first).await;
+    fixture.lose(&leader, loss).await;
+    fixture.led_by_another(&first).await;
     if loss == Loss::Connections {
-        place.answer(begun).await;
+        fixture.answer(begun).await;
     } else {
         // The request went with its queue: what was begun is finished or undone, unless it was done.
         begun.give_up();
-        place.orders.are_answered().await;
+        fixture.orders.are_answered().await;
     }
     // Whatever became of it, the standby starts the flow again, and a message waits in it.
-    let _ = place.orders.perform(order(Operation::Stop)).await;
-    place.is_done(Operation::Stop).await;
-    place.perform(Operation::Start).await;
-    place.is_done(Operation::Start).await;
-    let [input, _] = place.space.queues_of(PROCESSOR, "one");
-    place.backend.producer(input.topic()).await.unwrap().publish_confirmed(Message::new("kept")).await.unwrap();
-    let (everything, led) = (place.config.everything().await.unwrap(), place.leader().await);
+    let _ = fixture.orders.perform(order(Operation::Stop)).await;
+    fixture.is_done(Operation::Stop).await;
+    fixture.perform(Operation::Start).await;
+    fixture.is_done(Operation::Start).await;
+    let [input, _] = fixture.space.queues_of(PROCESSOR, "one");
+    fixture.backend.producer(input.topic()).await.unwrap().publish_confirmed(Message::new("kept")).await.unwrap();
+    let (everything, led) = (fixture.config.everything().await.unwrap(), fixture.leader().await);
     leader.steps.go_on(step);
     leader.signal(Signal::CONT);
     leader.logs("another flow service holds").await;
     // It stands by, and has had the time for whatever it might have done.
     pass(Duration::from_millis(300)).await;
-    assert_eq!(place.config.everything().await.unwrap(), everything, "{operation:?}: it wrote, {loss:?}");
-    assert_eq!(place.leader().await, led);
-    place.is_done(Operation::Start).await;
-    let stats = place.backend.inspect().stats(&input).await.unwrap();
+    assert_eq!(fixture.config.everything().await.unwrap(), everything, "{operation:?}: it wrote, {loss:?}");
+    assert_eq!(fixture.leader().await, led);
+    fixture.is_done(Operation::Start).await;
+    let stats = fixture.backend.inspect().stats(&input).await.unwrap();
     assert_eq!(stats.ready_count, Some(1), "the message of the flow is kept");
     assert!(!standby.log().contains("another flow service has taken over"));
-    place.perform(Operation::Stop).await;
-    place.is_done(Operation::Stop).await;
+    fixture.perform(Operation::Stop).await;
+    fixture.is_done(Operation::Stop).await;
 }
 
 /// Leaders stand still at every step in turn, and go on after another took over: they write nothing and delete nothing.
-pub(crate) async fn goes_on_after_a_stop(space: Space, count: u32) {
-    let place = Place::new(space).await;
+pub(crate) async fn goes_on_after_a_stop(space: TestBroker, count: u32) {
+    let fixture = WeirFixture::new(space).await;
     for round in 0..count as usize {
         let loss = if (round + round / STEPS.len()).is_multiple_of(2) { Loss::Connections } else { Loss::Queues };
-        let before = place.leader().await;
-        let leader = Server::start(&place).await;
-        place.led_by_another(&before).await;
-        let standby = Server::stand_by(&place).await;
-        goes_on(&place, leader, &standby, STEPS[round % STEPS.len()], loss).await;
+        let before = fixture.leader().await;
+        let leader = Server::start(&fixture).await;
+        fixture.led_by_another(&before).await;
+        let standby = Server::stand_by(&fixture).await;
+        goes_on(&fixture, leader, &standby, STEPS[round % STEPS.len()], loss).await;
     }
 }

@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 
 /// What is answered.
 #[derive(Clone)]
-pub(super) enum Says {
+pub(super) enum Response {
     /// Closes the connection.
     Nothing,
     /// These bytes.
@@ -22,7 +22,7 @@ pub(super) enum Says {
 /// Dropping it ends it.
 pub(super) struct StubGateway {
     url: String,
-    shared: Arc<Mutex<(Says, Vec<String>)>>,
+    shared: Arc<Mutex<(Response, Vec<String>)>>,
     serving: JoinHandle<()>,
 }
 
@@ -30,7 +30,7 @@ impl StubGateway {
     pub(super) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let shared = Arc::new(Mutex::new((Says::Nothing, Vec::new())));
+        let shared = Arc::new(Mutex::new((Response::Nothing, Vec::new())));
         let serving = tokio::spawn(serve(listener, shared.clone()));
         StubGateway { url, shared, serving }
     }
@@ -40,7 +40,7 @@ impl StubGateway {
     }
 
     /// Answers this from now on.
-    pub(super) fn says(&self, says: Says) {
+    pub(super) fn says(&self, says: Response) {
         self.shared.lock().unwrap().0 = says;
     }
 
@@ -56,7 +56,7 @@ impl Drop for StubGateway {
     }
 }
 
-async fn serve(listener: TcpListener, shared: Arc<Mutex<(Says, Vec<String>)>>) {
+async fn serve(listener: TcpListener, shared: Arc<Mutex<(Response, Vec<String>)>>) {
     loop {
         let (connection, _) = listener.accept().await.unwrap();
         // One at a time: each has one request.
@@ -64,7 +64,7 @@ async fn serve(listener: TcpListener, shared: Arc<Mutex<(Says, Vec<String>)>>) {
     }
 }
 
-async fn answer(connection: TcpStream, shared: &Mutex<(Says, Vec<String>)>) -> std::io::Result<()> {
+async fn answer(connection: TcpStream, shared: &Mutex<(Response, Vec<String>)>) -> std::io::Result<()> {
     let mut connection = BufReader::new(connection);
     let mut first = String::new();
     connection.read_line(&mut first).await?;
@@ -74,16 +74,16 @@ async fn answer(connection: TcpStream, shared: &Mutex<(Says, Vec<String>)>) -> s
     }
     let says = {
         let mut shared = shared.lock().unwrap();
-        if !matches!(shared.0, Says::Nothing) {
+        if !matches!(shared.0, Response::Nothing) {
             shared.1.push(first.trim_end_matches(" HTTP/1.1\r\n").to_owned());
         }
         shared.0.clone()
     };
     let (status, length, body) = match says {
-        Says::Nothing => return Ok(()),
-        Says::Component(bytes) => (200, bytes.len(), bytes),
-        Says::Half(bytes) => (200, bytes.len(), bytes[..bytes.len() / 2].to_vec()),
-        Says::Error(status, body) => (status, body.len(), body.as_bytes().to_vec()),
+        Response::Nothing => return Ok(()),
+        Response::Component(bytes) => (200, bytes.len(), bytes),
+        Response::Half(bytes) => (200, bytes.len(), bytes[..bytes.len() / 2].to_vec()),
+        Response::Error(status, body) => (status, body.len(), body.as_bytes().to_vec()),
     };
     let head = format!("HTTP/1.1 {status} X\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n");
     connection.write_all(head.as_bytes()).await?;

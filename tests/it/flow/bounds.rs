@@ -14,11 +14,11 @@ const MIB: usize = 1 << 20;
 
 #[tokio::test]
 async fn descriptions_and_parameters_are_bounded() {
-    let (bench, _service) = Bench::ready().await;
-    let before = bench.everything().await;
+    let (fixture, _service) = FlowFixture::ready().await;
+    let before = fixture.everything().await;
     let check = async |flow: StartFlow, words: &[&str]| {
         let flow = StartFlow { id: "one".into(), blueprint: "text".into(), ..flow };
-        let error = soon(bench.flows.start_flow(flow)).await.unwrap_err().to_string();
+        let error = within_deadline(fixture.flows.start_flow(flow)).await.unwrap_err().to_string();
         assert!(words.iter().all(|word| error.contains(word)), "{error}");
     };
     check(
@@ -36,7 +36,7 @@ async fn descriptions_and_parameters_are_bounded() {
     let put = async |change: fn(&mut Value), words: &[&str]| {
         let mut text = blueprint();
         change(&mut text);
-        let error = soon(bench.flows.put_blueprint("large", &text.to_string())).await.unwrap_err().to_string();
+        let error = within_deadline(fixture.flows.put_blueprint("large", &text.to_string())).await.unwrap_err().to_string();
         assert!(words.iter().all(|word| error.contains(word)), "{error}");
     };
     put(|text| text["description"] = json!("x".repeat(17 << 10)), &["field `description`", "the limit is 16384"]).await;
@@ -46,8 +46,8 @@ async fn descriptions_and_parameters_are_bounded() {
     )
     .await;
     put(|text| text["parameters"] = (0..1_001).map(|at| (format!("p{at}"), json!({}))).collect(), &["section `parameters`", "1001"]).await;
-    assert_eq!(bench.everything().await, before);
-    bench.start("one", json!({"size": 1})).await.unwrap();
+    assert_eq!(fixture.everything().await, before);
+    fixture.start("one", json!({"size": 1})).await.unwrap();
 }
 
 /// A bench whose broker carries answers of 4 MiB, with 12 MiB of configuration in it.
@@ -70,7 +70,7 @@ async fn large(folder: &std::path::Path, records: &[(String, String)]) -> (std::
 }
 
 #[tokio::test]
-async fn large_and_broken_records_lock_nothing_and_stops_work_beyond_the_bound() {
+async fn large_and_broken_records_block_nothing_and_stops_work_beyond_the_limit() {
     let folder = tempfile::tempdir().unwrap();
     // As an earlier version took them, or another program wrote them.
     let described = |at: usize| {
@@ -83,40 +83,40 @@ async fn large_and_broken_records_lock_nothing_and_stops_work_beyond_the_bound()
     records.extend((0..50).map(|at| (format!("broken{at}"), "not JSON".to_owned())));
     let (backend, _config_service, config) = large(folder.path(), &records).await;
     assert!(config.everything().await.is_err(), "everything is more than one answer carries");
-    let _service = soon(FlowService::start(backend.clone(), config.clone(), "tg", quick())).await.unwrap();
+    let _service = within_deadline(FlowService::start(backend.clone(), config.clone(), "tg", quick())).await.unwrap();
     let flows = FlowClient::connect(backend.clone(), "tg").await.unwrap();
     // Nothing that makes it larger is taken, and the error has the figures.
     let one = || StartFlow { id: "one".into(), blueprint: "b".into(), ..StartFlow::default() };
-    let error = soon(flows.start_flow(one())).await.unwrap_err().to_string();
+    let error = within_deadline(flows.start_flow(one())).await.unwrap_err().to_string();
     assert!(error.contains("bytes; the limit is"), "{error}");
     assert!(!backend.queue_exists(&spec("flow:tg:in:one", "p--one--input").queue).await.unwrap());
     // Each stop makes it smaller.
     for at in 0..8 {
-        soon(flows.stop_flow(&format!("large{at}"))).await.unwrap();
+        within_deadline(flows.stop_flow(&format!("large{at}"))).await.unwrap();
     }
-    soon(flows.stop_flow("broken7")).await.unwrap();
+    within_deadline(flows.stop_flow("broken7")).await.unwrap();
     config.apply(Batch::new().delete("large", "0").delete("large", "1")).await.unwrap();
-    soon(flows.start_flow(one())).await.unwrap();
-    soon(flows.stop_empty_flow("one")).await.unwrap();
+    within_deadline(flows.start_flow(one())).await.unwrap();
+    within_deadline(flows.stop_empty_flow("one")).await.unwrap();
     assert_eq!(flows.list_flows().await.unwrap().len(), 49);
 }
 
 #[tokio::test]
-async fn what_shares_a_topic_is_seen_among_many_that_do_not() {
-    let (bench, _service) = Bench::ready().await;
+async fn flows_sharing_a_topic_are_found_among_many_that_do_not() {
+    let (fixture, _service) = FlowFixture::ready().await;
     for at in 0..20 {
-        bench.start(&format!("f{at}"), json!({"size": 1})).await.unwrap();
+        fixture.start(&format!("f{at}"), json!({"size": 1})).await.unwrap();
     }
     let reader = json!({"blueprint": {}, "flow": {"reader:{id}": {"topics": {"input": "flow:tg:chunks:f7"}}}});
-    bench.flows.put_blueprint("reader", &reader.to_string()).await.unwrap();
-    let consumed = async |flow: &str| bench.get("processor:splitter", flow).await.unwrap()["consumed"].clone();
+    fixture.flows.put_blueprint("reader", &reader.to_string()).await.unwrap();
+    let consumed = async |flow: &str| fixture.get("processor:splitter", flow).await.unwrap()["consumed"].clone();
     assert_eq!((consumed("f7").await, consumed("f8").await), (json!(["counts", "output"]), json!(["counts", "output"])));
-    bench.start_on("reader", "r", json!({})).await.unwrap();
-    bench.flows.stop_flow("r").await.unwrap();
+    fixture.start_on("reader", "r", json!({})).await.unwrap();
+    fixture.flows.stop_flow("r").await.unwrap();
     for at in 1..20 {
-        bench.flows.stop_flow(&format!("f{at}")).await.unwrap();
+        fixture.flows.stop_flow(&format!("f{at}")).await.unwrap();
     }
-    assert!(bench.get("processor:counter", "text").await.is_some(), "the last flow still uses the shared entry");
-    bench.flows.stop_flow("f0").await.unwrap();
-    assert!(bench.get("processor:counter", "text").await.is_none() && bench.queues().is_empty());
+    assert!(fixture.get("processor:counter", "text").await.is_some(), "the last flow still uses the shared entry");
+    fixture.flows.stop_flow("f0").await.unwrap();
+    assert!(fixture.get("processor:counter", "text").await.is_none() && fixture.queues().is_empty());
 }

@@ -2,14 +2,14 @@
 
 use serde_json::{Value, json};
 
-use super::support::{Bench, blueprint};
+use super::support::{FlowFixture, blueprint};
 
 /// Asks, and checks that the answer is this error and that nothing was changed.
-async fn check(bench: &Bench, request: Value, expected: &str) {
-    let before = (bench.config.version().await.unwrap(), bench.everything().await, bench.queues());
-    let (kind, message) = bench.raw().await.error(&request).await;
+async fn check(fixture: &FlowFixture, request: Value, expected: &str) {
+    let before = (fixture.config.version().await.unwrap(), fixture.everything().await, fixture.queues());
+    let (kind, message) = fixture.raw().await.error(&request).await;
     assert_eq!((kind.as_str(), message.as_str()), ("flow-error", expected), "{request}");
-    assert_eq!((bench.config.version().await.unwrap(), bench.everything().await, bench.queues()), before, "{request}");
+    assert_eq!((fixture.config.version().await.unwrap(), fixture.everything().await, fixture.queues()), before, "{request}");
 }
 
 fn start(more: &Value) -> Value {
@@ -20,10 +20,10 @@ fn start(more: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn a_start_names_what_is_wrong_with_it_and_changes_nothing() {
-    let (bench, _service) = Bench::ready().await;
-    bench.start("taken", json!({"size": 1})).await.unwrap();
-    let check = async |more: Value, expected: &str| check(&bench, start(&more), expected).await;
+async fn an_invalid_start_is_reported_and_changes_nothing() {
+    let (fixture, _service) = FlowFixture::ready().await;
+    fixture.start("taken", json!({"size": 1})).await.unwrap();
+    let check = async |more: Value, expected: &str| check(&fixture, start(&more), expected).await;
     for nothing in [json!(null), json!("")] {
         check(json!({"blueprint_name": nothing}), "field `blueprint_name` of the request: blueprint name is missing: add it").await;
         check(json!({"flow_id": nothing}), "field `flow_id` of the request: flow id is missing: add it").await;
@@ -53,18 +53,18 @@ async fn a_start_names_what_is_wrong_with_it_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_required_parameter_is_missed_even_if_its_controller_has_a_value() {
-    let (bench, _service) = Bench::ready().await;
-    bench.put("parameter-type", "need", &json!({"required": true})).await;
+async fn a_required_parameter_is_missing_even_if_its_controller_has_a_value() {
+    let (fixture, _service) = FlowFixture::ready().await;
+    fixture.put("parameter-type", "need", &json!({"required": true})).await;
     let mut blueprint = blueprint();
     blueprint["parameters"]["p"] = json!({"type": "need", "controlled-by": "size"});
-    bench.flows.put_blueprint("needy", &blueprint.to_string()).await.unwrap();
-    check(&bench, start(&json!({"blueprint_name": "needy"})), "parameter `p`: is required and has no default: give it a value").await;
+    fixture.flows.put_blueprint("needy", &blueprint.to_string()).await.unwrap();
+    check(&fixture, start(&json!({"blueprint_name": "needy"})), "parameter `p`: is required and has no default: give it a value").await;
 }
 
 #[tokio::test]
-async fn a_start_on_a_faulty_blueprint_that_somebody_put_past_the_service_changes_nothing() {
-    let (bench, _service) = Bench::ready().await;
+async fn a_start_of_a_faulty_blueprint_written_around_the_service_changes_nothing() {
+    let (fixture, _service) = FlowFixture::ready().await;
     let cases = [
         (json!({"flow": {}}), "section `blueprint`: is missing: add \"blueprint\": {}, even if it is empty"),
         (
@@ -81,23 +81,23 @@ async fn a_start_on_a_faulty_blueprint_that_somebody_put_past_the_service_change
         ),
     ];
     for (blueprint, expected) in cases {
-        bench.put("flow-blueprint", "faulty", &blueprint).await;
-        check(&bench, start(&json!({"blueprint_name": "faulty"})), expected).await;
+        fixture.put("flow-blueprint", "faulty", &blueprint).await;
+        check(&fixture, start(&json!({"blueprint_name": "faulty"})), expected).await;
         let put = json!({"operation": "put-blueprint", "blueprint_name": "other", "blueprint_definition": blueprint.to_string()});
-        check(&bench, put, expected).await;
+        check(&fixture, put, expected).await;
     }
 }
 
 #[tokio::test]
 async fn a_blueprint_is_refused_before_it_is_stored() {
-    let (bench, _service) = Bench::ready().await;
+    let (fixture, _service) = FlowFixture::ready().await;
     let put =
         |name: Value, definition: Value| json!({"operation": "put-blueprint", "blueprint_name": name, "blueprint_definition": definition});
-    check(&bench, put(json!("b"), json!(null)), "field `blueprint_definition` of the request: blueprint is missing: add it").await;
-    check(&bench, put(json!(null), json!("{}")), "field `blueprint_name` of the request: blueprint name is missing: add it").await;
-    check(&bench, put(json!("b"), json!("{\n x")), "the blueprint is not JSON: key must be a string at line 2, column 2").await;
+    check(&fixture, put(json!("b"), json!(null)), "field `blueprint_definition` of the request: blueprint is missing: add it").await;
+    check(&fixture, put(json!(null), json!("{}")), "field `blueprint_name` of the request: blueprint name is missing: add it").await;
+    check(&fixture, put(json!("b"), json!("{\n x")), "the blueprint is not JSON: key must be a string at line 2, column 2").await;
     check(
-        &bench,
+        &fixture,
         put(json!("b\u{1}"), json!("{}")),
         "field `blueprint_name` of the request: `b\\u{1}`: the name contains '\\u{1}': names must not contain control characters, /, * or #",
     )
@@ -105,25 +105,29 @@ async fn a_blueprint_is_refused_before_it_is_stored() {
 }
 
 #[tokio::test]
-async fn a_stop_names_what_is_wrong_with_it_and_changes_nothing() {
-    let (bench, _service) = Bench::ready().await;
+async fn an_invalid_stop_is_reported_and_changes_nothing() {
+    let (fixture, _service) = FlowFixture::ready().await;
     for nothing in [json!(null), json!("")] {
-        check(&bench, json!({"operation": "stop-flow", "flow_id": nothing}), "field `flow_id` of the request: flow id is missing: add it")
-            .await;
+        check(
+            &fixture,
+            json!({"operation": "stop-flow", "flow_id": nothing}),
+            "field `flow_id` of the request: flow id is missing: add it",
+        )
+        .await;
     }
-    check(&bench, json!({"operation": "stop-flow", "flow_id": "x"}), "flow `x` does not exist: `weir flow list` lists all flows").await;
-    check(&bench, json!({"operation": "get-flow", "flow_id": "x"}), "flow `x` does not exist: `weir flow list` lists all flows").await;
+    check(&fixture, json!({"operation": "stop-flow", "flow_id": "x"}), "flow `x` does not exist: `weir flow list` lists all flows").await;
+    check(&fixture, json!({"operation": "get-flow", "flow_id": "x"}), "flow `x` does not exist: `weir flow list` lists all flows").await;
 }
 
 #[tokio::test]
-async fn what_cannot_be_read_is_answered_and_never_blocks_the_service() {
-    let (bench, _service) = Bench::ready().await;
-    let raw = bench.raw().await;
+async fn unreadable_requests_are_answered_and_never_block_the_service() {
+    let (fixture, _service) = FlowFixture::ready().await;
+    let raw = fixture.raw().await;
     for body in ["", "nonsense", "5", r#"{"operation": 5}"#, r#"{"operation": "start-flow", "parameters": []}"#] {
         let answer = raw.text(body).await;
         assert!(answer.contains(r#""error":{"type":"flow-error","message":"the request cannot be read"#), "{body} gave {answer}");
     }
-    bench.send("request:tg:flow", r#"{"operation": "list-flows"}"#).await;
-    bench.send("request:tg:flow", "nonsense").await;
-    assert!(bench.flows.list_flows().await.unwrap().is_empty());
+    fixture.send("request:tg:flow", r#"{"operation": "list-flows"}"#).await;
+    fixture.send("request:tg:flow", "nonsense").await;
+    assert!(fixture.flows.list_flows().await.unwrap().is_empty());
 }

@@ -16,7 +16,7 @@ use weir_pubsub::embedded::{EmbeddedBroker, EmbeddedOptions, SyncMode};
 use weir_pubsub::{Backend, Consumer, ConsumerOptions, Inspect, Message, Queue, QueueSpec, Requester};
 use weir_tests::wait::{DEADLINE, eventually, within};
 
-pub(super) async fn soon<T>(what: impl Future<Output = T>) -> T {
+pub(super) async fn within_deadline<T>(what: impl Future<Output = T>) -> T {
     within("the flow service", what).await
 }
 
@@ -29,8 +29,8 @@ pub(super) async fn until<F: Future<Output = bool>>(mut is_so: impl FnMut() -> F
     .await;
 }
 
-/// Everything that a flow service needs, and, after [`Bench::serve`], one at work.
-pub(super) struct Bench {
+/// Everything that a flow service needs, and, after [`FlowFixture::serve`], one at work.
+pub(super) struct FlowFixture {
     pub(super) broker: Arc<EmbeddedBroker>,
     pub(super) backend: Arc<dyn Backend>,
     pub(super) config: ConfigClient,
@@ -44,7 +44,7 @@ pub(super) fn quick() -> FlowSettings {
     FlowSettings { stop_wait: Duration::from_millis(50), delete_pause: Duration::from_millis(20), ..FlowSettings::default() }
 }
 
-impl Bench {
+impl FlowFixture {
     pub(super) async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let options = EmbeddedOptions { sync: SyncMode::None, ..EmbeddedOptions::default() };
@@ -54,27 +54,27 @@ impl Bench {
         let config_service = ConfigService::start(backend.clone(), "tg", store).await.unwrap();
         let config = ConfigClient::connect(backend.clone(), "tg").await.unwrap();
         let flows = FlowClient::connect(backend.clone(), "tg").await.unwrap();
-        Bench { broker, backend, config, flows, _config_service: config_service, _folder: folder }
+        FlowFixture { broker, backend, config, flows, _config_service: config_service, _folder: folder }
     }
 
     /// A bench with a service that knows the blueprint `text` and the component that it needs.
     pub(super) async fn ready() -> (Self, FlowService) {
-        let bench = Self::new().await;
-        let service = bench.serve(quick()).await;
-        bench.put("component", "splitter@1.0.0", &splitter_record()).await;
-        bench.flows.put_blueprint("text", &blueprint().to_string()).await.unwrap();
-        (bench, service)
+        let fixture = Self::new().await;
+        let service = fixture.serve(quick()).await;
+        fixture.put("component", "splitter@1.0.0", &splitter_record()).await;
+        fixture.flows.put_blueprint("text", &blueprint().to_string()).await.unwrap();
+        (fixture, service)
     }
 
     pub(super) async fn serve(&self, settings: FlowSettings) -> FlowService {
-        soon(FlowService::start(self.backend.clone(), self.config.clone(), "tg", settings)).await.unwrap()
+        within_deadline(FlowService::start(self.backend.clone(), self.config.clone(), "tg", settings)).await.unwrap()
     }
 
     /// A service that reaches the config service over a line that can be cut, and looks every 20 ms for what was left.
     pub(super) async fn serve_over(&self, cut: &Arc<Cut>) -> FlowService {
         let config = ConfigClient::connect(cut.clone(), "tg").await.unwrap();
         let settings = FlowSettings { resume_every: Duration::from_millis(20), ..quick() };
-        soon(FlowService::start(cut.clone(), config, "tg", settings)).await.unwrap()
+        within_deadline(FlowService::start(cut.clone(), config, "tg", settings)).await.unwrap()
     }
 
     /// Waits until a service that was dropped is gone.
@@ -99,7 +99,7 @@ impl Bench {
     pub(super) async fn start_on(&self, blueprint: &str, id: &str, parameters: Value) -> Result<Vec<String>, weir_flow::FlowError> {
         let parameters = serde_json::from_value(parameters).unwrap();
         let flow = StartFlow { id: id.to_owned(), blueprint: blueprint.to_owned(), parameters, ..StartFlow::default() };
-        soon(self.flows.start_flow(flow)).await
+        within_deadline(self.flows.start_flow(flow)).await
     }
 
     /// The names of all queues but those of the services.
@@ -144,7 +144,7 @@ pub(super) struct Notifies(Box<dyn Consumer>);
 
 impl Notifies {
     pub(super) async fn next(&self) -> Notify {
-        let delivery = soon(self.0.receive()).await.unwrap();
+        let delivery = within_deadline(self.0.receive()).await.unwrap();
         let mut notify: Notify = serde_json::from_slice(&delivery.message.body).unwrap();
         notify.types.sort();
         notify

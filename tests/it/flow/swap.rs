@@ -33,57 +33,57 @@ fn order(component: &str) -> SwapOrder {
 }
 
 /// A running flow `one`, and a second version of its splitter.
-async fn ready() -> (Bench, FlowService) {
-    let (bench, service) = Bench::ready().await;
-    bench.start("one", json!({"size": "10"})).await.unwrap();
-    bench.put("component", "splitter@2.0.0", &record("cd", |_| {})).await;
-    (bench, service)
+async fn ready() -> (FlowFixture, FlowService) {
+    let (fixture, service) = FlowFixture::ready().await;
+    fixture.start("one", json!({"size": "10"})).await.unwrap();
+    fixture.put("component", "splitter@2.0.0", &record("cd", |_| {})).await;
+    (fixture, service)
 }
 
-async fn swap(bench: &Bench, order: SwapOrder) -> Swapped {
-    soon(bench.flows.swap(order)).await.unwrap()
+async fn swap(fixture: &FlowFixture, order: SwapOrder) -> Swapped {
+    within_deadline(fixture.flows.swap(order)).await.unwrap()
 }
 
-async fn refusal(bench: &Bench, order: SwapOrder) -> String {
-    let before = bench.everything().await;
-    let error = soon(bench.flows.swap(order)).await.unwrap_err().to_string();
-    assert_eq!(bench.everything().await, before, "a refused swap changes nothing");
+async fn refusal(fixture: &FlowFixture, order: SwapOrder) -> String {
+    let before = fixture.everything().await;
+    let error = within_deadline(fixture.flows.swap(order)).await.unwrap_err().to_string();
+    assert_eq!(fixture.everything().await, before, "a refused swap changes nothing");
     error
 }
 
-async fn entry(bench: &Bench) -> Value {
-    bench.get("processor:splitter", "one").await.unwrap()
+async fn entry(fixture: &FlowFixture) -> Value {
+    fixture.get("processor:splitter", "one").await.unwrap()
 }
 
 #[tokio::test]
-async fn a_swap_changes_the_component_of_one_flow_and_remembers_the_one_before() {
-    let (bench, _service) = ready().await;
-    bench.start("two", json!({"size": "20"})).await.unwrap();
-    let (before, other) = (entry(&bench).await, bench.get("processor:splitter", "two").await);
-    let mut notifies = bench.notifies().await;
-    let swapped = swap(&bench, order("splitter@1.0.0")).await;
+async fn a_swap_changes_the_component_of_one_flow_and_records_the_previous_one() {
+    let (fixture, _service) = ready().await;
+    fixture.start("two", json!({"size": "20"})).await.unwrap();
+    let (before, other) = (entry(&fixture).await, fixture.get("processor:splitter", "two").await);
+    let mut notifies = fixture.notifies().await;
+    let swapped = swap(&fixture, order("splitter@1.0.0")).await;
     assert!(swapped.unchanged && Some(&swapped.component) == swapped.previous.as_ref(), "{swapped:?}");
     // The newest of the name.
-    let swapped = swap(&bench, order("splitter")).await;
+    let swapped = swap(&fixture, order("splitter")).await;
     assert_eq!(
         (swapped.component.key(), swapped.previous.unwrap().key(), swapped.unchanged),
         ("splitter@2.0.0".into(), "splitter@1.0.0".into(), false)
     );
     let mut wanted = before;
     (wanted["component"], wanted["previous"]) = (component("2.0.0", "cd"), component("1.0.0", "ab"));
-    assert_eq!(entry(&bench).await, wanted);
-    assert_eq!(bench.get("processor:splitter", "two").await, other);
+    assert_eq!(entry(&fixture).await, wanted);
+    assert_eq!(fixture.get("processor:splitter", "two").await, other);
     assert_eq!(notifies.next().await.types, ["flow-service", "processor:splitter"], "one write, and none for the swap to what it had");
     // And back.
-    let back = swap(&bench, SwapOrder { processor: "splitter:one".to_owned(), ..order("splitter@1.0.0") }).await;
+    let back = swap(&fixture, SwapOrder { processor: "splitter:one".to_owned(), ..order("splitter@1.0.0") }).await;
     assert_eq!(back.component.key(), "splitter@1.0.0");
-    assert_eq!(entry(&bench).await["previous"], component("2.0.0", "cd"));
+    assert_eq!(entry(&fixture).await["previous"], component("2.0.0", "cd"));
     let _ = &mut notifies;
 }
 
 #[tokio::test]
-async fn what_does_not_fit_is_refused_with_the_name_and_the_fix() {
-    let (bench, _service) = ready().await;
+async fn an_unfit_component_is_refused_with_the_name_and_the_fix() {
+    let (fixture, _service) = ready().await;
     let faults: [Fault; 8] = [
         ("3.0.0", |r| r["descriptor"]["consumers"] = json!(["texts"]), &["the input `texts`", "add it to"]),
         (
@@ -99,8 +99,8 @@ async fn what_does_not_fit_is_refused_with_the_name_and_the_fix() {
         ("3.0.7", |r| r["world"] = json!("0.2.0"), &["weir:processor 0.2.0", "hosts serve 0.1.x"]),
     ];
     for (version, change, words) in faults {
-        bench.put("component", &format!("splitter@{version}"), &record("ef", change)).await;
-        let error = refusal(&bench, order(&format!("splitter@{version}"))).await;
+        fixture.put("component", &format!("splitter@{version}"), &record("ef", change)).await;
+        let error = refusal(&fixture, order(&format!("splitter@{version}"))).await;
         for word in ["flow `one`, processor `splitter`"].iter().chain(words) {
             assert!(error.contains(word), "{version}: `{word}` is missing in {error}");
         }
@@ -108,27 +108,27 @@ async fn what_does_not_fit_is_refused_with_the_name_and_the_fix() {
 }
 
 #[tokio::test]
-async fn a_grant_of_another_form_makes_its_deployment_unreadable_and_nothing_else() {
-    let (bench, _service) = ready().await;
+async fn a_grant_of_another_form_makes_only_its_deployment_unreadable() {
+    let (fixture, _service) = ready().await;
     for (version, grants, field) in
         [("3.0.0", json!(["http"]), r#"`grants.0` is "http""#), ("3.0.1", json!("http"), r#"`grants` is "http""#)]
     {
-        bench.put("component", &format!("splitter@{version}"), &record("ef", |r| r["grants"] = grants)).await;
-        let error = refusal(&bench, order(&format!("splitter@{version}"))).await;
+        fixture.put("component", &format!("splitter@{version}"), &record("ef", |r| r["grants"] = grants)).await;
+        let error = refusal(&fixture, order(&format!("splitter@{version}"))).await;
         for word in [&format!("key `splitter@{version}`"), field, r#"it must be "#, r#"{"grant": NAME, "what": [STRING, ...]}"#] {
             assert!(error.contains(word), "`{word}` is missing in {error}");
         }
     }
     let given = record("ef", |r| r["grants"] = json!([{"grant": "http", "what": ["example.org"]}]));
-    bench.put("component", "splitter@3.0.2", &given).await;
-    assert_eq!(swap(&bench, order("splitter@3.0.2")).await.component.version, "3.0.2");
+    fixture.put("component", "splitter@3.0.2", &given).await;
+    assert_eq!(swap(&fixture, order("splitter@3.0.2")).await.component.version, "3.0.2");
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_named_with_what_is() {
-    let (bench, _service) = ready().await;
+async fn missing_names_are_reported_with_the_existing_ones() {
+    let (fixture, _service) = ready().await;
     let check = async |order: SwapOrder, words: &[&str]| {
-        let error = refusal(&bench, order).await;
+        let error = refusal(&fixture, order).await;
         assert!(words.iter().all(|word| error.contains(word)), "{words:?}: {error}");
     };
     check(SwapOrder { flow: "three".to_owned(), ..order("splitter") }, &["flow `three` does not exist", "weir flow list"]).await;
@@ -136,7 +136,7 @@ async fn what_is_not_there_is_named_with_what_is() {
     check(order("splitter@9.0.0"), &["`splitter@9.0.0` is not deployed", "splitter@1.0.0, splitter@2.0.0"]).await;
     check(order("nothing"), &["`nothing` is not deployed", "deploy it"]).await;
     check(SwapOrder { processor: "counter".to_owned(), ..order("splitter") }, &["processor `counter`", "the output `output`"]).await;
-    let raw = bench.raw().await;
+    let raw = fixture.raw().await;
     for (field, missing) in [("processor", json!({"component": "x"})), ("component", json!({"processor": "x"}))] {
         let mut request = json!({"operation": "swap", "flow_id": "one"});
         request.as_object_mut().unwrap().extend(missing.as_object().unwrap().clone());
@@ -146,8 +146,8 @@ async fn what_is_not_there_is_named_with_what_is() {
 }
 
 #[tokio::test]
-async fn a_shared_entry_is_swapped_for_all_its_flows_or_for_none() {
-    let (bench, _service) = ready().await;
+async fn a_shared_entry_is_swapped_for_all_of_its_flows_or_none() {
+    let (fixture, _service) = ready().await;
     let mut shared = blueprint();
     shared["blueprint"] = json!({"splitter:{blueprint}": {
         "topics": {"input": "flow:tg:text:{blueprint}", "output": "flow:tg:chunks:{blueprint}"}, "parameters": {"size": "10"},
@@ -155,25 +155,25 @@ async fn a_shared_entry_is_swapped_for_all_its_flows_or_for_none() {
     }});
     shared["flow"] = json!({});
     shared["interfaces"] = json!({});
-    bench.flows.put_blueprint("shared", &shared.to_string()).await.unwrap();
+    fixture.flows.put_blueprint("shared", &shared.to_string()).await.unwrap();
     for id in ["three", "four"] {
-        bench.start_on("shared", id, json!({})).await.unwrap();
+        fixture.start_on("shared", id, json!({})).await.unwrap();
     }
     let three = || SwapOrder { flow: "three".to_owned(), ..order("splitter@2.0.0") };
-    let error = refusal(&bench, three()).await;
+    let error = refusal(&fixture, three()).await;
     assert!(error.contains("shared with other flows (four)") && error.contains("--shared"), "{error}");
-    let swapped = swap(&bench, SwapOrder { shared: true, ..three() }).await;
+    let swapped = swap(&fixture, SwapOrder { shared: true, ..three() }).await;
     assert_eq!((swapped.variant.as_str(), swapped.sharers), ("shared", vec!["four".to_owned()]));
-    assert_eq!(bench.get("processor:splitter", "shared").await.unwrap()["component"], component("2.0.0", "cd"));
+    assert_eq!(fixture.get("processor:splitter", "shared").await.unwrap()["component"], component("2.0.0", "cd"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_swap_that_forgets_keeps_nothing_to_go_back_to() {
-    let (bench, _service) = ready().await;
-    swap(&bench, order("splitter@2.0.0")).await;
-    assert_eq!(bench.get("processor:splitter", "one").await.unwrap()["previous"], component("1.0.0", "ab"));
-    swap(&bench, SwapOrder { forget: true, ..order("splitter@1.0.0") }).await;
-    let entry = bench.get("processor:splitter", "one").await.unwrap();
+async fn a_swap_with_forget_keeps_no_previous_component() {
+    let (fixture, _service) = ready().await;
+    swap(&fixture, order("splitter@2.0.0")).await;
+    assert_eq!(fixture.get("processor:splitter", "one").await.unwrap()["previous"], component("1.0.0", "ab"));
+    swap(&fixture, SwapOrder { forget: true, ..order("splitter@1.0.0") }).await;
+    let entry = fixture.get("processor:splitter", "one").await.unwrap();
     assert_eq!((&entry["component"], &entry["previous"]), (&component("1.0.0", "ab"), &Value::Null));
 }
 
@@ -181,7 +181,7 @@ async fn a_swap_that_forgets_keeps_nothing_to_go_back_to() {
 type Finding = (&'static str, &'static str, &'static str, bool, u64);
 
 /// Speaks as a host.
-async fn say(bench: &Bench, findings: &[Finding]) {
+async fn say(fixture: &FlowFixture, findings: &[Finding]) {
     let refusal = |(variant, version, byte, permanent, time_ms): &Finding| {
         let refused = json!({"component": component(version, byte), "problem": "does not fit", "permanent": permanent, "time-ms": time_ms});
         json!({"processor": "splitter", "variant": variant, "refused": refused})
@@ -191,51 +191,51 @@ async fn say(bench: &Bench, findings: &[Finding]) {
         "host": "h", "version": "0", "started-ms": 0, "time-ms": 0, "config-version": 1, "states": {}, "totals": {}, "flows-count": 0,
         "digests-count": 0, "processors": ["splitter"], "refusals": refusals,
     });
-    let producer = bench.backend.producer(&"notify:tg:weir-status".parse().unwrap()).await.unwrap();
+    let producer = fixture.backend.producer(&"notify:tg:weir-status".parse().unwrap()).await.unwrap();
     producer.publish_confirmed(Message::new(report.to_string())).await.unwrap();
 }
 
-async fn until_component(bench: &Bench, flow: &str, version: &str) -> Value {
-    let entry = async || bench.get("processor:splitter", flow).await.unwrap();
+async fn until_component(fixture: &FlowFixture, flow: &str, version: &str) -> Value {
+    let entry = async || fixture.get("processor:splitter", flow).await.unwrap();
     until(async || entry().await["component"]["version"] == version).await;
     entry().await
 }
 
 #[tokio::test]
-async fn what_a_host_can_never_run_is_put_back() {
-    let (bench, _service) = ready().await;
-    bench.start("two", json!({"size": "20"})).await.unwrap();
+async fn a_permanently_refused_component_is_reverted() {
+    let (fixture, _service) = ready().await;
+    fixture.start("two", json!({"size": "20"})).await.unwrap();
     let two = || SwapOrder { flow: "two".to_owned(), ..order("splitter@2.0.0") };
     // It was started with the newest one.
-    swap(&bench, SwapOrder { component: "splitter@1.0.0".to_owned(), ..two() }).await;
-    swap(&bench, order("splitter@2.0.0")).await;
-    swap(&bench, two()).await;
+    swap(&fixture, SwapOrder { component: "splitter@1.0.0".to_owned(), ..two() }).await;
+    swap(&fixture, order("splitter@2.0.0")).await;
+    swap(&fixture, two()).await;
     // What may pass, and what the entry does not name, is not acted on: the other flow's is, after them.
-    say(&bench, &[("one", "2.0.0", "cd", false, 1)]).await;
-    say(&bench, &[("one", "2.0.0", "ee", true, 2), ("two", "2.0.0", "cd", true, 2)]).await;
-    until_component(&bench, "two", "1.0.0").await;
-    assert_eq!(entry(&bench).await["component"], component("2.0.0", "cd"));
-    say(&bench, &[("one", "2.0.0", "cd", true, 3)]).await;
-    let back = until_component(&bench, "one", "1.0.0").await;
+    say(&fixture, &[("one", "2.0.0", "cd", false, 1)]).await;
+    say(&fixture, &[("one", "2.0.0", "ee", true, 2), ("two", "2.0.0", "cd", true, 2)]).await;
+    until_component(&fixture, "two", "1.0.0").await;
+    assert_eq!(entry(&fixture).await["component"], component("2.0.0", "cd"));
+    say(&fixture, &[("one", "2.0.0", "cd", true, 3)]).await;
+    let back = until_component(&fixture, "one", "1.0.0").await;
     assert_eq!(back.get("previous"), None, "there is none before it that is known to work");
     // What was said before the next swap does not count against it.
-    swap(&bench, order("splitter@2.0.0")).await;
-    swap(&bench, two()).await;
-    say(&bench, &[("one", "2.0.0", "cd", true, 3), ("two", "2.0.0", "cd", true, 4)]).await;
-    until_component(&bench, "two", "1.0.0").await;
-    assert_eq!(entry(&bench).await["component"], component("2.0.0", "cd"));
+    swap(&fixture, order("splitter@2.0.0")).await;
+    swap(&fixture, two()).await;
+    say(&fixture, &[("one", "2.0.0", "cd", true, 3), ("two", "2.0.0", "cd", true, 4)]).await;
+    until_component(&fixture, "two", "1.0.0").await;
+    assert_eq!(entry(&fixture).await["component"], component("2.0.0", "cd"));
     // A component that a host refuses is no way back.
-    bench.put("component", "splitter@3.0.0", &record("ee", |_| {})).await;
-    swap(&bench, order("splitter@3.0.0")).await;
-    assert_eq!(entry(&bench).await["previous"], component("1.0.0", "ab"));
-    say(&bench, &[("one", "3.0.0", "ee", true, 5)]).await;
-    until_component(&bench, "one", "1.0.0").await;
+    fixture.put("component", "splitter@3.0.0", &record("ee", |_| {})).await;
+    swap(&fixture, order("splitter@3.0.0")).await;
+    assert_eq!(entry(&fixture).await["previous"], component("1.0.0", "ab"));
+    say(&fixture, &[("one", "3.0.0", "ee", true, 5)]).await;
+    until_component(&fixture, "one", "1.0.0").await;
 }
 
 #[tokio::test]
-async fn a_refusal_among_thousands_is_acted_on() {
-    let (bench, _service) = ready().await;
-    swap(&bench, order("splitter@2.0.0")).await;
+async fn a_refusal_among_thousands_is_reverted() {
+    let (fixture, _service) = ready().await;
+    swap(&fixture, order("splitter@2.0.0")).await;
     let refused = |version: &str, byte: &str| json!({"component": component(version, byte), "problem": "x".repeat(5_000), "permanent": true, "time-ms": 1});
     let of = |at: usize| json!({"processor": "other", "variant": format!("{at:0>200}"), "refused": refused("1.0.0", "ab")});
     let mut refusals: Vec<Value> = (0..2_000).map(of).collect();
@@ -247,17 +247,17 @@ async fn a_refusal_among_thousands_is_acted_on() {
     .unwrap();
     let bodies = summary.messages(256 << 10).bodies;
     assert!(bodies.len() > 1);
-    let producer = bench.backend.producer(&"notify:tg:weir-status".parse().unwrap()).await.unwrap();
+    let producer = fixture.backend.producer(&"notify:tg:weir-status".parse().unwrap()).await.unwrap();
     for body in bodies {
         producer.publish_confirmed(Message::new(body)).await.unwrap();
     }
-    until_component(&bench, "one", "1.0.0").await;
+    until_component(&fixture, "one", "1.0.0").await;
 }
 
 #[tokio::test]
-async fn an_entry_without_a_component_is_given_one_that_fits() {
-    let (bench, _service) = ready().await;
-    bench
+async fn an_entry_without_a_component_can_be_swapped_to_a_fitting_one() {
+    let (fixture, _service) = ready().await;
+    fixture
         .put(
             "component",
             "counter@1.0.0",
@@ -266,15 +266,15 @@ async fn an_entry_without_a_component_is_given_one_that_fits() {
             }),
         )
         .await;
-    let before = bench.get("processor:counter", "text").await.unwrap();
+    let before = fixture.get("processor:counter", "text").await.unwrap();
     assert_eq!(before.get("component"), None);
-    let swapped = swap(&bench, SwapOrder { processor: "counter".to_owned(), ..order("counter") }).await;
+    let swapped = swap(&fixture, SwapOrder { processor: "counter".to_owned(), ..order("counter") }).await;
     assert_eq!((swapped.component.key(), swapped.previous, swapped.unchanged), ("counter@1.0.0".into(), None, false));
     let mut wanted = before;
     wanted["component"] = json!({"name": "counter", "version": "1.0.0", "digest": digest("ee")});
-    assert_eq!(bench.get("processor:counter", "text").await.unwrap(), wanted);
+    assert_eq!(fixture.get("processor:counter", "text").await.unwrap(), wanted);
     // One that reads what the flow does not feed is refused as for any other.
-    bench
+    fixture
         .put(
             "component",
             "counter@2.0.0",
@@ -283,6 +283,6 @@ async fn an_entry_without_a_component_is_given_one_that_fits() {
             }),
         )
         .await;
-    let error = refusal(&bench, SwapOrder { processor: "counter".to_owned(), ..order("counter") }).await;
+    let error = refusal(&fixture, SwapOrder { processor: "counter".to_owned(), ..order("counter") }).await;
     assert!(error.contains("more"), "{error}");
 }

@@ -3,12 +3,12 @@
 use expect_test::expect;
 use serde_json::{Value, json};
 
-use super::support::{Bench, blueprint};
+use super::support::{FlowFixture, blueprint};
 
 #[tokio::test]
-async fn every_answer_is_complete() {
-    let (bench, _service) = Bench::ready().await;
-    let raw = bench.raw().await;
+async fn every_response_is_complete() {
+    let (fixture, _service) = FlowFixture::ready().await;
+    let raw = fixture.raw().await;
     expect![[
         r#"{"blueprint_names":["text"],"flow_ids":[],"blueprint_definition":"","flow":"","description":"","parameters":{},"error":null}"#
     ]]
@@ -26,21 +26,21 @@ async fn every_answer_is_complete() {
 }
 
 #[tokio::test]
-async fn blueprints_come_back_as_they_were_put() {
-    let (bench, _service) = Bench::ready().await;
+async fn blueprints_round_trip() {
+    let (fixture, _service) = FlowFixture::ready().await;
     let text = format!(" {} ", blueprint());
-    bench.flows.put_blueprint("again", &text).await.unwrap();
-    assert_eq!(bench.flows.get_blueprint("again").await.unwrap(), Some(text));
-    assert_eq!(bench.flows.list_blueprints().await.unwrap(), ["again", "text"]);
-    bench.flows.delete_blueprint("again").await.unwrap();
-    bench.flows.delete_blueprint("again").await.unwrap();
-    assert_eq!(bench.flows.get_blueprint("again").await.unwrap(), None);
+    fixture.flows.put_blueprint("again", &text).await.unwrap();
+    assert_eq!(fixture.flows.get_blueprint("again").await.unwrap(), Some(text));
+    assert_eq!(fixture.flows.list_blueprints().await.unwrap(), ["again", "text"]);
+    fixture.flows.delete_blueprint("again").await.unwrap();
+    fixture.flows.delete_blueprint("again").await.unwrap();
+    assert_eq!(fixture.flows.get_blueprint("again").await.unwrap(), None);
 }
 
 #[tokio::test]
-async fn a_flow_is_told_with_its_record() {
-    let (bench, _service) = Bench::ready().await;
-    let raw = bench.raw().await;
+async fn a_flow_is_returned_with_its_record() {
+    let (fixture, _service) = FlowFixture::ready().await;
+    let raw = fixture.raw().await;
     let start = json!({"operation": "start-flow", "blueprint_name": "text", "flow_id": "one", "description": "mine", "parameters": {"size": "9"}, "unknown": 1});
     raw.text(&start.to_string()).await;
     let answer: Value = serde_json::from_str(&raw.text(r#"{"operation": "get-flow", "flow_id": "one"}"#).await).unwrap();
@@ -48,17 +48,17 @@ async fn a_flow_is_told_with_its_record() {
     let record: Value = serde_json::from_str(answer["flow"].as_str().unwrap()).unwrap();
     assert_eq!(record["blueprint-name"], "text");
     assert_eq!(record["interfaces"], json!({"text": {"flow": "flow:tg:text:one"}, "chunks": {"flow": "flow:tg:chunks:one"}}));
-    assert_eq!(bench.flows.list_flows().await.unwrap(), ["one"]);
+    assert_eq!(fixture.flows.list_flows().await.unwrap(), ["one"]);
 }
 
 #[tokio::test]
-async fn a_start_without_description_or_parameters_is_a_start() {
-    let (bench, _service) = Bench::ready().await;
-    bench.flows.put_blueprint("bare", r#"{"blueprint": {}, "flow": {"worker:{id}": {}}}"#).await.unwrap();
-    let raw = bench.raw().await;
+async fn a_start_needs_neither_description_nor_parameters() {
+    let (fixture, _service) = FlowFixture::ready().await;
+    fixture.flows.put_blueprint("bare", r#"{"blueprint": {}, "flow": {"worker:{id}": {}}}"#).await.unwrap();
+    let raw = fixture.raw().await;
     for (id, more) in [("a", ""), ("b", r#", "parameters": null"#)] {
         let answer = raw.text(&format!(r#"{{"operation": "start-flow", "blueprint_name": "bare", "flow_id": "{id}"{more}}}"#)).await;
         assert!(answer.ends_with(r#""error":null}"#), "{answer}");
     }
-    assert_eq!(bench.get("processor:worker", "a").await.unwrap(), json!({"topics": {}, "parameters": {}, "flow": "a"}));
+    assert_eq!(fixture.get("processor:worker", "a").await.unwrap(), json!({"topics": {}, "parameters": {}, "flow": "a"}));
 }

@@ -9,7 +9,7 @@ use weir_pubsub::Queue;
 use weir_tests::look::messages;
 use weir_tests::wait::within;
 
-use super::bed::{Bed, NDJSON, answer, error_of};
+use super::fixture::{GatewayFixture, NDJSON, answer, error_of};
 
 const PATH: &str = "/api/v1/weir/flows/one/interfaces/in/messages?answers=true";
 
@@ -27,28 +27,28 @@ async fn next_line(response: &mut Response) -> Value {
     serde_json::from_slice(&chunk).unwrap()
 }
 
-async fn lines(bed: &Bed, body: String) -> Vec<Value> {
-    let response = bed.post_request(PATH, NDJSON, body).send().await.unwrap();
+async fn lines(fixture: &GatewayFixture, body: String) -> Vec<Value> {
+    let response = fixture.post_request(PATH, NDJSON, body).send().await.unwrap();
     assert_eq!((response.status().as_u16(), response.headers()["content-type"].to_str().unwrap()), (200, NDJSON));
     response.text().await.unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 /// The ids of what is in the queue behind `in`, in its order.
-async fn stored_ids(bed: &Bed) -> Vec<String> {
+async fn stored_ids(fixture: &GatewayFixture) -> Vec<String> {
     let queue = Queue::new("flow:tg:in:one".parse().unwrap(), "worker--one--input".parse().unwrap()).unwrap();
-    let browsed = messages(&*bed.backend, &queue, 10_000).await;
+    let browsed = messages(&*fixture.backend, &queue, 10_000).await;
     browsed.iter().map(|message| message.id.unwrap().to_string()).collect()
 }
 
 #[tokio::test]
 async fn a_message_is_answered_when_it_is_stored_and_before_the_next_one_is_sent() {
-    let bed = Bed::with_flow().await;
+    let fixture = GatewayFixture::with_flow().await;
     let (sender, body) = growing_body();
-    let request = tokio::spawn(bed.post_request(PATH, NDJSON, body).send());
+    let request = tokio::spawn(fixture.post_request(PATH, NDJSON, body).send());
     sender.send("1\n").await.unwrap();
     let mut response = within("the head of the answer", request).await.unwrap().unwrap();
     let first = next_line(&mut response).await;
-    assert_eq!(stored_ids(&bed).await, [first["id"].as_str().unwrap()]);
+    assert_eq!(stored_ids(&fixture).await, [first["id"].as_str().unwrap()]);
     sender.send("\n2").await.unwrap();
     drop(sender);
     let mut rest = Vec::new();
@@ -57,53 +57,53 @@ async fn a_message_is_answered_when_it_is_stored_and_before_the_next_one_is_sent
     }
     let rest: Vec<Value> = String::from_utf8(rest).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!((&first["line"], &rest[0]["line"], &rest[1], rest.len()), (&json!(1), &json!(3), &json!({"count": 2}), 2));
-    assert_eq!(stored_ids(&bed).await, [first["id"].as_str().unwrap(), rest[0]["id"].as_str().unwrap()]);
+    assert_eq!(stored_ids(&fixture).await, [first["id"].as_str().unwrap(), rest[0]["id"].as_str().unwrap()]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn thousands_of_answers_name_their_messages_in_order() {
-    let bed = Bed::with_flow().await;
-    let mut answers = lines(&bed, (0..10_000).map(|at| format!("{at}\n")).collect()).await;
+    let fixture = GatewayFixture::with_flow().await;
+    let mut answers = lines(&fixture, (0..10_000).map(|at| format!("{at}\n")).collect()).await;
     assert_eq!(answers.pop(), Some(json!({"count": 10_000})));
     let numbers: Vec<u64> = answers.iter().map(|answer| answer["line"].as_u64().unwrap()).collect();
     assert_eq!(numbers, (1..=10_000).collect::<Vec<_>>());
     let ids: Vec<&str> = answers.iter().map(|answer| answer["id"].as_str().unwrap()).collect();
-    assert_eq!(ids, stored_ids(&bed).await);
+    assert_eq!(ids, stored_ids(&fixture).await);
 }
 
 #[tokio::test]
-async fn a_bad_line_ends_the_answers_with_what_is_wrong() {
-    let bed = Bed::with_flow().await;
-    let answers = lines(&bed, "1\n2\nthree\n4\n".to_owned()).await;
+async fn a_bad_line_ends_the_answers_with_the_error() {
+    let fixture = GatewayFixture::with_flow().await;
+    let answers = lines(&fixture, "1\n2\nthree\n4\n".to_owned()).await;
     assert_eq!(answers.iter().map(|answer| answer["line"].as_u64()).collect::<Vec<_>>(), [Some(1), Some(2), None]);
     assert_eq!((&answers[2]["count"], error_of(&answers[2], "not-json").starts_with("line 3 is not JSON")), (&json!(2), true));
-    assert_eq!(bed.depth("flow:tg:in:one", "worker--one--input").await, 2);
+    assert_eq!(fixture.depth("flow:tg:in:one", "worker--one--input").await, 2);
 }
 
 #[tokio::test]
-async fn an_import_that_is_cut_off_keeps_what_was_answered() {
-    let bed = Bed::with_flow().await;
+async fn an_interrupted_import_keeps_the_confirmed_messages() {
+    let fixture = GatewayFixture::with_flow().await;
     let (sender, body) = growing_body();
-    let request = tokio::spawn(bed.post_request(PATH, NDJSON, body).send());
+    let request = tokio::spawn(fixture.post_request(PATH, NDJSON, body).send());
     sender.send("1\n2").await.unwrap();
     let mut response = within("the head of the answer", request).await.unwrap().unwrap();
     assert_eq!(next_line(&mut response).await["line"], 1);
     drop(response);
     within("the connection to be cut", sender.closed()).await;
     // The gateway goes on, and the line without an end is no message.
-    assert_eq!(bed.post("/api/v1/flow/one/service/in", &json!("after")).await, (200, json!({})));
-    assert_eq!(bed.depth("flow:tg:in:one", "worker--one--input").await, 2);
+    assert_eq!(fixture.post("/api/v1/flow/one/service/in", &json!("after")).await, (200, json!({})));
+    assert_eq!(fixture.depth("flow:tg:in:one", "worker--one--input").await, 2);
 }
 
 #[tokio::test]
 async fn answers_are_for_lines_only() {
-    let bed = Bed::with_flow().await;
-    let (status, body) = answer(bed.post_request(PATH, "application/json", "[1]")).await;
+    let fixture = GatewayFixture::with_flow().await;
+    let (status, body) = answer(fixture.post_request(PATH, "application/json", "[1]")).await;
     assert_eq!((status, error_of(&body, "wrong-content-type").contains("application/x-ndjson")), (415, true));
     for query in ["answers=perhaps", "answer=true"] {
         let path = format!("/api/v1/weir/flows/one/interfaces/in/messages?{query}");
-        let (status, body) = answer(bed.post_request(&path, NDJSON, "1\n")).await;
+        let (status, body) = answer(fixture.post_request(&path, NDJSON, "1\n")).await;
         assert_eq!((status, error_of(&body, "bad-request").starts_with("the query: ")), (400, true));
     }
-    assert_eq!(bed.depth("flow:tg:in:one", "worker--one--input").await, 0);
+    assert_eq!(fixture.depth("flow:tg:in:one", "worker--one--input").await, 0);
 }

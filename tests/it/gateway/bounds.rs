@@ -11,7 +11,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use weir_gateway::GatewaySettings;
 use weir_tests::wait::{DEADLINE, eventually, within};
 
-use super::bed::{Bed, NDJSON, answer, error_of, settings};
+use super::fixture::{GatewayFixture, NDJSON, answer, error_of, settings};
 use super::hostile::Connection;
 use super::peer::Peer;
 
@@ -26,41 +26,41 @@ fn held(max_held_bytes: usize) -> GatewaySettings {
 }
 
 /// Waits until the gateway holds at least so many bytes.
-async fn until_held(bed: &Bed, bytes: usize) {
-    let look = || async { (bed.figure("weir_gateway_held_bytes", &[]).await >= bytes as f64).then_some(()) };
+async fn until_held(fixture: &GatewayFixture, bytes: usize) {
+    let look = || async { (fixture.figure("weir_gateway_held_bytes", &[]).await >= bytes as f64).then_some(()) };
     eventually(DEADLINE, format!("{bytes} bytes to be held"), look).await;
 }
 
-async fn until_nothing_is_held(bed: &Bed) {
-    let look = || async { (bed.figure("weir_gateway_held_bytes", &[]).await == 0.0).then_some(()) };
+async fn until_nothing_is_held(fixture: &GatewayFixture) {
+    let look = || async { (fixture.figure("weir_gateway_held_bytes", &[]).await == 0.0).then_some(()) };
     eventually(DEADLINE, "nothing to be held", look).await;
 }
 
 /// A flow `one`, and 3 MiB in the configuration.
-async fn large_config(bed: &Bed) {
-    bed.start_flow("one").await;
+async fn large_config(fixture: &GatewayFixture) {
+    fixture.start_flow("one").await;
     for key in ["a", "b", "c"] {
         let values = json!([{"type": "large", "key": key, "value": "x".repeat(MIB)}]);
-        let (_, put) = bed.post("/api/v1/config", &json!({"operation": "put", "values": values})).await;
+        let (_, put) = fixture.post("/api/v1/config", &json!({"operation": "put", "values": values})).await;
         assert!(put.get("error").is_none(), "{put}");
     }
 }
 
 #[tokio::test]
-async fn clients_that_ask_and_never_read_stop_neither_health_nor_others() {
+async fn clients_that_never_read_block_neither_health_nor_others() {
     let settings = GatewaySettings { max_connections_count: 32, idle_timeout: NEVER, unread_timeout: NEVER, ..settings() };
-    let bed = Bed::with(settings).await;
+    let fixture = GatewayFixture::with(settings).await;
     let asked = "GET /api/v1/weir/openapi.json HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(300);
     let mut greedy = Vec::new();
     // Far more than there are places, and than may wait for one.
     for _ in 0..150 {
-        let mut stream = TcpStream::connect(bed.address).await.unwrap();
+        let mut stream = TcpStream::connect(fixture.address).await.unwrap();
         // Where it was refused already, writing may fail.
         let _ = stream.write_all(asked.as_bytes()).await;
         greedy.push(stream);
     }
     for path in ["/healthz", "/readyz", "/metrics"] {
-        let mut connection = Connection::open(&bed.address.to_string()).await;
+        let mut connection = Connection::open(&fixture.address.to_string()).await;
         connection
             .writer
             .write_all(format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").as_bytes())
@@ -72,7 +72,7 @@ async fn clients_that_ask_and_never_read_stop_neither_health_nor_others() {
     }
     // Those that do not read give way to others.
     let served = || async {
-        let response = bed.get_request("/api/v1/weir/queues").send().await.ok()?;
+        let response = fixture.get_request("/api/v1/weir/queues").send().await.ok()?;
         response.status().is_success().then_some(())
     };
     eventually(DEADLINE, "another request to be served", served).await;
@@ -80,10 +80,10 @@ async fn clients_that_ask_and_never_read_stop_neither_health_nor_others() {
 }
 
 #[tokio::test]
-async fn idle_and_silent_connections_give_way_to_others() {
+async fn idle_connections_give_way_to_others() {
     let settings = GatewaySettings { max_connections_count: 2, idle_timeout: NEVER, unread_timeout: NEVER, ..settings() };
-    let bed = Bed::with(settings).await;
-    let address = bed.address.to_string();
+    let fixture = GatewayFixture::with(settings).await;
+    let address = fixture.address.to_string();
     let mut idle = Connection::open(&address).await;
     idle.writer.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
     assert_eq!(idle.answer().await.0, 200);
@@ -97,16 +97,17 @@ async fn idle_and_silent_connections_give_way_to_others() {
 }
 
 #[tokio::test]
-async fn a_connection_that_waited_too_long_is_told_to_try_again() {
-    let bed = Bed::with(GatewaySettings { max_connections_count: 1, idle_timeout: Duration::from_secs(2), ..settings() }).await;
-    bed.start_flow("one").await;
+async fn a_connection_that_waited_too_long_is_answered_with_retry_later() {
+    let fixture =
+        GatewayFixture::with(GatewaySettings { max_connections_count: 1, idle_timeout: Duration::from_secs(2), ..settings() }).await;
+    fixture.start_flow("one").await;
     // A request under way keeps its place. Until it has one, what the test asked before gives way.
-    let mut busy = Connection::open(&bed.address.to_string()).await;
+    let mut busy = Connection::open(&fixture.address.to_string()).await;
     busy.post(MESSAGES, NDJSON, "transfer-encoding: chunked").await;
     busy.writer.write_all(b"2\r\n1\n\r\n").await.unwrap();
-    let stored = || async { (bed.depth("flow:tg:in:one", "worker--one--input").await == 1).then_some(()) };
+    let stored = || async { (fixture.depth("flow:tg:in:one", "worker--one--input").await == 1).then_some(()) };
     eventually(DEADLINE, "the import to have a place", stored).await;
-    let mut refused = Connection::open(&bed.address.to_string()).await;
+    let mut refused = Connection::open(&fixture.address.to_string()).await;
     refused.writer.write_all(b"GET /api/v1/weir/queues HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
     let mut text = String::new();
     within("a refusal", refused.reader.read_to_string(&mut text)).await.unwrap();
@@ -118,11 +119,11 @@ async fn a_connection_that_waited_too_long_is_told_to_try_again() {
 }
 
 #[tokio::test]
-async fn an_import_that_stands_still_gives_its_place_back_and_a_slow_one_does_not() {
-    let bed = Bed::with(GatewaySettings { body_timeout: Duration::from_secs(2), ..settings() }).await;
-    bed.start_flow("one").await;
+async fn a_stalled_import_releases_its_connection_and_a_slow_one_does_not() {
+    let fixture = GatewayFixture::with(GatewaySettings { body_timeout: Duration::from_secs(2), ..settings() }).await;
+    fixture.start_flow("one").await;
     for answers in ["", "?answers=true"] {
-        let mut still = Connection::open(&bed.address.to_string()).await;
+        let mut still = Connection::open(&fixture.address.to_string()).await;
         still.post(&format!("{MESSAGES}{answers}"), NDJSON, "transfer-encoding: chunked").await;
         still.writer.write_all(b"4\r\n1\n2 \r\n").await.unwrap();
         let mut text = String::new();
@@ -132,7 +133,7 @@ async fn an_import_that_stands_still_gives_its_place_back_and_a_slow_one_does_no
         assert_eq!(last["count"], 1, "{text}");
         assert!(error_of(&last, "body-broken").contains("no data arrived for 2 s"), "{text}");
     }
-    let mut slow = Connection::open(&bed.address.to_string()).await;
+    let mut slow = Connection::open(&fixture.address.to_string()).await;
     slow.post(MESSAGES, NDJSON, "transfer-encoding: chunked").await;
     let mut ticks = tokio::time::interval(Duration::from_millis(200));
     for _ in 0..20 {
@@ -144,62 +145,62 @@ async fn an_import_that_stands_still_gives_its_place_back_and_a_slow_one_does_no
 }
 
 #[tokio::test]
-async fn uploads_that_are_held_are_bounded_together_and_small_requests_go_on() {
-    let bed = Bed::with(held(8 * MIB)).await;
+async fn buffered_uploads_share_a_limit_and_small_requests_continue() {
+    let fixture = GatewayFixture::with(held(8 * MIB)).await;
     let free_bytes = 64 << 10;
     let mut held = Vec::new();
     for count in 1..=2 {
-        let mut upload = Connection::open(&bed.address.to_string()).await;
+        let mut upload = Connection::open(&fixture.address.to_string()).await;
         upload.post(COMPONENTS, "application/wasm", &format!("content-length: {}", 5 * MIB)).await;
         within("a part to be taken", upload.writer.write_all(&vec![0; 4 * MIB])).await.unwrap();
         held.push(upload);
-        until_held(&bed, count * (4 * MIB - free_bytes)).await;
+        until_held(&fixture, count * (4 * MIB - free_bytes)).await;
     }
     for path in [COMPONENTS, "/api/v1/flow/one/service/in"] {
         let media_type = if path == COMPONENTS { "application/wasm" } else { "application/json" };
-        let response = bed.post_request(path, media_type, vec![b' '; 2 * MIB]).send().await.unwrap();
+        let response = fixture.post_request(path, media_type, vec![b' '; 2 * MIB]).send().await.unwrap();
         assert_eq!((response.status().as_u16(), response.headers()["retry-after"].to_str().unwrap()), (503, "1"));
         let body = response.json().await.unwrap();
         assert!(error_of(&body, "overloaded").contains("gateway.max-held-bytes"), "{body}");
     }
-    assert_eq!(bed.post("/api/v1/flow", &json!({"operation": "list-flows"})).await.0, 200);
-    assert_eq!(bed.figure("weir_gateway_overloaded_total", &[]).await, 2.0);
+    assert_eq!(fixture.post("/api/v1/flow", &json!({"operation": "list-flows"})).await.0, 200);
+    assert_eq!(fixture.figure("weir_gateway_overloaded_total", &[]).await, 2.0);
     held.clear();
-    until_nothing_is_held(&bed).await;
-    let (status, _) = answer(bed.post_request(COMPONENTS, "application/wasm", vec![b' '; 2 * MIB])).await;
+    until_nothing_is_held(&fixture).await;
+    let (status, _) = answer(fixture.post_request(COMPONENTS, "application/wasm", vec![b' '; 2 * MIB])).await;
     assert_eq!(status, 422, "it is no component, and was read");
 }
 
 #[tokio::test]
-async fn lines_of_imports_are_bounded_with_everything_else() {
-    let bed = Bed::with(held(MIB)).await;
-    bed.start_flow("one").await;
+async fn import_lines_count_against_the_common_limit() {
+    let fixture = GatewayFixture::with(held(MIB)).await;
+    fixture.start_flow("one").await;
     let line = format!("\"{}\"\n", "x".repeat(3 * MIB));
-    let (status, body) = answer(bed.post_request(MESSAGES, NDJSON, format!("1\n{line}"))).await;
+    let (status, body) = answer(fixture.post_request(MESSAGES, NDJSON, format!("1\n{line}"))).await;
     assert_eq!((status, &body["count"]), (503, &json!(1)));
     error_of(&body, "overloaded");
     // What needs several times the budget goes through it in pieces.
     let small = format!("\"{}\"\n", "x".repeat(30 << 10)).repeat(200);
-    assert_eq!(answer(bed.post_request(MESSAGES, NDJSON, small)).await, (200, json!({"count": 200})));
-    until_nothing_is_held(&bed).await;
+    assert_eq!(answer(fixture.post_request(MESSAGES, NDJSON, small)).await, (200, json!({"count": 200})));
+    until_nothing_is_held(&fixture).await;
 }
 
 #[tokio::test]
-async fn answers_that_nobody_reads_are_bounded_on_sockets() {
-    let bed = Bed::with(GatewaySettings { unread_timeout: NEVER, ping_interval: NEVER, ..held(16 * MIB) }).await;
-    large_config(&bed).await;
+async fn unread_answers_are_bounded_on_websockets() {
+    let fixture = GatewayFixture::with(GatewaySettings { unread_timeout: NEVER, ping_interval: NEVER, ..held(16 * MIB) }).await;
+    large_config(&fixture).await;
     let mut peers = Vec::new();
     for _ in 0..2 {
-        let mut peer = Peer::open(&bed, "/api/v1/socket").await;
+        let mut peer = Peer::open(&fixture, "/api/v1/socket").await;
         for id in 0..20 {
             peer.send(json!({"id": id, "service": "config", "request": {"operation": "config"}}).to_string()).await;
         }
         peers.push(peer);
     }
-    let refused = || async { (bed.figure("weir_gateway_overloaded_total", &[]).await > 0.0).then_some(()) };
+    let refused = || async { (fixture.figure("weir_gateway_overloaded_total", &[]).await > 0.0).then_some(()) };
     eventually(DEADLINE, "an answer to be refused", refused).await;
-    assert!(bed.figure("weir_gateway_held_bytes", &[]).await <= 16.0 * MIB as f64);
-    assert_eq!(bed.post("/api/v1/flow", &json!({"operation": "list-flows"})).await.0, 200);
+    assert!(fixture.figure("weir_gateway_held_bytes", &[]).await <= 16.0 * MIB as f64);
+    assert_eq!(fixture.post("/api/v1/flow", &json!({"operation": "list-flows"})).await.0, 200);
     for peer in &mut peers {
         let mut answered = std::collections::BTreeSet::new();
         for _ in 0..20 {
@@ -210,29 +211,29 @@ async fn answers_that_nobody_reads_are_bounded_on_sockets() {
             }
         }
     }
-    until_nothing_is_held(&bed).await;
+    until_nothing_is_held(&fixture).await;
 }
 
 #[tokio::test]
-async fn answers_that_nobody_reads_are_bounded_over_http() {
-    let bed = Bed::with(held(16 * MIB)).await;
-    large_config(&bed).await;
+async fn unread_answers_are_bounded_over_http() {
+    let fixture = GatewayFixture::with(held(16 * MIB)).await;
+    large_config(&fixture).await;
     let body = r#"{"operation": "config"}"#;
     let mut unread = Vec::new();
     let asked = || async {
-        let mut stream = TcpStream::connect(bed.address).await.unwrap();
+        let mut stream = TcpStream::connect(fixture.address).await.unwrap();
         let head = "POST /api/v1/config HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n";
         stream.write_all(format!("{head}content-length: {}\r\n\r\n{body}", body.len()).repeat(5).as_bytes()).await.unwrap();
         stream
     };
-    while bed.figure("weir_gateway_overloaded_total", &[]).await == 0.0 {
+    while fixture.figure("weir_gateway_overloaded_total", &[]).await == 0.0 {
         assert!(unread.len() < 200, "all answers are held");
         unread.push(asked().await);
     }
-    assert!(bed.figure("weir_gateway_held_bytes", &[]).await <= 16.0 * MIB as f64);
+    assert!(fixture.figure("weir_gateway_held_bytes", &[]).await <= 16.0 * MIB as f64);
     drop(unread);
-    until_nothing_is_held(&bed).await;
-    let (status, answered) = bed.post("/api/v1/config", &json!({"operation": "config"})).await;
+    until_nothing_is_held(&fixture).await;
+    let (status, answered) = fixture.post("/api/v1/config", &json!({"operation": "config"})).await;
     assert_eq!((status, answered["config"]["large"]["a"].as_str().unwrap().len()), (200, MIB));
 }
 
@@ -247,13 +248,13 @@ async fn begin_text(peer: &mut Peer, bytes: usize, sent_bytes: usize) {
 }
 
 #[tokio::test]
-async fn messages_on_their_way_in_over_sockets_are_bounded() {
-    let bed = Bed::with(held(8 * MIB)).await;
-    bed.start_flow("one").await;
-    let mut first = Peer::open(&bed, "/api/v1/socket").await;
+async fn incoming_websocket_messages_are_bounded() {
+    let fixture = GatewayFixture::with(held(8 * MIB)).await;
+    fixture.start_flow("one").await;
+    let mut first = Peer::open(&fixture, "/api/v1/socket").await;
     begin_text(&mut first, 12 * MIB, 6 * MIB).await;
-    until_held(&bed, 5 * MIB).await;
-    let mut second = Peer::open(&bed, "/api/v1/flow/one/import/in").await;
+    until_held(&fixture, 5 * MIB).await;
+    let mut second = Peer::open(&fixture, "/api/v1/flow/one/import/in").await;
     begin_text(&mut second, 4 * MIB - 1, 3 * MIB).await;
     let close = loop {
         match within("the end", second.stream.next()).await {
@@ -264,7 +265,7 @@ async fn messages_on_their_way_in_over_sockets_are_bounded() {
     };
     assert!(close.code == CloseCode::Again && close.reason.contains("the gateway already holds"), "{close:?}");
     // Pings between do not make room: what is on its way stays counted.
-    assert!(bed.figure("weir_gateway_held_bytes", &[]).await >= 5.0 * MIB as f64);
+    assert!(fixture.figure("weir_gateway_held_bytes", &[]).await >= 5.0 * MIB as f64);
     drop(first);
-    until_nothing_is_held(&bed).await;
+    until_nothing_is_held(&fixture).await;
 }

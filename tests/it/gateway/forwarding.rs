@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use weir_gateway::{Components, GatewaySettings, RemoteGateway, Token, TokenReach, Tokens, Trust};
 
-use super::bed::{Bed, answer, error_of, settings};
+use super::fixture::{GatewayFixture, answer, error_of, settings};
 
 const TOKEN: &str = "the-token-of-the-store";
 const ECHO: &str = r#"component {"schema": 1, "name": "echo", "version": "1.0.0"}"#;
@@ -21,17 +21,17 @@ async fn listener() -> (TcpListener, String) {
 }
 
 /// A gateway on the same broker that forwards to a URL.
-async fn forwarding(store: &Bed, url: &str, token: Option<&str>) -> Bed {
+async fn forwarding(store: &GatewayFixture, url: &str, token: Option<&str>) -> GatewayFixture {
     store.another(listener().await.0, at(url, token)).await
 }
 
-async fn deploy(bed: &Bed, file: &'static str) -> (u16, Value) {
-    answer(bed.post_request("/api/v1/weir/components", "application/wasm", file)).await
+async fn deploy(fixture: &GatewayFixture, file: &'static str) -> (u16, Value) {
+    answer(fixture.post_request("/api/v1/weir/components", "application/wasm", file)).await
 }
 
 #[tokio::test]
-async fn uploads_and_fetches_go_to_the_gateway_that_keeps_the_components() {
-    let store = Bed::new().await;
+async fn uploads_and_downloads_are_forwarded_to_the_gateway_with_the_components() {
+    let store = GatewayFixture::new().await;
     let front = forwarding(&store, &format!("http://{}", store.address), None).await;
     let (status, deployed) = deploy(&front, ECHO).await;
     assert_eq!((status, &deployed["unchanged"]), (200, &json!(false)), "{deployed}");
@@ -55,9 +55,9 @@ async fn uploads_and_fetches_go_to_the_gateway_that_keeps_the_components() {
 }
 
 #[tokio::test]
-async fn a_component_larger_than_what_is_held_in_memory_passes_in_pieces() {
-    let store = Bed::with(GatewaySettings { max_component_bytes: 8 << 20, ..settings() }).await;
-    let front = Bed::another_with(&store, listener().await.0, at(&format!("http://{}", store.address), None), {
+async fn a_component_larger_than_the_buffer_is_streamed() {
+    let store = GatewayFixture::with(GatewaySettings { max_component_bytes: 8 << 20, ..settings() }).await;
+    let front = GatewayFixture::another_with(&store, listener().await.0, at(&format!("http://{}", store.address), None), {
         GatewaySettings { max_held_bytes: 1 << 20, ..settings() }
     });
     let front = front.await;
@@ -69,8 +69,8 @@ async fn a_component_larger_than_what_is_held_in_memory_passes_in_pieces() {
 }
 
 #[tokio::test]
-async fn a_store_that_is_away_or_refuses_is_named_with_the_setting() {
-    let store = Bed::with(GatewaySettings { tokens: Some(Tokens::one(Token::new(TOKEN).unwrap())), ..settings() }).await;
+async fn an_unreachable_or_refusing_store_is_reported_with_the_setting() {
+    let store = GatewayFixture::with(GatewaySettings { tokens: Some(Tokens::one(Token::new(TOKEN).unwrap())), ..settings() }).await;
     let url = format!("http://{}", store.address);
     let refused = forwarding(&store, &url, Some("the-token-of-another")).await;
     let (status, body) = deploy(&refused, ECHO).await;
@@ -89,8 +89,8 @@ async fn a_store_that_is_away_or_refuses_is_named_with_the_setting() {
 }
 
 #[tokio::test]
-async fn a_store_that_hangs_is_answered_for_before_a_file_is_sent_to_it() {
-    let store = Bed::new().await;
+async fn a_hanging_store_is_reported_before_a_file_is_sent_to_it() {
+    let store = GatewayFixture::new().await;
     // The system accepts connections to it, and nobody reads them.
     let (_hanging, url) = listener().await;
     let front = forwarding(&store, &url, None).await;
@@ -100,10 +100,10 @@ async fn a_store_that_hangs_is_answered_for_before_a_file_is_sent_to_it() {
 }
 
 #[tokio::test]
-async fn gateways_that_forward_to_each_other_answer_an_error() {
-    let bed = Bed::new().await;
+async fn gateways_that_forward_to_each_other_return_an_error() {
+    let fixture = GatewayFixture::new().await;
     let ((one, url_of_one), (two, url_of_two)) = (listener().await, listener().await);
-    let (one, two) = (bed.another(one, at(&url_of_two, None)).await, bed.another(two, at(&url_of_one, None)).await);
+    let (one, two) = (fixture.another(one, at(&url_of_two, None)).await, fixture.another(two, at(&url_of_one, None)).await);
     for gateway in [&one, &two] {
         let (status, body) = deploy(gateway, ECHO).await;
         let message = error_of(&body, "forwarded-twice");

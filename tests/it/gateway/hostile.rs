@@ -11,7 +11,7 @@ use weir_gateway::{GatewaySettings, Token, Tokens};
 use weir_tests::wait::within;
 use weir_tests::weir::Weir;
 
-use super::bed::{Bed, NDJSON, answer, error_of, settings};
+use super::fixture::{GatewayFixture, NDJSON, answer, error_of, settings};
 
 const HUGE_BYTES: usize = 100 << 20;
 const SERVICE: &str = "/api/v1/flow/one/service/in";
@@ -75,7 +75,7 @@ async fn start_flow(weir: &Weir) {
 }
 
 #[tokio::test]
-async fn a_message_of_100_mib_is_refused_and_the_connection_serves_the_next_request() {
+async fn a_100_mib_message_is_refused_and_the_connection_stays_usable() {
     let folder = tempfile::tempdir().unwrap();
     let weir = Weir::up(folder.path()).await;
     start_flow(&weir).await;
@@ -105,10 +105,10 @@ async fn a_message_of_100_mib_is_refused_and_the_connection_serves_the_next_requ
 }
 
 #[tokio::test]
-async fn a_large_body_without_the_token_is_read_so_that_its_sender_learns_why_it_is_refused() {
+async fn a_large_body_without_the_token_is_drained_so_that_its_sender_receives_the_error() {
     let tokens = Some(Tokens::one(Token::new("the-token-of-this-gateway").unwrap()));
-    let bed = Bed::with(GatewaySettings { tokens, ..GatewaySettings::default() }).await;
-    let mut connection = Connection::open(&bed.address.to_string()).await;
+    let fixture = GatewayFixture::with(GatewaySettings { tokens, ..GatewaySettings::default() }).await;
+    let mut connection = Connection::open(&fixture.address.to_string()).await;
     connection.post("/api/v1/weir/components", "application/wasm", "content-length: 20971520").await;
     within("the body to be taken", connection.writer.write_all(&vec![0; 20 << 20])).await.unwrap();
     let (status, body) = connection.answer().await;
@@ -116,46 +116,47 @@ async fn a_large_body_without_the_token_is_read_so_that_its_sender_learns_why_it
 }
 
 #[tokio::test]
-async fn what_is_larger_than_a_request_to_a_service_may_be_is_told_with_the_limit() {
-    let bed = Bed::new().await;
+async fn an_oversized_service_request_is_refused_with_the_limit() {
+    let fixture = GatewayFixture::new().await;
     let value = json!({"type": "prompt", "key": "large", "value": "x".repeat(10 << 20)});
-    let (status, body) = bed.post("/api/v1/config", &json!({"operation": "put", "values": [value]})).await;
+    let (status, body) = fixture.post("/api/v1/config", &json!({"operation": "put", "values": [value]})).await;
     assert_eq!(status, 200);
     expect!["a request to the config service may have 4194304 bytes, this one has 10485833: split it into several; keep larger values in a file or another store"].assert_eq(&error_of(&body, "too-large"));
-    let (_, listed) = bed.post("/api/v1/config", &json!({"operation": "list", "type": "prompt"})).await;
+    let (_, listed) = fixture.post("/api/v1/config", &json!({"operation": "list", "type": "prompt"})).await;
     assert_eq!(listed["directory"], json!([]));
 }
 
 #[tokio::test]
-async fn depth_is_refused_where_it_is_read_and_carried_where_it_is_not() {
-    let bed = Bed::with_flow().await;
+async fn deep_json_is_refused_where_it_is_parsed_and_passed_where_it_is_not() {
+    let fixture = GatewayFixture::with_flow().await;
     let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
-    let post = async |path: &str, media_type: &str, body: String| answer(bed.post_request(path, media_type, body)).await;
+    let post = async |path: &str, media_type: &str, body: String| answer(fixture.post_request(path, media_type, body)).await;
     let (_, config) = post("/api/v1/config", "application/json", format!(r#"{{"operation": "list", "type": {deep}}}"#)).await;
     expect!["the body is not JSON: recursion limit exceeded at line 1 column 157"].assert_eq(&error_of(&config, "not-json"));
     let request = json!({"operation": "put-blueprint", "blueprint-name": "deep", "blueprint-definition": deep});
-    let (_, flow) = bed.post("/api/v1/flow", &request).await;
+    let (_, flow) = fixture.post("/api/v1/flow", &request).await;
     expect!["the blueprint is not JSON: recursion limit exceeded at line 1, column 128"].assert_eq(&error_of(&flow, "flow-error"));
     // A message is its receiver's: nothing of it is read on the way.
     assert_eq!(post(SERVICE, "application/json", deep.clone()).await, (200, json!({})));
     assert_eq!(post(MESSAGES, "application/json", format!("[{deep}, 1]")).await, (200, json!({"count": 2})));
     assert_eq!(post(MESSAGES, NDJSON, format!("{deep}\n")).await, (200, json!({"count": 1})));
-    assert_eq!(bed.depth("flow:tg:in:one", "worker--one--input").await, 4);
+    assert_eq!(fixture.depth("flow:tg:in:one", "worker--one--input").await, 4);
 }
 
 #[tokio::test]
-async fn messages_of_a_list_are_stored_as_they_are_written() {
-    let bed = Bed::with_flow().await;
+async fn messages_of_a_list_are_stored_unchanged() {
+    let fixture = GatewayFixture::with_flow().await;
     let messages = ["{\"b\": 1.00,  \"a\": 12345678901234567890123}", "1e3", "\"\\u0041\""];
-    let (status, _) = answer(bed.post_request(MESSAGES, "application/json", format!("[{}]", messages.join(" , ")))).await;
+    let (status, _) = answer(fixture.post_request(MESSAGES, "application/json", format!("[{}]", messages.join(" , ")))).await;
     assert_eq!(status, 200);
-    assert_eq!(bed.bodies("flow:tg:in:one", "worker--one--input").await, messages);
+    assert_eq!(fixture.bodies("flow:tg:in:one", "worker--one--input").await, messages);
 }
 
 #[tokio::test]
-async fn connections_that_ask_nothing_are_closed_and_give_their_places_to_others() {
-    let bed = Bed::with(GatewaySettings { max_connections_count: 2, idle_timeout: Duration::from_secs(1), ..settings() }).await;
-    let address = bed.address.to_string();
+async fn silent_connections_are_closed_and_make_room_for_others() {
+    let fixture =
+        GatewayFixture::with(GatewaySettings { max_connections_count: 2, idle_timeout: Duration::from_secs(1), ..settings() }).await;
+    let address = fixture.address.to_string();
     let mut silent = Connection::open(&address).await;
     let mut slow = Connection::open(&address).await;
     slow.writer.write_all(b"GET /healthz HTTP/1.1\r\nhost: local").await.unwrap();
@@ -170,13 +171,13 @@ async fn connections_that_ask_nothing_are_closed_and_give_their_places_to_others
 }
 
 #[tokio::test]
-async fn a_body_that_never_ends_is_given_up_and_its_connection_closed() {
+async fn an_endless_body_is_abandoned_and_its_connection_closed() {
     let settings = GatewaySettings { body_timeout: Duration::from_secs(1), ..GatewaySettings::default() };
-    let bed = Bed::with(settings).await;
+    let fixture = GatewayFixture::with(settings).await;
     let mut told = Vec::new();
     // A byte now and then never ends; as much as goes is too large before.
     for piece in ["1\r\n \r\n".to_owned(), format!("10000\r\n{}\r\n", " ".repeat(0x10000))] {
-        let Connection { reader, mut writer } = Connection::open(&bed.address.to_string()).await;
+        let Connection { reader, mut writer } = Connection::open(&fixture.address.to_string()).await;
         let pace = if piece.len() < 100 { Duration::from_millis(10) } else { Duration::from_nanos(1) };
         writer
             .write_all(
@@ -192,7 +193,7 @@ async fn a_body_that_never_ends_is_given_up_and_its_connection_closed() {
             }
             writer
         });
-        let mut connection = Connection { reader, writer: TcpStream::connect(bed.address).await.unwrap().into_split().1 };
+        let mut connection = Connection { reader, writer: TcpStream::connect(fixture.address).await.unwrap().into_split().1 };
         let (status, body) = connection.answer().await;
         told.push(format!("{status} {}: {}", body["error"]["type"].as_str().unwrap(), body["error"]["message"].as_str().unwrap()));
         within("the connection to be closed", endless).await.unwrap();

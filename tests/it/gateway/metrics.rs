@@ -9,8 +9,8 @@ use weir_tests::guest_path;
 use weir_tests::wait::{DEADLINE, eventually};
 use weir_tests::weir::Weir;
 
-use super::bed::{Bed, NDJSON, answer};
 use super::exposition::Exposition;
+use super::fixture::{GatewayFixture, NDJSON, answer};
 
 async fn scrape(request: reqwest::RequestBuilder) -> Exposition {
     let response = request.send().await.unwrap();
@@ -36,7 +36,7 @@ async fn start(weir: &Weir, processor: &str, flow: &str) {
 }
 
 #[tokio::test]
-async fn the_figures_of_a_running_weir_are_what_was_sent() {
+async fn the_metrics_of_a_running_weir_match_what_was_sent() {
     let folder = tempfile::tempdir().unwrap();
     let weir = Weir::up(folder.path()).await;
     start(&weir, "echo", "good").await;
@@ -83,8 +83,8 @@ async fn the_figures_of_a_running_weir_are_what_was_sent() {
 }
 
 #[tokio::test]
-async fn names_of_any_letters_are_labels() {
-    let bed = Bed::new().await;
+async fn names_with_any_characters_are_valid_labels() {
+    let fixture = GatewayFixture::new().await;
     let name = "a \"b\" \\ {c=\"d\"},\ne\u{301}";
     let status =
         HostStatus { host: name.into(), version: "0".into(), started_ms: 1, time_ms: 2, config_version: 3, ..HostStatus::default() };
@@ -92,8 +92,8 @@ async fn names_of_any_letters_are_labels() {
     let bodies = details.messages(&[], 1 << 20).bodies;
     let report = std::str::from_utf8(&bodies[0]).unwrap();
     let metrics = eventually(DEADLINE, "the host in the figures", || async {
-        bed.publish("response:tg:weir-status", report).await;
-        let metrics = scrape(bed.get_request("/metrics")).await;
+        fixture.publish("response:tg:weir-status", report).await;
+        let metrics = scrape(fixture.get_request("/metrics")).await;
         metrics.value("weir_host_config_version", &[("host", name)]).map(|_| metrics)
     })
     .await;
@@ -132,14 +132,14 @@ fn odd(name: &str) -> ProcessorStatus {
 }
 
 #[tokio::test]
-async fn what_is_refused_or_made_up_is_counted_under_few_names() {
-    let bed = Bed::new().await;
+async fn refused_and_unknown_requests_are_counted_under_few_labels() {
+    let fixture = GatewayFixture::new().await;
     for path in ["/metrics", "/made/up", "/made/up/too"] {
-        assert_eq!(answer(bed.get_request(path).header("origin", "http://localhost")).await.0, 403);
+        assert_eq!(answer(fixture.get_request(path).header("origin", "http://localhost")).await.0, 403);
     }
-    assert_eq!(answer(bed.get_request("/metrics").header("host", "weir.example")).await.0, 403);
-    assert_eq!(bed.get("/made/up").await.0, 404);
-    let metrics = scrape(bed.get_request("/metrics")).await;
+    assert_eq!(answer(fixture.get_request("/metrics").header("host", "weir.example")).await.0, 403);
+    assert_eq!(fixture.get("/made/up").await.0, 404);
+    let metrics = scrape(fixture.get_request("/metrics")).await;
     let count = |route: &str, status: &str| {
         let labels = [("route", route), ("method", "GET"), ("status", status)];
         metrics.value("weir_gateway_request_duration_seconds_count", &labels)
@@ -149,12 +149,12 @@ async fn what_is_refused_or_made_up_is_counted_under_few_names() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_asked_is_left_out_and_the_rest_is_told() {
-    let bed = Bed::with_flow().await;
-    let before = scrape(bed.get_request("/metrics")).await;
+async fn unavailable_metrics_are_omitted_and_the_rest_is_reported() {
+    let fixture = GatewayFixture::with_flow().await;
+    let before = scrape(fixture.get_request("/metrics")).await;
     assert_eq!(before.value("weir_queue_exists", &[("subscription", "worker--one--input")]), Some(1.0));
-    bed.backend.close().await;
-    let metrics = scrape(bed.get_request("/metrics")).await;
+    fixture.backend.close().await;
+    let metrics = scrape(fixture.get_request("/metrics")).await;
     assert_eq!(metrics.value("weir_service_reachable", &[("service", "config")]), Some(0.0));
     assert_eq!(metrics.value("weir_service_reachable", &[("service", "broker")]), Some(0.0));
     assert_eq!(metrics.value("weir_config_version", &[]), None);
@@ -163,9 +163,9 @@ async fn what_cannot_be_asked_is_left_out_and_the_rest_is_told() {
 }
 
 #[tokio::test]
-async fn the_table_of_figures_in_the_documents_is_complete() {
-    let bed = Bed::new().await;
-    let metrics = scrape(bed.get_request("/metrics")).await;
+async fn the_documented_table_of_metrics_is_complete() {
+    let fixture = GatewayFixture::new().await;
+    let metrics = scrape(fixture.get_request("/metrics")).await;
     let document = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/operating.md")).unwrap();
     let mut documented: Vec<String> = Vec::new();
     for line in document.lines().filter(|line| line.starts_with("| `weir_")) {

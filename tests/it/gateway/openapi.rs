@@ -6,10 +6,10 @@ use expect_test::expect_file;
 use serde_json::Value;
 use weir_gateway::{GatewaySettings, Scope, Token, Tokens};
 
-use super::bed::Bed;
+use super::fixture::GatewayFixture;
 
-async fn text(bed: &Bed, path: &str) -> String {
-    let response = bed.get_request(path).send().await.unwrap();
+async fn text(fixture: &GatewayFixture, path: &str) -> String {
+    let response = fixture.get_request(path).send().await.unwrap();
     assert_eq!(response.status(), 200, "{path}");
     response.text().await.unwrap()
 }
@@ -28,16 +28,16 @@ fn references<'a>(value: &'a Value, found: &mut BTreeSet<&'a str>) {
 
 #[tokio::test]
 async fn the_document_is_the_one_in_the_repository() {
-    let bed = Bed::new().await;
-    let document = text(&bed, "/api/v1/weir/openapi.json").await;
+    let fixture = GatewayFixture::new().await;
+    let document = text(&fixture, "/api/v1/weir/openapi.json").await;
     // UPDATE_EXPECT=1 writes it anew.
     expect_file!["../../../host/gateway/openapi.json"].assert_eq(&document);
 }
 
 #[tokio::test]
-async fn the_document_is_whole() {
-    let bed = Bed::new().await;
-    let document: Value = serde_json::from_str(&text(&bed, "/api/v1/weir/openapi.json").await).unwrap();
+async fn the_document_is_complete() {
+    let fixture = GatewayFixture::new().await;
+    let document: Value = serde_json::from_str(&text(&fixture, "/api/v1/weir/openapi.json").await).unwrap();
     let mut found = BTreeSet::new();
     references(&document, &mut found);
     let missing: Vec<_> = found.iter().filter(|name| document.pointer(name.trim_start_matches('#')).is_none()).collect();
@@ -61,12 +61,12 @@ async fn the_document_is_whole() {
 }
 
 #[tokio::test]
-async fn the_page_has_every_path_and_shape_and_needs_nothing_from_elsewhere() {
+async fn the_page_has_every_path_and_schema_and_no_external_resources() {
     let token = Token::new("the-token-of-this-gateway").unwrap();
-    let bed = Bed::with(GatewaySettings { tokens: Some(Tokens::one(token)), ..GatewaySettings::default() }).await;
+    let fixture = GatewayFixture::with(GatewaySettings { tokens: Some(Tokens::one(token)), ..GatewaySettings::default() }).await;
     // Browsers cannot show a token for a page.
-    let page = text(&bed, "/api/v1/weir/docs").await;
-    let document: Value = serde_json::from_str(&text(&bed, "/api/v1/weir/openapi.json").await).unwrap();
+    let page = text(&fixture, "/api/v1/weir/docs").await;
+    let document: Value = serde_json::from_str(&text(&fixture, "/api/v1/weir/openapi.json").await).unwrap();
     let operations = document["paths"].as_object().unwrap().values().flat_map(|item| item.as_object().unwrap().values());
     let ids = operations.map(|operation| operation["operationId"].as_str().unwrap().to_owned());
     let shapes = document["components"]["schemas"].as_object().unwrap().keys().map(|name| format!("shape-{name}"));

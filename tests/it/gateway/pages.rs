@@ -6,8 +6,8 @@ use tokio::sync::mpsc;
 use weir_tests::browser::Browser;
 use weir_tests::wait::before;
 
-use super::bed::Bed;
 use super::exposition::Exposition;
+use super::fixture::GatewayFixture;
 
 /// A browser's first start on a busy machine takes long.
 const BROWSER_TIME: std::time::Duration = std::time::Duration::from_secs(120);
@@ -63,8 +63,8 @@ async fn serve(page: String) -> (u16, mpsc::Receiver<String>) {
 }
 
 /// Answers of the gateway that were no refusal of a page, apart from those to the test itself.
-async fn answered(bed: &Bed) -> (f64, f64) {
-    let text = bed.get_request("/metrics").send().await.unwrap().text().await.unwrap();
+async fn answered(fixture: &GatewayFixture) -> (f64, f64) {
+    let text = fixture.get_request("/metrics").send().await.unwrap().text().await.unwrap();
     let exposition = Exposition::parse(&text);
     let counts = exposition.all("weir_gateway_request_duration_seconds_count", &[]);
     counts.fold((0.0, 0.0), |(refused, other), (labels, count)| match labels["status"].as_str() {
@@ -74,17 +74,17 @@ async fn answered(bed: &Bed) -> (f64, f64) {
 }
 
 #[tokio::test]
-async fn a_page_of_another_site_neither_takes_nor_changes_anything() {
-    let bed = Bed::with_flow().await;
+async fn a_page_of_another_site_can_neither_read_nor_change_anything() {
+    let fixture = GatewayFixture::with_flow().await;
     for body in ["1", "2", "3"] {
-        bed.publish("flow:tg:out:one", body).await;
+        fixture.publish("flow:tg:out:one", body).await;
     }
-    let (_, before_count) = answered(&bed).await;
-    let gateway = format!("{:?}", format!("http://{}", bed.address));
+    let (_, before_count) = answered(&fixture).await;
+    let gateway = format!("{:?}", format!("http://{}", fixture.address));
     let (port, mut asked) = serve(ATTACKS.replace("GATEWAY", &gateway)).await;
     // Another name is another site; another port of the same name is the same site, but not the same origin.
     for host in ["localhost", "127.0.0.1"] {
-        let (refused_count, _) = answered(&bed).await;
+        let (refused_count, _) = answered(&fixture).await;
         let browser = Browser::open(&format!("http://{host}:{port}/"));
         let sockets = before(BROWSER_TIME, "the page to have tried everything", async {
             loop {
@@ -96,22 +96,22 @@ async fn a_page_of_another_site_neither_takes_nor_changes_anything() {
         });
         assert_eq!(sockets.await, "refused-refused-refused", "{host}");
         drop(browser);
-        let (refused, other) = answered(&bed).await;
+        let (refused, other) = answered(&fixture).await;
         // Eight by images and fetches, twelve bodies, three WebSockets; a browser may send some of them again.
         assert!(refused - refused_count >= 23.0, "{host}: {refused} of {refused_count} were refused");
         let own_count = if host == "localhost" { 2.0 } else { 4.0 };
         assert_eq!(other - before_count, own_count, "{host}: only the test's own requests were answered");
     }
-    assert_eq!(bed.depth("flow:tg:out:one", "gateway--one--out").await, 3);
+    assert_eq!(fixture.depth("flow:tg:out:one", "gateway--one--out").await, 3);
 }
 
 #[tokio::test]
 async fn a_link_of_another_site_opens_the_page_that_describes_the_gateway() {
-    let bed = Bed::new().await;
+    let fixture = GatewayFixture::new().await;
     // While the page loads, so that the browser counts as loaded what it leads to.
-    let link = format!("<!doctype html><script>location.replace(\"http://{}/\")</script>", bed.address);
+    let link = format!("<!doctype html><script>location.replace(\"http://{}/\")</script>", fixture.address);
     let (port, _asked) = serve(link).await;
-    for url in [format!("http://{}/", bed.address), format!("http://localhost:{port}/")] {
+    for url in [format!("http://{}/", fixture.address), format!("http://localhost:{port}/")] {
         let opened = url.clone();
         let page = before(BROWSER_TIME, "the page", tokio::task::spawn_blocking(move || Browser::dump(&opened))).await.unwrap();
         assert!(page.contains("<title>Weir gateway</title>"), "{url}: {page}");

@@ -8,7 +8,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use weir_tests::wait::within;
 
-use super::bed::Bed;
+use super::fixture::GatewayFixture;
 
 /// A WebSocket that is open.
 pub(super) struct Peer {
@@ -16,20 +16,20 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    pub(super) async fn open(bed: &Bed, path: &str) -> Peer {
-        match Peer::try_open(bed, path, &[]).await {
+    pub(super) async fn open(fixture: &GatewayFixture, path: &str) -> Peer {
+        match Peer::try_open(fixture, path, &[]).await {
             Ok(peer) => peer,
             Err((status, body)) => panic!("{path} was refused with {status}: {body}"),
         }
     }
 
     /// Opens with headers, or tells how it was refused.
-    pub(super) async fn try_open(bed: &Bed, path: &str, headers: &[(&'static str, &str)]) -> Result<Peer, (u16, Value)> {
-        let mut request = format!("ws://{}{path}", bed.address).into_client_request().unwrap();
+    pub(super) async fn try_open(fixture: &GatewayFixture, path: &str, headers: &[(&'static str, &str)]) -> Result<Peer, (u16, Value)> {
+        let mut request = format!("ws://{}{path}", fixture.address).into_client_request().unwrap();
         for (name, value) in headers {
             request.headers_mut().insert(*name, value.parse().unwrap());
         }
-        let connection = TcpStream::connect(bed.address).await.unwrap();
+        let connection = TcpStream::connect(fixture.address).await.unwrap();
         match within("the handshake", tokio_tungstenite::client_async(request, connection)).await {
             Ok((stream, _)) => Ok(Peer { stream }),
             Err(Error::Http(response)) => {

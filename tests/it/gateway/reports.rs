@@ -9,8 +9,8 @@ use weir_pubsub::{Backend, Consumer, ConsumerOptions, Message};
 use weir_runtime::{Host, HostSettings};
 use weir_tests::wait::{DEADLINE, before, eventually, within};
 
-use super::bed::Bed;
-use crate::stage::host_settings;
+use super::fixture::GatewayFixture;
+use crate::host_fixture::host_settings;
 
 const SUMMARIES: &str = "notify:tg:weir-status";
 const DETAILS: &str = "response:tg:weir-status";
@@ -19,26 +19,26 @@ const ASKS: &str = "notify:tg:weir-ask";
 /// How long a host with very many variants may take on a busy machine.
 const LONG: std::time::Duration = std::time::Duration::from_secs(180);
 
-async fn host(bed: &Bed, id: &str) -> Host {
-    let components = ComponentFolder::new(bed.folder().join("components"));
-    let settings = HostSettings { id: id.to_owned(), ..host_settings(bed.folder(), &components) };
-    Host::start(bed.backend.clone(), bed.config.clone(), settings).await.unwrap()
+async fn host(fixture: &GatewayFixture, id: &str) -> Host {
+    let components = ComponentFolder::new(fixture.folder().join("components"));
+    let settings = HostSettings { id: id.to_owned(), ..host_settings(fixture.folder(), &components) };
+    Host::start(fixture.backend.clone(), fixture.config.clone(), settings).await.unwrap()
 }
 
 /// Puts entries whose component is not WebAssembly: each variant is refused for good.
-async fn put_entries(bed: &Bed, count: usize) {
+async fn put_entries(fixture: &GatewayFixture, count: usize) {
     let bytes = b"not WebAssembly";
-    ComponentFolder::new(bed.folder().join("components")).put(bytes).await.unwrap();
+    ComponentFolder::new(fixture.folder().join("components")).put(bytes).await.unwrap();
     let (name, digest) = ("n".repeat(200), weir_runtime::digest_of(bytes).to_string());
     let record =
         json!({"digest": digest, "size-bytes": bytes.len(), "world": "0.1.0", "descriptor": {"schema": 1, "consumers": ["input"]}});
-    bed.config.apply(Batch::new().put("component", format!("{name}@1.0.0"), record.to_string())).await.unwrap();
+    fixture.config.apply(Batch::new().put("component", format!("{name}@1.0.0"), record.to_string())).await.unwrap();
     let component = json!({"name": name, "version": "1.0.0", "digest": digest});
     let entry = json!({"topics": {"input": "flow:tg:in"}, "component": component}).to_string();
     let numbers: Vec<usize> = (0..count).collect();
     for portion in numbers.chunks(2_000) {
         let put = |batch: Batch, number: &usize| batch.put("processor:p", variant(*number), entry.clone());
-        bed.config.apply(portion.iter().fold(Batch::new(), put)).await.unwrap();
+        fixture.config.apply(portion.iter().fold(Batch::new(), put)).await.unwrap();
     }
 }
 
@@ -46,12 +46,12 @@ fn variant(number: usize) -> String {
     format!("{number}-{}", "v".repeat(200))
 }
 
-async fn subscribe(bed: &Bed, topic: &str) -> Box<dyn Consumer> {
-    bed.backend.consumer(&topic.parse().unwrap(), &"test".parse().unwrap(), ConsumerOptions::default()).await.unwrap()
+async fn subscribe(fixture: &GatewayFixture, topic: &str) -> Box<dyn Consumer> {
+    fixture.backend.consumer(&topic.parse().unwrap(), &"test".parse().unwrap(), ConsumerOptions::default()).await.unwrap()
 }
 
-async fn ask(bed: &Bed, id: u64) {
-    bed.publish(ASKS, &serde_json::to_string(&DetailsRequest { id }).unwrap()).await;
+async fn ask(fixture: &GatewayFixture, id: u64) {
+    fixture.publish(ASKS, &serde_json::to_string(&DetailsRequest { id }).unwrap()).await;
 }
 
 async fn next(consumer: &dyn Consumer) -> Message {
@@ -70,17 +70,17 @@ async fn details(consumer: &dyn Consumer) -> (Vec<u64>, Vec<ProcessorStatus>) {
 }
 
 /// The hosts in the gateway's status.
-async fn hosts(bed: &Bed) -> Vec<Value> {
-    bed.get("/api/v1/weir/status").await.1["hosts"].as_array().unwrap().clone()
+async fn hosts(fixture: &GatewayFixture) -> Vec<Value> {
+    fixture.get("/api/v1/weir/status").await.1["hosts"].as_array().unwrap().clone()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn all_that_a_host_of_twenty_thousand_variants_reports_arrives() {
     const COUNT: usize = 20_000;
-    let bed = Bed::new().await;
-    let (summaries, unasked) = (subscribe(&bed, SUMMARIES).await, subscribe(&bed, DETAILS).await);
-    let host = host(&bed, "h").await;
-    put_entries(&bed, COUNT).await;
+    let fixture = GatewayFixture::new().await;
+    let (summaries, unasked) = (subscribe(&fixture, SUMMARIES).await, subscribe(&fixture, DETAILS).await);
+    let host = host(&fixture, "h").await;
+    put_entries(&fixture, COUNT).await;
     let mut parts = ReportParts::default();
     let whole = async {
         loop {
@@ -96,11 +96,11 @@ async fn all_that_a_host_of_twenty_thousand_variants_reports_arrives() {
     assert!((0..COUNT).all(|number| refused.contains(&variant(number))));
     assert!(summary.errors.len() <= 10 && summary.status.report_problem.is_none());
     // A change publishes no details: what is asked for next is the first of them.
-    ask(&bed, 7).await;
+    ask(&fixture, 7).await;
     let (answers, processors) = details(&*unasked).await;
     assert_eq!((answers, processors.len()), (vec![7], COUNT));
     let shown = eventually(LONG, "all processors in the status", || async {
-        let hosts = hosts(&bed).await;
+        let hosts = hosts(&fixture).await;
         let processors = hosts.first()?["processors"].as_array()?;
         (processors.len() == COUNT).then_some(hosts)
     })
@@ -113,10 +113,10 @@ async fn all_that_a_host_of_twenty_thousand_variants_reports_arrives() {
 
 #[tokio::test]
 async fn a_summary_has_sums_and_no_details_and_each_request_gets_details() {
-    let bed = Bed::new().await;
-    let (summaries, answers) = (subscribe(&bed, SUMMARIES).await, subscribe(&bed, DETAILS).await);
-    let _host = host(&bed, "h").await;
-    put_entries(&bed, 3).await;
+    let fixture = GatewayFixture::new().await;
+    let (summaries, answers) = (subscribe(&fixture, SUMMARIES).await, subscribe(&fixture, DETAILS).await);
+    let _host = host(&fixture, "h").await;
+    put_entries(&fixture, 3).await;
     let body: Value = loop {
         let body: Value = serde_json::from_slice(&next(&*summaries).await.body).unwrap();
         if body["refusals"].as_array().unwrap().len() == 3 {
@@ -125,9 +125,9 @@ async fn a_summary_has_sums_and_no_details_and_each_request_gets_details() {
     };
     assert_eq!((&body["host"], &body["totals"]["variants-count"], &body["processors"]), (&json!("h"), &json!(3), &json!(["p"])));
     assert!(body["states"].as_object().unwrap().values().map(|count| count.as_u64().unwrap()).sum::<u64>() == 3, "{body}");
-    bed.publish(ASKS, "nonsense").await;
+    fixture.publish(ASKS, "nonsense").await;
     for id in [1, 2, 3] {
-        ask(&bed, id).await;
+        ask(&fixture, id).await;
     }
     let mut answered = Vec::new();
     while answered.len() < 3 {
@@ -139,56 +139,56 @@ async fn a_summary_has_sums_and_no_details_and_each_request_gets_details() {
 }
 
 #[tokio::test]
-async fn many_who_ask_at_once_all_get_figures_of_now() {
-    let bed = Bed::new().await;
-    let hosts_of_bed = [host(&bed, "a").await, host(&bed, "b").await];
-    let both = || async { (hosts(&bed).await.len() == 2).then_some(()) };
+async fn concurrent_requests_all_receive_current_details() {
+    let fixture = GatewayFixture::new().await;
+    let hosts_of_fixture = [host(&fixture, "a").await, host(&fixture, "b").await];
+    let both = || async { (hosts(&fixture).await.len() == 2).then_some(()) };
     eventually(DEADLINE, "both hosts", both).await;
-    put_entries(&bed, 2).await;
+    put_entries(&fixture, 2).await;
     eventually(DEADLINE, "both entries at both hosts", || async {
-        hosts(&bed).await.iter().all(|host| host["processors"].as_array().unwrap().len() == 2).then_some(())
+        hosts(&fixture).await.iter().all(|host| host["processors"].as_array().unwrap().len() == 2).then_some(())
     })
     .await;
-    bed.config.apply(Batch::new().delete("processor:p", variant(0))).await.unwrap();
-    let version = bed.config.version().await.unwrap();
+    fixture.config.apply(Batch::new().delete("processor:p", variant(0))).await.unwrap();
+    let version = fixture.config.version().await.unwrap();
     eventually(DEADLINE, "all who ask to see the change", || async {
-        let all = futures_util::future::join_all((0..20).map(|_| bed.get("/api/v1/weir/status"))).await;
+        let all = futures_util::future::join_all((0..20).map(|_| fixture.get("/api/v1/weir/status"))).await;
         let is_new = |host: &Value| host["config-version"] == version && host["processors"].as_array().unwrap().len() == 1;
         let mut shown = all.iter().flat_map(|(_, status)| status["hosts"].as_array().unwrap());
         shown.all(|host| is_new(host) && host["age-ms"].as_u64().unwrap() < 500).then_some(())
     })
     .await;
-    drop(hosts_of_bed);
+    drop(hosts_of_fixture);
 }
 
 #[tokio::test]
-async fn a_host_that_does_not_answer_is_shown_as_it_was() {
-    let bed = Bed::new().await;
-    let host = host(&bed, "h").await;
-    put_entries(&bed, 2).await;
+async fn an_unresponsive_host_is_shown_with_its_last_details() {
+    let fixture = GatewayFixture::new().await;
+    let host = host(&fixture, "h").await;
+    put_entries(&fixture, 2).await;
     let shown = eventually(DEADLINE, "the processors", || async {
-        hosts(&bed).await.into_iter().next().filter(|host| host["processors"].as_array().unwrap().len() == 2)
+        hosts(&fixture).await.into_iter().next().filter(|host| host["processors"].as_array().unwrap().len() == 2)
     })
     .await;
     drop(host);
     let old = eventually(DEADLINE, "an old report", || async {
-        hosts(&bed).await.into_iter().next().filter(|host| host["age-ms"].as_u64().unwrap() >= 400)
+        hosts(&fixture).await.into_iter().next().filter(|host| host["age-ms"].as_u64().unwrap() >= 400)
     })
     .await;
     assert!(old["time-ms"].as_u64() >= shown["time-ms"].as_u64());
     assert_eq!(old["processors"].as_array().unwrap().len(), 2);
     // Its figures are left where they were.
-    assert!(bed.figure("weir_host_report_age_seconds", &[("host", "h")]).await > 0.4);
+    assert!(fixture.figure("weir_host_report_age_seconds", &[("host", "h")]).await > 0.4);
 }
 
 #[tokio::test]
 async fn a_host_of_another_version_whose_details_cannot_be_read_is_shown_with_the_reason() {
-    let bed = Bed::new().await;
+    let fixture = GatewayFixture::new().await;
     let details =
         json!({"host": "h", "version": "9.0.0", "started-ms": 1, "time-ms": 2, "config-version": 1, "processors": [{"state": "flying"}]});
     let host = eventually(DEADLINE, "the host", || async {
-        bed.publish(DETAILS, &details.to_string()).await;
-        hosts(&bed).await.into_iter().next()
+        fixture.publish(DETAILS, &details.to_string()).await;
+        hosts(&fixture).await.into_iter().next()
     })
     .await;
     let problem = host["report-problem"].as_str().unwrap();

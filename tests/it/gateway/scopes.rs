@@ -7,7 +7,7 @@ use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use weir_gateway::{GatewaySettings, Scope, Tokens, read_tokens};
 
-use super::bed::{Bed, answer, error_of};
+use super::fixture::{GatewayFixture, answer, error_of};
 use super::peer::Peer;
 
 const TOKENS: &str = "read a-token-that-may-read\noperate a-token-that-may-operate\ndeploy a-token-that-may-deploy\n";
@@ -16,27 +16,29 @@ fn token(scope: Scope) -> &'static str {
     ["a-token-that-may-read", "a-token-that-may-operate", "a-token-that-may-deploy"][scope as usize]
 }
 
-async fn bed() -> Bed {
-    let bed = Bed::with(GatewaySettings { tokens: Some(Tokens::new(&read_tokens(TOKENS).unwrap())), ..super::bed::settings() }).await;
+async fn fixture() -> GatewayFixture {
+    let fixture =
+        GatewayFixture::with(GatewaySettings { tokens: Some(Tokens::new(&read_tokens(TOKENS).unwrap())), ..super::fixture::settings() })
+            .await;
     let flow = json!({"worker:{id}": {"topics": {"input": "flow:tg:in:{id}"}}});
     let blueprint = json!({"blueprint": {}, "flow": flow, "interfaces": {"in": {"flow": "flow:tg:in:{id}"}}});
     for request in [
         json!({"operation": "put-blueprint", "blueprint-name": "b", "blueprint-definition": blueprint.to_string()}),
         json!({"operation": "start-flow", "blueprint-name": "b", "flow-id": "one", "description": "first"}),
     ] {
-        let (status, answer) = answer(post(&bed, "/api/v1/flow", &request).bearer_auth(token(Scope::Deploy))).await;
+        let (status, answer) = answer(post(&fixture, "/api/v1/flow", &request).bearer_auth(token(Scope::Deploy))).await;
         assert!(status == 200 && answer.get("error").is_none(), "{answer}");
     }
-    bed
+    fixture
 }
 
-fn post(bed: &Bed, path: &str, body: &Value) -> RequestBuilder {
-    bed.post_request(path, "application/json", body.to_string())
+fn post(fixture: &GatewayFixture, path: &str, body: &Value) -> RequestBuilder {
+    fixture.post_request(path, "application/json", body.to_string())
 }
 
 /// Every method and path, with the scope that the document says it requires.
-async fn paths(bed: &Bed) -> Vec<(Method, String, Option<Scope>)> {
-    let document = bed.get("/api/v1/weir/openapi.json").await.1;
+async fn paths(fixture: &GatewayFixture) -> Vec<(Method, String, Option<Scope>)> {
+    let document = fixture.get("/api/v1/weir/openapi.json").await.1;
     let mut all = Vec::new();
     for (path, item) in document["paths"].as_object().unwrap() {
         for (method, operation) in item.as_object().unwrap() {
@@ -49,9 +51,9 @@ async fn paths(bed: &Bed) -> Vec<(Method, String, Option<Scope>)> {
 
 #[tokio::test]
 async fn every_path_has_its_scope() {
-    let bed = bed().await;
+    let fixture = fixture().await;
     let mut table = String::new();
-    for (method, path, scope) in paths(&bed).await {
+    for (method, path, scope) in paths(&fixture).await {
         writeln!(table, "{:<8} {method} {path}", scope.map_or("open", Scope::word)).unwrap();
     }
     // For `config`, `flow` and `socket` it is the least: the operation decides.
@@ -89,14 +91,14 @@ async fn every_path_has_its_scope() {
 }
 
 #[tokio::test]
-async fn a_token_opens_the_paths_of_its_scope_and_no_others() {
-    let bed = bed().await;
+async fn a_token_grants_only_the_paths_of_its_scope() {
+    let fixture = fixture().await;
     let mut refused_count = 0;
-    for (method, path, needed) in paths(&bed).await {
+    for (method, path, needed) in paths(&fixture).await {
         let path = path.replace("{flow}", "none").replace("{interface}", "in").replace(['{', '}'], "");
         for scope in Scope::ALL {
             let what = format!("{method} {path} with {scope}");
-            let response = bed.request(method.clone(), &path).bearer_auth(token(scope)).send().await.unwrap();
+            let response = fixture.request(method.clone(), &path).bearer_auth(token(scope)).send().await.unwrap();
             let status = response.status().as_u16();
             match needed {
                 Some(needed) if needed > scope => {
@@ -114,7 +116,7 @@ async fn a_token_opens_the_paths_of_its_scope_and_no_others() {
                 _ => assert!(![401, 403].contains(&status), "{what}: {status}"),
             }
         }
-        let status = bed.request(method.clone(), &path).send().await.unwrap().status();
+        let status = fixture.request(method.clone(), &path).send().await.unwrap().status();
         assert_eq!(status == 401, needed.is_some(), "{method} {path} without a token: {status}");
     }
     assert!(refused_count >= 15, "{refused_count}");
@@ -149,17 +151,17 @@ fn operations() -> Vec<(&'static str, Value, Scope)> {
 
 #[tokio::test]
 async fn the_operation_in_the_body_decides_on_the_shared_paths() {
-    let bed = bed().await;
+    let fixture = fixture().await;
     for (service, body, needed) in operations() {
         for scope in Scope::ALL {
-            let request = post(&bed, &format!("/api/v1/{service}"), &body).bearer_auth(token(scope));
+            let request = post(&fixture, &format!("/api/v1/{service}"), &body).bearer_auth(token(scope));
             let (status, answer) = answer(request).await;
             let kind = answer["error"]["type"].as_str().unwrap_or_default();
             assert_eq!((status, kind) == (403, "insufficient-scope"), needed > scope, "{service} {body} with {scope}: {status} {answer}");
             assert!(needed > scope || status == 200, "{service} {body} with {scope}: {status} {answer}");
         }
     }
-    let refused = post(&bed, "/api/v1/config", &json!({"operation": "delete", "keys": [{"type": "processor:a", "key": "b"}]}));
+    let refused = post(&fixture, "/api/v1/config", &json!({"operation": "delete", "keys": [{"type": "processor:a", "key": "b"}]}));
     let message = error_of(&answer(refused.bearer_auth(token(Scope::Operate))).await.1, "insufficient-scope");
     expect![["`delete` of the config type `processor:a` requires a token of scope `deploy`; the token of this request has scope `operate`: use one of scope `deploy`"]]
         .assert_eq(&message);
@@ -167,16 +169,16 @@ async fn the_operation_in_the_body_decides_on_the_shared_paths() {
     for (body, expected) in
         [(r#"{"operation":"config","operation":"put","values":[]}"#, 403), (r#"{"operation":"put","values":[],"operation":"config"}"#, 200)]
     {
-        let request = bed.post_request("/api/v1/config", "application/json", body).bearer_auth(token(Scope::Read));
+        let request = fixture.post_request("/api/v1/config", "application/json", body).bearer_auth(token(Scope::Read));
         assert_eq!(answer(request).await.0, expected, "{body}");
     }
 }
 
 #[tokio::test]
 async fn each_request_of_a_socket_requires_its_own_scope() {
-    let bed = bed().await;
+    let fixture = fixture().await;
     for scope in Scope::ALL {
-        let mut peer = Peer::open(&bed, &format!("/api/v1/socket?token={}", token(scope))).await;
+        let mut peer = Peer::open(&fixture, &format!("/api/v1/socket?token={}", token(scope))).await;
         let of_interface = json!({"id": 1, "service": "in", "flow": "one", "request": {"a": 1}});
         let of_services =
             operations().into_iter().map(|(service, body, needed)| (json!({"id": 1, "service": service, "request": body}), needed));
@@ -187,8 +189,8 @@ async fn each_request_of_a_socket_requires_its_own_scope() {
             assert_eq!(answer["error"]["type"] == "insufficient-scope", needed > scope, "{request} with {scope}: {answer}");
         }
     }
-    let refused = Peer::try_open(&bed, "/api/v1/flow/one/import/in", &[("authorization", "Bearer a-token-that-may-read")]).await;
+    let refused = Peer::try_open(&fixture, "/api/v1/flow/one/import/in", &[("authorization", "Bearer a-token-that-may-read")]).await;
     let (status, answer) = refused.err().unwrap();
     assert_eq!((status, answer["error"]["type"].as_str()), (403, Some("insufficient-scope")), "{answer}");
-    assert_eq!(bed.depth("flow:tg:in:one", "worker--one--input").await, 2, "sent by the two larger scopes alone");
+    assert_eq!(fixture.depth("flow:tg:in:one", "worker--one--input").await, 2, "sent by the two larger scopes alone");
 }

@@ -4,7 +4,7 @@ use reqwest::{Method, RequestBuilder};
 use serde_json::Value;
 use weir_gateway::{GatewaySettings, Token, Tokens};
 
-use super::bed::{Bed, answer, error_of, settings};
+use super::fixture::{GatewayFixture, answer, error_of, settings};
 
 const TOKEN: &str = "the-token-of-this-gateway";
 /// Media types that no page can send without asking first.
@@ -20,8 +20,8 @@ const UNSEEN: [Option<&str>; 6] = [
 ];
 
 /// Method and path of each operation, with its description.
-async fn operations(bed: &Bed) -> Vec<(Method, String, Value)> {
-    let (_, document) = answer(bed.get_request("/api/v1/weir/openapi.json")).await;
+async fn operations(fixture: &GatewayFixture) -> Vec<(Method, String, Value)> {
+    let (_, document) = answer(fixture.get_request("/api/v1/weir/openapi.json")).await;
     let paths = document["paths"].as_object().unwrap().clone();
     let of = |(path, item): (String, Value)| {
         let path = path.replace("{flow}", "one").replace("{interface}", "out").replace(['{', '}'], "");
@@ -41,11 +41,11 @@ fn upgrading(request: RequestBuilder) -> RequestBuilder {
 }
 
 #[tokio::test]
-async fn whatever_changes_or_takes_is_a_post_of_a_type_that_no_page_can_send_unseen() {
-    let bed = Bed::with_flow().await;
-    bed.publish("flow:tg:out:one", "1").await;
+async fn all_modifying_paths_are_posts_of_a_type_that_requires_a_preflight() {
+    let fixture = GatewayFixture::with_flow().await;
+    fixture.publish("flow:tg:out:one", "1").await;
     let mut posts_count = 0;
-    for (method, path, described) in operations(&bed).await {
+    for (method, path, described) in operations(&fixture).await {
         if method == Method::GET {
             assert!(described.get("requestBody").is_none(), "{path}");
             continue;
@@ -58,7 +58,7 @@ async fn whatever_changes_or_takes_is_a_post_of_a_type_that_no_page_can_send_uns
             "{path}: {media_types:?}"
         );
         for unseen in UNSEEN {
-            let request = bed.request(Method::POST, &path).body("{}");
+            let request = fixture.request(Method::POST, &path).body("{}");
             let request = unseen.into_iter().fold(request, |request, unseen| request.header("content-type", unseen));
             let (status, body) = answer(request).await;
             // On the paths that Weir shares with others every error is an answer of status 200.
@@ -68,33 +68,33 @@ async fn whatever_changes_or_takes_is_a_post_of_a_type_that_no_page_can_send_uns
     }
     assert!(posts_count >= 9, "{posts_count}");
     // No other method does anything, nor does a GET.
-    for (_, path, _) in operations(&bed).await {
+    for (_, path, _) in operations(&fixture).await {
         for method in [Method::PUT, Method::DELETE, Method::PATCH, Method::HEAD] {
-            let response = bed.request(method.clone(), &path).header("content-type", "text/plain").body("{}").send().await.unwrap();
+            let response = fixture.request(method.clone(), &path).header("content-type", "text/plain").body("{}").send().await.unwrap();
             // A HEAD reads what a GET reads.
             assert!([404, 405].contains(&response.status().as_u16()) || method == Method::HEAD, "{method} {path}: {}", response.status());
         }
     }
-    assert_eq!(bed.depth("flow:tg:out:one", "gateway--one--out").await, 1);
+    assert_eq!(fixture.depth("flow:tg:out:one", "gateway--one--out").await, 1);
 }
 
 #[tokio::test]
-async fn without_a_token_what_a_page_of_another_site_causes_is_refused_on_every_path() {
-    let open = Bed::with_flow().await;
+async fn without_a_token_cross_site_requests_are_refused_on_every_path() {
+    let open = GatewayFixture::with_flow().await;
     let tokens = Some(Tokens::one(Token::new(TOKEN).unwrap()));
-    let guarded = Bed::with(GatewaySettings { tokens, ..settings() }).await;
+    let guarded = GatewayFixture::with(GatewaySettings { tokens, ..settings() }).await;
     let operations = operations(&open).await;
-    for bed in [&open, &guarded] {
+    for fixture in [&open, &guarded] {
         for site in ["cross-site", "same-site"] {
             for (method, path, _) in &operations {
                 for mode in ["no-cors", "cors", "websocket", "navigate"] {
-                    let request = bed.request(method.clone(), path).header("sec-fetch-site", site).header("sec-fetch-mode", mode);
+                    let request = fixture.request(method.clone(), path).header("sec-fetch-site", site).header("sec-fetch-mode", mode);
                     let request = if mode == "websocket" { upgrading(request) } else { request };
                     let status = request.header("content-type", "application/json").body("{}").send().await.unwrap().status().as_u16();
                     let is_link = mode == "navigate" && method == Method::GET && ["/", "/api/v1/weir/docs"].contains(&path.as_str());
                     let refused = if is_link { status == 200 } else { [401, 403].contains(&status) };
                     assert!(refused, "{method} {path} {site} {mode}: {status}");
-                    assert!(std::ptr::eq(bed, &guarded) || is_link || status == 403, "{method} {path} {site} {mode}: {status}");
+                    assert!(std::ptr::eq(fixture, &guarded) || is_link || status == 403, "{method} {path} {site} {mode}: {status}");
                 }
             }
         }
@@ -103,14 +103,15 @@ async fn without_a_token_what_a_page_of_another_site_causes_is_refused_on_every_
 }
 
 #[tokio::test]
-async fn with_the_token_neither_the_site_nor_the_origin_is_looked_at() {
+async fn with_the_token_site_and_origin_are_not_checked() {
     let tokens = Some(Tokens::one(Token::new(TOKEN).unwrap()));
-    let bed = Bed::with(GatewaySettings { tokens, ..settings() }).await;
-    for (method, path, _) in operations(&bed).await {
+    let fixture = GatewayFixture::with(GatewaySettings { tokens, ..settings() }).await;
+    for (method, path, _) in operations(&fixture).await {
         if path.ends_with("/docs") || path == "/" {
             continue;
         }
-        let request = bed.request(method.clone(), &path).header("sec-fetch-site", "cross-site").header("origin", "https://page.example");
+        let request =
+            fixture.request(method.clone(), &path).header("sec-fetch-site", "cross-site").header("origin", "https://page.example");
         let request = request.header("content-type", "application/json").bearer_auth(TOKEN).body("{}");
         let status = request.send().await.unwrap().status().as_u16();
         assert!(![401, 403].contains(&status), "{method} {path}: {status}");

@@ -11,7 +11,7 @@ use weir_pubsub::{Backend, CORRELATION_ID, Consumer, ConsumerOptions, Message, Q
 use weir_tests::look::messages;
 use weir_tests::wait::within;
 
-use super::bed::{Bed, error_of, settings};
+use super::fixture::{GatewayFixture, error_of, settings};
 use super::peer::Peer;
 
 const PATH: &str = "/api/v1/socket";
@@ -25,13 +25,13 @@ fn ask(id: &str) -> String {
     json!({"id": id, "service": "ask", "flow": "one", "request": id}).to_string()
 }
 
-async fn requests(bed: &Bed) -> Box<dyn Consumer> {
+async fn requests(fixture: &GatewayFixture) -> Box<dyn Consumer> {
     let subscription = "worker--one--request".parse().unwrap();
-    bed.backend.consumer(&"request:tg:ask:one".parse().unwrap(), &subscription, ConsumerOptions::default()).await.unwrap()
+    fixture.backend.consumer(&"request:tg:ask:one".parse().unwrap(), &subscription, ConsumerOptions::default()).await.unwrap()
 }
 
-async fn publish(bed: &Bed, answer: Message) {
-    let answers = bed.backend.producer(&"response:tg:ask:one".parse().unwrap()).await.unwrap();
+async fn publish(fixture: &GatewayFixture, answer: Message) {
+    let answers = fixture.backend.producer(&"response:tg:ask:one".parse().unwrap()).await.unwrap();
     answers.publish_confirmed(answer).await.unwrap();
 }
 
@@ -43,8 +43,8 @@ async fn next_id(requests: &dyn Consumer) -> String {
 
 #[tokio::test]
 async fn both_services_answer_on_one_socket() {
-    let bed = Bed::with_flow().await;
-    let mut peer = Peer::open(&bed, PATH).await;
+    let fixture = GatewayFixture::with_flow().await;
+    let mut peer = Peer::open(&fixture, PATH).await;
     peer.send(json!({"id": "a", "service": "flow", "request": {"operation": "get-flow", "flow-id": "one"}}).to_string()).await;
     let answer = peer.next_json().await;
     assert_eq!((&answer["id"], &answer["complete"], &answer["response"]["description"]), (&json!("a"), &json!(true), &json!("first")));
@@ -61,43 +61,43 @@ async fn both_services_answer_on_one_socket() {
 }
 
 #[tokio::test]
-async fn a_message_to_a_flow_interface_is_stored_as_it_was_written() {
-    let bed = Bed::with_flow().await;
-    let mut peer = Peer::open(&bed, PATH).await;
+async fn a_message_to_a_flow_interface_is_stored_unchanged() {
+    let fixture = GatewayFixture::with_flow().await;
+    let mut peer = Peer::open(&fixture, PATH).await;
     peer.send(r#"{"id":"a","service":"in","flow":"one","request":{"x":  1.00, "b":[]}}"#).await;
     assert_eq!(peer.next_text().await, r#"{"id":"a","response":{},"complete":true}"#);
     let queue = Queue::new("flow:tg:in:one".parse().unwrap(), "worker--one--input".parse().unwrap()).unwrap();
-    let stored = messages(&*bed.backend, &queue, 2).await;
+    let stored = messages(&*fixture.backend, &queue, 2).await;
     assert_eq!((stored.len(), &stored[0].body[..]), (1, &br#"{"x":  1.00, "b":[]}"#[..]));
 }
 
 #[tokio::test]
-async fn requests_are_answered_as_they_are_done_in_as_many_parts_as_they_have() {
-    let bed = Bed::with_flow().await;
-    let requests = requests(&bed).await;
-    let mut peer = Peer::open(&bed, PATH).await;
+async fn requests_are_answered_as_they_complete_in_all_their_parts() {
+    let fixture = GatewayFixture::with_flow().await;
+    let requests = requests(&fixture).await;
+    let mut peer = Peer::open(&fixture, PATH).await;
     peer.send(ask("slow")).await;
     let id = next_id(&*requests).await;
     peer.send(config("quick")).await;
     assert_eq!(peer.next_json().await["id"], "quick");
     let part = |body: &'static str| Message::new(body).with(CORRELATION_ID, id.clone());
-    publish(&bed, part("1.50").with(WEIR_PART, "more")).await;
+    publish(&fixture, part("1.50").with(WEIR_PART, "more")).await;
     assert_eq!(peer.next_text().await, r#"{"id":"slow","response":1.50,"complete":false}"#);
-    publish(&bed, part("2")).await;
+    publish(&fixture, part("2")).await;
     assert_eq!(peer.next_text().await, r#"{"id":"slow","response":2,"complete":true}"#);
     peer.send(ask("fails")).await;
     let id = next_id(&*requests).await;
     let body = json!({"error": {"type": "x", "message": "it broke"}}).to_string();
-    publish(&bed, Message::new(body).with(CORRELATION_ID, id).with(WEIR_ERROR, "reject")).await;
+    publish(&fixture, Message::new(body).with(CORRELATION_ID, id).with(WEIR_ERROR, "reject")).await;
     let failed = peer.next_json().await;
     assert_eq!((&failed["id"], &failed["complete"]), (&json!("fails"), &json!(true)));
     assert_eq!(error_of(&failed, "request-failed"), "flow `one` answered with an error (reject): it broke");
 }
 
 #[tokio::test]
-async fn what_is_no_request_is_answered_with_what_is_wrong_and_the_socket_goes_on() {
-    let bed = Bed::with_flow().await;
-    let mut peer = Peer::open(&bed, PATH).await;
+async fn an_invalid_request_is_answered_with_the_error_and_the_socket_continues() {
+    let fixture = GatewayFixture::with_flow().await;
+    let mut peer = Peer::open(&fixture, PATH).await;
     for (text, id, kind) in [
         ("garbage", None, "not-json"),
         ("[]", None, "bad-request"),
@@ -119,13 +119,13 @@ async fn what_is_no_request_is_answered_with_what_is_wrong_and_the_socket_goes_o
     peer.send(config("after")).await;
     assert_eq!(peer.next_json().await["id"], "after");
     assert_eq!(peer.close().await, Vec::<String>::new());
-    bed.figure_becomes(STREAMS, "socket", 0.0).await;
+    fixture.figure_becomes(STREAMS, "socket", 0.0).await;
 }
 
 #[tokio::test]
-async fn a_message_that_is_too_large_ends_the_socket_and_its_sender_can_read_why() {
-    let bed = Bed::new().await;
-    let mut peer = Peer::open(&bed, PATH).await;
+async fn an_oversized_message_ends_the_socket_and_its_sender_receives_the_reason() {
+    let fixture = GatewayFixture::new().await;
+    let mut peer = Peer::open(&fixture, PATH).await;
     peer.send(config("first")).await;
     // Written as a whole before anything is read.
     peer.send("x".repeat(100 << 20)).await;
@@ -133,13 +133,13 @@ async fn a_message_that_is_too_large_ends_the_socket_and_its_sender_can_read_why
     let reason = "the message has 104857600 bytes; the limit is 16777216";
     assert_eq!(error_of(&peer.next_json().await, "too-large"), reason);
     assert_eq!(peer.end().await, (1009, reason.to_owned()));
-    bed.figure_becomes(STREAMS, "socket", 0.0).await;
+    fixture.figure_becomes(STREAMS, "socket", 0.0).await;
 }
 
 #[tokio::test]
-async fn a_text_that_is_no_utf_8_ends_the_socket() {
-    let bed = Bed::new().await;
-    let mut peer = Peer::open(&bed, PATH).await;
+async fn invalid_utf_8_ends_the_socket() {
+    let fixture = GatewayFixture::new().await;
+    let mut peer = Peer::open(&fixture, PATH).await;
     // A masked text of one byte, 0xff.
     peer.stream.get_mut().write_all(&[0x81, 0x81, 0, 0, 0, 0, 0xff]).await.unwrap();
     error_of(&peer.next_json().await, "body-broken");
@@ -147,29 +147,29 @@ async fn a_text_that_is_no_utf_8_ends_the_socket() {
 }
 
 #[tokio::test]
-async fn a_socket_that_is_cut_in_the_middle_leaves_nothing_behind() {
-    let bed = Bed::with_flow().await;
-    let requests = requests(&bed).await;
-    let mut peer = Peer::open(&bed, PATH).await;
+async fn an_interrupted_socket_leaves_nothing_behind() {
+    let fixture = GatewayFixture::with_flow().await;
+    let requests = requests(&fixture).await;
+    let mut peer = Peer::open(&fixture, PATH).await;
     peer.send(ask("under way")).await;
     next_id(&*requests).await;
     // The head of a message of 100 bytes, and the first of them.
     peer.stream.get_mut().write_all(&[0x81, 0x80 | 100, 0, 0, 0, 0, b'{']).await.unwrap();
     drop(peer);
-    bed.figure_becomes(STREAMS, "socket", 0.0).await;
-    let mut other = Peer::open(&bed, PATH).await;
+    fixture.figure_becomes(STREAMS, "socket", 0.0).await;
+    let mut other = Peer::open(&fixture, PATH).await;
     other.send(config("a")).await;
     assert_eq!(other.next_json().await["id"], "a");
 }
 
 #[tokio::test]
-async fn a_socket_that_never_reads_is_not_read_from_and_ended() {
-    let bed = Bed::with(GatewaySettings { unread_timeout: Duration::from_millis(300), ..settings() }).await;
+async fn a_socket_that_never_reads_is_throttled_and_closed() {
+    let fixture = GatewayFixture::with(GatewaySettings { unread_timeout: Duration::from_millis(300), ..settings() }).await;
     let put = json!({"operation": "put", "values": [{"type": "t", "key": "k", "value": "x".repeat(1 << 20)}]});
-    bed.post("/api/v1/config", &put).await;
+    fixture.post("/api/v1/config", &put).await;
     let get = json!({"operation": "getvalues", "type": "t"});
     let request = json!({"id": "a", "service": "config", "request": get, "padding": "x".repeat(64 << 10)}).to_string();
-    let mut peer = Peer::open(&bed, PATH).await;
+    let mut peer = Peer::open(&fixture, PATH).await;
     // 64 MiB of requests for 1 GiB of answers.
     let mut sent_count = 0;
     let flood = async {
@@ -179,15 +179,15 @@ async fn a_socket_that_never_reads_is_not_read_from_and_ended() {
     };
     within("the socket to be ended", flood).await;
     assert!(sent_count < 1000, "everything was read");
-    bed.figure_becomes(STREAMS, "socket", 0.0).await;
+    fixture.figure_becomes(STREAMS, "socket", 0.0).await;
 }
 
 #[tokio::test]
-async fn pings_are_answered_and_a_silent_peer_is_ended() {
-    let bed = Bed::with(GatewaySettings { ping_interval: Duration::from_millis(200), ..settings() }).await;
+async fn pings_are_answered_and_a_silent_peer_is_disconnected() {
+    let fixture = GatewayFixture::with(GatewaySettings { ping_interval: Duration::from_millis(200), ..settings() }).await;
     // Reads nothing, so that no ping is answered.
-    let _silent = Peer::open(&bed, PATH).await;
-    let mut peer = Peer::open(&bed, PATH).await;
+    let _silent = Peer::open(&fixture, PATH).await;
+    let mut peer = Peer::open(&fixture, PATH).await;
     peer.stream.send(Frame::Ping("hello".into())).await.unwrap();
     let mut pings_count = 0;
     let mut pong = None;
@@ -199,58 +199,58 @@ async fn pings_are_answered_and_a_silent_peer_is_ended() {
         }
     }
     assert_eq!(pong.unwrap(), "hello");
-    bed.figure_becomes(STREAMS, "socket", 1.0).await;
+    fixture.figure_becomes(STREAMS, "socket", 1.0).await;
     peer.send(config("b")).await;
     assert_eq!(peer.next_json().await["id"], "b");
 }
 
 #[tokio::test]
-async fn of_one_socket_a_bounded_number_of_requests_is_under_way() {
-    let bed = Bed::with(GatewaySettings { socket_requests_count: 2, ..settings() }).await;
-    bed.start_flow("one").await;
-    let requests = requests(&bed).await;
-    let mut peer = Peer::open(&bed, PATH).await;
+async fn requests_in_flight_per_socket_are_bounded() {
+    let fixture = GatewayFixture::with(GatewaySettings { socket_requests_count: 2, ..settings() }).await;
+    fixture.start_flow("one").await;
+    let requests = requests(&fixture).await;
+    let mut peer = Peer::open(&fixture, PATH).await;
     for text in [ask("1"), ask("2"), config("3")] {
         peer.send(text).await;
     }
     let ids = [next_id(&*requests).await, next_id(&*requests).await];
     // Time for the third to be answered, were it read: the same question takes this way.
-    bed.post("/api/v1/config", &json!({"operation": "list", "type": "t"})).await;
-    publish(&bed, Message::new("0").with(CORRELATION_ID, ids[1].clone())).await;
+    fixture.post("/api/v1/config", &json!({"operation": "list", "type": "t"})).await;
+    publish(&fixture, Message::new("0").with(CORRELATION_ID, ids[1].clone())).await;
     let mut order = Vec::new();
     for _ in 0..2 {
         order.push(peer.next_json().await["id"].as_str().unwrap().to_owned());
     }
     assert_eq!(order.last().unwrap(), "3", "{order:?}");
-    publish(&bed, Message::new("0").with(CORRELATION_ID, ids[0].clone())).await;
+    publish(&fixture, Message::new("0").with(CORRELATION_ID, ids[0].clone())).await;
     assert!(["1", "2"].contains(&peer.next_json().await["id"].as_str().unwrap()));
 }
 
 #[tokio::test]
-async fn requests_to_a_stopped_flow_end_and_the_socket_goes_on() {
-    let bed = Bed::with_flow().await;
-    let requests = requests(&bed).await;
-    let mut peer = Peer::open(&bed, PATH).await;
+async fn requests_to_a_stopped_flow_fail_and_the_socket_continues() {
+    let fixture = GatewayFixture::with_flow().await;
+    let requests = requests(&fixture).await;
+    let mut peer = Peer::open(&fixture, PATH).await;
     peer.send(ask("a")).await;
     next_id(&*requests).await;
-    bed.stop_flow("one").await;
+    fixture.stop_flow("one").await;
     let ended = peer.next_json().await;
     assert_eq!((&ended["id"], &ended["complete"]), (&json!("a"), &json!(true)));
     assert!(error_of(&ended, "flow-stopped").starts_with("flow `one` was stopped"));
     peer.send(ask("b")).await;
     error_of(&peer.next_json().await, "flow-stopped");
-    bed.figure_becomes("weir_gateway_dispatchers", "requester", 0.0).await;
+    fixture.figure_becomes("weir_gateway_dispatchers", "requester", 0.0).await;
 }
 
 #[tokio::test]
-async fn at_the_end_of_weir_what_is_under_way_is_answered_first() {
-    let mut bed = Bed::with_flow().await;
-    let requests = requests(&bed).await;
-    let mut peer = Peer::open(&bed, PATH).await;
+async fn requests_in_flight_are_answered_before_weir_stops() {
+    let mut fixture = GatewayFixture::with_flow().await;
+    let requests = requests(&fixture).await;
+    let mut peer = Peer::open(&fixture, PATH).await;
     peer.send(ask("a")).await;
     let id = next_id(&*requests).await;
-    drop(bed.end_gateway());
-    publish(&bed, Message::new("\"done\"").with(CORRELATION_ID, id)).await;
+    drop(fixture.end_gateway());
+    publish(&fixture, Message::new("\"done\"").with(CORRELATION_ID, id)).await;
     let answer = peer.next_json().await;
     assert_eq!((&answer["id"], &answer["response"]), (&json!("a"), &json!("done")));
     error_of(&peer.next_json().await, "unavailable");
@@ -258,43 +258,43 @@ async fn at_the_end_of_weir_what_is_under_way_is_answered_first() {
 }
 
 #[tokio::test]
-async fn web_pages_other_hosts_and_what_is_no_websocket_are_refused() {
-    let bed = Bed::with(GatewaySettings { max_sockets_count: 2, ..settings() }).await;
-    bed.start_flow("one").await;
+async fn web_pages_other_hosts_and_plain_requests_are_refused() {
+    let fixture = GatewayFixture::with(GatewaySettings { max_sockets_count: 2, ..settings() }).await;
+    fixture.start_flow("one").await;
     for path in [PATH, "/api/v1/flow/one/import/in", "/api/v1/flow/one/export/out"] {
         for (header, value) in [("origin", "http://localhost:8088"), ("host", "weir.example")] {
-            let (status, body) = Peer::try_open(&bed, path, &[(header, value)]).await.err().unwrap();
+            let (status, body) = Peer::try_open(&fixture, path, &[(header, value)]).await.err().unwrap();
             assert_eq!(status, 403, "{path} {header}");
             error_of(&body, "forbidden");
         }
-        let (status, body) = bed.get(path).await;
+        let (status, body) = fixture.get(path).await;
         assert_eq!((status, error_of(&body, "bad-request").contains("open it with a WebSocket client")), (400, true));
-        let (status, _) = Peer::try_open(&bed, path, &[("sec-websocket-version", "8")]).await.err().unwrap();
+        let (status, _) = Peer::try_open(&fixture, path, &[("sec-websocket-version", "8")]).await.err().unwrap();
         assert_eq!(status, 400);
     }
-    let open = (Peer::open(&bed, PATH).await, Peer::open(&bed, "/api/v1/flow/one/import/in").await);
-    let (status, body) = Peer::try_open(&bed, PATH, &[]).await.err().unwrap();
+    let open = (Peer::open(&fixture, PATH).await, Peer::open(&fixture, "/api/v1/flow/one/import/in").await);
+    let (status, body) = Peer::try_open(&fixture, PATH, &[]).await.err().unwrap();
     assert_eq!(status, 503);
     assert_eq!(error_of(&body, "unavailable"), "2 WebSockets are open, the maximum: close some, or try again later");
     drop(open);
-    bed.figure_becomes(STREAMS, "socket", 0.0).await;
-    bed.figure_becomes(STREAMS, "import", 0.0).await;
-    Peer::open(&bed, PATH).await;
+    fixture.figure_becomes(STREAMS, "socket", 0.0).await;
+    fixture.figure_becomes(STREAMS, "import", 0.0).await;
+    Peer::open(&fixture, PATH).await;
 }
 
 #[tokio::test]
-async fn a_token_opens_a_socket_by_header_or_query() {
+async fn a_socket_accepts_a_token_in_header_or_query() {
     let token = weir_gateway::Token::new("0123456789abcdef").unwrap();
-    let bed = Bed::with(GatewaySettings { tokens: Some(Tokens::one(token)), ..settings() }).await;
-    assert_eq!(Peer::try_open(&bed, PATH, &[]).await.err().unwrap().0, 401);
+    let fixture = GatewayFixture::with(GatewaySettings { tokens: Some(Tokens::one(token)), ..settings() }).await;
+    assert_eq!(Peer::try_open(&fixture, PATH, &[]).await.err().unwrap().0, 401);
     for (path, headers) in
         [(PATH.to_owned(), &[("authorization", "Bearer 0123456789abcdef")][..]), (format!("{PATH}?token=0123456789abcdef"), &[])]
     {
-        let mut peer = Peer::try_open(&bed, &path, headers).await.ok().unwrap();
+        let mut peer = Peer::try_open(&fixture, &path, headers).await.ok().unwrap();
         peer.send(config("a")).await;
         assert_eq!(peer.next_json().await["id"], "a");
     }
     // What the query may hold besides is not refused for the token in it.
-    let (status, _) = Peer::try_open(&bed, "/api/v1/flow/one/import/in?answers=true&token=0123456789abcdef", &[]).await.err().unwrap();
+    let (status, _) = Peer::try_open(&fixture, "/api/v1/flow/one/import/in?answers=true&token=0123456789abcdef", &[]).await.err().unwrap();
     assert_eq!(status, 404);
 }

@@ -4,7 +4,7 @@ use reqwest::Response;
 use serde_json::{Value, json};
 use weir_tests::wait::within;
 
-use super::bed::Bed;
+use super::fixture::GatewayFixture;
 
 pub(super) const EXITS: &str = "/api/v1/weir/flows/one/exits/out";
 
@@ -17,12 +17,12 @@ pub(super) struct Taker {
 
 impl Taker {
     /// Takes from exit `out` of flow `one`.
-    pub(super) async fn take(bed: &Bed, wanted: Value) -> Self {
-        Taker::take_at(bed, &format!("{EXITS}/take"), wanted).await
+    pub(super) async fn take(fixture: &GatewayFixture, wanted: Value) -> Self {
+        Taker::take_at(fixture, &format!("{EXITS}/take"), wanted).await
     }
 
-    pub(super) async fn take_at(bed: &Bed, path: &str, wanted: Value) -> Self {
-        let response = bed.post_request(path, "application/json", wanted.to_string()).send().await.unwrap();
+    pub(super) async fn take_at(fixture: &GatewayFixture, path: &str, wanted: Value) -> Self {
+        let response = fixture.post_request(path, "application/json", wanted.to_string()).send().await.unwrap();
         assert_eq!((response.status().as_u16(), &response.headers()["content-type"]), (200, &"application/x-ndjson".parse().unwrap()));
         let mut taker = Taker { response, buffer: Vec::new(), lease: String::new() };
         let first = taker.next().await.unwrap();
@@ -60,21 +60,21 @@ impl Taker {
     }
 
     /// All messages until the stream ends, acknowledged one by one.
-    pub(super) async fn all(&mut self, bed: &Bed) -> Vec<Value> {
+    pub(super) async fn all(&mut self, fixture: &GatewayFixture) -> Vec<Value> {
         let mut bodies = Vec::new();
         while let Some(line) = self.next().await {
-            assert_eq!(self.acknowledge(bed, line["receipt"].as_u64().unwrap()).await, (200, json!({"acknowledged-count": 1})));
+            assert_eq!(self.acknowledge(fixture, line["receipt"].as_u64().unwrap()).await, (200, json!({"acknowledged-count": 1})));
             bodies.push(line["body"].clone());
         }
         bodies
     }
 
-    pub(super) async fn acknowledge(&self, bed: &Bed, through: u64) -> (u16, Value) {
-        bed.post(&format!("{EXITS}/acknowledge"), &json!({"lease": self.lease, "through": through})).await
+    pub(super) async fn acknowledge(&self, fixture: &GatewayFixture, through: u64) -> (u16, Value) {
+        fixture.post(&format!("{EXITS}/acknowledge"), &json!({"lease": self.lease, "through": through})).await
     }
 
     /// Acknowledges, and ends the lease.
-    pub(super) async fn end(&self, bed: &Bed, through: u64) -> (u16, Value) {
-        bed.post(&format!("{EXITS}/acknowledge"), &json!({"lease": self.lease, "through": through, "end": true})).await
+    pub(super) async fn end(&self, fixture: &GatewayFixture, through: u64) -> (u16, Value) {
+        fixture.post(&format!("{EXITS}/acknowledge"), &json!({"lease": self.lease, "through": through, "end": true})).await
     }
 }

@@ -13,10 +13,10 @@ use weir_gateway::{GatewaySettings, TlsIdentity, TlsServer};
 use weir_tests::certificates::Authority;
 use weir_tests::wait::{DEADLINE, eventually, within};
 
-use super::bed::{Bed, settings};
+use super::fixture::{GatewayFixture, settings};
 
 struct Secure {
-    bed: Bed,
+    fixture: GatewayFixture,
     http: reqwest::Client,
 }
 
@@ -26,18 +26,18 @@ impl Secure {
         let folder = tempfile::tempdir().unwrap();
         let (certificate, key) = authority.certificate(&["localhost", "127.0.0.1"]).write(folder.path());
         let tls = TlsServer::new(&TlsIdentity::read(&certificate, &key).unwrap());
-        let bed = Bed::with(GatewaySettings { tls: Some(tls), ..settings }).await;
+        let fixture = GatewayFixture::with(GatewaySettings { tls: Some(tls), ..settings }).await;
         let trusted = reqwest::Certificate::from_pem(authority.pem().as_bytes()).unwrap();
         let http = reqwest::Client::builder().no_proxy().timeout(DEADLINE).tls_certs_only([trusted]).pool_max_idle_per_host(0);
-        Secure { bed, http: http.build().unwrap() }
+        Secure { fixture, http: http.build().unwrap() }
     }
 
     fn address(&self) -> SocketAddr {
-        self.bed.address
+        self.fixture.address
     }
 
     fn url(&self, path: &str) -> String {
-        format!("https://{}{path}", self.bed.address)
+        format!("https://{}{path}", self.fixture.address)
     }
 
     async fn status(&self, path: &str) -> u16 {
@@ -70,7 +70,7 @@ async fn requests_and_websockets_are_served_over_tls() {
 }
 
 #[tokio::test]
-async fn a_client_that_never_speaks_keeps_neither_health_nor_others_from_their_answers() {
+async fn a_silent_tls_client_blocks_neither_health_nor_others() {
     let gateway = Secure::new(GatewaySettings { max_connections_count: 1, ..settings() }).await;
     let silent = TcpStream::connect(gateway.address()).await.unwrap();
     // Half of a handshake, from another one.
@@ -83,7 +83,7 @@ async fn a_client_that_never_speaks_keeps_neither_health_nor_others_from_their_a
 }
 
 #[tokio::test]
-async fn health_is_answered_while_all_places_are_in_use() {
+async fn health_is_answered_while_all_connections_are_in_use() {
     let gateway = Secure::new(GatewaySettings { max_connections_count: 1, ..settings() }).await;
     // It is under way for as long as its body is.
     let (mut body, sent) = tokio::io::duplex(64);
@@ -111,7 +111,7 @@ async fn health_is_answered_while_all_places_are_in_use() {
 }
 
 #[tokio::test]
-async fn a_request_without_tls_is_told_so() {
+async fn a_request_without_tls_is_answered_with_the_reason() {
     let gateway = Secure::new(settings()).await;
     let mut plain = TcpStream::connect(gateway.address()).await.unwrap();
     plain.write_all(b"GET /api/v1/weir/status HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();

@@ -6,15 +6,15 @@ use weir_pubsub::{Message, Queue};
 use weir_tests::look::put;
 use weir_tests::wait::{DEADLINE, eventually};
 
-use super::bed::Bed;
+use super::fixture::GatewayFixture;
 
 #[tokio::test]
 async fn status_joins_hosts_flows_and_queues() {
-    let bed = Bed::with_flow().await;
-    bed.publish("flow:tg:in:one", "1").await;
+    let fixture = GatewayFixture::with_flow().await;
+    fixture.publish("flow:tg:in:one", "1").await;
     let status = eventually(DEADLINE, "a host in the status", || async {
-        bed.publish("notify:tg:weir-status", &report()).await;
-        let (_, status) = bed.get("/api/v1/weir/status").await;
+        fixture.publish("notify:tg:weir-status", &report()).await;
+        let (_, status) = fixture.get("/api/v1/weir/status").await;
         status["hosts"].as_array().is_some_and(|hosts| !hosts.is_empty()).then_some(status)
     })
     .await;
@@ -23,7 +23,7 @@ async fn status_joins_hosts_flows_and_queues() {
     assert_eq!((&flow["id"], &flow["blueprint"], &flow["status"]), (&json!("one"), &json!("b"), &json!("running")));
     assert_eq!(flow["interfaces"], json!({"ask": "request", "in": "flow", "out": "flow"}));
     assert_eq!(flow["processors"], json!([{"processor": "worker", "variant": "one"}]));
-    let (_, queues) = bed.get("/api/v1/weir/queues").await;
+    let (_, queues) = fixture.get("/api/v1/weir/queues").await;
     assert_eq!(queues["queues"], status["queues"]);
     let depths: Vec<_> = queues["queues"]
         .as_array()
@@ -38,8 +38,8 @@ async fn status_joins_hosts_flows_and_queues() {
 }
 
 #[tokio::test]
-async fn dead_letters_are_shown_and_stay() {
-    let bed = Bed::new().await;
+async fn listing_dead_letters_removes_none() {
+    let fixture = GatewayFixture::new().await;
     let queue = Queue::new("flow:tg:weir-dead-letters".parse().unwrap(), "weir".parse().unwrap()).unwrap();
     for at in 0..3 {
         let letter = Message::new(format!("{{\"at\": {at}}}"))
@@ -48,17 +48,17 @@ async fn dead_letters_are_shown_and_stay() {
             .with("weir-dead-error", "reject")
             .with("weir-dead-reason", "no page")
             .with("weir-dead-attempts", "1");
-        put(&*bed.backend, &queue, letter).await.unwrap();
+        put(&*fixture.backend, &queue, letter).await.unwrap();
     }
-    let (_, answer) = bed.get("/api/v1/weir/dead-letters?limit=2").await;
+    let (_, answer) = fixture.get("/api/v1/weir/dead-letters?limit=2").await;
     assert_eq!((&answer["depth-count"], answer["letters"].as_array().unwrap().len()), (&json!(3), 2));
     let letter = &answer["letters"][0];
     assert_eq!((&letter["error"], &letter["reason"], &letter["body"]), (&json!("reject"), &json!("no page"), &json!("{\"at\": 0}")));
     let after = answer["letters"][1]["position"].as_u64().unwrap();
-    let (_, rest) = bed.get(&format!("/api/v1/weir/dead-letters?after={after}")).await;
+    let (_, rest) = fixture.get(&format!("/api/v1/weir/dead-letters?after={after}")).await;
     assert_eq!(rest["letters"][0]["body"], "{\"at\": 2}");
-    assert_eq!(bed.depth("flow:tg:weir-dead-letters", "weir").await, 3);
-    let (status, _) = bed.get("/api/v1/weir/dead-letters?limit=0").await;
+    assert_eq!(fixture.depth("flow:tg:weir-dead-letters", "weir").await, 3);
+    let (status, _) = fixture.get("/api/v1/weir/dead-letters?limit=0").await;
     assert_eq!(status, 400);
 }
 
@@ -74,16 +74,16 @@ fn report_of(config_version: u64, config_problem: Option<String>) -> String {
 }
 
 #[tokio::test]
-async fn it_is_ready_when_nothing_is_missing() {
-    let bed = Bed::new().await;
-    assert_eq!(bed.get("/healthz").await, (200, json!({"status": "ok"})));
-    let (status, answer) = bed.get("/readyz").await;
+async fn a_gateway_is_ready_when_nothing_is_missing() {
+    let fixture = GatewayFixture::new().await;
+    assert_eq!(fixture.get("/healthz").await, (200, json!({"status": "ok"})));
+    let (status, answer) = fixture.get("/readyz").await;
     assert_eq!((status, &answer["status"]), (503, &json!("not ready")));
     let reason = answer["reason"].as_str().unwrap();
     assert!(reason.ends_with("no host is reporting (hosts report every 5 s)"), "{reason}");
     let ready = eventually(DEADLINE, "the gateway to be ready", || async {
-        bed.publish("notify:tg:weir-status", &report()).await;
-        let (status, answer) = bed.get("/readyz").await;
+        fixture.publish("notify:tg:weir-status", &report()).await;
+        let (status, answer) = fixture.get("/readyz").await;
         (status == 200).then_some(answer)
     })
     .await;
@@ -93,8 +93,8 @@ async fn it_is_ready_when_nothing_is_missing() {
     {
         let report = report_of(version, problem);
         eventually(DEADLINE, "the gateway not to be ready", || async {
-            bed.publish("notify:tg:weir-status", &report).await;
-            let (status, answer) = bed.get("/readyz").await;
+            fixture.publish("notify:tg:weir-status", &report).await;
+            let (status, answer) = fixture.get("/readyz").await;
             (status == 503 && answer["reason"].as_str().unwrap().contains(words)).then_some(())
         })
         .await;

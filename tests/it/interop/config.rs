@@ -60,7 +60,7 @@ async fn put_read_listed_and_deleted(weir: &Weir) {
 }
 
 #[tokio::test]
-async fn configuration_wants_the_token_where_there_is_one() {
+async fn configuration_requires_the_token_if_configured() {
     let folder = tempfile::tempdir().unwrap();
     let weir = Weir::up_in(folder.path(), &[], &[("WEIR_TOKEN", TOKEN)]).await;
     let put = item("greeting", &["--value", "1"]);

@@ -101,7 +101,7 @@ async fn started_and_stopped(weir: &Weir) {
 }
 
 #[tokio::test]
-async fn flows_want_the_token_where_there_is_one() {
+async fn flows_require_the_token_if_configured() {
     let folder = tempfile::tempdir().unwrap();
     let weir = Weir::up_in(folder.path(), &[], &[("WEIR_TOKEN", TOKEN)]).await;
     let definition = blueprint().to_string();

@@ -50,7 +50,7 @@ fn without_text(mut answer: Value) -> Value {
 }
 
 #[tokio::test]
-async fn the_config_service_answers_and_notifies_to_the_letter() {
+async fn the_config_service_answers_and_notifies_exactly() {
     let broker = Broker::shared().await;
     let vhost = broker.vhost(DefaultQueues::Classic).await;
     let folder = tempfile::tempdir().unwrap();
@@ -102,7 +102,7 @@ async fn the_config_service_answers_and_notifies_to_the_letter() {
 }
 
 #[tokio::test]
-async fn the_flow_service_answers_to_the_letter() {
+async fn the_flow_service_answers_exactly() {
     let broker = Broker::shared().await;
     let vhost = broker.vhost(DefaultQueues::Classic).await;
     let folder = tempfile::tempdir().unwrap();

@@ -10,8 +10,8 @@ use weir_tests::wait::{DEADLINE, eventually, within};
 
 use super::peer::{must, queues, run};
 use super::processors::{put_blueprint, start, weir};
+use crate::host_fixture::queue;
 use crate::rabbitmq::connection::connected;
-use crate::stage::queue;
 
 /// Publishes all cases and reads them: each arrives, once, and the connection stays.
 async fn all_arrive(vhost: &Vhost) {
@@ -46,7 +46,7 @@ async fn all_arrive(vhost: &Vhost) {
 }
 
 #[tokio::test]
-async fn what_is_no_text_too_deep_or_too_large_hurts_no_other_message() {
+async fn invalid_deep_or_oversized_messages_affect_no_other_message() {
     let broker = Broker::shared().await;
     for queues in [DefaultQueues::Classic, DefaultQueues::Quorum] {
         all_arrive(&broker.vhost(queues).await).await;
@@ -67,7 +67,7 @@ fn both() -> Value {
 }
 
 #[tokio::test]
-async fn services_and_processors_outlive_messages_of_others_and_lose_none() {
+async fn services_and_processors_survive_foreign_messages_and_lose_none() {
     let broker = Broker::shared().await;
     let vhost = broker.vhost(DefaultQueues::Classic).await;
     let folder = tempfile::tempdir().unwrap();

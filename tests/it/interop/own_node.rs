@@ -29,7 +29,7 @@ async fn are_requests_durable(node: &Node) -> bool {
 }
 
 #[tokio::test]
-async fn request_queues_are_transient_where_they_are_permitted_and_durable_where_not() {
+async fn request_queues_are_transient_if_permitted_and_durable_otherwise() {
     assert!(!are_requests_durable(&Node::start().await).await);
     // Brokers before 4.0 cannot deny them.
     if Version::tested() != Version::V3_10 {

@@ -49,7 +49,7 @@ pub(super) fn pair(processor: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_processor_follows_flows_that_requests_start_change_and_stop() {
+async fn a_processor_follows_flows_started_changed_and_stopped_by_requests() {
     let broker = Broker::shared().await;
     let vhost = broker.vhost(DefaultQueues::Classic).await;
     let folder = tempfile::tempdir().unwrap();
@@ -104,7 +104,7 @@ pub(super) fn chain() -> Value {
 }
 
 #[tokio::test]
-async fn processors_and_components_follow_each_other_in_one_flow() {
+async fn trustgraph_processors_and_components_work_in_one_flow() {
     let broker = Broker::shared().await;
     let vhost = broker.vhost(DefaultQueues::Classic).await;
     let folder = tempfile::tempdir().unwrap();

@@ -59,7 +59,7 @@ async fn read(broker: &Broker, topic: &str, subscription: &str, count: usize) ->
 }
 
 #[tokio::test]
-async fn pulsars_own_client_writes_to_a_component_and_reads_what_it_wrote() {
+async fn the_native_pulsar_client_writes_to_a_component_and_reads_its_output() {
     let (broker, _turn) = Broker::with_tg().await;
     let folder = tempfile::tempdir().unwrap();
     let weir = weir(broker, folder.path()).await;
@@ -131,7 +131,7 @@ async fn pulsars_own_client_writes_to_a_component_and_reads_what_it_wrote() {
 }
 
 #[tokio::test]
-async fn a_processor_of_trustgraph_follows_flows_that_requests_start_change_and_stop_on_pulsar() {
+async fn a_trustgraph_processor_follows_flows_started_changed_and_stopped_on_pulsar() {
     let (broker, _turn) = Broker::with_tg().await;
     let folder = tempfile::tempdir().unwrap();
     let weir = weir(broker, folder.path()).await;
@@ -161,7 +161,7 @@ async fn a_processor_of_trustgraph_follows_flows_that_requests_start_change_and_
 }
 
 #[tokio::test]
-async fn processors_of_trustgraph_and_components_follow_each_other_in_one_flow_on_pulsar() {
+async fn trustgraph_processors_and_components_work_in_one_flow_on_pulsar() {
     let (broker, _turn) = Broker::with_tg().await;
     let folder = tempfile::tempdir().unwrap();
     let weir = weir(broker, folder.path()).await;

@@ -12,8 +12,8 @@ use weir_tests::wait::{DEADLINE, eventually, within};
 
 use super::peer::{Running, must, names_with};
 use super::processors::{put_blueprint, start, stop};
+use crate::host_fixture::queue;
 use crate::rabbitmq::connection::connected;
-use crate::stage::queue;
 
 /// A component and a processor of TrustGraph's in a row, and two components by themselves.
 fn blueprint() -> Value {
@@ -98,7 +98,7 @@ fn put(config_type: &str, key: &str, value: &str) -> (&'static str, Value) {
 }
 
 #[tokio::test]
-async fn components_in_files_work_under_trustgraphs_services() {
+async fn components_in_files_work_with_trustgraphs_services() {
     let broker = Broker::shared().await;
     let vhost = broker.vhost(DefaultQueues::Classic).await;
     let site = Site::on(vhost.url());

@@ -12,36 +12,36 @@ use weir_runtime::inspect;
 use weir_tests::guest;
 use weir_tests::wait::seed;
 
-use super::place::{DEADLINE, LONGEST_PAUSE, LOSSES_COUNT, Place};
+use super::fixture::{DEADLINE, LONGEST_PAUSE, LOSSES_COUNT, WeirFixture};
 
 const INPUT: (&str, &str) = ("flow:tg:in:one", "echo--one--input");
 const EXIT: (&str, &str) = ("flow:tg:out:one", "gateway--one--out");
 
 /// A flow `one` that passes messages on.
-async fn echoing() -> Place {
-    let place = Place::new().await;
-    place.deploy_between("echo").await;
-    place.start("echo", "one").await;
-    place
+async fn echoing() -> WeirFixture {
+    let fixture = WeirFixture::new().await;
+    fixture.deploy_between("echo").await;
+    fixture.start("echo", "one").await;
+    fixture
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_flow_that_holds_messages_is_never_stopped_by_a_stop_that_refuses_them() {
-    let place = echoing().await;
-    place.send(INPUT.0, "0".to_owned()).await;
-    let cuts = place.cutting.keep_cutting(seed(), LONGEST_PAUSE);
+async fn a_refusing_stop_never_stops_a_flow_with_messages() {
+    let fixture = echoing().await;
+    fixture.send(INPUT.0, "0".to_owned()).await;
+    let cuts = fixture.cutting.keep_cutting(seed(), LONGEST_PAUSE);
     let end = AtomicBool::new(false);
     let (mut count, mut refused_count) = (1, 0);
     let sending = async {
         while !end.load(Ordering::SeqCst) {
-            place.send(INPUT.0, count.to_string()).await;
+            fixture.send(INPUT.0, count.to_string()).await;
             count += 1;
         }
     };
     let stopping = async {
-        let begun_count = place.cutting.losses_count();
-        while place.cutting.losses_count() < begun_count + LOSSES_COUNT || refused_count < 3 {
-            match place.flows.stop_empty_flow("one").await {
+        let begun_count = fixture.cutting.losses_count();
+        while fixture.cutting.losses_count() < begun_count + LOSSES_COUNT || refused_count < 3 {
+            match fixture.flows.stop_empty_flow("one").await {
                 Ok(()) => panic!("a flow that holds messages was stopped"),
                 // An answer about the broker or the configuration is one about a loss.
                 Err(FlowError::Answered { message, .. }) => refused_count += u32::from(message.contains("still holds")),
@@ -51,42 +51,42 @@ async fn a_flow_that_holds_messages_is_never_stopped_by_a_stop_that_refuses_them
         end.store(true, Ordering::SeqCst);
     };
     tokio::join!(sending, stopping);
-    cuts.end(&place.cutting).await;
-    assert_eq!(place.numbers(INPUT.0, INPUT.1).await, (0..count).collect::<BTreeSet<u64>>());
+    cuts.end(&fixture.cutting).await;
+    assert_eq!(fixture.numbers(INPUT.0, INPUT.1).await, (0..count).collect::<BTreeSet<u64>>());
     // It runs as before: its messages are worked off, and then it can be stopped, again over losses.
-    let host = place.host().await;
-    place.until("an empty input", async || place.depth(INPUT.0, INPUT.1).await == 0).await;
-    assert_eq!(place.numbers(EXIT.0, EXIT.1).await, (0..count).collect::<BTreeSet<u64>>());
+    let host = fixture.host().await;
+    fixture.until("an empty input", async || fixture.depth(INPUT.0, INPUT.1).await == 0).await;
+    assert_eq!(fixture.numbers(EXIT.0, EXIT.1).await, (0..count).collect::<BTreeSet<u64>>());
     host.stop(std::time::Duration::from_secs(20)).await;
-    place.empty(EXIT.0, EXIT.1).await;
-    let cuts = place.cutting.keep_cutting(seed(), LONGEST_PAUSE);
-    place
-        .until("the stop", async || match place.flows.stop_empty_flow("one").await {
+    fixture.empty(EXIT.0, EXIT.1).await;
+    let cuts = fixture.cutting.keep_cutting(seed(), LONGEST_PAUSE);
+    fixture
+        .until("the stop", async || match fixture.flows.stop_empty_flow("one").await {
             Ok(()) => true,
             Err(FlowError::Answered { message, .. }) => message.contains("does not exist"),
             Err(_) => false,
         })
         .await;
-    cuts.end(&place.cutting).await;
-    place.until("the end of its queues", async || place.queues().is_empty()).await;
+    cuts.end(&fixture.cutting).await;
+    fixture.until("the end of its queues", async || fixture.queues().is_empty()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_processor_goes_to_other_components_and_back_over_lost_connections() {
-    let place = echoing().await;
+async fn a_processor_switches_components_back_and_forth_across_lost_connections() {
+    let fixture = echoing().await;
     let mut record = serde_json::to_value(ComponentRecord::from(inspect(&guest("echo")).unwrap())).unwrap();
     record["version"] = json!("2.0.0");
-    place.config.apply(Batch::new().put(COMPONENT_TYPE, "echo@2.0.0", record.to_string())).await.unwrap();
-    let host = place.host().await;
-    let cuts = place.cutting.keep_cutting(seed(), LONGEST_PAUSE);
+    fixture.config.apply(Batch::new().put(COMPONENT_TYPE, "echo@2.0.0", record.to_string())).await.unwrap();
+    let host = fixture.host().await;
+    let cuts = fixture.cutting.keep_cutting(seed(), LONGEST_PAUSE);
     let end = AtomicBool::new(false);
     let mut count = 0;
     let sending = async {
         while !end.load(Ordering::SeqCst) {
-            place.send(INPUT.0, count.to_string()).await;
+            fixture.send(INPUT.0, count.to_string()).await;
             count += 1;
             // No more than the host can work off over losses.
-            place.until("a short input", async || place.depth(INPUT.0, INPUT.1).await < 100 || end.load(Ordering::SeqCst)).await;
+            fixture.until("a short input", async || fixture.depth(INPUT.0, INPUT.1).await < 100 || end.load(Ordering::SeqCst)).await;
         }
     };
     let runs = |version: &str| {
@@ -100,24 +100,24 @@ async fn a_processor_goes_to_other_components_and_back_over_lost_connections() {
             let order =
                 || SwapOrder { flow: "one".to_owned(), processor: "echo".to_owned(), component: component.clone(), ..SwapOrder::default() };
             // A swap whose answer was lost may have been done.
-            let swapped = async || place.flows.swap(order()).await.is_ok();
-            place.until("the swap", async || swapped().await || runs(version)).await;
-            place.until("the other component", async || runs(version)).await;
+            let swapped = async || fixture.flows.swap(order()).await.is_ok();
+            fixture.until("the swap", async || swapped().await || runs(version)).await;
+            fixture.until("the other component", async || runs(version)).await;
         }
         end.store(true, Ordering::SeqCst);
     };
     tokio::join!(sending, swapping);
-    cuts.end(&place.cutting).await;
+    cuts.end(&fixture.cutting).await;
     let all = (0..count).collect::<BTreeSet<u64>>();
     let seen = std::sync::Mutex::new(String::new());
-    place.until_all(&all, INPUT, EXIT).await;
-    assert!(place.numbers("flow:tg:weir-dead-letters", "weir").await.is_empty());
+    fixture.until_all(&all, INPUT, EXIT).await;
+    assert!(fixture.numbers("flow:tg:weir-dead-letters", "weir").await.is_empty());
     let last = async || {
-        let entry = place.config.get_one("processor:echo", "one").await.ok().flatten();
+        let entry = fixture.config.get_one("processor:echo", "one").await.ok().flatten();
         *seen.lock().unwrap() = format!("{:?}; {:?}", entry, host.status());
         runs("2.0.0")
     };
-    if tokio::time::timeout(DEADLINE / 2, place.until("the last component", last)).await.is_err() {
+    if tokio::time::timeout(DEADLINE / 2, fixture.until("the last component", last)).await.is_err() {
         panic!("the last component does not run: {}", seen.lock().unwrap());
     }
 }

@@ -12,7 +12,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use weir_gateway::{GatewayParts, GatewaySettings};
 use weir_tests::wait::{pass, seed};
 
-use super::place::{DEADLINE, LONGEST_PAUSE, LOSSES_COUNT, Place};
+use super::fixture::{DEADLINE, LONGEST_PAUSE, LOSSES_COUNT, WeirFixture};
 
 /// A gateway over the connection that is cut.
 pub(super) struct Gateway {
@@ -22,11 +22,11 @@ pub(super) struct Gateway {
 }
 
 impl Gateway {
-    pub(super) async fn over(place: &Place) -> Self {
+    pub(super) async fn over(fixture: &WeirFixture) -> Self {
         let parts = GatewayParts {
-            backend: place.cutting.clone(),
-            config: place.config.clone(),
-            components: place.components.clone().into(),
+            backend: fixture.cutting.clone(),
+            config: fixture.config.clone(),
+            components: fixture.components.clone().into(),
             inspect: Arc::new(|_, _| Err("nothing is deployed here".to_owned())),
             defaults: Default::default(),
             unused_code: Arc::new(|_| Ok(Vec::new())),
@@ -99,62 +99,62 @@ impl Gateway {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_enters_by_the_gateway_leaves_by_it_over_lost_connections() {
-    let place = Place::new().await;
-    place.deploy_between("echo").await;
-    let _host = place.host().await;
-    let gateway = Gateway::over(&place).await;
-    place.start("echo", "one").await;
-    let cuts = place.cutting.keep_cutting(seed(), LONGEST_PAUSE);
+async fn messages_pass_the_gateway_in_and_out_across_lost_connections() {
+    let fixture = WeirFixture::new().await;
+    fixture.deploy_between("echo").await;
+    let _host = fixture.host().await;
+    let gateway = Gateway::over(&fixture).await;
+    fixture.start("echo", "one").await;
+    let cuts = fixture.cutting.keep_cutting(seed(), LONGEST_PAUSE);
     let (mut taken, end) = (BTreeSet::new(), AtomicBool::new(false));
     let mut count = 0;
     let sending = async {
-        while count < 300 || place.cutting.losses_count() < LOSSES_COUNT {
+        while count < 300 || fixture.cutting.losses_count() < LOSSES_COUNT {
             let number = json!(count);
             count += 1;
             let path = "/api/v1/weir/flows/one/interfaces/in/messages";
             let send = || gateway.post_as("application/x-ndjson", path, &number);
-            place.until("a stored message", async || send().await.is_some()).await;
+            fixture.until("a stored message", async || send().await.is_some()).await;
         }
-        cuts.end(&place.cutting).await;
+        cuts.end(&fixture.cutting).await;
         // All is taken once nothing is left anywhere.
-        place.until("an empty input", async || place.numbers("flow:tg:in:one", "echo--one--input").await.is_empty()).await;
-        place.until("an empty exit", async || place.depth("flow:tg:out:one", "gateway--one--out").await == 0).await;
+        fixture.until("an empty input", async || fixture.numbers("flow:tg:in:one", "echo--one--input").await.is_empty()).await;
+        fixture.until("an empty exit", async || fixture.depth("flow:tg:out:one", "gateway--one--out").await == 0).await;
         end.store(true, Ordering::SeqCst);
     };
     tokio::join!(sending, gateway.take(&mut taken, &end));
     assert_eq!(taken, (0..count).collect());
-    let status = place.until_some("the status", async || gateway.get("/api/v1/weir/status").await).await;
+    let status = fixture.until_some("the status", async || gateway.get("/api/v1/weir/status").await).await;
     assert_eq!((status["hosts"].as_array().unwrap().len(), &status["flows"][0]["status"]), (1, &json!("running")));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn components_ask_and_answer_again_after_the_broker_was_restarted() {
-    let place = Place::new().await;
+async fn requests_between_components_work_again_after_a_broker_restart() {
+    let fixture = WeirFixture::new().await;
     let asks = json!({
         "input": "flow:tg:in:{id}", "output": "flow:tg:out:{id}", "service-request": "request:tg:ask", "service-response": "response:tg:ask",
     });
-    place.deploy("request", &asks, &json!({"in": {"flow": "flow:tg:in:{id}"}, "out": {"flow": "flow:tg:out:{id}"}})).await;
+    fixture.deploy("request", &asks, &json!({"in": {"flow": "flow:tg:in:{id}"}, "out": {"flow": "flow:tg:out:{id}"}})).await;
     let answers = json!({"request": "request:tg:ask", "response": "response:tg:ask"});
-    place.deploy("parts", &answers, &json!({"ask": {"request": "request:tg:ask", "response": "response:tg:ask"}})).await;
-    let _host = place.host().await;
-    let gateway = Gateway::over(&place).await;
+    fixture.deploy("parts", &answers, &json!({"ask": {"request": "request:tg:ask", "response": "response:tg:ask"}})).await;
+    let _host = fixture.host().await;
+    let gateway = Gateway::over(&fixture).await;
     for (blueprint, flow) in [("parts", "answering"), ("request", "asking")] {
-        place.start(blueprint, flow).await;
+        fixture.start(blueprint, flow).await;
     }
     for round in 1..=3 {
         // By the gateway.
         let question = json!({"parts": 1});
         let ask = || gateway.post("/api/v1/flow/answering/service/ask", &question);
-        place.until("an answer to the gateway", async || ask().await.is_some()).await;
+        fixture.until("an answer to the gateway", async || ask().await.is_some()).await;
         // By a component, whose answer has no error once the connection is there again.
         let answered = async || {
-            place.send("flow:tg:in:asking", json!({"parts": 1}).to_string()).await;
+            fixture.send("flow:tg:in:asking", json!({"parts": 1}).to_string()).await;
             pass(Duration::from_millis(100)).await;
-            place.bodies("flow:tg:out:asking", "gateway--asking--out").await.iter().filter(|body| body.contains("\"parts\"")).count()
+            fixture.bodies("flow:tg:out:asking", "gateway--asking--out").await.iter().filter(|body| body.contains("\"parts\"")).count()
                 >= round
         };
-        place.until("an answer to the component", answered).await;
-        place.cutting.restart().await;
+        fixture.until("an answer to the component", answered).await;
+        fixture.cutting.restart().await;
     }
 }

@@ -12,20 +12,20 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use weir_pubsub::{Backend, Message};
 use weir_tests::wait::{pass, seed, within};
 
+use super::fixture::{LONGEST_PAUSE, LOSSES_COUNT, WeirFixture};
 use super::gateway::Gateway;
-use super::place::{LONGEST_PAUSE, LOSSES_COUNT, Place};
 
 const INPUT: (&str, &str) = ("flow:tg:in:one", "echo--one--input");
 const EXIT: (&str, &str) = ("flow:tg:out:one", "gateway--one--out");
 const IMPORT: &str = "/api/v1/weir/flows/one/interfaces/in/messages";
 
-async fn echoing() -> (Place, Gateway) {
-    let place = Place::new().await;
-    place.deploy_between("echo").await;
-    let gateway = Gateway::over(&place).await;
-    place.start("echo", "one").await;
-    place.until("an open interface", async || gateway.post(IMPORT, &json!([])).await.is_some()).await;
-    (place, gateway)
+async fn echoing() -> (WeirFixture, Gateway) {
+    let fixture = WeirFixture::new().await;
+    fixture.deploy_between("echo").await;
+    let gateway = Gateway::over(&fixture).await;
+    fixture.start("echo", "one").await;
+    fixture.until("an open interface", async || gateway.post(IMPORT, &json!([])).await.is_some()).await;
+    (fixture, gateway)
 }
 
 /// A WebSocket, if it is opened.
@@ -65,9 +65,9 @@ async fn import(gateway: &Gateway, numbers: &[u64]) -> usize {
 }
 
 /// Reads the exit by WebSockets, whichever are opened, until everything is there.
-async fn export(gateway: &Gateway, all: &BTreeSet<u64>, place: &Place) {
+async fn export(gateway: &Gateway, all: &BTreeSet<u64>, fixture: &WeirFixture) {
     let mut seen = BTreeSet::new();
-    while seen != *all || place.depth(EXIT.0, EXIT.1).await > 0 {
+    while seen != *all || fixture.depth(EXIT.0, EXIT.1).await > 0 {
         let Some(mut socket) = open(gateway, "/api/v1/flow/one/export/out").await else {
             pass(Duration::from_millis(20)).await;
             continue;
@@ -82,32 +82,32 @@ async fn export(gateway: &Gateway, all: &BTreeSet<u64>, place: &Place) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn websockets_lose_nothing_over_lost_connections() {
-    let (place, gateway) = echoing().await;
-    let _host = place.host().await;
-    let cuts = place.cutting.keep_cutting(seed(), LONGEST_PAUSE);
+async fn websockets_lose_nothing_across_lost_connections() {
+    let (fixture, gateway) = echoing().await;
+    let _host = fixture.host().await;
+    let cuts = fixture.cutting.keep_cutting(seed(), LONGEST_PAUSE);
     let all: BTreeSet<u64> = (0..300).collect();
     let sending = async {
         let mut left: Vec<u64> = all.iter().copied().collect();
-        while !left.is_empty() || place.cutting.losses_count() < LOSSES_COUNT {
+        while !left.is_empty() || fixture.cutting.losses_count() < LOSSES_COUNT {
             let stored_count = import(&gateway, &left[..left.len().min(25)]).await;
             left.drain(..stored_count);
         }
-        cuts.end(&place.cutting).await;
+        cuts.end(&fixture.cutting).await;
     };
-    let reading = export(&gateway, &all, &place);
-    super::place::in_time("all messages", async { tokio::join!(sending, reading) }).await;
-    assert_eq!(place.depth(INPUT.0, INPUT.1).await, 0);
+    let reading = export(&gateway, &all, &fixture);
+    super::fixture::in_time("all messages", async { tokio::join!(sending, reading) }).await;
+    assert_eq!(fixture.depth(INPUT.0, INPUT.1).await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_import_counts_only_the_messages_before_the_first_one_in_doubt() {
-    let (place, gateway) = echoing().await;
+async fn an_import_counts_only_messages_before_the_first_one_in_doubt() {
+    let (fixture, gateway) = echoing().await;
     let body = (0..200).map(|n| format!("{n}\n")).collect::<String>();
     let url = format!("{}{IMPORT}", gateway.address);
     for answers in ["", "?answers=true"] {
         // The first one is stored, and its confirmation is lost with those of all that is on the way.
-        place.cutting.lose_next_confirm(Some(INPUT.0.parse().unwrap()));
+        fixture.cutting.lose_next_confirm(Some(INPUT.0.parse().unwrap()));
         let request = gateway.http.post(format!("{url}{answers}")).header("content-type", "application/x-ndjson").body(body.clone());
         let answer = within("the answer", async { request.send().await.unwrap().text().await.unwrap() }).await;
         let last: Value = serde_json::from_str(answer.lines().last().unwrap()).unwrap();
@@ -115,20 +115,20 @@ async fn an_import_counts_only_the_messages_before_the_first_one_in_doubt() {
         assert_eq!(last["count"], 0, "{answer}");
         assert!(last["unconfirmed"].as_u64().unwrap() > 0 && last["error"]["message"].is_string(), "{answer}");
         assert!(!told.contains(&1), "{answer}");
-        assert!(place.numbers(INPUT.0, INPUT.1).await.contains(&0), "it is stored all the same");
+        assert!(fixture.numbers(INPUT.0, INPUT.1).await.contains(&0), "it is stored all the same");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_import_that_waits_for_the_broker_ends_when_the_gateway_stops() {
     for media_type in ["application/x-ndjson", "application/json"] {
-        let (place, gateway) = echoing().await;
-        place.cutting.block(Duration::from_secs(3_600));
+        let (fixture, gateway) = echoing().await;
+        fixture.cutting.block(Duration::from_secs(3_600));
         let request = gateway.http.post(format!("{}{IMPORT}", gateway.address)).header("content-type", media_type);
         let body = if media_type == "application/json" { "[1, 2]" } else { "1\n2\n" };
         let asking = async { request.body(body).send().await.unwrap().json::<Value>().await.unwrap() };
         let stopping = async {
-            place.until("the import", async || gateway.is_importing().await).await;
+            fixture.until("the import", async || gateway.is_importing().await).await;
             gateway.stop();
         };
         let (answer, ()) = within("the end of the import", async { tokio::join!(asking, stopping) }).await;
@@ -138,18 +138,18 @@ async fn an_import_that_waits_for_the_broker_ends_when_the_gateway_stops() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn taps_show_every_message_or_that_some_were_missed() {
-    let (place, gateway) = echoing().await;
+async fn taps_show_every_message_or_report_a_gap() {
+    let (fixture, gateway) = echoing().await;
     let url = format!("{}/api/v1/weir/flows/one/taps/in", gateway.address);
-    let mut tap = gateway.http.get(url).timeout(super::place::DEADLINE).send().await.unwrap();
-    let cuts = place.cutting.keep_cutting(seed(), LONGEST_PAUSE);
+    let mut tap = gateway.http.get(url).timeout(super::fixture::DEADLINE).send().await.unwrap();
+    let cuts = fixture.cutting.keep_cutting(seed(), LONGEST_PAUSE);
     let mut count = 0;
     let sending = async {
-        while count < 300 || place.cutting.losses_count() < LOSSES_COUNT {
-            place.send(INPUT.0, count.to_string()).await;
+        while count < 300 || fixture.cutting.losses_count() < LOSSES_COUNT {
+            fixture.send(INPUT.0, count.to_string()).await;
             count += 1;
         }
-        cuts.end(&place.cutting).await;
+        cuts.end(&fixture.cutting).await;
     };
     let mut text = String::new();
     let shown = async {
@@ -159,13 +159,13 @@ async fn taps_show_every_message_or_that_some_were_missed() {
     };
     let ending = async {
         sending.await;
-        let producer = place.broker.producer(&INPUT.0.parse().unwrap()).await.unwrap();
+        let producer = fixture.broker.producer(&INPUT.0.parse().unwrap()).await.unwrap();
         loop {
             producer.publish_confirmed(Message::new("\"last\"")).await.unwrap();
             pass(Duration::from_millis(50)).await;
         }
     };
-    super::place::in_time("the last message", async {
+    super::fixture::in_time("the last message", async {
         tokio::select! {
             () = shown => {}
             () = ending => {}
@@ -186,11 +186,11 @@ async fn taps_show_every_message_or_that_some_were_missed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn taps_and_exits_end_at_their_time_while_there_is_no_connection() {
-    let (place, gateway) = echoing().await;
+async fn taps_and_exits_time_out_without_a_connection() {
+    let (fixture, gateway) = echoing().await;
     let tap = gateway.http.get(format!("{}/api/v1/weir/flows/one/taps/in?wait-ms=500", gateway.address)).send().await.unwrap();
     let take = gateway.post("/api/v1/weir/flows/one/exits/out/take", &json!({"wait-ms": 500})).await.unwrap();
-    place.cutting.down();
+    fixture.cutting.down();
     let (tapped, taken) = within("the end of both", async { tokio::join!(tap.text(), take.text()) }).await;
     assert_eq!(tapped.unwrap(), "{\"missed\":null}\n");
     let taken = taken.unwrap();

@@ -13,41 +13,41 @@ use weir_runtime::Host;
 use weir_tests::cutting::Cutting;
 use weir_tests::wait::{DEADLINE, eventually, pass, within};
 
+use super::fixture::WeirFixture;
 use super::lines::Lines;
-use super::place::Place;
 
 fn topic(name: &str) -> Topic {
     name.parse().unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_flow_service_keeps_its_requests_when_it_loses_the_reports_of_hosts() {
-    let place = Place::new().await;
+async fn the_flow_service_keeps_its_requests_when_it_loses_host_reports() {
+    let fixture = WeirFixture::new().await;
     let (requests, reports) = (topic("request:tg:flow"), topic("notify:tg:weir-status"));
-    let counts = || (place.cutting.made_count(&requests), place.cutting.made_count(&reports));
+    let counts = || (fixture.cutting.made_count(&requests), fixture.cutting.made_count(&reports));
     assert_eq!(counts(), (1, 1));
     for round in 2..5 {
-        place.cutting.end_consumers_of(&reports);
-        place.until("the subscription to the reports", async || counts().1 == round).await;
+        fixture.cutting.end_consumers_of(&reports);
+        fixture.until("the subscription to the reports", async || counts().1 == round).await;
         assert_eq!(counts(), (1, round), "the queue of requests was not lost");
-        place.flows.list_flows().await.unwrap();
+        fixture.flows.list_flows().await.unwrap();
     }
     // And the other way round.
-    place.cutting.end_consumers_of(&requests);
-    place.until("the queue of requests", async || counts().0 == 2).await;
-    place.until("an answer", async || place.flows.list_flows().await.is_ok()).await;
+    fixture.cutting.end_consumers_of(&requests);
+    fixture.until("the queue of requests", async || counts().0 == 2).await;
+    fixture.until("an answer", async || fixture.flows.list_flows().await.is_ok()).await;
     assert_eq!(counts(), (2, 4));
 }
 
 /// A flow of echo, `one`, through which a message has gone.
-async fn echoing() -> (Place, Host) {
-    let place = Place::new().await;
-    place.deploy_between("echo").await;
-    let host = place.host().await;
-    place.start("echo", "one").await;
-    place.send("flow:tg:in:one", "1".to_owned()).await;
-    place.until("a message", async || place.depth("flow:tg:out:one", "gateway--one--out").await == 1).await;
-    (place, host)
+async fn echoing() -> (WeirFixture, Host) {
+    let fixture = WeirFixture::new().await;
+    fixture.deploy_between("echo").await;
+    let host = fixture.host().await;
+    fixture.start("echo", "one").await;
+    fixture.send("flow:tg:in:one", "1".to_owned()).await;
+    fixture.until("a message", async || fixture.depth("flow:tg:out:one", "gateway--one--out").await == 1).await;
+    (fixture, host)
 }
 
 /// Whether the status of a processor has this error, which is not over.
@@ -58,62 +58,62 @@ fn shows(host: &Host, error: &str) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_role_works_again_once_the_rights_are_back() {
-    let (place, host) = echoing().await;
-    place.cutting.deny();
-    place.cutting.cut();
+async fn every_role_works_again_once_permissions_are_restored() {
+    let (fixture, host) = echoing().await;
+    fixture.cutting.deny();
+    fixture.cutting.cut();
     // What a person has to change is in the status, and in the error of a request, which does not wait for it.
-    place.until("the refusal in the status", async || shows(&host, "has no rights")).await;
-    let refusal = async || place.flows.list_flows().await.err().filter(|error| weir_pubsub::chain(error).contains("give it rights"));
-    place.until("a refusal that names what to change", async || refusal().await.is_some()).await;
-    place.cutting.allow();
-    place.send("flow:tg:in:one", "2".to_owned()).await;
-    place.until("the next message", async || place.depth("flow:tg:out:one", "gateway--one--out").await == 2).await;
-    place.until("a service", async || place.flows.list_flows().await.is_ok()).await;
+    fixture.until("the refusal in the status", async || shows(&host, "has no rights")).await;
+    let refusal = async || fixture.flows.list_flows().await.err().filter(|error| weir_pubsub::chain(error).contains("give it rights"));
+    fixture.until("a refusal that names what to change", async || refusal().await.is_some()).await;
+    fixture.cutting.allow();
+    fixture.send("flow:tg:in:one", "2".to_owned()).await;
+    fixture.until("the next message", async || fixture.depth("flow:tg:out:one", "gateway--one--out").await == 2).await;
+    fixture.until("a service", async || fixture.flows.list_flows().await.is_ok()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_message_whose_settle_is_refused_is_settled_when_the_rights_are_back() {
-    let (place, host) = echoing().await;
-    place.cutting.deny();
+async fn a_message_whose_settle_is_refused_is_settled_once_permissions_are_restored() {
+    let (fixture, host) = echoing().await;
+    fixture.cutting.deny();
     // Past the rights of this user.
-    let producer = place.broker.producer(&topic("flow:tg:in:one")).await.unwrap();
+    let producer = fixture.broker.producer(&topic("flow:tg:in:one")).await.unwrap();
     producer.publish_confirmed(Message::new("2")).await.unwrap();
-    place.until("the refusal in the status", async || shows(&host, "cannot be settled yet: the broker refused the operation")).await;
-    assert_eq!(place.depth("flow:tg:out:one", "gateway--one--out").await, 1);
-    place.cutting.allow();
-    place.until("the message", async || place.depth("flow:tg:out:one", "gateway--one--out").await == 2).await;
-    place.until("its end", async || place.depth("flow:tg:in:one", "echo--one--input").await == 0).await;
+    fixture.until("the refusal in the status", async || shows(&host, "cannot be settled yet: the broker refused the operation")).await;
+    assert_eq!(fixture.depth("flow:tg:out:one", "gateway--one--out").await, 1);
+    fixture.cutting.allow();
+    fixture.until("the message", async || fixture.depth("flow:tg:out:one", "gateway--one--out").await == 2).await;
+    fixture.until("its end", async || fixture.depth("flow:tg:in:one", "echo--one--input").await == 0).await;
 }
 
 /// Asks a service whose publishes fail from before its answer until it has settled the request.
-async fn answered_late<T>(place: &Place, queue: (&str, &str), ask: impl Future<Output = T>) -> T {
-    let requests = place.broker.inspect().tap(&topic(queue.0), NonZeroU32::MIN).await.unwrap();
-    place.cutting.publishing_down();
+async fn answered_late<T>(fixture: &WeirFixture, queue: (&str, &str), ask: impl Future<Output = T>) -> T {
+    let requests = fixture.broker.inspect().tap(&topic(queue.0), NonZeroU32::MIN).await.unwrap();
+    fixture.cutting.publishing_down();
     let repairing = async {
         within("the request", requests.receive()).await.unwrap();
-        place.until("its end", async || place.depth(queue.0, queue.1).await == 0).await;
-        place.cutting.up();
+        fixture.until("its end", async || fixture.depth(queue.0, queue.1).await == 0).await;
+        fixture.cutting.up();
     };
     within("the answer", async { tokio::join!(ask, repairing) }).await.0
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_that_was_not_sent_is_sent_again() {
-    let place = Place::new().await;
+async fn an_unsent_answer_is_retried() {
+    let fixture = WeirFixture::new().await;
     // Clients that lose nothing.
-    let config = ConfigClient::connect(place.broker.clone(), "tg").await.unwrap();
-    let flows = FlowClient::connect(place.broker.clone(), "tg").await.unwrap();
-    let values = answered_late(&place, ("request:tg:config", "config-svc"), config.values("a")).await.unwrap();
+    let config = ConfigClient::connect(fixture.broker.clone(), "tg").await.unwrap();
+    let flows = FlowClient::connect(fixture.broker.clone(), "tg").await.unwrap();
+    let values = answered_late(&fixture, ("request:tg:config", "config-svc"), config.values("a")).await.unwrap();
     assert!(values.value.is_empty());
     let request = Request::new("unknown");
-    let answer = answered_late(&place, ("request:tg:flow", "flow-svc"), flows.ask(&request)).await.unwrap();
+    let answer = answered_late(&fixture, ("request:tg:flow", "flow-svc"), flows.ask(&request)).await.unwrap();
     assert!(answer.error.unwrap().message.contains("unknown"));
 }
 
 // In one thread, whose log it reads.
 #[tokio::test]
-async fn an_outage_is_logged_when_it_begins_and_when_it_is_over_and_a_refusal_once() {
+async fn an_outage_is_logged_at_its_begin_and_end_and_a_refusal_once() {
     let (lines, _logged) = Lines::of_this_thread();
     let folder = tempfile::tempdir().unwrap();
     let cutting = Cutting::over(EmbeddedBroker::open(folder.path(), EmbeddedOptions::default()).unwrap());

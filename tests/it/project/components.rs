@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use super::bed::{Bed, repository};
+use super::project_fixture::{ProjectFixture, repository};
 use super::toolchains::{locked, sdk_js};
 
 /// What a component is made of besides its project.
@@ -34,7 +34,7 @@ pub(crate) fn component(project: &str) -> PathBuf {
         if !is_python {
             sdk_js();
         }
-        Bed::new().must(&["build", folder.to_str().unwrap(), "--output", file.to_str().unwrap()]);
+        ProjectFixture::new().must(&["build", folder.to_str().unwrap(), "--output", file.to_str().unwrap()]);
     }
     file
 }

@@ -7,29 +7,29 @@ use serde_json::{Value, json};
 use weir_tests::wait::{DEADLINE, eventually};
 use weir_tests::weir::{Weir, binary};
 
-use super::bed::{Bed, shared_target};
+use super::project_fixture::{ProjectFixture, shared_target};
 
 /// Builds of a crate from nothing, on a machine that does other things as well.
 const BUILD_TIME: std::time::Duration = std::time::Duration::from_secs(300);
 
 /// A `weir dev` that runs, with what it prints in a file.
 struct Dev<'b> {
-    bed: &'b Bed,
+    workspace: &'b ProjectFixture,
     child: Child,
 }
 
 impl<'b> Dev<'b> {
-    fn start(bed: &'b Bed, arguments: &[&str]) -> Self {
-        let output = File::create(bed.path("dev.log")).unwrap();
+    fn start(workspace: &'b ProjectFixture, arguments: &[&str]) -> Self {
+        let output = File::create(workspace.path("dev.log")).unwrap();
         let mut command = Command::new(binary());
-        command.current_dir(bed.path("")).args(arguments);
+        command.current_dir(workspace.path("")).args(arguments);
         command.env("CARGO_TARGET_DIR", shared_target()).env_remove("RUSTFLAGS").env("NO_COLOR", "1");
         command.stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output);
-        Dev { bed, child: command.spawn().unwrap() }
+        Dev { workspace, child: command.spawn().unwrap() }
     }
 
     fn said(&self) -> String {
-        self.bed.read("dev.log")
+        self.workspace.read("dev.log")
     }
 
     /// Waits until something was printed so often.
@@ -53,7 +53,7 @@ impl Dev<'_> {
 impl Drop for Dev<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("{}", fs::read_to_string(self.bed.path("dev.log")).unwrap_or_default());
+            eprintln!("{}", fs::read_to_string(self.workspace.path("dev.log")).unwrap_or_default());
         }
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -62,29 +62,29 @@ impl Drop for Dev<'_> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_edit_reaches_the_running_flow_and_an_error_leaves_the_old_version() {
-    let bed = Bed::new();
-    bed.new_project("rust", "dev-rust");
-    let dev = Dev::start(&bed, &["dev", "dev-rust", "-p", "shortest=1"]);
+    let workspace = ProjectFixture::new();
+    workspace.new_project("rust", "dev-rust");
+    let dev = Dev::start(&workspace, &["dev", "dev-rust", "-p", "shortest=1"]);
     dev.says("ms after the change", 1).await;
     // The folder of its Weir is in the command that it shows.
     let said = dev.said();
     let data = said.split("weir --data ").nth(1).and_then(|rest| rest.split(' ').next()).unwrap().to_owned();
-    bed.write("m.json", r#"{"id": "a", "text": "to be"}"#);
-    bed.must(&["--data", &data, "send", "dev", "input", bed.path("m.json").to_str().unwrap()]);
+    workspace.write("m.json", r#"{"id": "a", "text": "to be"}"#);
+    workspace.must(&["--data", &data, "send", "dev", "input", workspace.path("m.json").to_str().unwrap()]);
     dev.says(r#""words":2"#, 1).await;
 
-    let source = bed.read("dev-rust/src/lib.rs");
-    bed.write("dev-rust/src/lib.rs", source.replace("Ok(Json(Count { id: document.id, words }))", "Ok(Jsn(1))"));
+    let source = workspace.read("dev-rust/src/lib.rs");
+    workspace.write("dev-rust/src/lib.rs", source.replace("Ok(Json(Count { id: document.id, words }))", "Ok(Jsn(1))"));
     dev.says("error: cargo build", 1).await;
     assert!(dev.said().contains("src/lib.rs:"), "the line is shown");
-    bed.must(&["--data", &data, "send", "dev", "input", bed.path("m.json").to_str().unwrap()]);
+    workspace.must(&["--data", &data, "send", "dev", "input", workspace.path("m.json").to_str().unwrap()]);
     dev.says(r#""words":2"#, 2).await;
 
-    let fixture = bed.read("dev-rust/tests/example.json");
-    bed.write("dev-rust/tests/example.json", fixture.replace("\"words\": 1", "\"words\": 11"));
-    bed.write("dev-rust/src/lib.rs", source.replace("words }))", "words: words + 10 }))"));
+    let fixture = workspace.read("dev-rust/tests/example.json");
+    workspace.write("dev-rust/tests/example.json", fixture.replace("\"words\": 1", "\"words\": 11"));
+    workspace.write("dev-rust/src/lib.rs", source.replace("words }))", "words: words + 10 }))"));
     dev.says("ms after the change", 2).await;
-    bed.must(&["--data", &data, "send", "dev", "input", bed.path("m.json").to_str().unwrap()]);
+    workspace.must(&["--data", &data, "send", "dev", "input", workspace.path("m.json").to_str().unwrap()]);
     dev.says(r#""words":12"#, 1).await;
 
     // However it ends, its Weir does not outlive it.
@@ -100,10 +100,10 @@ fn runs_with(argument: &str) -> bool {
 }
 
 /// A Weir with a flow `one` of the component of a project, as it was built.
-async fn with_flow(bed: &Bed, project: &str) -> Weir {
-    bed.must(&["build", project]);
-    let weir = Weir::up(&bed.path("data")).await;
-    let file = bed.path(project).join(format!("{project}.wasm"));
+async fn with_flow(workspace: &ProjectFixture, project: &str) -> Weir {
+    workspace.must(&["build", project]);
+    let weir = Weir::up(&workspace.path("data")).await;
+    let file = workspace.path(project).join(format!("{project}.wasm"));
     weir.must(&["deploy", file.to_str().unwrap()]).await;
     let topics = json!({"input": "flow:tg:in:{id}", "output": "flow:tg:out:{id}"});
     let blueprint = json!({
@@ -111,8 +111,8 @@ async fn with_flow(bed: &Bed, project: &str) -> Weir {
         "flow": { format!("{project}:{{id}}"): {"topics": topics} },
         "interfaces": {"in": {"flow": "flow:tg:in:{id}"}, "out": {"flow": "flow:tg:out:{id}"}},
     });
-    bed.write("b.json", blueprint.to_string());
-    weir.must(&["blueprint", "put", "b", bed.path("b.json").to_str().unwrap()]).await;
+    workspace.write("b.json", blueprint.to_string());
+    weir.must(&["blueprint", "put", "b", workspace.path("b.json").to_str().unwrap()]).await;
     weir.must(&["flow", "start", "b", "one"]).await;
     weir
 }
@@ -124,26 +124,26 @@ async fn deployed(weir: &Weir) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_running_flow_is_given_back_as_it_was_and_no_version_of_development_is_left() {
-    let bed = Bed::new();
-    bed.new_project("rust", "lent-rust");
-    let weir = with_flow(&bed, "lent-rust").await;
-    let data = bed.path("data");
+async fn a_running_flow_is_restored_and_no_development_version_is_left() {
+    let workspace = ProjectFixture::new();
+    workspace.new_project("rust", "lent-rust");
+    let weir = with_flow(&workspace, "lent-rust").await;
+    let data = workspace.path("data");
     let data = data.to_str().unwrap();
     let words = async |text: &str| {
-        bed.write("m.json", json!({"id": "a", "text": text}).to_string());
-        weir.must(&["send", "one", "in", bed.path("m.json").to_str().unwrap()]).await;
+        workspace.write("m.json", json!({"id": "a", "text": text}).to_string());
+        weir.must(&["send", "one", "in", workspace.path("m.json").to_str().unwrap()]).await;
         let taken: Value = serde_json::from_str(&weir.must(&["take", "one", "out", "--count", "1"]).await).unwrap();
         taken["words"].as_u64().unwrap()
     };
-    let source = bed.read("lent-rust/src/lib.rs");
-    let fixture = bed.read("lent-rust/tests/example.json");
+    let source = workspace.read("lent-rust/src/lib.rs");
+    let fixture = workspace.read("lent-rust/tests/example.json");
     let add = |count: u64| {
-        bed.write("lent-rust/tests/example.json", fixture.replace("\"words\": 1", &format!("\"words\": {}", 1 + count)));
-        bed.write("lent-rust/src/lib.rs", source.replace("words }))", &format!("words: words + {count} }}))")));
+        workspace.write("lent-rust/tests/example.json", fixture.replace("\"words\": 1", &format!("\"words\": {}", 1 + count)));
+        workspace.write("lent-rust/src/lib.rs", source.replace("words }))", &format!("words: words + {count} }}))")));
     };
     add(10);
-    let dev = Dev::start(&bed, &["--data", data, "dev", "lent-rust", "--flow", "one"]);
+    let dev = Dev::start(&workspace, &["--data", data, "dev", "lent-rust", "--flow", "one"]);
     dev.says("ms after the change", 1).await;
     assert_eq!(words("to be").await, 12);
     let first = deployed(&weir).await;
@@ -161,5 +161,5 @@ async fn a_running_flow_is_given_back_as_it_was_and_no_version_of_development_is
     dev.ends().await;
     assert_eq!(words("to be").await, 2, "what ran before runs again");
     assert_eq!(deployed(&weir).await, ["lent-rust@0.1.0"]);
-    assert!(bed.read("dev.log").contains("lent-rust of flow one runs lent-rust@0.1.0 again"), "{}", bed.read("dev.log"));
+    assert!(workspace.read("dev.log").contains("lent-rust of flow one runs lent-rust@0.1.0 again"), "{}", workspace.read("dev.log"));
 }

@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 
 use weir_tests::guest_path;
 
-use super::bed::{Bed, repository};
 use super::components::component;
+use super::project_fixture::{ProjectFixture, repository};
 
 /// Runs the fixtures of a folder against a component.
 #[track_caller]
 fn passes(folder: &Path, component: &Path) {
-    let tested = Bed::new().weir(&["test", folder.to_str().unwrap(), "--component", component.to_str().unwrap()]);
+    let tested = ProjectFixture::new().weir(&["test", folder.to_str().unwrap(), "--component", component.to_str().unwrap()]);
     assert_eq!(tested.code, Some(0), "{} by {}\n{}{}", folder.display(), component.display(), tested.out, tested.err);
 }
 

@@ -4,9 +4,9 @@ use serde_json::{Value, json};
 use weir_tests::guest;
 use weir_tests::weir::Weir;
 
-use super::bed::Bed;
+use super::project_fixture::ProjectFixture;
 use crate::guests;
-use crate::stage::stamped;
+use crate::host_fixture::stamped;
 
 /// A component that requests these limits.
 fn requesting(version: &str, limits: &Value) -> Vec<u8> {
@@ -17,13 +17,13 @@ fn requesting(version: &str, limits: &Value) -> Vec<u8> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn requested_limits_are_granted_up_to_the_settings_and_above_them_with_a_flag() {
-    let bed = Bed::new();
-    bed.write("a.wasm", requesting("1.0.0", &json!({"memory-bytes": 192 << 20, "time-ms": 30_000})));
-    bed.write("b.wasm", requesting("2.0.0", &json!({"time-ms": 30_001})));
-    bed.write("c.wasm", requesting("3.0.0", &json!({"memory-bytes": 1 << 30})));
-    let weir = Weir::up_with(&bed.path("data"), &["--set", "component.max-time=30s"]).await;
+    let workspace = ProjectFixture::new();
+    workspace.write("a.wasm", requesting("1.0.0", &json!({"memory-bytes": 192 << 20, "time-ms": 30_000})));
+    workspace.write("b.wasm", requesting("2.0.0", &json!({"time-ms": 30_001})));
+    workspace.write("c.wasm", requesting("3.0.0", &json!({"memory-bytes": 1 << 30})));
+    let weir = Weir::up_with(&workspace.path("data"), &["--set", "component.max-time=30s"]).await;
     let deploy = async |file: &str, more: &[&str]| {
-        let path = bed.path(file);
+        let path = workspace.path(file);
         weir.run(&[&["deploy", path.to_str().unwrap()], more].concat()).await
     };
     let granted = deploy("a.wasm", &[]).await;

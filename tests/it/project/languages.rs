@@ -6,36 +6,36 @@ use std::fs;
 use serde_json::json;
 use weir_runtime::inspect;
 
-use super::bed::Bed;
+use super::project_fixture::ProjectFixture;
 use super::toolchains::{must, npm, sdk_js};
 
 /// Makes, builds and tests a project; breaks its source, and checks what the author sees; then has it do what it should not, message by
 /// message.
-fn builds_and_passes(language: &str, source: &str, from: &str, to: &str, words: &[&str]) -> (Bed, String) {
-    let bed = Bed::new();
+fn builds_and_passes(language: &str, source: &str, from: &str, to: &str, words: &[&str]) -> (ProjectFixture, String) {
+    let workspace = ProjectFixture::new();
     let name = format!("count-{language}");
-    bed.new_project(language, &name);
-    bed.must(&["build", &name]);
-    let file = bed.path(&name).join(format!("{name}.wasm"));
+    workspace.new_project(language, &name);
+    workspace.must(&["build", &name]);
+    let file = workspace.path(&name).join(format!("{name}.wasm"));
     let inspected = inspect(&fs::read(&file).unwrap()).unwrap();
     assert_eq!((inspected.descriptor.name.as_deref(), &inspected.faults), (Some(name.as_str()), &Vec::new()));
-    let tested = bed.must(&["test", &name]);
+    let tested = workspace.must(&["test", &name]);
     assert!(tested.contains("1 fixture passed"), "{tested}");
-    if bed.path(&name).join("package.json").is_file() {
-        must(npm(&bed.path(&name)).arg("test"));
+    if workspace.path(&name).join("package.json").is_file() {
+        must(npm(&workspace.path(&name)).arg("test"));
     }
 
     let path = format!("{name}/{source}");
-    let text = bed.read(&path);
+    let text = workspace.read(&path);
     assert!(text.contains(from), "{text}");
-    bed.write(&path, text.replace(from, to));
-    bed.weir(&["build", &name]).fails(1, words);
-    bed.passes_faults(&name, language, source);
-    (bed, name)
+    workspace.write(&path, text.replace(from, to));
+    workspace.weir(&["build", &name]).fails(1, words);
+    workspace.passes_faults(&name, language, source);
+    (workspace, name)
 }
 
 #[test]
-fn a_new_project_in_python_builds_and_passes_its_tests_at_once() {
+fn a_new_python_project_builds_and_passes_its_tests() {
     builds_and_passes(
         "python",
         "processor.py",
@@ -46,30 +46,30 @@ fn a_new_project_in_python_builds_and_passes_its_tests_at_once() {
 }
 
 #[test]
-fn a_new_project_in_javascript_builds_and_passes_its_tests_at_once() {
+fn a_new_javascript_project_builds_and_passes_its_tests() {
     sdk_js();
-    let (bed, name) = builds_and_passes("js", "src/processor.js", "return {", "return {{", &["src/processor.js:"]);
-    passes_large_texts(&bed, &name);
+    let (workspace, name) = builds_and_passes("js", "src/processor.js", "return {", "return {{", &["src/processor.js:"]);
+    passes_large_texts(&workspace, &name);
 }
 
 /// Texts of all sizes that there are, in characters of one, two, three and four bytes, go through one instance under the limit of the template.
-fn passes_large_texts(bed: &Bed, project: &str) {
+fn passes_large_texts(workspace: &ProjectFixture, project: &str) {
     let mut messages = Vec::new();
     for text in ["Some plain words. ", "Some \u{201c}quoted\u{201d} words. ", "\u{e4}\u{f6}\u{fc}", "\u{5b57}", "\u{1f600}"] {
         for bytes in [1 << 10, 1 << 20, 5 << 19, (4 << 20) - 64] {
             let file = format!("data/{}.json", messages.len());
             let body = json!({"do": "echo", "text": text.repeat(bytes / text.len())}).to_string();
-            bed.write(&format!("{project}/tests/{file}"), body);
+            workspace.write(&format!("{project}/tests/{file}"), body);
             let expected = json!({"outputs": {"output": [{"file": file}]}});
             messages.push(json!({"message": {"file": file, "content-type": "application/json"}, "expected": expected}));
         }
     }
-    bed.write(&format!("{project}/tests/example.json"), json!({"messages": messages}).to_string());
-    bed.must(&["test", project]);
+    workspace.write(&format!("{project}/tests/example.json"), json!({"messages": messages}).to_string());
+    workspace.must(&["test", project]);
 }
 
 #[test]
-fn a_new_project_in_typescript_builds_and_passes_its_tests_at_once() {
+fn a_new_typescript_project_builds_and_passes_its_tests() {
     sdk_js();
     builds_and_passes("ts", "src/processor.ts", "return {", "return {{", &["src/processor.ts:"]);
 }

@@ -7,7 +7,7 @@ use weir_tests::guest_path;
 use weir_tests::wait::{DEADLINE, eventually};
 use weir_tests::weir::Weir;
 
-use super::bed::Bed;
+use super::project_fixture::ProjectFixture;
 use crate::guests;
 
 /// The letters that there are.
@@ -16,9 +16,9 @@ async fn letters(weir: &Weir) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_dead_letter_is_replayed_with_the_parameters_of_now_and_nothing_is_sent() {
-    let bed = Bed::new();
-    let weir = Weir::up(&bed.path("data")).await;
+async fn a_dead_letter_is_replayed_with_the_current_parameters_and_nothing_is_sent() {
+    let workspace = ProjectFixture::new();
+    let weir = Weir::up(&workspace.path("data")).await;
     let text = |path: &Path| path.to_str().unwrap().to_owned();
     weir.must(&["deploy", &text(&guest_path(guests::RETRY))]).await;
     let blueprint = json!({
@@ -26,11 +26,11 @@ async fn a_dead_letter_is_replayed_with_the_parameters_of_now_and_nothing_is_sen
         "flow": {"retry:{id}": {"topics": {"input": "flow:tg:in:{id}", "output": "flow:tg:out:{id}"}, "parameters": {"until": "9", "delay": "0"}}},
         "interfaces": {"in": {"flow": "flow:tg:in:{id}"}, "out": {"flow": "flow:tg:out:{id}"}},
     });
-    bed.write("b.json", blueprint.to_string());
-    bed.write("m.json", r#"{"n": 1}"#);
-    weir.must(&["blueprint", "put", "b", &text(&bed.path("b.json"))]).await;
+    workspace.write("b.json", blueprint.to_string());
+    workspace.write("m.json", r#"{"n": 1}"#);
+    weir.must(&["blueprint", "put", "b", &text(&workspace.path("b.json"))]).await;
     weir.must(&["flow", "start", "b", "one"]).await;
-    weir.must(&["send", "one", "in", &text(&bed.path("m.json"))]).await;
+    weir.must(&["send", "one", "in", &text(&workspace.path("m.json"))]).await;
     let letter = eventually(DEADLINE, "the dead letter", || async { letters(&weir).await.get(0).cloned() }).await;
     let position = letter["position"].to_string().trim_matches('"').to_owned();
 

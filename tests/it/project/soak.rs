@@ -14,7 +14,7 @@ use weir_runtime::HostSettings;
 use weir_tests::wait::{eventually, seed};
 
 use super::components::{code_of, component};
-use crate::stage::{Stage, entry};
+use crate::host_fixture::{HostFixture, entry};
 
 /// Enough for several replacements of an instance in Python, and for some of the largest messages.
 const SHORT_COUNT: usize = 2_000;
@@ -46,36 +46,36 @@ fn count() -> usize {
 async fn soak(project: &str, name: &str, memory_bytes: u64, most: usize) {
     let file = component(project);
     let bytes = fs::read(&file).unwrap();
-    let mut stage = Stage::without_host().await;
-    let settings = HostSettings { code_cache: code_of(&file), ..stage.host_settings() };
-    stage.start_host_as(stage.backend.clone(), settings).await;
+    let mut fixture = HostFixture::without_host().await;
+    let settings = HostSettings { code_cache: code_of(&file), ..fixture.host_settings() };
+    fixture.start_host_as(fixture.backend.clone(), settings).await;
     let set = |record: &mut ComponentRecord| {
         record.limits = record.descriptor.limits.granted(&GivenLimits::default(), &GrantableLimits::default()).unwrap();
         assert_eq!(record.limits.memory_bytes.unwrap_or(64 << 20), memory_bytes);
         record.retry.attempts_count = Some(1);
     };
-    let deployed = stage.deploy_as(name, "0.1.0", &bytes, set).await;
+    let deployed = fixture.deploy_as(name, "0.1.0", &bytes, set).await;
     let descriptor = weir_runtime::inspect(&bytes).unwrap().descriptor;
     let wanted = Entry { topics: topics(&descriptor), ..entry(&deployed, &[], &[]) };
     for consumer in &descriptor.consumers {
-        stage.create(&wanted.topics[&consumer.name], &format!("{name}--v--{}", consumer.name)).await;
+        fixture.create(&wanted.topics[&consumer.name], &format!("{name}--v--{}", consumer.name)).await;
     }
-    stage.create("flow:tg:output", "test").await;
-    stage.put(&entry_type(name), "v", &wanted).await;
+    fixture.create("flow:tg:output", "test").await;
+    fixture.put(&entry_type(name), "v", &wanted).await;
 
-    let is_up = || async { stage.status(name).is_some_and(|status| status.state == ProcessorState::Running).then_some(()) };
-    let what = std::fmt::from_fn(|f| write!(f, "the component to be compiled: {:?}", stage.status(name)));
+    let is_up = || async { fixture.status(name).is_some_and(|status| status.state == ProcessorState::Running).then_some(()) };
+    let what = std::fmt::from_fn(|f| write!(f, "the component to be compiled: {:?}", fixture.status(name)));
     eventually(COMPILING_TIME, what, is_up).await;
 
     let (count, began) = (count(), Instant::now());
     let mut texts = Texts::new(most);
-    let outputs = stage.reader("flow:tg:output", "test").await;
+    let outputs = fixture.reader("flow:tg:output", "test").await;
     let (mut on_their_way, mut tally) = (VecDeque::new(), Tally::default());
     for at in 0..count + AHEAD_COUNT {
         if at < count {
             let body = texts.next();
             tally.sent_bytes += body.len();
-            stage.send("flow:tg:input", Message::new(body.clone())).await;
+            fixture.send("flow:tg:input", Message::new(body.clone())).await;
             on_their_way.push_back(body);
         }
         if at >= AHEAD_COUNT.min(count)
@@ -85,7 +85,7 @@ async fn soak(project: &str, name: &str, memory_bytes: u64, most: usize) {
         }
     }
     assert!(on_their_way.is_empty());
-    let status = stage.until(name, |status| status.handled_count == count as u64).await;
+    let status = fixture.until(name, |status| status.handled_count == count as u64).await;
     println!(
         "{name}: {} messages of {} MiB in all, failed {}, trapped {}, instances replaced {}, {} s",
         tally.returned_count,
@@ -96,7 +96,7 @@ async fn soak(project: &str, name: &str, memory_bytes: u64, most: usize) {
         began.elapsed().as_secs()
     );
     assert_eq!((tally.returned_count, status.failed_count, status.dead_count), (count, 0, 0), "{status:?}");
-    stage.end().await;
+    fixture.end().await;
 }
 
 /// What has come of the messages.

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::process::Command;
 
-use super::bed::repository;
 use super::components::component;
+use super::project_fixture::repository;
 use super::toolchains::{must, npm, python, sdk_js};
 
 /// Runs pytest in a folder, on the SDK of this checkout.

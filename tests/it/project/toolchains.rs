@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 
 use weir_tests::cache;
 
-use super::bed::repository;
+use super::project_fixture::repository;
 
 /// What `sdk/python` is tested with, besides what its own files name.
 const PYTEST: &str = "pytest==8.4.2";

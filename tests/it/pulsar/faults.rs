@@ -5,24 +5,24 @@ use weir_pubsub::{ConsumerOptions, Message, PubsubError, QueueSpec};
 use weir_tests::pulsar::Broker;
 use weir_tests::wait::{DEADLINE, eventually, within};
 
-use crate::faults::place::Place;
-use crate::faults::space::Space;
+use crate::faults::fixture::WeirFixture;
+use crate::faults::space::TestBroker;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn cut_connections_lose_no_message() {
-    Place::on(Space::on_pulsar(Broker::shared().await).await).await.outlives_cuts().await;
+    WeirFixture::on(TestBroker::on_pulsar(Broker::shared().await).await).await.outlives_cuts().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_half_open_connection_is_found_and_loses_no_message() {
-    Place::on(Space::on_pulsar(Broker::shared().await).await).await.outlives_half_open_connections().await;
+    WeirFixture::on(TestBroker::on_pulsar(Broker::shared().await).await).await.outlives_half_open_connections().await;
 }
 
 /// A broker of Pulsar names its own address to clients. If they went there, the faults of these tests would strike nothing.
 #[tokio::test]
-async fn every_connection_of_a_client_goes_by_the_line_that_is_cut() {
+async fn every_connection_of_a_client_passes_the_proxy() {
     let broker = Broker::shared().await;
-    let space = Space::on_pulsar(broker).await;
+    let space = TestBroker::on_pulsar(broker).await;
     let line = space.line().await;
     let backend = space.client(Some(&line)).await.backend();
     let queue = space.queue("flow:tg:a", "reader");

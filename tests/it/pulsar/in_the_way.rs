@@ -8,12 +8,12 @@ use weir_tests::pulsar::{Admin, Broker, Role};
 use weir_tests::wait::{DEADLINE, eventually};
 use weir_tests::weir::Weir;
 
-use super::place::{Place, fails};
+use super::fixture::{WeirFixture, fails};
 use crate::rabbitmq::up::echoes;
 
 /// A Weir with flow `one`, and the means to get into its way.
 struct Way {
-    place: Place,
+    place: WeirFixture,
     weir: Weir,
     admin: &'static Admin,
 }
@@ -21,7 +21,7 @@ struct Way {
 impl Way {
     async fn new() -> Self {
         let broker = Broker::node().await;
-        let place = Place::on(broker, Role::Weir);
+        let place = WeirFixture::on(broker, Role::Weir);
         broker.admin().make_tenant(&place.tenant, &[Role::Weir.name()]).await;
         place.ends("init", &["init"], 0, &[]).await;
         let weir = place.up(&[]).await;
@@ -74,7 +74,7 @@ impl Way {
 }
 
 #[tokio::test]
-async fn policies_that_lose_messages_are_told_and_put_right() {
+async fn policies_that_lose_messages_are_reported_and_corrected() {
     let way = Way::new().await;
     assert_eq!(way.place.finding("queue policies").await.0, "ok");
     let quota = json!({"limitSize": 1, "limitTime": -1, "policy": "consumer_backlog_eviction"});
@@ -106,7 +106,7 @@ async fn policies_that_lose_messages_are_told_and_put_right() {
 }
 
 #[tokio::test]
-async fn limits_of_an_administrator_are_named_and_left_alone() {
+async fn limits_of_an_administrator_are_reported_and_kept() {
     let way = Way::new().await;
     let tenant = way.place.tenant.clone();
     way.policy("maxTopicsPerNamespace", Some(json!(3))).await;
@@ -178,7 +178,7 @@ async fn bounds_rates_and_retention_of_an_administrator_are_named() {
 }
 
 #[tokio::test]
-async fn topics_that_are_not_plain_are_named_and_kept() {
+async fn topics_of_other_kinds_are_reported_and_kept() {
     let way = Way::new().await;
     let (weir, tenant) = (&way.weir, way.place.tenant.clone());
     way.admin.must(Method::PUT, &format!("{}/partitions", way.topic("in:two")), Some(&json!(2))).await;

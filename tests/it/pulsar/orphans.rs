@@ -9,14 +9,14 @@ use weir_tests::wait::{DEADLINE, eventually};
 use weir_tests::weir::Weir;
 
 use super::preparing::printed;
-use crate::faults::space::Space;
+use crate::faults::space::TestBroker;
 use crate::rabbitmq::orphans::finding;
 use crate::rabbitmq::preparing::document;
 
 /// A Weir with two flows, beside which another program has queues.
 struct Shared {
     broker: &'static Broker,
-    space: Space,
+    space: TestBroker,
     folder: tempfile::TempDir,
     weir: Weir,
 }
@@ -24,7 +24,7 @@ struct Shared {
 impl Shared {
     async fn new() -> Self {
         let broker = Broker::shared().await;
-        let (space, folder) = (Space::on_pulsar(broker).await, tempfile::tempdir().unwrap());
+        let (space, folder) = (TestBroker::on_pulsar(broker).await, tempfile::tempdir().unwrap());
         let environment = space.environment(None);
         let environment: Vec<(&str, &str)> = environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let weir = Weir::up_in(folder.path(), &[], &environment).await;
@@ -61,7 +61,7 @@ impl Shared {
 }
 
 #[tokio::test]
-async fn orphans_are_found_and_removed_and_subscriptions_of_others_are_left_alone() {
+async fn orphans_are_found_and_removed_and_foreign_subscriptions_are_kept() {
     let shared = Shared::new().await;
     let (weir, tenant) = (&shared.weir, shared.space.name());
     // One has a name like ours, one is on a topic of ours.
@@ -112,7 +112,7 @@ async fn orphans_are_found_and_removed_and_subscriptions_of_others_are_left_alon
 
 /// A topic whose queue was removed beside Weir, and whose flow is not known any more: doctor tells of it, and removes it.
 #[tokio::test]
-async fn a_topic_without_a_queue_of_which_no_flow_knows_is_found_and_removed() {
+async fn an_unknown_topic_without_a_queue_is_found_and_removed() {
     let shared = Shared::new().await;
     let path = format!("persistent/{}/flow/in:one/subscription/work--one--input", shared.space.name());
     shared.broker.admin().must(Method::DELETE, &path, None).await;
@@ -134,7 +134,7 @@ async fn a_topic_without_a_queue_of_which_no_flow_knows_is_found_and_removed() {
 
 /// A topic that lost its last queue holds messages for nobody, and nothing reports it: the deletion of its queue deletes it too.
 #[tokio::test]
-async fn a_topic_without_a_queue_goes_with_the_queue_that_is_deleted_again() {
+async fn a_topic_without_a_queue_is_removed_when_its_queue_is_deleted_again() {
     let shared = Shared::new().await;
     let path = format!("persistent/{}/flow/in:one/subscription/work--one--input", shared.space.name());
     shared.broker.admin().must(Method::DELETE, &path, None).await;

@@ -43,7 +43,7 @@ impl Named {
 }
 
 #[tokio::test]
-async fn init_makes_the_tenant_with_its_policies_and_tells_what_it_set() {
+async fn init_creates_the_tenant_with_its_policies_and_reports_them() {
     let broker = Broker::node().await;
     let named = Named::new(broker);
     let tenant = &named.tenant;
@@ -69,7 +69,7 @@ async fn init_makes_the_tenant_with_its_policies_and_tells_what_it_set() {
 }
 
 #[tokio::test]
-async fn without_the_right_init_tells_the_calls_for_an_administrator() {
+async fn without_permission_init_prints_the_calls_for_an_administrator() {
     let broker = Broker::node().await;
     let named = Named::new(broker);
     let tenant = &named.tenant;
@@ -89,7 +89,7 @@ async fn without_the_right_init_tells_the_calls_for_an_administrator() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_the_way_to_the_broker_is_told_with_what_to_do() {
+async fn connection_problems_are_reported_with_the_fix() {
     let broker = Broker::node().await;
     let named = Named::new(broker);
     let (code, said) = named.init(broker, Role::Expired).await;

@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use weir_tests::pulsar::{Admin, Broker, Role};
 
-use super::place::Place;
+use super::fixture::WeirFixture;
 use super::secured::secured;
 
 const ADMIN: &str = "WEIR_BROKER_PULSAR_ADMIN";
@@ -27,9 +27,9 @@ async fn another_program() -> String {
 }
 
 #[tokio::test]
-async fn an_address_that_leads_elsewhere_is_named() {
+async fn an_address_of_another_service_is_reported() {
     let broker = Broker::node().await;
-    let place = || Place::on(broker, Role::Admin);
+    let place = || WeirFixture::on(broker, Role::Admin);
     let another = another_program().await;
     let (broker_port, admin_port) = (broker.address(), broker.admin().address());
     let init = async |case: &str, variable: &'static str, value: String, exit: i32, words: &[&str]| {
@@ -56,10 +56,10 @@ async fn an_address_that_leads_elsewhere_is_named() {
 
 /// Two clusters of the same name: what the API makes, the broker does not have.
 #[tokio::test]
-async fn the_admin_api_of_another_cluster_is_told_before_anything_is_made() {
+async fn an_admin_api_of_another_cluster_is_reported_before_anything_is_created() {
     let (broker, other) = (Broker::node().await, secured().await);
     let words = ["broker.pulsar-admin", "a different cluster", broker.address()];
-    let place = Place::on(broker, Role::Admin).with(ADMIN, other.admin().url());
+    let place = WeirFixture::on(broker, Role::Admin).with(ADMIN, other.admin().url());
     place.ends("no tenant", &["init"], 78, &words).await;
     for admin in [broker.admin(), other.admin()] {
         let tenants = admin.must(Method::GET, "tenants", None).await;
@@ -76,9 +76,9 @@ async fn the_admin_api_of_another_cluster_is_told_before_anything_is_made() {
 }
 
 #[tokio::test]
-async fn what_the_role_may_not_do_and_what_is_missing_is_told_with_the_fix() {
+async fn missing_permissions_and_resources_are_reported_with_the_fix() {
     let broker = Broker::node().await;
-    let place = Place::on(broker, Role::Weir);
+    let place = WeirFixture::on(broker, Role::Weir);
     let missing = ["does not exist", "weir init"];
     let admin = place.again().with("WEIR_BROKER_TOKEN_FILE", broker.token_file(Role::Admin).unwrap().to_str().unwrap());
     admin.does_not_come_up("no tenant", &missing).await;
@@ -162,7 +162,7 @@ async fn carry_out(admin: &Admin, command: &str) {
 #[tokio::test]
 async fn the_calls_that_init_prints_for_an_administrator_suffice() {
     let broker = Broker::node().await;
-    let place = Place::on(broker, Role::Weir);
+    let place = WeirFixture::on(broker, Role::Weir);
     let (code, said) = place.run(&["init", "--json"]).await;
     assert_eq!(code, Some(78), "{said}");
     let document: serde_json::Value =

@@ -9,7 +9,7 @@ use weir_tests::certificates::{Authority, Certificate};
 use weir_tests::pulsar::{Node, Role, Setup, token_until};
 use weir_tests::wait::{DEADLINE, eventually};
 
-use super::place::{Place, fails};
+use super::fixture::{WeirFixture, fails};
 use crate::rabbitmq::up::echoes;
 
 const MIB: usize = 1 << 20;
@@ -63,8 +63,8 @@ async fn start() -> Secured {
 
 impl Secured {
     /// A place that uses TLS, with a certificate of the role that the tests use.
-    fn place(&self) -> Place {
-        let place = Place::on(&self.node, Role::Admin).with("WEIR_BROKER_TOKEN_FILE", "");
+    fn place(&self) -> WeirFixture {
+        let place = WeirFixture::on(&self.node, Role::Admin).with("WEIR_BROKER_TOKEN_FILE", "");
         let place = place.with("WEIR_BROKER_URL", &format!("pulsar+ssl://127.0.0.1:{}", self.port));
         let place = place.with("WEIR_BROKER_PULSAR_ADMIN", &format!("https://127.0.0.1:{}", self.admin_port));
         let Certificate { pem, key } = self.authority.client(Role::Weir.name());
@@ -122,22 +122,22 @@ async fn certificates_of_both_sides_are_checked_and_each_fault_names_its_setting
 }
 
 #[tokio::test]
-async fn a_port_with_tls_is_told_to_who_speaks_without() {
+async fn a_client_without_tls_is_told_that_the_port_requires_it() {
     let node = secured().await;
     for (variable, value, words) in [
         ("WEIR_BROKER_URL", format!("pulsar://127.0.0.1:{}", node.port), ["broker.url", "6651"]),
         ("WEIR_BROKER_PULSAR_ADMIN", format!("http://127.0.0.1:{}", node.admin_port), ["broker.pulsar-admin", "https://"]),
     ] {
-        let (code, said) = Place::on(&node.node, Role::Admin).with(variable, &value).run(&["init"]).await;
+        let (code, said) = WeirFixture::on(&node.node, Role::Admin).with(variable, &value).run(&["init"]).await;
         println!("{said}");
         assert!(matches!(code, Some(69 | 78)) && words.iter().all(|word| said.contains(word)), "{said}");
     }
 }
 
 #[tokio::test]
-async fn a_broker_without_policies_for_topics_is_told_and_its_largest_message_holds() {
+async fn a_broker_without_topic_policies_is_reported_and_its_message_limit_applies() {
     let node = secured().await;
-    let place = Place::on(&node.node, Role::Weir);
+    let place = WeirFixture::on(&node.node, Role::Weir);
     node.admin().make_tenant(&place.tenant, &[Role::Weir.name()]).await;
     place.ends("init", &["init"], 0, &["limits of exits and dead letters: not set", "topicLevelPoliciesEnabled=true in broker.conf"]).await;
     let weir = place.up(&[]).await;
@@ -167,9 +167,9 @@ async fn a_broker_without_policies_for_topics_is_told_and_its_largest_message_ho
 
 /// The broker asks for a new token when one runs out. It is read from its file; where that has none, everything waits for one.
 #[tokio::test]
-async fn a_token_that_runs_out_is_renewed_by_writing_its_file() {
+async fn an_expiring_token_is_renewed_by_writing_its_file() {
     let node = secured().await;
-    let place = Place::on(&node.node, Role::Weir);
+    let place = WeirFixture::on(&node.node, Role::Weir);
     node.admin().make_tenant(&place.tenant, &[Role::Weir.name()]).await;
     let write = |seconds| place.file("token", &token_until(Role::Weir.name(), Duration::from_secs(seconds)));
     let file = write(600);

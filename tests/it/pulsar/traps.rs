@@ -53,7 +53,7 @@ async fn fill(backend: &dyn Backend, queue: &Queue, count: usize) {
 
 /// Acknowledgements are not lost when a consumer stops while its queue has more: exactly those that were not settled come again.
 #[tokio::test]
-async fn what_was_settled_stays_settled_when_a_consumer_stops_with_a_backlog() {
+async fn settled_messages_stay_settled_when_a_consumer_stops_with_a_backlog() {
     const COUNT: usize = 3_000;
     let (broker, tenant) = (Broker::shared().await, tenant());
     broker.admin().make_tenant(&tenant, &[Role::Weir.name()]).await;
@@ -109,7 +109,7 @@ async fn a_lock_and_an_exclusive_reader_are_free_after_a_crash() {
 
 /// Topics that are not persistent are gone after a restart: publishing and subscribing bring those of answers back, and owners those of requests.
 #[tokio::test]
-async fn answers_pass_again_after_a_restart_of_the_broker() {
+async fn answers_arrive_again_after_a_broker_restart() {
     let (node, tenant) = (Node::start().await, tenant());
     node.admin().make_tenant(&tenant, &[Role::Weir.name()]).await;
     let backend = connected(&node).await;
@@ -141,7 +141,7 @@ async fn a_partitioned_topic_is_refused() {
 
 /// Where the broker makes topics and subscriptions by itself, a consumer and a producer still find no queue, and make none.
 #[tokio::test]
-async fn nobody_makes_a_queue_where_the_broker_makes_topics_by_itself() {
+async fn auto_created_topics_never_create_a_queue() {
     let (broker, tenant) = (Broker::shared().await, tenant());
     broker.admin().make_tenant(&tenant, &[Role::Weir.name()]).await;
     for class in ["flow", "request"] {

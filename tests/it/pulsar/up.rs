@@ -17,7 +17,7 @@ async fn topics_of_flows(broker: &Broker) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn everything_runs_over_a_broker_and_leaves_no_queue_of_a_flow() {
+async fn weir_up_runs_over_an_external_broker_and_leaves_no_flow_queue() {
     let (broker, _turn) = Broker::with_tg().await;
     let (url, token) = (broker.url(), broker.token_file(Role::Weir).unwrap());
     let environment = [

@@ -11,7 +11,7 @@ use weir_tests::{guest_path, marked_guest};
 use super::connection::connected;
 use super::up::echoes;
 use crate::cli::{blueprint, start_echo};
-use crate::stage::queue;
+use crate::host_fixture::queue;
 
 async fn vhost() -> Vhost {
     Broker::shared().await.vhost(DefaultQueues::Classic).await
@@ -47,7 +47,7 @@ async fn refused(site: &Site, name: &str, arguments: &[&str], exit: i32) -> Stri
 }
 
 #[tokio::test]
-async fn a_host_runs_from_its_caches_while_the_gateway_is_away() {
+async fn a_host_runs_from_its_caches_while_the_gateway_is_unreachable() {
     let vhost = vhost().await;
     let site = Site::on(vhost.url());
     let services = services(&site).await;
@@ -78,7 +78,7 @@ async fn a_host_runs_from_its_caches_while_the_gateway_is_away() {
 }
 
 #[tokio::test]
-async fn a_gateway_forwards_to_the_one_that_keeps_the_components() {
+async fn a_gateway_forwards_to_the_one_with_the_components() {
     let vhost = vhost().await;
     let site = Site::on(vhost.url());
     let _services = services(&site).await;
@@ -135,7 +135,7 @@ async fn a_file_on_the_command_line_is_deployed_through_the_gateway() {
 }
 
 #[tokio::test]
-async fn a_file_that_cannot_be_run_ends_the_start_with_the_reason() {
+async fn an_unrunnable_file_fails_the_start_with_the_reason() {
     let vhost = vhost().await;
     let site = Site::on(vhost.url());
     std::fs::create_dir_all(site.data("host")).unwrap();
@@ -153,7 +153,7 @@ async fn a_file_that_cannot_be_run_ends_the_start_with_the_reason() {
 }
 
 #[tokio::test]
-async fn weir_up_deploys_the_files_that_it_is_given() {
+async fn weir_up_deploys_the_given_files() {
     let folder = tempfile::tempdir().unwrap();
     let file = format!("echo={}", guest_path("echo").display());
     let weir = Weir::up_with(folder.path(), &["--processor", &file]).await;

@@ -6,7 +6,7 @@ use weir_tests::rabbitmq::{Broker, DefaultQueues};
 use weir_tests::wait::{DEADLINE, eventually, within};
 
 use super::connection::connected;
-use crate::stage::queue;
+use crate::host_fixture::queue;
 
 /// `lost`: the broker ended it.
 #[tokio::test]
@@ -26,7 +26,7 @@ async fn a_lock_whose_queue_is_deleted_is_lost() {
 
 /// `Confirm`: a negative confirmation without a reason is `QueueFull` only for a queue that this backend knows to refuse messages.
 #[tokio::test]
-async fn what_a_policy_refuses_is_unavailable_and_not_queue_full() {
+async fn a_policy_refusal_is_unavailable_and_not_queue_full() {
     let broker = Broker::shared().await;
     let vhost = broker.vhost(DefaultQueues::Classic).await;
     let policy = json!({"max-length": 1, "overflow": "reject-publish"});

@@ -8,7 +8,7 @@ use weir_tests::rabbitmq::{Broker, DefaultQueues};
 use weir_tests::wait::{before, eventually};
 
 use super::connection::connected;
-use crate::stage::queue;
+use crate::host_fixture::queue;
 
 /// How deep a look goes.
 const DEPTH_COUNT: u128 = 10_000;

@@ -17,7 +17,7 @@ fn queue() -> Queue {
 }
 
 #[tokio::test]
-async fn a_consumer_that_has_ended_hides_no_other_process_that_holds_messages() {
+async fn an_ended_consumer_hides_no_other_process_with_messages() {
     let vhost = Broker::shared().await.vhost(DefaultQueues::Classic).await;
     let (one, other) = (connected(&vhost).await, connected(&vhost).await);
     let (queue, options) = (queue(), ConsumerOptions::default());

@@ -9,25 +9,25 @@ use weir_tests::wait::{DEADLINE, eventually, within};
 
 use super::connection::connected;
 use super::quorum::vhost_of;
-use crate::faults::place::Place;
-use crate::faults::space::Space;
-use crate::stage::queue;
+use crate::faults::fixture::WeirFixture;
+use crate::faults::space::TestBroker;
+use crate::host_fixture::queue;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn cut_connections_lose_no_message() {
-    let space = Space::on_rabbitmq(Broker::shared().await, DefaultQueues::Classic).await;
-    Place::on(space).await.outlives_cuts().await;
+    let space = TestBroker::on_rabbitmq(Broker::shared().await, DefaultQueues::Classic).await;
+    WeirFixture::on(space).await.outlives_cuts().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_half_open_connection_is_found_and_loses_no_message() {
-    let space = Space::on_rabbitmq(Broker::shared().await, DefaultQueues::Classic).await;
-    Place::on(space).await.outlives_half_open_connections().await;
+    let space = TestBroker::on_rabbitmq(Broker::shared().await, DefaultQueues::Classic).await;
+    WeirFixture::on(space).await.outlives_half_open_connections().await;
 }
 
 /// A look, a crash or a message given back counts as a delivery of a quorum queue, which drops a message at the 21st unless a policy says otherwise.
 #[tokio::test]
-async fn with_the_policy_of_the_guide_a_quorum_queue_drops_nothing() {
+async fn a_quorum_queue_with_the_documented_policy_drops_nothing() {
     let vhost = vhost_of(Broker::shared().await, DefaultQueues::Quorum).await;
     let backend = connected(vhost.url().to_owned()).await;
     let queue = queue("flow:tg:a", "reader");
@@ -47,7 +47,7 @@ async fn with_the_policy_of_the_guide_a_quorum_queue_drops_nothing() {
 
 /// Properties and bodies over the limits are refused before the client library sees them: nobody else's messages are hurt.
 #[tokio::test]
-async fn what_is_over_a_limit_hurts_its_sender_only() {
+async fn exceeding_a_limit_affects_only_its_sender() {
     let vhost = Broker::shared().await.vhost(DefaultQueues::Classic).await;
     let backend = connected(vhost.url().to_owned()).await;
     let queue = queue("flow:tg:a", "reader");
@@ -71,7 +71,7 @@ async fn what_is_over_a_limit_hurts_its_sender_only() {
 
 /// After a change of the window, and once all that was held before is settled, the consumer may hold as many messages as the window has.
 #[tokio::test]
-async fn a_changed_window_counts_in_full_once_what_was_held_is_gone() {
+async fn a_changed_window_applies_fully_once_held_messages_are_gone() {
     let vhost = Broker::shared().await.vhost(DefaultQueues::Classic).await;
     let backend = connected(vhost.url().to_owned()).await;
     let queue = queue("flow:tg:a", "reader");
@@ -100,7 +100,7 @@ async fn a_changed_window_counts_in_full_once_what_was_held_is_gone() {
 }
 
 #[tokio::test]
-async fn a_channel_that_the_broker_closes_ends_one_consumer_only() {
+async fn a_channel_closed_by_the_broker_ends_only_one_consumer() {
     let vhost = Broker::shared().await.vhost(DefaultQueues::Classic).await;
     let backend = connected(vhost.url().to_owned()).await;
     let (gone, stays) = (queue("flow:tg:gone", "reader"), queue("flow:tg:stays", "reader"));

@@ -6,7 +6,7 @@ use weir_tests::rabbitmq::{Broker, DefaultQueues};
 use weir_tests::wait::within;
 
 use super::connection::connected;
-use crate::stage::queue;
+use crate::host_fixture::queue;
 
 #[tokio::test]
 async fn a_message_without_an_id_has_the_same_one_in_every_delivery() {

@@ -8,7 +8,7 @@ use super::connection::connected;
 use super::up::queues;
 
 #[tokio::test]
-async fn a_subscription_that_is_given_up_while_it_begins_leaves_no_queue() {
+async fn a_subscription_abandoned_during_its_start_leaves_no_queue() {
     let broker = Broker::shared().await;
     let vhost = broker.vhost(DefaultQueues::Classic).await;
     let backend = connected(vhost.url().to_owned()).await;

@@ -9,7 +9,7 @@ use super::up::{echoes, queues, queues_of_one};
 use crate::cli::start_echo;
 
 #[tokio::test]
-async fn a_queue_of_other_properties_in_the_way_of_a_flow_is_named_and_kept() {
+async fn a_conflicting_queue_of_a_flow_is_reported_and_kept() {
     let broker = Broker::shared().await;
     let vhost = broker.vhost(DefaultQueues::Classic).await;
     let folder = tempfile::tempdir().unwrap();
@@ -44,7 +44,7 @@ async fn a_queue_of_other_properties_in_the_way_of_a_flow_is_named_and_kept() {
 
 /// What is no lock cannot be used as one: it would protect nothing.
 #[tokio::test]
-async fn a_queue_in_the_way_of_a_lock_is_named_with_the_fix() {
+async fn a_conflicting_queue_of_a_lock_is_reported_with_the_fix() {
     let broker = Broker::shared().await;
     let vhost = broker.vhost(DefaultQueues::Classic).await;
     let folder = tempfile::tempdir().unwrap();
@@ -65,7 +65,7 @@ async fn a_queue_in_the_way_of_a_lock_is_named_with_the_fix() {
 
 /// The dead letters must not keep Weir from starting.
 #[tokio::test]
-async fn dead_letters_of_other_properties_are_kept_as_they_are_and_reported() {
+async fn a_dead_letter_queue_with_other_properties_is_kept_and_reported() {
     let broker = Broker::shared().await;
     let vhost = broker.vhost(DefaultQueues::Classic).await;
     let name = "tg.flow.weir-dead-letters.weir";

@@ -13,7 +13,7 @@ pub(crate) fn finding<'a>(answer: &'a Value, check: &str) -> &'a Value {
 }
 
 #[tokio::test]
-async fn orphans_are_found_and_removed_and_queues_of_others_are_left_alone() {
+async fn orphans_are_found_and_removed_and_foreign_queues_are_kept() {
     let broker = Broker::shared().await;
     let vhost = broker.vhost(DefaultQueues::Classic).await;
     let folder = tempfile::tempdir().unwrap();

@@ -17,7 +17,7 @@ use weir_tests::rabbitmq::{DefaultQueues, Node, Setup};
 use weir_tests::wait::{DEADLINE, eventually};
 
 #[tokio::test]
-async fn a_node_is_killed_ended_and_started_again_with_its_data() {
+async fn a_node_is_killed_stopped_and_restarted_with_its_data() {
     let node = Node::start().await;
     let vhost = node.vhost(DefaultQueues::Classic).await;
     let queue = format!("queues/{}/kept", vhost.name());
@@ -35,7 +35,7 @@ async fn a_node_is_killed_ended_and_started_again_with_its_data() {
 }
 
 #[tokio::test]
-async fn a_node_is_paused_raises_its_alarm_and_takes_configuration() {
+async fn a_node_can_be_paused_alarmed_and_configured() {
     let node = Setup::default().line("max_message_size = 1048576").consumer_timeout(Duration::from_secs(5)).start().await;
     let seen = node.ctl(&["eval", "{application:get_env(rabbit, max_message_size), application:get_env(rabbit, consumer_timeout)}."]).await;
     assert_eq!(seen.trim(), "{{ok,1048576},{ok,5000}}");
@@ -62,7 +62,7 @@ fn processes_of(folder: &Path) -> Vec<u32> {
 }
 
 #[tokio::test]
-async fn nothing_is_left_of_a_node_whose_test_was_killed() {
+async fn a_node_whose_test_was_killed_leaves_nothing_behind() {
     let mut test = Command::new(env!("CARGO_BIN_EXE_rabbitmq")).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let lines = BufReader::new(test.stdout.take().unwrap()).lines();
     let said: Vec<String> = tokio::task::spawn_blocking(move || lines.take(4).map(Result::unwrap).collect()).await.unwrap();

@@ -28,7 +28,7 @@ fn names(names: &[&str]) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn policies_are_set_and_count_for_the_queues_of_flows() {
+async fn policies_are_set_and_apply_to_flow_queues() {
     let broker = Broker::shared().await;
     let version = version(broker).await;
     let needed = |queues| match queues {
@@ -66,7 +66,7 @@ async fn a_policy_of_higher_priority_is_reported() {
 }
 
 #[tokio::test]
-async fn a_management_api_that_cannot_be_used_is_named_with_the_reason() {
+async fn an_unusable_management_api_is_reported_with_the_reason() {
     let broker = Broker::shared().await;
     let vhost = broker.vhost(DefaultQueues::Classic).await;
     let url = broker.management().url().to_owned();

@@ -29,7 +29,7 @@ async fn exchange_of(vhost: &Vhost, broker: &Broker) -> Value {
 }
 
 #[tokio::test]
-async fn init_makes_the_exchange_and_names_policies_that_the_broker_takes() {
+async fn init_creates_the_exchange_and_prints_valid_policies() {
     let broker = Broker::shared().await;
     let vhost = broker.vhost(DefaultQueues::Classic).await;
     let user = user_of(&vhost, broker).await;
@@ -54,7 +54,7 @@ async fn init_makes_the_exchange_and_names_policies_that_the_broker_takes() {
 }
 
 #[tokio::test]
-async fn the_policies_that_init_names_are_taken_by_a_broker() {
+async fn the_policies_printed_by_init_are_accepted_by_a_broker() {
     if Version::tested() == Version::V3_10 {
         // It permits such queues, has no delivery limit, and takes the time-out from its configuration only.
         return;
@@ -77,7 +77,7 @@ async fn the_policies_that_init_names_are_taken_by_a_broker() {
 }
 
 #[tokio::test]
-async fn doctor_checks_the_broker_the_rights_and_tells_what_it_cannot_see() {
+async fn doctor_checks_the_broker_and_permissions_and_reports_what_it_cannot_see() {
     let broker = Broker::shared().await;
     let vhost = broker.vhost(DefaultQueues::Classic).await;
     let user = user_of(&vhost, broker).await;

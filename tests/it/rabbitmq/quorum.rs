@@ -31,7 +31,7 @@ async fn letters(weir: &Weir, count: u64) {
 }
 
 #[tokio::test]
-async fn a_flow_of_quorum_queues_runs_swaps_keeps_letters_and_stops() {
+async fn a_flow_with_quorum_queues_runs_swaps_keeps_dead_letters_and_stops() {
     let broker = Broker::shared().await;
     let vhost = vhost_of(broker, DefaultQueues::Quorum).await;
     let folder = tempfile::tempdir().unwrap();
@@ -72,7 +72,7 @@ async fn a_flow_of_quorum_queues_runs_swaps_keeps_letters_and_stops() {
 
 /// As after the vhost's default was changed: queues that are there stay what they are.
 #[tokio::test]
-async fn a_classic_queue_in_the_way_of_a_quorum_default_is_used_as_it_is() {
+async fn an_existing_classic_queue_is_used_despite_a_quorum_default() {
     let broker = Broker::shared().await;
     let vhost = vhost_of(broker, DefaultQueues::Quorum).await;
     let folder = tempfile::tempdir().unwrap();

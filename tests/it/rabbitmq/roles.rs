@@ -14,7 +14,7 @@ use weir_tests::weir::Weir;
 use crate::cli::start_echo;
 
 /// A Weir of four processes and more, with a flow of echo.
-struct Whole {
+struct RolesFixture {
     config: Process,
     flow: Process,
     hosts: Vec<Process>,
@@ -23,7 +23,7 @@ struct Whole {
     vhost: Vhost,
 }
 
-impl Whole {
+impl RolesFixture {
     /// With hosts of these names, which are also the names of their data folders.
     async fn of(hosts: &[&str]) -> Self {
         let vhost = Broker::shared().await.vhost(DefaultQueues::Classic).await;
@@ -35,14 +35,14 @@ impl Whole {
         let config = site.start(Role::Config, "config", &[]).await;
         let flow = site.start(Role::Flow, "flow", &[]).await;
         let gateway = site.gateway("gateway", &[]).await;
-        let mut whole = Whole { config, flow, hosts: Vec::new(), gateway, site, vhost };
+        let mut fixture = RolesFixture { config, flow, hosts: Vec::new(), gateway, site, vhost };
         for host in hosts {
-            whole.hosts.push(whole.site.start(Role::Host, host, &["--name", host]).await);
+            fixture.hosts.push(fixture.site.start(Role::Host, host, &["--name", host]).await);
         }
-        ready(&whole.gateway).await;
-        start_echo(&whole.gateway, "b", "one").await;
-        whole.until_all_run().await;
-        whole
+        ready(&fixture.gateway).await;
+        start_echo(&fixture.gateway, "b", "one").await;
+        fixture.until_all_run().await;
+        fixture
     }
 
     /// Waits until all hosts take messages of the flow.

@@ -22,7 +22,7 @@ async fn a_vhost_is_fresh_has_its_default_queue_type_and_is_deleted() {
 }
 
 #[tokio::test]
-async fn users_and_policies_are_made_over_the_management_api() {
+async fn users_and_policies_are_created_through_the_management_api() {
     let broker = Broker::shared().await;
     let vhost = broker.vhost(DefaultQueues::Classic).await;
     let api = broker.management();

@@ -12,7 +12,7 @@ use weir_tests::wait::{DEADLINE, eventually};
 use weir_tests::weir::{Weir, command};
 
 use crate::cli::start_echo;
-use crate::stage::queue;
+use crate::host_fixture::queue;
 
 /// A password that is in no other text.
 const PASSWORD: &str = "pa55-of-this-test";
@@ -47,7 +47,7 @@ fn printed(path: &str) -> String {
 }
 
 #[tokio::test]
-async fn everything_runs_over_a_broker_and_leaves_no_queue_of_a_flow() {
+async fn weir_up_runs_over_an_external_broker_and_leaves_no_flow_queue() {
     let broker = Broker::shared().await;
     let vhost = broker.vhost(DefaultQueues::Classic).await;
     let user = user_of(&vhost, broker).await;
@@ -80,7 +80,7 @@ async fn everything_runs_over_a_broker_and_leaves_no_queue_of_a_flow() {
 }
 
 #[tokio::test]
-async fn a_password_on_the_command_line_is_warned_of_once_and_not_shown() {
+async fn a_password_on_the_command_line_is_warned_about_once_and_not_shown() {
     let broker = Broker::shared().await;
     let vhost = broker.vhost(DefaultQueues::Classic).await;
     let user = user_of(&vhost, broker).await;
@@ -104,7 +104,7 @@ fn log_of(folder: &Path) -> String {
 }
 
 #[tokio::test]
-async fn a_broker_that_cannot_be_reached_is_waited_for_until_a_signal() {
+async fn an_unreachable_broker_is_awaited_until_a_signal() {
     let folder = tempfile::tempdir().unwrap();
     let log = std::fs::File::create(folder.path().join("said.log")).unwrap();
     let mut child = command(folder.path(), &["up", "--listen", "127.0.0.1:0"])
@@ -125,7 +125,7 @@ async fn a_broker_that_cannot_be_reached_is_waited_for_until_a_signal() {
 }
 
 #[tokio::test]
-async fn a_broker_that_comes_later_is_used() {
+async fn a_broker_that_starts_later_is_used() {
     let broker = Broker::shared().await;
     let vhost = broker.vhost(DefaultQueues::Classic).await;
     let proxy = Proxy::to(&broker.address()).await;
@@ -149,7 +149,7 @@ async fn a_broker_that_comes_later_is_used() {
 }
 
 #[tokio::test]
-async fn a_second_weir_uses_the_services_of_the_first_and_takes_over_flows_but_no_configuration() {
+async fn a_second_weir_uses_the_services_of_the_first_and_takes_over_only_the_flow_service() {
     let broker = Broker::shared().await;
     let vhost = broker.vhost(DefaultQueues::Classic).await;
     let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());

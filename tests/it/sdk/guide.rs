@@ -80,7 +80,7 @@ fn the_descriptors_of_the_guide_are_those_of_the_code() {
 }
 
 #[test]
-fn the_descriptor_and_the_blueprint_of_the_guide_fit() {
+fn the_descriptor_and_the_blueprint_of_the_guide_match() {
     let guide = guide();
     let whole: Vec<&str> = blocks(&guide, "json").into_iter().filter(|block| block.starts_with('{')).collect();
     let [descriptor, blueprint] = whole.as_slice() else { panic!("the guide has a descriptor and a blueprint, not {}", whole.len()) };

@@ -9,7 +9,7 @@ fn terms(message: &Value) -> Vec<&str> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn chunks_that_were_redacted_are_ranked() {
+async fn redacted_chunks_are_ranked() {
     let plugins = Plugins::start(&[("splitter", &[]), ("redactor", &[]), ("keywords", &[("count", "4"), ("words", "2")])]).await;
     let text = "The broker keeps messages in durable queues. Write to ada@example.com or ada@example.com about it. \
                 Durable queues survive a crash. Is ada@example.com right about durable queues?";
@@ -35,7 +35,7 @@ async fn stop_words_are_those_of_the_parameters() {
 
 /// Of the longest text that is taken, with as many different terms as fit, within the usual limits on time and memory.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_longest_text_of_words_that_all_differ_is_ranked() {
+async fn the_longest_text_of_distinct_words_is_ranked() {
     let plugins = Plugins::start(&[("keywords", &[("count", "100"), ("words", "5")])]).await;
     let letter = |at: usize| char::from(b'a' + u8::try_from(at % 26).unwrap());
     let words: String = (0..100_000).flat_map(|at| [letter(at / 17_576), letter(at / 676), letter(at / 26), letter(at), ' ']).collect();
@@ -47,7 +47,7 @@ async fn the_longest_text_of_words_that_all_differ_is_ranked() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_language_that_is_not_known_shows_in_the_status() {
+async fn an_unknown_language_is_shown_in_the_status() {
     let plugins = Plugins::start(&[("keywords", &[("language", "klingon")])]).await;
     plugins.status_says("parameter `language` is `klingon`; must be one of").await;
 }

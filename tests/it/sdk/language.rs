@@ -59,7 +59,7 @@ async fn questions_are_answered_and_documents_pass_with_their_language() {
 }
 
 #[tokio::test]
-async fn each_flow_tells_the_languages_of_its_parameters() {
+async fn each_flow_reports_the_languages_of_its_parameters() {
     let folder = tempfile::tempdir().unwrap();
     let weir = with_a_flow(folder.path()).await;
     weir.must(&["flow", "start", "b", "nordic", "-p", "languages=sv,da", "-p", "least=1"]).await;

@@ -7,7 +7,7 @@ use weir_config::records::{Descriptor, ProcessorState, entry_type};
 use weir_pubsub::{Message, Requester, chain};
 use weir_tests::wait::DEADLINE;
 
-use crate::stage::{Stage, entry};
+use crate::host_fixture::{HostFixture, entry};
 
 #[path = "../../guests/examples/bad_output.rs"]
 mod bad_output;
@@ -39,89 +39,89 @@ fn panic_of<R>(work: impl FnOnce() -> R) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_cannot_be_sent_is_refused_in_the_same_words() {
-    let stage = Stage::new().await;
-    stage.run("bad_output", &[], |_| {}).await;
-    stage.send_text("{}").await;
-    let report: serde_json::Value = serde_json::from_str(&stage.outputs().await.next_text().await).unwrap();
+async fn invalid_sends_are_refused_in_the_same_words() {
+    let fixture = HostFixture::new().await;
+    fixture.run("bad_output", &[], |_| {}).await;
+    fixture.send_text("{}").await;
+    let report: serde_json::Value = serde_json::from_str(&fixture.outputs().await.next_text().await).unwrap();
     assert_eq!(report.as_object().unwrap().len(), 8);
     assert_eq!(kit!(bad_output).handle("input", Json(json!({}))).json("output"), [report]);
-    stage.end().await;
+    fixture.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_too_much_is_refused_in_the_same_words() {
-    let stage = Stage::new().await;
-    stage.run("big_output", &[], |_| {}).await;
+async fn excessive_sends_are_refused_in_the_same_words() {
+    let fixture = HostFixture::new().await;
+    fixture.run("big_output", &[], |_| {}).await;
     for command in [json!({"count": 1001}), json!({"count": 5, "bytes": 4 << 20}), json!({"count": 1, "bytes": (4 << 20) + 1})] {
-        stage.send_text(&command.to_string()).await;
-        let (letter, _) = stage.dead_letter().await;
+        fixture.send_text(&command.to_string()).await;
+        let (letter, _) = fixture.dead_letter().await;
         let handled = kit!(big_output).handle("input", Json(command));
         let failure = handled.failure().unwrap();
         assert_eq!((letter.error.as_str(), failure.verdict()), ("reject", Verdict::Reject));
         assert_eq!(letter.reason, failure.reason());
     }
-    stage.end().await;
+    fixture.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_undeclared_config_type_is_a_trap_with_the_same_words() {
-    let stage = Stage::new().await;
-    stage.run("config_get", &[], |record| record.retry.attempts_count = Some(1)).await;
+    let fixture = HostFixture::new().await;
+    fixture.run("config_get", &[], |record| record.retry.attempts_count = Some(1)).await;
     let question = json!({"type": "secrets", "key": "a"});
-    stage.send_text(&question.to_string()).await;
-    let (letter, _) = stage.dead_letter().await;
+    fixture.send_text(&question.to_string()).await;
+    let (letter, _) = fixture.dead_letter().await;
     assert_eq!(letter.error, "trap");
     assert_eq!(letter.reason, panic_of(|| kit!(config_get).handle("input", Json(question))));
-    stage.end().await;
+    fixture.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_after_the_last_part_is_refused_in_the_same_words() {
-    let stage = Stage::new().await;
-    let component = stage.deploy("parts", |_| {}).await;
-    stage.create("request:tg:ask", "parts--v--request").await;
+    let fixture = HostFixture::new().await;
+    let component = fixture.deploy("parts", |_| {}).await;
+    fixture.create("request:tg:ask", "parts--v--request").await;
     let topics = [("request", "request:tg:ask"), ("response", "response:tg:ask")];
-    stage.put(&entry_type("parts"), "v", &entry(&component, &topics, &[])).await;
-    stage.until_state("parts", ProcessorState::Running).await;
+    fixture.put(&entry_type("parts"), "v", &entry(&component, &topics, &[])).await;
+    fixture.until_state("parts", ProcessorState::Running).await;
     let (request, response) = ("request:tg:ask".parse().unwrap(), "response:tg:ask".parse().unwrap());
-    let requester = Requester::connect(stage.backend.clone(), &request, &response, &"test".parse().unwrap()).await.unwrap();
+    let requester = Requester::connect(fixture.backend.clone(), &request, &response, &"test".parse().unwrap()).await.unwrap();
     let question = json!({"parts": 2, "twice": true});
     let mut replies = requester.begin(Message::new(question.to_string()), DEADLINE).await.unwrap();
     let mut told = Vec::new();
     while let Some(part) = replies.next().await.unwrap() {
         told.push(serde_json::from_slice::<serde_json::Value>(&part.body).unwrap());
     }
-    let status = stage.until("parts", |status| status.last_error.is_some()).await;
+    let status = fixture.until("parts", |status| status.last_error.is_some()).await;
     let handled = kit!(parts).handle("request", Json(question));
     assert_eq!((handled.reply_json(), handled.is_answered()), (told, true));
     assert_eq!(status.last_error, handled.failure().map(|failure| format!("{failure:?}")));
-    stage.end().await;
+    fixture.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_wrong_parameter_is_told_in_the_same_words() {
-    let stage = Stage::new().await;
-    stage.run("busy", &[("times", "often"), ("delay", "1.5")], |_| {}).await;
-    let status = stage.until_state("busy", ProcessorState::Broken).await;
+async fn a_wrong_parameter_is_reported_in_the_same_words() {
+    let fixture = HostFixture::new().await;
+    fixture.run("busy", &[("times", "often"), ("delay", "1.5")], |_| {}).await;
+    let status = fixture.until_state("busy", ProcessorState::Broken).await;
     let fault = kit!(busy).parameter("times", "often").parameter("delay", "1.5").configure().unwrap_err();
     assert_eq!(status.last_error, Some(fault));
-    stage.end().await;
+    fixture.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_processor_sees_the_same_of_where_it_runs() {
-    let stage = Stage::new().await;
-    let component = stage.deploy("inspect_context", |_| {}).await;
-    stage.create("flow:tg:in", "inspect-context--test--input").await;
-    stage.create("flow:tg:out", "test").await;
+async fn a_processor_sees_the_same_context() {
+    let fixture = HostFixture::new().await;
+    let component = fixture.deploy("inspect_context", |_| {}).await;
+    fixture.create("flow:tg:in", "inspect-context--test--input").await;
+    fixture.create("flow:tg:out", "test").await;
     let topics = [("input", "flow:tg:in"), ("output", "flow:tg:out"), ("open", "flow:tg:open")];
     let mut wanted = entry(&component, &topics, &[("size", "3")]);
     wanted.flow = Some("test".to_owned());
-    stage.put(&entry_type("inspect-context"), "test", &wanted).await;
+    fixture.put(&entry_type("inspect-context"), "test", &wanted).await;
     let message = Message::new("{}").with("colour", "red").with("traceparent", "hidden");
-    stage.send("flow:tg:in", message).await;
-    let mut seen: serde_json::Value = serde_json::from_str(&stage.outputs().await.next_text().await).unwrap();
+    fixture.send("flow:tg:in", message).await;
+    let mut seen: serde_json::Value = serde_json::from_str(&fixture.outputs().await.next_text().await).unwrap();
     let message = weir::Message::json(&json!({})).unwrap().with_property("colour", "red").with_property("traceparent", "hidden");
     let mut kit = kit!(inspect_context);
     let mut played = kit.parameter("size", "3").output("open").handle("input", message).json("output").remove(0);
@@ -129,11 +129,11 @@ async fn a_processor_sees_the_same_of_where_it_runs() {
         assert!(!seen[own].take().is_null() && !played[own].take().is_null());
     }
     assert_eq!(played, seen);
-    stage.end().await;
+    fixture.end().await;
 }
 
 #[test]
-fn a_faulty_descriptor_is_told_in_the_same_words() {
+fn a_faulty_descriptor_is_reported_in_the_same_words() {
     for text in [
         "{",
         r#"{"schema": 2}"#,

@@ -15,12 +15,12 @@ use weir_runtime::Host;
 use weir_tests::guest;
 use weir_tests::wait::{DEADLINE, eventually, within};
 
-use crate::stage::host_settings;
+use crate::host_fixture::host_settings;
 
 const DEAD_LETTERS: &str = "flow:tg:weir-dead-letters";
 
 /// A plugin's name and its parameters; those left out have the descriptor's defaults.
-pub(super) type Stage<'a> = (&'a str, &'a [(&'a str, &'a str)]);
+pub(super) type HostFixture<'a> = (&'a str, &'a [(&'a str, &'a str)]);
 
 /// A host that runs plugins in a row.
 pub(super) struct Plugins {
@@ -36,12 +36,12 @@ pub(super) struct Plugins {
 }
 
 impl Plugins {
-    pub(super) async fn start(stages: &[Stage<'_>]) -> Self {
-        Self::start_with(stages, &[], Batch::new()).await
+    pub(super) async fn start(fixtures: &[HostFixture<'_>]) -> Self {
+        Self::start_with(fixtures, &[], Batch::new()).await
     }
 
     /// As `start`; the last plugin has further outputs, and some configuration is there before it.
-    pub(super) async fn start_with(stages: &[Stage<'_>], outputs: &[&str], configuration: Batch) -> Self {
+    pub(super) async fn start_with(fixtures: &[HostFixture<'_>], outputs: &[&str], configuration: Batch) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let options = EmbeddedOptions { sync: SyncMode::None, ..EmbeddedOptions::default() };
         let backend: Arc<dyn Backend> = EmbeddedBroker::open(&folder.path().join("queues"), options).unwrap();
@@ -52,12 +52,12 @@ impl Plugins {
         if !configuration.is_empty() {
             client.apply(configuration).await.unwrap();
         }
-        for (at, stage) in stages.iter().enumerate() {
-            let further = if at + 1 == stages.len() { outputs } else { &[] };
-            deploy(&client, &components, stage, at, further).await;
-            ensure(&backend, &topic(at), processor_subscription(stage.0, "main", "input").unwrap()).await;
+        for (at, fixture) in fixtures.iter().enumerate() {
+            let further = if at + 1 == fixtures.len() { outputs } else { &[] };
+            deploy(&client, &components, fixture, at, further).await;
+            ensure(&backend, &topic(at), processor_subscription(fixture.0, "main", "input").unwrap()).await;
         }
-        let output = consume(&backend, &topic(stages.len()), "test").await;
+        let output = consume(&backend, &topic(fixtures.len()), "test").await;
         let mut further = BTreeMap::new();
         for output in outputs {
             further.insert((*output).to_owned(), consume(&backend, &topic_of(output), "test").await);
@@ -124,7 +124,7 @@ async fn received(consumer: &dyn Consumer) -> Value {
     serde_json::from_slice(&delivery.message.body).unwrap()
 }
 
-async fn deploy(client: &ConfigClient, components: &ComponentFolder, (name, parameters): &Stage<'_>, at: usize, further: &[&str]) {
+async fn deploy(client: &ConfigClient, components: &ComponentFolder, (name, parameters): &HostFixture<'_>, at: usize, further: &[&str]) {
     let bytes = guest(name);
     let inspected = weir_runtime::inspect(&bytes).unwrap();
     let digest = components.put(&bytes).await.unwrap();

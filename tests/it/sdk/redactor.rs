@@ -5,7 +5,7 @@ use serde_json::json;
 use super::plugin::Plugins;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn chunks_are_redacted_and_say_what_was_found() {
+async fn chunks_are_redacted_and_report_the_finds() {
     let plugins = Plugins::start(&[
         ("splitter", &[("size", "70"), ("overlap", "0")]),
         ("redactor", &[("kinds", "email,card"), ("replacement", "last-4")]),
@@ -42,7 +42,7 @@ async fn hostile_texts_of_nearly_four_mebibytes_are_redacted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_message_without_text_is_refused_with_the_way_out() {
+async fn a_message_without_text_is_refused_with_the_fix() {
     let plugins = Plugins::start(&[("redactor", &[("fields", "body")])]).await;
     plugins.send(&json!({ "text": "a@example.com" })).await;
     let reason = plugins.dead_letter().await;
@@ -53,7 +53,7 @@ async fn a_message_without_text_is_refused_with_the_way_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_kind_that_is_not_known_shows_in_the_status() {
+async fn an_unknown_kind_is_shown_in_the_status() {
     let plugins = Plugins::start(&[("redactor", &[("kinds", "email,passport")])]).await;
     plugins.status_says("parameter `kinds` contains `passport`; must be one of: private-key, token").await;
 }

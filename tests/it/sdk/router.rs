@@ -18,7 +18,7 @@ async fn router(first: &Value) -> Plugins {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rules_change_while_messages_flow_and_each_message_goes_one_way() {
+async fn rules_change_under_load_and_each_message_takes_one_route() {
     let to = |side: &str| json!([{ "to": side, "path": "/number", "exists": true }]);
     let plugins = router(&to("left")).await;
     let (mut sent, mut seen) = (0_u64, Vec::new());
@@ -49,7 +49,7 @@ async fn rules_change_while_messages_flow_and_each_message_goes_one_way() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn faulty_rules_show_in_the_status_and_those_before_them_stay() {
+async fn faulty_rules_are_shown_in_the_status_and_the_previous_ones_stay() {
     let plugins = router(&json!([{ "to": "left", "path": "/kind", "equals": "invoice" }])).await;
     plugins.send(&json!({ "kind": "invoice" })).await;
     assert_eq!(plugins.next_of("left").await, json!({ "kind": "invoice" }));
@@ -81,7 +81,7 @@ async fn faulty_rules_show_in_the_status_and_those_before_them_stay() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn messages_wait_until_there_are_rules() {
+async fn messages_wait_until_rules_exist() {
     let plugins = Plugins::start_with(&[("router", &[("rules", "shared")])], &["left"], Batch::new()).await;
     plugins.send(&json!({ "kind": "invoice" })).await;
     plugins.status_says("config type `router-rules`, key `shared` has no value").await;
@@ -95,7 +95,7 @@ async fn messages_wait_until_there_are_rules() {
 
 /// As many rules as there can be over nearly four mebibytes, within the usual limits on time and memory.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_largest_messages_are_routed_by_the_most_rules() {
+async fn the_largest_messages_are_routed_by_the_largest_number_of_rules() {
     let mut list: Vec<Value> = (0..128).map(|at| json!({ "to": "left", "path": format!("/list/{at}/a"), "equals": at })).collect();
     list.extend((0..127).map(|at| json!({ "to": "left", "matches": format!("(?i)(ä|[a-z]+)*{at}x$") })));
     list.push(json!({ "to": "right", "path": "/kind", "equals": "long" }));

@@ -51,7 +51,7 @@ async fn a_document_of_nearly_four_mebibytes_is_split_within_the_usual_limits() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_document_that_makes_too_many_chunks_is_refused_with_the_way_out() {
+async fn a_document_with_too_many_chunks_is_refused_with_the_fix() {
     let splitter = start(&[("size", "100"), ("overlap", "0")]).await;
     splitter.send(&json!({ "id": "many", "text": "Short. ".repeat(30_000) })).await;
     let reason = splitter.dead_letter().await;
@@ -64,7 +64,7 @@ async fn a_document_that_makes_too_many_chunks_is_refused_with_the_way_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn parameters_that_contradict_each_other_show_in_the_status() {
+async fn contradictory_parameters_are_shown_in_the_status() {
     let splitter = start(&[("size", "100"), ("overlap", "80")]).await;
     splitter.status_says("`overlap` is 80").await;
 }

@@ -73,7 +73,7 @@ async fn left(data: &Path, flow: &str) -> (Vec<u64>, BTreeSet<String>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn fifty_swaps_under_load_lose_nothing_double_nothing_and_keep_the_order() {
+async fn fifty_swaps_under_load_lose_and_duplicate_nothing_and_keep_the_order() {
     let mut rng = StdRng::seed_from_u64(seed());
     let data = tempfile::tempdir().unwrap();
     let mut weir = with_two_flows(data.path()).await;

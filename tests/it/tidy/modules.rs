@@ -51,7 +51,7 @@ fn wrong_arrows(file: &str, text: &str) -> Vec<String> {
 }
 
 #[test]
-fn arrows_between_modules_of_the_embedded_broker_go_one_way() {
+fn dependencies_between_modules_of_the_embedded_broker_have_one_direction() {
     let mut findings = Vec::new();
     for (file, text) in rust_files().filter(|(file, _)| file.starts_with(SOURCES)) {
         findings.extend(wrong_arrows(&file, &text));
@@ -81,7 +81,7 @@ fn edges(folder: &str) -> BTreeMap<Path, BTreeSet<Path>> {
 }
 
 #[test]
-fn no_files_of_a_broker_use_each_other() {
+fn files_of_a_broker_have_no_cyclic_uses() {
     let mut findings = Vec::new();
     for (folder, least_count) in [("embedded", 40), ("rabbitmq", 20), ("pulsar", 30), ("network", 5)] {
         let edges = edges(folder);
@@ -93,7 +93,7 @@ fn no_files_of_a_broker_use_each_other() {
 }
 
 #[test]
-fn uses_are_found_however_they_are_written() {
+fn uses_are_found_in_any_notation() {
     let found = |text: &str| wrong_arrows("host/pubsub/src/embedded/log/reader.rs", text).len();
     for wrong in [
         "use crate::embedded::state::Step;",

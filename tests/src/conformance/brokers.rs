@@ -27,7 +27,7 @@ pub trait Broker: Send {
 
     /// Whether requests wait in a queue for whom they are meant, which the promise
     /// [`consuming::requests_wait_in_a_queue_of_their_own`](super::consuming::requests_wait_in_a_queue_of_their_own) is about. Where they do not,
-    /// [`Bed::queue_classes`](super::Bed::queue_classes) leaves them out.
+    /// [`BrokerFixture::queue_classes`](super::Bed::queue_classes) leaves them out.
     fn has_request_queues(&self) -> bool {
         true
     }

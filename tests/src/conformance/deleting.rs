@@ -5,11 +5,11 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use weir_pubsub::{Backlog, Class, ConsumerOptions, Delete, Deletion, Message, Producer, PubsubError, Queue, QueueSpec, Result};
 
-use super::bed::{Bed, expect, message, next};
+use super::fixture::{BrokerFixture, expect, message, next};
 use crate::wait::{DEADLINE, eventually, within};
 
-async fn delete_if_empty(bed: &Bed, queue: &Queue) -> Deletion {
-    within("a deletion", bed.backend().delete_queue(queue, Delete::IfEmpty)).await.unwrap()
+async fn delete_if_empty(fixture: &BrokerFixture, queue: &Queue) -> Deletion {
+    within("a deletion", fixture.backend().delete_queue(queue, Delete::IfEmpty)).await.unwrap()
 }
 
 fn holding(queue: &Queue, count: u64) -> Backlog {
@@ -24,44 +24,44 @@ fn assert_kept(deletion: &Deletion, queue: &Queue, count: u64) {
 }
 
 /// `Delete::IfEmpty`: the queue if no message is in it.
-pub async fn an_empty_queue_is_deleted_if_empty(bed: &mut Bed) {
-    for &class in bed.queue_classes() {
-        let (queue, other) = (bed.made(class, "a", "reader").await, bed.made(class, "a", "other").await);
-        bed.publish(queue.topic(), &["1"]).await;
-        let consumer = bed.consumer(&queue).await;
-        bed.settle(&expect(&*consumer, "1").await).await;
+pub async fn an_empty_queue_is_deleted_if_empty(fixture: &mut BrokerFixture) {
+    for &class in fixture.queue_classes() {
+        let (queue, other) = (fixture.made(class, "a", "reader").await, fixture.made(class, "a", "other").await);
+        fixture.publish(queue.topic(), &["1"]).await;
+        let consumer = fixture.consumer(&queue).await;
+        fixture.settle(&expect(&*consumer, "1").await).await;
         drop(consumer);
-        assert_eq!(delete_if_empty(bed, &queue).await, Deletion::Deleted);
-        assert!(!bed.backend().queue_exists(&queue).await.unwrap());
-        expect(&*bed.consumer(&other).await, "1").await;
+        assert_eq!(delete_if_empty(fixture, &queue).await, Deletion::Deleted);
+        assert!(!fixture.backend().queue_exists(&queue).await.unwrap());
+        expect(&*fixture.consumer(&other).await, "1").await;
     }
 }
 
 /// `Deletion::NotEmpty`: a queue that holds messages is reported, and there as before.
-pub async fn a_queue_with_messages_is_kept_and_reported(bed: &mut Bed) {
-    for &class in bed.queue_classes() {
-        let queue = bed.made(class, "a", "reader").await;
-        bed.publish(queue.topic(), &["1", "2"]).await;
-        assert_kept(&delete_if_empty(bed, &queue).await, &queue, 2);
-        bed.publish(queue.topic(), &["3"]).await;
-        assert_eq!(bed.drained(&queue).await, ["1", "2", "3"]);
-        assert_eq!(delete_if_empty(bed, &queue).await, Deletion::Deleted);
+pub async fn a_queue_with_messages_is_kept_and_reported(fixture: &mut BrokerFixture) {
+    for &class in fixture.queue_classes() {
+        let queue = fixture.made(class, "a", "reader").await;
+        fixture.publish(queue.topic(), &["1", "2"]).await;
+        assert_kept(&delete_if_empty(fixture, &queue).await, &queue, 2);
+        fixture.publish(queue.topic(), &["3"]).await;
+        assert_eq!(fixture.drained(&queue).await, ["1", "2", "3"]);
+        assert_eq!(delete_if_empty(fixture, &queue).await, Deletion::Deleted);
     }
 }
 
 /// `Delete::IfEmpty`: messages that consumers hold unsettled are in the queue.
-pub async fn messages_in_flight_keep_a_queue_from_being_deleted(bed: &mut Bed) {
-    for &class in bed.queue_classes() {
-        let queue = bed.made(class, "a", "reader").await;
-        bed.publish(queue.topic(), &["held"]).await;
-        let consumer = bed.consumer(&queue).await;
+pub async fn messages_in_flight_keep_a_queue_from_being_deleted(fixture: &mut BrokerFixture) {
+    for &class in fixture.queue_classes() {
+        let queue = fixture.made(class, "a", "reader").await;
+        fixture.publish(queue.topic(), &["held"]).await;
+        let consumer = fixture.consumer(&queue).await;
         let held = expect(&*consumer, "held").await;
-        assert_kept(&delete_if_empty(bed, &queue).await, &queue, 1);
-        bed.publish(queue.topic(), &["next"]).await;
-        bed.settle(&held).await;
-        bed.settle(&expect(&*consumer, "next").await).await;
+        assert_kept(&delete_if_empty(fixture, &queue).await, &queue, 1);
+        fixture.publish(queue.topic(), &["next"]).await;
+        fixture.settle(&held).await;
+        fixture.settle(&expect(&*consumer, "next").await).await;
         drop(consumer);
-        assert_eq!(delete_if_empty(bed, &queue).await, Deletion::Deleted);
+        assert_eq!(delete_if_empty(fixture, &queue).await, Deletion::Deleted);
     }
 }
 
@@ -70,27 +70,27 @@ async fn ask(producer: &dyn Producer, time: Duration) {
 }
 
 /// `Delete::IfEmpty`: a request that has expired is none.
-pub async fn expired_requests_do_not_keep_a_queue_from_being_deleted(bed: &mut Bed) {
-    let queue = bed.made(Class::Request, "a", "reader").await;
-    let producer = bed.backend().producer(queue.topic()).await.unwrap();
+pub async fn expired_requests_do_not_keep_a_queue_from_being_deleted(fixture: &mut BrokerFixture) {
+    let queue = fixture.made(Class::Request, "a", "reader").await;
+    let producer = fixture.backend().producer(queue.topic()).await.unwrap();
     ask(&*producer, Duration::ZERO).await;
     ask(&*producer, Duration::from_secs(600)).await;
-    assert_kept(&delete_if_empty(bed, &queue).await, &queue, 1);
-    let consumer = bed.consumer(&queue).await;
-    bed.settle(&next(&*consumer).await).await;
+    assert_kept(&delete_if_empty(fixture, &queue).await, &queue, 1);
+    let consumer = fixture.consumer(&queue).await;
+    fixture.settle(&next(&*consumer).await).await;
     drop(consumer);
     ask(&*producer, Duration::ZERO).await;
-    assert_eq!(delete_if_empty(bed, &queue).await, Deletion::Deleted);
+    assert_eq!(delete_if_empty(fixture, &queue).await, Deletion::Deleted);
 }
 
 /// `delete_queue`: its consumers get `QueueNotFound`, as those of a queue that is deleted with its messages.
-pub async fn deleting_an_empty_queue_wakes_its_consumers_with_queue_not_found(bed: &mut Bed) {
+pub async fn deleting_an_empty_queue_wakes_its_consumers_with_queue_not_found(fixture: &mut BrokerFixture) {
     for class in [Class::Flow, Class::Request] {
-        let queue = bed.made(class, "a", "reader").await;
-        let consumer = bed.consumer(&queue).await;
+        let queue = fixture.made(class, "a", "reader").await;
+        let consumer = fixture.consumer(&queue).await;
         let mut waiting = consumer.receive();
-        assert!(bed.is_waiting(&mut waiting).await);
-        assert_eq!(delete_if_empty(bed, &queue).await, Deletion::Deleted);
+        assert!(fixture.is_waiting(&mut waiting).await);
+        assert_eq!(delete_if_empty(fixture, &queue).await, Deletion::Deleted);
         let error = within("the end of the queue", waiting).await.unwrap_err();
         assert!(matches!(error, PubsubError::QueueNotFound { .. }), "{error}");
     }
@@ -105,7 +105,7 @@ async fn publish_late(producer: &dyn Producer, round: usize) -> Vec<Result<()>> 
 }
 
 /// That what was published beside a deletion is in the queue that was kept, or was refused; the queue is gone then.
-async fn assert_counted_or_refused(bed: &Bed, queue: &Queue, deletion: &Deletion, published: &[Result<()>]) {
+async fn assert_counted_or_refused(fixture: &BrokerFixture, queue: &Queue, deletion: &Deletion, published: &[Result<()>]) {
     let confirmed_count = published.iter().filter(|outcome| outcome.is_ok()).count();
     let mut refused = published.iter().filter_map(|outcome| outcome.as_ref().err());
     assert!(refused.all(|error| matches!(error, PubsubError::QueueNotFound { .. })), "{published:?}");
@@ -113,175 +113,176 @@ async fn assert_counted_or_refused(bed: &Bed, queue: &Queue, deletion: &Deletion
         Deletion::Deleted => assert_eq!(confirmed_count, 0, "a confirmed message was deleted"),
         Deletion::NotEmpty(found) => {
             assert_eq!(found.iter().map(|backlog| &backlog.queue).collect::<Vec<_>>(), [queue]);
-            assert_eq!((confirmed_count, bed.drained(queue).await.len()), (3, 3));
-            bed.backend().delete_queue(queue, Delete::Always).await.unwrap();
+            assert_eq!((confirmed_count, fixture.drained(queue).await.len()), (3, 3));
+            fixture.backend().delete_queue(queue, Delete::Always).await.unwrap();
         }
     }
 }
 
 /// `delete_queue`: `Delete::IfEmpty` is one step: a message that is published at the same time is either counted or refused.
-pub async fn a_message_published_during_a_deletion_is_counted_or_refused(bed: &mut Bed) {
-    for &class in bed.queue_classes() {
-        let queue = bed.queue(class, "a", "reader");
-        let producer = bed.backend().producer(queue.topic()).await.unwrap();
+pub async fn a_message_published_during_a_deletion_is_counted_or_refused(fixture: &mut BrokerFixture) {
+    for &class in fixture.queue_classes() {
+        let queue = fixture.queue(class, "a", "reader");
+        let producer = fixture.backend().producer(queue.topic()).await.unwrap();
         for round in 0..50 {
-            bed.made(class, "a", "reader").await;
-            let (deletion, published) = tokio::join!(delete_if_empty(bed, &queue), publish_late(&*producer, round));
-            assert_counted_or_refused(bed, &queue, &deletion, &published).await;
+            fixture.made(class, "a", "reader").await;
+            let (deletion, published) = tokio::join!(delete_if_empty(fixture, &queue), publish_late(&*producer, round));
+            assert_counted_or_refused(fixture, &queue, &deletion, &published).await;
         }
     }
 }
 
 /// `delete_queue`: a message that was confirmed is not deleted, whichever process has published it.
-pub async fn messages_of_another_process_during_a_deletion_are_kept_or_refused(bed: &mut Bed) {
-    let other = bed.beside().await;
-    let queue = bed.queue(Class::Flow, "a", "reader");
+pub async fn messages_of_another_process_during_a_deletion_are_kept_or_refused(fixture: &mut BrokerFixture) {
+    let other = fixture.beside().await;
+    let queue = fixture.queue(Class::Flow, "a", "reader");
     let producer = other.producer(queue.topic()).await.unwrap();
     for round in 0..50 {
-        bed.made(Class::Flow, "a", "reader").await;
-        let (deletion, published) = tokio::join!(delete_if_empty(bed, &queue), publish_late(&*producer, round));
+        fixture.made(Class::Flow, "a", "reader").await;
+        let (deletion, published) = tokio::join!(delete_if_empty(fixture, &queue), publish_late(&*producer, round));
         let confirmed_count = published.iter().filter(|outcome| outcome.is_ok()).count();
         match deletion {
             Deletion::Deleted => assert_eq!(confirmed_count, 0, "round {round}: {published:?}"),
             Deletion::NotEmpty(_) => {
-                assert_eq!(bed.drained(&queue).await.len(), confirmed_count, "round {round}: {published:?}");
-                bed.backend().delete_queue(&queue, Delete::Always).await.unwrap();
+                assert_eq!(fixture.drained(&queue).await.len(), confirmed_count, "round {round}: {published:?}");
+                fixture.backend().delete_queue(&queue, Delete::Always).await.unwrap();
             }
         }
     }
 }
 
 /// `delete_queue`: messages that consumers hold count, whichever process these are in.
-pub async fn messages_in_flight_in_another_process_keep_a_queue_from_being_deleted(bed: &mut Bed) {
-    let other = bed.beside().await;
-    for &class in bed.queue_classes() {
-        let queue = bed.made(class, "a", "reader").await;
-        bed.publish(queue.topic(), &["held"]).await;
+pub async fn messages_in_flight_in_another_process_keep_a_queue_from_being_deleted(fixture: &mut BrokerFixture) {
+    let other = fixture.beside().await;
+    for &class in fixture.queue_classes() {
+        let queue = fixture.made(class, "a", "reader").await;
+        fixture.publish(queue.topic(), &["held"]).await;
         let consumer = other.consumer(queue.topic(), queue.subscription(), ConsumerOptions::default()).await.unwrap();
         let held = expect(&*consumer, "held").await;
-        assert_kept(&delete_if_empty(bed, &queue).await, &queue, 1);
+        assert_kept(&delete_if_empty(fixture, &queue).await, &queue, 1);
         within("a settle", other.settle(&held.receipt, Vec::new())).await.unwrap();
         drop(consumer);
-        let deleted = || async { (delete_if_empty(bed, &queue).await == Deletion::Deleted).then_some(()) };
+        let deleted = || async { (delete_if_empty(fixture, &queue).await == Deletion::Deleted).then_some(()) };
         eventually(DEADLINE, "the deletion", deleted).await;
     }
 }
 
 /// `delete_queues_if_empty`: deletes all of these queues if none of them holds a message; a queue that does not exist is empty.
-pub async fn empty_queues_are_deleted_together(bed: &mut Bed) {
-    let mut queues = vec![bed.made(Class::Flow, "a", "one").await, bed.made(Class::Flow, "b", "one").await];
-    queues.push(bed.made(Class::Request, "c", "one").await);
-    let other = bed.made(Class::Flow, "a", "other").await;
-    queues.extend(Class::ALL.map(|class| bed.queue(class, "missing", "one")));
-    assert_eq!(bed.backend().delete_queues_if_empty(&queues).await.unwrap(), Deletion::Deleted);
+pub async fn empty_queues_are_deleted_together(fixture: &mut BrokerFixture) {
+    let mut queues = vec![fixture.made(Class::Flow, "a", "one").await, fixture.made(Class::Flow, "b", "one").await];
+    queues.push(fixture.made(Class::Request, "c", "one").await);
+    let other = fixture.made(Class::Flow, "a", "other").await;
+    queues.extend(Class::ALL.map(|class| fixture.queue(class, "missing", "one")));
+    assert_eq!(fixture.backend().delete_queues_if_empty(&queues).await.unwrap(), Deletion::Deleted);
     for queue in &queues {
-        assert!(!bed.backend().queue_exists(queue).await.unwrap(), "{queue}");
+        assert!(!fixture.backend().queue_exists(queue).await.unwrap(), "{queue}");
     }
-    bed.publish(other.topic(), &["kept"]).await;
-    assert_eq!(bed.drained(&other).await, ["kept"]);
-    assert_eq!(bed.backend().delete_queues_if_empty(&[]).await.unwrap(), Deletion::Deleted);
+    fixture.publish(other.topic(), &["kept"]).await;
+    assert_eq!(fixture.drained(&other).await, ["kept"]);
+    assert_eq!(fixture.backend().delete_queues_if_empty(&[]).await.unwrap(), Deletion::Deleted);
 }
 
 /// `delete_queues_if_empty`: one that holds messages is reported and kept, whatever becomes of the others.
-pub async fn deleting_several_queues_keeps_and_reports_one_with_messages(bed: &mut Bed) {
-    let (empty, full) = (bed.made(Class::Flow, "a", "reader").await, bed.filled("b", &["1", "2"]).await);
+pub async fn deleting_several_queues_keeps_and_reports_one_with_messages(fixture: &mut BrokerFixture) {
+    let (empty, full) = (fixture.made(Class::Flow, "a", "reader").await, fixture.filled("b", &["1", "2"]).await);
     for queues in [[empty.clone(), full.clone()], [full.clone(), empty.clone()]] {
-        assert_kept(&bed.backend().delete_queues_if_empty(&queues).await.unwrap(), &full, 2);
+        assert_kept(&fixture.backend().delete_queues_if_empty(&queues).await.unwrap(), &full, 2);
     }
-    assert_eq!(bed.drained(&full).await, ["1", "2"]);
-    assert_eq!(bed.backend().delete_queues_if_empty(&[empty, full]).await.unwrap(), Deletion::Deleted);
+    assert_eq!(fixture.drained(&full).await, ["1", "2"]);
+    assert_eq!(fixture.backend().delete_queues_if_empty(&[empty, full]).await.unwrap(), Deletion::Deleted);
 }
 
 /// `delete_queues_if_empty`: where it is not one step, it ends at the first that is not empty.
-pub async fn deleting_several_queues_keeps_those_after_one_with_messages(bed: &mut Bed) {
-    let (empty, full) = (bed.made(Class::Flow, "a", "reader").await, bed.filled("b", &["1"]).await);
-    let behind = [bed.made(Class::Flow, "c", "reader").await, bed.made(Class::Request, "d", "reader").await];
+pub async fn deleting_several_queues_keeps_those_after_one_with_messages(fixture: &mut BrokerFixture) {
+    let (empty, full) = (fixture.made(Class::Flow, "a", "reader").await, fixture.filled("b", &["1"]).await);
+    let behind = [fixture.made(Class::Flow, "c", "reader").await, fixture.made(Class::Request, "d", "reader").await];
     let queues: Vec<Queue> = [empty, full.clone()].into_iter().chain(behind.clone()).collect();
-    assert_kept(&bed.backend().delete_queues_if_empty(&queues).await.unwrap(), &full, 1);
+    assert_kept(&fixture.backend().delete_queues_if_empty(&queues).await.unwrap(), &full, 1);
     for queue in [&full].into_iter().chain(&behind) {
-        assert!(bed.backend().queue_exists(queue).await.unwrap(), "{queue}");
+        assert!(fixture.backend().queue_exists(queue).await.unwrap(), "{queue}");
     }
 }
 
 /// `delete_queues_if_empty`: otherwise none, and each queue that holds messages is reported.
-pub async fn while_one_queue_holds_messages_none_is_deleted(bed: &mut Bed) {
-    let (empty, full) = (bed.made(Class::Flow, "a", "reader").await, bed.filled("b", &["1", "2"]).await);
-    let asked = bed.made(Class::Request, "c", "reader").await;
-    bed.publish(asked.topic(), &["question"]).await;
-    let refused = bed.backend().delete_queues_if_empty(&[empty.clone(), full.clone(), full.clone(), asked.clone()]).await.unwrap();
+pub async fn while_one_queue_holds_messages_none_is_deleted(fixture: &mut BrokerFixture) {
+    let (empty, full) = (fixture.made(Class::Flow, "a", "reader").await, fixture.filled("b", &["1", "2"]).await);
+    let asked = fixture.made(Class::Request, "c", "reader").await;
+    fixture.publish(asked.topic(), &["question"]).await;
+    let refused = fixture.backend().delete_queues_if_empty(&[empty.clone(), full.clone(), full.clone(), asked.clone()]).await.unwrap();
     let Deletion::NotEmpty(mut found) = refused else { panic!("{refused:?}") };
     found.sort_by(|a, b| a.queue.cmp(&b.queue));
     assert_eq!(found, [holding(&full, 2), holding(&asked, 1)]);
-    assert_eq!(bed.drained(&full).await, ["1", "2"]);
-    assert_eq!(bed.drained(&asked).await, ["question"]);
-    bed.publish(empty.topic(), &["still there"]).await;
-    assert_eq!(bed.drained(&empty).await, ["still there"]);
+    assert_eq!(fixture.drained(&full).await, ["1", "2"]);
+    assert_eq!(fixture.drained(&asked).await, ["question"]);
+    fixture.publish(empty.topic(), &["still there"]).await;
+    assert_eq!(fixture.drained(&empty).await, ["still there"]);
 }
 
 /// `delete_queues_if_empty`: one step: of a message that is published at the same time, none of the queues is deleted, or it is refused.
-pub async fn a_message_published_while_several_queues_are_deleted_is_counted_or_refused(bed: &mut Bed) {
+pub async fn a_message_published_while_several_queues_are_deleted_is_counted_or_refused(fixture: &mut BrokerFixture) {
     for class in [Class::Flow, Class::Request] {
-        let (queue, empty) = (bed.queue(class, "a", "reader"), bed.queue(Class::Flow, "b", "reader"));
-        let producer = bed.backend().producer(queue.topic()).await.unwrap();
+        let (queue, empty) = (fixture.queue(class, "a", "reader"), fixture.queue(Class::Flow, "b", "reader"));
+        let producer = fixture.backend().producer(queue.topic()).await.unwrap();
         let queues = [empty.clone(), queue.clone()];
         for round in 0..50 {
-            bed.made(class, "a", "reader").await;
-            bed.made(Class::Flow, "b", "reader").await;
-            let deletion = bed.backend().delete_queues_if_empty(&queues);
+            fixture.made(class, "a", "reader").await;
+            fixture.made(Class::Flow, "b", "reader").await;
+            let deletion = fixture.backend().delete_queues_if_empty(&queues);
             let (deletion, published) = tokio::join!(deletion, publish_late(&*producer, round));
             let deletion = deletion.unwrap();
-            assert_eq!(bed.backend().queue_exists(&empty).await.unwrap(), deletion != Deletion::Deleted);
-            assert_counted_or_refused(bed, &queue, &deletion, &published).await;
+            assert_eq!(fixture.backend().queue_exists(&empty).await.unwrap(), deletion != Deletion::Deleted);
+            assert_counted_or_refused(fixture, &queue, &deletion, &published).await;
         }
     }
 }
 
 /// `delete_queues_if_empty`: all of these queues, or none, also when the broker ends.
-pub async fn queues_deleted_together_are_gone_together_after_a_restart(bed: &mut Bed) {
-    let queues = [bed.made(Class::Flow, "a", "one").await, bed.made(Class::Request, "b", "one").await, bed.filled("c", &["1"]).await];
-    let refused = bed.backend().delete_queues_if_empty(&queues).await.unwrap();
+pub async fn queues_deleted_together_are_gone_together_after_a_restart(fixture: &mut BrokerFixture) {
+    let queues =
+        [fixture.made(Class::Flow, "a", "one").await, fixture.made(Class::Request, "b", "one").await, fixture.filled("c", &["1"]).await];
+    let refused = fixture.backend().delete_queues_if_empty(&queues).await.unwrap();
     assert_eq!(refused, Deletion::NotEmpty(vec![holding(&queues[2], 1)]));
-    bed.restart().await;
-    assert!(bed.backend().queue_exists(&queues[0]).await.unwrap());
-    assert_eq!(bed.drained(&queues[2]).await, ["1"]);
-    bed.made(Class::Request, "b", "one").await;
-    assert_eq!(bed.backend().delete_queues_if_empty(&queues).await.unwrap(), Deletion::Deleted);
-    bed.restart().await;
+    fixture.restart().await;
+    assert!(fixture.backend().queue_exists(&queues[0]).await.unwrap());
+    assert_eq!(fixture.drained(&queues[2]).await, ["1"]);
+    fixture.made(Class::Request, "b", "one").await;
+    assert_eq!(fixture.backend().delete_queues_if_empty(&queues).await.unwrap(), Deletion::Deleted);
+    fixture.restart().await;
     for queue in &queues {
-        assert!(!bed.backend().queue_exists(queue).await.unwrap(), "{queue}");
+        assert!(!fixture.backend().queue_exists(queue).await.unwrap(), "{queue}");
     }
 }
 
 /// `delete_queue`: a message that was confirmed is not deleted, also where the queue is ensured meanwhile.
-pub async fn a_queue_ensured_during_a_deletion_keeps_its_messages(bed: &mut Bed) {
-    let queue = bed.queue(Class::Flow, "a", "reader");
-    let producer = bed.backend().producer(queue.topic()).await.unwrap();
+pub async fn a_queue_ensured_during_a_deletion_keeps_its_messages(fixture: &mut BrokerFixture) {
+    let queue = fixture.queue(Class::Flow, "a", "reader");
+    let producer = fixture.backend().producer(queue.topic()).await.unwrap();
     for round in 0..60 {
-        bed.made(Class::Flow, "a", "reader").await;
+        fixture.made(Class::Flow, "a", "reader").await;
         let ensured = async {
             for _ in 0..round % 10 {
-                let _ = bed.backend().queue_exists(&queue).await.unwrap();
+                let _ = fixture.backend().queue_exists(&queue).await.unwrap();
             }
-            bed.backend().ensure_queue(&QueueSpec::new(queue.clone())).await.unwrap();
+            fixture.backend().ensure_queue(&QueueSpec::new(queue.clone())).await.unwrap();
             producer.publish_confirmed(message(round)).await
         };
-        let (_, published) = tokio::join!(delete_if_empty(bed, &queue), ensured);
+        let (_, published) = tokio::join!(delete_if_empty(fixture, &queue), ensured);
         match published {
-            Ok(()) => assert_eq!(bed.drained(&queue).await, [round.to_string()], "round {round}"),
+            Ok(()) => assert_eq!(fixture.drained(&queue).await, [round.to_string()], "round {round}"),
             Err(PubsubError::QueueNotFound { .. }) => {}
             Err(error) => panic!("round {round}: {error}"),
         }
-        bed.backend().delete_queue(&queue, Delete::Always).await.unwrap();
+        fixture.backend().delete_queue(&queue, Delete::Always).await.unwrap();
     }
 }
 
 /// `delete_queue`: its consumers get `QueueNotFound`, whichever process they are in.
-pub async fn deleting_a_queue_ends_the_consumers_of_other_processes(bed: &mut Bed) {
-    let other = bed.beside().await;
-    let queue = bed.made(Class::Flow, "a", "reader").await;
+pub async fn deleting_a_queue_ends_the_consumers_of_other_processes(fixture: &mut BrokerFixture) {
+    let other = fixture.beside().await;
+    let queue = fixture.made(Class::Flow, "a", "reader").await;
     let consumer = other.consumer(queue.topic(), queue.subscription(), ConsumerOptions::default()).await.unwrap();
     let (received, readable) = (consumer.receive(), consumer.readable());
-    let deleted = bed.backend().delete_queue(&queue, Delete::Always);
+    let deleted = fixture.backend().delete_queue(&queue, Delete::Always);
     let (received, readable, deleted) = within("the end", async { tokio::join!(received, readable, deleted) }).await;
     deleted.unwrap();
     for ended in [received.map(|_| ()), readable, within("an answer", consumer.receive()).await.map(|_| ())] {

@@ -2,10 +2,10 @@
 
 use weir_pubsub::{Class, Lock, LockName, PubsubError, Result};
 
-use super::bed::Bed;
+use super::fixture::BrokerFixture;
 use crate::wait::{DEADLINE, eventually, given_up, within};
 
-impl Bed {
+impl BrokerFixture {
     /// A lock of this test.
     fn lock_name(&self, service: &str) -> LockName {
         let topicspace = self.topic(Class::Request, "a").topicspace().to_owned();
@@ -34,109 +34,109 @@ impl Bed {
 }
 
 /// `lock`: one holder at a time has it; `LockHeld` while another has it.
-pub async fn a_lock_has_one_holder(bed: &mut Bed) {
-    let _held = bed.lock("one").await.unwrap();
+pub async fn a_lock_has_one_holder(fixture: &mut BrokerFixture) {
+    let _held = fixture.lock("one").await.unwrap();
     for _ in 0..3 {
-        assert!(bed.is_held(bed.lock("one").await, "one"));
+        assert!(fixture.is_held(fixture.lock("one").await, "one"));
     }
 }
 
 /// `lock`: one holder at a time has it, whichever process it is in.
-pub async fn a_lock_has_one_holder_among_all_processes(bed: &mut Bed) {
-    let (name, other) = (bed.lock_name("one"), bed.beside().await);
+pub async fn a_lock_has_one_holder_among_all_processes(fixture: &mut BrokerFixture) {
+    let (name, other) = (fixture.lock_name("one"), fixture.beside().await);
     let held = within("an answer", other.lock(&name)).await.unwrap();
     for _ in 0..3 {
-        assert!(bed.is_held(bed.lock("one").await, "one"));
+        assert!(fixture.is_held(fixture.lock("one").await, "one"));
     }
     drop(held);
-    let _held = bed.lock_again("one").await;
-    assert!(bed.is_held(within("an answer", other.lock(&name)).await, "one"));
+    let _held = fixture.lock_again("one").await;
+    assert!(fixture.is_held(within("an answer", other.lock(&name)).await, "one"));
 }
 
 /// `lock`: locks of other names are independent.
-pub async fn locks_of_other_names_are_independent(bed: &mut Bed) {
-    let _held = bed.lock("one").await.unwrap();
-    bed.lock("two").await.unwrap();
-    let elsewhere = LockName::new("one", &format!("{}-other", bed.topic(Class::Request, "a").topicspace())).unwrap();
-    bed.backend().lock(&elsewhere).await.unwrap();
+pub async fn locks_of_other_names_are_independent(fixture: &mut BrokerFixture) {
+    let _held = fixture.lock("one").await.unwrap();
+    fixture.lock("two").await.unwrap();
+    let elsewhere = LockName::new("one", &format!("{}-other", fixture.topic(Class::Request, "a").topicspace())).unwrap();
+    fixture.backend().lock(&elsewhere).await.unwrap();
     // A queue of requests of that name is no lock.
-    let queue = bed.made(Class::Request, "one", "svc").await;
-    bed.consumer(&queue).await;
+    let queue = fixture.made(Class::Request, "one", "svc").await;
+    fixture.consumer(&queue).await;
 }
 
 /// `Lock`: dropping it releases it.
-pub async fn a_lock_is_held_until_it_is_dropped(bed: &mut Bed) {
+pub async fn a_lock_is_held_until_it_is_dropped(fixture: &mut BrokerFixture) {
     for _ in 0..3 {
-        let held = bed.lock_again("one").await;
-        assert!(bed.is_held(bed.lock("one").await, "one"));
+        let held = fixture.lock_again("one").await;
+        assert!(fixture.is_held(fixture.lock("one").await, "one"));
         drop(held);
     }
-    bed.lock_again("one").await;
+    fixture.lock_again("one").await;
 }
 
 /// `lock`: one that is taken for a caller that has gone is released.
-pub async fn a_lock_whose_acquisition_is_cancelled_is_released(bed: &mut Bed) {
-    let name = bed.lock_name("one");
+pub async fn a_lock_whose_acquisition_is_cancelled_is_released(fixture: &mut BrokerFixture) {
+    let name = fixture.lock_name("one");
     // More steps than there are until a lock is taken.
     for polls_count in 0..20 {
-        drop(within("a lock", given_up(polls_count, bed.backend().lock(&name))).await);
+        drop(within("a lock", given_up(polls_count, fixture.backend().lock(&name))).await);
     }
-    let _held = bed.lock_again("one").await;
-    assert!(bed.is_held(bed.lock("one").await, "one"));
+    let _held = fixture.lock_again("one").await;
+    assert!(fixture.is_held(fixture.lock("one").await, "one"));
 }
 
 /// `lost`: waits until the lock is lost: not while it is held, whatever others try.
-pub async fn a_held_lock_is_not_lost(bed: &mut Bed) {
-    let mut held = bed.lock("one").await.unwrap();
-    assert!(bed.is_held(bed.lock("one").await, "one"));
-    assert!(bed.is_waiting(held.lost()).await);
+pub async fn a_held_lock_is_not_lost(fixture: &mut BrokerFixture) {
+    let mut held = fixture.lock("one").await.unwrap();
+    assert!(fixture.is_held(fixture.lock("one").await, "one"));
+    assert!(fixture.is_waiting(held.lost()).await);
 }
 
 /// `lost`: the connection was lost: then others may have it.
-pub async fn a_lost_connection_loses_the_lock(bed: &mut Bed) {
-    let mut held = bed.lock("one").await.unwrap();
-    let (lost, ()) = within("the loss", async { tokio::join!(held.lost(), bed.lose_connection()) }).await;
+pub async fn a_lost_connection_loses_the_lock(fixture: &mut BrokerFixture) {
+    let mut held = fixture.lock("one").await.unwrap();
+    let (lost, ()) = within("the loss", async { tokio::join!(held.lost(), fixture.lose_connection()) }).await;
     assert!(matches!(lost, PubsubError::Unavailable { .. }), "{lost}");
-    let _again = bed.lock_again("one").await;
-    assert!(bed.is_held(bed.lock("one").await, "one"), "while the lost one is still there");
+    let _again = fixture.lock_again("one").await;
+    assert!(fixture.is_held(fixture.lock("one").await, "one"), "while the lost one is still there");
 }
 
 /// `lost`: every later call returns the reason again, whoever holds it then.
-pub async fn a_lost_lock_stays_lost(bed: &mut Bed) {
-    let mut held = bed.lock("one").await.unwrap();
-    bed.lose_connection().await;
-    let _again = bed.lock_again("one").await;
+pub async fn a_lost_lock_stays_lost(fixture: &mut BrokerFixture) {
+    let mut held = fixture.lock("one").await.unwrap();
+    fixture.lose_connection().await;
+    let _again = fixture.lock_again("one").await;
     for _ in 0..3 {
         let lost = within("the loss", held.lost()).await;
         assert!(matches!(lost, PubsubError::Unavailable { .. }), "{lost}");
     }
     drop(held);
-    assert!(bed.is_held(bed.lock("one").await, "one"), "dropping what was lost releases nothing");
+    assert!(fixture.is_held(fixture.lock("one").await, "one"), "dropping what was lost releases nothing");
 }
 
 /// `lock`: `Unavailable` without a connection.
-pub async fn without_a_connection_a_lock_is_unavailable(bed: &mut Bed) {
-    bed.disconnect().await;
-    let refused = bed.lock("one").await.map(|_| ()).unwrap_err();
+pub async fn without_a_connection_a_lock_is_unavailable(fixture: &mut BrokerFixture) {
+    fixture.disconnect().await;
+    let refused = fixture.lock("one").await.map(|_| ()).unwrap_err();
     assert!(matches!(refused, PubsubError::Unavailable { .. }), "{refused}");
-    bed.reconnect().await;
-    bed.lock_again("one").await;
+    fixture.reconnect().await;
+    fixture.lock_again("one").await;
 }
 
 /// `lock`: it is there again after the broker was restarted.
-pub async fn a_lock_can_be_taken_after_a_restart_of_the_broker(bed: &mut Bed) {
-    let mut held = bed.lock("one").await.unwrap();
-    bed.restart_beneath().await;
+pub async fn a_lock_can_be_taken_after_a_restart_of_the_broker(fixture: &mut BrokerFixture) {
+    let mut held = fixture.lock("one").await.unwrap();
+    fixture.restart_beneath().await;
     within("the loss", held.lost()).await;
-    let _again = bed.lock_again("one").await;
-    assert!(bed.is_held(bed.lock("one").await, "one"));
+    let _again = fixture.lock_again("one").await;
+    assert!(fixture.is_held(fixture.lock("one").await, "one"));
 }
 
 /// `lock`: `Refused` without the right.
-pub async fn taking_a_lock_without_permission_is_refused(bed: &mut Bed) {
-    bed.deny().await;
+pub async fn taking_a_lock_without_permission_is_refused(fixture: &mut BrokerFixture) {
+    fixture.deny().await;
     let refused = || async {
-        match bed.lock("one").await {
+        match fixture.lock("one").await {
             Err(PubsubError::Refused { .. }) => Some(()),
             Err(error) => panic!("{error}"),
             // The right may count for a moment longer.
@@ -144,38 +144,38 @@ pub async fn taking_a_lock_without_permission_is_refused(bed: &mut Bed) {
         }
     };
     eventually(DEADLINE, "the refusal", refused).await;
-    bed.allow().await;
-    let again = || async { bed.lock("one").await.ok() };
+    fixture.allow().await;
+    let again = || async { fixture.lock("one").await.ok() };
     eventually(DEADLINE, "the lock with the right", again).await;
 }
 
 /// `lost`: the backend was closed.
-pub async fn closing_loses_locks(bed: &mut Bed) {
-    let mut held = bed.lock("one").await.unwrap();
-    let (lost, ()) = within("the loss", async { tokio::join!(held.lost(), bed.close()) }).await;
+pub async fn closing_loses_locks(fixture: &mut BrokerFixture) {
+    let mut held = fixture.lock("one").await.unwrap();
+    let (lost, ()) = within("the loss", async { tokio::join!(held.lost(), fixture.close()) }).await;
     assert!(matches!(lost, PubsubError::Unavailable { .. }), "{lost}");
-    let refused = bed.lock("one").await.map(|_| ()).unwrap_err();
+    let refused = fixture.lock("one").await.map(|_| ()).unwrap_err();
     assert!(matches!(refused, PubsubError::Unavailable { .. }), "{refused}");
 }
 
 /// `lock_holder`: who holds a lock, and nobody if it is free; looking does not disturb.
-pub async fn the_holder_of_a_lock_is_shown(bed: &mut Bed) {
-    let name = bed.lock_name("one");
-    let holder = || async { within("an answer", bed.inspect().lock_holder(&name)).await.unwrap() };
+pub async fn the_holder_of_a_lock_is_shown(fixture: &mut BrokerFixture) {
+    let name = fixture.lock_name("one");
+    let holder = || async { within("an answer", fixture.inspect().lock_holder(&name)).await.unwrap() };
     assert_eq!(holder().await, None);
-    let mut held = bed.lock("one").await.unwrap();
+    let mut held = fixture.lock("one").await.unwrap();
     assert!(holder().await.is_some());
-    assert!(bed.is_waiting(held.lost()).await);
+    assert!(fixture.is_waiting(held.lost()).await);
     drop(held);
     eventually(DEADLINE, "the lock to be free", || async { holder().await.is_none().then_some(()) }).await;
 }
 
 /// `lock`: it is no queue that [`weir_pubsub::Inspect`] lists.
-pub async fn a_lock_is_not_listed_among_the_queues(bed: &mut Bed) {
-    let queue = bed.made(Class::Flow, "a", "reader").await;
-    let _held = bed.lock("one").await.unwrap();
+pub async fn a_lock_is_not_listed_among_the_queues(fixture: &mut BrokerFixture) {
+    let queue = fixture.made(Class::Flow, "a", "reader").await;
+    let _held = fixture.lock("one").await.unwrap();
     let listed = || async {
-        let all = bed.inspect().list_queues().await.unwrap();
+        let all = fixture.inspect().list_queues().await.unwrap();
         all.contains(&queue).then_some(all)
     };
     let all = eventually(DEADLINE, "the list", listed).await;

@@ -12,7 +12,7 @@ use weir_pubsub::{
     Requester, Result, Routing, Settled, Sharing, chain,
 };
 
-use super::bed::{Bed, expect, message, next, output, publish_again, text};
+use super::fixture::{BrokerFixture, expect, message, next, output, publish_again, text};
 use super::requests::requester;
 use crate::wait::{DEADLINE, eventually, within};
 
@@ -21,47 +21,47 @@ fn is_unavailable<T>(outcome: &Result<T>) -> bool {
 }
 
 /// A consumer of a topic of each class.
-async fn one_of_each_class(bed: &Bed) -> Vec<Box<dyn Consumer>> {
+async fn one_of_each_class(fixture: &BrokerFixture) -> Vec<Box<dyn Consumer>> {
     let mut consumers = Vec::new();
     for class in Class::ALL {
         consumers.push(match class.has_queues() {
-            true => bed.consumer(&bed.made(class, "a", "reader").await).await,
-            false => bed.subscriber(&bed.topic(class, "a")).await,
+            true => fixture.consumer(&fixture.made(class, "a", "reader").await).await,
+            false => fixture.subscriber(&fixture.topic(class, "a")).await,
         });
     }
     consumers
 }
 
 /// `receive`: `Unavailable` when the connection was lost: the consumer has ended.
-pub async fn a_lost_connection_ends_consumers_with_unavailable(bed: &mut Bed) {
-    let consumers = one_of_each_class(bed).await;
+pub async fn a_lost_connection_ends_consumers_with_unavailable(fixture: &mut BrokerFixture) {
+    let consumers = one_of_each_class(fixture).await;
     let receiving = join_all(consumers.iter().map(|consumer| consumer.receive()));
     let readable = join_all(consumers.iter().map(|consumer| consumer.readable()));
-    let (received, readable, ()) = within("the end", async { tokio::join!(receiving, readable, bed.lose_connection()) }).await;
+    let (received, readable, ()) = within("the end", async { tokio::join!(receiving, readable, fixture.lose_connection()) }).await;
     assert!(received.iter().all(is_unavailable), "{received:?}");
     assert!(readable.iter().all(is_unavailable), "{readable:?}");
 }
 
 /// `tap`: it ends with the connection, as every consumer.
-pub async fn a_lost_connection_ends_taps_with_unavailable(bed: &mut Bed) {
-    let queue = bed.made(Class::Flow, "a", "reader").await;
-    let tap = bed.inspect().tap(queue.topic(), NonZeroU32::MIN).await.unwrap();
-    let (ended, ()) = within("the end", async { tokio::join!(tap.receive(), bed.lose_connection()) }).await;
+pub async fn a_lost_connection_ends_taps_with_unavailable(fixture: &mut BrokerFixture) {
+    let queue = fixture.made(Class::Flow, "a", "reader").await;
+    let tap = fixture.inspect().tap(queue.topic(), NonZeroU32::MIN).await.unwrap();
+    let (ended, ()) = within("the end", async { tokio::join!(tap.receive(), fixture.lose_connection()) }).await;
     assert!(is_unavailable(&ended), "{ended:?}");
-    let _again = bed.consumer_again(&queue).await;
-    let producer = bed.backend().producer(queue.topic()).await.unwrap();
+    let _again = fixture.consumer_again(&queue).await;
+    let producer = fixture.backend().producer(queue.topic()).await.unwrap();
     publish_again(&*producer, "1").await;
     assert!(is_unavailable(&within("an answer", tap.receive()).await));
 }
 
 /// `receive`: every later call says so again, also when the connection is back.
-pub async fn an_ended_consumer_stays_ended(bed: &mut Bed) {
-    let queue = bed.made(Class::Flow, "a", "reader").await;
-    let consumer = bed.consumer(&queue).await;
-    bed.lose_connection().await;
-    let again = bed.consumer_again(&queue).await;
+pub async fn an_ended_consumer_stays_ended(fixture: &mut BrokerFixture) {
+    let queue = fixture.made(Class::Flow, "a", "reader").await;
+    let consumer = fixture.consumer(&queue).await;
+    fixture.lose_connection().await;
+    let again = fixture.consumer_again(&queue).await;
     // Publishing may have a connection of its own, which comes back later.
-    let producer = bed.backend().producer(queue.topic()).await.unwrap();
+    let producer = fixture.backend().producer(queue.topic()).await.unwrap();
     publish_again(&*producer, "1").await;
     for _ in 0..3 {
         assert!(is_unavailable(&within("an answer", consumer.receive()).await));
@@ -71,44 +71,44 @@ pub async fn an_ended_consumer_stays_ended(bed: &mut Bed) {
 }
 
 /// `receive`: no message is lost: what the consumer held is delivered again.
-pub async fn messages_of_a_lost_consumer_are_redelivered(bed: &mut Bed) {
-    for &class in bed.queue_classes() {
-        let queue = bed.made(class, "a", "reader").await;
-        bed.publish(queue.topic(), &["1", "2", "3"]).await;
-        let consumer = bed.windowed(&queue, 2).await;
+pub async fn messages_of_a_lost_consumer_are_redelivered(fixture: &mut BrokerFixture) {
+    for &class in fixture.queue_classes() {
+        let queue = fixture.made(class, "a", "reader").await;
+        fixture.publish(queue.topic(), &["1", "2", "3"]).await;
+        let consumer = fixture.windowed(&queue, 2).await;
         let (first, _second) = (expect(&*consumer, "1").await, expect(&*consumer, "2").await);
-        bed.settle(&first).await;
-        bed.let_acknowledgements_arrive().await;
-        bed.lose_connection().await;
-        let again = bed.consumer_again(&queue).await;
+        fixture.settle(&first).await;
+        fixture.let_acknowledgements_arrive().await;
+        fixture.lose_connection().await;
+        let again = fixture.consumer_again(&queue).await;
         let mut bodies = [text(&next(&*again).await.message), text(&next(&*again).await.message)];
         bodies.sort();
         assert_eq!(bodies, ["2", "3"], "{class}");
-        assert!(bed.is_waiting(again.receive()).await, "what was settled does not come again");
+        assert!(fixture.is_waiting(again.receive()).await, "what was settled does not come again");
     }
 }
 
 /// `receive`: settling what a lost consumer held, by the old receipt, is `NoLongerHeld`: its outputs are not sent, and giving it back does
 /// nothing.
-pub async fn settling_a_delivery_of_a_lost_consumer_is_no_longer_held(bed: &mut Bed) {
-    let (from, to) = (bed.filled("a", &["in"]).await, bed.made(Class::Flow, "b", "reader").await);
-    let consumer = bed.consumer(&from).await;
+pub async fn settling_a_delivery_of_a_lost_consumer_is_no_longer_held(fixture: &mut BrokerFixture) {
+    let (from, to) = (fixture.filled("a", &["in"]).await, fixture.made(Class::Flow, "b", "reader").await);
+    let consumer = fixture.consumer(&from).await;
     let old = next(&*consumer).await;
-    bed.lose_connection().await;
-    let again = bed.consumer_again(&from).await;
+    fixture.lose_connection().await;
+    let again = fixture.consumer_again(&from).await;
     let held = expect(&*again, "in").await;
     let outputs = vec![output(to.topic(), "out", Routing::Required)];
-    assert_eq!(bed.settle_with(&old, outputs.clone()).await, Settled::NoLongerHeld);
-    bed.backend().requeue(&old.receipt).await.unwrap();
-    assert!(bed.is_waiting(again.receive()).await, "an old receipt takes nothing from the next holder");
-    assert_eq!(bed.settle_with(&held, outputs).await, Settled::Done { dropped_count: 0 });
-    assert_eq!(bed.drained(&to).await, ["out"]);
+    assert_eq!(fixture.settle_with(&old, outputs.clone()).await, Settled::NoLongerHeld);
+    fixture.backend().requeue(&old.receipt).await.unwrap();
+    assert!(fixture.is_waiting(again.receive()).await, "an old receipt takes nothing from the next holder");
+    assert_eq!(fixture.settle_with(&held, outputs).await, Settled::Done { dropped_count: 0 });
+    assert_eq!(fixture.drained(&to).await, ["out"]);
 }
 
 /// `PubsubError`: errors keep their sources: what the client library or the operating system reported of a loss.
-pub async fn the_error_of_a_loss_keeps_its_source(bed: &mut Bed) {
-    let consumer = bed.consumer(&bed.made(Class::Flow, "a", "reader").await).await;
-    let (ended, ()) = within("the end", async { tokio::join!(consumer.receive(), bed.lose_connection()) }).await;
+pub async fn the_error_of_a_loss_keeps_its_source(fixture: &mut BrokerFixture) {
+    let consumer = fixture.consumer(&fixture.made(Class::Flow, "a", "reader").await).await;
+    let (ended, ()) = within("the end", async { tokio::join!(consumer.receive(), fixture.lose_connection()) }).await;
     for error in [ended.unwrap_err(), consumer.receive().await.unwrap_err()] {
         let source = error.source().unwrap_or_else(|| panic!("{error} has no source")).to_string();
         assert!(chain(&error).contains(&source) && error.is_passing(), "{error}");
@@ -116,67 +116,67 @@ pub async fn the_error_of_a_loss_keeps_its_source(bed: &mut Bed) {
 }
 
 /// `Producer`: it survives the loss of a connection.
-pub async fn producers_survive_a_loss(bed: &mut Bed) {
+pub async fn producers_survive_a_loss(fixture: &mut BrokerFixture) {
     let (mut queues, mut producers) = (Vec::new(), Vec::new());
-    for &class in bed.queue_classes() {
-        queues.push(bed.made(class, "a", "reader").await);
-        producers.push(bed.backend().producer(&bed.topic(class, "a")).await.unwrap());
+    for &class in fixture.queue_classes() {
+        queues.push(fixture.made(class, "a", "reader").await);
+        producers.push(fixture.backend().producer(&fixture.topic(class, "a")).await.unwrap());
     }
     for round in ["1", "2"] {
-        bed.lose_connection().await;
+        fixture.lose_connection().await;
         for (queue, producer) in queues.iter().zip(&producers) {
             publish_again(&**producer, round).await;
-            let consumer = bed.consumer_again(queue).await;
-            bed.settle(&expect(&*consumer, round).await).await;
+            let consumer = fixture.consumer_again(queue).await;
+            fixture.settle(&expect(&*consumer, round).await).await;
         }
-        bed.let_acknowledgements_arrive().await;
+        fixture.let_acknowledgements_arrive().await;
     }
 }
 
 /// `QueueHeld` "while it lives": a lost connection frees what was held exclusively, although its consumer is still there.
-pub async fn a_lost_connection_releases_exclusive_queues(bed: &mut Bed) {
-    let queue = bed.made(Class::Request, "a", "reader").await;
+pub async fn a_lost_connection_releases_exclusive_queues(fixture: &mut BrokerFixture) {
+    let queue = fixture.made(Class::Request, "a", "reader").await;
     let exclusive = ConsumerOptions { sharing: Sharing::Exclusive, ..ConsumerOptions::default() };
-    let consumed = || async { bed_consumer(bed, &queue, exclusive).await.ok() };
+    let consumed = || async { fixture_consumer(fixture, &queue, exclusive).await.ok() };
     let _old = eventually(DEADLINE, "the queue", consumed).await;
-    bed.lose_connection().await;
+    fixture.lose_connection().await;
     let again = || async {
-        bed.backend().ensure_queue(&QueueSpec::new(queue.clone())).await.ok()?;
-        bed_consumer(bed, &queue, exclusive).await.ok()
+        fixture.backend().ensure_queue(&QueueSpec::new(queue.clone())).await.ok()?;
+        fixture_consumer(fixture, &queue, exclusive).await.ok()
     };
     let next_one = eventually(DEADLINE, "the queue again", again).await;
-    let producer = bed.backend().producer(queue.topic()).await.unwrap();
+    let producer = fixture.backend().producer(queue.topic()).await.unwrap();
     publish_again(&*producer, "for the next one").await;
     expect(&*next_one, "for the next one").await;
 }
 
-async fn bed_consumer(bed: &Bed, queue: &Queue, options: ConsumerOptions) -> Result<Box<dyn Consumer>> {
-    bed.backend().consumer(queue.topic(), queue.subscription(), options).await
+async fn fixture_consumer(fixture: &BrokerFixture, queue: &Queue, options: ConsumerOptions) -> Result<Box<dyn Consumer>> {
+    fixture.backend().consumer(queue.topic(), queue.subscription(), options).await
 }
 
 /// `publish_repeated`: a message is sent again until the broker has confirmed it; it may be stored more than once.
-pub async fn a_message_is_republished_until_it_is_confirmed(bed: &mut Bed) {
-    let queue = bed.made(Class::Flow, "a", "reader").await;
-    let producer = bed.backend().producer(queue.topic()).await.unwrap();
-    bed.disconnect().await;
+pub async fn a_message_is_republished_until_it_is_confirmed(fixture: &mut BrokerFixture) {
+    let queue = fixture.made(Class::Flow, "a", "reader").await;
+    let producer = fixture.backend().producer(queue.topic()).await.unwrap();
+    fixture.disconnect().await;
     let mut publish = producer.publish_repeated(message("1"), DEADLINE).boxed();
     assert!(publish.as_mut().now_or_never().is_none(), "it is not published without a connection");
-    bed.reconnect().await;
+    fixture.reconnect().await;
     within("a publish", publish).await.unwrap();
-    drop(bed.consumer_again(&queue).await);
-    let mut found = bed.drained(&queue).await;
+    drop(fixture.consumer_again(&queue).await);
+    let mut found = fixture.drained(&queue).await;
     found.dedup();
     assert_eq!(found, ["1"]);
 }
 
 /// `publish_repeated`: the last error when the time is up; and at once what another publish would not change.
-pub async fn republishing_ends_at_its_time_out_or_a_refusal(bed: &mut Bed) {
-    let missing = bed.backend().producer(&bed.topic(Class::Flow, "missing")).await.unwrap();
+pub async fn republishing_ends_at_its_time_out_or_a_refusal(fixture: &mut BrokerFixture) {
+    let missing = fixture.backend().producer(&fixture.topic(Class::Flow, "missing")).await.unwrap();
     let refused = within("a refusal", missing.publish_repeated(message("1"), 100 * DEADLINE)).await;
     assert!(matches!(refused, Err(PubsubError::QueueNotFound { .. })), "{refused:?}");
-    let queue = bed.made(Class::Flow, "a", "reader").await;
-    let producer = bed.backend().producer(queue.topic()).await.unwrap();
-    bed.disconnect().await;
+    let queue = fixture.made(Class::Flow, "a", "reader").await;
+    let producer = fixture.backend().producer(queue.topic()).await.unwrap();
+    fixture.disconnect().await;
     let ended = within("the end", producer.publish_repeated(message("1"), Duration::from_millis(100))).await;
     assert!(matches!(ended, Err(PubsubError::Unavailable { .. } | PubsubError::OutcomeUnknown { .. })), "{ended:?}");
 }
@@ -188,18 +188,18 @@ async fn outcome(publish: Result<Confirm>) -> Result<()> {
 
 /// `Confirm`: what was published and not confirmed when the connection was lost is `OutcomeUnknown`, or stored: a confirmed message is
 /// stored, one that is `Unavailable` is not, and their order is that of their publishes.
-pub async fn unconfirmed_messages_of_a_lost_connection_are_stored_or_in_doubt(bed: &mut Bed) {
-    let queue = bed.made(Class::Flow, "a", "reader").await;
-    let producer = bed.backend().producer(queue.topic()).await.unwrap();
+pub async fn unconfirmed_messages_of_a_lost_connection_are_stored_or_in_doubt(fixture: &mut BrokerFixture) {
+    let queue = fixture.made(Class::Flow, "a", "reader").await;
+    let producer = fixture.backend().producer(queue.topic()).await.unwrap();
     let mut published = Vec::new();
     for n in 100..400 {
         published.push(match n {
             // On its way.
-            200 => tokio::join!(producer.publish(message(n)), bed.lose_connection()).0,
+            200 => tokio::join!(producer.publish(message(n)), fixture.lose_connection()).0,
             _ => producer.publish(message(n)).await,
         });
         if n == 300 {
-            bed.lose_connection().await;
+            fixture.lose_connection().await;
         }
     }
     let (mut stored, mut refused) = (Vec::new(), Vec::new());
@@ -212,7 +212,7 @@ pub async fn unconfirmed_messages_of_a_lost_connection_are_stored_or_in_doubt(be
         }
     }
     publish_again(&*producer, "connected").await;
-    let mut found = bed.drained(&queue).await;
+    let mut found = fixture.drained(&queue).await;
     found.retain(|body| body != "connected");
     assert!(stored.iter().all(|body| found.contains(body)), "confirmed and lost: {stored:?}, of {found:?}");
     assert!(!refused.iter().any(|body| found.contains(body)), "refused and stored: {refused:?}, of {found:?}");
@@ -224,13 +224,18 @@ pub async fn unconfirmed_messages_of_a_lost_connection_are_stored_or_in_doubt(be
 
 /// Settles a delivery while the connection is lost after so many turns of other tasks; the outputs that are reported as sent. `None` where it was no
 /// longer held.
-async fn settle_beside_a_loss(bed: &mut Bed, delivery: &Delivery, outputs: &[Output], turns_count: usize) -> Option<Vec<String>> {
-    let settle = bed.backend().settle(&delivery.receipt, outputs.to_vec());
+async fn settle_beside_a_loss(
+    fixture: &mut BrokerFixture,
+    delivery: &Delivery,
+    outputs: &[Output],
+    turns_count: usize,
+) -> Option<Vec<String>> {
+    let settle = fixture.backend().settle(&delivery.receipt, outputs.to_vec());
     let cut = async {
         for _ in 0..turns_count {
             tokio::task::yield_now().await;
         }
-        bed.lose_connection().await;
+        fixture.lose_connection().await;
     };
     let (outcome, ()) = within("a settle", async { tokio::join!(settle, cut) }).await;
     let unsent = match outcome {
@@ -239,29 +244,29 @@ async fn settle_beside_a_loss(bed: &mut Bed, delivery: &Delivery, outputs: &[Out
         Ok(Settled::NoLongerHeld) => return None,
         Err(unsettled) => unsettled.unsent,
     };
-    let sent = outputs.iter().enumerate().filter(|(place, _)| !unsent.contains(place));
+    let sent = outputs.iter().enumerate().filter(|(proxies, _)| !unsent.contains(proxies));
     Some(sent.map(|(_, output)| text(&output.message)).collect())
 }
 
 /// `settle`, `Unsettled::unsent`: what a settle that is cut by a loss does not name is there, and where an output is missing, the message comes
 /// again.
-pub async fn a_settle_interrupted_by_a_lost_connection_loses_nothing(bed: &mut Bed) {
-    let (from, to) = (bed.made(Class::Flow, "a", "reader").await, bed.made(Class::Flow, "b", "reader").await);
-    let producer = bed.backend().producer(from.topic()).await.unwrap();
+pub async fn a_settle_interrupted_by_a_lost_connection_loses_nothing(fixture: &mut BrokerFixture) {
+    let (from, to) = (fixture.made(Class::Flow, "a", "reader").await, fixture.made(Class::Flow, "b", "reader").await);
+    let producer = fixture.backend().producer(from.topic()).await.unwrap();
     for round in 0..12 {
         publish_again(&*producer, "in").await;
-        let consumer = bed.consumer_again(&from).await;
+        let consumer = fixture.consumer_again(&from).await;
         let delivery = expect(&*consumer, "in").await;
         let outputs = ["1", "2", "3"].map(|body| output(to.topic(), body, Routing::Required));
-        let sent = settle_beside_a_loss(bed, &delivery, &outputs, round * 2).await;
+        let sent = settle_beside_a_loss(fixture, &delivery, &outputs, round * 2).await;
         drop(consumer);
-        drop(bed.consumer_again(&to).await);
-        let found = bed.drained(&to).await;
+        drop(fixture.consumer_again(&to).await);
+        let found = fixture.drained(&to).await;
         match sent {
             None => assert!(found.is_empty(), "round {round}: no longer held, and {found:?} were sent"),
             Some(sent) => assert!(sent.iter().all(|body| found.contains(body)), "round {round}: {sent:?} reported, {found:?} found"),
         }
-        let again = bed.drained(&from).await;
+        let again = fixture.drained(&from).await;
         let is_whole = outputs.iter().all(|output| found.contains(&text(&output.message)));
         assert!(is_whole || again == ["in"], "round {round}: {found:?} found, and {again:?} came again");
     }
@@ -269,17 +274,17 @@ pub async fn a_settle_interrupted_by_a_lost_connection_loses_nothing(bed: &mut B
 
 /// "Lost connections": meanwhile operations fail with `Unavailable`, within a bounded time; the backend connects again by itself. `failed`:
 /// it has not failed for good.
-pub async fn operations_are_unavailable_until_the_connection_is_restored(bed: &mut Bed) {
-    let queue = bed.made(Class::Flow, "a", "reader").await;
-    let producer = bed.backend().producer(queue.topic()).await.unwrap();
-    let consumer = bed.consumer(&queue).await;
-    bed.publish(queue.topic(), &["held"]).await;
+pub async fn operations_are_unavailable_until_the_connection_is_restored(fixture: &mut BrokerFixture) {
+    let queue = fixture.made(Class::Flow, "a", "reader").await;
+    let producer = fixture.backend().producer(queue.topic()).await.unwrap();
+    let consumer = fixture.consumer(&queue).await;
+    fixture.publish(queue.topic(), &["held"]).await;
     let held = next(&*consumer).await;
-    bed.disconnect().await;
+    fixture.disconnect().await;
     assert!(is_unavailable(&within("the loss", consumer.receive()).await));
-    let (backend, spec) = (bed.backend(), QueueSpec::new(queue.clone()));
+    let (backend, spec) = (fixture.backend(), QueueSpec::new(queue.clone()));
     assert!(backend.failed().now_or_never().is_none(), "the broker may come back");
-    let (options, notify) = (ConsumerOptions::default(), bed.topic(Class::Notify, "a"));
+    let (options, notify) = (ConsumerOptions::default(), fixture.topic(Class::Notify, "a"));
     let errors = within("the errors", async {
         [
             ("create_queue", backend.create_queue(&spec).await.err()),
@@ -310,28 +315,28 @@ pub async fn operations_are_unavailable_until_the_connection_is_restored(bed: &m
         Ok(settled) => assert_eq!(settled, Settled::NoLongerHeld),
         Err(unsettled) => assert!(matches!(unsettled.error, PubsubError::Unavailable { .. }), "{unsettled}"),
     }
-    bed.reconnect().await;
-    let again = bed.consumer_again(&queue).await;
+    fixture.reconnect().await;
+    let again = fixture.consumer_again(&queue).await;
     expect(&*again, "held").await;
 }
 
 /// `outage`: what keeps the broker from working, for people; `None` while nothing does.
-pub async fn an_unreachable_broker_is_reported_until_it_returns(bed: &mut Bed) {
-    let queue = bed.made(Class::Flow, "a", "reader").await;
-    assert_eq!(bed.backend().outage(), None);
-    bed.disconnect().await;
-    let outage = || async { bed.backend().outage() };
+pub async fn an_unreachable_broker_is_reported_until_it_returns(fixture: &mut BrokerFixture) {
+    let queue = fixture.made(Class::Flow, "a", "reader").await;
+    assert_eq!(fixture.backend().outage(), None);
+    fixture.disconnect().await;
+    let outage = || async { fixture.backend().outage() };
     let said = eventually(DEADLINE, "the trouble", outage).await;
     assert!(!said.is_empty() && !said.contains("secret"), "{said}");
-    bed.reconnect().await;
-    let _consumer = bed.consumer_again(&queue).await;
-    let is_well = || async { bed.backend().outage().is_none().then_some(()) };
+    fixture.reconnect().await;
+    let _consumer = fixture.consumer_again(&queue).await;
+    let is_well = || async { fixture.backend().outage().is_none().then_some(()) };
     eventually(DEADLINE, "the end of the trouble", is_well).await;
 }
 
 /// Answers every request of a queue, over losses, by its body; the first ones that this consumer gets.
-async fn serve(bed: &Bed, queue: &Queue, first: Box<dyn Consumer>) {
-    let producer = || async { bed.backend().producer(&bed.topic(Class::Response, "a")).await.ok() };
+async fn serve(fixture: &BrokerFixture, queue: &Queue, first: Box<dyn Consumer>) {
+    let producer = || async { fixture.backend().producer(&fixture.topic(Class::Response, "a")).await.ok() };
     let answers = eventually(DEADLINE, "the connection", producer).await;
     let mut recovery = Recovery::of("server of requests");
     let mut consumer = first;
@@ -341,9 +346,9 @@ async fn serve(bed: &Bed, queue: &Queue, first: Box<dyn Consumer>) {
             let answer = message(format!("answer to {}", text(&request.message))).with(CORRELATION_ID, id);
             // What fails here is lost with its request, which fails, too.
             let _ = answers.publish_confirmed(answer).await;
-            let _ = bed.backend().settle(&request.receipt, Vec::new()).await;
+            let _ = fixture.backend().settle(&request.receipt, Vec::new()).await;
         }
-        consumer = recovery.get(|| bed.backend().consumer(queue.topic(), queue.subscription(), ConsumerOptions::default())).await;
+        consumer = recovery.get(|| fixture.backend().consumer(queue.topic(), queue.subscription(), ConsumerOptions::default())).await;
     }
 }
 
@@ -360,21 +365,21 @@ async fn answer(requester: &Requester, question: &str) -> String {
 }
 
 /// `Requester`: it survives lost connections: requests under way fail with `Unavailable` and the cause, later ones are answered.
-pub async fn pending_requests_fail_on_a_lost_connection_and_later_ones_are_answered(bed: &mut Bed) {
-    let queue = bed.made(Class::Request, "a", "reader").await;
-    let requester = requester(bed).await;
+pub async fn pending_requests_fail_on_a_lost_connection_and_later_ones_are_answered(fixture: &mut BrokerFixture) {
+    let queue = fixture.made(Class::Request, "a", "reader").await;
+    let requester = requester(fixture).await;
     for round in 0..3 {
         let begin = || async { requester.begin(message("lost"), DEADLINE).await.ok() };
         let mut replies = eventually(DEADLINE, "the connection", begin).await;
-        bed.lose_connection().await;
+        fixture.lose_connection().await;
         let error = within("the end of the request", replies.next()).await.unwrap_err();
         assert!(matches!(error, PubsubError::Unavailable { source: Some(_), .. }), "with its cause: {error:?}");
         assert_eq!(replies.next().await.unwrap(), None);
         let question = round.to_string();
         // It is there before it is asked: not every broker keeps requests for it.
-        let server = bed.consumer_again(&queue).await;
+        let server = fixture.consumer_again(&queue).await;
         let answered = tokio::select! {
-            () = serve(bed, &queue, server) => unreachable!("it serves until it is dropped"),
+            () = serve(fixture, &queue, server) => unreachable!("it serves until it is dropped"),
             answered = answer(&requester, &question) => answered,
         };
         assert_eq!(answered, format!("answer to {round}"));
@@ -382,18 +387,18 @@ pub async fn pending_requests_fail_on_a_lost_connection_and_later_ones_are_answe
 }
 
 /// "Lost connections": a broker that was restarted has no `request` queues any more, and their owner ensures them; `flow` queues are there.
-pub async fn request_queues_are_lost_on_a_broker_restart_and_ensured_by_their_owner(bed: &mut Bed) {
-    let (asked, kept) = (bed.made(Class::Request, "a", "reader").await, bed.filled("b", &["kept"]).await);
-    let producer = bed.backend().producer(asked.topic()).await.unwrap();
-    let consumer = bed.windowed(&asked, 1).await;
+pub async fn request_queues_are_lost_on_a_broker_restart_and_ensured_by_their_owner(fixture: &mut BrokerFixture) {
+    let (asked, kept) = (fixture.made(Class::Request, "a", "reader").await, fixture.filled("b", &["kept"]).await);
+    let producer = fixture.backend().producer(asked.topic()).await.unwrap();
+    let consumer = fixture.windowed(&asked, 1).await;
     producer.publish_confirmed(message("gone")).await.unwrap();
     expect(&*consumer, "gone").await;
-    bed.restart_beneath().await;
+    fixture.restart_beneath().await;
     let error = within("the end", consumer.receive()).await.unwrap_err();
     assert!(matches!(error, PubsubError::Unavailable { .. }), "a lost connection, and not a deleted queue: {error}");
-    let survivor = bed.consumer_again(&kept).await;
+    let survivor = fixture.consumer_again(&kept).await;
     expect(&*survivor, "kept").await;
-    assert!(!bed.backend().queue_exists(&asked).await.unwrap());
+    assert!(!fixture.backend().queue_exists(&asked).await.unwrap());
     let refused = || async {
         match producer.publish_confirmed(message("too early")).await {
             Err(PubsubError::Unavailable { .. } | PubsubError::OutcomeUnknown { .. }) => None,
@@ -402,21 +407,21 @@ pub async fn request_queues_are_lost_on_a_broker_restart_and_ensured_by_their_ow
     };
     let error = eventually(DEADLINE, "an answer", refused).await.unwrap_err();
     assert!(matches!(&error, PubsubError::QueueNotFound { missing: Missing::QueueOf(topic) } if topic == asked.topic()), "{error}");
-    bed.backend().ensure_queue(&QueueSpec::new(asked.clone())).await.unwrap();
-    let again = bed.consumer(&asked).await;
+    fixture.backend().ensure_queue(&QueueSpec::new(asked.clone())).await.unwrap();
+    let again = fixture.consumer(&asked).await;
     publish_again(&*producer, "new").await;
     expect(&*again, "new").await;
 }
 
 /// `Recovery`: it tries again with backoff until the broker is there.
-pub async fn resubscribing_waits_for_the_broker(bed: &mut Bed) {
-    let queue = bed.filled("a", &["1"]).await;
-    bed.disconnect().await;
-    let backend = bed.backend().clone();
+pub async fn resubscribing_waits_for_the_broker(fixture: &mut BrokerFixture) {
+    let queue = fixture.filled("a", &["1"]).await;
+    fixture.disconnect().await;
+    let backend = fixture.backend().clone();
     let mut recovery = Recovery::of("reader");
     let subscribing = recovery.get(|| backend.consumer(queue.topic(), queue.subscription(), ConsumerOptions::default()));
     let subscribed = async {
-        let (consumer, ()) = tokio::join!(subscribing, bed.reconnect());
+        let (consumer, ()) = tokio::join!(subscribing, fixture.reconnect());
         consumer
     };
     expect(&*within("the subscription", subscribed).await, "1").await;

@@ -6,9 +6,9 @@
 //! Promises are checked by consuming: never by figures or by looking into queues, which not every broker can do, except those about
 //! [`weir_pubsub::Inspect`] itself.
 
-mod bed;
 pub mod blocking;
 mod brokers;
+pub mod browsing;
 pub mod consuming;
 pub mod deleting;
 pub mod differences;
@@ -17,8 +17,8 @@ pub mod exceptions;
 pub mod exclusivity;
 pub mod figures;
 pub mod filling;
+mod fixture;
 pub mod locks;
-pub mod looking;
 pub mod losses;
 pub mod partial;
 pub mod publishing;
@@ -32,8 +32,8 @@ pub mod rights;
 pub mod settling;
 pub mod subscribing;
 
-pub use bed::Bed;
 pub use brokers::{Broker, Embedded, Network};
+pub use fixture::BrokerFixture;
 pub use pulsar::Pulsar;
 pub use rabbit::RabbitMq;
 
@@ -292,7 +292,7 @@ macro_rules! for_each_promise {
                 all_queues_are_listed_in_their_order,
                 figures_that_a_broker_cannot_show_are_unsupported,
             ],
-            looking: [
+            browsing: [
                 browsing_removes_nothing,
                 browsing_continues_after_a_cursor,
                 browsing_begins_at_a_cursor_or_after_it,

@@ -7,39 +7,39 @@ use futures_util::FutureExt;
 use futures_util::future::join_all;
 use weir_pubsub::{Class, ConsumerOptions, LockName, PubsubError, QueueSpec, Routing, Settled};
 
-use super::bed::{Bed, expect, message, next, output, publish_again};
+use super::fixture::{BrokerFixture, expect, message, next, output, publish_again};
 use crate::wait::{DEADLINE, before, eventually, within};
 
 /// "Lost connections": publishing may have a connection of its own: consumers, subscribers and locks do not notice that it was lost alone.
-pub async fn consumers_survive_the_loss_of_the_publishing_connection(bed: &mut Bed) {
-    let (queue, notices) = (bed.filled("a", &["1", "2"]).await, bed.topic(Class::Notify, "b"));
-    let (consumer, subscriber) = (bed.windowed(&queue, 1).await, bed.subscriber(&notices).await);
-    let tap = bed.inspect().tap(queue.topic(), NonZeroU32::MIN).await.unwrap();
-    let mut lock = bed.backend().lock(&LockName::new("one", queue.topic().topicspace()).unwrap()).await.unwrap();
+pub async fn consumers_survive_the_loss_of_the_publishing_connection(fixture: &mut BrokerFixture) {
+    let (queue, notices) = (fixture.filled("a", &["1", "2"]).await, fixture.topic(Class::Notify, "b"));
+    let (consumer, subscriber) = (fixture.windowed(&queue, 1).await, fixture.subscriber(&notices).await);
+    let tap = fixture.inspect().tap(queue.topic(), NonZeroU32::MIN).await.unwrap();
+    let mut lock = fixture.backend().lock(&LockName::new("one", queue.topic().topicspace()).unwrap()).await.unwrap();
     let held = expect(&*consumer, "1").await;
-    bed.lose_publishing().await;
-    let producer = bed.backend().producer(queue.topic()).await.unwrap();
+    fixture.lose_publishing().await;
+    let producer = fixture.backend().producer(queue.topic()).await.unwrap();
     publish_again(&*producer, "3").await;
-    bed.settle(&held).await;
+    fixture.settle(&held).await;
     for body in ["2", "3"] {
-        bed.settle(&expect(&*consumer, body).await).await;
+        fixture.settle(&expect(&*consumer, body).await).await;
     }
     expect(&*tap, "3").await;
-    publish_again(&*bed.backend().producer(&notices).await.unwrap(), "still there").await;
+    publish_again(&*fixture.backend().producer(&notices).await.unwrap(), "still there").await;
     expect(&*subscriber, "still there").await;
-    assert!(bed.is_waiting(lock.lost()).await);
+    assert!(fixture.is_waiting(lock.lost()).await);
 }
 
 /// "Lost connections": the same of publishing: nothing that is under way is in doubt when that of consuming is lost alone.
-pub async fn publishing_survives_the_loss_of_the_consuming_connection(bed: &mut Bed) {
-    let queue = bed.made(Class::Flow, "a", "reader").await;
-    let (producer, consumer) = (bed.backend().producer(queue.topic()).await.unwrap(), bed.windowed(&queue, 1).await);
+pub async fn publishing_survives_the_loss_of_the_consuming_connection(fixture: &mut BrokerFixture) {
+    let queue = fixture.made(Class::Flow, "a", "reader").await;
+    let (producer, consumer) = (fixture.backend().producer(queue.topic()).await.unwrap(), fixture.windowed(&queue, 1).await);
     let bodies: Vec<String> = (0..100).map(|number| format!("{number:03}")).collect();
     let mut confirms = Vec::new();
     for (number, body) in bodies.iter().enumerate() {
         confirms.push(within("a publish", producer.publish(message(body))).await.unwrap());
         if number == 50 {
-            bed.lose_consuming().await;
+            fixture.lose_consuming().await;
         }
     }
     for confirm in confirms {
@@ -47,8 +47,8 @@ pub async fn publishing_survives_the_loss_of_the_consuming_connection(bed: &mut 
     }
     let ended = || async { matches!(consumer.receive().await, Err(PubsubError::Unavailable { .. })).then_some(()) };
     eventually(DEADLINE, "the end of the consumer", ended).await;
-    drop(bed.consumer_again(&queue).await);
-    let mut found = bed.drained(&queue).await;
+    drop(fixture.consumer_again(&queue).await);
+    let mut found = fixture.drained(&queue).await;
     found.sort();
     assert_eq!(found, bodies);
 }
@@ -57,13 +57,13 @@ pub async fn publishing_survives_the_loss_of_the_consuming_connection(bed: &mut 
 const BOUNDED: Duration = Duration::from_secs(20);
 
 /// "Lost connections": operations fail within a bounded time also where the broker does not answer over a connection that is open.
-pub async fn unanswered_operations_end_within_a_bounded_time(bed: &mut Bed) {
-    let (queue, notify) = (bed.filled("a", &["held"]).await, bed.topic(Class::Notify, "a"));
-    let producer = bed.backend().producer(queue.topic()).await.unwrap();
-    let consumer = bed.consumer(&queue).await;
+pub async fn unanswered_operations_end_within_a_bounded_time(fixture: &mut BrokerFixture) {
+    let (queue, notify) = (fixture.filled("a", &["held"]).await, fixture.topic(Class::Notify, "a"));
+    let producer = fixture.backend().producer(queue.topic()).await.unwrap();
+    let consumer = fixture.consumer(&queue).await;
     let held = next(&*consumer).await;
-    bed.hold().await;
-    let (backend, spec, options) = (bed.backend().clone(), QueueSpec::new(queue.clone()), ConsumerOptions::default());
+    fixture.hold().await;
+    let (backend, spec, options) = (fixture.backend().clone(), QueueSpec::new(queue.clone()), ConsumerOptions::default());
     let empty = std::slice::from_ref(&queue);
     let output = vec![output(queue.topic(), "out", Routing::Required)];
     let errors = join_all([
@@ -85,10 +85,10 @@ pub async fn unanswered_operations_end_within_a_bounded_time(bed: &mut Bed) {
     assert!(is_answered, "{settled:?}");
     let published = before(4 * BOUNDED, "a publish", producer.publish_confirmed(message("x"))).await;
     assert!(matches!(published, Err(PubsubError::Unavailable { .. } | PubsubError::OutcomeUnknown { .. })), "{published:?}");
-    bed.release().await;
+    fixture.release().await;
     drop(consumer);
-    let again = bed.consumer_again(&queue).await;
+    let again = fixture.consumer_again(&queue).await;
     publish_again(&*producer, "later").await;
     drop(again);
-    assert!(bed.drained(&queue).await.contains(&"later".to_owned()));
+    assert!(fixture.drained(&queue).await.contains(&"later".to_owned()));
 }

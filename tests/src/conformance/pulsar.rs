@@ -23,12 +23,12 @@ pub struct Pulsar {
     needs_tokens: bool,
     /// Whether the topicspace `...-other` is used, too.
     has_other_space: bool,
-    place: OnceCell<Place>,
+    proxies: OnceCell<BrokerProxies>,
     tenant: String,
     open: Option<Arc<PulsarBroker>>,
 }
 
-struct Place {
+struct BrokerProxies {
     // Dropped in this order.
     proxy: Proxy,
     admin_proxy: Proxy,
@@ -43,17 +43,17 @@ impl Pulsar {
             has_own_node: is_one_of(&["restart", "with_the_broker", "close_"]),
             needs_tokens: is_one_of(&["without_the_right", "cannot_be_subscribed", "outlasts_a_refusal"]),
             has_other_space: is_one_of(&["locks_of_other_names"]),
-            place: OnceCell::new(),
+            proxies: OnceCell::new(),
             tenant: String::new(),
             open: None,
         }
     }
 
-    async fn place(&self) -> &Place {
-        self.place.get_or_init(|| self.make()).await
+    async fn proxies(&self) -> &BrokerProxies {
+        self.proxies.get_or_init(|| self.make()).await
     }
 
-    async fn make(&self) -> Place {
+    async fn make(&self) -> BrokerProxies {
         let own = if self.has_own_node {
             let permit = NODES.acquire().await.unwrap();
             Some((Node::start().await, permit))
@@ -66,7 +66,7 @@ impl Pulsar {
         };
         let proxy = Proxy::in_place_of(server.address()).await;
         let admin_proxy = Proxy::to(&server.admin().address()).await;
-        Place { proxy, admin_proxy, own }
+        BrokerProxies { proxy, admin_proxy, own }
     }
 
     async fn shared(&self) -> &'static Server {
@@ -74,22 +74,22 @@ impl Pulsar {
     }
 
     async fn server(&self) -> &Server {
-        match &self.place().await.own {
+        match &self.proxies().await.own {
             Some((node, _)) => node,
             None => self.shared().await,
         }
     }
 
     async fn connect(&self) -> Arc<PulsarBroker> {
-        let (server, place) = (self.server().await, self.place().await);
-        let url = format!("pulsar://{}", place.proxy.address());
-        let admin = Some(format!("http://{}", place.admin_proxy.address()));
+        let (server, proxies) = (self.server().await, self.proxies().await);
+        let url = format!("pulsar://{}", proxies.proxy.address());
+        let admin = Some(format!("http://{}", proxies.admin_proxy.address()));
         let settings = PulsarSettings { admin, token_file: server.token_file(Role::Weir), ..PulsarSettings::default() };
         within("a connection", PulsarBroker::connect(&url, Limits::default(), &TlsFiles::default(), &settings)).await.unwrap()
     }
 
     fn node(&self) -> &Node {
-        let own = self.place.get().and_then(|place| place.own.as_ref());
+        let own = self.proxies.get().and_then(|proxies| proxies.own.as_ref());
         &own.expect("the name of a promise that needs a node of its own holds `restart` or `close`").0
     }
 }
@@ -125,7 +125,7 @@ impl Broker for Pulsar {
             if let Some(broker) = self.open.take() {
                 broker.close().await;
             }
-            if let Some((node, _)) = &self.place().await.own {
+            if let Some((node, _)) = &self.proxies().await.own {
                 node.terminate().await;
                 node.start_again().await;
             }
@@ -135,7 +135,7 @@ impl Broker for Pulsar {
 
     fn disconnect(&mut self) -> BoxFuture<'_, ()> {
         async {
-            let Place { proxy, admin_proxy, .. } = self.place().await;
+            let BrokerProxies { proxy, admin_proxy, .. } = self.proxies().await;
             for proxy in [proxy, admin_proxy] {
                 proxy.refuse();
                 proxy.cut();
@@ -148,16 +148,16 @@ impl Broker for Pulsar {
     }
 
     fn lose_publishing(&mut self) -> BoxFuture<'_, ()> {
-        async { assert!(self.place().await.proxy.cut_those_of("(publishing") > 0) }.boxed()
+        async { assert!(self.proxies().await.proxy.cut_those_of("(publishing") > 0) }.boxed()
     }
 
     fn lose_consuming(&mut self) -> BoxFuture<'_, ()> {
-        async { assert!(self.place().await.proxy.cut_those_of("(consuming)") > 0) }.boxed()
+        async { assert!(self.proxies().await.proxy.cut_those_of("(consuming)") > 0) }.boxed()
     }
 
     fn reconnect(&mut self) -> BoxFuture<'_, ()> {
         async {
-            let Place { proxy, admin_proxy, .. } = self.place().await;
+            let BrokerProxies { proxy, admin_proxy, .. } = self.proxies().await;
             proxy.accept();
             admin_proxy.accept();
         }
@@ -166,7 +166,7 @@ impl Broker for Pulsar {
 
     fn hold(&mut self) -> BoxFuture<'_, ()> {
         async {
-            let Place { proxy, admin_proxy, .. } = self.place().await;
+            let BrokerProxies { proxy, admin_proxy, .. } = self.proxies().await;
             proxy.hold();
             admin_proxy.hold();
         }
@@ -175,7 +175,7 @@ impl Broker for Pulsar {
 
     fn release(&mut self) -> BoxFuture<'_, ()> {
         async {
-            let Place { proxy, admin_proxy, .. } = self.place().await;
+            let BrokerProxies { proxy, admin_proxy, .. } = self.proxies().await;
             for proxy in [proxy, admin_proxy] {
                 proxy.cut();
                 proxy.release();

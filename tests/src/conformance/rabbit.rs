@@ -22,11 +22,11 @@ const USER: &str = "conformance";
 pub struct RabbitMq {
     queues: DefaultQueues,
     has_own_node: bool,
-    place: OnceCell<Place>,
+    proxies: OnceCell<BrokerProxies>,
     open: Option<Arc<RabbitBroker>>,
 }
 
-struct Place {
+struct BrokerProxies {
     // Dropped in this order.
     vhost: Vhost,
     proxy: Proxy,
@@ -46,14 +46,14 @@ impl RabbitMq {
 
     fn with(promise: &str, queues: DefaultQueues) -> Self {
         let has_own_node = ["restart", "with_the_broker", "close_", "block", "publishers"].iter().any(|word| promise.contains(word));
-        RabbitMq { queues, has_own_node, place: OnceCell::new(), open: None }
+        RabbitMq { queues, has_own_node, proxies: OnceCell::new(), open: None }
     }
 
-    async fn place(&self) -> &Place {
-        self.place.get_or_init(|| self.make()).await
+    async fn proxies(&self) -> &BrokerProxies {
+        self.proxies.get_or_init(|| self.make()).await
     }
 
-    async fn make(&self) -> Place {
+    async fn make(&self) -> BrokerProxies {
         let own = if self.has_own_node {
             let permit = NODES.acquire().await.unwrap();
             Some((Node::start().await, permit))
@@ -66,22 +66,22 @@ impl RabbitMq {
         };
         let vhost = server.vhost(self.queues).await;
         let proxy = Proxy::to(&server.address()).await;
-        Place { vhost, proxy, own }
+        BrokerProxies { vhost, proxy, own }
     }
 
     async fn server(&self) -> &Server {
-        match &self.place().await.own {
+        match &self.proxies().await.own {
             Some((node, _)) => node,
             None => Server::shared().await,
         }
     }
 
     async fn connect(&self) -> Arc<RabbitBroker> {
-        let (server, place) = (self.server().await, self.place().await);
-        let user = format!("{USER}-{}", place.vhost.name());
+        let (server, proxies) = (self.server().await, self.proxies().await);
+        let user = format!("{USER}-{}", proxies.vhost.name());
         server.management().put_user(&user, "secret").await;
-        server.management().permit(&user, place.vhost.name(), ".*", ".*", ".*").await;
-        let url = server.url_by(place.proxy.address(), place.vhost.name());
+        server.management().permit(&user, proxies.vhost.name(), ".*", ".*", ".*").await;
+        let url = server.url_by(proxies.proxy.address(), proxies.vhost.name());
         let (_, rest) = url.split_once('@').unwrap();
         let url = format!("amqp://{user}:secret@{rest}");
         within("a connection", RabbitBroker::connect(&url, Limits::default(), &TlsFiles::default(), Some(server.management().url())))
@@ -90,13 +90,13 @@ impl RabbitMq {
     }
 
     async fn permit(&self, pattern: &str) {
-        let place = self.place().await;
-        let user = format!("{USER}-{}", place.vhost.name());
-        self.server().await.management().permit(&user, place.vhost.name(), pattern, pattern, pattern).await;
+        let proxies = self.proxies().await;
+        let user = format!("{USER}-{}", proxies.vhost.name());
+        self.server().await.management().permit(&user, proxies.vhost.name(), pattern, pattern, pattern).await;
     }
 
     fn node(&self) -> &Node {
-        let own = self.place.get().and_then(|place| place.own.as_ref());
+        let own = self.proxies.get().and_then(|proxies| proxies.own.as_ref());
         &own.expect("the name of a promise that needs a node of its own holds `restart`, `close` or `block`").0
     }
 }
@@ -120,7 +120,7 @@ impl Broker for RabbitMq {
             if let Some(broker) = self.open.take() {
                 broker.close().await;
             }
-            if let Some((node, _)) = &self.place().await.own {
+            if let Some((node, _)) = &self.proxies().await.own {
                 node.keep_declarations().await;
                 node.terminate().await;
                 node.start_again().await;
@@ -131,7 +131,7 @@ impl Broker for RabbitMq {
 
     fn disconnect(&mut self) -> BoxFuture<'_, ()> {
         async {
-            let proxy = &self.place().await.proxy;
+            let proxy = &self.proxies().await.proxy;
             proxy.refuse();
             proxy.cut();
             // The broker gives free what the connections held as soon as it sees their end, and the backend sees it too.
@@ -142,24 +142,24 @@ impl Broker for RabbitMq {
     }
 
     fn lose_publishing(&mut self) -> BoxFuture<'_, ()> {
-        async { assert!(self.place().await.proxy.cut_those_of("weir publishing") > 0) }.boxed()
+        async { assert!(self.proxies().await.proxy.cut_those_of("weir publishing") > 0) }.boxed()
     }
 
     fn lose_consuming(&mut self) -> BoxFuture<'_, ()> {
-        async { assert!(self.place().await.proxy.cut_those_of("weir consuming") > 0) }.boxed()
+        async { assert!(self.proxies().await.proxy.cut_those_of("weir consuming") > 0) }.boxed()
     }
 
     fn reconnect(&mut self) -> BoxFuture<'_, ()> {
-        async { self.place().await.proxy.accept() }.boxed()
+        async { self.proxies().await.proxy.accept() }.boxed()
     }
 
     fn hold(&mut self) -> BoxFuture<'_, ()> {
-        async { self.place().await.proxy.hold() }.boxed()
+        async { self.proxies().await.proxy.hold() }.boxed()
     }
 
     fn release(&mut self) -> BoxFuture<'_, ()> {
         async {
-            let proxy = &self.place().await.proxy;
+            let proxy = &self.proxies().await.proxy;
             proxy.cut();
             proxy.release();
         }
@@ -169,7 +169,7 @@ impl Broker for RabbitMq {
     fn visible(&self) -> BoxFuture<'_, Option<Vec<String>>> {
         async {
             let queues =
-                self.server().await.management().get(&format!("queues/{}?disable_stats=true", self.place().await.vhost.name())).await;
+                self.server().await.management().get(&format!("queues/{}?disable_stats=true", self.proxies().await.vhost.name())).await;
             let mut names: Vec<String> = queues.as_array()?.iter().filter_map(|queue| Some(queue["name"].as_str()?.to_owned())).collect();
             names.sort();
             Some(names)
@@ -205,7 +205,7 @@ impl Broker for RabbitMq {
     fn unbind(&mut self, queue: &Queue) -> BoxFuture<'_, ()> {
         let queue = queue.clone();
         async move {
-            let vhost = self.place().await.vhost.name().to_owned();
+            let vhost = self.proxies().await.vhost.name().to_owned();
             let key = format!("{}.{}", queue.topic().class(), queue.topic().name());
             let path = format!("bindings/{vhost}/e/{}/q/{}/{key}", queue.topic().topicspace(), queue.wire_name());
             self.server().await.management().delete(&path).await;

@@ -2,21 +2,21 @@
 
 use weir_pubsub::{Class, Overflow, PubsubError, Queue, QueueSpec, Routing};
 
-use super::bed::{Bed, expect, message, output, texts, unsent};
+use super::fixture::{BrokerFixture, expect, message, output, texts, unsent};
 use crate::wait::within;
 
 fn bounded(queue: &Queue, bytes: u64) -> QueueSpec {
     QueueSpec { queue: queue.clone(), overflow: Overflow::Refuse { bytes } }
 }
 
-pub(super) async fn made(bed: &Bed, name: &str, bytes: u64) -> Queue {
-    let queue = bed.queue(Class::Flow, name, "reader");
-    bed.backend().create_queue(&bounded(&queue, bytes)).await.unwrap();
+pub(super) async fn made(fixture: &BrokerFixture, name: &str, bytes: u64) -> Queue {
+    let queue = fixture.queue(Class::Flow, name, "reader");
+    fixture.backend().create_queue(&bounded(&queue, bytes)).await.unwrap();
     queue
 }
 
-async fn is_full(bed: &Bed, queue: &Queue, body: &str) -> bool {
-    let producer = bed.backend().producer(queue.topic()).await.unwrap();
+async fn is_full(fixture: &BrokerFixture, queue: &Queue, body: &str) -> bool {
+    let producer = fixture.backend().producer(queue.topic()).await.unwrap();
     match within("a publish", producer.publish_confirmed(message(body))).await {
         Ok(()) => false,
         Err(PubsubError::QueueFull { .. }) => true,
@@ -25,9 +25,9 @@ async fn is_full(bed: &Bed, queue: &Queue, body: &str) -> bool {
 }
 
 /// Publishes until the queue refuses; how many messages it has accepted.
-pub(super) async fn fill(bed: &Bed, queue: &Queue) -> usize {
+pub(super) async fn fill(fixture: &BrokerFixture, queue: &Queue) -> usize {
     for count in 0..64 {
-        if is_full(bed, queue, &format!("{count:04}")).await {
+        if is_full(fixture, queue, &format!("{count:04}")).await {
             return count;
         }
     }
@@ -35,120 +35,120 @@ pub(super) async fn fill(bed: &Bed, queue: &Queue) -> usize {
 }
 
 /// `Overflow::Refuse`: above its bound it refuses messages with `QueueFull`; nothing is dropped, and once there is room it accepts again.
-pub async fn a_refusing_queue_refuses_above_its_bound_and_drops_nothing(bed: &mut Bed) {
-    for &class in bed.queue_classes() {
-        let queue = bed.queue(class, "a", "reader");
-        bed.backend().create_queue(&bounded(&queue, 10)).await.unwrap();
-        let count = fill(bed, &queue).await;
-        assert!(count > 0 && is_full(bed, &queue, "0000").await);
-        let consumer = bed.windowed(&queue, 1).await;
+pub async fn a_refusing_queue_refuses_above_its_bound_and_drops_nothing(fixture: &mut BrokerFixture) {
+    for &class in fixture.queue_classes() {
+        let queue = fixture.queue(class, "a", "reader");
+        fixture.backend().create_queue(&bounded(&queue, 10)).await.unwrap();
+        let count = fill(fixture, &queue).await;
+        assert!(count > 0 && is_full(fixture, &queue, "0000").await);
+        let consumer = fixture.windowed(&queue, 1).await;
         for number in 0..count {
-            bed.settle(&expect(&*consumer, &format!("{number:04}")).await).await;
+            fixture.settle(&expect(&*consumer, &format!("{number:04}")).await).await;
         }
-        assert!(!is_full(bed, &queue, "last").await, "messages were removed");
+        assert!(!is_full(fixture, &queue, "last").await, "messages were removed");
         expect(&*consumer, "last").await;
     }
 }
 
 /// `Overflow::Refuse`: the message that takes it above its bound, counted to the byte, is refused.
-pub async fn a_refusing_queue_refuses_exactly_at_its_bound(bed: &mut Bed) {
+pub async fn a_refusing_queue_refuses_exactly_at_its_bound(fixture: &mut BrokerFixture) {
     for class in [Class::Flow, Class::Request] {
-        let queue = bed.queue(class, "a", "reader");
-        bed.backend().create_queue(&bounded(&queue, 10)).await.unwrap();
-        bed.publish(queue.topic(), &["1234", "5678"]).await;
-        assert!(is_full(bed, &queue, "901").await && !is_full(bed, &queue, "90").await);
-        assert!(is_full(bed, &queue, "x").await);
-        let consumer = bed.windowed(&queue, 1).await;
-        bed.settle(&expect(&*consumer, "1234").await).await;
-        assert!(!is_full(bed, &queue, "x").await, "a message was removed");
+        let queue = fixture.queue(class, "a", "reader");
+        fixture.backend().create_queue(&bounded(&queue, 10)).await.unwrap();
+        fixture.publish(queue.topic(), &["1234", "5678"]).await;
+        assert!(is_full(fixture, &queue, "901").await && !is_full(fixture, &queue, "90").await);
+        assert!(is_full(fixture, &queue, "x").await);
+        let consumer = fixture.windowed(&queue, 1).await;
+        fixture.settle(&expect(&*consumer, "1234").await).await;
+        assert!(!is_full(fixture, &queue, "x").await, "a message was removed");
         for body in ["5678", "90", "x"] {
-            bed.settle(&expect(&*consumer, body).await).await;
+            fixture.settle(&expect(&*consumer, body).await).await;
         }
     }
 }
 
 /// `publish`: a full queue of a `flow` topic refuses the message for all queues of the topic.
-pub async fn a_message_refused_by_one_queue_of_a_topic_reaches_no_other(bed: &mut Bed) {
-    let queue = made(bed, "a", 10).await;
-    let other = bed.made(Class::Flow, "a", "other").await;
-    let count = fill(bed, &queue).await;
-    let consumer = bed.windowed(&queue, 1).await;
+pub async fn a_message_refused_by_one_queue_of_a_topic_reaches_no_other(fixture: &mut BrokerFixture) {
+    let queue = made(fixture, "a", 10).await;
+    let other = fixture.made(Class::Flow, "a", "other").await;
+    let count = fill(fixture, &queue).await;
+    let consumer = fixture.windowed(&queue, 1).await;
     let mut bodies: Vec<String> = (0..count).map(|number| format!("{number:04}")).collect();
     for body in &bodies {
-        bed.settle(&expect(&*consumer, body).await).await;
+        fixture.settle(&expect(&*consumer, body).await).await;
     }
-    bed.publish(queue.topic(), &["last"]).await;
+    fixture.publish(queue.topic(), &["last"]).await;
     bodies.push("last".to_owned());
-    assert_eq!(texts(&*bed.consumer(&other).await, bodies.len()).await, bodies);
+    assert_eq!(texts(&*fixture.consumer(&other).await, bodies.len()).await, bodies);
 }
 
 /// `Overflow`: an empty queue accepts a message of any size.
-pub async fn an_empty_queue_accepts_a_message_above_its_bound(bed: &mut Bed) {
-    let queue = made(bed, "a", 4).await;
-    assert!(!is_full(bed, &queue, "123456").await);
-    assert!(is_full(bed, &queue, "1").await);
-    assert_eq!(texts(&*bed.consumer(&queue).await, 1).await, ["123456"]);
+pub async fn an_empty_queue_accepts_a_message_above_its_bound(fixture: &mut BrokerFixture) {
+    let queue = made(fixture, "a", 4).await;
+    assert!(!is_full(fixture, &queue, "123456").await);
+    assert!(is_full(fixture, &queue, "1").await);
+    assert_eq!(texts(&*fixture.consumer(&queue).await, 1).await, ["123456"]);
 }
 
 /// `settle`: `QueueFull` for an output to a queue that refuses it; the delivery is still held then.
-pub async fn a_settle_into_a_refusing_queue_is_queue_full_and_the_delivery_stays_held(bed: &mut Bed) {
+pub async fn a_settle_into_a_refusing_queue_is_queue_full_and_the_delivery_stays_held(fixture: &mut BrokerFixture) {
     let (from, letters, other) =
-        (bed.filled("a", &["in", "behind"]).await, made(bed, "letters", 6).await, bed.made(Class::Flow, "b", "reader").await);
-    let count = fill(bed, &letters).await;
-    let consumer = bed.windowed(&from, 1).await;
+        (fixture.filled("a", &["in", "behind"]).await, made(fixture, "letters", 6).await, fixture.made(Class::Flow, "b", "reader").await);
+    let count = fill(fixture, &letters).await;
+    let consumer = fixture.windowed(&from, 1).await;
     let delivery = expect(&*consumer, "in").await;
     let outputs = vec![output(other.topic(), "out", Routing::Required), output(letters.topic(), "5678", Routing::Optional)];
-    let unsettled = bed.settle_fails(&delivery, outputs.clone()).await;
+    let unsettled = fixture.settle_fails(&delivery, outputs.clone()).await;
     assert!(matches!(&unsettled.error, PubsubError::QueueFull { what, .. } if what.contains("letters")), "{unsettled}");
-    assert!(bed.is_waiting(consumer.receive()).await, "it still fills the window");
-    let reader = bed.windowed(&letters, 1).await;
+    assert!(fixture.is_waiting(consumer.receive()).await, "it still fills the window");
+    let reader = fixture.windowed(&letters, 1).await;
     for number in 0..count {
-        bed.settle(&expect(&*reader, &format!("{number:04}")).await).await;
+        fixture.settle(&expect(&*reader, &format!("{number:04}")).await).await;
     }
-    bed.settle_with(&delivery, unsent(&unsettled, &outputs)).await;
+    fixture.settle_with(&delivery, unsent(&unsettled, &outputs)).await;
     expect(&*reader, "5678").await;
-    assert_eq!(bed.drained(&other).await, ["out"]);
+    assert_eq!(fixture.drained(&other).await, ["out"]);
 }
 
 /// `settle`: one atomic write: where a queue refuses one output, none of them was sent.
-pub async fn a_settle_into_a_refusing_queue_sends_nothing(bed: &mut Bed) {
+pub async fn a_settle_into_a_refusing_queue_sends_nothing(fixture: &mut BrokerFixture) {
     let (from, letters, other) =
-        (bed.filled("a", &["in"]).await, made(bed, "letters", 6).await, bed.made(Class::Flow, "b", "reader").await);
-    let consumer = bed.windowed(&from, 1).await;
+        (fixture.filled("a", &["in"]).await, made(fixture, "letters", 6).await, fixture.made(Class::Flow, "b", "reader").await);
+    let consumer = fixture.windowed(&from, 1).await;
     let delivery = expect(&*consumer, "in").await;
     let outputs = vec![
         output(other.topic(), "out", Routing::Required),
         output(letters.topic(), "1234", Routing::Required),
         output(letters.topic(), "5678", Routing::Optional),
     ];
-    let unsettled = bed.settle_fails(&delivery, outputs.clone()).await;
+    let unsettled = fixture.settle_fails(&delivery, outputs.clone()).await;
     assert!(
         matches!(unsettled.error, PubsubError::QueueFull { used_bytes: None | Some(4), limit_bytes: None | Some(6), .. }),
         "{unsettled}"
     );
     assert_eq!(unsettled.unsent, [0, 1, 2]);
-    assert!(bed.drained(&other).await.is_empty());
-    bed.settle_with(&delivery, outputs[..2].to_vec()).await;
-    expect(&*bed.consumer(&letters).await, "1234").await;
-    assert_eq!(bed.drained(&other).await, ["out"]);
+    assert!(fixture.drained(&other).await.is_empty());
+    fixture.settle_with(&delivery, outputs[..2].to_vec()).await;
+    expect(&*fixture.consumer(&letters).await, "1234").await;
+    assert_eq!(fixture.drained(&other).await, ["out"]);
 }
 
 /// `ensure_queue`: a queue without a bound, or with another refusing one, gets the refusing bound of the specification, durably.
-pub async fn ensuring_changes_a_refusing_bound_permanently(bed: &mut Bed) {
+pub async fn ensuring_changes_a_refusing_bound_permanently(fixture: &mut BrokerFixture) {
     for class in [Class::Flow, Class::Request] {
-        let queue = bed.made(class, "a", "reader").await;
-        bed.publish(queue.topic(), &["1234", "5678"]).await;
+        let queue = fixture.made(class, "a", "reader").await;
+        fixture.publish(queue.topic(), &["1234", "5678"]).await;
         for (bytes, expected) in [(8, true), (9, false), (3, true)] {
-            bed.backend().ensure_queue(&bounded(&queue, bytes)).await.unwrap();
-            assert_eq!(is_full(bed, &queue, "x").await, expected, "{bytes}");
+            fixture.backend().ensure_queue(&bounded(&queue, bytes)).await.unwrap();
+            assert_eq!(is_full(fixture, &queue, "x").await, expected, "{bytes}");
         }
-        let error = bed.backend().create_queue(&QueueSpec::new(queue.clone())).await.unwrap_err();
+        let error = fixture.backend().create_queue(&QueueSpec::new(queue.clone())).await.unwrap_err();
         assert!(matches!(error, PubsubError::QueueMismatch { .. }), "{error}");
     }
-    bed.restart().await;
-    let queue = bed.queue(Class::Flow, "a", "reader");
-    bed.backend().create_queue(&bounded(&queue, 3)).await.unwrap();
-    assert!(is_full(bed, &queue, "x").await);
-    bed.backend().ensure_queue(&bounded(&queue, 100)).await.unwrap();
-    assert_eq!(bed.drained(&queue).await, ["1234", "5678", "x"], "what is there stays");
+    fixture.restart().await;
+    let queue = fixture.queue(Class::Flow, "a", "reader");
+    fixture.backend().create_queue(&bounded(&queue, 3)).await.unwrap();
+    assert!(is_full(fixture, &queue, "x").await);
+    fixture.backend().ensure_queue(&bounded(&queue, 100)).await.unwrap();
+    assert_eq!(fixture.drained(&queue).await, ["1234", "5678", "x"], "what is there stays");
 }

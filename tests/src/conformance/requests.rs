@@ -4,61 +4,61 @@ use std::time::Duration;
 
 use weir_pubsub::{CORRELATION_ID, Class, Consumer, Message, PubsubError, Queue, Requester, WEIR_PART};
 
-use super::bed::{Bed, expect, message, next, text, texts};
+use super::fixture::{BrokerFixture, expect, message, next, text, texts};
 use crate::wait::{DEADLINE, eventually, within};
 
 /// A consumer that must be there before what it is to get, where requests do not wait for it.
-pub(super) async fn early_consumer(bed: &Bed, queue: &Queue) -> Option<Box<dyn Consumer>> {
-    if bed.queue_classes().contains(&queue.topic().class()) { None } else { Some(bed.consumer(queue).await) }
+pub(super) async fn early_consumer(fixture: &BrokerFixture, queue: &Queue) -> Option<Box<dyn Consumer>> {
+    if fixture.queue_classes().contains(&queue.topic().class()) { None } else { Some(fixture.consumer(queue).await) }
 }
 
 /// That consumer, or one that comes afterwards.
-pub(super) async fn or_now(bed: &Bed, queue: &Queue, early: Option<Box<dyn Consumer>>) -> Box<dyn Consumer> {
+pub(super) async fn or_now(fixture: &BrokerFixture, queue: &Queue, early: Option<Box<dyn Consumer>>) -> Box<dyn Consumer> {
     match early {
         Some(consumer) => consumer,
-        None => bed.consumer(queue).await,
+        None => fixture.consumer(queue).await,
     }
 }
 
 /// `Message::expires_in`: then it is not delivered.
-pub async fn an_expired_request_is_not_delivered(bed: &mut Bed) {
-    let queue = bed.made(Class::Request, "a", "reader").await;
-    let producer = bed.backend().producer(queue.topic()).await.unwrap();
-    let early = early_consumer(bed, &queue).await;
+pub async fn an_expired_request_is_not_delivered(fixture: &mut BrokerFixture) {
+    let queue = fixture.made(Class::Request, "a", "reader").await;
+    let producer = fixture.backend().producer(queue.topic()).await.unwrap();
+    let early = early_consumer(fixture, &queue).await;
     producer.publish_confirmed(Message { expires_in: Some(Duration::ZERO), ..message("too late") }).await.unwrap();
     producer.publish_confirmed(message("in time")).await.unwrap();
-    expect(&*or_now(bed, &queue, early).await, "in time").await;
+    expect(&*or_now(fixture, &queue, early).await, "in time").await;
 }
 
 /// `Message::expires_in`: until then it is.
-pub async fn an_unexpired_request_is_delivered(bed: &mut Bed) {
-    let queue = bed.made(Class::Request, "a", "reader").await;
-    let producer = bed.backend().producer(queue.topic()).await.unwrap();
-    let early = early_consumer(bed, &queue).await;
+pub async fn an_unexpired_request_is_delivered(fixture: &mut BrokerFixture) {
+    let queue = fixture.made(Class::Request, "a", "reader").await;
+    let producer = fixture.backend().producer(queue.topic()).await.unwrap();
+    let early = early_consumer(fixture, &queue).await;
     for (body, time) in [("minutes", Duration::from_secs(600)), ("days", Duration::from_secs(86_400 * 30))] {
         producer.publish_confirmed(Message { expires_in: Some(time), ..message(body) }).await.unwrap();
     }
-    assert_eq!(texts(&*or_now(bed, &queue, early).await, 2).await, ["minutes", "days"]);
+    assert_eq!(texts(&*or_now(fixture, &queue, early).await, 2).await, ["minutes", "days"]);
 }
 
-pub(super) async fn requester(bed: &Bed) -> Requester {
-    let (asked, answered) = (bed.topic(Class::Request, "a"), bed.topic(Class::Response, "a"));
-    Requester::connect(bed.backend().clone(), &asked, &answered, &"asker".parse().unwrap()).await.unwrap()
+pub(super) async fn requester(fixture: &BrokerFixture) -> Requester {
+    let (asked, answered) = (fixture.topic(Class::Request, "a"), fixture.topic(Class::Response, "a"));
+    Requester::connect(fixture.backend().clone(), &asked, &answered, &"asker".parse().unwrap()).await.unwrap()
 }
 
 /// `Requester`: each takes only the answers that carry its own `id`.
-pub async fn an_answer_reaches_its_requester(bed: &mut Bed) {
-    let queue = bed.made(Class::Request, "a", "reader").await;
-    let (one, other) = (requester(bed).await, requester(bed).await);
-    let consumer = bed.consumer(&queue).await;
-    let answers = bed.backend().producer(&bed.topic(Class::Response, "a")).await.unwrap();
+pub async fn an_answer_reaches_its_requester(fixture: &mut BrokerFixture) {
+    let queue = fixture.made(Class::Request, "a", "reader").await;
+    let (one, other) = (requester(fixture).await, requester(fixture).await);
+    let consumer = fixture.consumer(&queue).await;
+    let answers = fixture.backend().producer(&fixture.topic(Class::Response, "a")).await.unwrap();
     let answering = async {
         let requests = [next(&*consumer).await, next(&*consumer).await];
         for request in requests.iter().rev() {
             let id = request.message.properties.get(CORRELATION_ID).unwrap();
             let answer = format!("answer to {}", text(&request.message));
             answers.publish_confirmed(message(&answer).with(CORRELATION_ID, id)).await.unwrap();
-            bed.settle(request).await;
+            fixture.settle(request).await;
         }
     };
     let asking = async { tokio::join!(one.request(message("1"), DEADLINE), other.request(message("2"), DEADLINE)) };
@@ -67,14 +67,14 @@ pub async fn an_answer_reaches_its_requester(bed: &mut Bed) {
 }
 
 /// `Replies::next`: the next part; `None` after the last one.
-pub async fn an_answer_in_parts_arrives_in_parts(bed: &mut Bed) {
-    let queue = bed.made(Class::Request, "a", "reader").await;
-    let requester = requester(bed).await;
-    let early = early_consumer(bed, &queue).await;
+pub async fn an_answer_in_parts_arrives_in_parts(fixture: &mut BrokerFixture) {
+    let queue = fixture.made(Class::Request, "a", "reader").await;
+    let requester = requester(fixture).await;
+    let early = early_consumer(fixture, &queue).await;
     let mut replies = requester.begin(message("all"), DEADLINE).await.unwrap();
-    let request = next(&*or_now(bed, &queue, early).await).await;
+    let request = next(&*or_now(fixture, &queue, early).await).await;
     let id = request.message.properties.get(CORRELATION_ID).unwrap();
-    let answers = bed.backend().producer(&bed.topic(Class::Response, "a")).await.unwrap();
+    let answers = fixture.backend().producer(&fixture.topic(Class::Response, "a")).await.unwrap();
     for body in ["1", "2"] {
         answers.publish_confirmed(message(body).with(CORRELATION_ID, id).with(WEIR_PART, "more")).await.unwrap();
     }
@@ -86,39 +86,39 @@ pub async fn an_answer_in_parts_arrives_in_parts(bed: &mut Bed) {
 }
 
 /// `Requester::request`: `TimedOut`; the request expires with its time, which begins when it is published.
-pub async fn without_an_answer_a_request_times_out(bed: &mut Bed) {
-    let queue = bed.made(Class::Request, "a", "reader").await;
-    let (requester, consumer) = (requester(bed).await, bed.windowed(&queue, 1).await);
+pub async fn without_an_answer_a_request_times_out(fixture: &mut BrokerFixture) {
+    let queue = fixture.made(Class::Request, "a", "reader").await;
+    let (requester, consumer) = (requester(fixture).await, fixture.windowed(&queue, 1).await);
     let expired = || async {
         // It holds the window, so that the request waits in its queue.
-        bed.publish(queue.topic(), &["before"]).await;
+        fixture.publish(queue.topic(), &["before"]).await;
         let before = expect(&*consumer, "before").await;
         let error = requester.request(message("too late"), Duration::from_millis(1)).await.unwrap_err();
         assert!(matches!(error, PubsubError::TimedOut { waited_ms: 1, .. }), "{error}");
-        bed.publish(queue.topic(), &["in time"]).await;
-        bed.settle(&before).await;
+        fixture.publish(queue.topic(), &["in time"]).await;
+        fixture.settle(&before).await;
         let first = next(&*consumer).await;
-        bed.settle(&first).await;
+        fixture.settle(&first).await;
         if text(&first.message) == "in time" {
             return Some(());
         }
         // It was delivered within its time, which began later than that of its caller.
-        bed.settle(&expect(&*consumer, "in time").await).await;
+        fixture.settle(&expect(&*consumer, "in time").await).await;
         None
     };
     eventually(DEADLINE, "a request that has expired", expired).await;
 }
 
 /// `Message::expires_in`: for requests only: on topics of other classes it has no effect.
-pub async fn only_requests_expire(bed: &mut Bed) {
+pub async fn only_requests_expire(fixture: &mut BrokerFixture) {
     let late = || Message { expires_in: Some(Duration::ZERO), ..message("late") };
-    let queue = bed.made(Class::Flow, "a", "reader").await;
-    bed.backend().producer(queue.topic()).await.unwrap().publish_confirmed(late()).await.unwrap();
-    expect(&*bed.consumer(&queue).await, "late").await;
+    let queue = fixture.made(Class::Flow, "a", "reader").await;
+    fixture.backend().producer(queue.topic()).await.unwrap().publish_confirmed(late()).await.unwrap();
+    expect(&*fixture.consumer(&queue).await, "late").await;
     for class in [Class::Response, Class::Notify] {
-        let topic = bed.topic(class, "a");
-        let subscriber = bed.subscriber(&topic).await;
-        bed.backend().producer(&topic).await.unwrap().publish_confirmed(late()).await.unwrap();
+        let topic = fixture.topic(class, "a");
+        let subscriber = fixture.subscriber(&topic).await;
+        fixture.backend().producer(&topic).await.unwrap().publish_confirmed(late()).await.unwrap();
         expect(&*subscriber, "late").await;
     }
 }

@@ -4,19 +4,19 @@ use std::num::NonZeroU32;
 
 use weir_pubsub::{Class, Consumer, ConsumerOptions, Message, PubsubError, Routing, Topic};
 
-use super::bed::{Bed, expect, message, next, output, text, texts};
+use super::fixture::{BrokerFixture, expect, message, next, output, text, texts};
 use crate::wait::{DEADLINE, eventually, given_up, within};
 
-async fn tap(bed: &Bed, topic: &Topic, buffer_count: u32) -> Box<dyn Consumer> {
-    bed.inspect().tap(topic, NonZeroU32::new(buffer_count).unwrap()).await.unwrap()
+async fn tap(fixture: &BrokerFixture, topic: &Topic, buffer_count: u32) -> Box<dyn Consumer> {
+    fixture.inspect().tap(topic, NonZeroU32::new(buffer_count).unwrap()).await.unwrap()
 }
 
 /// `consumer`, `response` and `notify`: every subscriber gets every message; the name only tells people who reads.
-pub async fn every_subscriber_gets_every_message(bed: &mut Bed) {
+pub async fn every_subscriber_gets_every_message(fixture: &mut BrokerFixture) {
     for class in [Class::Response, Class::Notify] {
-        let topic = bed.topic(class, "a");
-        let subscribers = [bed.subscriber(&topic).await, bed.subscriber(&topic).await];
-        bed.publish(&topic, &["1", "2"]).await;
+        let topic = fixture.topic(class, "a");
+        let subscribers = [fixture.subscriber(&topic).await, fixture.subscriber(&topic).await];
+        fixture.publish(&topic, &["1", "2"]).await;
         for subscriber in &subscribers {
             assert_eq!(texts(&**subscriber, 2).await, ["1", "2"]);
         }
@@ -24,12 +24,12 @@ pub async fn every_subscriber_gets_every_message(bed: &mut Bed) {
 }
 
 /// `consumer`: the subscription is bound when this returns.
-pub async fn a_returned_subscription_is_already_bound(bed: &mut Bed) {
+pub async fn a_returned_subscription_is_already_bound(fixture: &mut BrokerFixture) {
     for class in [Class::Response, Class::Notify] {
-        let topic = bed.topic(class, "a");
-        let producer = bed.backend().producer(&topic).await.unwrap();
+        let topic = fixture.topic(class, "a");
+        let producer = fixture.backend().producer(&topic).await.unwrap();
         for round in 0..50 {
-            let subscriber = bed.subscriber(&topic).await;
+            let subscriber = fixture.subscriber(&topic).await;
             producer.publish_confirmed(message(round)).await.unwrap();
             expect(&*subscriber, &round.to_string()).await;
         }
@@ -37,42 +37,42 @@ pub async fn a_returned_subscription_is_already_bound(bed: &mut Bed) {
 }
 
 /// `consumer`: it gets what is published from then on.
-pub async fn a_subscriber_receives_only_later_messages(bed: &mut Bed) {
+pub async fn a_subscriber_receives_only_later_messages(fixture: &mut BrokerFixture) {
     for class in [Class::Response, Class::Notify] {
-        let topic = bed.topic(class, "a");
-        let early = bed.subscriber(&topic).await;
-        bed.publish(&topic, &["before"]).await;
-        let late = bed.subscriber(&topic).await;
-        bed.publish(&topic, &["after"]).await;
+        let topic = fixture.topic(class, "a");
+        let early = fixture.subscriber(&topic).await;
+        fixture.publish(&topic, &["before"]).await;
+        let late = fixture.subscriber(&topic).await;
+        fixture.publish(&topic, &["after"]).await;
         expect(&*late, "after").await;
         assert_eq!(texts(&*early, 2).await, ["before", "after"]);
     }
 }
 
 /// `consumer`: it leaves nothing behind when it is dropped: no queue and no message.
-pub async fn a_closed_subscription_leaves_nothing_behind(bed: &mut Bed) {
+pub async fn a_closed_subscription_leaves_nothing_behind(fixture: &mut BrokerFixture) {
     for class in [Class::Response, Class::Notify] {
-        let topic = bed.topic(class, "a");
-        let gone = bed.subscriber(&topic).await;
-        bed.publish(&topic, &["unread"]).await;
+        let topic = fixture.topic(class, "a");
+        let gone = fixture.subscriber(&topic).await;
+        fixture.publish(&topic, &["unread"]).await;
         drop(gone);
-        let queue = bed.queue(class, "a", "subscriber");
-        assert!(!bed.backend().queue_exists(&queue).await.unwrap());
-        bed.publish(&topic, &["not heard"]).await;
-        let next = bed.subscriber(&topic).await;
-        bed.publish(&topic, &["for the next"]).await;
+        let queue = fixture.queue(class, "a", "subscriber");
+        assert!(!fixture.backend().queue_exists(&queue).await.unwrap());
+        fixture.publish(&topic, &["not heard"]).await;
+        let next = fixture.subscriber(&topic).await;
+        fixture.publish(&topic, &["for the next"]).await;
         expect(&*next, "for the next").await;
     }
 }
 
 /// `consumer`: its deliveries need no settling.
-pub async fn deliveries_to_subscribers_require_no_settling(bed: &mut Bed) {
+pub async fn deliveries_to_subscribers_require_no_settling(fixture: &mut BrokerFixture) {
     for class in [Class::Response, Class::Notify] {
-        let topic = bed.topic(class, "a");
+        let topic = fixture.topic(class, "a");
         let options = ConsumerOptions { window: NonZeroU32::MIN, ..ConsumerOptions::default() };
-        let subscriber = bed.backend().consumer(&topic, &"subscriber".parse().unwrap(), options).await.unwrap();
+        let subscriber = fixture.backend().consumer(&topic, &"subscriber".parse().unwrap(), options).await.unwrap();
         for body in ["1", "2", "3"] {
-            bed.publish(&topic, &[body]).await;
+            fixture.publish(&topic, &[body]).await;
             let delivery = expect(&*subscriber, body).await;
             assert!(!delivery.receipt.is_some());
             assert_eq!(delivery.delivery_count.at_least(), 1);
@@ -81,66 +81,66 @@ pub async fn deliveries_to_subscribers_require_no_settling(bed: &mut Bed) {
 }
 
 /// `tap`: a copy of what is published on a topic from now on, taking nothing from its consumers.
-pub async fn a_tap_removes_nothing_from_the_consumers(bed: &mut Bed) {
-    for &class in bed.queue_classes() {
-        let queue = bed.made(class, "a", "reader").await;
-        bed.publish(queue.topic(), &["before"]).await;
-        let (one, other) = (tap(bed, queue.topic(), 8).await, tap(bed, queue.topic(), 8).await);
-        bed.publish(queue.topic(), &["1", "2"]).await;
+pub async fn a_tap_removes_nothing_from_the_consumers(fixture: &mut BrokerFixture) {
+    for &class in fixture.queue_classes() {
+        let queue = fixture.made(class, "a", "reader").await;
+        fixture.publish(queue.topic(), &["before"]).await;
+        let (one, other) = (tap(fixture, queue.topic(), 8).await, tap(fixture, queue.topic(), 8).await);
+        fixture.publish(queue.topic(), &["1", "2"]).await;
         assert_eq!(texts(&*one, 2).await, ["1", "2"]);
-        assert_eq!(texts(&*bed.consumer(&queue).await, 3).await, ["before", "1", "2"]);
+        assert_eq!(texts(&*fixture.consumer(&queue).await, 3).await, ["before", "1", "2"]);
         assert_eq!(texts(&*other, 2).await, ["1", "2"]);
     }
     for class in [Class::Response, Class::Notify] {
-        let topic = bed.topic(class, "a");
-        let (subscriber, tap) = (bed.subscriber(&topic).await, tap(bed, &topic, 8).await);
-        bed.publish(&topic, &["1"]).await;
+        let topic = fixture.topic(class, "a");
+        let (subscriber, tap) = (fixture.subscriber(&topic).await, tap(fixture, &topic, 8).await);
+        fixture.publish(&topic, &["1"]).await;
         expect(&*tap, "1").await;
         expect(&*subscriber, "1").await;
     }
 }
 
 /// `tap`: what is published on a topic, by settles too.
-pub async fn a_tap_sees_the_outputs_of_settles(bed: &mut Bed) {
-    let (from, to) = (bed.filled("a", &["in"]).await, bed.made(Class::Flow, "b", "reader").await);
-    let tap = tap(bed, to.topic(), 8).await;
-    let consumer = bed.consumer(&from).await;
+pub async fn a_tap_sees_the_outputs_of_settles(fixture: &mut BrokerFixture) {
+    let (from, to) = (fixture.filled("a", &["in"]).await, fixture.made(Class::Flow, "b", "reader").await);
+    let tap = tap(fixture, to.topic(), 8).await;
+    let consumer = fixture.consumer(&from).await;
     let delivery = next(&*consumer).await;
-    bed.settle_with(&delivery, vec![output(to.topic(), "out", Routing::Required)]).await;
+    fixture.settle_with(&delivery, vec![output(to.topic(), "out", Routing::Required)]).await;
     expect(&*tap, "out").await;
-    assert_eq!(bed.drained(&to).await, ["out"]);
+    assert_eq!(fixture.drained(&to).await, ["out"]);
 }
 
 /// `tap`: it never makes a missing queue look present, and what is refused is not seen.
-pub async fn a_tap_never_makes_a_missing_queue_look_present(bed: &mut Bed) {
-    let topic = bed.topic(Class::Flow, "a");
-    let tap = tap(bed, &topic, 8).await;
-    let producer = bed.backend().producer(&topic).await.unwrap();
+pub async fn a_tap_never_makes_a_missing_queue_look_present(fixture: &mut BrokerFixture) {
+    let topic = fixture.topic(Class::Flow, "a");
+    let tap = tap(fixture, &topic, 8).await;
+    let producer = fixture.backend().producer(&topic).await.unwrap();
     let error = producer.publish_confirmed(message("not heard")).await.unwrap_err();
     assert!(matches!(error, PubsubError::QueueNotFound { .. }), "a tap is not a queue: {error}");
-    bed.made(Class::Flow, "a", "reader").await;
+    fixture.made(Class::Flow, "a", "reader").await;
     producer.publish_confirmed(message("published")).await.unwrap();
     assert_eq!(text(&next(&*tap).await.message), "published", "what was refused was not published");
 }
 
 /// `tap`: it is gone with its reader.
-pub async fn a_tap_ends_with_its_reader(bed: &mut Bed) {
-    let queue = bed.made(Class::Flow, "a", "reader").await;
-    let tap = tap(bed, queue.topic(), 8).await;
-    let producer = bed.backend().producer(queue.topic()).await.unwrap();
+pub async fn a_tap_ends_with_its_reader(fixture: &mut BrokerFixture) {
+    let queue = fixture.made(Class::Flow, "a", "reader").await;
+    let tap = tap(fixture, queue.topic(), 8).await;
+    let producer = fixture.backend().producer(queue.topic()).await.unwrap();
     producer.publish_confirmed(message("published")).await.unwrap();
     assert_eq!(text(&next(&*tap).await.message), "published");
     drop(tap);
     producer.publish_confirmed(Message::new("more")).await.unwrap();
-    assert_eq!(bed.drained(&queue).await, ["published", "more"]);
+    assert_eq!(fixture.drained(&queue).await, ["published", "more"]);
 }
 
 /// `tap`: at most `buffer_count` messages wait for the reader; beyond it the oldest are dropped and the gap is told as `Lagged`; the next
 /// call goes on.
-pub async fn a_slow_tap_loses_the_oldest_messages_and_is_notified(bed: &mut Bed) {
-    let queue = bed.made(Class::Flow, "a", "reader").await;
-    let tap = tap(bed, queue.topic(), 2).await;
-    bed.publish(queue.topic(), &["1", "2", "3", "4", "5"]).await;
+pub async fn a_slow_tap_loses_the_oldest_messages_and_is_notified(fixture: &mut BrokerFixture) {
+    let queue = fixture.made(Class::Flow, "a", "reader").await;
+    let tap = tap(fixture, queue.topic(), 2).await;
+    fixture.publish(queue.topic(), &["1", "2", "3", "4", "5"]).await;
     let (mut missed_count, mut seen) = (0, Vec::new());
     while seen.last().is_none_or(|last| last != "5") {
         match within("a message or a gap", tap.receive()).await {
@@ -152,7 +152,7 @@ pub async fn a_slow_tap_loses_the_oldest_messages_and_is_notified(bed: &mut Bed)
     // What comes from afar may still have been on its way at the first look.
     assert!(missed_count > 0 && missed_count + seen.len() as u64 == 5, "{missed_count} missed, {seen:?}");
     assert!(seen.is_sorted() && seen.ends_with(&["4".to_owned(), "5".to_owned()]), "{seen:?}");
-    bed.publish(queue.topic(), &["6"]).await;
+    fixture.publish(queue.topic(), &["6"]).await;
     expect(&*tap, "6").await;
 }
 
@@ -161,11 +161,11 @@ const TOO_MANY_COUNT: usize = 1_400;
 const LARGE_BYTES: usize = 16 << 10;
 
 /// `receive`: `Lagged` on a `response` or `notify` topic: messages were missed, and the next call goes on.
-pub async fn a_slow_subscriber_loses_the_oldest_messages_and_is_notified(bed: &mut Bed) {
+pub async fn a_slow_subscriber_loses_the_oldest_messages_and_is_notified(fixture: &mut BrokerFixture) {
     for class in [Class::Response, Class::Notify] {
-        let topic = bed.topic(class, "a");
-        let (slow, quick) = (bed.subscriber(&topic).await, bed.subscriber(&topic).await);
-        let producer = bed.backend().producer(&topic).await.unwrap();
+        let topic = fixture.topic(class, "a");
+        let (slow, quick) = (fixture.subscriber(&topic).await, fixture.subscriber(&topic).await);
+        let producer = fixture.backend().producer(&topic).await.unwrap();
         for number in 0..TOO_MANY_COUNT {
             producer.publish_confirmed(message(format!("{number:0LARGE_BYTES$}"))).await.unwrap();
             next(&*quick).await;
@@ -189,27 +189,27 @@ pub async fn a_slow_subscriber_loses_the_oldest_messages_and_is_notified(bed: &m
 }
 
 /// `consumer`, `tap`: it leaves nothing behind when it is dropped, also one whose caller has gone while it began.
-pub async fn queues_of_subscribers_and_taps_end_with_them(bed: &mut Bed) {
-    let queue = bed.made(Class::Flow, "a", "reader").await;
-    let before = bed.visible().await;
-    let topics = [bed.topic(Class::Response, "b"), bed.topic(Class::Notify, "c")];
+pub async fn queues_of_subscribers_and_taps_end_with_them(fixture: &mut BrokerFixture) {
+    let queue = fixture.made(Class::Flow, "a", "reader").await;
+    let before = fixture.visible().await;
+    let topics = [fixture.topic(Class::Response, "b"), fixture.topic(Class::Notify, "c")];
     for topic in &topics {
-        let subscriber = bed.subscriber(topic).await;
-        bed.publish(topic, &["1"]).await;
+        let subscriber = fixture.subscriber(topic).await;
+        fixture.publish(topic, &["1"]).await;
         expect(&*subscriber, "1").await;
     }
-    let tapped = tap(bed, queue.topic(), 2).await;
-    bed.publish(queue.topic(), &["1"]).await;
+    let tapped = tap(fixture, queue.topic(), 2).await;
+    fixture.publish(queue.topic(), &["1"]).await;
     expect(&*tapped, "1").await;
     drop(tapped);
     for polls_count in 0..20_u32 {
         let name = "reader".parse().unwrap();
-        let opening = bed.backend().consumer(&topics[polls_count as usize % 2], &name, ConsumerOptions::default());
+        let opening = fixture.backend().consumer(&topics[polls_count as usize % 2], &name, ConsumerOptions::default());
         drop(within("a subscriber", given_up(polls_count, opening)).await);
-        let opening = bed.inspect().tap(queue.topic(), NonZeroU32::MIN);
+        let opening = fixture.inspect().tap(queue.topic(), NonZeroU32::MIN);
         drop(within("a tap", given_up(polls_count, opening)).await);
     }
-    eventually(DEADLINE, "the end of what they made", || async { (bed.visible().await == before).then_some(()) }).await;
+    eventually(DEADLINE, "the end of what they made", || async { (fixture.visible().await == before).then_some(()) }).await;
 }
 
 /// More bodies than a tap keeps: 300 of 60 KiB.
@@ -217,10 +217,10 @@ const TAPPED_COUNT: usize = 300;
 const TAPPED_BYTES: usize = 60 << 10;
 
 /// `tap`: at most 16 MiB of bodies wait for the reader, however many messages may.
-pub async fn the_backlog_of_a_slow_tap_is_bounded_in_bytes(bed: &mut Bed) {
-    let topic = bed.topic(Class::Notify, "a");
-    let (slow, quick) = (tap(bed, &topic, 10_000).await, bed.subscriber(&topic).await);
-    let producer = bed.backend().producer(&topic).await.unwrap();
+pub async fn the_backlog_of_a_slow_tap_is_bounded_in_bytes(fixture: &mut BrokerFixture) {
+    let topic = fixture.topic(Class::Notify, "a");
+    let (slow, quick) = (tap(fixture, &topic, 10_000).await, fixture.subscriber(&topic).await);
+    let producer = fixture.backend().producer(&topic).await.unwrap();
     for number in 0..TAPPED_COUNT {
         producer.publish_confirmed(message(format!("{number:0TAPPED_BYTES$}"))).await.unwrap();
         next(&*quick).await;

@@ -15,7 +15,7 @@ use weir_tests::{guest_path, marked_guest};
 use super::plan::Gateway;
 use crate::faults::load::{Load, Pace};
 use crate::faults::orders::{Begun, Order, Orders};
-use crate::faults::space::{Line, Space};
+use crate::faults::space::{ProxiedLine, TestBroker};
 use crate::faults::steps::Operation;
 use crate::guests;
 
@@ -25,7 +25,7 @@ pub(super) const HOSTS: [&str; 3] = ["a", "b", "c"];
 const VERSIONS: [&str; 2] = ["1.0.0", "2.0.0"];
 
 /// The processes and their load.
-pub(super) struct Bed {
+pub(super) struct RolesFixture {
     pub(super) load: Load,
     pub(super) roles: Roles,
 }
@@ -33,7 +33,7 @@ pub(super) struct Bed {
 /// A process that serves flows, by its own way to the broker.
 pub(super) struct FlowServer {
     pub(super) process: Process,
-    pub(super) line: Line,
+    pub(super) line: ProxiedLine,
     pub(super) steps: Steps,
     name: &'static str,
 }
@@ -51,12 +51,12 @@ pub(super) struct Roles {
     /// Which of [`VERSIONS`] flow `one` runs.
     version: usize,
     pub(super) site: Site,
-    pub(super) space: Space,
+    pub(super) space: TestBroker,
 }
 
-impl Bed {
+impl RolesFixture {
     /// Everything, with echo at work in flow `one`.
-    pub(super) async fn new(space: Space) -> Self {
+    pub(super) async fn new(space: TestBroker) -> Self {
         let site = Site::with(space.environment(None));
         let config_service = site.start(Role::Config, "config", &[]).await;
         let leader = FlowServer::start(&site, &space, "flow-1", " is running the flow service").await;
@@ -75,12 +75,12 @@ impl Bed {
         roles.deploy().await;
         roles.perform(Operation::Start, "one").await;
         roles.is_whole(&["one"]).await;
-        Bed { load, roles }
+        RolesFixture { load, roles }
     }
 
     /// Ends everything as an operator would; what became of all messages.
     pub(super) async fn end(self) -> Tally {
-        let Bed { load, roles } = self;
+        let RolesFixture { load, roles } = self;
         let tally = load.arrived().await;
         let Roles { config_service, leader, standby, hosts, gateways, .. } = roles;
         for process in hosts.into_values().chain([standby.process, leader.process]).chain(config_service) {
@@ -95,7 +95,7 @@ impl Bed {
 }
 
 impl FlowServer {
-    async fn start(site: &Site, space: &Space, name: &'static str, says: &str) -> Self {
+    async fn start(site: &Site, space: &TestBroker, name: &'static str, says: &str) -> Self {
         let line = space.line().await;
         let mut command = site.command(Role::Flow, name, &[]);
         command.envs(space.environment(Some(&line)));
@@ -105,7 +105,7 @@ impl FlowServer {
         FlowServer { process, line, steps, name }
     }
 
-    async fn stand_by(site: &Site, space: &Space, name: &'static str) -> Self {
+    async fn stand_by(site: &Site, space: &TestBroker, name: &'static str) -> Self {
         Self::start(site, space, name, "standing by: another flow service holds its lock").await
     }
 }

@@ -7,12 +7,12 @@ use weir_tests::tally::rounds;
 use weir_tests::wait::pass;
 
 use crate::faults::killed;
-use crate::faults::space::Space;
+use crate::faults::space::TestBroker;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn topics_that_move_and_a_node_that_is_killed_under_load_lose_no_message() {
+async fn moving_topics_and_a_killed_node_under_load_lose_no_message() {
     let cluster = Cluster::start().await;
-    let space = Space::on_pulsar(cluster.broker()).await;
+    let space = TestBroker::on_pulsar(cluster.broker()).await;
     let (flows, requests) = (format!("{}/flow", space.name()), format!("{}/request", space.name()));
     let input = format!("persistent/{flows}/in:one");
     let faults = async {

@@ -2,13 +2,13 @@
 
 use weir_tests::pulsar::Node;
 
-use crate::faults::place::{End, Place};
-use crate::faults::space::Space;
+use crate::faults::fixture::{End, WeirFixture};
+use crate::faults::space::TestBroker;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_broker_that_is_ended_and_killed_under_load_loses_no_message() {
+async fn a_broker_stopped_and_killed_under_load_loses_no_message() {
     let node = Node::start().await;
-    let place = Place::on(Space::on_pulsar(&node).await).await;
+    let place = WeirFixture::on(TestBroker::on_pulsar(&node).await).await;
     let restart = async |end| {
         match end {
             End::Asked => node.terminate().await,

@@ -10,7 +10,7 @@ use weir_tests::wait::{before, eventually, within};
 
 use super::super::connection::connected;
 use super::super::preparing::printed;
-use crate::stage::queue;
+use crate::host_fixture::queue;
 
 /// On a cluster the broker may give no answer for a minute.
 const SLOW: Duration = Duration::from_secs(120);
@@ -57,7 +57,7 @@ async fn two_with_a_lock() -> (Node, Node, Vhost) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn while_the_node_of_a_lock_is_away_no_process_takes_it() {
+async fn no_process_takes_a_lock_while_its_node_is_unreachable() {
     let (first, second, vhost) = two_with_a_lock().await;
     let backend = connected(first.url_of(vhost.name())).await;
     for round in 0..2 {

@@ -7,16 +7,16 @@ use weir_tests::rabbitmq::{DefaultQueues, Node, Setup, Version};
 use weir_tests::tally::{Tally, rounds};
 use weir_tests::wait::{before, pass, within};
 
-use crate::faults::place::{End, Place};
-use crate::faults::space::Space;
+use crate::faults::fixture::{End, WeirFixture};
+use crate::faults::space::TestBroker;
+use crate::host_fixture::queue;
 use crate::rabbitmq::connection::connected;
-use crate::stage::queue;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_broker_that_is_ended_and_killed_under_load_loses_no_message() {
+async fn a_broker_stopped_and_killed_under_load_loses_no_message() {
     let node = Node::start().await;
     for queues in [DefaultQueues::Classic, DefaultQueues::Quorum] {
-        let place = Place::on(Space::on_rabbitmq(&node, queues).await).await;
+        let place = WeirFixture::on(TestBroker::on_rabbitmq(&node, queues).await).await;
         node.keep_declarations().await;
         let restart = async |end| {
             match end {
@@ -32,7 +32,7 @@ async fn a_broker_that_is_ended_and_killed_under_load_loses_no_message() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_memory_alarm_under_load_loses_no_message() {
     let node = Node::start().await;
-    let place = Place::on(Space::on_rabbitmq(&node, DefaultQueues::Classic).await).await;
+    let place = WeirFixture::on(TestBroker::on_rabbitmq(&node, DefaultQueues::Classic).await).await;
     let faults = async {
         for round in 0..rounds(2) {
             pass(Duration::from_millis(1_000)).await;
@@ -48,7 +48,7 @@ async fn a_memory_alarm_under_load_loses_no_message() {
 
 /// The broker takes a message away from a consumer that keeps it too long: it comes again, and the first settle does nothing.
 #[tokio::test]
-async fn a_message_that_is_held_too_long_comes_again() {
+async fn a_message_held_too_long_is_redelivered() {
     let node = Setup::default().consumer_timeout(Duration::from_secs(2)).start().await;
     // From 4.3 on classic queues have no such time.
     let queues = if node.version() == Version::V4_3 { DefaultQueues::Quorum } else { DefaultQueues::Classic };

@@ -8,15 +8,15 @@ use weir_tests::wait::{DEADLINE, eventually, within};
 use weir_tests::weir::Weir;
 
 use crate::cli::{blueprint, start_echo};
+use crate::host_fixture::queue;
 use crate::rabbitmq::connection::connected;
 use crate::rabbitmq::up::echoes;
-use crate::stage::queue;
 
 const MIB: usize = 1 << 20;
 
 /// The broker closes the channel of whoever sends more than it takes: that costs the sender its message, and no other one.
 #[tokio::test]
-async fn a_message_above_the_largest_of_the_broker_is_too_large_and_hurts_no_other() {
+async fn a_message_above_the_broker_limit_is_too_large_and_affects_no_other() {
     let node = Setup::default().line("max_message_size = 1048576").start().await;
     let vhost = node.vhost(DefaultQueues::Classic).await;
     let backend = connected(vhost.url().to_owned()).await;
@@ -92,7 +92,7 @@ async fn put(weir: &Weir, key: u32, size: usize) -> Value {
 
 /// An answer of the config service above what the broker takes is an error with the figures, and the service goes on.
 #[tokio::test]
-async fn an_answer_above_the_largest_message_of_the_broker_is_an_error_and_costs_no_other() {
+async fn an_answer_above_the_broker_limit_is_an_error_and_affects_no_other() {
     let node = Setup::default().line("max_message_size = 2097152").start().await;
     let vhost = node.vhost(DefaultQueues::Classic).await;
     let folder = tempfile::tempdir().unwrap();
@@ -121,7 +121,7 @@ async fn an_answer_above_the_largest_message_of_the_broker_is_an_error_and_costs
 
 /// An output above what the broker takes is refused to the component once that is known, and its message ends in the dead letters.
 #[tokio::test]
-async fn an_output_above_the_largest_message_of_the_broker_becomes_a_dead_letter() {
+async fn an_output_above_the_broker_limit_becomes_a_dead_letter() {
     let node = Setup::default().line("max_message_size = 1048576").start().await;
     let vhost = node.vhost(DefaultQueues::Classic).await;
     let folder = tempfile::tempdir().unwrap();

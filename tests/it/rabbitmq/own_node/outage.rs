@@ -47,7 +47,7 @@ async fn echoing() -> (Node, Vhost, TempDir, Weir) {
 }
 
 #[tokio::test]
-async fn a_broker_that_is_restarted_is_used_again_without_a_restart_of_weir() {
+async fn a_restarted_broker_is_used_without_restarting_weir() {
     let (node, _vhost, _folder, weir) = echoing().await;
     let pid = weir.pid();
     node.keep_declarations().await;
@@ -66,7 +66,7 @@ async fn a_broker_that_is_restarted_is_used_again_without_a_restart_of_weir() {
 }
 
 #[tokio::test]
-async fn a_broker_that_is_away_is_reported_and_used_again() {
+async fn an_unreachable_broker_is_reported_and_used_again() {
     let (node, vhost, _folder, weir) = echoing().await;
     let pid = weir.pid();
     node.keep_declarations().await;
@@ -89,7 +89,7 @@ async fn a_broker_that_is_away_is_reported_and_used_again() {
 }
 
 #[tokio::test]
-async fn a_broker_under_a_memory_alarm_is_reported_and_what_it_refuses_is_not_sent_later() {
+async fn a_broker_under_a_memory_alarm_is_reported_and_refused_messages_are_not_sent_later() {
     let (node, vhost, _folder, weir) = echoing().await;
     node.raise_memory_alarm().await;
     let takes_none = "the broker accepts no messages";

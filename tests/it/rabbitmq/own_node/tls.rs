@@ -5,8 +5,8 @@ use weir_tests::certificates::{Authority, Certificate};
 use weir_tests::rabbitmq::{DefaultQueues, Setup};
 use weir_tests::wait::within;
 
+use crate::host_fixture::queue;
 use crate::interop::peer::run;
-use crate::stage::queue;
 
 #[tokio::test]
 async fn certificates_of_both_sides_are_checked() {

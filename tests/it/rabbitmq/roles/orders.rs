@@ -16,7 +16,7 @@ use crate::rabbitmq::up::echoes;
 const ORDERS_COUNT: usize = 4;
 
 #[tokio::test]
-async fn roles_start_in_any_order_and_what_is_missing_is_named() {
+async fn roles_start_in_any_order_and_report_what_is_missing() {
     let mut rng = StdRng::seed_from_u64(seed());
     for _ in 0..ORDERS_COUNT {
         let mut order = Role::ALL;
@@ -81,7 +81,7 @@ async fn missing_is_named(gateway: &Weir, there: &[Role]) {
 }
 
 #[tokio::test]
-async fn status_and_doctor_name_what_is_missing_behind_a_gateway_alone() {
+async fn status_and_doctor_report_what_is_missing_behind_a_lone_gateway() {
     let vhost = Broker::shared().await.vhost(DefaultQueues::Classic).await;
     let site = Site::on(vhost.url());
     let gateway = site.gateway("gateway", &[]).await;

@@ -16,7 +16,7 @@ use weir_tests::cutting::Cutting;
 use weir_tests::guest;
 use weir_tests::wait::{before, pass, within};
 
-use crate::stage::{host_settings, queue};
+use crate::host_fixture::{host_settings, queue};
 
 /// What takes many tries takes longer than other tests.
 pub(super) const DEADLINE: Duration = Duration::from_secs(120);
@@ -32,7 +32,7 @@ pub(super) async fn in_time<T>(what: &str, future: impl Future<Output = T>) -> T
 }
 
 /// The parts of a Weir, each of which reaches the broker over the connection.
-pub(super) struct Place {
+pub(super) struct WeirFixture {
     /// Without the connection: for the checks.
     pub(super) broker: Arc<EmbeddedBroker>,
     pub(super) cutting: Arc<Cutting>,
@@ -46,7 +46,7 @@ pub(super) struct Place {
 /// How often the flow service looks for what was left, unless a test says so.
 const RESUME_EVERY: Duration = Duration::from_millis(200);
 
-impl Place {
+impl WeirFixture {
     pub(super) async fn new() -> Self {
         Self::resuming_every(RESUME_EVERY).await
     }
@@ -79,7 +79,7 @@ impl Place {
         let flow_service = FlowService::start(cutting.clone(), config.clone(), "tg", settings).await.unwrap();
         let flows = FlowClient::connect(cutting.clone(), "tg").await.unwrap();
         let components = ComponentFolder::new(folder.path().join("components"));
-        Place { broker, cutting, config, flows, components, folder, _services: (config_service, flow_service) }
+        WeirFixture { broker, cutting, config, flows, components, folder, _services: (config_service, flow_service) }
     }
 
     pub(super) async fn host(&self) -> Host {

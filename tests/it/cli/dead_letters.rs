@@ -47,7 +47,7 @@ async fn taken(weir: &Weir, flow: &str, count: usize) -> Vec<(String, String)> {
 }
 
 #[tokio::test]
-async fn letters_are_sent_again_under_their_ids_by_the_component_that_was_named() {
+async fn dead_letters_are_redriven_with_their_ids_through_the_given_component() {
     let folder = tempfile::tempdir().unwrap();
     let weir = Weir::up(folder.path()).await;
     start(&weir, &["one"]).await;
@@ -82,7 +82,7 @@ async fn letters_are_sent_again_under_their_ids_by_the_component_that_was_named(
 }
 
 #[tokio::test]
-async fn a_letter_whose_queue_is_gone_stays_and_the_others_go_on() {
+async fn a_dead_letter_whose_queue_is_gone_stays_and_the_others_proceed() {
     let folder = tempfile::tempdir().unwrap();
     let weir = Weir::up(folder.path()).await;
     start(&weir, &["one", "two"]).await;
@@ -114,7 +114,7 @@ async fn a_letter_whose_queue_is_gone_stays_and_the_others_go_on() {
 }
 
 #[tokio::test]
-async fn letters_are_selected_in_one_way() {
+async fn dead_letters_are_selected_in_exactly_one_way() {
     let folder = tempfile::tempdir().unwrap();
     let weir = Weir::up(folder.path()).await;
     for command in ["show", "redrive", "delete"] {
@@ -150,7 +150,7 @@ async fn letters_are_selected_in_one_way() {
 }
 
 #[tokio::test]
-async fn full_dead_letters_drop_nothing_and_hold_up_no_other_message() {
+async fn a_full_dead_letter_queue_drops_nothing_and_blocks_no_other_message() {
     let folder = tempfile::tempdir().unwrap();
     let weir = Weir::up_with(folder.path(), &["--set", "dead-letters.max-bytes=64KiB"]).await;
     start(&weir, &["one", "two"]).await;

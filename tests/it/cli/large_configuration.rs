@@ -24,7 +24,7 @@ async fn check(weir: &Weir, name: &str) -> (String, String) {
 }
 
 #[tokio::test]
-async fn the_doctor_warns_at_half_and_a_put_beyond_the_bound_is_refused_with_the_figures() {
+async fn doctor_warns_at_half_the_limit_and_a_put_beyond_it_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let weir = Weir::up_with(folder.path(), &["--set", "broker.max-answer=4MiB"]).await;
     assert_eq!(check(&weir, "config").await.0, "ok");
@@ -42,7 +42,7 @@ async fn the_doctor_warns_at_half_and_a_put_beyond_the_bound_is_refused_with_the
 }
 
 #[tokio::test]
-async fn processors_run_and_all_commands_work_beyond_the_bound() {
+async fn processors_and_commands_work_beyond_the_limit() {
     let folder = tempfile::tempdir().unwrap();
     let weir = Weir::up(folder.path()).await;
     start_echo(&weir, "b", "one").await;
@@ -92,7 +92,7 @@ async fn processors_run_and_all_commands_work_beyond_the_bound() {
 }
 
 #[tokio::test]
-async fn a_record_that_cannot_be_read_is_told_and_blocks_no_other_flow() {
+async fn an_unreadable_record_is_reported_and_blocks_no_other_flow() {
     let folder = tempfile::tempdir().unwrap();
     let weir = Weir::up(folder.path()).await;
     start_echo(&weir, "b", "one").await;

@@ -100,7 +100,7 @@ async fn cut_off(weir: Weir, path: &str, passed_bytes: usize, command: &[&str]) 
 }
 
 #[tokio::test]
-async fn a_redrive_that_is_cut_off_says_so_and_can_be_repeated() {
+async fn an_interrupted_redrive_is_reported_and_can_be_repeated() {
     for flags in [&[][..], &["--json"]] {
         let folder = tempfile::tempdir().unwrap();
         let weir = with_letters(folder.path()).await;
@@ -129,7 +129,7 @@ async fn a_redrive_that_is_cut_off_says_so_and_can_be_repeated() {
 }
 
 #[tokio::test]
-async fn a_delete_that_is_cut_off_says_so_and_can_be_repeated() {
+async fn an_interrupted_delete_is_reported_and_can_be_repeated() {
     let folder = tempfile::tempdir().unwrap();
     let weir = with_letters(folder.path()).await;
     let cut = cut_off(weir, "/api/v1/weir/dead-letters/delete", 40, &["dead-letters", "delete", "1", "2"]).await;
@@ -149,7 +149,7 @@ async fn a_delete_that_is_cut_off_says_so_and_can_be_repeated() {
 }
 
 #[tokio::test]
-async fn lists_that_are_cut_off_print_nothing_and_say_that_nothing_was_changed() {
+async fn an_interrupted_list_prints_nothing_and_reports_no_change() {
     let folder = tempfile::tempdir().unwrap();
     let mut weir = with_letters(folder.path()).await;
     for (passed_bytes, path, command) in [

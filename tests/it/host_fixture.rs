@@ -22,7 +22,7 @@ use weir_tests::wait::{DEADLINE, eventually, within};
 const GRACE: Duration = Duration::from_secs(20);
 
 /// A host and its surroundings.
-pub(crate) struct Stage {
+pub(crate) struct HostFixture {
     pub(crate) backend: Arc<EmbeddedBroker>,
     pub(crate) config: ConfigClient,
     folder: TempDir,
@@ -31,7 +31,7 @@ pub(crate) struct Stage {
     host: Option<Host>,
 }
 
-impl Stage {
+impl HostFixture {
     /// Everything but the host.
     pub(crate) async fn without_host() -> Self {
         let folder = tempfile::tempdir().unwrap();
@@ -54,16 +54,16 @@ impl Stage {
         let service = ConfigService::start(backend.clone(), "tg", store).await.unwrap();
         let config = ConfigClient::connect(backend.clone(), "tg").await.unwrap();
         let components = ComponentFolder::new(folder.path().join("components"));
-        let stage = Stage { backend, config, folder, components, service, host: None };
-        stage.create("flow:tg:weir-dead-letters", "weir").await;
-        stage
+        let fixture = HostFixture { backend, config, folder, components, service, host: None };
+        fixture.create("flow:tg:weir-dead-letters", "weir").await;
+        fixture
     }
 
     /// Everything, with a host that serves all.
     pub(crate) async fn new() -> Self {
-        let mut stage = Self::without_host().await;
-        stage.start_host(Served::All).await;
-        stage
+        let mut fixture = Self::without_host().await;
+        fixture.start_host(Served::All).await;
+        fixture
     }
 
     pub(crate) async fn start_host(&mut self, served: Served) {

@@ -15,20 +15,20 @@ use weir_tests::tally::rounds;
 use weir_tests::wait::{before, eventually, pass, seed, within};
 
 use super::load::{DEADLINE, Load, Pace};
-use super::space::{Client, Line, Space};
+use super::space::{Client, ProxiedLine, TestBroker};
 use crate::guests::ECHO;
-use crate::stage::host_settings;
+use crate::host_fixture::host_settings;
 
 /// The parts of a Weir with one flow, `one`, of one processor that repeats what it gets.
-pub(crate) struct Place {
-    pub(crate) line: Arc<Line>,
+pub(crate) struct WeirFixture {
+    pub(crate) line: Arc<ProxiedLine>,
     load: Load,
     flows: FlowClient,
     host: Host,
     _services: (ConfigService, FlowService),
     /// Of the roles.
     pub(crate) client: Arc<Client>,
-    pub(crate) space: Space,
+    pub(crate) space: TestBroker,
     _folder: TempDir,
 }
 
@@ -41,8 +41,8 @@ pub(crate) enum End {
     Killed,
 }
 
-impl Place {
-    pub(crate) async fn on(space: Space) -> Self {
+impl WeirFixture {
+    pub(crate) async fn on(space: TestBroker) -> Self {
         let line = Arc::new(space.line().await);
         let client = Arc::new(space.client(Some(&*line)).await);
         let backend = client.backend();
@@ -63,7 +63,7 @@ impl Place {
         config.apply(Batch::new().put(COMPONENT_TYPE, "echo@1.0.0", record)).await.unwrap();
         flows.put_blueprint("b", &space.blueprint(ECHO).to_string()).await.unwrap();
         flows.start_flow(StartFlow { id: "one".to_owned(), blueprint: "b".to_owned(), ..StartFlow::default() }).await.unwrap();
-        Place { line, load, flows, host, _services: (config_service, flow_service), client, space, _folder: folder }
+        WeirFixture { line, load, flows, host, _services: (config_service, flow_service), client, space, _folder: folder }
     }
 
     /// Sends numbers through the flow while these faults strike, shows what became of them, and stops everything: nothing may be lost.

@@ -6,10 +6,10 @@ use weir_tests::pulsar::{Broker, Role};
 use weir_tests::wait::{DEADLINE, eventually};
 use weir_tests::weir::Weir;
 
-use super::place::Place;
+use super::fixture::WeirFixture;
 
 /// Sends messages that are rejected, in this order; their ids.
-async fn send_rejected(place: &Place, weir: &Weir, texts: &[&str]) -> Vec<String> {
+async fn send_rejected(place: &WeirFixture, weir: &Weir, texts: &[&str]) -> Vec<String> {
     let lines: String = texts.iter().map(|text| format!("{}\n", json!({"reject": "no page", "text": text}))).collect();
     let file = place.file("messages.ndjson", &lines);
     let ids = weir.must(&["send", "one", "in", &file, "--each-line", "--ids"]).await;
@@ -31,9 +31,9 @@ fn sorted(mut ids: Vec<String>) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn letters_are_listed_shown_sent_again_and_deleted_and_full_ones_lose_nothing() {
+async fn dead_letters_are_listed_shown_redriven_and_deleted_and_a_full_queue_loses_none() {
     let broker = Broker::node().await;
-    let place = Place::on(broker, Role::Weir);
+    let place = WeirFixture::on(broker, Role::Weir);
     broker.admin().make_tenant(&place.tenant, &[Role::Weir.name()]).await;
     place.run(&["init"]).await;
     let weir = place.up(&["--set", "dead-letters.max-bytes=64KiB"]).await;
@@ -61,7 +61,7 @@ async fn letters_are_listed_shown_sent_again_and_deleted_and_full_ones_lose_noth
 }
 
 /// Flow `two` still has the component that rejects.
-async fn full_ones_lose_nothing(place: &Place, weir: &Weir) {
+async fn full_ones_lose_nothing(place: &WeirFixture, weir: &Weir) {
     let large = "x".repeat(40 << 10);
     let line = format!("{}\n", json!({"reject": "no page", "text": large}));
     let file = place.file("large.ndjson", &line.repeat(4));

@@ -8,7 +8,7 @@ use weir_pubsub::embedded::EmbeddedOptions;
 use weir_pubsub::{Backend, ConsumerOptions, Message, MessageId, Queue, QueueSpec};
 use weir_tests::look;
 
-use super::bed::{Bed, answer, error_of, settings};
+use super::fixture::{GatewayFixture, answer, error_of, settings};
 
 const REDRIVE: &str = "/api/v1/weir/dead-letters/redrive";
 const DELETE: &str = "/api/v1/weir/dead-letters/delete";
@@ -38,9 +38,9 @@ fn of_one(id: u128) -> Message {
     letter(id, "flow:tg:in:one", "worker--one--input")
 }
 
-async fn put(bed: &Bed, letters: impl IntoIterator<Item = Message>) {
+async fn put(fixture: &GatewayFixture, letters: impl IntoIterator<Item = Message>) {
     for letter in letters {
-        look::put(&*bed.backend, &dead_letters(), letter).await.unwrap();
+        look::put(&*fixture.backend, &dead_letters(), letter).await.unwrap();
     }
 }
 
@@ -50,31 +50,32 @@ fn kinds(answer: &Value) -> Vec<(u64, &str)> {
 }
 
 #[tokio::test]
-async fn a_letter_goes_to_its_queue_alone_as_the_message_that_it_was() {
-    let bed = Bed::with_flow().await;
+async fn a_redriven_dead_letter_reaches_only_its_queue_as_the_original_message() {
+    let fixture = GatewayFixture::with_flow().await;
     let other = queue("flow:tg:in:one", "other");
-    bed.backend.create_queue(&QueueSpec::new(other.clone())).await.unwrap();
-    put(&bed, [of_one(7)]).await;
-    let (status, listed) = bed.get("/api/v1/weir/dead-letters?flow=one&processor=worker").await;
+    fixture.backend.create_queue(&QueueSpec::new(other.clone())).await.unwrap();
+    put(&fixture, [of_one(7)]).await;
+    let (status, listed) = fixture.get("/api/v1/weir/dead-letters?flow=one&processor=worker").await;
     let shown = &listed["letters"][0];
     assert_eq!(
         (status, &shown["component"], &shown["time-ms"], &shown["flows"]),
         (200, &json!("worker@1.0.0"), &json!(1795876703000_u64), &json!(["one"]))
     );
-    let (status, sent) = bed.post(REDRIVE, &json!({"ids": [MessageId(7).to_string()]})).await;
+    let (status, sent) = fixture.post(REDRIVE, &json!({"ids": [MessageId(7).to_string()]})).await;
     assert_eq!((status, &sent["redriven-count"], &sent["failed-count"]), (200, &json!(1), &json!(0)), "{sent}");
-    let consumer = bed.backend.consumer(other.topic(), &"worker--one--input".parse().unwrap(), ConsumerOptions::default()).await.unwrap();
+    let consumer =
+        fixture.backend.consumer(other.topic(), &"worker--one--input".parse().unwrap(), ConsumerOptions::default()).await.unwrap();
     let delivery = consumer.receive().await.unwrap();
     let expected =
         Message { id: Some(MessageId(7)), content_type: Some("text/plain".into()), ..Message::new("body 7") }.with("colour", "red");
     assert_eq!((delivery.message, delivery.delivery_count.at_least()), (expected, 1));
-    assert_eq!(bed.depth("flow:tg:in:one", "other").await, 0);
-    assert_eq!(bed.depth("flow:tg:weir-dead-letters", "weir").await, 0);
+    assert_eq!(fixture.depth("flow:tg:in:one", "other").await, 0);
+    assert_eq!(fixture.depth("flow:tg:weir-dead-letters", "weir").await, 0);
 }
 
 #[tokio::test]
-async fn each_letter_that_cannot_be_sent_stays_and_says_why() {
-    let bed = Bed::with_flow().await;
+async fn each_dead_letter_that_cannot_be_sent_stays_and_is_reported() {
+    let fixture = GatewayFixture::with_flow().await;
     let letters = [
         of_one(1),
         letter(2, "flow:tg:in:gone", "worker--gone--input"),
@@ -85,8 +86,8 @@ async fn each_letter_that_cannot_be_sent_stays_and_says_why() {
         letter(7, "request:tg:ask:one", "worker--one--request"),
         of_one(8),
     ];
-    put(&bed, letters).await;
-    let (status, sent) = bed.post(REDRIVE, &json!({"all": true})).await;
+    put(&fixture, letters).await;
+    let (status, sent) = fixture.post(REDRIVE, &json!({"all": true})).await;
     assert_eq!((status, &sent["redriven-count"], &sent["failed-count"]), (200, &json!(2), &json!(6)), "{sent}");
     let expected = [(2, "queue-missing"), (3, "foreign"), (4, "incomplete"), (5, "foreign"), (6, "foreign"), (7, "foreign")];
     let mut found = kinds(&sent);
@@ -97,89 +98,89 @@ async fn each_letter_that_cannot_be_sent_stays_and_says_why() {
         (&gone["flows"], &gone["topic"], &gone["subscription"]),
         (&json!(["gone"]), &json!("flow:tg:in:gone"), &json!("worker--gone--input"))
     );
-    assert_eq!(bed.bodies("flow:tg:in:one", "worker--one--input").await, ["body 1", "body 8"]);
-    assert_eq!(bed.depth("flow:tg:weir-dead-letters", "weir").await, 6);
-    let (_, deleted) = bed.post(DELETE, &json!({"ids": [3, "5", 999]})).await;
+    assert_eq!(fixture.bodies("flow:tg:in:one", "worker--one--input").await, ["body 1", "body 8"]);
+    assert_eq!(fixture.depth("flow:tg:weir-dead-letters", "weir").await, 6);
+    let (_, deleted) = fixture.post(DELETE, &json!({"ids": [3, "5", 999]})).await;
     assert_eq!((&deleted["deleted-count"], kinds(&deleted)), (&json!(2), vec![(999, "not-found")]));
-    let (_, deleted) = bed.post(DELETE, &json!({"flow": "gone"})).await;
+    let (_, deleted) = fixture.post(DELETE, &json!({"flow": "gone"})).await;
     assert_eq!((&deleted["deleted-count"], &deleted["failed-count"]), (&json!(1), &json!(0)));
-    let (_, deleted) = bed.post(DELETE, &json!({"all": true})).await;
+    let (_, deleted) = fixture.post(DELETE, &json!({"all": true})).await;
     assert_eq!(deleted["deleted-count"], 3);
-    assert_eq!(bed.depth("flow:tg:weir-dead-letters", "weir").await, 0);
+    assert_eq!(fixture.depth("flow:tg:weir-dead-letters", "weir").await, 0);
 }
 
 #[tokio::test]
-async fn two_redrives_at_the_same_time_send_each_letter_once() {
-    let bed = Bed::with_flow().await;
-    put(&bed, (0..500).map(|id| of_one(id + 1))).await;
+async fn two_concurrent_redrives_send_each_dead_letter_once() {
+    let fixture = GatewayFixture::with_flow().await;
+    put(&fixture, (0..500).map(|id| of_one(id + 1))).await;
     let (all, flow) = (json!({"all": true}), json!({"flow": "one"}));
-    let ((_, one), (_, other)) = tokio::join!(bed.post(REDRIVE, &all), bed.post(REDRIVE, &flow));
+    let ((_, one), (_, other)) = tokio::join!(fixture.post(REDRIVE, &all), fixture.post(REDRIVE, &flow));
     let count = |answer: &Value| answer["redriven-count"].as_u64().unwrap();
     assert_eq!(count(&one) + count(&other), 500, "{one} {other}");
     assert!(kinds(&one).iter().chain(&kinds(&other)).all(|(_, kind)| *kind == "gone"));
     let mut counts: BTreeMap<String, u32> = BTreeMap::new();
-    for body in bed.bodies("flow:tg:in:one", "worker--one--input").await {
+    for body in fixture.bodies("flow:tg:in:one", "worker--one--input").await {
         *counts.entry(body).or_default() += 1;
     }
     assert!(counts.len() == 500 && counts.values().all(|count| *count == 1), "{counts:?}");
 }
 
 #[tokio::test]
-async fn a_letter_that_a_consumer_reads_is_left_alone_and_reported() {
-    let bed = Bed::with_flow().await;
-    put(&bed, [of_one(1)]).await;
+async fn a_dead_letter_held_by_a_consumer_is_skipped_and_reported() {
+    let fixture = GatewayFixture::with_flow().await;
+    put(&fixture, [of_one(1)]).await;
     let topic = dead_letters().topic().clone();
-    let consumer = bed.backend.consumer(&topic, &"weir".parse().unwrap(), ConsumerOptions::default()).await.unwrap();
+    let consumer = fixture.backend.consumer(&topic, &"weir".parse().unwrap(), ConsumerOptions::default()).await.unwrap();
     let held = consumer.receive().await.unwrap();
     for (selector, kind) in
         [(json!({"all": true}), "in-progress"), (json!({"ids": [1]}), "not-found"), (json!({"flow": "one"}), "in-progress")]
     {
-        let (status, sent) = bed.post(REDRIVE, &selector).await;
+        let (status, sent) = fixture.post(REDRIVE, &selector).await;
         assert_eq!((status, &sent["redriven-count"], kinds(&sent)[0].1), (200, &json!(0), kind), "{sent}");
     }
-    bed.backend.requeue(&held.receipt).await.unwrap();
+    fixture.backend.requeue(&held.receipt).await.unwrap();
     drop(consumer);
-    let (_, sent) = bed.post(REDRIVE, &json!({"all": true})).await;
+    let (_, sent) = fixture.post(REDRIVE, &json!({"all": true})).await;
     assert_eq!(sent["redriven-count"], 1);
 }
 
 #[tokio::test]
-async fn a_full_queue_keeps_its_letters_and_the_others_go_on() {
+async fn dead_letters_for_a_full_queue_stay_and_the_others_proceed() {
     let options = EmbeddedOptions { queue_high_bytes: 1 << 20, ..EmbeddedOptions::default() };
-    let mut bed = Bed::without_services(settings(), options).await;
-    bed.start_services().await;
-    bed.start_flow("one").await;
-    bed.start_flow("two").await;
+    let mut fixture = GatewayFixture::without_services(settings(), options).await;
+    fixture.start_services().await;
+    fixture.start_flow("one").await;
+    fixture.start_flow("two").await;
     let large = |id: u128| Message { body: vec![b'x'; 600 << 10].into(), ..of_one(id) };
-    put(&bed, [large(1), large(2), letter(3, "flow:tg:in:two", "worker--two--input")]).await;
-    let (_, sent) = bed.post(REDRIVE, &json!({"all": true})).await;
+    put(&fixture, [large(1), large(2), letter(3, "flow:tg:in:two", "worker--two--input")]).await;
+    let (_, sent) = fixture.post(REDRIVE, &json!({"all": true})).await;
     assert_eq!((&sent["redriven-count"], kinds(&sent)), (&json!(2), vec![(2, "queue-full")]), "{sent}");
-    assert_eq!(bed.depth("flow:tg:in:two", "worker--two--input").await, 1);
-    assert_eq!(bed.depth("flow:tg:weir-dead-letters", "weir").await, 1);
+    assert_eq!(fixture.depth("flow:tg:in:two", "worker--two--input").await, 1);
+    assert_eq!(fixture.depth("flow:tg:weir-dead-letters", "weir").await, 1);
 }
 
 #[tokio::test]
-async fn many_letters_are_worked_on_in_portions_where_that_is_asked_for() {
-    let bed = Bed::with_flow().await;
-    put(&bed, (0..1000).map(|id| of_one(id + 1))).await;
-    let (_, first) = bed.post(REDRIVE, &json!({"all": true, "limit": 100})).await;
+async fn many_dead_letters_are_processed_in_batches_on_request() {
+    let fixture = GatewayFixture::with_flow().await;
+    put(&fixture, (0..1000).map(|id| of_one(id + 1))).await;
+    let (_, first) = fixture.post(REDRIVE, &json!({"all": true, "limit": 100})).await;
     let count = first["redriven-count"].as_u64().unwrap();
     assert!((100..500).contains(&count), "{first}");
     assert_eq!((&first["next-after"], &first["through"]), (&json!(count), &json!(1000)));
-    put(&bed, [of_one(2000)]).await;
-    let (_, rest) = bed.post(REDRIVE, &json!({"all": true, "after": count, "through": first["through"]})).await;
+    put(&fixture, [of_one(2000)]).await;
+    let (_, rest) = fixture.post(REDRIVE, &json!({"all": true, "after": count, "through": first["through"]})).await;
     assert_eq!(rest["redriven-count"].as_u64(), Some(1000 - count));
-    assert_eq!((rest.get("next-after"), bed.depth("flow:tg:weir-dead-letters", "weir").await), (None, 1), "what came later is left");
+    assert_eq!((rest.get("next-after"), fixture.depth("flow:tg:weir-dead-letters", "weir").await), (None, 1), "what came later is left");
 }
 
 #[tokio::test]
-async fn a_list_of_large_letters_is_bounded_and_goes_on() {
-    let bed = Bed::with_flow().await;
+async fn a_list_of_large_dead_letters_is_paged() {
+    let fixture = GatewayFixture::with_flow().await;
     let long = |id: u128| Message { body: vec![b'x'; 100 << 10].into(), ..of_one(id).with("weir-dead-reason", "y".repeat(8 << 10)) };
-    put(&bed, (0..300).map(|id| long(id + 1))).await;
+    put(&fixture, (0..300).map(|id| long(id + 1))).await;
     let (mut after, mut seen) = (0, 0);
     loop {
-        let (_, page) = bed.get(&format!("/api/v1/weir/dead-letters?limit=1000&after={after}")).await;
+        let (_, page) = fixture.get(&format!("/api/v1/weir/dead-letters?limit=1000&after={after}")).await;
         let letters = page["letters"].as_array().unwrap();
         assert!(page.to_string().len() < 2 << 20);
         seen += letters.len();
@@ -192,13 +193,13 @@ async fn a_list_of_large_letters_is_bounded_and_goes_on() {
 }
 
 #[tokio::test]
-async fn a_letter_that_cannot_be_read_stops_no_other() {
+async fn an_unreadable_dead_letter_blocks_no_other() {
     let options = EmbeddedOptions { cached_bytes: 0, ..EmbeddedOptions::default() };
-    let mut bed = Bed::without_services(settings(), options).await;
-    bed.start_services().await;
-    bed.start_flow("one").await;
-    put(&bed, [of_one(1), Message { body: "damaged here".into(), ..of_one(2) }, of_one(3)]).await;
-    let damaged = bed.queue_files().into_iter().find_map(|path| {
+    let mut fixture = GatewayFixture::without_services(settings(), options).await;
+    fixture.start_services().await;
+    fixture.start_flow("one").await;
+    put(&fixture, [of_one(1), Message { body: "damaged here".into(), ..of_one(2) }, of_one(3)]).await;
+    let damaged = fixture.queue_files().into_iter().find_map(|path| {
         let mut bytes = fs::read(&path).unwrap();
         let at = bytes.windows(12).position(|window| window == b"damaged here")?;
         bytes[at] ^= 1;
@@ -206,33 +207,34 @@ async fn a_letter_that_cannot_be_read_stops_no_other() {
     });
     let (path, bytes) = damaged.unwrap();
     fs::write(path, bytes).unwrap();
-    let (status, listed) = bed.get("/api/v1/weir/dead-letters").await;
+    let (status, listed) = fixture.get("/api/v1/weir/dead-letters").await;
     assert_eq!((status, listed["letters"].as_array().unwrap().len()), (200, 3), "{listed}");
     assert!(listed["letters"][1]["unreadable"].as_str().unwrap().contains("checksum"), "{listed}");
-    let (_, sent) = bed.post(REDRIVE, &json!({"all": true})).await;
+    let (_, sent) = fixture.post(REDRIVE, &json!({"all": true})).await;
     assert_eq!((&sent["redriven-count"], kinds(&sent)), (&json!(2), vec![(2, "unreadable")]), "{sent}");
-    let (_, deleted) = bed.post(DELETE, &json!({"ids": [2]})).await;
+    let (_, deleted) = fixture.post(DELETE, &json!({"ids": [2]})).await;
     assert_eq!(deleted["deleted-count"], 1);
 }
 
 #[tokio::test]
-async fn what_selects_nothing_or_too_much_is_refused() {
-    let bed = Bed::new().await;
+async fn empty_or_oversized_selections_are_refused() {
+    let fixture = GatewayFixture::new().await;
     for path in [REDRIVE, DELETE] {
         for wrong in
             [json!({}), json!({"all": false}), json!({"ids": ["1"], "all": true}), json!({"al": true}), json!({"ids": ["x"]}), json!([])]
         {
-            let (status, body) = bed.post(path, &wrong).await;
+            let (status, body) = fixture.post(path, &wrong).await;
             assert_eq!(status, 400, "{wrong}: {body}");
             error_of(&body, "bad-request");
         }
-        let (status, _) = answer(bed.post_request(path, "text/plain", r#"{"all": true}"#)).await;
+        let (status, _) = answer(fixture.post_request(path, "text/plain", r#"{"all": true}"#)).await;
         assert_eq!(status, 415);
-        let (status, body) = answer(bed.post_request(path, "application/json", "{")).await;
+        let (status, body) = answer(fixture.post_request(path, "application/json", "{")).await;
         assert_eq!((status, error_of(&body, "not-json").is_empty()), (400, false));
-        let (status, _) = answer(bed.post_request(path, "application/json", format!(r#"{{"all": true{}}}"#, " ".repeat(2 << 20)))).await;
+        let (status, _) =
+            answer(fixture.post_request(path, "application/json", format!(r#"{{"all": true{}}}"#, " ".repeat(2 << 20)))).await;
         assert_eq!(status, 413);
-        let (_, done) = bed.post(path, &json!({"all": true})).await;
+        let (_, done) = fixture.post(path, &json!({"all": true})).await;
         assert_eq!(done["failed-count"], 0, "without any letter there is nothing to do");
     }
 }

@@ -12,7 +12,7 @@ use weir_tests::{guest, guest_path};
 use super::{blueprint, said, start_echo};
 
 #[tokio::test]
-async fn a_message_goes_the_whole_way() {
+async fn a_message_passes_from_send_to_take() {
     let folder = tempfile::tempdir().unwrap();
     let weir = Weir::up(folder.path()).await;
     let deployed = weir.must(&["deploy", guest_path("echo").to_str().unwrap()]).await;
@@ -65,7 +65,7 @@ async fn status_shows_what_runs_and_fits_a_terminal() {
 }
 
 #[tokio::test]
-async fn status_tells_why_a_processor_does_not_run() {
+async fn status_shows_why_a_processor_does_not_run() {
     let folder = tempfile::tempdir().unwrap();
     let weir = Weir::up(folder.path()).await;
     weir.must(&["deploy", guest_path("echo").to_str().unwrap()]).await;
@@ -86,7 +86,7 @@ async fn status_tells_why_a_processor_does_not_run() {
 }
 
 #[tokio::test]
-async fn what_a_processor_rejects_is_in_the_dead_letters() {
+async fn a_rejected_message_becomes_a_dead_letter() {
     let folder = tempfile::tempdir().unwrap();
     let weir = Weir::up(folder.path()).await;
     weir.must(&["deploy", "reject@1.0.0", guest_path("reject").to_str().unwrap()]).await;
@@ -109,7 +109,7 @@ async fn what_a_processor_rejects_is_in_the_dead_letters() {
 }
 
 #[tokio::test]
-async fn lines_and_files_are_sent_as_messages_of_their_own() {
+async fn each_line_or_file_is_sent_as_one_message() {
     let folder = tempfile::tempdir().unwrap();
     let weir = Weir::up(&folder.path().join("data")).await;
     let file = folder.path().join("blueprint.json");
@@ -135,7 +135,7 @@ async fn lines_and_files_are_sent_as_messages_of_their_own() {
 }
 
 #[tokio::test]
-async fn a_stop_wants_a_word_before_it_deletes_messages() {
+async fn a_stop_requires_confirmation_before_deleting_messages() {
     let folder = tempfile::tempdir().unwrap();
     let weir = Weir::up(folder.path()).await;
     let file = folder.path().join("blueprint.json");
@@ -153,7 +153,7 @@ async fn a_stop_wants_a_word_before_it_deletes_messages() {
 }
 
 #[tokio::test]
-async fn a_new_version_names_what_it_does_not_reach() {
+async fn a_new_version_reports_the_entries_it_does_not_affect() {
     let folder = tempfile::tempdir().unwrap();
     let weir = Weir::up(folder.path()).await;
     start_echo(&weir, "b", "one").await;
@@ -168,7 +168,7 @@ async fn a_new_version_names_what_it_does_not_reach() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_send_that_is_cut_off_says_how_much_is_known_to_be_stored() {
+async fn an_interrupted_send_reports_how_many_messages_are_stored() {
     let folder = tempfile::tempdir().unwrap();
     let weir = Weir::up(folder.path()).await;
     weir.must(&["deploy", "echo@1.0.0", guest_path("echo").to_str().unwrap()]).await;

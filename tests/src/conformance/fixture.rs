@@ -1,6 +1,6 @@
 //! What every promise is tried on: one broker, with names that belong to one test.
 //!
-//! Checks are made by consuming: what a queue holds is read up to a message that is published behind it ([`Bed::drained`]). Not every broker
+//! Checks are made by consuming: what a queue holds is read up to a message that is published behind it ([`BrokerFixture::drained`]). Not every broker
 //! can show figures or messages, and figures of a network broker lag behind.
 
 use std::fmt::Display;
@@ -18,25 +18,25 @@ use weir_pubsub::{
 use super::brokers::Broker;
 use crate::wait::{DEADLINE, eventually, within};
 
-/// Begins the bodies of the messages that [`Bed::drained`] publishes.
+/// Begins the bodies of the messages that [`BrokerFixture::drained`] publishes.
 const END: &str = "end of the queue ";
 /// Round trips after which a future that has not ended is waiting.
 const ROUND_TRIPS_COUNT: u32 = 4;
 
 /// One broker under test, and the steps that promises have in common.
-pub struct Bed {
+pub struct BrokerFixture {
     broker: Box<dyn Broker>,
     backend: Option<Arc<dyn Backend>>,
     topicspace: String,
 }
 
-impl Bed {
+impl BrokerFixture {
     /// Opens the broker. The topicspace is new, so that tests on one shared broker do not meet.
     pub async fn open(mut broker: impl Broker + 'static) -> Self {
         let topicspace = format!("t{:08x}", rand::random::<u32>());
         let backend = Some(broker.open().await);
         broker.prepare(&topicspace).await;
-        Bed { broker: Box::new(broker), backend, topicspace }
+        BrokerFixture { broker: Box::new(broker), backend, topicspace }
     }
 
     /// The classes whose queues keep messages until somebody consumes them, and give each subscription its own.
@@ -191,7 +191,7 @@ impl Bed {
         self.broker.reconnect().await;
     }
 
-    /// Loses the connection to the broker until [`Bed::reconnect`].
+    /// Loses the connection to the broker until [`BrokerFixture::reconnect`].
     pub async fn disconnect(&mut self) {
         self.broker.disconnect().await;
     }
@@ -211,7 +211,7 @@ impl Bed {
         self.broker.lose_consuming().await;
     }
 
-    /// Lets nothing more pass between the backend and its broker until [`Bed::release`].
+    /// Lets nothing more pass between the backend and its broker until [`BrokerFixture::release`].
     pub async fn hold(&mut self) {
         self.broker.hold().await;
     }
@@ -234,7 +234,7 @@ impl Bed {
         self.broker.restart_beneath().await;
     }
 
-    /// Lets the broker block its publishers until [`Bed::unblock`].
+    /// Lets the broker block its publishers until [`BrokerFixture::unblock`].
     pub async fn block(&mut self) {
         self.broker.block().await;
     }
@@ -244,7 +244,7 @@ impl Bed {
         self.broker.unblock().await;
     }
 
-    /// Takes all rights away until [`Bed::allow`].
+    /// Takes all rights away until [`BrokerFixture::allow`].
     pub async fn deny(&mut self) {
         self.broker.deny().await;
     }
@@ -259,7 +259,7 @@ impl Bed {
         self.broker.unbind(queue).await;
     }
 
-    /// Keeps the broker from reading messages until [`Bed::go_on`].
+    /// Keeps the broker from reading messages until [`BrokerFixture::go_on`].
     pub async fn stall(&mut self) {
         self.broker.stall().await;
     }
@@ -335,5 +335,5 @@ pub(super) async fn publish_again(producer: &dyn Producer, body: &str) {
 /// Those of some outputs that a failed settle names.
 pub(super) fn unsent(unsettled: &Unsettled, outputs: &[Output]) -> Vec<Output> {
     assert!(unsettled.unsent.is_sorted_by(|a, b| a < b), "rising: {:?}", unsettled.unsent);
-    unsettled.unsent.iter().map(|place| outputs[*place].clone()).collect()
+    unsettled.unsent.iter().map(|proxies| outputs[*proxies].clone()).collect()
 }

@@ -21,7 +21,7 @@ use super::exposition::Exposition;
 pub(super) const NDJSON: &str = "application/x-ndjson";
 
 /// The parts; dropping them ends the gateway.
-pub(super) struct Bed {
+pub(super) struct GatewayFixture {
     pub(super) backend: Arc<EmbeddedBroker>,
     pub(super) config: ConfigClient,
     pub(super) address: std::net::SocketAddr,
@@ -37,21 +37,21 @@ pub(super) fn settings() -> GatewaySettings {
     GatewaySettings { interface_timeout: std::time::Duration::from_secs(5), ..GatewaySettings::default() }
 }
 
-impl Bed {
-    pub(super) async fn new() -> Bed {
-        Bed::with(settings()).await
+impl GatewayFixture {
+    pub(super) async fn new() -> GatewayFixture {
+        GatewayFixture::with(settings()).await
     }
 
     /// With other bounds.
-    pub(super) async fn with(settings: GatewaySettings) -> Bed {
-        let mut bed = Bed::without_services(settings, EmbeddedOptions::default()).await;
-        bed.start_services().await;
-        bed
+    pub(super) async fn with(settings: GatewaySettings) -> GatewayFixture {
+        let mut fixture = GatewayFixture::without_services(settings, EmbeddedOptions::default()).await;
+        fixture.start_services().await;
+        fixture
     }
 
     /// A gateway that finds neither config nor flow service.
-    pub(super) async fn without_services(settings: GatewaySettings, options: EmbeddedOptions) -> Bed {
-        Bed::over(settings, options, |backend| backend).await
+    pub(super) async fn without_services(settings: GatewaySettings, options: EmbeddedOptions) -> GatewayFixture {
+        GatewayFixture::over(settings, options, |backend| backend).await
     }
 
     /// A gateway that sees the broker through another one, and finds neither config nor flow service.
@@ -59,25 +59,25 @@ impl Bed {
         settings: GatewaySettings,
         options: EmbeddedOptions,
         through: impl FnOnce(Arc<dyn Backend>) -> Arc<dyn Backend>,
-    ) -> Bed {
+    ) -> GatewayFixture {
         let folder = tempfile::tempdir().unwrap();
         let backend = EmbeddedBroker::open(&folder.path().join("queues"), options).unwrap();
         let dynamic = through(backend.clone());
         let config = ConfigClient::connect(dynamic.clone(), "tg").await.unwrap();
         let components = ComponentFolder::new(folder.path().join("components")).into();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        Bed::serve(listener, (backend, dynamic, config), components, settings, folder).await
+        GatewayFixture::serve(listener, (backend, dynamic, config), components, settings, folder).await
     }
 
     /// One more gateway on the same broker, with another folder.
-    pub(super) async fn another(&self, listener: TcpListener, components: Components) -> Bed {
+    pub(super) async fn another(&self, listener: TcpListener, components: Components) -> GatewayFixture {
         self.another_with(listener, components, settings()).await
     }
 
     /// The same with other bounds.
-    pub(super) async fn another_with(&self, listener: TcpListener, components: Components, settings: GatewaySettings) -> Bed {
+    pub(super) async fn another_with(&self, listener: TcpListener, components: Components, settings: GatewaySettings) -> GatewayFixture {
         let (backend, config) = (self.backend.clone(), self.config.clone());
-        Bed::serve(listener, (backend.clone(), backend, config), components, settings, tempfile::tempdir().unwrap()).await
+        GatewayFixture::serve(listener, (backend.clone(), backend, config), components, settings, tempfile::tempdir().unwrap()).await
     }
 
     async fn serve(
@@ -86,7 +86,7 @@ impl Bed {
         components: Components,
         settings: GatewaySettings,
         folder: tempfile::TempDir,
-    ) -> Bed {
+    ) -> GatewayFixture {
         let parts = GatewayParts {
             backend: dynamic,
             config: config.clone(),
@@ -103,7 +103,7 @@ impl Bed {
         let token = CancellationToken::new();
         let serving = Some(tokio::spawn(weir_gateway::serve(listener, parts, token.clone())));
         let http = reqwest::Client::builder().no_proxy().timeout(DEADLINE).build().unwrap();
-        Bed { backend, config, address, http, services: None, ends: Some(token.drop_guard()), serving, folder }
+        GatewayFixture { backend, config, address, http, services: None, ends: Some(token.drop_guard()), serving, folder }
     }
 
     pub(super) async fn start_services(&mut self) {
@@ -115,10 +115,10 @@ impl Bed {
     }
 
     /// With flow `one`: `in` is consumed by a program outside of Weir, `out` is an exit, `ask` takes requests.
-    pub(super) async fn with_flow() -> Bed {
-        let bed = Bed::new().await;
-        bed.start_flow("one").await;
-        bed
+    pub(super) async fn with_flow() -> GatewayFixture {
+        let fixture = GatewayFixture::new().await;
+        fixture.start_flow("one").await;
+        fixture
     }
 
     /// Tells the gateway to end, as `weir up` does; what is returned ends when it has.
@@ -127,7 +127,7 @@ impl Bed {
         self.serving.take().unwrap()
     }
 
-    /// Starts a flow as [`Bed::with_flow`] has it.
+    /// Starts a flow as [`GatewayFixture::with_flow`] has it.
     pub(super) async fn start_flow(&self, id: &str) {
         let blueprint = json!({
             "blueprint": {},

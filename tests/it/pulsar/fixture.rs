@@ -10,22 +10,22 @@ use weir_tests::wait::DEADLINE;
 use weir_tests::weir::{Weir, command};
 
 /// Where commands are run.
-pub(super) struct Place {
+pub(super) struct WeirFixture {
     pub(super) tenant: String,
     variables: Vec<(&'static str, String)>,
     folder: tempfile::TempDir,
 }
 
-impl Place {
+impl WeirFixture {
     /// On a broker, as a role of it.
     pub(super) fn on(broker: &Broker, role: Role) -> Self {
         let tenant = format!("t{:08x}", rand::random::<u32>());
-        let place = Place { tenant: tenant.clone(), variables: Vec::new(), folder: tempfile::tempdir().unwrap() };
-        let place = place.with("WEIR_BROKER_URL", &broker.url()).with("WEIR_BROKER_PULSAR_ADMIN", broker.admin().url());
-        let place = place.with("WEIR_TOPICSPACE", &tenant);
+        let fixture = WeirFixture { tenant: tenant.clone(), variables: Vec::new(), folder: tempfile::tempdir().unwrap() };
+        let fixture = fixture.with("WEIR_BROKER_URL", &broker.url()).with("WEIR_BROKER_PULSAR_ADMIN", broker.admin().url());
+        let fixture = fixture.with("WEIR_TOPICSPACE", &tenant);
         match broker.token_file(role) {
-            Some(file) => place.with("WEIR_BROKER_TOKEN_FILE", file.to_str().unwrap()),
-            None => place,
+            Some(file) => fixture.with("WEIR_BROKER_TOKEN_FILE", file.to_str().unwrap()),
+            None => fixture,
         }
     }
 
@@ -40,7 +40,7 @@ impl Place {
 
     /// The same topicspace with another folder and environment.
     pub(super) fn again(&self) -> Self {
-        Place { tenant: self.tenant.clone(), variables: self.variables.clone(), folder: tempfile::tempdir().unwrap() }
+        WeirFixture { tenant: self.tenant.clone(), variables: self.variables.clone(), folder: tempfile::tempdir().unwrap() }
     }
 
     fn environment(&self) -> Vec<(&str, &str)> {

@@ -9,7 +9,7 @@ use weir_tests::guest_path;
 use weir_tests::weir::binary;
 
 /// A temporary folder.
-pub(super) struct Bed(tempfile::TempDir);
+pub(super) struct ProjectFixture(tempfile::TempDir);
 
 /// What a command printed, and its exit code.
 #[derive(Debug)]
@@ -19,9 +19,9 @@ pub(super) struct Ended {
     pub(super) err: String,
 }
 
-impl Bed {
+impl ProjectFixture {
     pub(super) fn new() -> Self {
-        Bed(tempfile::tempdir().unwrap())
+        ProjectFixture(tempfile::tempdir().unwrap())
     }
 
     pub(super) fn path(&self, name: &str) -> PathBuf {
@@ -58,7 +58,7 @@ impl Bed {
         Ended::of(command.output().unwrap())
     }
 
-    /// As [`Bed::weir`]; it must succeed.
+    /// As [`ProjectFixture::weir`]; it must succeed.
     pub(super) fn must(&self, arguments: &[&str]) -> String {
         let ended = self.weir(arguments);
         assert_eq!(ended.code, Some(0), "weir {}\n{}{}", arguments.join(" "), ended.out, ended.err);
