@@ -9,8 +9,8 @@ use weir_config::names::processor_subscription;
 use weir_pubsub::embedded::{BareLog, EmbeddedBroker};
 use weir_pubsub::{Backend, ConsumerOptions, Message, MessageId, Output, Queue, Routing, Subscription, Topic};
 
-use crate::stage::{PRELOAD_COUNT, Whole, preload};
-use crate::{body, stage};
+use crate::fixture::{PRELOAD_COUNT, WeirFixture, preload};
+use crate::{body, fixture};
 
 pub(crate) const BLUEPRINT: &str = r#"{
     "blueprint": {},
@@ -51,26 +51,26 @@ pub(crate) async fn run(echo: &[u8], messages: u32, rounds: u32) -> anyhow::Resu
 
 /// Preloads, then starts the host, and times from the first settle to the last.
 pub(crate) async fn flow_run(echo: &[u8], messages: u32, folder: &Path) -> anyhow::Result<Run> {
-    let whole = Whole::open(folder).await?;
-    whole.deploy("echo@1.0.0", echo, |_| {}).await?;
-    whole.start_flow(BLUEPRINT).await?;
-    let input: Topic = stage::INPUT.parse()?;
-    preload(&whole.broker, &input, messages).await?;
+    let fixture = WeirFixture::open(folder).await?;
+    fixture.deploy("echo@1.0.0", echo, |_| {}).await?;
+    fixture.start_flow(BLUEPRINT).await?;
+    let input: Topic = fixture::INPUT.parse()?;
+    preload(&fixture.broker, &input, messages).await?;
     let queue = Queue::new(input, processor_subscription("echo", "bench", "input")?)?;
-    let host = whole.start_host().await?;
-    let run = drain(&whole.broker, &queue, messages).await?;
-    let out = whole.broker.queues().into_iter().find(|(queue, _)| queue.topic().as_str() == stage::OUTPUT);
+    let host = fixture.start_host().await?;
+    let run = drain(&fixture.broker, &queue, messages).await?;
+    let out = fixture.broker.queues().into_iter().find(|(queue, _)| queue.topic().as_str() == fixture::OUTPUT);
     let out = out.context("there is no exit")?.1;
     let out_count = out.depth_count.context("it is not counted")?;
     ensure!(out_count == u64::from(messages), "{out_count} of {messages} messages came out");
-    whole.close(host).await;
+    fixture.close(host).await;
     Ok(run)
 }
 
 /// The same without a component: a task that receives and settles with one output.
 async fn broker_run(messages: u32, folder: &Path) -> anyhow::Result<Run> {
-    let broker = stage::broker(folder)?;
-    let (input, output): (Topic, Topic) = (stage::INPUT.parse()?, stage::OUTPUT.parse()?);
+    let broker = fixture::broker(folder)?;
+    let (input, output): (Topic, Topic) = (fixture::INPUT.parse()?, fixture::OUTPUT.parse()?);
     let subscription: Subscription = "bench".parse()?;
     let queue = Queue::new(input.clone(), subscription.clone())?;
     broker.create_queue(&weir_pubsub::QueueSpec::new(queue.clone())).await?;
@@ -122,7 +122,7 @@ async fn drain(broker: &EmbeddedBroker, queue: &Queue, messages: u32) -> anyhow:
 
 /// The log alone: the same number of appends and removals, in groups of that size.
 fn log_run(messages: u32, mean_group: f64, folder: &Path) -> anyhow::Result<f64> {
-    let mut log = BareLog::open(folder, &stage::options())?;
+    let mut log = BareLog::open(folder, &fixture::options())?;
     let group = (mean_group.round() as usize).max(1);
     let make = |count: usize| (0..count).map(|at| Message { id: Some(MessageId(at as u128)), ..Message::new(body()) }).collect::<Vec<_>>();
     let mut left = messages as usize;

@@ -8,8 +8,8 @@ use anyhow::{Context, ensure};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use crate::fixture::quantile;
 use crate::running::Running;
-use crate::stage::quantile;
 
 /// The flows of the side that has few.
 const FEW_COUNT: u32 = 10;

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use weir_config::ComponentFolder;
 use weir_gateway::{GatewayError, GatewayParts, GatewaySettings};
 
-use crate::stage::Whole;
+use crate::fixture::WeirFixture;
 
 /// A flow that a program outside of Weir would read: what comes in stays in its queue.
 const BLUEPRINT: &str = r#"{
@@ -22,18 +22,18 @@ const BLUEPRINT: &str = r#"{
 /// Broker, services and gateway, with flow `bench`, its interface `in` and its exit `out`.
 pub(crate) struct Gateway {
     pub(crate) address: SocketAddr,
-    pub(crate) whole: Whole,
+    pub(crate) fixture: WeirFixture,
     token: CancellationToken,
     serving: JoinHandle<Result<(), GatewayError>>,
 }
 
 impl Gateway {
     pub(crate) async fn start(folder: &Path) -> anyhow::Result<Self> {
-        let whole = Whole::open(folder).await?;
-        whole.start_flow(BLUEPRINT).await?;
+        let fixture = WeirFixture::open(folder).await?;
+        fixture.start_flow(BLUEPRINT).await?;
         let parts = GatewayParts {
-            backend: whole.broker.clone(),
-            config: whole.config.clone(),
+            backend: fixture.broker.clone(),
+            config: fixture.config.clone(),
             components: ComponentFolder::new(folder.join("components")).into(),
             inspect: Arc::new(|_, _| Err("nothing is deployed here".to_owned())),
             defaults: Default::default(),
@@ -47,28 +47,28 @@ impl Gateway {
         let address = listener.local_addr()?;
         let token = CancellationToken::new();
         let serving = tokio::spawn(weir_gateway::serve(listener, parts, token.clone()));
-        Ok(Gateway { address, whole, token, serving })
+        Ok(Gateway { address, fixture, token, serving })
     }
 
     /// Messages in the queue behind `in`.
     pub(crate) fn stored_count(&self) -> u64 {
-        self.depth_count(crate::stage::INPUT)
+        self.depth_count(crate::fixture::INPUT)
     }
 
     /// Messages in the exit.
     pub(crate) fn exit_count(&self) -> u64 {
-        self.depth_count(crate::stage::OUTPUT)
+        self.depth_count(crate::fixture::OUTPUT)
     }
 
     fn depth_count(&self, topic: &str) -> u64 {
-        let queues = self.whole.broker.queues();
+        let queues = self.fixture.broker.queues();
         queues.iter().filter(|(queue, _)| queue.topic().as_str() == topic).filter_map(|(_, stats)| stats.depth_count).sum()
     }
 
     pub(crate) async fn stop(self) -> anyhow::Result<()> {
         self.token.cancel();
         self.serving.await??;
-        self.whole.end().await;
+        self.fixture.end().await;
         Ok(())
     }
 }

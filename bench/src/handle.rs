@@ -12,7 +12,7 @@ use weir_pubsub::{Message, MessageId};
 use weir_runtime::{Engine, Instance, Loaded, Outcome, Program, VariantContext};
 
 use crate::bare::Bare;
-use crate::{body, stage};
+use crate::{body, fixture};
 
 /// What is called, with what, and how often in a round.
 pub(crate) struct Subject {
@@ -37,7 +37,7 @@ impl Subject {
 
     /// The parameters with their defaults, as the flow service would give them.
     fn parameters(&self) -> anyhow::Result<Vec<(String, String)>> {
-        let declared = stage::deployment(&self.bytes)?.1.descriptor.parameters;
+        let declared = fixture::deployment(&self.bytes)?.1.descriptor.parameters;
         Ok(declared.into_iter().filter_map(|parameter| Some((parameter.name, parameter.default?))).collect())
     }
 }
@@ -46,12 +46,12 @@ pub(crate) async fn run(subject: &Subject, rounds: u32) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let bare_engine = Engine::new(4, &folder.path().join("bare"))?;
     let bare_component = Bare::compiled(&bare_engine, &subject.bytes).map_err(boxed)?;
-    let broker = stage::broker(&folder.path().join("queues"))?;
+    let broker = fixture::broker(&folder.path().join("queues"))?;
     let engine = Engine::new(4, &folder.path().join("cache"))?;
     let loaded = Arc::new(Loaded::of_bytes(&engine, &subject.bytes)?);
-    let (component, record) = stage::deployment(&subject.bytes)?;
+    let (component, record) = fixture::deployment(&subject.bytes)?;
     let context = VariantContext { backend: broker, stop: Default::default(), defaults: Default::default() };
-    let mut entry = stage::entry();
+    let mut entry = fixture::entry();
     entry.parameters = subject.parameters()?.into_iter().collect();
     let program = Arc::new(Program::new(("echo", "bench"), &entry, component, &record, loaded, context)?);
     let (mut best_bare, mut best, mut memory) = (f64::MAX, f64::MAX, String::new());

@@ -1,6 +1,7 @@
 //! What is measured, how, and against what: see `bench/README.md`. Every figure is a ratio against a limit measured in the same run.
 
 mod bare;
+mod fixture;
 mod flow;
 mod flows;
 mod gateway;
@@ -16,7 +17,6 @@ mod pulsar;
 mod rabbitmq;
 mod request;
 mod running;
-mod stage;
 mod start;
 mod status;
 mod straggler;

@@ -9,8 +9,8 @@ use futures_util::future::try_join_all;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use crate::fixture::quantile;
 use crate::running::Running;
-use crate::stage::quantile;
 
 /// Messages of 1 KiB through echo in one run.
 const MESSAGES_COUNT: usize = 30_000;
@@ -46,14 +46,14 @@ fn cases() -> Vec<Case> {
 
 pub(crate) async fn run(weir: &Path, guests: &Path, rounds: u32, only: Option<&str>) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
-    let bed = Bed::open(weir, guests, folder.path()).await?;
-    bed.echo_rate().await?;
+    let fixture = NeighboursFixture::open(weir, guests, folder.path()).await?;
+    fixture.echo_rate().await?;
     let cases: Vec<Case> = cases().into_iter().filter(|case| only.is_none_or(|only| case.name.contains(only))).collect();
     let mut ratios: Vec<Vec<f64>> = cases.iter().map(|_| Vec::new()).collect();
     for round in 1..=rounds {
         for (case, ratios) in cases.iter().zip(&mut ratios) {
-            let alone = bed.echo_rate().await?;
-            let beside = bed.rate_beside(case).await?;
+            let alone = fixture.echo_rate().await?;
+            let beside = fixture.rate_beside(case).await?;
             println!("round {round}: beside {}: {beside:.0}/s, alone {alone:.0}/s, ratio {:.2}", case.name, beside / alone);
             ratios.push(beside / alone);
         }
@@ -67,13 +67,13 @@ pub(crate) async fn run(weir: &Path, guests: &Path, rounds: u32, only: Option<&s
 }
 
 /// A `weir up` with a flow `echo` that is healthy.
-struct Bed {
+struct NeighboursFixture {
     _running: Running,
     http: reqwest::Client,
     url: String,
 }
 
-impl Bed {
+impl NeighboursFixture {
     async fn open(weir: &Path, guests: &Path, data: &Path) -> anyhow::Result<Self> {
         let mut running = Running::start(weir, data)?;
         let url = loop {
@@ -82,7 +82,7 @@ impl Bed {
                 None => tokio::time::sleep(Duration::from_millis(10)).await,
             }
         };
-        let bed = Bed { _running: running, http: reqwest::Client::builder().no_proxy().build()?, url };
+        let fixture = NeighboursFixture { _running: running, http: reqwest::Client::builder().no_proxy().build()?, url };
         for guest in ["echo", "spin", "grow_memory", "trap", "flood"] {
             let file = guests.join(format!("{guest}.wasm"));
             let name = format!("{}@1.0.0", processor(guest));
@@ -97,10 +97,10 @@ impl Bed {
                 "interfaces": {"in": {"flow": "flow:tg:in:{id}"}, "out": {"flow": "flow:tg:out:{id}"}},
             });
             let put = json!({"operation": "put-blueprint", "blueprint-name": guest, "blueprint-definition": blueprint.to_string()});
-            bed.ask(&put).await?;
+            fixture.ask(&put).await?;
         }
-        bed.start("echo", "echo").await?;
-        Ok(bed)
+        fixture.start("echo", "echo").await?;
+        Ok(fixture)
     }
 
     async fn ask(&self, request: &Value) -> anyhow::Result<()> {

@@ -45,27 +45,27 @@ pub(crate) trait Ends {
 }
 
 /// A flow between two queues; its blueprint has the same name.
-pub(crate) struct Course {
+pub(crate) struct Workload {
     flow: &'static str,
     input: Queue,
     output: Queue,
 }
 
-impl Course {
+impl Workload {
     /// One echo component.
     pub(crate) fn one() -> anyhow::Result<Self> {
-        Course::of("bench", "bench")
+        Workload::of("bench", "bench")
     }
 
     /// Three, one behind the other.
     pub(crate) fn three() -> anyhow::Result<Self> {
-        Course::of("stages", "one-stages")
+        Workload::of("stages", "one-stages")
     }
 
     fn of(flow: &'static str, first_variant: &str) -> anyhow::Result<Self> {
         let input = Queue::new(format!("flow:tg:in:{flow}").parse()?, processor_subscription("echo", first_variant, "input")?)?;
         let output = Queue::new(format!("flow:tg:out:{flow}").parse()?, exit_subscription(flow, "out")?)?;
-        Ok(Course { flow, input, output })
+        Ok(Workload { flow, input, output })
     }
 }
 
@@ -116,7 +116,7 @@ fn cpu() -> Duration {
 }
 
 /// The services of a Weir over a broker.
-pub(crate) struct Whole {
+pub(crate) struct NetworkFixture {
     backend: Arc<dyn Backend>,
     config: ConfigClient,
     pub(crate) flows: FlowClient,
@@ -125,7 +125,7 @@ pub(crate) struct Whole {
     folder: tempfile::TempDir,
 }
 
-impl Whole {
+impl NetworkFixture {
     /// `window` is that of the component.
     pub(crate) async fn open(backend: Arc<dyn Backend>, echo: &[u8], window: u32) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
@@ -142,7 +142,7 @@ impl Whole {
         config.apply(Batch::new().put(COMPONENT_TYPE, "echo@1.0.0", serde_json::to_string(&record)?)).await?;
         flows.put_blueprint("bench", flow::BLUEPRINT).await?;
         flows.put_blueprint("stages", STAGES).await?;
-        Ok(Whole { backend, config, flows, services: (config_service, flow_service), components, folder })
+        Ok(NetworkFixture { backend, config, flows, services: (config_service, flow_service), components, folder })
     }
 
     pub(crate) fn start(id: &str) -> StartFlow {
@@ -150,7 +150,7 @@ impl Whole {
     }
 
     /// Fills the input of a flow, starts a host, and times from the first output to the last.
-    pub(crate) async fn flow_run(&self, ends: &impl Ends, course: &Course, messages: u32) -> anyhow::Result<Run> {
+    pub(crate) async fn flow_run(&self, ends: &impl Ends, course: &Workload, messages: u32) -> anyhow::Result<Run> {
         self.flows.start_flow(Self::start(course.flow)).await?;
         ends.preload(&course.input, messages).await?;
         let settings = HostSettings {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 
 /// How often it is looked whether it has ended.
-const LOOK_TIME: Duration = Duration::from_millis(10);
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// It ends with this.
 pub(crate) struct Opponent(Child);
@@ -24,7 +24,7 @@ impl Opponent {
                 ensure!(status.success(), "the reference failed: {status}");
                 return Ok(());
             }
-            tokio::time::sleep(LOOK_TIME).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 }

@@ -8,8 +8,8 @@ use anyhow::{Context, ensure};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use crate::fixture::WeirFixture;
 use crate::running::Running;
-use crate::stage::Whole;
 
 const BLUEPRINT: &str = r#"{
     "blueprint": {},
@@ -27,10 +27,10 @@ pub(crate) async fn run(weir: &Path, component: &[u8], messages: u32, rounds: u3
     let mut over_idle = Vec::new();
     for round in 0..rounds.max(1) {
         let folder = tempfile::tempdir()?;
-        let whole = Whole::open(folder.path()).await?;
-        whole.deploy("big-output@1.0.0", component, |_| {}).await?;
-        whole.start_flow(BLUEPRINT).await?;
-        whole.end().await;
+        let fixture = WeirFixture::open(folder.path()).await?;
+        fixture.deploy("big-output@1.0.0", component, |_| {}).await?;
+        fixture.start_flow(BLUEPRINT).await?;
+        fixture.end().await;
         let (idle, peak) = measure(weir, folder.path(), messages).await?;
         println!("round {round}: {idle} MiB when idle, {peak} MiB at most");
         over_idle.push(peak.saturating_sub(idle));

@@ -14,7 +14,7 @@ use weir_pubsub::embedded::EmbeddedBroker;
 use weir_pubsub::{Message, MessageId};
 use weir_runtime::{Engine, Instance, Loaded, Outcome, Program, VariantContext};
 
-use crate::stage;
+use crate::fixture;
 
 const PAGE_BYTES: u64 = 64 << 10;
 const MAX_MEMORY_PAGES: u64 = 1024;
@@ -93,16 +93,16 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<()> {
 impl Subject {
     fn load(options: &Options, folder: &Path) -> anyhow::Result<Self> {
         let bytes = std::fs::read(&options.component).with_context(|| options.component.display().to_string())?;
-        let descriptor = stage::deployment(&bytes)?.1.descriptor;
+        let descriptor = fixture::deployment(&bytes)?.1.descriptor;
         let engine = Engine::new(4, &folder.join("cache"))?;
         let loaded = Arc::new(Loaded::of_bytes(&engine, &bytes)?);
         let input = input(options, &descriptor)?;
         let (entry, config) = (entry(options, &descriptor)?, config(&options.config)?);
-        Ok(Self { entry, input, config, broker: stage::broker(&folder.join("queues"))?, loaded, bytes })
+        Ok(Self { entry, input, config, broker: fixture::broker(&folder.join("queues"))?, loaded, bytes })
     }
 
     async fn instance(&self, memory_bytes: Option<u64>) -> anyhow::Result<Instance> {
-        let (component, mut record): (_, ComponentRecord) = stage::deployment(&self.bytes)?;
+        let (component, mut record): (_, ComponentRecord) = fixture::deployment(&self.bytes)?;
         if let Some(bytes) = memory_bytes {
             record.limits.memory_bytes = Some(bytes);
         }
@@ -160,7 +160,7 @@ fn input(options: &Options, descriptor: &Descriptor) -> anyhow::Result<usize> {
 /// What the flow service would write: a topic for all that the descriptor names, and for the further outputs.
 fn entry(options: &Options, descriptor: &Descriptor) -> anyhow::Result<Entry> {
     // Without a descriptor a component has an input and an output.
-    let mut entry = if descriptor.consumers.is_empty() { stage::entry() } else { Entry::default() };
+    let mut entry = if descriptor.consumers.is_empty() { fixture::entry() } else { Entry::default() };
     let mut give = |spec: &str, class: &str| entry.topics.insert(spec.to_owned(), format!("{class}:tg:{spec}:bench"));
     for consumer in &descriptor.consumers {
         give(&consumer.name, if consumer.reply.is_some() { "request" } else { "flow" });

@@ -17,8 +17,8 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use weir_pubsub::{Backend, Message, Producer};
 
+use crate::fixture::{INPUT, quantile};
 use crate::gateway::{Gateway, json_body};
-use crate::stage::{INPUT, quantile};
 
 const CLIENTS_COUNT: usize = 64;
 const PATH: &str = "/api/v1/flow/bench/service/in";
@@ -85,7 +85,7 @@ async fn bare_run(each: usize) -> anyhow::Result<Run> {
 async fn broker_run(each: usize) -> anyhow::Result<Run> {
     let folder = tempfile::tempdir()?;
     let gateway = Gateway::start(folder.path()).await?;
-    let producer: Arc<dyn Producer> = Arc::from(gateway.whole.broker.producer(&INPUT.parse()?).await?);
+    let producer: Arc<dyn Producer> = Arc::from(gateway.fixture.broker.producer(&INPUT.parse()?).await?);
     let body = Bytes::from(json_body());
     let publish = |producer: Arc<dyn Producer>, body: Bytes| async move {
         let mut latencies = Vec::with_capacity(each);

@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout};
 use weir_pubsub::{Backend, Delete, Limits, Provision, PulsarBroker, PulsarSettings, Queue, QueueSpec, TlsFiles};
 
 use self::ends::Stats;
-use crate::network::{Against, Course, Ends, Whole, print_median};
+use crate::network::{Against, Ends, NetworkFixture, Workload, print_median};
 use crate::opponent::Opponent;
 
 /// What to measure.
@@ -52,7 +52,7 @@ const QUEUES_COUNT: usize = 100;
 
 /// How the client works.
 #[derive(Clone, Copy)]
-struct Manner {
+struct Variant {
     name: &'static str,
     connections: u32,
     /// How many messages its producer may put into one entry of the topic. More than one is not what a client may do that loses nothing: the crate
@@ -60,10 +60,10 @@ struct Manner {
     batch: u32,
 }
 
-const MANNERS: [Manner; 3] = [
-    Manner { name: "the crate pulsar", connections: 2, batch: 1 },
-    Manner { name: "the crate pulsar on one connection", connections: 1, batch: 1 },
-    Manner { name: "the crate pulsar with batches", connections: 2, batch: 100 },
+const VARIANTS: [Variant; 3] = [
+    Variant { name: "the crate pulsar", connections: 2, batch: 1 },
+    Variant { name: "the crate pulsar on one connection", connections: 1, batch: 1 },
+    Variant { name: "the crate pulsar with batches", connections: 2, batch: 100 },
 ];
 
 pub(crate) async fn run(echo: &[u8], options: &Options) -> anyhow::Result<()> {
@@ -71,33 +71,33 @@ pub(crate) async fn run(echo: &[u8], options: &Options) -> anyhow::Result<()> {
     let settings = PulsarSettings { admin: Some(pulsar_admin.clone()), token_file: token_file.clone(), ..PulsarSettings::default() };
     let backend = PulsarBroker::connect(url, Limits::default(), &TlsFiles::default(), &settings).await?;
     backend.policies("tg", Provision::Set).await?;
-    let whole = Whole::open(backend.clone(), echo, *window).await?;
+    let fixture = NetworkFixture::open(backend.clone(), echo, *window).await?;
     let stats = Stats::of(backend.clone(), pulsar_admin, token_file.as_deref())?;
     let peer = Peer { options, stats: &stats, backend: backend.clone() };
-    let (one, three) = (Course::one()?, Course::three()?);
-    let mut against: Vec<Vec<Against>> = MANNERS.iter().map(|_| Vec::new()).collect();
+    let (one, three) = (Workload::one()?, Workload::three()?);
+    let mut against: Vec<Vec<Against>> = VARIANTS.iter().map(|_| Vec::new()).collect();
     let mut stages = Vec::new();
     for round in 0..*rounds {
-        let flow = whole.flow_run(&stats, &one, *messages).await?;
+        let flow = fixture.flow_run(&stats, &one, *messages).await?;
         println!("round {round}: flow {}", flow.shown());
-        for (manner, against) in MANNERS.iter().zip(&mut against) {
-            let rate = timeout(STEP_TIME, peer.run(*manner)).await.context("the client hangs")??;
-            println!("round {round}: {} {rate:.0}/s, ratio {:.2}", manner.name, flow.rate / rate);
+        for (variant, against) in VARIANTS.iter().zip(&mut against) {
+            let rate = timeout(STEP_TIME, peer.run(*variant)).await.context("the client hangs")??;
+            println!("round {round}: {} {rate:.0}/s, ratio {:.2}", variant.name, flow.rate / rate);
             against.push(Against::of(flow.rate, rate));
         }
-        let through = whole.flow_run(&stats, &three, *messages / 2).await?;
+        let through = fixture.flow_run(&stats, &three, *messages / 2).await?;
         println!("round {round}: three stages {}, ratio to one {:.2}", through.shown(), through.rate / flow.rate);
         stages.push(Against::of(through.rate, flow.rate));
     }
     let what = format!("flow of echo on Pulsar, 1 KiB, window {window}, {messages} messages");
-    for (manner, rounds) in MANNERS.iter().zip(against) {
-        print_median(&what, manner.name, rounds);
+    for (variant, rounds) in VARIANTS.iter().zip(against) {
+        print_median(&what, variant.name, rounds);
     }
     print_median(&what, "(three stages) one", stages);
     make_and_delete(&backend).await?;
-    let (start, stop) = timeout(STEP_TIME, whole.start_and_stop()).await.context("a start or stop hangs")??;
+    let (start, stop) = timeout(STEP_TIME, fixture.start_and_stop()).await.context("a start or stop hangs")??;
     println!("a flow of 20 queues: started in {} ms, stopped in {} ms (medians of 5)", start.as_millis(), stop.as_millis());
-    whole.end().await;
+    fixture.end().await;
     Ok(())
 }
 
@@ -143,13 +143,13 @@ struct Peer<'a> {
 
 impl Peer<'_> {
     /// Its rate between two queues that are made for it, from the first output to the last; all inputs are acknowledged then.
-    async fn run(&self, manner: Manner) -> anyhow::Result<f64> {
+    async fn run(&self, variant: Variant) -> anyhow::Result<f64> {
         let (input, output): (Queue, Queue) = (queue("weir-bench-in", "peer")?, queue("weir-bench-out", "reader")?);
         for queue in [&input, &output] {
             self.backend.create_queue(&QueueSpec::new(queue.clone())).await?;
         }
         self.stats.preload(&input, self.options.messages).await?;
-        let mut client = Opponent::start(self.command(manner, &input, &output))?;
+        let mut client = Opponent::start(self.command(variant, &input, &output))?;
         let (rate, ()) = tokio::try_join!(self.stats.filled(&output, self.options.messages), client.ended())?;
         let left = self.stats.backlog(&input).await?;
         ensure!(left == 0, "the client has not acknowledged {left} messages");
@@ -159,13 +159,13 @@ impl Peer<'_> {
         Ok(rate)
     }
 
-    fn command(&self, manner: Manner, input: &Queue, output: &Queue) -> Command {
+    fn command(&self, variant: Variant, input: &Queue, output: &Queue) -> Command {
         let Options { url, token_file, peer, window, peer_window, messages, .. } = self.options;
         let url_of = |queue: &Queue| format!("persistent://{}/flow/{}", queue.topic().topicspace(), queue.topic().name());
         let mut command = Command::new(peer);
         command.arg(url).arg(token_file.as_deref().unwrap_or(Path::new("-")));
         command.args([url_of(input), input.subscription().to_string(), url_of(output), messages.to_string()]);
-        command.args([peer_window.unwrap_or(*window).to_string(), manner.connections.to_string(), manner.batch.to_string()]);
+        command.args([peer_window.unwrap_or(*window).to_string(), variant.connections.to_string(), variant.batch.to_string()]);
         command.stdin(Stdio::null());
         command
     }

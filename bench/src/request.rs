@@ -10,30 +10,30 @@ use tokio::time::Instant;
 use weir_pubsub::embedded::EmbeddedBroker;
 use weir_pubsub::{Backend, CORRELATION_ID, ConsumerOptions, Message, Queue, QueueSpec, Requester, Subscription, Topic};
 
-use crate::stage::{Whole, quantile};
+use crate::fixture::{WeirFixture, quantile};
 
 const BLUEPRINT: &str = r#"{
     "blueprint": {},
     "flow": {"parts:{id}": {"topics": {"request": "request:tg:ask:{id}", "response": "response:tg:ask:{id}"}}},
     "interfaces": {"ask": {"request": "request:tg:ask:{id}", "response": "response:tg:ask:{id}"}}
 }"#;
-const PATIENCE: Duration = Duration::from_secs(10);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 const OUTSTANDING: [usize; 2] = [1, 64];
 
 /// `parts` is the component of the tests that answers `{}` with one part.
 pub(crate) async fn run(parts: &[u8], requests: usize) -> anyhow::Result<()> {
     for concurrency in [1, 4] {
         let folder = tempfile::tempdir()?;
-        let whole = Whole::open(folder.path()).await?;
-        whole.deploy("parts@1.0.0", parts, |record| record.concurrency = Some(concurrency)).await?;
-        whole.start_flow(BLUEPRINT).await?;
-        let host = whole.start_host().await?;
+        let fixture = WeirFixture::open(folder.path()).await?;
+        fixture.deploy("parts@1.0.0", parts, |record| record.concurrency = Some(concurrency)).await?;
+        fixture.start_flow(BLUEPRINT).await?;
+        let host = fixture.start_host().await?;
         let what = format!("a component, concurrency {concurrency}");
-        measure(&whole.broker, ("request:tg:ask:bench", "response:tg:ask:bench"), requests, &what).await?;
-        whole.close(host).await;
+        measure(&fixture.broker, ("request:tg:ask:bench", "response:tg:ask:bench"), requests, &what).await?;
+        fixture.close(host).await;
     }
     let folder = tempfile::tempdir()?;
-    let broker = crate::stage::broker(folder.path())?;
+    let broker = crate::fixture::broker(folder.path())?;
     let answering = tokio::spawn(answer(broker.clone()));
     measure(&broker, ("request:tg:bare", "response:tg:bare"), requests, "a task").await?;
     answering.abort();
@@ -58,7 +58,7 @@ async fn answer(broker: Arc<EmbeddedBroker>) -> anyhow::Result<()> {
 async fn measure(broker: &Arc<EmbeddedBroker>, topics: (&str, &str), requests: usize, what: &str) -> anyhow::Result<()> {
     let requester = Requester::connect(broker.clone(), &topics.0.parse()?, &topics.1.parse()?, &"bench".parse()?).await?;
     // Until somebody answers, and warm.
-    while requester.request(Message::new("{}"), PATIENCE).await.is_err() {
+    while requester.request(Message::new("{}"), REQUEST_TIMEOUT).await.is_err() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     for outstanding in OUTSTANDING {
@@ -77,7 +77,7 @@ async fn one_after_another(requester: &Requester, count: usize) -> anyhow::Resul
     let mut latencies = Vec::with_capacity(count);
     for _ in 0..count {
         let began = Instant::now();
-        let answer = requester.request(Message::new("{}"), PATIENCE).await?;
+        let answer = requester.request(Message::new("{}"), REQUEST_TIMEOUT).await?;
         latencies.push(began.elapsed());
         ensure!(answer.body == "0", "the answer is {:?}", answer.body);
     }

@@ -8,9 +8,9 @@ use tokio::time::Instant;
 use weir_config::names::processor_subscription;
 use weir_pubsub::{Backend, Queue};
 
+use crate::fixture::{self, WeirFixture, preload, quantile};
 use crate::flow::BLUEPRINT;
 use crate::running::Running;
-use crate::stage::{self, Whole, preload, quantile};
 
 const LONGEST_START: Duration = Duration::from_secs(20);
 
@@ -24,15 +24,15 @@ pub(crate) async fn run(weir: &Path, echo: &[u8], rounds: u32) -> anyhow::Result
     let folder = tempfile::tempdir()?;
     let data = folder.path();
     // A start of its own first: it keeps the compiled code.
-    let whole = Whole::open(data).await?;
-    whole.deploy("echo@1.0.0", echo, |_| {}).await?;
-    whole.start_flow(BLUEPRINT).await?;
-    let host = whole.start_host().await?;
-    whole.close(host).await;
+    let fixture = WeirFixture::open(data).await?;
+    fixture.deploy("echo@1.0.0", echo, |_| {}).await?;
+    fixture.start_flow(BLUEPRINT).await?;
+    let host = fixture.start_host().await?;
+    fixture.close(host).await;
     let mut starts = Vec::new();
     for round in 0..=rounds {
-        let broker = stage::broker(&data.join("queues"))?;
-        preload(&broker, &stage::INPUT.parse()?, 1).await?;
+        let broker = fixture::broker(&data.join("queues"))?;
+        preload(&broker, &fixture::INPUT.parse()?, 1).await?;
         broker.close().await;
         let start = start(weir, data).await?;
         // The first one compiles for `weir`, whose engine has settings of its own.
@@ -41,10 +41,10 @@ pub(crate) async fn run(weir: &Path, echo: &[u8], rounds: u32) -> anyhow::Result
         }
     }
     let out = {
-        let broker = stage::broker(&data.join("queues"))?;
+        let broker = fixture::broker(&data.join("queues"))?;
         let depth = broker
             .inspect()
-            .stats(&Queue::new(stage::OUTPUT.parse()?, "gateway--bench--out".parse()?)?)
+            .stats(&Queue::new(fixture::OUTPUT.parse()?, "gateway--bench--out".parse()?)?)
             .await?
             .depth_count
             .unwrap_or_default();
@@ -73,7 +73,7 @@ async fn start(weir: &Path, data: &Path) -> anyhow::Result<Start> {
     let began = Instant::now();
     let mut running = Running::start(weir, data)?;
     let (mut url, mut answers) = (None, None);
-    let queue = Queue::new(stage::INPUT.parse()?, processor_subscription("echo", "bench", "input")?)?;
+    let queue = Queue::new(fixture::INPUT.parse()?, processor_subscription("echo", "bench", "input")?)?;
     loop {
         ensure!(began.elapsed() < LONGEST_START, "weir up does not settle the message");
         tokio::time::sleep(Duration::from_millis(1)).await;
@@ -85,7 +85,7 @@ async fn start(weir: &Path, data: &Path) -> anyhow::Result<Start> {
         answers.get_or_insert_with(|| began.elapsed());
         let queues: serde_json::Value = serde_json::from_slice(&answer.bytes().await?)?;
         let all = queues["queues"].as_array().context("the gateway lists no queues")?;
-        let found = all.iter().find(|found| found["topic"] == stage::INPUT && found["subscription"] == queue.subscription().as_str());
+        let found = all.iter().find(|found| found["topic"] == fixture::INPUT && found["subscription"] == queue.subscription().as_str());
         if found.is_some_and(|found| found["depth-count"] == 0) {
             return Ok(Start { answers: answers.unwrap_or_default(), settled: began.elapsed() });
         }

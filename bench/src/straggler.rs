@@ -20,7 +20,7 @@ const BODY_BYTES: usize = 16 << 10;
 const OUTSTANDING_COUNT: usize = 256;
 /// Of a segment, so that what is under way is little beside the two that are allowed.
 const OUTSTANDING_PART: u64 = 8;
-const LOOK_EVERY: Duration = Duration::from_millis(5);
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
 /// What the watch saw at most.
 #[derive(Clone, Copy, Default)]
@@ -115,7 +115,7 @@ async fn pass(broker: &Arc<EmbeddedBroker>, busy: &Queue, bytes: u64, outstandin
 /// Looks at the folder until it is told to stop.
 async fn watch(folder: PathBuf, mut stopped: tokio::sync::oneshot::Receiver<()>) -> Seen {
     let mut seen = Seen::default();
-    let mut ticks = interval(LOOK_EVERY);
+    let mut ticks = interval(POLL_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {

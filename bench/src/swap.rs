@@ -12,8 +12,8 @@ use weir_flow::plan::SwapOrder;
 use weir_pubsub::embedded::EmbeddedBroker;
 use weir_pubsub::{Backend, ConsumerOptions, Queue, Subscription, Topic};
 
+use crate::fixture::{self, WeirFixture, preload, quantile};
 use crate::flow::BLUEPRINT;
-use crate::stage::{self, Whole, preload, quantile};
 
 /// Messages that wait at the least while it is measured, so that the component is never without work.
 const BACKLOG_COUNT: u64 = 10_000;
@@ -23,23 +23,23 @@ const SECOND: Duration = Duration::from_secs(1);
 
 pub(crate) async fn run(echo: &[u8], swaps: u32) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
-    let whole = Whole::open(folder.path()).await?;
+    let fixture = WeirFixture::open(folder.path()).await?;
     let mut other = echo.to_vec();
     // A custom section: another digest, and the same in all else.
     other.extend([0, 6, 4, b'm', b'a', b'r', b'k', b'2']);
-    whole.deploy("echo@1.0.0", echo, |_| {}).await?;
-    whole.deploy("echo@2.0.0", &other, |_| {}).await?;
-    whole.start_flow(BLUEPRINT).await?;
-    let host = whole.start_host().await?;
+    fixture.deploy("echo@1.0.0", echo, |_| {}).await?;
+    fixture.deploy("echo@2.0.0", &other, |_| {}).await?;
+    fixture.start_flow(BLUEPRINT).await?;
+    let host = fixture.start_host().await?;
     let stop = Arc::new(AtomicBool::new(false));
-    let feeding = tokio::spawn(feed(whole.broker.clone(), stop.clone()));
+    let feeding = tokio::spawn(feed(fixture.broker.clone(), stop.clone()));
     let (sender, mut outputs) = mpsc::channel(OUTPUTS_COUNT);
-    let reading = tokio::spawn(read(whole.broker.clone(), sender));
+    let reading = tokio::spawn(read(fixture.broker.clone(), sender));
     let mut order = SwapOrder { flow: "bench".to_owned(), processor: "echo".to_owned(), ..SwapOrder::default() };
     // Both are compiled, and both have run, before anything is measured.
     for version in [2, 1] {
         order.component = format!("echo@{version}.0.0");
-        whole.flows.swap(order.clone()).await?;
+        fixture.flows.swap(order.clone()).await?;
         longest_gap(&mut outputs, Instant::now()).await?;
     }
     let (mut with, mut without) = (Vec::new(), Vec::new());
@@ -50,7 +50,7 @@ pub(crate) async fn run(echo: &[u8], swaps: u32) -> anyhow::Result<()> {
         rate += count;
         order.component = format!("echo@{}.0.0", 2 - swap % 2);
         let began = Instant::now();
-        whole.flows.swap(order.clone()).await?;
+        fixture.flows.swap(order.clone()).await?;
         with.push(longest_gap(&mut outputs, began).await?.0);
         let runs = |component: &weir_config::records::ComponentRef| component.key() == order.component;
         let status = host.status();
@@ -63,7 +63,7 @@ pub(crate) async fn run(echo: &[u8], swaps: u32) -> anyhow::Result<()> {
     stop.store(true, Ordering::Relaxed);
     feeding.await??;
     reading.abort();
-    whole.close(host).await;
+    fixture.close(host).await;
     for (what, gaps) in [("without a swap", &mut without), ("with a swap", &mut with)] {
         gaps.sort();
         let ms = |share: f64| quantile(gaps, share).as_secs_f64() * 1_000.0;
@@ -75,7 +75,7 @@ pub(crate) async fn run(echo: &[u8], swaps: u32) -> anyhow::Result<()> {
 
 /// Keeps the input full.
 async fn feed(broker: Arc<EmbeddedBroker>, stop: Arc<AtomicBool>) -> anyhow::Result<()> {
-    let input: Topic = stage::INPUT.parse()?;
+    let input: Topic = fixture::INPUT.parse()?;
     let queue = Queue::new(input.clone(), processor_subscription("echo", "bench", "input")?)?;
     while !stop.load(Ordering::Relaxed) {
         if broker.inspect().stats(&queue).await?.depth_count < Some(2 * BACKLOG_COUNT) {
@@ -91,7 +91,7 @@ async fn feed(broker: Arc<EmbeddedBroker>, stop: Arc<AtomicBool>) -> anyhow::Res
 async fn read(broker: Arc<EmbeddedBroker>, sender: mpsc::Sender<Instant>) -> anyhow::Result<()> {
     let subscription: Subscription = "gateway--bench--out".parse()?;
     let options = ConsumerOptions { window: 1_024.try_into()?, ..ConsumerOptions::default() };
-    let consumer = broker.consumer(&stage::OUTPUT.parse()?, &subscription, options).await?;
+    let consumer = broker.consumer(&fixture::OUTPUT.parse()?, &subscription, options).await?;
     loop {
         let delivery = consumer.receive().await?;
         sender.send(Instant::now()).await?;

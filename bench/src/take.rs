@@ -8,7 +8,7 @@ use anyhow::ensure;
 use tokio::time::Instant;
 
 use crate::gateway::Gateway;
-use crate::{flow, stage};
+use crate::{fixture, flow};
 
 pub(crate) async fn run(weir: &Path, echo: &[u8], messages: u32, rounds: u32) -> anyhow::Result<()> {
     let mut ratios = Vec::new();
@@ -29,7 +29,7 @@ pub(crate) async fn run(weir: &Path, echo: &[u8], messages: u32, rounds: u32) ->
 async fn take_run(weir: &Path, messages: u32) -> anyhow::Result<f64> {
     let folder = tempfile::tempdir()?;
     let gateway = Gateway::start(folder.path()).await?;
-    stage::preload(&gateway.whole.broker, &stage::OUTPUT.parse()?, messages).await?;
+    fixture::preload(&gateway.fixture.broker, &fixture::OUTPUT.parse()?, messages).await?;
     let file = folder.path().join("taken");
     let mut command = Command::new(weir);
     command.arg("--gateway").arg(format!("http://{}", gateway.address)).args(["take", "bench", "out"]);

@@ -14,7 +14,7 @@ use weir_pubsub::{Backend, Message, PulsarBroker, Queue};
 use crate::network::{Ends, FROM, body};
 
 /// How often the output is looked at. A look takes the broker as long as a few messages.
-const LOOK_TIME: Duration = Duration::from_millis(10);
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 /// How many messages are published at a time.
 const PRELOAD_COUNT: u32 = 500;
 
@@ -69,7 +69,7 @@ impl Ends for Stats {
     }
 
     async fn filled(&self, queue: &Queue, messages: u32) -> anyhow::Result<f64> {
-        let mut look = tokio::time::interval(LOOK_TIME);
+        let mut look = tokio::time::interval(POLL_INTERVAL);
         let mut first = None;
         loop {
             look.tick().await;

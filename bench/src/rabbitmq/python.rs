@@ -9,7 +9,7 @@ use weir_config::names::{exit_subscription, processor_subscription};
 use weir_pubsub::Queue;
 
 use super::client::Client;
-use crate::network::{Ends, Whole};
+use crate::network::{Ends, NetworkFixture};
 use crate::opponent::Opponent;
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/interop/echo.py");
@@ -20,16 +20,16 @@ const BLUEPRINT: &str = r#"{
 }"#;
 
 /// The rate of the processor from its first message to its last.
-pub(super) async fn run(whole: &Whole, client: &Client, url: &str, python: &Path, messages: u32) -> anyhow::Result<f64> {
-    whole.flows.put_blueprint("python", BLUEPRINT).await?;
-    whole.flows.start_flow(Whole::start("python")).await?;
+pub(super) async fn run(fixture: &NetworkFixture, client: &Client, url: &str, python: &Path, messages: u32) -> anyhow::Result<f64> {
+    fixture.flows.put_blueprint("python", BLUEPRINT).await?;
+    fixture.flows.start_flow(NetworkFixture::start("python")).await?;
     let input = Queue::new("flow:tg:in:python".parse()?, processor_subscription("pyecho", "python", "input")?)?;
     client.preload(&input, messages).await?;
     let processor = Opponent::start(command(url, python)?)?;
     let output = Queue::new("flow:tg:out:python".parse()?, exit_subscription("python", "out")?)?;
     let rate = client.filled(&output, messages).await?;
     drop(processor);
-    whole.flows.stop_flow("python").await?;
+    fixture.flows.stop_flow("python").await?;
     Ok(rate)
 }
 

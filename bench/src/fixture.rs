@@ -29,7 +29,7 @@ pub(crate) fn broker(folder: &Path) -> anyhow::Result<Arc<EmbeddedBroker>> {
 }
 
 /// Broker, config service and flow service in this process, as `weir up` has them.
-pub(crate) struct Whole {
+pub(crate) struct WeirFixture {
     pub(crate) broker: Arc<EmbeddedBroker>,
     pub(crate) config: ConfigClient,
     pub(crate) flows: FlowClient,
@@ -39,7 +39,7 @@ pub(crate) struct Whole {
     flow_service: FlowService,
 }
 
-impl Whole {
+impl WeirFixture {
     pub(crate) async fn open(folder: &Path) -> anyhow::Result<Self> {
         std::fs::create_dir_all(folder)?;
         let broker = broker(&folder.join("queues"))?;
@@ -51,7 +51,7 @@ impl Whole {
         let flow_service = FlowService::start(backend.clone(), config.clone(), "tg", settings).await?;
         let flows = FlowClient::connect(backend, "tg").await?;
         let components = ComponentFolder::new(folder.join("components"));
-        Ok(Whole { broker, config, flows, folder: folder.to_owned(), components, config_service, flow_service })
+        Ok(WeirFixture { broker, config, flows, folder: folder.to_owned(), components, config_service, flow_service })
     }
 
     /// Deploys a component as `weir deploy` does; `change` sets its limits.
