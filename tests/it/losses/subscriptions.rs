@@ -107,7 +107,7 @@ async fn an_unsent_answer_is_retried() {
     let values = answered_late(&fixture, ("request:tg:config", "config-svc"), config.values("a")).await.unwrap();
     assert!(values.value.is_empty());
     let request = Request::new("unknown");
-    let answer = answered_late(&fixture, ("request:tg:flow", "flow-svc"), flows.ask(&request)).await.unwrap();
+    let answer = answered_late(&fixture, ("request:tg:flow", "flow-svc"), flows.request_raw(&request)).await.unwrap();
     assert!(answer.error.unwrap().message.contains("unknown"));
 }
 

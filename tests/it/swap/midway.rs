@@ -9,7 +9,7 @@ use weir_pubsub::Message;
 use weir_runtime::Served;
 use weir_tests::wait::{DEADLINE, eventually};
 
-use super::{WAY, deploy, host_fixture, name, name_asking, name_asking_after, next, until_runs};
+use super::{WAY, deploy, fixture, name, name_asking, name_asking_after, next, until_runs};
 use crate::contract::service::Service;
 use crate::guests;
 use crate::host_fixture::{HostFixture, entry};

@@ -12,7 +12,7 @@ const SOURCES: &str = "host/pubsub/src/";
 /// The modules of the broker from the bottom to the top: each may use those of the rows before its own. `mod.rs` and `tests` may use all, and
 /// nothing uses these.
 const ROWS: &[&[&str]] =
-    &[&["definition", "lock", "numbers", "options", "place", "refusal"], &["damage"], &["log", "state"], &["commit"], &["ends"]];
+    &[&["definition", "lock", "numbers", "options", "log_position", "refusal"], &["damage"], &["log", "state"], &["commit"], &["handles"]];
 
 /// The module that a file of the crate is.
 fn module_of(file: &str) -> Path {

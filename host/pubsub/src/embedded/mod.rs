@@ -3,25 +3,25 @@
 //! ```text
 //!     mod.rs           EmbeddedBroker, the implementation of `Backend`
 //!       |
-//!     ends/            what callers hold: consumers and producers; settling and browsing
+//!     handles/         what callers hold: consumers and producers; settling and browsing
 //!       |
-//!     commit/          the commit thread, and what it shares with the ends
+//!     commit/          the commit thread, and what it shares with the handles
 //!       |     \
 //!     state/   log/    the queues as a state machine without IO; segments on disk, whose documentation is the format
 //!       |     /
-//!     definition, lock, numbers, options, place, damage, refusal
+//!     definition, lock, numbers, options, log_position, damage, refusal
 //! ```
 //!
 //! Each module uses those below it and nothing else of the broker; no two files use each other. `tests/it/tidy/modules.rs` checks both. So `log`
 //! and `state` do not know each other: `commit` turns steps of the state machine into records of the log, and what the log recovers into queues.
 //!
 //! # How a message passes
-//! 1. A producer (`ends/producer.rs`) waits until the message is admitted and submits an operation to the inbox.
+//! 1. A producer (`handles/producer.rs`) waits until the message is admitted and submits an operation to the inbox.
 //! 2. The commit thread (`commit/writer.rs`) takes all operations that wait as one group. `state/decide.rs` turns each into steps, under one lock;
 //!    nothing is visible yet.
 //! 3. The steps are written as records of one frame (`commit/records.rs`, `log/record.rs`), and the frame is flushed.
 //! 4. `state/apply.rs` makes the steps visible, or undoes them if the write failed. Consumers are woken, and callers get their answers.
-//! 5. A consumer (`ends/consumer.rs`) prefetches messages from its queue. Messages that are no longer in memory are read from the log.
+//! 5. A consumer (`handles/consumer.rs`) prefetches messages from its queue. Messages that are no longer in memory are read from the log.
 //! 6. A settle is an operation like a publish: one frame removes the message and adds its outputs.
 //!
 //! Topics of the classes `request`, `response` and `notify` live in memory: they skip the log, except for a settle with durable outputs.
