@@ -130,7 +130,7 @@ fn not_opened(folder: &DataFolder, settings: &Settings, error: ConnectError) -> 
 pub(crate) fn refused(settings: &Settings, error: impl Into<anyhow::Error>) -> Problem {
     let error = error.into();
     let what = format!("the broker {} cannot be used", shown_url(&settings.broker.url));
-    let next = next_step(&chain(error.as_ref()));
+    let next = next_step(&chain(error.as_ref())).replace("TOPICSPACE", &settings.topicspace);
     let problem = Problem::new(Exit::Settings, what).next(next);
     let reasons = error.chain().filter_map(|cause| cause.downcast_ref::<PubsubError>());
     let reason =
