@@ -1,4 +1,4 @@
-//! What is written in one step, and what is read of one state.
+//! Batches, which are written in one step, and values with the version they were read at.
 
 use std::collections::{HashMap, HashSet};
 
@@ -9,12 +9,12 @@ use crate::size::{Capacity, size_of};
 /// Entries of one request, at most: about a second of work for the store, so that one request cannot keep all others waiting for long.
 pub const MAX_REQUEST_ENTRIES_COUNT: usize = 10_000;
 
-/// What was read, with the version of the configuration that it was read of.
+/// A value with the version of the configuration at which it was read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Versioned<T> {
     /// The version.
     pub version: u64,
-    /// What was read.
+    /// The value.
     pub value: T,
 }
 
@@ -23,11 +23,11 @@ pub struct Versioned<T> {
 pub struct Batch {
     /// Values to write; each must have a value. Of a key that is written twice the last value counts.
     pub put: Vec<Value>,
-    /// Keys to delete; those that are not there are no error. None of them may be among the written ones.
+    /// Keys to delete; missing ones are not an error. None of them may be among the written ones.
     pub delete: Vec<Key>,
-    /// What must be true before, else nothing changes.
+    /// Conditions that must hold before; otherwise nothing changes.
     pub conditions: Vec<Condition>,
-    /// What room it may take.
+    /// The capacity that it may use.
     pub capacity: Capacity,
 }
 
@@ -51,7 +51,7 @@ impl Batch {
         self
     }
 
-    /// The same on condition that this value stands there; `None`: that there is none.
+    /// The same on condition that this value is stored; `None`: that there is none.
     #[must_use]
     pub fn on_condition(mut self, config_type: impl Into<String>, key: impl Into<String>, value: Option<String>) -> Self {
         self.conditions.push(Condition { config_type: config_type.into(), key: key.into(), value });
@@ -70,10 +70,11 @@ impl Batch {
         self.put.is_empty() && self.delete.is_empty()
     }
 
-    /// Whether the config service can take it in one request of so many bytes at most. What undoes a change is asked about before the change.
+    /// Whether the config service can accept it in one request of at most this many bytes. Check the batch that undoes a change before writing the
+    /// change.
     ///
     /// # Errors
-    /// `Refused`, with what is too much.
+    /// `Refused`, with the value that is too large.
     pub fn check_fits(&self, max_request_bytes: usize) -> Result<()> {
         self.check()?;
         let bytes = self.clone().into_request().body().len();
@@ -97,7 +98,7 @@ impl Batch {
         put.chain(self.delete.iter().cloned()).collect::<HashSet<_>>().into_iter().collect()
     }
 
-    /// What the values that it writes take in an answer; of a key that is written twice, the last.
+    /// The size of the values that it writes in a response; of a key that is written twice, the last.
     pub(crate) fn put_bytes(&self) -> u64 {
         let last: HashMap<(&str, &str), &str> = self
             .put
@@ -140,7 +141,7 @@ pub(crate) fn shown(config_type: &str, key: &str) -> String {
     format!("`{}` of type `{}`", weir_pubsub::shown(key), weir_pubsub::shown(config_type))
 }
 
-/// Why a batch is not written whose condition does not hold.
+/// Why a batch with a failed condition is not written.
 pub(crate) fn conflict(condition: &Condition, is_there: bool) -> ConfigError {
     let name = shown(&condition.config_type, &condition.key);
     let message = match (&condition.value, is_there) {
@@ -165,7 +166,7 @@ mod tests {
             let message = batch.check().unwrap_err().to_string();
             assert!(message.contains(word), "{message}");
         };
-        check(Batch::new().put("t", "k", "v").delete("t", "k"), "`k` of type `t` is both");
+        check(Batch::new().put("t", "k", "v").delete("t", "k"), "`k` of type `t` is in both");
         let null = Value { config_type: "t".into(), key: "k".into(), value: None };
         check(Batch { put: vec![null], ..Batch::new() }, "field `values`");
         check(Batch { delete: vec![Key::default(); MAX_REQUEST_ENTRIES_COUNT + 1], ..Batch::new() }, "split it");

@@ -51,7 +51,7 @@ impl ConfigClient {
         Ok(ConfigClient { inner: Arc::new(Inner { topics, timeout, requester }) })
     }
 
-    /// The values of keys, one per key in their order, `None` where there is none.
+    /// The values of keys, one per key in their order, `None` for missing ones.
     ///
     /// # Errors
     /// `Unavailable`, `Answered`, `TooLarge`, `UnreadableAnswer`.
@@ -81,8 +81,7 @@ impl ConfigClient {
         Ok(Versioned { version: response.version, value: response.directory })
     }
 
-    /// The types that have values, and how large everything is. A config service that is not Weir's is asked for everything in place of it
-    /// and does not tell the size.
+    /// The types that have values, and the total size. If the config service is not Weir's, everything is requested instead, and the size is unknown.
     ///
     /// # Errors
     /// As [`ConfigClient::get`].

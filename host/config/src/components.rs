@@ -19,7 +19,7 @@ pub use self::incoming::Incoming;
 pub use self::reading::StoredComponent;
 pub use self::source::{ComponentBytes, ComponentSource, RemoteComponents, RemoteFault};
 
-/// A folder of files `HEX.wasm`. What is in it never changes, so that it can be shared and copied at will. Cloning is cheap.
+/// A folder of files `HEX.wasm`. Its files never change, so that they can be shared and copied freely. Cloning is cheap.
 #[derive(Clone, Debug)]
 pub struct ComponentFolder {
     path: PathBuf,
@@ -66,7 +66,7 @@ impl ComponentFolder {
         blocking(move || StoredComponent::open(digest, path)).await
     }
 
-    /// Begins to write a component that comes in pieces, of at most so many bytes. Nothing is left of what is not finished.
+    /// Begins to write a component that arrives in chunks, of at most this many bytes. An unfinished write leaves nothing behind.
     ///
     /// # Errors
     /// `ComponentFolder`.
@@ -126,7 +126,7 @@ impl ComponentFolder {
         let part = part_of(&self.path, digest);
         let written = write_durably(&self.path, &part, &path, bytes);
         if written.is_err() {
-            // What is left of a failed write is in nobody's way; the error that counts is the first one.
+            // Leftovers of a failed write do no harm; the first error is the one to report.
             let _ = fs::remove_file(&part);
         }
         written.map(|()| digest).map_err(|source| ConfigError::ComponentFolder { doing: "write", path, source })
@@ -152,7 +152,7 @@ pub struct UnusedFile {
     pub size_bytes: u64,
 }
 
-/// The files of a folder whose names a test picks, in order; none where there is no folder.
+/// The files of a folder whose names pass a test, in order; none if the folder does not exist.
 ///
 /// # Errors
 /// When the folder cannot be read.

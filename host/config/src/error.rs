@@ -1,4 +1,4 @@
-//! What can go wrong with configuration. Each variant is a decision of the caller.
+//! Errors of configuration. Each variant corresponds to a decision of the caller.
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -26,7 +26,7 @@ pub enum ConfigError {
     Topicspace {
         /// The topicspace as given, cut.
         topicspace: String,
-        /// What is wrong with it.
+        /// The problem.
         source: NameError,
     },
     /// Another config service answers on this broker: stop it, or use another topicspace.
@@ -46,30 +46,30 @@ pub enum ConfigError {
     /// The store failed: nothing was changed by a write that got this, unless it failed in its commit.
     #[error("the config store failed while {doing}")]
     StoreFailed {
-        /// What was being done.
+        /// The operation.
         doing: &'static str,
         /// Why.
         source: Box<dyn Error + Send + Sync>,
     },
-    /// A condition of a batch does not hold: nothing was changed; read again and decide anew.
+    /// A condition of a batch does not hold: nothing was changed; read again and decide again.
     #[error("conflict: {message}")]
     Conflict {
-        /// Which condition, and what stands there.
+        /// The condition, and the stored value.
         message: String,
     },
-    /// What was asked for makes no sense: change the request.
+    /// The request is invalid: change it.
     #[error("{reason}")]
     Refused {
-        /// What is wrong, with the field and the fix.
+        /// The problem, with the field and the fix.
         reason: String,
     },
-    /// An answer would be larger than the broker carries: ask for less at a time.
+    /// A response would be larger than the broker accepts: request less at a time.
     #[error("the answer would have more than {limit_bytes} bytes (broker.max-answer): {REQUEST_LESS}")]
     AnswerTooLarge {
         /// The broker's limit.
         limit_bytes: usize,
     },
-    /// The broker takes no answer of this size, whatever the settings say.
+    /// The broker accepts no response of this size, regardless of the settings.
     #[error(
         "the answer has {actual_bytes} bytes, and the broker accepts at most {limit_bytes}: {REQUEST_LESS}, or raise its max_message_size; \
              set broker.max-answer to at most that size"
@@ -86,11 +86,11 @@ pub enum ConfigError {
              longer needed (`weir config list` shows the size of each type), or raise broker.max-answer if it is below 64 MiB"
     )]
     ConfigurationTooLarge {
-        /// What it has now.
+        /// Its current size.
         before_bytes: u64,
-        /// What it would have.
+        /// Its size after the change.
         after_bytes: u64,
-        /// What it may have.
+        /// Its limit.
         limit_bytes: u64,
     },
     /// The service answered with an error other than a conflict.
@@ -112,19 +112,19 @@ pub enum ConfigError {
     /// The service or the broker cannot be reached, or did not answer in time. A write may have been done all the same.
     #[error("the config service cannot be reached")]
     Unavailable {
-        /// What failed.
+        /// The failed operation.
         source: PubsubError,
     },
-    /// The service answered something that is no answer.
+    /// The response of the service is malformed.
     #[error("the answer of the config service cannot be read")]
     UnreadableAnswer {
-        /// What is wrong with it.
+        /// The problem.
         source: serde_json::Error,
     },
     /// The folder of components failed.
     #[error("cannot {doing} {}", path.display())]
     ComponentFolder {
-        /// What was tried: `read`, `write`.
+        /// The operation: `read`, `write`.
         doing: &'static str,
         /// The file or folder.
         path: PathBuf,
@@ -136,7 +136,7 @@ pub enum ConfigError {
     WrongComponent {
         /// Which.
         digest: Digest,
-        /// What came in its place.
+        /// The bytes that were received instead.
         came: WrongBytes,
     },
     /// A component could not be fetched from where components are kept, this time.
@@ -146,10 +146,10 @@ pub enum ConfigError {
         digest: Digest,
         /// The store's address.
         place: String,
-        /// What is wrong, and what to do.
+        /// The problem and the fix.
         problem: String,
     },
-    /// A component's file does not have the digest that its name says: upload the component again.
+    /// The digest of a component's file does not match its name: upload the component again.
     #[error("the component in {} is damaged: its bytes do not have the digest of its name; deploy it again", path.display())]
     DamagedComponent {
         /// The file.
@@ -167,7 +167,7 @@ impl ConfigError {
         }
     }
 
-    /// Whether the answer may have been too large, or the request: it is worth while to ask for less at a time.
+    /// Whether the response or the request may have been too large: requesting less at a time may succeed.
     pub(crate) fn is_about_size(&self) -> bool {
         match self {
             ConfigError::TooLarge { .. } => true,
@@ -185,7 +185,7 @@ impl ConfigError {
         }
     }
 
-    /// An error of the pub/sub layer, sorted by what the caller can do about it.
+    /// An error of the pub/sub layer, classified by the caller's options.
     pub(crate) fn of_pubsub(source: PubsubError) -> Self {
         match source {
             PubsubError::TooLarge { .. } => ConfigError::TooLarge { source },
@@ -195,13 +195,13 @@ impl ConfigError {
         }
     }
 }
-/// What came instead of a component.
+/// The bytes are not those of the expected component.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WrongBytes {
     /// It is longer than it may be.
     #[error("more bytes arrived than the component's size, {most_bytes}")]
     TooMany {
-        /// What it has.
+        /// The actual value.
         most_bytes: u64,
     },
     /// Its digest is another.

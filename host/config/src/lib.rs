@@ -1,4 +1,4 @@
-//! Versioned configuration: the service that keeps it, the client that asks, and the follower that never misses a change.
+//! Versioned configuration: the service that stores it, its client, and the follower that never misses a change.
 //!
 //! ```
 //! use std::sync::Arc;

@@ -9,7 +9,7 @@ pub const COMPONENT_TYPE: &str = "component";
 pub const BLUEPRINT_TYPE: &str = "flow-blueprint";
 /// The config type of flows; the key is the flow's id.
 pub const FLOW_TYPE: &str = "flow";
-/// The config type of what parameters may be; the key is what a blueprint's parameter names as its `type`.
+/// The config type of parameter types; the key is the `type` of a blueprint's parameter.
 pub const PARAMETER_TYPE: &str = "parameter-type";
 /// The config type by which programs outside of Weir declare what they consume; the key is the processor's name.
 pub const DESCRIPTOR_TYPE: &str = "descriptor";
@@ -19,25 +19,25 @@ pub const LEFTOVER_TYPE: &str = "leftover";
 pub const QUEUE_MADE_TYPE: &str = "queue-made";
 /// The config type of the flow service itself; the keys are [`LEADER_KEY`] and [`DONE_KEY`].
 pub const FLOW_SERVICE_TYPE: &str = "flow-service";
-/// The id of the flow service that may write: a condition of each of its writes. Whoever gets the lock writes another.
+/// The id of the flow service that may write: a condition of each of its writes. Each new holder of the lock writes its own.
 pub const LEADER_KEY: &str = "leader";
 /// The ids of requests to stop a flow that were done, the oldest first: one that is delivered again is answered by them.
 pub const DONE_KEY: &str = "done";
-/// What the config types of entries begin with.
+/// The prefix of the config types of entries.
 pub const ENTRY_TYPE_PREFIX: &str = "processor:";
 
-/// The name of the topic (class `flow`) of dead letters.
+/// The name of the dead-letter topic (class `flow`).
 const DEAD_LETTERS_TOPIC_NAME: &str = "weir-dead-letters";
 /// The one subscription that keeps them.
 const DEAD_LETTERS_SUBSCRIPTION: &str = "weir";
 /// The name of the topics of host reports: summaries on class `notify`, details on class `response`.
 const STATUS_TOPIC_NAME: &str = "weir-status";
-/// The name of the topic (class `notify`) on which hosts are asked for details.
+/// The name of the topic (class `notify`) for requests for details of hosts.
 const STATUS_ASK_TOPIC_NAME: &str = "weir-ask";
 
-/// What separates the parts of a subscription.
+/// The separator of the parts of a subscription.
 const SEPARATOR: &str = "--";
-/// What stands for the processor in the subscription of an exit.
+/// The placeholder for the processor in the subscription of an exit.
 const EXIT_READER: &str = "gateway";
 
 /// A service that answers requests on topics of its own.
@@ -96,7 +96,7 @@ pub fn is_request_topic_of_service(topic: &Topic) -> bool {
     topic.class() == Class::Request && [CONFIG_SERVICE, FLOW_SERVICE].iter().any(|service| service.name == topic.name())
 }
 
-/// The queue of dead letters: `flow:TOPICSPACE:weir-dead-letters`.
+/// The dead-letter queue: `flow:TOPICSPACE:weir-dead-letters`.
 ///
 /// # Errors
 /// A topicspace that cannot be one.
@@ -104,7 +104,7 @@ pub fn dead_letters(topicspace: &str) -> Result<Queue, NameError> {
     Queue::new(Topic::new(Class::Flow, topicspace, DEAD_LETTERS_TOPIC_NAME)?, DEAD_LETTERS_SUBSCRIPTION.parse()?)
 }
 
-/// Whether a topic, as text, is that of dead letters in any topicspace.
+/// Whether a topic string is that of dead letters in any topicspace.
 pub fn is_dead_letters(topic: &str) -> bool {
     topic.parse::<Topic>().is_ok_and(|topic| topic.class() == Class::Flow && topic.name() == DEAD_LETTERS_TOPIC_NAME)
 }
@@ -125,7 +125,7 @@ pub fn status_summaries(topicspace: &str) -> Result<Topic, NameError> {
     Topic::new(Class::Notify, topicspace, STATUS_TOPIC_NAME)
 }
 
-/// Where hosts publish the details that they are asked for: `response:TOPICSPACE:weir-status`.
+/// The topic on which hosts publish requested details: `response:TOPICSPACE:weir-status`.
 ///
 /// # Errors
 /// A topicspace that cannot be one.
@@ -133,7 +133,7 @@ pub fn status_details(topicspace: &str) -> Result<Topic, NameError> {
     Topic::new(Class::Response, topicspace, STATUS_TOPIC_NAME)
 }
 
-/// Where hosts are asked for details: `notify:TOPICSPACE:weir-ask`.
+/// The topic for requests for details: `notify:TOPICSPACE:weir-ask`.
 ///
 /// # Errors
 /// A topicspace that cannot be one.
@@ -149,7 +149,7 @@ pub fn processor_subscription(processor: &str, variant: &str, spec: &str) -> Res
     processor_subscription_text(processor, variant, spec).parse()
 }
 
-/// The same as text, unchecked: of records that were made elsewhere.
+/// The same as a string, unchecked: from records written elsewhere.
 pub fn processor_subscription_text(processor: &str, variant: &str, spec: &str) -> String {
     [processor, variant, spec].join(SEPARATOR)
 }
@@ -160,8 +160,8 @@ pub fn spec_of_subscription<'s>(subscription: &'s str, processor: &str, variant:
     rest.strip_prefix(variant)?.strip_prefix(SEPARATOR).filter(|spec| !spec.is_empty())
 }
 
-/// The processor and the variant of a subscription where no entry tells them: split at the first and the last separator, which is wrong
-/// where a processor's name or a spec name holds one.
+/// The processor and the variant of a subscription that no entry defines: split at the first and the last separator, which is wrong if a processor's
+/// name or a spec name contains one.
 pub fn parts_of_subscription(subscription: &str) -> Option<(&str, &str)> {
     let (processor, rest) = subscription.split_once(SEPARATOR)?;
     let (variant, _) = rest.rsplit_once(SEPARATOR)?;
@@ -176,7 +176,7 @@ pub fn exit_subscription(flow: &str, interface: &str) -> Result<Subscription, Na
     processor_subscription(EXIT_READER, flow, interface)
 }
 
-/// The interface of a flow whose exit a subscription is.
+/// The interface of a flow to whose exit a subscription belongs.
 pub fn interface_of_exit<'s>(subscription: &'s str, flow: &str) -> Option<&'s str> {
     spec_of_subscription(subscription, EXIT_READER, flow)
 }
@@ -186,7 +186,7 @@ pub fn entry_type(processor: &str) -> String {
     format!("{ENTRY_TYPE_PREFIX}{processor}")
 }
 
-/// The processor whose entries a config type holds.
+/// The processor of a config type of entries.
 pub fn processor_of_entry_type(config_type: &str) -> Option<&str> {
     config_type.strip_prefix(ENTRY_TYPE_PREFIX).filter(|name| !name.is_empty())
 }

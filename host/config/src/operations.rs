@@ -1,4 +1,4 @@
-//! What each operation of the service does: a request in, an answer out, and what is to be notified.
+//! The operations of the service: a request in, a response and notifications out.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,14 +12,14 @@ use weir_pubsub::chain;
 /// Keys that a notify carries, at most; with more it names the types alone.
 const MAX_NOTIFIED_KEYS_COUNT: usize = 64;
 
-/// What came of a request.
+/// The outcome of a request.
 pub(crate) struct Outcome {
     pub(crate) response: Response,
-    /// What changed, to be told to everybody before the answer goes out.
+    /// The changes, to be notified before the response is sent.
     pub(crate) notify: Option<Notify>,
 }
 
-/// Does what a request asks for. Every fault becomes an answer.
+/// Performs a request. Every fault becomes a response.
 pub(crate) async fn perform(store: &Store, request: Result<Request, RequestFault>, limit_bytes: usize) -> Outcome {
     let request = match request {
         Ok(request) => request,

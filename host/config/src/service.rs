@@ -23,7 +23,7 @@ use weir_pubsub::{chain, task_failure};
 /// until their time-out.
 const REPEAT_TIME: Duration = Duration::from_secs(5);
 
-/// The running service. Dropping it tells it to end after the request in hand; [`ConfigService::stop`] also waits for that.
+/// The running service. Dropping it ends it after the current request; [`ConfigService::stop`] also waits for that.
 #[derive(Debug)]
 pub struct ConfigService {
     token: CancellationToken,
@@ -43,7 +43,7 @@ impl ConfigService {
         Ok(ConfigService { token, task: Some(task) })
     }
 
-    /// Ends the service after the request in hand, and closes the store.
+    /// Ends the service after the current request, and closes the store.
     pub async fn stop(mut self) {
         self.token.cancel();
         let Some(task) = self.task.take() else { return };
@@ -52,7 +52,7 @@ impl ConfigService {
         }
     }
 
-    /// Waits until it has ended by itself, which happens only by a fault of its own, and returns the reason. Requests get no answer then.
+    /// Waits until it has ended unexpectedly, which is always an internal fault, and returns the reason. Requests get no answer then.
     ///
     /// # Cancel safety
     /// Yes.
@@ -63,7 +63,7 @@ impl ConfigService {
         reason
     }
 
-    /// Whether it still works. It ends by itself only by a fault of its own, which an operator must see.
+    /// Whether it is still running. It ends unexpectedly only by an internal fault, which an operator must see.
     pub fn is_running(&self) -> bool {
         self.task.as_ref().is_some_and(|task| !task.is_finished())
     }
@@ -96,7 +96,7 @@ async fn serve(backend: &Arc<dyn Backend>, topics: &ConfigTopics, store: &Store,
     let mut recovery = Recovery::of("lock and queue of the config service");
     while let Err(error) = session.work(token).await {
         recovery.lost(&error);
-        // What is left of it would keep the lock and the queue from its successor.
+        // Its remains would keep the lock and the queue from its successor.
         drop(session);
         let begin = || Session::begin(backend, topics, store);
         let Some(next) = token.run_until_cancelled(recovery.get(begin)).await else { return };
@@ -124,7 +124,7 @@ impl Session {
         Ok(session)
     }
 
-    /// Works off requests until it is told to end (`Ok`), loses its lock, or the broker fails it. A request in progress is finished.
+    /// Performs requests until it is stopped (`Ok`), loses its lock, or the broker fails. A request in progress is finished.
     async fn work(&mut self, token: &CancellationToken) -> Result<(), PubsubError> {
         loop {
             let received = tokio::select! {
@@ -150,7 +150,7 @@ impl Session {
             return Ok(());
         };
         let outcome = perform(&self.store, Request::read(&delivery.message.body), self.backend.limits().max_answer_bytes).await;
-        // Before the answer: a request whose answer is lost must not be performed again, since a write would fail by its own condition then.
+        // Before the response: a request whose response is lost must not be performed again, since a write would then fail by its own condition.
         let settled = self.backend.settle(&delivery.receipt, Vec::new()).await;
         self.answer(id, outcome).await?;
         settled?;
@@ -183,7 +183,7 @@ impl Session {
         }
     }
 
-    /// Tells everybody. A list of types that does not fit into a message becomes the empty one: everything.
+    /// Notifies all subscribers. A list of types that does not fit into a message becomes the empty one: everything.
     async fn notify(&self, notify: Notify) -> Result<(), PubsubError> {
         match self.notifies.publish_repeated(Message::new(json(&notify)), REPEAT_TIME).await {
             Err(PubsubError::TooLarge { .. }) => {

@@ -1,4 +1,4 @@
-//! The size of everything: what has a bound, so that everything can be read at once.
+//! The total size of the configuration: it is limited, so that everything can be read at once.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -6,7 +6,7 @@ use crate::error::{ConfigError, Result};
 
 /// Whatever a broker carries, no more than this: everything is in memory several times while it is answered and read.
 pub(crate) const MAX_CONFIGURATION_BYTES: usize = 64 << 20;
-/// What an answer has beside its values.
+/// The size of a response beside its values.
 const FRAME_BYTES: u64 = 256;
 /// The names of the fields of one value in an answer, with quotes, braces and commas.
 const FIELDS_BYTES: u64 = r#"{"type":,"key":,"value":},"#.len() as u64;
@@ -17,7 +17,7 @@ const RESERVE_SHARE: u64 = 64;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct CachedSize(Arc<Mutex<StoreSize>>);
 
-/// The version 0 stands for none.
+/// Version 0 means none.
 #[derive(Debug, Default)]
 struct StoreSize {
     version: u64,
@@ -41,12 +41,12 @@ impl CachedSize {
     }
 }
 
-/// What a value takes in an answer, in the larger of the forms that answers have.
+/// The size of a value in a response, in the larger of the two forms.
 pub(crate) fn size_of(config_type: &str, key: &str, value: &str) -> u64 {
     FIELDS_BYTES + [config_type, key, value].into_iter().map(json_bytes).sum::<u64>()
 }
 
-/// The length of a text as a JSON string.
+/// The length of a string as JSON.
 fn json_bytes(text: &str) -> u64 {
     let escaped = |byte: u8| match byte {
         b'"' | b'\\' | 0x08 | 0x09 | 0x0a | 0x0c | 0x0d => 1,
@@ -56,13 +56,13 @@ fn json_bytes(text: &str) -> u64 {
     2 + text.len() as u64 + text.bytes().map(escaped).sum::<u64>()
 }
 
-/// What room a batch may take in the configuration, whose size is bounded.
+/// The capacity of the configuration that a batch may use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Capacity {
-    /// What is left below the reserve.
+    /// The capacity below the reserve.
     #[default]
     Common,
-    /// The reserve too: it finishes or undoes what was begun, which must not fail for want of room.
+    /// The reserve too: for finishing or undoing operations, which must not fail for lack of capacity.
     Reserve,
 }
 
@@ -85,7 +85,7 @@ pub(crate) fn check_growth(before_bytes: u64, after_bytes: u64, limit_bytes: u64
     Err(ConfigError::ConfigurationTooLarge { before_bytes, after_bytes, limit_bytes: most_bytes })
 }
 
-/// What is left of the size of an answer, so that one that cannot be sent is not even collected.
+/// The remaining size of a response, so that one that cannot be sent is not even collected.
 pub(crate) struct Budget {
     left_bytes: usize,
     limit_bytes: usize,

@@ -20,19 +20,19 @@ use crate::size::{Budget, CachedSize, check_growth, size_of};
 /// Everything, by type and key.
 pub type Everything = BTreeMap<String, BTreeMap<String, String>>;
 
-/// How long a write waits for another process that looks into the file, for example a backup.
+/// How long a write waits for another process that reads the file, for example a backup.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// The newest schema that is known: the number of the last migration.
 const SCHEMA: i64 = 1;
 const BEGINNING_TO_READ: &str = "starting to read";
-/// Keys that one statement looks for: each is two of its parameters. SQLite compares each numbered parameter with all others, so that a
-/// statement of 1,000 keys takes longer than twenty of 50.
+/// Keys per statement: each takes two of its parameters. SQLite compares each numbered parameter with all others, so that a statement of 1,000 keys
+/// takes longer than twenty of 50.
 const KEYS_PER_STATEMENT_COUNT: usize = 50;
 
 /// Connections, at most: one works, one takes the place of one that failed, and each of them may be in the middle of that.
 const MAX_CONNECTIONS_COUNT: u32 = 4;
 
-/// Keeps the configuration in one file. What a write returned for is on the disk.
+/// Stores the configuration in one file. A write that returned is on the disk.
 ///
 /// Each operation is one transaction, so that it reads one consistent state. A connection that does not come out of its transaction, as after a
 /// failed commit on a full disk, is replaced. Cloning is cheap.
@@ -47,7 +47,7 @@ pub struct Store {
     total: CachedSize,
 }
 
-/// What a batch did.
+/// The effect of a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Applied {
     /// The batch was empty: the version is what it was.
@@ -56,15 +56,15 @@ pub enum Applied {
     Step {
         /// The version after it.
         version: u64,
-        /// The keys that were written or deleted, by type; those whose value stayed the same, too.
+        /// The keys that were written or deleted, by type, including those whose value stayed the same.
         changed: BTreeMap<String, BTreeSet<String>>,
     },
 }
 
 impl Store {
-    /// Opens the store, making it if it is not there, and raises its version to the greater of the stored one plus 1 and the seconds since
-    /// 1970, so that a file put back from a backup never goes behind what others know. On a full disk the version is raised by the first
-    /// write, and no other process can look into the file meanwhile.
+    /// Opens the store, creating it if it does not exist, and raises its version to the greater of the stored one plus 1 and the seconds since 1970,
+    /// so that a file restored from a backup never falls behind the version that others have seen. On a full disk the version is raised by the first
+    /// write, and no other process can read the file meanwhile.
     ///
     /// # Errors
     /// `StoreNotOpened`.
@@ -136,7 +136,7 @@ impl Store {
         version_of(&mut tx).await.map_err(failed("reading the version"))
     }
 
-    /// The values of keys, in their order; `None` where there is none.
+    /// The values of keys, in their order; `None` for missing ones.
     ///
     /// # Errors
     /// `Refused` for too many keys, `AnswerTooLarge` when the values have more than `limit_bytes`, `StoreFailed`.
@@ -269,7 +269,7 @@ impl Store {
         self.apply_within(batch, usize::MAX).await
     }
 
-    /// The same, unless everything together would not fit into an answer of so many bytes any more.
+    /// The same, unless everything together would not fit into a response of this many bytes any more.
     ///
     /// # Errors
     /// As [`Store::apply`], and `ConfigurationTooLarge`. Cancel safety is the same, too.
@@ -300,7 +300,7 @@ impl Store {
         Ok(step)
     }
 
-    /// Whether a step was stored, by the version that another connection reads than the one whose commit failed.
+    /// Whether a step was stored, according to the version that a connection other than the failed one reads.
     async fn is_stored(&self, failed: PoolConnection<Sqlite>, step: &Applied) -> bool {
         let found = async {
             let mut connection = self.replaced(failed).await?;
@@ -310,8 +310,8 @@ impl Store {
         matches!((found.await, step), (Ok(found), Applied::Step { version, .. }) if found == *version)
     }
 
-    /// A connection that is in no transaction. After a failed commit SQLite may have ended the transaction by itself; the ROLLBACK that follows
-    /// fails then, and its connection counts as in a transaction for ever.
+    /// A connection without a transaction. After a failed commit SQLite may have ended the transaction itself; the ROLLBACK that follows fails then,
+    /// and its connection counts as in a transaction forever.
     async fn connection(&self) -> sqlx::Result<PoolConnection<Sqlite>> {
         let connection = self.pool.acquire().await?;
         if connection.is_in_transaction() { self.replaced(connection).await } else { Ok(connection) }
@@ -347,7 +347,7 @@ async fn connect(path: &Path, locking: SqliteLockingMode, connections_count: u32
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(BUSY_TIMEOUT)
-        // A line for each statement helps nobody; what fails is an error of ours.
+        // Logging each statement is useless; failures are our own errors.
         .disable_statement_logging();
     // No least number: the pool would open a connection beside the first one, and wait for its locks on a slow disk until the time-out.
     SqlitePoolOptions::new().max_connections(connections_count).max_lifetime(None).idle_timeout(None).connect_with(options).await
@@ -366,7 +366,7 @@ fn is_disk_full(error: &sqlx::Error) -> bool {
     matches!(code.as_deref(), Some("13" | "4874" | "4618"))
 }
 
-/// What a failed opening means, where its own words do not tell.
+/// The meaning of a failed opening, if its error does not explain it.
 fn opening_error(error: sqlx::Error) -> Box<dyn std::error::Error + Send + Sync> {
     match &error {
         sqlx::Error::Migrate(migration) => match **migration {
@@ -421,7 +421,7 @@ async fn look_up(tx: &mut Transaction<'_, Sqlite>, keys: &[&Key], budget: &mut B
     Ok(())
 }
 
-/// What the values that a batch replaces or deletes add to the size of everything.
+/// The contribution to the total size of the values that a batch replaces or deletes.
 async fn replaced_bytes(tx: &mut Transaction<'_, Sqlite>, batch: &Batch) -> Result<u64> {
     let keys = batch.changed_keys();
     let mut bytes = 0;

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-/// What a time looks like, for errors.
+/// The form of a time, for errors.
 pub const A_TIME: &str = "a time must be a number with ms, s, m or h, for example 10s";
-/// What a size looks like, for errors.
+/// The form of a size, for errors.
 pub const A_SIZE: &str = "a size must be a number with B, KiB, MiB, GiB or TiB, for example 64MiB";
 
 const TIME_UNITS: [(&str, u64); 4] = [("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
@@ -13,7 +13,7 @@ const SIZE_UNITS: [(&str, u64); 5] = [("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB"
 /// Reads a time.
 ///
 /// # Errors
-/// A text that says what a time looks like.
+/// A string that describes the form of a time.
 pub fn parse_time(text: &str) -> Result<Duration, String> {
     let (number, unit) = split(text);
     let unit_ms = TIME_UNITS.iter().find(|(name, _)| *name == unit).map(|(_, ms)| *ms);
@@ -24,7 +24,7 @@ pub fn parse_time(text: &str) -> Result<Duration, String> {
 /// Reads a size in bytes.
 ///
 /// # Errors
-/// A text that says what a size looks like.
+/// A string that describes the form of a size.
 pub fn parse_size(text: &str) -> Result<u64, String> {
     let (number, unit) = split(text);
     let unit_bytes = SIZE_UNITS.iter().find(|(name, _)| *name == unit).map(|(_, bytes)| *bytes);

@@ -1,4 +1,4 @@
-//! Blueprints: templates of flows, read from JSON that anybody may have written.
+//! Blueprints: templates of flows, parsed from JSON of any origin.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +12,7 @@ use crate::template::{BLUEPRINT, ID, mentions};
 
 pub use crate::naming::MAX_NAME_BYTES;
 
-/// The largest blueprint, in bytes: what one message to the config service carries.
+/// The largest blueprint, in bytes: limited by one message to the config service.
 pub const MAX_BLUEPRINT_BYTES: usize = 4 << 20;
 /// The most processors in one blueprint.
 pub const MAX_PROCESSORS_COUNT: usize = 10_000;
@@ -27,7 +27,7 @@ pub enum BlueprintError {
     /// Not JSON.
     #[error("the blueprint is not JSON: {problem} at line {line}, column {column}")]
     NotJson {
-        /// What is wrong there.
+        /// The problem there.
         problem: String,
         /// From 1.
         line: usize,
@@ -51,7 +51,7 @@ pub enum BlueprintError {
     Field {
         /// Section, processor key and field.
         place: String,
-        /// What is wrong and how to mend it.
+        /// The problem and the fix.
         problem: String,
     },
 }
@@ -61,7 +61,7 @@ pub enum BlueprintError {
 pub struct Blueprint {
     /// The processors of both sections.
     pub processors: Vec<ProcessorTemplate>,
-    /// What its flows offer to the outside, as templates.
+    /// The interfaces of its flows, as templates.
     pub interfaces: BTreeMap<String, Interface>,
     /// The parameters that it declares.
     pub parameters: BTreeMap<String, DeclaredParameter>,
@@ -91,7 +91,7 @@ pub struct ProcessorTemplate {
 pub struct DeclaredParameter {
     /// The key of its config value of type `parameter-type`.
     pub kind: Option<String>,
-    /// The parameter whose value it takes when it has none.
+    /// The parameter whose value it inherits if it has none.
     pub controlled_by: Option<String>,
 }
 
@@ -100,7 +100,7 @@ fn fault<T>(place: impl Into<String>, problem: impl Into<String>) -> Result<T, B
 }
 
 impl Blueprint {
-    /// Whether a variable stands anywhere in it.
+    /// Whether a variable occurs anywhere in it.
     pub fn mentions(&self, variable: &str) -> bool {
         let of_processor = |processor: &ProcessorTemplate| {
             let ProcessorTemplate { place: _, processor: _, variant, topics, parameters, component } = processor;
@@ -151,7 +151,7 @@ impl Blueprint {
     }
 }
 
-/// Fields that have no meaning there. They are no error: other programs may have more.
+/// Unknown fields. They are not an error: other programs may define more.
 fn unknown(place: &str, fields: &Map<String, Value>, known: &[&str]) -> Vec<String> {
     let unknown = fields.keys().filter(|name| !known.contains(&name.as_str()));
     unknown.map(|name| format!("{place}, field `{}`: unknown, ignored (known: {})", shown(name), known.join(", "))).collect()
@@ -182,7 +182,7 @@ fn optional_object<'v>(place: &str, parent: &'v Map<String, Value>, name: &str) 
     parent.get(name).map(|value| object(place, value)).transpose()
 }
 
-/// Reads an object of texts; anything else is named with its fix.
+/// Reads an object of strings; anything else is reported with its fix.
 fn texts(place: &str, what: &str, parent: &Map<String, Value>, name: &str) -> Result<BTreeMap<String, String>, BlueprintError> {
     let Some(fields) = optional_object(&format!("{place}, field `{name}`"), parent, name)? else {
         return Ok(BTreeMap::new());
@@ -240,7 +240,7 @@ fn processor(section: &str, key: &str, value: &Value) -> Result<ProcessorTemplat
     Ok(ProcessorTemplate { place, processor: name.to_owned(), variant: variant.to_owned(), topics, parameters, component })
 }
 
-/// Checks a topic's template. What holds a variable where the class stands can only be checked once it is filled in.
+/// Checks a topic's template. If the class is a variable, it can only be checked once it is filled in.
 fn check_topic(template: &str) -> Result<(), String> {
     let class = template.split(':').next().unwrap_or_default();
     if class.contains('{') {

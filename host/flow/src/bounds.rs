@@ -1,5 +1,5 @@
-//! Bounds of the texts that come with flows and blueprints: they are in the flow's record, which is read whenever the flow is looked at, and
-//! in its entries, which every host that serves it holds.
+//! Limits of the strings that come with flows and blueprints: they are in the flow's record, which is read whenever the flow is examined, and in its
+//! entries, which every host that serves it holds.
 
 use std::collections::BTreeMap;
 
@@ -7,12 +7,12 @@ use std::collections::BTreeMap;
 pub const MAX_DESCRIPTION_BYTES: usize = 16 << 10;
 /// The most parameters of a flow, or of one processor of a blueprint.
 pub const MAX_PARAMETERS_COUNT: usize = 1_000;
-/// The longest value of one parameter: a long prompt. What is longer belongs into the configuration, under a type of its own.
+/// The longest value of one parameter: a long prompt. Longer values belong in the configuration, under a type of their own.
 pub const MAX_PARAMETER_BYTES: usize = 64 << 10;
 /// The names and values of all parameters of a flow, or of one processor of a blueprint, together.
 pub const MAX_PARAMETERS_BYTES: usize = 256 << 10;
 
-/// What is wrong with a description, and how to correct it.
+/// The problem with a description, and the fix.
 pub(crate) fn check_description(text: &str) -> Result<(), String> {
     if text.len() <= MAX_DESCRIPTION_BYTES {
         return Ok(());
@@ -20,7 +20,7 @@ pub(crate) fn check_description(text: &str) -> Result<(), String> {
     Err(format!("the description has {} bytes; the limit is {MAX_DESCRIPTION_BYTES}: shorten it", text.len()))
 }
 
-/// What is wrong with the number or size of parameters, and how to correct it.
+/// The problem with the number or size of parameters, and the fix.
 pub(crate) fn check_parameters(parameters: &BTreeMap<String, String>) -> Result<(), String> {
     check_count(parameters.len())?;
     if let Some((name, value)) = parameters.iter().find(|(_, value)| value.len() > MAX_PARAMETER_BYTES) {
@@ -39,7 +39,7 @@ pub(crate) fn check_parameters(parameters: &BTreeMap<String, String>) -> Result<
     Ok(())
 }
 
-/// What is wrong with the number of parameters, and how to correct it.
+/// The problem with the number of parameters, and the fix.
 pub(crate) fn check_count(count: usize) -> Result<(), String> {
     if count <= MAX_PARAMETERS_COUNT {
         return Ok(());

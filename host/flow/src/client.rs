@@ -20,18 +20,18 @@ pub struct FlowClient {
     requester: Arc<Requester>,
 }
 
-/// What [`FlowClient::start_flow`] needs.
+/// The arguments of [`FlowClient::start_flow`].
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StartFlow {
     /// The new flow's id.
     pub id: String,
     /// The blueprint.
     pub blueprint: String,
-    /// What the flow is for, for people.
+    /// The purpose of the flow, for people.
     pub description: String,
-    /// Values by parameter name: texts, numbers or booleans.
+    /// Values by parameter name: strings, numbers or booleans.
     pub parameters: BTreeMap<String, serde_json::Value>,
-    /// Keep no results where nobody reads them.
+    /// Do not keep results that nothing reads.
     pub drop_exits: bool,
     /// Refuse it if nothing does the work of one of its processors.
     pub require_readers: bool,
@@ -39,12 +39,12 @@ pub struct StartFlow {
     pub external: Vec<String>,
 }
 
-/// What [`FlowClient::get_flow`] tells.
+/// The result of [`FlowClient::get_flow`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FlowDescription {
-    /// The flow's record ([`crate::protocol::FlowRecord`]) as a JSON text.
+    /// The flow's record ([`crate::protocol::FlowRecord`]) as a JSON string.
     pub record: String,
-    /// What it is for, for people.
+    /// Its purpose, for people.
     pub description: String,
     /// The values that it runs with, by parameter name.
     pub parameters: BTreeMap<String, String>,
@@ -68,7 +68,7 @@ impl FlowClient {
     /// Sends a request as it is and returns the answer as it is, errors of the service within it.
     ///
     /// # Errors
-    /// [`FlowError::Broker`] when there is no answer within 60 s, [`FlowError::Malformed`].
+    /// [`FlowError::Broker`] if there is no answer within 60 s, [`FlowError::Malformed`].
     ///
     /// # Cancel safety
     /// The operation may be done all the same; that is so for every operation.
@@ -99,7 +99,7 @@ impl FlowClient {
         Ok(self.request_checked(Request::new("list-blueprints")).await?.blueprint_names)
     }
 
-    /// A blueprint's JSON text, if there is one of that name.
+    /// A blueprint's JSON text, if it exists.
     ///
     /// # Errors
     /// As [`FlowClient::list_blueprints`].
@@ -110,7 +110,7 @@ impl FlowClient {
             .blueprint_definition)
     }
 
-    /// Stores a blueprint, in place of one of the same name. Running flows go on as they are.
+    /// Stores a blueprint, replacing one of the same name. Running flows are not affected.
     ///
     /// # Errors
     /// As [`FlowClient::list_blueprints`]; a faulty blueprint changes nothing.
@@ -123,7 +123,7 @@ impl FlowClient {
         self.request_checked(request).await.map(|_| ())
     }
 
-    /// Deletes a blueprint; it is no error if there is none. Running flows go on as they are.
+    /// Deletes a blueprint; succeeds if it does not exist. Running flows are not affected.
     ///
     /// # Errors
     /// As [`FlowClient::list_blueprints`].
@@ -170,8 +170,8 @@ impl FlowClient {
         Ok(self.request_checked(request).await?.notes)
     }
 
-    /// Lets a processor of a running flow go over to another component. Hosts make it ready beside the old one first; this does not wait
-    /// for them: their status tells when they run it, or why they do not.
+    /// Switches a processor of a running flow to another component. Hosts prepare it next to the old one first; this does not wait for them: their
+    /// status shows when they run it, or why they do not.
     ///
     /// # Errors
     /// As [`FlowClient::list_blueprints`]; a component that does not fit changes nothing.
@@ -188,8 +188,8 @@ impl FlowClient {
         swapped.ok_or_else(|| FlowError::Answered { kind: FLOW_ERROR.to_owned(), message: "the answer to a swap is empty".to_owned() })
     }
 
-    /// Stops a flow and deletes its queues with all that is in them, but for what other flows use. Returns what could not be deleted yet,
-    /// for people.
+    /// Stops a flow and deletes its queues with all of their messages, except those used by other flows. Returns what could not be deleted yet, for
+    /// people.
     ///
     /// # Errors
     /// As [`FlowClient::list_blueprints`].
@@ -197,8 +197,8 @@ impl FlowClient {
         Ok(self.request_checked(Request { flow_id: Some(id.to_owned()), ..Request::new("stop-flow") }).await?.notes)
     }
 
-    /// Stops a flow if the queues that it does not share are empty, its exits included; otherwise it runs as before, and the error tells
-    /// which messages it holds.
+    /// Stops a flow if the queues that it does not share are empty, including its exits; otherwise it keeps running, and the error lists the messages
+    /// that it holds.
     ///
     /// # Errors
     /// As [`FlowClient::list_blueprints`].

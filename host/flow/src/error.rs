@@ -1,4 +1,4 @@
-//! What can go wrong with blueprints and flows.
+//! Errors of blueprints and flows.
 
 mod backlog;
 mod refusal;
@@ -29,7 +29,7 @@ pub enum FlowError {
              start-flow, stop-flow, swap, list-orphans or remove-orphans"
     )]
     BadOperation {
-        /// What was asked for.
+        /// The operation that was requested.
         operation: String,
     },
     /// A field of the request is missing, `null` or not usable.
@@ -37,13 +37,13 @@ pub enum FlowError {
     Request {
         /// Which field.
         field: &'static str,
-        /// What is wrong with it.
+        /// The problem.
         problem: String,
     },
     /// The blueprint is faulty.
     #[error(transparent)]
     Blueprint(#[from] BlueprintError),
-    /// There is no blueprint of this name.
+    /// The blueprint does not exist.
     #[error("blueprint `{name}` does not exist: store it first, or use one listed by `weir blueprint list`")]
     UnknownBlueprint {
         /// The name.
@@ -55,7 +55,7 @@ pub enum FlowError {
         /// The id.
         id: String,
     },
-    /// There is no flow of this id.
+    /// The flow does not exist.
     #[error("flow `{id}` does not exist: `weir flow list` lists all flows")]
     UnknownFlow {
         /// The id.
@@ -66,7 +66,7 @@ pub enum FlowError {
     Parameter {
         /// The parameter.
         name: String,
-        /// What is wrong and how to mend it.
+        /// The problem and the fix.
         problem: String,
     },
     /// A config value of type `parameter-type` is faulty.
@@ -74,7 +74,7 @@ pub enum FlowError {
     ParameterType {
         /// Its key.
         name: String,
-        /// What is wrong with it.
+        /// The problem.
         problem: String,
     },
     /// A processor or interface of the blueprint cannot work in this flow.
@@ -82,16 +82,16 @@ pub enum FlowError {
     Plan {
         /// Section, processor key and field.
         place: String,
-        /// What is wrong and how to correct it.
+        /// The problem and the fix.
         #[source]
         source: PlanRefusal,
     },
     /// A component cannot be swapped.
     #[error("{place}")]
     Swap {
-        /// The flow, and what of it the order names.
+        /// The flow, and the part of it that the order names.
         place: String,
-        /// What is wrong and how to correct it.
+        /// The problem and the fix.
         #[source]
         source: SwapRefusal,
     },
@@ -123,7 +123,7 @@ pub enum FlowError {
         config_type: String,
         /// Its key.
         key: String,
-        /// What is wrong with it and how to mend it.
+        /// The problem and the fix.
         problem: String,
     },
     /// Another flow service answers on this broker: stop it, or use another topicspace.
@@ -132,29 +132,29 @@ pub enum FlowError {
         /// The lock, or the queue of requests.
         what: String,
     },
-    /// The service has lost its lock: others may have it. What it was doing was dropped.
+    /// The service has lost its lock: another one may hold it. Its pending operations were dropped.
     #[error("the lock of the flow service is lost")]
     LockLost {
         /// Why.
         #[source]
         source: PubsubError,
     },
-    /// Another flow service leads: it had the lock since. Nothing more was written, and what this one was doing was dropped.
+    /// Another flow service leads: it has taken the lock since. Nothing more was written, and the pending operations of this one were dropped.
     #[error("another flow service has taken over")]
     Fenced,
     /// The config service failed or cannot be reached.
     #[error("{action}")]
     Config {
-        /// What was being done.
+        /// The operation.
         action: String,
-        /// What the config service said.
+        /// The error of the config service.
         #[source]
         source: ConfigError,
     },
-    /// Somebody else changed the same configuration meanwhile: nothing of this step was done; look again and repeat.
+    /// The same configuration was changed concurrently: nothing of this step was done; check and repeat.
     #[error("{what} was changed concurrently: check it and try again")]
     Changed {
-        /// What was changed.
+        /// The object that was changed.
         what: String,
     },
     /// The flow still holds messages, and was to be stopped only without any: it runs as before.
@@ -163,7 +163,7 @@ pub enum FlowError {
         /// How many messages there are and where.
         held: Held,
     },
-    /// The flow is larger than what can be taken out of the configuration and put back in one step.
+    /// The flow is larger than what can be removed from the configuration and restored in one step.
     #[error(
         "flow `{id}` is too large to be stopped without --discard: stop its senders and read its exits, then run `weir flow stop {id} \
              --discard`"
@@ -196,7 +196,7 @@ pub enum FlowError {
         /// The queue.
         queue: String,
     },
-    /// An operation failed, and what it had done could not be undone: the service tries that again.
+    /// An operation failed, and could not be undone: the service will retry that.
     #[error("{failed}; its changes have not been rolled back yet: the flow service retries that every 30 s and when it starts")]
     NotUndone {
         /// Why the operation failed, with its causes.
@@ -205,10 +205,10 @@ pub enum FlowError {
         #[source]
         source: Box<FlowError>,
     },
-    /// The service is shutting down; what is begun goes on when it is back.
+    /// The service is shutting down; pending operations continue when it is back.
     #[error("the flow service is shutting down; {what} continues when it is back")]
     ShuttingDown {
-        /// What is not finished.
+        /// The unfinished operation.
         what: String,
     },
     /// The flow service answered an error: the request was wrong, or could not be done.
@@ -219,24 +219,24 @@ pub enum FlowError {
         /// For people.
         message: String,
     },
-    /// The flow service answered something that is no answer.
+    /// The response of the flow service is malformed.
     #[error("the answer of the flow service cannot be read")]
     Malformed(#[source] serde_json::Error),
-    /// A text that must be a name is none.
+    /// A string is not a valid name.
     #[error("{what}")]
     Name {
-        /// Where it stands.
+        /// Where it occurs.
         what: String,
-        /// What is wrong with it.
+        /// The problem.
         #[source]
         source: NameError,
     },
     /// The broker failed.
     #[error("{action}")]
     Broker {
-        /// What was being done.
+        /// The operation.
         action: String,
-        /// What the broker said.
+        /// The error of the broker.
         #[source]
         source: PubsubError,
     },
@@ -259,7 +259,7 @@ impl FlowError {
         move |source| FlowError::Config { action, source }
     }
 
-    /// For `map_err` of conditional writes: a conflict means that what is named was changed by somebody else.
+    /// For `map_err` of conditional writes: a conflict means that the named object was changed concurrently.
     pub(crate) fn writing(what: impl Into<String>) -> impl FnOnce(ConfigError) -> FlowError {
         let what = what.into();
         move |source| match source {
@@ -279,7 +279,7 @@ impl FlowError {
         move |source| FlowError::Broker { action, source }
     }
 
-    /// For `map_err`: what is named is no name.
+    /// For `map_err`: the named object is not a valid name.
     pub(crate) fn name(what: impl Into<String>) -> impl FnOnce(NameError) -> FlowError {
         let what = what.into();
         move |source| FlowError::Name { what, source }

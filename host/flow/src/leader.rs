@@ -26,31 +26,31 @@ use crate::topics::FlowTopics;
 
 /// How long an answer is sent again that was not confirmed: its reader may have lost nothing, and would wait for it until its time-out.
 const REPEAT_TIME: Duration = Duration::from_secs(10);
-/// How long operations may go on when the service is told to stop. What is cut off is finished or undone by its record.
+/// The grace period of operations when the service is stopped. Interrupted ones are finished or undone by their records.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// The service while it leads. Dropped are its reading of requests first, which gives back those under way, and its lock last.
+/// The service while it leads. Its consumer of requests is dropped first, which requeues those in flight, and its lock last.
 pub(crate) struct Leader {
     pub(crate) session: Session,
-    /// The first subscription to what hosts report.
+    /// The first subscription to the reports of hosts.
     pub(crate) reports: Option<Box<dyn Consumer>>,
     pub(crate) context: OperationContext,
     pub(crate) lock: Box<dyn Lock>,
 }
 
-/// What serves requests, while its consumer lives.
+/// Serves requests while its consumer lives.
 pub(crate) struct Session {
     requests: Box<dyn Consumer>,
     answers: Arc<dyn Producer>,
 }
 
-/// What operations are done with.
+/// The context of operations.
 pub(crate) struct OperationContext {
     pub(crate) backend: Arc<dyn Backend>,
     pub(crate) config: ConfigClient,
     pub(crate) topics: FlowTopics,
     pub(crate) lifecycle: Arc<Lifecycle>,
-    /// The dead-letter queue. A queue that is there with another bound gets this one.
+    /// The dead-letter queue. An existing queue with another bound gets this one.
     pub(crate) dead_letters: QueueSpec,
     pub(crate) resume_every: Duration,
     /// Held by the round that finishes or undoes what was left.
@@ -90,8 +90,8 @@ pub(crate) fn held(error: PubsubError) -> FlowError {
 }
 
 impl Leader {
-    /// Works until it is told to end (`Ok`), or does not lead any more. Operations that are under way go on until the end of this value is
-    /// chosen: [`Leader::finish`] or [`Leader::give_up`].
+    /// Works until it is stopped (`Ok`), or does not lead any more. Operations in flight continue until you end this value: with [`Leader::finish`]
+    /// or [`Leader::give_up`].
     pub(crate) async fn lead(&mut self, stop: &CancellationToken) -> Result<()> {
         let Leader { session, reports, context, lock } = self;
         tokio::select! {
@@ -103,8 +103,8 @@ impl Leader {
         }
     }
 
-    /// Waits for the operations that are under way, for a while. Requests that are cut off are given back only then: they are done once more by
-    /// the next service, whatever their senders were told.
+    /// Waits for operations in flight, for a while. Interrupted requests are requeued only then: the next service performs them again, whatever their
+    /// senders were told.
     pub(crate) async fn finish(mut self) {
         let OperationContext { tracker, cut_off, lifecycle, .. } = &self.context;
         tracker.close();
@@ -121,7 +121,7 @@ impl Leader {
         }
     }
 
-    /// Drops the operations that are under way: whoever leads now finishes or undoes them by their records.
+    /// Drops the operations in flight: the new leader finishes or undoes them by their records.
     pub(crate) async fn give_up(self) {
         let OperationContext { tracker, cut_off, .. } = &self.context;
         let operations_count = tracker.len();
@@ -135,7 +135,7 @@ impl Leader {
 }
 
 impl OperationContext {
-    /// Works until it is told to end, and takes its queue again whenever that is lost.
+    /// Works until it is stopped, and takes its queue again whenever it is lost.
     async fn serve(&self, session: &mut Session, stop: &CancellationToken) {
         let mut ticks = tokio::time::interval(self.resume_every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -149,7 +149,7 @@ impl OperationContext {
         }
     }
 
-    /// Hears what hosts report, for ever. What is missed comes again soon: the next summary of each host.
+    /// Receives the reports of hosts, forever. Missed ones are repeated soon by the next summary of each host.
     async fn listen(&self, first: Option<Box<dyn Consumer>>) -> Infallible {
         let event = |event| {
             if let SubscriptionEvent::Message(delivery) = event {
@@ -160,8 +160,7 @@ impl OperationContext {
         listen(&*self.backend, (topic, name), first, "subscription of the flow service to the reports of hosts", event).await
     }
 
-    /// Takes requests until it is told to end (`Ok`) or the broker fails it. How many are under way at once is bounded by the
-    /// consumer's window.
+    /// Takes requests until it is stopped (`Ok`) or the broker fails. The consumer's window limits how many are in flight.
     async fn work(&self, session: &Session, ticks: &mut Interval, stop: &CancellationToken) -> Result<(), PubsubError> {
         loop {
             tokio::select! {
@@ -255,8 +254,8 @@ async fn settle(backend: &dyn Backend, request: &Delivery) {
     }
 }
 
-/// Performs a request; a panic is answered too. An error of a service that does not lead any more may come of what the next one is doing: then
-/// this never returns, and the next one answers.
+/// Performs a request; a panic is answered too. An error of a service that does not lead any more may be caused by the next leader: then this never
+/// returns, and the next one answers.
 async fn performed(lifecycle: &Arc<Lifecycle>, config: &ConfigClient, id: &str, request: Request) -> Response {
     let response = AssertUnwindSafe(perform(lifecycle, config, id, request)).catch_unwind().await.unwrap_or_else(|payload| {
         let panic = panic_text(&*payload);
@@ -274,7 +273,7 @@ async fn performed(lifecycle: &Arc<Lifecycle>, config: &ConfigClient, id: &str, 
     response
 }
 
-/// Sends an answer; one that is too large becomes an error that says so.
+/// Sends an answer; one that is too large becomes an error that reports this.
 async fn answer(answers: &dyn Producer, id: &str, response: &Response) {
     let body = |response: &Response| serde_json::to_vec(response).expect("plain fields always become JSON");
     let mut published = answers.publish_repeated(Message::new(body(response)).with(CORRELATION_ID, id), REPEAT_TIME).await;

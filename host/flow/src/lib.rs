@@ -1,7 +1,7 @@
 //! Blueprints, flows and the queues that they use.
 //!
-//! A flow service owns every queue that flows use. It reads and writes configuration only through the config service's client, and tells
-//! processors what to do by entries (`processor:NAME`). Deciding and acting are apart: planning is pure, executing a plan is not.
+//! A flow service owns every queue that flows use. It reads and writes configuration only through the config service's client, and controls
+//! processors by entries (`processor:NAME`). Deciding and acting are separate: planning is pure, executing a plan is not.
 //!
 //! What a start would change can be seen without a broker or a configuration:
 //!

@@ -40,7 +40,7 @@ use registry::FlowRegistry;
 pub(crate) use orphans::OrphanAction;
 pub(crate) use start::Start;
 
-/// What carries plans out, of one service while it leads.
+/// Executes plans for one service while it leads.
 pub(crate) struct Lifecycle {
     backend: Arc<dyn Backend>,
     config: ConfigClient,
@@ -54,7 +54,7 @@ pub(crate) struct Lifecycle {
     /// The flows; a follower keeps them.
     known: Arc<FlowRegistry>,
     following: FlowFollower,
-    /// What hosts cannot run.
+    /// The components that hosts cannot run.
     pub(crate) refusals: Refusals,
     /// Ends waits when the service shuts down.
     token: CancellationToken,

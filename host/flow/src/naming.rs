@@ -3,7 +3,7 @@
 /// The longest name of a processor, variant, flow, blueprint, interface, spec or parameter, in bytes.
 pub const MAX_NAME_BYTES: usize = 128;
 
-/// The text of a name, fit for an error message: cut, control characters escaped.
+/// A name as shown in error messages: truncated, control characters escaped.
 pub(crate) fn shown(text: &str) -> String {
     let mut shown: String = text.chars().take(80).flat_map(char::escape_debug).collect();
     if text.chars().nth(80).is_some() {
@@ -12,7 +12,7 @@ pub(crate) fn shown(text: &str) -> String {
     shown
 }
 
-/// What is wrong with a text as a name, and how to mend it.
+/// Why a string is not a valid name, and the fix.
 pub(crate) fn check_name(name: &str) -> Result<(), String> {
     if name.is_empty() {
         return Err("the name is empty: give it one".to_owned());

@@ -1,4 +1,4 @@
-//! What each operation does with a request.
+//! The operations of the service.
 
 use weir_config::{Batch, ConfigClient};
 
@@ -12,10 +12,10 @@ use crate::protocol::{BAD_OPERATION, BLUEPRINT_TYPE, Backlog, FLOW_ERROR, FLOW_T
 use crate::writes::Writes;
 use weir_pubsub::chain;
 
-/// Notes in one answer, at most: what people read.
+/// The maximum number of notes in one answer.
 const MAX_NOTES_COUNT: usize = 50;
 
-/// Does what the request with an id asks for. Errors are part of the answer.
+/// Performs the request with an id. Errors are part of the answer.
 pub(crate) async fn perform(lifecycle: &Lifecycle, config: &ConfigClient, id: &str, request: Request) -> Response {
     match dispatch(lifecycle, config, id, request).await {
         Ok(response) => response,

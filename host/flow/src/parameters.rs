@@ -1,4 +1,4 @@
-//! Parameters of flows: what was given, declared types, defaults and controllers become texts.
+//! Parameters of flows: given values, declared types, defaults and controllers are resolved to strings.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,10 +10,10 @@ use crate::bounds::check_parameters;
 use crate::error::{FlowError, Result};
 use crate::naming::{check_name, shown};
 
-/// What a parameter may be: a config value of type `parameter-type`.
+/// The type of a parameter: a config value of type `parameter-type`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ParameterType {
-    /// What its text must be; any text where nothing is said.
+    /// The required form of its string; any string if unspecified.
     kind: ParameterKind,
     default: Option<String>,
     required: bool,
@@ -25,7 +25,7 @@ pub struct ParameterType {
 pub struct Resolved {
     /// Text by parameter name; a parameter without a value is left out.
     pub values: BTreeMap<String, String>,
-    /// What was assumed, for people.
+    /// Assumptions, for people.
     pub notes: Vec<String>,
 }
 
@@ -56,7 +56,7 @@ impl ParameterType {
         Ok(ParameterType { kind: kind(fields.get("type").and_then(Value::as_str).unwrap_or_default()), default, required, choices })
     }
 
-    /// What a parameter may be whose type config does not know: one of the plain types by its name, else any text.
+    /// The type of a parameter that is not in the configuration: one of the plain types by its name, otherwise any string.
     fn undeclared(name: &str) -> Self {
         ParameterType { kind: kind(name), ..Self::default() }
     }
@@ -67,7 +67,7 @@ impl ParameterType {
     }
 }
 
-/// Kinds that Weir does not know are not checked: other programs' types may say more than ours.
+/// Unknown kinds are not checked: types of other programs may allow more than ours.
 fn kind(name: &str) -> ParameterKind {
     match name {
         "integer" => ParameterKind::Integer,
@@ -78,7 +78,7 @@ fn kind(name: &str) -> ParameterKind {
     }
 }
 
-/// A text as it is, a number in JSON's shortest form (1.0 stays `1.0`, 5 stays `5`), a boolean as `true` or `false`; nothing else.
+/// A string as it is, a number in JSON's shortest form (1.0 stays `1.0`, 5 stays `5`), a boolean as `true` or `false`; nothing else.
 fn text_of(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
@@ -95,12 +95,12 @@ fn choice(item: &Value) -> Option<String> {
     }
 }
 
-/// Decides the values of a flow's parameters: a value that was given; else the type's default; else the value of the parameter that
-/// controls it. What was given beyond what the blueprint declares is kept.
+/// Decides the values of a flow's parameters: a given value; otherwise the type's default; otherwise the value of the parameter that controls it.
+/// Given values that the blueprint does not declare are kept.
 ///
 /// # Errors
-/// [`FlowError::Parameter`] for one that is required and neither given nor defaulted, is of the wrong type or not in the enum, naming
-/// the parameter and what it may be.
+/// [`FlowError::Parameter`] for one that is required and neither given nor defaulted, has the wrong type or is not in the enum, with the parameter
+/// and the allowed values.
 pub fn resolve(blueprint: &Blueprint, given: &BTreeMap<String, Value>, types: &BTreeMap<String, ParameterType>) -> Result<Resolved> {
     let mut resolved = Resolved::default();
     for (name, value) in given {
@@ -150,8 +150,8 @@ fn type_of(name: &str, declared: &DeclaredParameter, types: &BTreeMap<String, Pa
     })
 }
 
-/// Gives each parameter without a value that of the nearest controller which has one. What was walked once is not walked again, with or
-/// without success; the blueprint was checked for circles.
+/// Gives each parameter without a value that of the nearest controller which has one. No chain is walked twice, with or without success; the
+/// blueprint was checked for cycles.
 fn take_from_controllers(declared: &BTreeMap<String, DeclaredParameter>, values: &mut BTreeMap<String, String>) {
     let mut hopeless = BTreeSet::new();
     for name in declared.keys() {

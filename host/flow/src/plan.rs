@@ -1,5 +1,5 @@
-//! What starting or stopping a flow would change. Nothing here reads or writes anything: a plan is made of a blueprint, parameters and
-//! what is known of the world, and somebody else carries it out.
+//! The changes that starting or stopping a flow requires. Nothing here reads or writes anything: a plan is computed from a blueprint, parameters and
+//! a snapshot, and executed elsewhere.
 
 mod adopt;
 mod components;

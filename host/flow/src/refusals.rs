@@ -1,4 +1,4 @@
-//! What hosts report that they cannot run: the newest summary of each, and what of it is new.
+//! Reports of hosts about components that they cannot run: the newest summary of each, and its new refusals.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,10 +9,10 @@ use weir_config::records::{ComponentRef, HostSummary, Refusal, ReportParts, Vari
 
 use crate::plan::EntryKey;
 
-/// A host that reported nothing for so long is gone: it reports every 5 s.
+/// A host without a report for this long is gone: it reports every 5 s.
 const HOST_EXPIRY: Duration = Duration::from_secs(60);
 
-/// For so long after its last report a host counts as one that serves what it reported.
+/// For this long after its last report a host counts as serving what it reported.
 const SERVES_FOR: Duration = Duration::from_secs(20);
 
 /// The refusals that hosts report.
@@ -28,14 +28,14 @@ struct State {
 
 struct Reported {
     at: Instant,
-    /// The processors that it has or was told to serve.
+    /// The processors that it has or should serve.
     names: BTreeSet<String>,
     refusals: BTreeMap<EntryKey, Refusal>,
 }
 
 impl Refusals {
-    /// Takes a host's summary, or a part of one, and returns what can never work in it and was not known before. What was known before must
-    /// not be acted on again: since then, the same component may have been named again.
+    /// Takes a host's summary, or a part of one, and returns the new permanent refusals. Do not act on earlier ones again: the same component may
+    /// have been named again since.
     pub(crate) fn take(&self, part: HostSummary) -> Vec<(EntryKey, Refusal)> {
         let State { hosts, parts } = &mut *self.lock();
         let Some(HostSummary { status, serves, processors, refusals, .. }) = parts.take(part) else { return Vec::new() };

@@ -1,4 +1,4 @@
-//! The flow service: takes its lock, leads while it has it, and stands by while another one does.
+//! The flow service: takes its lock, leads while it has it, and stands by while another service has it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,10 +17,10 @@ use crate::settings::FlowSettings;
 use crate::topics::FlowTopics;
 use crate::writes::Writes;
 
-/// How often a service that has lost its lock to another one looks whether it is free.
+/// How often a service without the lock checks whether it is free.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The running service. Dropping it ends it at once; what was begun is finished or undone by the next one.
+/// The running service. Dropping it ends it at once; pending operations are finished or undone by the next one.
 pub struct FlowService {
     token: CancellationToken,
     cut_off: CancellationToken,
@@ -28,8 +28,8 @@ pub struct FlowService {
 }
 
 impl FlowService {
-    /// Starts the service: takes its lock, makes its queue, and ensures the dead-letter queue and those of running flows. It answers when this
-    /// returns; it waits for the config service. When it loses its lock later, it drops what it does and stands by until the lock is free.
+    /// Starts the service: takes its lock, creates its queue, and ensures the dead-letter queue and those of running flows. It answers requests when
+    /// this returns; it waits for the config service. If it loses its lock later, it drops its operations and stands by until the lock is free.
     ///
     /// # Errors
     /// [`FlowError::Held`] when another service has the lock, [`FlowError::Name`] for a topicspace that cannot be one,
@@ -52,7 +52,7 @@ impl FlowService {
         Ok(FlowService { token, cut_off, task: Some(task) })
     }
 
-    /// Ends the service: no new requests, then up to 5 s for those that are under way. What is cut off is finished or undone at the next start.
+    /// Ends the service: no new requests, then up to 5 s for those in flight. Interrupted ones are finished or undone at the next start.
     pub async fn stop(mut self) {
         self.token.cancel();
         let Some(task) = self.task.take() else { return };
@@ -61,7 +61,7 @@ impl FlowService {
         }
     }
 
-    /// Waits until it has ended by itself, which happens only by a fault of its own, and returns the reason. Requests get no answer then.
+    /// Waits until it has ended unexpectedly, which is always an internal fault, and returns the reason. Requests get no answer then.
     ///
     /// # Cancel safety
     /// Yes.
@@ -72,7 +72,7 @@ impl FlowService {
         reason
     }
 
-    /// Whether it still works. It ends by itself only by a fault of its own, which an operator must see.
+    /// Whether it is still running. It ends unexpectedly only by an internal fault, which an operator must see.
     pub fn is_running(&self) -> bool {
         self.task.as_ref().is_some_and(|task| !task.is_finished())
     }
@@ -87,7 +87,7 @@ impl Drop for FlowService {
     }
 }
 
-/// What the service's task owns.
+/// The state of the service's task.
 struct Service {
     backend: Arc<dyn Backend>,
     config: ConfigClient,
@@ -171,12 +171,12 @@ impl Service {
         leader.finish().await;
     }
 
-    /// Waits until the lock is free, and leads again; `None` if it is told to end.
+    /// Waits until the lock is free, and leads again; `None` if it is stopped.
     async fn stand_by(&self, recovery: &mut Recovery) -> Option<Leader> {
         loop {
             match self.token.run_until_cancelled(recovery.attempt(|| self.begin())).await? {
                 Ok(leader) => return Some(leader),
-                // It is looked at steadily, so that flows are served soon after the other one is gone.
+                // Polled at a constant rate, so that flows are served soon after the other service is gone.
                 Err(FlowError::Held { .. }) => {
                     recovery.retry_now();
                     self.token.run_until_cancelled(tokio::time::sleep(POLL_INTERVAL)).await?;

@@ -1,4 +1,4 @@
-//! What an operator may set.
+//! The settings of the service.
 
 use std::time::Duration;
 
@@ -7,8 +7,8 @@ use std::time::Duration;
 pub struct FlowSettings {
     /// Where an exit begins to drop its oldest messages: 64 MiB, some minutes of a busy flow, so that a forgotten exit costs no disk.
     pub exit_limit_bytes: u64,
-    /// The size of the dead-letter queue above which no further letter is accepted and the message stays with its processor: 256 MiB, room
-    /// for a day of a flow that rejects a message now and then, and far below the limit of one queue.
+    /// The size of the dead-letter queue above which no further dead letter is accepted and the message stays with its processor: 256 MiB, enough for
+    /// a day of a flow that rejects an occasional message, and far below the limit of one queue.
     pub dead_letters_max_bytes: u64,
     /// How long a stop waits for the flow's processors to leave their queues: 10 s, well over the time that a host takes to see a change.
     pub stop_wait: Duration,
@@ -16,7 +16,7 @@ pub struct FlowSettings {
     pub delete_tries_count: u32,
     /// The pause between two such tries: 2 s.
     pub delete_pause: Duration,
-    /// How often flows that were left half started or half stopped are looked for, and missing queues made again: 30 s.
+    /// How often half started or half stopped flows are searched for, and missing queues recreated: 30 s.
     pub resume_every: Duration,
 }
 

@@ -1,7 +1,7 @@
-//! Named steps of operations, at which tests of whole processes stop one: what is killed or stood still there is what was meant.
+//! Named steps of operations, at which tests of whole processes halt one, so that kills and pauses hit exactly the intended step.
 
-/// A step of an operation is done. In debug builds, if `WEIR_TEST_STEPS` is a folder with a file `NAME.hold`, it notes that in `NAME.reached`
-/// there, and goes on once `NAME.hold` is gone.
+/// Marks a completed step. In debug builds, if `WEIR_TEST_STEPS` is a folder with a file `NAME.hold`, it records that in `NAME.reached` there, and
+/// continues once `NAME.hold` is gone.
 #[cfg(debug_assertions)]
 pub(crate) async fn step(name: &str) {
     static FOLDER: std::sync::OnceLock<Option<std::path::PathBuf>> = std::sync::OnceLock::new();

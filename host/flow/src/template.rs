@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-/// The variable that stands for the flow's id.
+/// The variable of the flow's id.
 pub const ID: &str = "id";
-/// The variable that stands for the blueprint's name.
+/// The variable of the blueprint's name.
 pub const BLUEPRINT: &str = "blueprint";
 
-/// What variables stand for in one flow.
+/// The values of variables in one flow.
 #[derive(Clone, Copy, Debug)]
 pub struct Scope<'a> {
     /// The flow's id.
@@ -19,7 +19,7 @@ pub struct Scope<'a> {
 }
 
 impl Scope<'_> {
-    /// Replaces the variables of a template. An unknown one stays as it is; what a value holds is not looked into.
+    /// Replaces the variables of a template. Unknown ones are kept; values are not expanded.
     pub fn render(&self, template: &str) -> String {
         let mut text = String::with_capacity(template.len());
         for piece in pieces(template) {
@@ -31,7 +31,7 @@ impl Scope<'_> {
         text
     }
 
-    /// The first variable of a template that stands for nothing.
+    /// The first undefined variable of a template.
     pub fn unknown_in<'t>(&self, template: &'t str) -> Option<&'t str> {
         pieces(template).find_map(|piece| match piece {
             Piece::Variable { name, .. } if self.value(name).is_none() => Some(name),

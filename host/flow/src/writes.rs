@@ -1,9 +1,9 @@
 //! Every write of the flow service to the configuration: the only file of this crate that calls the client's write operation. Each carries the
 //! condition that this service still leads.
 //!
-//! A lock is no fence: a process that stood still may have lost it to another one and not know it yet. So whoever gets the lock writes an id
-//! of its own to the configuration, and a write under another id changes nothing. The broker knows no such condition: before it is told to make
-//! or delete a queue it is asked whether this service still leads, unless that was answered a moment ago ([`Writes::confirm`]).
+//! A lock is not a fence: a suspended process may have lost it to another one without noticing. So each new leader writes its own id to the
+//! configuration, and a write with another id has no effect. The broker has no such condition: before it creates or deletes a queue, the service
+//! checks that it still leads, unless that was confirmed a moment ago ([`Writes::confirm`]).
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,26 +16,26 @@ use weir_config::protocol::Key;
 use weir_config::{Batch, ConfigClient, ConfigError, Result, Versioned};
 use weir_pubsub::{Backend, MessageId};
 
-/// What the marks of queues that were found, a longer status, and what is added here may add to a request that was checked before.
+/// The room that marks of queues, a longer status, and additions of this file may require in a request that was checked before.
 const REQUEST_ROOM_BYTES: usize = 256 << 10;
-/// How long an answer counts that this service leads: less than a broker and a service that stands by need together until another one leads,
-/// unless the connection is cut at the same moment.
+/// How long a confirmation that this service leads is valid: less than a broker and a standby service together need until another one leads, unless
+/// the connection is cut at the same moment.
 const FRESH_TIME: Duration = Duration::from_secs(1);
 
 /// Writes configuration, as the one service that may.
 pub(crate) struct Writes {
     backend: Arc<dyn Backend>,
     config: ConfigClient,
-    /// What stands in config while this service leads. None on a broker that no other process can be on: its start writes nothing, so that it
+    /// The id in the configuration while this service leads. None on a broker that no other process can use: its start writes nothing, so that it
     /// needs no room on a full disk.
     leader: Option<String>,
-    /// When it was last asked for whether it leads, of those times that were answered with yes.
+    /// The time of the last successful check that it leads.
     confirmed: Mutex<Instant>,
     fenced: CancellationToken,
 }
 
 impl Writes {
-    /// Makes this service the one that leads: what an earlier one writes from now on has no effect. Its caller has the lock.
+    /// Makes this service the leader: later writes of an earlier one have no effect. The caller has the lock.
     ///
     /// # Errors
     /// As [`ConfigClient::apply`].
@@ -71,7 +71,7 @@ impl Writes {
                 self.note(asked);
                 Ok(())
             }
-            // Of the batch, or that this service leads: what stands there tells them apart.
+            // Of the batch, or that this service leads: the stored id distinguishes them.
             Err(conflict @ ConfigError::Conflict { .. }) => {
                 self.version().await?;
                 Err(conflict)
@@ -95,8 +95,8 @@ impl Writes {
         Ok(version)
     }
 
-    /// Returns if this service led a moment ago; to be called right before the broker is told to make or delete a queue. Never returns once
-    /// another service leads.
+    /// Returns if this service led a moment ago; call it right before the broker creates or deletes a queue. Never returns once another service
+    /// leads.
     ///
     /// # Errors
     /// As [`ConfigClient::get`]: it is not known whether it leads.
@@ -113,8 +113,8 @@ impl Writes {
         }
     }
 
-    /// Returns if this service leads now; to be called before a request is answered with what was read without a write after it. Never returns
-    /// once another service leads.
+    /// Returns if this service leads now; call it before answering a request with data that was read without a later write. Never returns once
+    /// another service leads.
     ///
     /// # Errors
     /// As [`ConfigClient::get`]: it is not known whether it leads.
@@ -141,7 +141,7 @@ impl Writes {
         std::future::pending().await
     }
 
-    /// Whether a batch can be written in one step. What undoes a change is checked before the change is written.
+    /// Whether a batch can be written in one step. Check the batch that undoes a change before writing the change.
     ///
     /// # Errors
     /// `Refused`, with the figure that is too large.

@@ -1,5 +1,5 @@
-//! What a connection does: whether a request of it is under way, and whether its peer reads. While others wait for a place, one that has been
-//! quiet or stalled for a while gives way.
+//! The activity of a connection: whether a request is in progress, and whether its peer reads. While others wait for a connection, one that has been
+//! idle or stalled for a while gives way.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -23,14 +23,14 @@ use crate::error::GatewayError;
 
 /// A connection without a request under way for so long gives way.
 const IDLE_TIME: Duration = Duration::from_secs(1);
-/// One whose peer has read nothing for so long, although there is something to read, gives way.
+/// A connection whose peer has read nothing for this long, although there is something to read, gives way.
 const STALLED_TIME: Duration = Duration::from_secs(2);
 /// How often a connection looks whether it has to.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
 /// No time: it is not quiet, not stalled.
 const NEVER: u64 = u64::MAX;
 
-/// What one connection does.
+/// The activity of one connection.
 pub(crate) struct ConnectionActivity {
     begun: Instant,
     requests_count: AtomicUsize,
@@ -105,7 +105,7 @@ impl ConnectionActivity {
         self.cut_off.notify_one();
     }
 
-    /// Waits until it has to give way to somebody who waits.
+    /// Waits until it has to give way to a waiting connection.
     pub(crate) async fn gives_way(&self, waiters: &WaiterCount) -> YieldReason {
         loop {
             tokio::time::sleep(POLL_INTERVAL).await;

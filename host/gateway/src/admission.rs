@@ -1,5 +1,5 @@
-//! Connections for which there is no place yet. They wait; requests for health and figures are seen from outside and get places of their own,
-//! and when too many wait, the one that has waited longest is refused.
+//! Admission of connections above the limit. They wait; requests for health and metrics are recognized by peeking and use reserved places, and if too
+//! many wait, the one that has waited longest is refused.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -21,9 +21,9 @@ use crate::tls::{IncomingConnection, Opened, Stream};
 const WAITING_COUNT: usize = 64;
 /// Places for health and figures, which are answered at once.
 const HEALTH_COUNT: usize = 8;
-/// Connections that are told at once that there is no place; others are just closed.
+/// The number of connections that are answered at once that there is no place; others are just closed.
 const REFUSED_COUNT: usize = 32;
-/// What may be read with a reserved place.
+/// The paths that may use a reserved place.
 const HEALTH_PATHS: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
 /// How much of a request is looked at.
 const HEAD_BYTES: usize = 4 << 10;
@@ -32,7 +32,7 @@ const REFUSAL_TIME: Duration = Duration::from_secs(2);
 /// How often the rest of a head is looked for.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Those who wait.
+/// The waiting connections.
 pub(crate) struct Admission {
     places: Arc<Semaphore>,
     health: Arc<Semaphore>,
@@ -56,7 +56,7 @@ pub(crate) enum AdmissionOutcome {
     Gone,
 }
 
-/// A connection that is to be told that there is no place.
+/// A connection that is refused because there is no place.
 pub(crate) struct RefusedConnection {
     incoming: IncomingConnection,
     place: Option<OwnedSemaphorePermit>,
@@ -77,7 +77,7 @@ impl Admission {
         }
     }
 
-    /// Lets a connection wait; the future tells how it leaves.
+    /// Lets a connection wait; the future returns the outcome.
     pub(crate) fn admit(&mut self, mut incoming: IncomingConnection) -> impl Future<Output = AdmissionOutcome> + Send + 'static {
         self.waiting.retain(|token| !token.is_cancelled());
         if self.waiting.len() >= WAITING_COUNT
@@ -154,7 +154,7 @@ fn asks(head: &[u8]) -> Option<bool> {
 }
 
 impl RefusedConnection {
-    /// Tells it, if not too many are told already, and closes the connection.
+    /// Sends the refusal, unless too many are being refused already, and closes the connection.
     pub(crate) async fn answer(self) {
         let RefusedConnection { mut incoming, place, limit_count } = self;
         if place.is_none() {

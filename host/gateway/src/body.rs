@@ -15,7 +15,7 @@ use crate::budget::Share;
 use crate::error::{GatewayError, Result};
 use crate::held::Received;
 
-/// What is read of a refused body, so that its sender gets to read the answer instead of a broken connection.
+/// How much of a refused body is drained, so that its sender receives the response instead of a broken connection.
 const DRAINED_BYTES: u64 = 256 << 20;
 const DRAIN_TIME: Duration = Duration::from_secs(10);
 
@@ -73,7 +73,7 @@ pub(crate) async fn read(request: Request, limit_bytes: usize, time: Duration) -
         }
         Err(error) => {
             if error.is_busy() {
-                // What was read is let go of before the rest is read and forgotten.
+                // The bytes read so far are released before the rest is drained.
                 drop(body);
                 let _ = received.map(|received| received.resize(0));
                 drain(&mut stream).await;
@@ -123,7 +123,7 @@ impl Pieces {
         self.first.len() + self.all.len()
     }
 
-    /// What is held with so many bytes more. Where the size was not said, what it grows into has up to twice the size.
+    /// The size including this many more bytes. If the size was not announced, the buffer may grow to twice the size.
     fn bytes_with(&self, more_bytes: usize) -> usize {
         let bytes = self.length() + more_bytes;
         if self.announced_bytes.is_some() || self.length() == 0 { bytes } else { bytes.next_power_of_two() }

@@ -1,7 +1,7 @@
 //! The bytes of requests and answers that the gateway holds at once, of all its callers together.
 //!
-//! Whoever keeps such bytes in memory has a [`Share`], from which the first [`FREE_BYTES`] are not counted: they are bounded by the number of
-//! connections, and so a status request or a stop is served while others use up the budget.
+//! Everyone who keeps such bytes in memory has a [`Share`], whose first [`FREE_BYTES`] are not counted: they are limited by the number of
+//! connections, so that a status request or a stop is served while others use up the budget.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -13,9 +13,9 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::error::{GatewayError, Result};
 
-/// What each share has without counting: all that small requests and answers need.
+/// The uncounted part of each share: enough for small requests and responses.
 pub(crate) const FREE_BYTES: usize = 64 << 10;
-/// How long a stream of messages waits for others to give back before it ends.
+/// How long a stream of messages waits for other shares to be released before it ends.
 const WAIT_TIME: Duration = Duration::from_secs(2);
 
 /// How many bytes may be held, and how many are.
@@ -50,7 +50,7 @@ impl Budget {
         self.limit_bytes
     }
 
-    /// What is counted now.
+    /// The bytes counted now.
     pub(crate) fn held_bytes(&self) -> usize {
         self.held_bytes.load(Ordering::Relaxed)
     }
@@ -71,7 +71,7 @@ impl Budget {
     }
 }
 
-/// What one holder has of the budget, until it is dropped.
+/// One holder's share of the budget, until it is dropped.
 pub(crate) struct Share {
     budget: Arc<Budget>,
     counted_bytes: usize,
@@ -86,7 +86,7 @@ impl Share {
         if self.try_resize(bytes) { Ok(()) } else { Err(self.budget.refusal()) }
     }
 
-    /// As [`Share::resize`], but waits for others to give back first.
+    /// As [`Share::resize`], but waits for other shares to be released first.
     ///
     /// # Cancel safety
     /// It is as large as before.

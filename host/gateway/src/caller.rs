@@ -1,14 +1,14 @@
-//! Who sends a request, and what it may do.
+//! The sender of a request, and its permissions.
 
 use crate::error::{GatewayError, Result};
 use crate::scope::Scope;
 
-/// Who sent a request that is let in.
+/// The sender of an admitted request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Caller {
-    /// May do what this scope permits, and is told names and figures.
+    /// Has the permissions of this scope, and may see names and figures.
     Trusted(Scope),
-    /// Has shown no token of a gateway that has some: it is told no names and no figures.
+    /// Presented no token although the gateway has some: it sees no names and no figures.
     Unknown,
 }
 

@@ -1,4 +1,4 @@
-//! What is read of a certificate besides checking it.
+//! Reading certificates, beyond verifying them.
 
 use x509_parser::time::ASN1Time;
 

@@ -23,11 +23,11 @@ use crate::error::GatewayError;
 use crate::settings::GatewaySettings;
 use crate::tls::{IncomingConnection, Opened, Stream};
 
-/// The wait after a connection could not be taken, most often for want of file descriptors: they come back when others end.
+/// The wait after a connection could not be accepted, most often for lack of file descriptors: they are released when others end.
 const ACCEPT_WAIT: Duration = Duration::from_secs(1);
 /// How long the handshake of TLS may take: a slow line and a busy machine, not a connection that says nothing.
 const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
-/// What is read ahead of one connection, and the most that the head of a request may have.
+/// The read-ahead buffer of one connection, and the maximum size of a request's head.
 const READ_AHEAD_BYTES: usize = 128 << 10;
 
 /// Serves until the token is cancelled; then takes no more requests, and returns when those under way are answered.
@@ -40,7 +40,7 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, settings: &Gate
     let mut admission = Admission::new(places.clone(), server.waiters.clone(), settings);
     let mut connections = JoinSet::new();
     while let Some(stream) = token.run_until_cancelled(next(&listener)).await {
-        // An answer is small, and whoever waits for it should not wait for more to go with it.
+        // Responses are small, and should be sent without waiting for more data.
         let _ = stream.set_nodelay(true);
         let incoming = IncomingConnection::new(stream, settings.tls.clone(), settings.unread_timeout);
         let server = server.clone();
@@ -81,7 +81,7 @@ async fn next(listener: &TcpListener) -> TcpStream {
     }
 }
 
-/// What all connections share.
+/// The state shared by all connections.
 struct Server {
     http: http1::Builder,
     router: Router,

@@ -1,4 +1,4 @@
-//! What can go wrong between a caller and Weir, with the status and the type that callers are told.
+//! Errors between a caller and Weir, with the status and the type that callers receive.
 
 use axum::http::StatusCode;
 use weir_config::ConfigError;
@@ -26,11 +26,11 @@ pub enum GatewayError {
     /// Its token does not permit it.
     #[error("{what} requires a token of scope `{needed}`; the token of this request has scope `{scope}`: use one of scope `{needed}`")]
     SmallScope {
-        /// What was tried.
+        /// The operation.
         what: String,
-        /// What it requires.
+        /// The required scope.
         needed: Scope,
-        /// What the token permits.
+        /// The scope of the token.
         scope: Scope,
     },
     /// It came without TLS to a port with TLS.
@@ -59,12 +59,12 @@ pub enum GatewayError {
         /// The header's value.
         host: String,
     },
-    /// The body is said to be something else than what the path takes.
+    /// The content type of the body is not the one that the path accepts.
     #[error("the body is `{actual}`; this path accepts {expected}: set the header `Content-Type`")]
     WrongContentType {
-        /// What is taken.
+        /// The accepted type.
         expected: &'static str,
-        /// What was said.
+        /// The given type.
         actual: String,
     },
     /// The body is larger than the path takes.
@@ -72,7 +72,7 @@ pub enum GatewayError {
     BodyTooLarge {
         /// Its size, where it was said.
         actual_bytes: Option<u64>,
-        /// What is taken.
+        /// The accepted type.
         limit_bytes: usize,
     },
     /// A request to a service is larger than a message may be.
@@ -85,7 +85,7 @@ pub enum GatewayError {
         service: &'static str,
         /// The request's size.
         actual_bytes: u64,
-        /// What is taken.
+        /// The accepted type.
         limit_bytes: u64,
     },
     /// A line of a body is larger than a message may be.
@@ -93,7 +93,7 @@ pub enum GatewayError {
     LineTooLarge {
         /// Its number, from 1.
         number: u64,
-        /// What is taken.
+        /// The accepted type.
         limit_bytes: usize,
     },
     /// The body did not come, or ended before its end.
@@ -105,7 +105,7 @@ pub enum GatewayError {
     /// Something is not JSON.
     #[error("{what} is not JSON")]
     NotJson {
-        /// What, for example `the body` or `line 3`.
+        /// The item, for example `the body` or `line 3`.
         what: String,
         /// Where and why.
         #[source]
@@ -118,19 +118,19 @@ pub enum GatewayError {
         what: String,
         /// Its size, as far as it was read.
         actual_bytes: usize,
-        /// What is taken.
+        /// The accepted type.
         limit_bytes: usize,
     },
-    /// A WebSocket's message is no text.
+    /// A WebSocket message is not text.
     #[error("{what} is binary: send JSON as text")]
     BinaryMessage {
         /// Which.
         what: String,
     },
-    /// There is no such service.
+    /// The service does not exist.
     #[error("service `{service}` does not exist: use `config` or `flow`, or with the field `flow` an interface of that flow")]
     UnknownService {
-        /// What was asked for.
+        /// The operation that was requested.
         service: String,
     },
     /// A reader of what passes was too slow.
@@ -168,13 +168,13 @@ pub enum GatewayError {
     BadField {
         /// Which.
         field: String,
-        /// What is wrong and how to mend it.
+        /// The problem and the fix.
         problem: String,
     },
-    /// There is no such path.
+    /// The path does not exist.
     #[error("{method} {path} does not exist; docs/wire.md lists the paths")]
     UnknownPath {
-        /// What was asked.
+        /// The requested path.
         method: String,
         /// Where.
         path: String,
@@ -182,11 +182,11 @@ pub enum GatewayError {
     /// The path is there, but not for this method.
     #[error("{method} {path} is not supported: {next}")]
     WrongMethod {
-        /// What was asked.
+        /// The requested path.
         method: String,
         /// Where.
         path: String,
-        /// What to do instead.
+        /// The alternative.
         next: String,
     },
     /// A lease on messages of an exit has ended, or there never was one of this id.
@@ -198,7 +198,7 @@ pub enum GatewayError {
         /// Its id.
         lease: String,
     },
-    /// There is no such flow.
+    /// The flow does not exist.
     #[error("there is no flow `{flow}`; {}", listed("flows", .known))]
     UnknownFlow {
         /// Its id.
@@ -206,7 +206,7 @@ pub enum GatewayError {
         /// Those that are there.
         known: Vec<String>,
     },
-    /// The flow is no more, or is about to be.
+    /// The flow has stopped, or is stopping.
     #[error("flow `{flow}` was stopped; `weir flow start` starts it again")]
     FlowStopped {
         /// Its id.
@@ -237,7 +237,7 @@ pub enum GatewayError {
     UnknownInterface {
         /// The flow.
         flow: String,
-        /// What was asked for.
+        /// The operation that was requested.
         interface: String,
         /// Those that are there.
         known: Vec<String>,
@@ -262,10 +262,10 @@ pub enum GatewayError {
         /// Its own words.
         said: String,
     },
-    /// The file is no component that a host could run.
+    /// The file is not a component that a host can run.
     #[error("the file cannot be deployed: {problem}")]
     BadComponent {
-        /// What is wrong and how to mend it.
+        /// The problem and the fix.
         problem: String,
     },
     /// The version belongs to other bytes.
@@ -275,7 +275,7 @@ pub enum GatewayError {
         key: String,
         /// The digest that has it.
         taken: Digest,
-        /// The digest that wanted it.
+        /// The digest that the host requires.
         given: Digest,
     },
     /// The version was deployed with other limits.
@@ -287,7 +287,7 @@ pub enum GatewayError {
     VersionFixed {
         /// `NAME@VERSION`.
         key: String,
-        /// What differs.
+        /// The difference.
         differences: Vec<String>,
     },
     /// The record of a deployment cannot be used.
@@ -297,7 +297,7 @@ pub enum GatewayError {
     BadDeployment {
         /// `NAME@VERSION`.
         key: String,
-        /// What is wrong with it.
+        /// The problem.
         problem: String,
     },
     /// No such deployment.
@@ -323,7 +323,7 @@ pub enum GatewayError {
     /// The folder of compiled code cannot be read.
     #[error("the folder of compiled code cannot be read")]
     CompiledCode(#[source] std::io::Error),
-    /// There is no such dead letter.
+    /// The dead letter does not exist.
     #[error("dead letter `{letter}` does not exist; `weir dead-letters list` shows all of them")]
     UnknownDeadLetter {
         /// Its position or id.
@@ -338,7 +338,7 @@ pub enum GatewayError {
     /// The broker refused or failed.
     #[error("{what}")]
     Broker {
-        /// What was tried.
+        /// The operation.
         what: String,
         /// Why it failed.
         #[source]
@@ -365,12 +365,12 @@ pub enum GatewayError {
     /// Something that must not happen did.
     #[error("{what} failed because of a bug in Weir; see the log")]
     Broken {
-        /// What.
+        /// The operation.
         what: &'static str,
     },
 }
 
-/// Where it is from, for whoever has none or a wrong one.
+/// Where to get a token, for callers with none or a wrong one.
 const TOKEN_ADVICE: &str = "it is the one that `weir up` was started with. For a WebSocket, append `?token=TOKEN` to the address; the \
      command line reads WEIR_TOKEN, TrustGraph's tools read TRUSTGRAPH_TOKEN";
 
@@ -475,7 +475,7 @@ impl GatewayError {
         matches!(self, GatewayError::Broker { source: PubsubError::Unavailable { .. }, .. })
     }
 
-    /// The error as it is told to callers: its type, and its message with all causes.
+    /// The error as callers receive it: its type, and its message with all causes.
     pub fn to_body(&self) -> ErrorBody {
         ErrorBody { kind: self.kind().1.to_owned(), message: chain(self) }
     }

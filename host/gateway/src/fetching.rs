@@ -11,7 +11,7 @@ use weir_pubsub::chain;
 use crate::protocol::ErrorAnswer;
 use crate::remote::RemoteGateway;
 
-/// What is read of an answer that is an error.
+/// How much of an error response is read.
 const ERROR_BYTES: usize = 64 << 10;
 /// Characters of it that are passed on.
 const MESSAGE_COUNT: usize = 1_000;
@@ -40,7 +40,7 @@ fn broken(error: &reqwest::Error) -> RemoteFault {
     RemoteFault(format!("the connection was lost: {}; the fetch is retried", without_url(error)))
 }
 
-/// The causes of an error, without the address, which is told already; where TLS is wrong, with what to do.
+/// The causes of an error, without the address, which is reported already; for TLS errors, with the fix.
 fn without_url(error: &reqwest::Error) -> String {
     match RemoteGateway::tls_fault(error) {
         Some(fault) => format!("{fault}; {}", fault.next()),
@@ -63,7 +63,7 @@ fn refused(status: StatusCode, said: Option<&str>) -> RemoteFault {
     })
 }
 
-/// What a gateway said in an answer that is an error; none if it is not a gateway's.
+/// The message of an error response of a gateway; none if it is not from a gateway.
 async fn error_of(mut response: Response) -> Option<String> {
     let mut body = Vec::new();
     while let Some(piece) = response.chunk().await.ok()? {

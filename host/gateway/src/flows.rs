@@ -1,4 +1,4 @@
-//! What the configuration says about flows: who takes part in them, and which queues they use.
+//! The flows in the configuration: their processors, and their queues.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +17,7 @@ pub(crate) struct Records {
     /// The version of the configuration.
     pub(crate) version: u64,
     pub(crate) readable: BTreeMap<String, FlowRecord>,
-    /// Those whose record cannot be read, with the reason.
+    /// Flows whose record is unreadable, with the reason.
     pub(crate) unreadable: BTreeMap<String, String>,
 }
 
@@ -50,7 +50,7 @@ pub(crate) async fn records(config: &ConfigClient) -> Result<(u64, BTreeMap<Stri
     Ok((records.version, records.readable))
 }
 
-/// Flows as people want to see them. All their entries are read at once: a request for each would be most of the time.
+/// Flows as people see them. All their entries are read at once: one request per flow would dominate the time.
 pub(crate) async fn summaries(config: &ConfigClient, records: &Records) -> Result<Vec<FlowSummary>> {
     let named = records.readable.values().filter_map(|record| record.plan.as_ref()).flat_map(|plan| &plan.entries);
     let named: BTreeSet<(&str, &str)> = named.map(|entry| (entry.processor.as_str(), entry.variant.as_str())).collect();
@@ -99,7 +99,7 @@ fn summary(id: &str, record: &FlowRecord, entries: &BTreeMap<(String, String), E
     }
 }
 
-/// The status of a flow whose record cannot be read.
+/// The status of a flow whose record is unreadable.
 const UNREADABLE: &str = "unreadable";
 
 /// The queues of all flows, each once.
@@ -124,7 +124,7 @@ impl QueueSummary {
         !self.is_missing && QueueStats { depth_count, ready_count, unsettled_count, ..QueueStats::default() }.may_hold_messages()
     }
 
-    /// Messages in it, those in work included, if that is known.
+    /// Messages in it, including those in flight, if known.
     pub fn held_count(&self) -> Option<u64> {
         self.depth_count.or_else(|| Some(self.ready_count? + self.unsettled_count?))
     }

@@ -30,7 +30,7 @@ const FORWARDED: HeaderName = HeaderName::from_static("weir-forwarded");
 /// is answered for at once, and not after the time that it would have for its work.
 const LIVENESS_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Who keeps the bytes of components.
+/// Where the bytes of components are stored.
 #[derive(Clone, Debug)]
 pub enum Components {
     /// This gateway, in a folder.
@@ -67,7 +67,7 @@ pub(crate) async fn forward(settings: &GatewaySettings, store: &RemoteGateway, r
     Ok(backward(sent?, settings.body_timeout))
 }
 
-/// Whether it answers at all. What it answers is seen by the request itself.
+/// Whether it responds at all. The response itself is evaluated by the request.
 async fn alive(store: &RemoteGateway) -> Result<(), StoreFault> {
     let away = |problem| StoreFault::Away { url: store.url().to_owned(), problem };
     match tokio::time::timeout(LIVENESS_TIMEOUT, store.request(Method::GET, "/healthz").send()).await {
@@ -94,7 +94,7 @@ async fn send(settings: &GatewaySettings, store: &RemoteGateway, parts: &Parts, 
     Ok(response)
 }
 
-/// What is wrong between the gateways, and where it is their TLS, what to do.
+/// The problem between the gateways, and for TLS errors, the fix.
 fn problem_of(error: reqwest::Error) -> String {
     match RemoteGateway::tls_fault(&error) {
         Some(fault @ TlsFault::UnknownAuthority) => {

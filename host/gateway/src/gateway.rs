@@ -1,4 +1,4 @@
-//! What all requests share.
+//! The state shared by all requests.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -31,17 +31,17 @@ pub type Inspect = Arc<dyn Fn(&[u8], &GivenLimits) -> Result<ComponentRecord, St
 /// Finds the files of compiled code that no host would use when only these digests are named. It reads a folder.
 pub type UnusedCode = Arc<dyn Fn(&BTreeSet<Digest>) -> std::io::Result<Vec<UnusedFile>> + Send + Sync>;
 
-/// What a gateway is made of.
+/// The parts of a gateway.
 pub struct GatewayParts {
     /// The broker.
     pub backend: Arc<dyn Backend>,
     /// To read flows and components and to record deployments.
     pub config: ConfigClient,
-    /// Who keeps the bytes of components.
+    /// Where the bytes of components are stored.
     pub components: Components,
     /// How components are checked.
     pub inspect: Inspect,
-    /// What holds for components whose deployment gives nothing else.
+    /// The defaults of components whose deployment gives no value.
     pub defaults: ComponentDefaults,
     /// How compiled code that nothing needs is found.
     pub unused_code: UnusedCode,
@@ -90,7 +90,7 @@ pub(crate) struct Gateway {
     pub(crate) stopping: CancellationToken,
 }
 
-/// What a gateway listens to besides its callers, until it ends.
+/// The background subscriptions of a gateway, until it ends.
 pub(crate) struct Listeners {
     /// The hosts' reports.
     pub(crate) reports: Reports,

@@ -1,14 +1,14 @@
-//! Who may speak to a gateway.
+//! Access control of a gateway.
 //!
 //! A request with a token of the gateway is accepted from anywhere, web pages included: a page has the token only if it was given to it. It
 //! must have the [scope](crate::scope) that its path requires. A request without one reaches only the open paths of a gateway that has tokens:
 //! programs of any machine may, under any name of the gateway, as load balancers check its health; web pages may not.
 //!
-//! A gateway without tokens serves only programs of this machine, and no web page: a page of any site can make a browser send
-//! requests to `localhost`. Three headers that a page cannot change reveal such a request, and all are checked before anything else:
+//! A gateway without tokens serves only programs of this machine, and no web page: a page of any site can make a browser send requests to
+//! `localhost`. Three headers that a page cannot change reveal such a request, and all are checked first:
 //! - `Origin` accompanies every request that a script may read or that changes something, and every WebSocket;
 //! - `Sec-Fetch-Site` (Fetch Metadata, W3C) accompanies all requests, also those of an `<img>` or a `no-cors` fetch, which carry no `Origin`;
-//! - `Host` shows a page whose own name was pointed at this machine (DNS rebinding).
+//! - `Host` reveals a page whose own name points at this machine (DNS rebinding).
 //!
 //! The only exception is a person following a link to the [pages to read](is_page).
 
@@ -27,11 +27,10 @@ use crate::tokens::Tokens;
 
 /// Where a request of a browser comes from, relative to the gateway.
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
-/// What a browser will do with the answer.
+/// How a browser will use the response.
 const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 
-/// Refuses a request whose sender may not speak to this gateway, or not on a path that requires this; otherwise the request says who
-/// [sent](Caller) it.
+/// Refuses a request whose sender may not use this gateway, or not a path that requires this; otherwise the request carries its [sender](Caller).
 pub(crate) async fn admit(tokens: Option<&Tokens>, need: AccessRule, request: Request) -> Result<Request> {
     let (mut parts, body) = request.into_parts();
     match check(tokens, need, &parts) {

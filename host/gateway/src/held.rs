@@ -15,7 +15,7 @@ use hyper::body::{Frame, SizeHint};
 use crate::budget::{Budget, FREE_BYTES, Share};
 use crate::error::Result;
 
-/// What a request holds of the budget while its handler works.
+/// The share of the budget that a request holds while its handler runs.
 #[derive(Clone)]
 pub(crate) struct Received(Arc<Mutex<Share>>);
 
@@ -41,7 +41,7 @@ pub(crate) fn begin(budget: &Arc<Budget>, request: &mut Request) -> Received {
     received
 }
 
-/// Counts an answer in place of its request; one for which there is no room becomes an error.
+/// Counts a response in place of its request; one that does not fit becomes an error.
 pub(crate) fn answer(received: &Received, response: Response, budget: &Arc<Budget>) -> Response {
     let _ = received.resize(0);
     counted(response, budget)
@@ -62,10 +62,10 @@ fn counted(response: Response, budget: &Arc<Budget>) -> Response {
     response.map(|body| Body::new(CountedBody { body, whole, budget }))
 }
 
-/// The body of an answer, whose pieces are counted for as long as the connection keeps them.
+/// The body of a response, whose chunks are counted for as long as the connection keeps them.
 struct CountedBody {
     body: Body,
-    /// Of a body whose size was known: its first piece is the whole.
+    /// For a body of known size: its first chunk is the whole.
     whole: Option<Share>,
     budget: Arc<Budget>,
 }

@@ -1,5 +1,5 @@
-//! Messages on their way into one topic: as many at once as the broker writes in one group, in the order in which they were sent. Only where
-//! the queue is full and somebody reads it, what was on the way behind a refused message may pass it.
+//! An import: messages on their way into one topic, as many at once as the broker writes in one group, in the order in which they were sent. Only if
+//! the queue is full and read at the same time, messages in flight behind a refused one may overtake it.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::dispatch::SharedProducer;
 use crate::error::GatewayError;
 use crate::protocol::{ErrorBody, Imported};
 
-/// Messages handed to the broker whose outcome is not known yet: enough to fill its groups of writes.
+/// Messages sent to the broker whose outcome is pending: enough to fill its groups of writes.
 const IN_FLIGHT_COUNT: usize = 256;
 /// Their bodies together.
 const IN_FLIGHT_BYTES: usize = 8 << 20;
@@ -22,7 +22,7 @@ const IN_FLIGHT_BYTES: usize = 8 << 20;
 /// How long what is under way may take to be confirmed after the flow or Weir has stopped.
 const CONFIRM_TIME: Duration = Duration::from_secs(2);
 
-/// What ends an import early.
+/// Why an import ends early.
 pub(crate) enum Ended {
     /// The request, or the gateway.
     Gateway(GatewayError),
@@ -115,7 +115,7 @@ pub(crate) struct Import {
     /// Of what is in flight.
     share: Share,
     tally: Tally,
-    /// Where each stored message is told; none where nobody asked.
+    /// Where each stored message is reported; none if not requested.
     answers: Option<Vec<Stored>>,
     full_queue_timeout: Duration,
 }
@@ -141,12 +141,12 @@ impl Import {
         self
     }
 
-    /// What is told of it at its end.
+    /// The report at its end.
     pub(crate) fn imported(&self, error: Option<ErrorBody>) -> Imported {
         Imported { count: self.tally.stored_count, unconfirmed_count: self.tally.unconfirmed_count(), error }
     }
 
-    /// What was stored since this was called last.
+    /// The messages stored since the last call.
     pub(crate) fn take_answers(&mut self) -> Vec<Stored> {
         self.answers.as_mut().map(std::mem::take).unwrap_or_default()
     }
@@ -168,7 +168,7 @@ impl Import {
         }
         let message = Message { id: Some(MessageId::random(&mut rand::rng())), ..Message::new(body) };
         let sent = Sent { number, order: self.tally.send(), message };
-        // What is refused at once waits for its turn like the others.
+        // A message that is refused immediately waits for its turn like the others.
         let confirm = self.producer.publish(sent.message.clone()).await.unwrap_or_else(|error| Confirm::resolved(Err(error)));
         self.in_flight_bytes += sent.message.body.len();
         self.in_flight.push_back(InFlight { sent, confirm });
@@ -224,7 +224,7 @@ impl Import {
         first_error
     }
 
-    /// Notes an outcome. One that a full queue refused is kept, and it and those behind it are sent again: nothing else is sent before that.
+    /// Records an outcome. A message refused by a full queue is kept, and it and those after it are sent again, before any others.
     async fn take(&mut self, outcome: Outcome) -> Result<(), Ended> {
         if let Some(error) = self.note(outcome) {
             return Err(Ended::Broker(error));

@@ -1,7 +1,7 @@
 //! The HTTP gateway: the way into a running Weir for people, programs and the command line.
 //!
-//! It reaches the config and flow services through their queues only. Whoever shows one of its [`Tokens`] may use it as far as the
-//! token's [`Scope`] goes; where none is set, programs of this machine may, and what comes from a web page or names another host is refused.
+//! It reaches the config and flow services through their queues only. A client that presents one of its [`Tokens`] may use it within the token's
+//! [`Scope`]; without tokens, programs of this machine may use it, and requests from web pages or to other hosts are refused.
 //!
 //! ```
 //! use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! Messages as lines of JSON: `{"id", "properties", "body"}`. A body that is no JSON is given as `text`, and one that is no UTF-8
-//! either as `base64`, in place of `body`.
+//! Messages as JSON Lines: `{"id", "properties", "body"}`. A body that is not JSON is given as `text`, and one that is not UTF-8 either as `base64`,
+//! in place of `body`.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

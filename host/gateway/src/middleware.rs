@@ -1,5 +1,5 @@
-//! What every request passes before its handler and every answer after it: one layer, since each layer of a router costs every request
-//! some allocations.
+//! What every request passes before its handler and every response after it: one layer, since each layer of a router costs every request some
+//! allocations.
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;

@@ -78,7 +78,7 @@ fn token(document: &Value) -> String {
     format!("{}<pre>curl -H \"Authorization: Bearer $WEIR_TOKEN\" ADDRESS/api/v1/weir/status</pre>", prose(text(&scheme["description"])))
 }
 
-/// What may be answered on every path, once for all of them.
+/// Responses that are possible on every path, described once.
 fn refusals(document: &Value) -> String {
     let all = fields(&document["components"]["responses"]);
     let rows: String = all.map(|(name, response)| answer(&format!("<span id=\"answer-{name}\">{name}</span>"), response)).collect();

@@ -1,5 +1,5 @@
-//! What a browser wants to hear before it lets a web page use the gateway (CORS): only where there is a token. Any page may try, since
-//! only one that was given the token gets through; nothing that a browser adds by itself, such as a cookie, opens anything here.
+//! CORS: the headers that let a web page use the gateway, only if there is a token. Any page may try, since only one with the token succeeds; nothing
+//! that a browser adds automatically, such as a cookie, grants access here.
 
 use axum::extract::Request;
 use axum::http::header::{
@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 
 use crate::gateway::Gateway;
 
-/// What a page may ask for, for ten minutes until its browser asks again.
+/// What a page may send, valid for ten minutes until its browser asks again.
 const ANSWERED: [(HeaderName, &str); 3] = [
     (ACCESS_CONTROL_ALLOW_METHODS, "GET, POST"),
     (ACCESS_CONTROL_ALLOW_HEADERS, "authorization, content-type"),

@@ -17,7 +17,7 @@ pub(crate) struct Paths {
     access_rules: AccessRules,
 }
 
-/// What each path requires, by its pattern and method.
+/// The access rules of each path, by its pattern and method.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct AccessRules(BTreeMap<String, Vec<(Method, AccessRule)>>);
 
@@ -47,15 +47,15 @@ impl Paths {
         (self.router.into_openapi(), self.access_rules)
     }
 
-    /// What each requires.
+    /// The access rules.
     pub(crate) fn into_access_rules(self) -> AccessRules {
         self.access_rules
     }
 }
 
 impl AccessRules {
-    /// What a request requires, by the pattern of its path. A request for an unknown path or method requires scope `read` as well, since the
-    /// answer may show names.
+    /// The access rule of a request, by the pattern of its path. A request for an unknown path or method requires scope `read` as well, since the
+    /// response may show names.
     pub(crate) fn of(&self, method: &Method, pattern: Option<&str>) -> AccessRule {
         let method = if method == Method::HEAD { &Method::GET } else { method };
         let of_path = pattern.and_then(|pattern| self.0.get(pattern)).into_iter().flatten();

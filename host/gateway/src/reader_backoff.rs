@@ -34,7 +34,7 @@ impl ReaderBackoff {
     /// Waits before the next try.
     ///
     /// # Cancel safety
-    /// The wait goes on when it is called again.
+    /// The wait is continued by the next call.
     pub(crate) async fn wait(&mut self) {
         if std::mem::take(&mut self.is_well) {
             self.backoff.reset();
@@ -51,7 +51,7 @@ impl ReaderBackoff {
     /// The first error that is not about the broker being unavailable.
     ///
     /// # Cancel safety
-    /// That of `make`; the waits go on when it is called again.
+    /// That of `make`; the waits are continued by the next call.
     pub(crate) async fn get<T, F: Future<Output = Result<T>>>(&mut self, make: impl Fn() -> F) -> Result<T> {
         loop {
             self.wait().await;

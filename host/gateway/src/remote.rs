@@ -72,7 +72,7 @@ impl RemoteGateway {
         }
     }
 
-    /// What is wrong between a client and the gateway's TLS, if that is why a request failed.
+    /// The TLS problem between a client and the gateway, if that is why a request failed.
     pub fn tls_fault(error: &reqwest::Error) -> Option<TlsFault> {
         TlsFault::of(error)
     }
@@ -80,7 +80,7 @@ impl RemoteGateway {
 
 fn parse(url: &str) -> Result<Url, RemoteError> {
     let bad = || match url.rfind('@') {
-        // What is before it may be a password, also where the rest cannot be read.
+        // The part before it may be a password, even if the rest cannot be parsed.
         Some(at) => RemoteError::UserInfo { url: format!("***{}", &url[at..]) },
         None => RemoteError::BadUrl { url: url.to_owned() },
     };
@@ -134,7 +134,7 @@ mod tests {
     fn only_a_server_address_is_a_gateway_url() {
         for url in ["", "weir.example", "ftp://weir.example", "http://", "http://weir.example?a=1", "unix:/a"] {
             assert!(
-                refused(url, None, TokenReach::Encrypted).is_some_and(|problem| problem.contains("does not have the expected form")),
+                refused(url, None, TokenReach::Encrypted).is_some_and(|problem| problem.contains("does not have the form https")),
                 "{url}"
             );
         }

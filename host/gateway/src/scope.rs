@@ -1,4 +1,4 @@
-//! What a token permits, and what each request requires.
+//! Token scopes, and the scope that each request requires.
 
 mod operation;
 
@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 pub(crate) use self::operation::{Required, of_config, of_flow};
 
-/// What a token permits. Each scope includes those before it.
+/// The scope of a token. Each scope includes those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Scope {
     /// To look: status, lists, figures, configuration, dead letters, copies of messages, and the bytes of components. Nothing changes.
@@ -19,7 +19,7 @@ pub enum Scope {
     Deploy,
 }
 
-/// A word that is none of the scopes.
+/// The word is not a scope.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("is not a scope: use read, operate or deploy")]
 pub struct NotAScope;
@@ -52,7 +52,7 @@ impl FromStr for Scope {
     }
 }
 
-/// What a path requires.
+/// The requirement of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AccessRule {
     /// Nothing: it is the same for all clients, and shows neither names nor figures.

@@ -22,8 +22,8 @@ use crate::{connections, middleware, openapi, routes};
 /// Serves until the token is cancelled; then takes no more requests, ends the streams, and returns when those under way are done.
 ///
 /// # Errors
-/// When the broker cannot be reached at the start, or the topicspace is no part of a topic. The services need not be there: until they are,
-/// requests are told so, and the flows are read as soon as the config service answers.
+/// If the broker is unreachable at the start, or the topicspace is not a valid part of a topic. The services need not be available: until they are,
+/// requests are answered with that error, and the flows are read as soon as the config service answers.
 ///
 /// # Cancel safety
 /// Dropping the future ends the server at once; what it had accepted of an import is stored or not.
@@ -33,7 +33,7 @@ pub async fn serve(listener: TcpListener, parts: GatewayParts, token: Cancellati
     let flows = listeners.follower.run(token.clone());
     let server = connections::serve(listener, router(gateway.clone()), &gateway.settings, &token);
     tokio::join!(server, hosts, flows);
-    // WebSockets are no part of the server any more. Each gives its place back when it has ended.
+    // WebSockets are no longer part of the server. Each releases its place when it has ended.
     let _ = gateway.sockets.acquire_many(gateway.settings.max_sockets_count as u32).await;
     Ok(())
 }
@@ -47,8 +47,8 @@ const DEPLOY: AccessRule = AccessRule::Scope(Scope::Deploy);
 
 /// Every path, with the scope that it requires and what the OpenAPI document says of it: a path without one of the two cannot be added here.
 ///
-/// Open is what supervisors and load balancers ask, which have no secret and are told no name and no figure (`/metrics` tells both, and
-/// `/readyz` with a token); and what the gateway's paths are, which is the same everywhere and for browsers, which cannot show a token for a page.
+/// Open paths are those for supervisors and load balancers, which have no secret and receive no names and no figures (`/metrics` shows both, and
+/// `/readyz` with a token); and the description of the paths, which is the same everywhere and for browsers, which cannot present a token for a page.
 pub(crate) fn paths() -> Paths {
     Paths::new()
         .with(Open, routes!(routes::health::healthz))
@@ -90,7 +90,7 @@ fn router(gateway: Shared) -> Router {
         .with_state(gateway)
 }
 
-/// What each path requires. It is the same for the whole life of a process.
+/// The access rules of each path. They do not change during the life of a process.
 pub(crate) fn access_rules() -> &'static AccessRules {
     static ACCESS_RULES: LazyLock<AccessRules> = LazyLock::new(|| paths().into_access_rules());
     &ACCESS_RULES

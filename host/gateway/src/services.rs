@@ -1,4 +1,4 @@
-//! The two services, as whoever speaks their own language reaches them: a request out, its answer back, nothing read or changed between.
+//! The two services for clients that speak their protocols: a request out, its answer back, nothing read or changed between.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,13 +26,13 @@ impl Services {
         Ok(Services { config, flow, time })
     }
 
-    /// Asks the config service for a caller whose scope permits it.
+    /// Sends a request to the config service for a caller whose scope permits it.
     pub(crate) async fn ask_config(&self, body: &[u8], caller: Caller) -> Result<Bytes> {
         let request = permitted(translate::config_request(body)?, caller, scope::of_config)?;
         ask(&self.config, "the config service", request, self.time).await
     }
 
-    /// Asks the flow service for a caller whose scope permits it.
+    /// Sends a request to the flow service for a caller whose scope permits it.
     pub(crate) async fn ask_flow(&self, body: &[u8], caller: Caller) -> Result<Bytes> {
         let request = permitted(translate::flow_request(body)?, caller, scope::of_flow)?;
         ask(&self.flow, "the flow service", request, self.time).await

@@ -1,21 +1,21 @@
-//! What may be set: who may speak to the gateway, and its bounds, each with its reason.
+//! Settings: access to the gateway, and its limits, each with its reason.
 
 use std::time::Duration;
 
 use crate::tls::TlsServer;
 use crate::tokens::Tokens;
 
-/// Who may speak to the gateway; bounds on what callers may send and how long they may wait.
+/// Access to the gateway; limits on what callers may send and how long they may wait.
 #[derive(Clone, Debug)]
 pub struct GatewaySettings {
-    /// What callers must show. Without them, programs of this machine may do everything, and web pages nothing.
+    /// The tokens of callers. Without them, programs of this machine may do everything, and web pages nothing.
     pub tokens: Option<Tokens>,
     /// TLS of its port; none: it is spoken to without.
     pub tls: Option<TlsServer>,
     /// Connections that are open at once, those that became WebSockets aside: well below the 1,024 file descriptors that a process has by
     /// default, of which the broker needs some. A bounded number of further ones waits.
     pub max_connections_count: usize,
-    /// How long a connection may wait with its next request, or take to send its head: a pause, not a place that nobody uses.
+    /// Idle time-out of a connection, also for sending a request's head: tolerates pauses, closes idle connections.
     pub idle_timeout: Duration,
     /// A JSON body, or a list of messages in one body. Above a message's own limit (4 MiB), so that a list of messages fits.
     pub max_body_bytes: usize,
@@ -38,9 +38,9 @@ pub struct GatewaySettings {
     /// How long output may wait for its reader, over HTTP and a WebSocket, before the connection is closed: it tolerates a pause, and closes
     /// what is never read.
     pub unread_timeout: Duration,
-    /// How long requests under way may take once the gateway is told to end; then they are answered that it ends.
+    /// Grace period of requests in flight when the gateway stops; then they are answered that it stops.
     pub drain_timeout: Duration,
-    /// How often a WebSocket that is silent is asked by a ping whether the other side is there; the second time in vain ends it.
+    /// How often a silent WebSocket is pinged; the connection is closed after two unanswered pings.
     pub ping_interval: Duration,
     /// How long an import waits for room in a full queue before it gives up.
     pub full_queue_timeout: Duration,

@@ -8,7 +8,7 @@ use weir_pubsub::{Backend, Receipt, Settled, Unsettled};
 
 use crate::error::{GatewayError, Result};
 
-/// Settles whose outcome is waited for later, at most.
+/// The maximum number of settles whose outcome is awaited later.
 const SETTLING_COUNT: usize = 1024;
 
 /// Settles that are under way.

@@ -17,7 +17,7 @@ pub struct Tokens(Arc<RwLock<Vec<(Scope, Token)>>>);
 /// A line of a token file.
 #[derive(Clone, PartialEq, Eq)]
 pub struct TokenLine<'a> {
-    /// What the token permits.
+    /// The scope of the token.
     pub scope: Scope,
     /// The token itself, to be checked or sent, never to be shown.
     pub text: &'a str,

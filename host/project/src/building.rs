@@ -17,7 +17,7 @@ use crate::steps::Steps;
 pub struct Built {
     /// Its file.
     pub file: PathBuf,
-    /// What it is.
+    /// The value.
     pub inspected: Inspected,
 }
 

@@ -106,7 +106,7 @@ mod tests {
     fn url_problems_are_reported_without_the_password() {
         let cases = [
             ("", "is empty"),
-            ("embedded:/folder", "write `embedded:` alone"),
+            ("embedded:/folder", "use only `embedded:`"),
             ("ampq://u:secret@host", "unknown broker scheme `ampq`"),
             ("u:secret@host", "the scheme is missing"),
             ("u:secret@host://x", "the scheme is missing"),

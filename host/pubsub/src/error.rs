@@ -1,4 +1,4 @@
-//! What can go wrong between a caller and its broker. Each variant is a decision of the caller.
+//! Errors between a caller and its broker. Each variant corresponds to a decision of the caller.
 
 use std::error::Error;
 use std::fmt;
@@ -17,7 +17,7 @@ pub enum PubsubError {
     /// The queue does not exist (yet, or any more): try again with backoff until it appears, or stop.
     #[error("{missing}")]
     QueueNotFound {
-        /// What has no queue.
+        /// The topic or queue that is missing.
         missing: Missing,
     },
     /// The queue exists with other properties.
@@ -25,7 +25,7 @@ pub enum PubsubError {
     QueueMismatch {
         /// Which queue.
         queue: Queue,
-        /// What differs, for people.
+        /// The difference, for people.
         difference: String,
     },
     /// Another consumer holds the queue exclusively, or it has consumers and cannot be held exclusively.
@@ -40,10 +40,10 @@ pub enum PubsubError {
         /// Which lock.
         lock: LockName,
     },
-    /// The queue, or what it shares with others, is above its limit: nothing was sent; try again later.
+    /// The queue, or a resource that it shares, is above its limit: nothing was sent; try again later.
     #[error("{what} is full{}{}", filled(*used_bytes, *limit_bytes), fix.map(|fix| format!("; {fix}")).unwrap_or_default())]
     QueueFull {
-        /// What is full, for people, for example `queue NAME`.
+        /// The full resource, for people, for example `queue NAME`.
         what: Box<str>,
         /// How much is in use; `None` where the broker does not report it.
         used_bytes: Option<u64>,
@@ -71,7 +71,7 @@ pub enum PubsubError {
     /// No answer within the time.
     #[error("no answer from {topic} within {waited_ms} ms")]
     TimedOut {
-        /// Whom was asked.
+        /// The service that was requested.
         topic: String,
         /// How long it was waited, in milliseconds.
         waited_ms: u64,
@@ -81,24 +81,24 @@ pub enum PubsubError {
     Unavailable {
         /// Why, for people.
         reason: String,
-        /// What the client library or the operating system reported.
+        /// The error of the client library or the operating system.
         source: Option<Cause>,
     },
-    /// The broker is there and cannot deliver for a while: the consumer goes on by itself, and a later call may succeed.
+    /// The broker is reachable and cannot deliver for a while: the consumer continues automatically, and a later call may succeed.
     #[error("the broker is not available: {reason}")]
     Stalled {
         /// Why, for people.
         reason: String,
-        /// What the client library or the operating system reported.
+        /// The error of the client library or the operating system.
         source: Option<Cause>,
     },
     /// The broker refuses for good: no permission, a wrong password, no such virtual host. Retries fail until its operator or the settings
     /// change that.
     #[error("the broker refused the operation: {reason}")]
     Refused {
-        /// What is refused and what to change, for people.
+        /// What is refused and how to fix it, for people.
         reason: String,
-        /// What the client library reported.
+        /// The error of the client library.
         source: Option<Cause>,
     },
     /// The message may or may not have been stored.
@@ -106,13 +106,13 @@ pub enum PubsubError {
     OutcomeUnknown {
         /// Why, for people.
         reason: String,
-        /// What the client library or the operating system reported.
+        /// The error of the client library or the operating system.
         source: Option<Cause>,
     },
     /// The broker cannot do this at all.
     #[error("this broker does not support {what}")]
     Unsupported {
-        /// What was asked for.
+        /// The operation that was requested.
         what: &'static str,
     },
     /// The operation makes no sense for the class of this topic.
@@ -120,7 +120,7 @@ pub enum PubsubError {
     WrongClass {
         /// The topic.
         topic: String,
-        /// What was tried, and what to do instead.
+        /// The operation that was tried, and the alternative.
         reason: &'static str,
     },
 }
@@ -151,7 +151,7 @@ impl PubsubError {
         PubsubError::OutcomeUnknown { reason: reason.into(), source: None }
     }
 
-    /// [`PubsubError::QueueFull`], with what is known of its figures.
+    /// [`PubsubError::QueueFull`], with the known figures.
     pub fn full(what: impl Into<Box<str>>, used_bytes: impl Into<Option<u64>>, limit_bytes: impl Into<Option<u64>>) -> Self {
         PubsubError::QueueFull { what: what.into(), used_bytes: used_bytes.into(), limit_bytes: limit_bytes.into(), fix: None }
     }
@@ -198,7 +198,7 @@ impl PubsubError {
     }
 }
 
-/// What does not exist.
+/// The kind of thing that is missing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Missing {
     /// This queue.
@@ -216,7 +216,7 @@ impl fmt::Display for Missing {
     }
 }
 
-/// The error behind another, shared by all who are told of it.
+/// The cause of an error, shared by all who receive it.
 #[derive(Clone, Debug)]
 pub struct Cause(Arc<dyn Error + Send + Sync>);
 
@@ -239,7 +239,7 @@ impl Error for Cause {
     }
 }
 
-/// The figures of what is full, as far as they are known.
+/// The figures of the full resource, as far as they are known.
 fn filled(used_bytes: Option<u64>, limit_bytes: Option<u64>) -> String {
     match (used_bytes, limit_bytes) {
         (Some(used), Some(limit)) => format!(": {used} bytes of {limit}"),

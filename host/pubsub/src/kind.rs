@@ -1,5 +1,5 @@
-//! The brokers that Weir knows, each one entry of one table: its URL, and what settings, help and errors say of it. The rest of Weir asks for such a
-//! property and names no broker.
+//! The brokers that Weir supports, one table entry each: its URL, and its texts in settings, help and errors. The rest of Weir uses these properties
+//! and names no broker.
 
 use std::sync::Arc;
 
@@ -14,14 +14,14 @@ use crate::pulsar::{self, PulsarBroker};
 use crate::rabbitmq::{self, RabbitBroker};
 use crate::supervise::task_failure;
 
-/// Why there is no broker.
+/// Why the broker is not available.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {
     /// The URL names none that is known.
     #[error("unknown broker scheme `{scheme}`: use `embedded:`, `amqp:`, `amqps:`, `pulsar:` or `pulsar+ssl:`")]
     Scheme {
-        /// What stands before the colon, for people: the rest of a URL may hold a password.
+        /// The part before the colon, for people: the rest of a URL may hold a password.
         scheme: String,
     },
     /// The folder cannot be opened.
@@ -34,7 +34,7 @@ pub enum ConnectError {
 
 type Connected = Result<Arc<dyn Backend>, ConnectError>;
 
-/// A broker that Weir knows.
+/// A broker that Weir supports.
 pub struct BrokerKind {
     /// Its name, for people.
     pub name: &'static str,
@@ -42,41 +42,41 @@ pub struct BrokerKind {
     pub schemes: &'static [&'static str],
     /// The one of them that means TLS.
     pub tls_scheme: Option<&'static str>,
-    /// What its URL looks like, for people.
+    /// The form of its URL, for people.
     pub url_form: &'static str,
     /// Whether other processes, here or on other machines, can use it beside this one.
     pub is_shared: bool,
     /// The largest answer of the config service unless that is set, where the broker's own largest message bounds it.
     pub max_answer_bytes: Option<usize>,
-    /// What a topicspace is on it, for people.
+    /// The broker's term for a topicspace, for people.
     pub space: &'static str,
     /// The settings that are for this broker alone.
     pub settings: &'static [&'static str],
-    /// A setting without which it cannot be used, and what it is, for people.
+    /// A required setting and its meaning, for people.
     pub required: Option<(&'static str, &'static str)>,
     /// The variables and keys that point Weir at it, for people.
     pub variables: &'static str,
     /// The setting without which its queues cannot be listed, and the command that lists them on a machine of the broker.
     pub listing: Option<(&'static str, &'static str)>,
-    /// What to do when its policies cannot be read or set, for people.
+    /// The fix if its policies cannot be read or set, for people.
     pub policies_fix: &'static str,
     /// What to do about policies that are missing, before the commands for an operator.
     pub policies_missing: &'static str,
     /// Why its policies may not be seen, and what to do, before the command that lists them.
     pub policies_unseen: (&'static str, &'static str),
-    /// What stands before the commands that an operator runs by hand.
+    /// The prefix of the commands that an operator runs by hand.
     pub by_hand: &'static str,
-    /// What is to be known of `request` queues where they are of several kinds.
+    /// Information about `request` queues, if there are several kinds.
     pub request_queues: Option<RequestQueues>,
     pub(crate) check_url: fn(&str) -> Result<(), String>,
     pub(crate) connect: fn(&BrokerSettings) -> BoxFuture<'_, Connected>,
 }
 
-/// What is to be known of `request` queues, for people.
+/// Information about `request` queues, for people.
 pub struct RequestQueues {
     /// Of those that are as the services of TrustGraph declare them.
     pub as_declared: &'static str,
-    /// What to do about others, of which the backend gives notice.
+    /// The fix for other queues that the backend gives notice of.
     pub otherwise: &'static str,
 }
 
@@ -194,7 +194,7 @@ impl BrokerSettings {
         BrokerKind::of(&self.url).unwrap_or(&EMBEDDED)
     }
 
-    /// Whether files for TLS have a use: on the way to the broker or to its API.
+    /// Whether TLS files are used: for the broker or its API.
     pub fn uses_tls(&self) -> bool {
         let scheme = self.url.split_once(':').map(|(scheme, _)| scheme);
         let is_encrypted_api = self.pulsar.admin.as_ref().is_some_and(|api| api.starts_with("https:"));

@@ -15,7 +15,7 @@ impl LockName {
     /// Makes a name of its parts.
     ///
     /// # Errors
-    /// What cannot be part of a topic cannot be part of it.
+    /// The same characters are allowed as in a topic.
     pub fn new(service: &str, topicspace: &str) -> Result<Self, NameError> {
         Topic::new(Class::Request, topicspace, service)?;
         Ok(LockName { service: service.into(), topicspace: topicspace.into() })

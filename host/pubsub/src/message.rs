@@ -88,7 +88,7 @@ impl fmt::Debug for MessageId {
     }
 }
 
-/// A text that is no [`MessageId`].
+/// The string is not a [`MessageId`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a message id is 32 hexadecimal digits")]
 pub struct NotAMessageId;
@@ -144,7 +144,7 @@ impl Properties {
         self.0.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no properties.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -167,14 +167,14 @@ pub struct Message {
     pub id: Option<MessageId>,
     /// Where it came from (property `weir-from`): processor, first 12 digits of the component's digest, config version, attempt.
     pub from: Option<Arc<str>>,
-    /// The media type; `None` stands for [`DEFAULT_CONTENT_TYPE`].
+    /// The media type; `None` means [`DEFAULT_CONTENT_TYPE`].
     pub content_type: Option<Arc<str>>,
     /// All other properties.
     pub properties: Properties,
     /// The content.
     pub body: Bytes,
-    /// For `request` topics: how long from the publish until nobody waits for an answer any more; then it is not delivered. In a delivery
-    /// it is what is left of that, where the broker tells.
+    /// For `request` topics: how long after the publish an answer is awaited; later the message is not delivered. In a delivery it is the remaining
+    /// time, if the broker reports it.
     pub expires_in: Option<Duration>,
 }
 
@@ -200,9 +200,9 @@ impl Message {
     }
 }
 
-/// What a kept message takes beside its content: the message itself, its place in a queue, and the allocation of its body. Measured.
+/// The overhead of a stored message: the message itself, its queue entry, and the allocation of its body. Measured.
 const MESSAGE_MEMORY_BYTES: u64 = 288;
-/// What a property takes beside its texts: two strings in a list that grows by doubling, and an allocation for each of them.
+/// The overhead of a property: two strings in a list that grows by doubling, and an allocation for each of them.
 const PROPERTY_MEMORY_BYTES: u64 = 112;
 
 impl Message {

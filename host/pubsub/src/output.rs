@@ -8,13 +8,13 @@ use crate::topic::Topic;
 pub struct Output {
     /// Where it goes.
     pub topic: Topic,
-    /// What goes; one without an id gets a random one where its topic has queues.
+    /// The message to send; one without an id gets a random one if its topic has queues.
     pub message: Message,
     /// Whether a queue must be there.
     pub routing: Routing,
 }
 
-/// What must be true of a `flow` or `request` topic for an output to leave. On `response` and `notify` topics it has no effect: without a subscriber the
+/// What a `flow` or `request` topic must have for an output to be sent. It has no effect on `response` and `notify` topics: without a subscriber the
 /// message is dropped, without an error and without being counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Routing {

@@ -1,4 +1,4 @@
-//! Getting back what was lost with a connection: the waits between tries, and what is logged of an outage.
+//! Recovering after a lost connection: the waits between attempts, and the log lines of an outage.
 
 use std::error::Error;
 use std::time::Duration;
@@ -23,7 +23,7 @@ enum OutageKind {
     Away,
     /// A person has to change something at the broker or in the settings.
     Refused(String),
-    /// Anything else that may pass.
+    /// Any other temporary problem.
     Other(String),
 }
 
@@ -37,7 +37,7 @@ impl OutageKind {
     }
 }
 
-/// What the broker reported, among an error and its sources.
+/// The broker's report, among an error and its sources.
 fn broker_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a PubsubError> {
     let mut cause = Some(error);
     while let Some(error) = cause {
@@ -78,13 +78,13 @@ impl Waits {
 
 /// One thing that a program has at a broker, such as a subscription, over any number of losses.
 ///
-/// An outage is logged by one line when it begins and one when it is over. Within it, only an error of another kind is logged again: a refusal
-/// as an error, with what has to be changed.
+/// An outage is logged with one line at its begin and one at its end. During the outage, only an error of another kind is logged: a refusal as an
+/// error, with the fix.
 #[derive(Debug)]
 pub struct Recovery {
     subject: String,
     waits: Waits,
-    /// What was logged last, while it is not there.
+    /// The problem that was logged last, while it lasts.
     logged: Option<OutageKind>,
     /// When the next try is due.
     next_try: Option<Instant>,
@@ -135,7 +135,7 @@ impl Recovery {
     /// Those of the try, which are logged already.
     ///
     /// # Cancel safety
-    /// That of the try; a wait goes on when it is called again.
+    /// That of the attempt; the wait is continued by the next call.
     pub async fn attempt<T, E, F>(&mut self, attempt: impl FnOnce() -> F) -> Result<T, E>
     where
         E: Error + 'static,
@@ -160,7 +160,7 @@ impl Recovery {
         }
     }
 
-    /// The next try is due at once, since something else has shown that it may succeed.
+    /// Makes the next attempt immediately, since something else has shown that it may succeed.
     pub fn retry_now(&mut self) {
         self.next_try = None;
     }

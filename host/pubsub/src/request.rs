@@ -1,4 +1,4 @@
-//! Requests and their answers over any backend: bind first, then ask; answers are found by the property `id`.
+//! Requests and their answers over any backend: bind first, then send the request; answers are found by the property `id`.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -20,13 +20,13 @@ use crate::topic::{Subscription, Topic};
 
 /// Parts of one answer that may wait for their reader; a reader further behind loses the answer.
 const BUFFERED_PARTS: usize = 1024;
-/// Their bodies together, or one part of any size: a component's answer has at most 4 MiB, and many readers may stand still at once.
+/// The limit of their bodies together, or one part of any size: a component's answer has at most 4 MiB, and many readers may stall at once.
 const BUFFERED_BYTES: usize = 16 << 20;
 
 /// The same of all askers of one requester together: an asker that has unread parts loses its answer above it.
 const BUFFERED_BYTES_OF_ALL: usize = 64 << 20;
 
-/// Whoever waits for an answer.
+/// A caller that waits for an answer.
 struct PendingRequest {
     parts: mpsc::Sender<Message>,
     unread: Arc<UnreadParts>,
@@ -67,9 +67,9 @@ impl Drop for UnreadParts {
 
 /// Sends requests to one topic and takes the answers from another.
 ///
-/// Any number of requests may be under way; each takes only the answers that carry its own `id`. It survives lost connections: requests
-/// under way fail with `Unavailable`, later ones wait until answers can be received again, or fail with `Refused` while the broker refuses
-/// that. Dropping it ends its subscription.
+/// Any number of requests may be in flight; each receives only the answers that carry its own `id`. It survives lost connections: requests in flight
+/// fail with `Unavailable`, later ones wait until answers can be received again, or fail with `Refused` while the broker refuses that. Dropping it
+/// ends its subscription.
 pub struct Requester {
     producer: Box<dyn Producer>,
     request_topic: Topic,
@@ -79,7 +79,7 @@ pub struct Requester {
     reader: JoinHandle<()>,
 }
 
-/// The subscription to the answers, and whoever waits for one.
+/// The subscription to the answers, and the callers that wait for one.
 #[derive(Default)]
 struct AnswerSubscription {
     waiting: Mutex<Pending>,
@@ -89,7 +89,7 @@ struct AnswerSubscription {
 
 #[derive(Default)]
 struct Pending {
-    /// Whether answers to what is asked now would be received.
+    /// Whether the answer to a new request would be received.
     is_bound: bool,
     /// Why not, as far as it is known.
     lost: Option<PubsubError>,
@@ -102,14 +102,14 @@ impl AnswerSubscription {
         self.is_bound.send_replace(true);
     }
 
-    /// Answers to what was asked so far may have been lost.
+    /// Answers to previous requests may have been lost.
     fn lose(&self, error: Option<PubsubError>) {
         let mut waiting = lock(&self.waiting);
         waiting.is_bound = false;
         waiting.lost = error;
         waiting.waiters.clear();
         drop(waiting);
-        // Also wakes those that wait: they need not wait for what is refused.
+        // Also wakes the waiting callers: they need not wait for a refused subscription.
         self.is_bound.send_replace(false);
     }
 
@@ -140,7 +140,7 @@ impl AnswerSubscription {
 }
 
 impl Requester {
-    /// Binds the subscription to the answers, so that a request sent from now on cannot lose its answer. `name` tells people who reads.
+    /// Binds the subscription to the answers, so that a request sent from now on cannot lose its answer. `name` identifies the reader for people.
     ///
     /// # Errors
     /// As [`Backend::consumer`].
@@ -179,7 +179,7 @@ impl Requester {
         last.ok_or_else(|| PubsubError::unavailable("the answer had no parts"))
     }
 
-    /// Asks and returns once the request is confirmed; the answer's parts are read from what is returned. The request expires with its time.
+    /// Sends a request and returns once it is confirmed; read the answer's parts from the result. The request expires with its time-out.
     ///
     /// # Errors
     /// As [`Producer::publish`] and [`Confirm`](crate::Confirm); `Unavailable` also while answers cannot be received, after the request's time;
@@ -252,7 +252,7 @@ impl Replies {
         match tokio::time::timeout_at(self.deadline, self.received()).await {
             Ok(Some(message)) => {
                 if message.expires_in == Some(Duration::ZERO) {
-                    // An answer whose time is over is none.
+                    // An answer after the time-out is ignored.
                     self.state = State::Ended;
                     return Err(self.timed_out());
                 }
@@ -286,7 +286,7 @@ impl Replies {
         }
     }
 
-    /// Why there are no more parts, although the last one has not come.
+    /// Why there are no more parts, although the last one is missing.
     fn lost(&self) -> PubsubError {
         if self.unread.is_overrun.load(Ordering::Relaxed) {
             return PubsubError::unavailable("the parts of the answer arrived faster than they were read");
@@ -309,7 +309,7 @@ impl Drop for Replies {
     }
 }
 
-/// What the reader of the answers works with.
+/// The state of the task that reads the answers.
 struct AnswerReader {
     backend: Arc<dyn Backend>,
     topic: Topic,

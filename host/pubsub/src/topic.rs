@@ -1,6 +1,6 @@
 //! Topics, their classes, and the queues that subscriptions make of them.
 //!
-//! The class alone decides how a topic is stored, shared and cleaned up; nobody passes a "consumer type".
+//! The class alone determines how a topic is stored, shared and cleaned up; there is no "consumer type".
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -12,7 +12,7 @@ use crate::error_text::shown;
 /// Longest queue name on the wire ([`Queue::wire_name`]), in bytes: the limit of AMQP 0-9-1's short strings.
 pub(crate) const MAX_QUEUE_NAME_BYTES: usize = 255;
 
-/// What a topic promises about storage, sharing and cleaning up.
+/// How a topic is stored, shared and cleaned up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Class {
     /// Durable; one consumer of each subscription gets a message; the flow service makes and deletes the queue.
@@ -44,7 +44,7 @@ impl Class {
         self == Class::Flow
     }
 
-    /// Whether consumers of one subscription share a queue that somebody made for them, as opposed to each having one of its own.
+    /// Whether consumers of one subscription share an existing queue, as opposed to each having its own.
     pub fn has_queues(self) -> bool {
         matches!(self, Class::Flow | Class::Request)
     }
@@ -56,20 +56,20 @@ impl fmt::Display for Class {
     }
 }
 
-/// What is wrong with the text of a topic, subscription or queue.
+/// Why a string is not a valid topic, subscription or queue.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NameError {
     /// Not of the form `class:topicspace:name`.
     #[error("`{text}` is not a topic: write it as class:topicspace:name, for example flow:tg:text-load:default")]
     NotATopic {
-        /// The text as given, cut.
+        /// The given string, truncated.
         text: String,
     },
     /// A class that does not exist.
     #[error("topic `{text}` has the unknown class `{class}`: it must be flow, request, response or notify")]
     UnknownClass {
-        /// The text as given, cut.
+        /// The given string, truncated.
         text: String,
         /// The class as given, cut.
         class: String,
@@ -77,9 +77,9 @@ pub enum NameError {
     /// A character that names cannot hold.
     #[error("{what} `{text}` contains {character:?}, which is not allowed there")]
     BadCharacter {
-        /// What kind of name it is.
+        /// The kind of name.
         what: &'static str,
-        /// The text as given, cut, control characters escaped.
+        /// The given string, truncated, control characters escaped.
         text: String,
         /// The offending character.
         character: char,
@@ -87,7 +87,7 @@ pub enum NameError {
     /// An empty name.
     #[error("{what} must not be empty")]
     Empty {
-        /// What kind of name it is.
+        /// The kind of name.
         what: &'static str,
     },
     /// A queue whose name on the wire is too long.
@@ -136,17 +136,17 @@ impl Topic {
         self.class
     }
 
-    /// The topicspace: who shares the broker under one name (`tg` unless set).
+    /// The topicspace: it is common to everyone who shares the broker under one name (`tg` by default).
     pub fn topicspace(&self) -> &str {
         &self.text[self.class.as_str().len() + 1..self.name_start - 1]
     }
 
-    /// What follows the second colon.
+    /// The part after the second colon.
     pub fn name(&self) -> &str {
         &self.text[self.name_start..]
     }
 
-    /// The whole text.
+    /// The whole string.
     pub fn as_str(&self) -> &str {
         &self.text
     }
@@ -212,7 +212,7 @@ impl fmt::Debug for Topic {
 pub struct Subscription(Arc<str>);
 
 impl Subscription {
-    /// The text.
+    /// The string.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -284,7 +284,7 @@ mod tests {
 
     use super::*;
 
-    /// Any text, and texts that are nearly topics.
+    /// Arbitrary strings, and strings that are almost topics.
     fn hostile() -> impl Strategy<Value = String> {
         prop_oneof![".*", "(flow|request|response|notify|queue|):[a-z.*/\\PC]{0,4}:\\PC{0,12}", "[:*#\\x00-\\x1f\u{202e}a-z]{0,20}"]
     }

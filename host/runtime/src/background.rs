@@ -1,5 +1,5 @@
-//! Threads of lowest priority: a task goes on there while its component uses the processor for long, so that it takes only what others
-//! leave. They are as few as the machine has processors, shared by all hosts of the process, and made when first needed.
+//! Threads of lowest priority: a task moves to one while its component is CPU-bound, so that it uses only what others leave. There are as few as the
+//! machine has processors; they are shared by all hosts of the process and created when first needed.
 
 use std::cell::Cell;
 use std::num::NonZeroUsize;
@@ -15,7 +15,7 @@ use tokio::runtime::{Builder, Handle};
 use tokio_util::task::AbortOnDropHandle;
 use weir_pubsub::chain;
 
-/// How much of a processor's time a call may use before it goes on in the background.
+/// CPU time that a call may use before it moves to the background.
 const FOREGROUND_CPU: Duration = Duration::from_millis(50);
 /// The lowest priority that the system has.
 const LOWEST: i32 = 19;
@@ -44,8 +44,8 @@ enum Placement {
     Background,
 }
 
-/// A future that can go on in the background while its owner waits for it. Dropping it drops the future, in the background once its poll
-/// there has ended; a panic there is one of the owner.
+/// A future that can move to the background while its owner waits for it. Dropping it drops the future, in the background once its poll there has
+/// ended; a panic there propagates to the owner.
 pub(crate) struct Movable<F: Future>(State<F>);
 
 enum State<F: Future> {
@@ -54,7 +54,7 @@ enum State<F: Future> {
     Ended,
 }
 
-/// What comes back from the background.
+/// The result of a poll in the background.
 enum BackgroundResult<F: Future> {
     Unfinished(Pin<Box<F>>),
     Output(F::Output),
@@ -163,8 +163,7 @@ fn request_placement(placement: Placement) {
     }
 }
 
-/// Waits for a call that did not end at once. After 50 ms of a processor's time it goes on in the background, if it is part of a
-/// [`Movable`].
+/// Waits for a call that did not end immediately. After 50 ms of CPU time it moves to the background, if it is part of a [`Movable`].
 ///
 /// # Cancel safety
 /// As the call; follow it by [`to_foreground`] in any case.

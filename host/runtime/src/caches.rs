@@ -1,4 +1,4 @@
-//! What a host keeps of components that it can have again, within a bound: their bytes where it has fetched them, and their compiled code.
+//! A host's caches of components, within one size limit: the bytes of fetched components, and compiled code.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use weir_config::records::Digest;
 
-/// How old what an interrupted write left is, at the least: what is younger may be written just now.
+/// The minimum age of leftovers of interrupted writes: younger files may still be being written.
 const PART_AGE: Duration = Duration::from_secs(3_600);
 
 /// Files that are of use only together, such as code and its checksum.
@@ -21,7 +21,7 @@ struct CachedFiles {
     digest: Digest,
 }
 
-/// What was removed.
+/// The files that were removed.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Trimmed {
     pub(crate) files_count: usize,
@@ -35,7 +35,7 @@ pub(crate) fn touch(path: &Path) {
     }
 }
 
-/// Removes what was not used for longest until the folders are within the bound; what is in use stays. Reads the folders.
+/// Removes the least recently used files until the folders are within the limit; files in use stay. Reads the folders.
 ///
 /// # Errors
 /// When a folder cannot be read.
@@ -53,7 +53,7 @@ pub(crate) fn trim(folders: &[PathBuf], most_bytes: u64, in_use: &BTreeSet<Diges
     Ok(trimmed)
 }
 
-/// What has to go: the oldest first, nothing that is in use.
+/// The files to evict: the oldest first, none that is in use.
 fn to_evict(mut kept: Vec<CachedFiles>, most_bytes: u64, in_use: &BTreeSet<Digest>) -> Vec<CachedFiles> {
     let mut bytes: u64 = kept.iter().map(|it| it.size_bytes).sum();
     kept.retain(|it| !in_use.contains(&it.digest));

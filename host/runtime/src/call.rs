@@ -23,7 +23,7 @@ pub(crate) enum Phase {
 /// How far the answer to a request has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AnswerState {
-    /// The message in hand is no request.
+    /// The message in flight is not a request.
     None,
     /// No part has left.
     Open,
@@ -43,10 +43,10 @@ pub(crate) struct Call {
     /// Where sent messages come from; made once for each attempt number and version of the configuration.
     pub(crate) from: Arc<str>,
     from_key: (u32, u64),
-    /// The trace context of the message in hand, for all that is sent.
+    /// The trace context of the message in flight, for everything that is sent.
     pub(crate) trace: Properties,
     pub(crate) outputs: Vec<Output>,
-    /// What these outputs are charged to.
+    /// The account that these outputs are charged to.
     pub(crate) charge: Charge,
     /// Whether it was ended while it waited for room.
     pub(crate) has_yielded: bool,
@@ -58,7 +58,7 @@ pub(crate) struct Call {
     pub(crate) sends_bytes: u64,
     pub(crate) left_count: u32,
     pub(crate) dropped_count: u32,
-    /// What ties the answer to the request in hand.
+    /// The correlation id of the answer to the request in flight.
     pub(crate) correlation: Option<String>,
     pub(crate) answer: AnswerState,
     /// The requests of this call, by their number.
@@ -67,16 +67,16 @@ pub(crate) struct Call {
 
 /// A request that a component began.
 pub(crate) enum BegunRequest {
-    /// Under way.
+    /// In flight.
     Open(Replies),
     /// Its last part was taken.
     Complete,
-    /// It ended with an error, and is no request any more.
+    /// It ended with an error, and is not a request any more.
     Failed,
 }
 
-/// The time of a call. It is counted from when somebody first asks for it: most calls are over before anybody reads a clock, and one that
-/// is not has yielded, and so asked, within a tick of the engine.
+/// The time of a call. It is counted from the first use: most calls end before the clock is read, and one that does not has yielded, and thereby read
+/// it, within a tick of the engine.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TimeLeft {
     limit: Duration,

@@ -1,5 +1,4 @@
-//! Whether this host can run a component: told by the engine itself, before the component is deployed and without running or compiling its
-//! code.
+//! Whether this host can run a component: checked by the engine itself, before the component is deployed and without running or compiling its code.
 
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -31,7 +30,7 @@ pub struct Checker {
 }
 
 impl Checker {
-    /// Makes one for hosts of so many instance slots (`host.instances`).
+    /// Creates a checker for hosts with this number of instance slots (`host.instances`).
     ///
     /// # Errors
     /// `Engine` when the machine has no room for it.
@@ -48,7 +47,7 @@ impl Checker {
     /// Reads what a component is, and checks that this host can run it under these limits. Takes up to seconds, and blocks.
     ///
     /// # Errors
-    /// [`ComponentFault`], which says what was found and what to do.
+    /// [`ComponentFault`], with the cause and the fix.
     pub fn check(&self, bytes: &[u8], limits: &ComponentLimits) -> Result<Inspected, ComponentFault> {
         self.check_under(bytes, |_| Ok(limits.clone()))
     }
@@ -56,7 +55,7 @@ impl Checker {
     /// The same under limits that depend on what the component is.
     ///
     /// # Errors
-    /// [`ComponentFault`]; `Undeployable` where there are no such limits.
+    /// [`ComponentFault`]; `Undeployable` if there are no such limits.
     pub fn check_under(
         &self,
         bytes: &[u8],
@@ -67,7 +66,7 @@ impl Checker {
             return Err(ComponentFault::Undeployable { problem: fault.clone() });
         }
         let limits = &limits_of(&inspected).map_err(|problem| ComponentFault::Undeployable { problem })?;
-        // The engine is given what others made. That it panics on it says nothing of what is deployed already.
+        // The engine receives foreign bytes. A panic on them does not concern existing deployments.
         let made = catch_unwind(AssertUnwindSafe(|| self.make(inspected.digest, bytes, limits)));
         match made.unwrap_or_else(|payload| Err(format!("the engine panicked: {}", panic_text(&*payload)))) {
             Ok(()) => Ok(inspected),
@@ -75,8 +74,8 @@ impl Checker {
         }
     }
 
-    /// The files of a host's folder of compiled code that it would not use when only these digests are named: code of other components or of
-    /// another version of the engine, and what interrupted writes left an hour ago or more. Reads the folder.
+    /// The files of a host's folder of compiled code that it would not use if only these digests were referenced: code of other components or of
+    /// another version of the engine, and leftovers of writes that were interrupted an hour ago or more. Reads the folder.
     ///
     /// # Errors
     /// When the folder cannot be read.

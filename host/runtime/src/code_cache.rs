@@ -19,7 +19,7 @@ use crate::error::RuntimeError;
 /// `DIGEST-ENGINE.crc`: the engine trusts the code as it trusts itself, so a damaged disk must not reach it.
 pub(crate) struct CodeCache {
     folder: PathBuf,
-    /// Stands for the engine's version and settings: code of others is not even looked at.
+    /// Represents the engine's version and settings: code of other engines is not read.
     engine: String,
 }
 
@@ -70,13 +70,13 @@ impl CodeCache {
         }
     }
 
-    /// Keeps code. A checksum and code that do not belong together, after a crash between the two, are no code.
+    /// Caches code. A checksum that does not match its code, after a crash between the two writes, invalidates it.
     pub(crate) fn store(&self, digest: Digest, code: &[u8]) -> io::Result<()> {
         self.write(&self.file(digest, "crc"), checksum(code).as_bytes())?;
         self.write(&self.file(digest, "cwasm"), code)
     }
 
-    /// Written beside and renamed, so that nobody ever sees half a file.
+    /// Written to a temporary file and renamed, so that no reader sees half a file.
     fn write(&self, path: &Path, content: &[u8]) -> io::Result<()> {
         let part = self.folder.join(format!("{:016x}.part", rand::random::<u64>()));
         let written = fs::OpenOptions::new()
@@ -100,11 +100,11 @@ fn id_of(engine: &wasmtime::Engine) -> String {
     format!("{:016x}", hasher.finish())
 }
 
-/// How old what an interrupted write left is, at the least: what is younger may be written just now.
+/// The minimum age of leftovers of interrupted writes: younger files may still be being written.
 const PART_AGE: Duration = Duration::from_secs(3_600);
 
-/// The files of compiled code that no host would use when only these digests are named: code of other components or of another engine,
-/// and what interrupted writes left.
+/// The files of compiled code that no host would use if only these digests were referenced: code of other components or of another engine, and
+/// leftovers of interrupted writes.
 pub(crate) fn unused_code(folder: &Path, engine: &wasmtime::Engine, named: &BTreeSet<Digest>) -> io::Result<Vec<UnusedFile>> {
     let engine = id_of(engine);
     let is_old = |name: &str| {
@@ -122,7 +122,7 @@ pub(crate) fn unused_code(folder: &Path, engine: &wasmtime::Engine, named: &BTre
     weir_config::unused_files(folder, is_unused)
 }
 
-/// Length and CRC-32C: against damage, not against people, whom the folder's mode keeps out.
+/// Length and CRC-32C: protects against damage, not against attackers, which the mode of the folder excludes.
 fn checksum(code: &[u8]) -> String {
     format!("{} {:08x}", code.len(), crc32c::crc32c(code))
 }

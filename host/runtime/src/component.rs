@@ -90,14 +90,14 @@ impl std::fmt::Debug for Loaded {
 pub(crate) struct Loader {
     engine: Engine,
     source: Arc<dyn ComponentSource>,
-    /// What the cached components and their code may have together; no bound where others look after them.
+    /// The limit of cached components and their code together; unlimited if they are managed elsewhere.
     cache_bytes: Option<u64>,
     loaded: Mutex<HashMap<Digest, Weak<Loaded>>>,
     /// One load at a time of each digest: the others share what it loads.
     loading: Mutex<HashMap<Digest, Weak<Semaphore>>>,
     /// Files of compiled code that are read at a time.
     reading: Semaphore,
-    /// One compilation at a time: each takes all processors by itself.
+    /// One compilation at a time: each uses all processors by itself.
     compiling: Semaphore,
 }
 
@@ -123,7 +123,7 @@ impl Loader {
         if let Some(loaded) = self.in_use(digest) {
             return Ok(loaded);
         }
-        // First, and not in the turn of those that compile: what is compiled starts while others are.
+        // Checked first, outside of the compilation lock: compiled components start while others compile.
         let loaded = match self.compiled(digest).await? {
             Some(loaded) => loaded,
             None => {
@@ -194,7 +194,7 @@ fn unreadable(digest: Digest) -> impl FnOnce(ConfigError) -> RuntimeError {
     move |error| RuntimeError::ComponentUnreadable { digest, source: error.into() }
 }
 
-/// Works on a component beside the tasks. A component on which the engine panics cannot run, and nothing else is wrong.
+/// Works on a component outside of the async tasks. A component on which the engine panics cannot run; nothing else is affected.
 async fn blocking<T: Send + 'static>(
     digest: Digest,
     work: impl FnOnce() -> Result<T, RuntimeError> + Send + 'static,

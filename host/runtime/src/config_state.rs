@@ -19,7 +19,7 @@ pub(crate) struct ConfigState {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct FollowedTypes {
     pub(crate) types: BTreeSet<String>,
-    /// What further types begin with.
+    /// Prefixes of further types.
     pub(crate) prefix: Option<&'static str>,
 }
 

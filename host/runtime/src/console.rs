@@ -1,4 +1,4 @@
-//! What components say: log lines, stdout and stderr, within the deployment's limit on volume.
+//! Output of components: log lines, stdout and stderr, within the deployment's log limit.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -66,7 +66,7 @@ struct LineVerdict {
     dropped_count: u64,
 }
 
-/// Who speaks, and about which message. Shared by an instance and its streams.
+/// The origin of log lines: the component and its message. Shared by an instance and its streams.
 pub(crate) struct LogContext {
     processor: Arc<str>,
     variant: Arc<str>,
@@ -91,7 +91,7 @@ macro_rules! log_at {
     };
 }
 
-/// Fields of a component, which names them as it likes: one text, in which they cannot be taken for Weir's own.
+/// Fields of a component, whose names it chooses freely: one string, so that they cannot be confused with Weir's own.
 struct Fields<'f>(&'f [(String, String)]);
 
 impl fmt::Display for Fields<'_> {
@@ -110,7 +110,7 @@ impl LogContext {
         LogContext { processor, variant, flow, component, quota, id_high, id_low, attempt }
     }
 
-    /// Says which message is in hand; attempt 0: none.
+    /// Sets the message in flight; attempt 0: none.
     pub(crate) fn set_message(&self, id: MessageId, attempt: u32) {
         self.id_high.store((id.0 >> 64) as u64, Ordering::Relaxed);
         self.id_low.store(id.0 as u64, Ordering::Relaxed);
@@ -168,7 +168,7 @@ impl LogContext {
 pub(crate) struct Console(Arc<Output>);
 
 struct Output {
-    /// Whether there is an end of what was written; asked for each message, which should not cost a lock.
+    /// Whether there is output to return; checked for each message, so it must not take a lock.
     has_tail: AtomicBool,
     lines: Mutex<Lines>,
 }
@@ -186,7 +186,7 @@ impl Console {
         Console(Arc::new(Output { has_tail: AtomicBool::new(false), lines }))
     }
 
-    /// The end of what was written since this was last asked for; a line that was begun is logged as it is.
+    /// The end of the output since the last call; an unfinished line is logged as it is.
     pub(crate) fn take_tail(&self) -> String {
         let mut lines = self.lock();
         lines.end_line();
@@ -194,7 +194,7 @@ impl Console {
         String::from_utf8_lossy(&tail).trim().to_owned()
     }
 
-    /// Begins anew for the next message: what was written for others is no part of what it failed of.
+    /// Starts afresh for the next message: output for earlier messages is not part of its failure.
     pub(crate) fn forget_tail(&self) {
         if self.0.has_tail.swap(false, Ordering::Relaxed) {
             self.lock().tail.clear();

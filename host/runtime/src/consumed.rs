@@ -1,11 +1,10 @@
-//! Which topics of a variant's outputs some flow consumes, as its entry says now.
+//! The output topics of a variant that some flow consumes, according to its current entry.
 
 use tokio::sync::watch;
 use weir_config::records::Entry;
 use weir_pubsub::{Routing, Topic};
 
-/// Those topics. It is one for all that a variant ever runs: what a component sent before it was swapped is settled by the entry of then,
-/// too.
+/// Those topics. It is shared by everything that a variant ever runs: messages sent before a swap are settled by the current entry, too.
 #[derive(Clone, Debug)]
 pub(crate) struct Consumed(watch::Sender<Vec<Topic>>);
 
@@ -15,7 +14,7 @@ impl Consumed {
         Consumed(watch::Sender::new(Vec::new()))
     }
 
-    /// Takes over what an entry says.
+    /// Applies an entry.
     pub(crate) fn set(&self, entry: &Entry) {
         let topics: Vec<Topic> = entry.consumed.iter().filter_map(|output| entry.topics.get(output)?.parse().ok()).collect();
         self.0.send_if_modified(|now| {

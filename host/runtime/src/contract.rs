@@ -1,4 +1,4 @@
-//! What of `wit/processor.wit` this host serves, and whether a component needs more: by its types, without compiling it.
+//! The part of `wit/processor.wit` that this host serves, and whether a component requires more: determined from its types, without compiling it.
 //!
 //! The engine would find the same when it links the component, but only on a host, after compiling, and in its own words.
 
@@ -7,7 +7,7 @@ use std::fmt::Write;
 use wasmparser::component_types::{ComponentDefinedType, ComponentEntityType, ComponentFuncTypeId, ComponentItem, ComponentValType};
 use wasmparser::types::Types;
 
-/// Names for types that occur in many functions; the tables say them with an `@`.
+/// Names for types that occur in many functions; the tables refer to them with an `@`.
 const NAMED: [(&str, &str); 5] = [
     ("message", "record{body: list<u8>, content-type: option<string>, properties: list<tuple<string, string>>}"),
     ("failure", "record{verdict: enum{retry, busy, reject}, reason: string, delay-ms: option<u32>}"),
@@ -69,21 +69,20 @@ const EXPORTS: [(&str, Functions); 2] = [
     ("setup", &[("configure", "func(changed: list<string>) -> result<_, string>")]),
 ];
 
-/// The packages of WASI that are there for every component; most of what is in them is refused when it is called.
+/// The packages of WASI that every component may import; most of their functions are refused when called.
 const WASI: [&str; 6] = ["wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:io/", "wasi:random/", "wasi:sockets/"];
 
-/// What a type is at most spelled out to: several times the longest of the tables. Types can be shared, so that a small file could spell out
-/// gigabytes.
+/// The maximum length of a spelled-out type: several times the longest of the tables. Types can be shared, so a small file could spell out gigabytes.
 const MAX_TYPE_BYTES: usize = 4 << 10;
-/// Needs that are told of one component.
+/// Unserved requirements that are reported of one component.
 const MAX_UNSERVED_COUNT: usize = 50;
 
-/// What a component imports, and what of all that it wants this host does not serve.
+/// The imports of a component, and the requirements that this host does not serve.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Needs {
     /// The names of the interfaces that it calls functions of.
     pub(crate) imports: Vec<String>,
-    /// What is not served, for people: interfaces, functions, and functions of another type.
+    /// Unserved requirements, for people: interfaces, functions, and functions of another type.
     pub(crate) unserved: Vec<String>,
 }
 
@@ -138,7 +137,7 @@ impl Needs {
     }
 }
 
-/// What is served of an interface, if it is one of a version of the contract that is served.
+/// The served functions of an interface, if it belongs to a version of the contract that is served.
 fn of_contract(name: &str, interfaces: &[(&str, Functions)]) -> Option<Functions> {
     let (interface, version) = name.strip_prefix("weir:processor/")?.split_once('@')?;
     let version = semver::Version::parse(version).ok()?;
@@ -153,7 +152,7 @@ fn is_served_wasi(name: &str) -> bool {
     is_served && WASI.iter().any(|package| name.starts_with(package))
 }
 
-/// The functions of an interface; one that is no interface is a function by itself.
+/// The functions of an interface; an item that is not an interface is a single function.
 fn functions<'a>(types: &'a Types, item: &'a ComponentItem) -> Vec<(&'a str, Option<ComponentFuncTypeId>)> {
     let ComponentEntityType::Instance(id) = item.ty else {
         return match item.ty {

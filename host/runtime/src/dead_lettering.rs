@@ -1,4 +1,4 @@
-//! Messages that are given up: requests are answered with the error, all others become dead letters.
+//! Giving up messages: requests are answered with the error, all others become dead letters.
 
 use weir_config::records::DeadLetter;
 use weir_pubsub::{Message, Output, Routing, Topic};

@@ -10,9 +10,9 @@ use weir_config::records::{ComponentRecord, ComponentRef};
 /// The component that a host was given for a processor when it was started: for entries without a component, whatever is deployed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GivenComponent {
-    /// What it is called, which no deployment need be.
+    /// Its name and version, which need not be deployed.
     pub component: ComponentRef,
-    /// What it needs; the record of a deployment of the same name and digest holds in its place.
+    /// Its requirements; the record of a deployment with the same name and digest takes precedence.
     pub record: Arc<ComponentRecord>,
 }
 
@@ -80,7 +80,7 @@ impl Deployments {
         read
     }
 
-    /// What the host was given for a name, else the deployment with the highest version.
+    /// The component given to the host for a name, otherwise the deployment with the highest version.
     pub(crate) fn newest(&mut self, name: &str) -> Result<ComponentRef, String> {
         if let Some(given) = self.given.get(name) {
             return Ok(given.component.clone());

@@ -1,4 +1,4 @@
-//! What a host should run, kept from one state of the configuration to the next, so that a change costs what it changes and not all entries.
+//! What a host should run, kept from one state of the configuration to the next, so that a change costs only what it affects.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::deployments::{Deployments, GivenComponent};
 use crate::reconcile::{Desired, ReadEntry, Served, desired_of_entry};
 use crate::status::Key;
 
-/// All variants that a host should know of, and the content that they were read from.
+/// All variants that a host serves, and the content that they were parsed from.
 #[derive(Default)]
 pub(crate) struct DesiredState {
     all: BTreeMap<Key, Desired>,
@@ -44,7 +44,7 @@ impl Entries {
     }
 }
 
-/// What is different from the state before.
+/// The differences from the previous state.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Changes {
     /// Variants that are new, changed, or not to be there any more (`None`).
@@ -69,7 +69,7 @@ impl DesiredState {
         &mut self.deployments
     }
 
-    /// Takes over a state of the configuration; what it changes.
+    /// Applies a state of the configuration and returns the changes.
     pub(crate) fn update(&mut self, state: &ConfigState, served: &Served) -> Changes {
         let are_components_changed = self.deployments.update(&state.shared(COMPONENT_TYPE).cloned().unwrap_or_default());
         let mut before = std::mem::take(&mut self.entries);

@@ -18,7 +18,7 @@ use crate::memory_limit::{MAX_INSTANCES_COUNT, MAX_MEMORIES_COUNT, MAX_TABLES_CO
 use crate::slots::Slots;
 use crate::suspects::Suspects;
 
-/// How long a component runs before it lets others go on: one tick of the epoch.
+/// How long a component runs before it yields: one tick of the epoch.
 const TICK: Duration = Duration::from_millis(10);
 /// Tables that go with one memory; only address space, too. Components of all languages have two or three.
 pub(crate) const TABLES_PER_SLOT: u32 = 4;
@@ -37,10 +37,10 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Makes an engine whose pool holds `instances_count` instances and which keeps compiled code in a folder of its own.
+    /// Creates an engine whose pool holds `instances_count` instances and which caches compiled code in a folder of its own.
     ///
     /// # Errors
-    /// `Engine` when the machine has no room for so many, `CodeCache` when the folder cannot be made.
+    /// `Engine` if the machine has no room for so many, `CodeCache` if the folder cannot be created.
     pub fn new(instances_count: u32, code_cache: &Path) -> Result<Self, RuntimeError> {
         let failed = |error: wasmtime::Error| RuntimeError::Engine { instances_count, source: error.into() };
         let inner = wasmtime::Engine::new(&settings(instances_count)).map_err(failed)?;
@@ -82,13 +82,13 @@ impl Engine {
         &self.linker
     }
 
-    /// Compiled code that was kept; `None` if there is none that this engine can use. Reads a file.
+    /// Cached compiled code; `None` if there is none that this engine can use. Reads a file.
     pub(crate) fn load_compiled(&self, digest: Digest) -> Option<Component> {
         self.cache.load(&self.inner, digest)
     }
 
-    /// Compiles a component and keeps the code. Takes all processors for up to seconds. The code is then mapped from its file, which costs
-    /// no memory of the process, and what the compiler used is returned to the system.
+    /// Compiles a component and caches the code. Uses all processors for up to seconds. The code is then mapped from its file, which takes no memory
+    /// of the process, and the memory of the compiler is returned to the system.
     pub(crate) fn compile(&self, digest: Digest, bytes: &[u8]) -> Result<Component, RuntimeError> {
         let unfit = |error: wasmtime::Error| RuntimeError::ComponentUnfit { digest, source: error.into() };
         let code = compiled_apart(bytes).map_err(unfit)?;
@@ -101,7 +101,7 @@ impl Engine {
         drop(code);
         give_back_memory();
         if let Err(error) = stored {
-            // Without the cache the next start takes longer, and nothing else.
+            // Without the cache the next start takes longer; nothing else is affected.
             tracing::warn!(%digest, error = %weir_pubsub::chain(&error), "compiled code not cached");
         }
         component
@@ -143,7 +143,7 @@ pub(crate) fn features() -> WasmFeatures {
     (WasmFeatures::WASM3 | WasmFeatures::COMPONENT_MODEL) & !built_without
 }
 
-/// The settings that ran components of all languages; what is no limit on purpose costs nothing.
+/// Settings that run components of all languages; limits are deliberately absent where they cost nothing.
 pub(crate) fn settings(instances_count: u32) -> Config {
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(u32::MAX)

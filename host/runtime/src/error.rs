@@ -1,4 +1,4 @@
-//! What can go wrong with components and with the host that runs them. Each fault knows whose it is.
+//! Errors of components and of the host that runs them. Each identifies its owner.
 
 use std::error::Error as StdError;
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ pub type Cause = Box<dyn StdError + Send + Sync>;
 /// The newest version of `weir:processor` that this host serves; it serves every 0.1.x.
 pub const WORLD_VERSION: &str = "0.1.0";
 
-/// Why the bytes of a file are no component that a host can run. Always the component's fault: deploying it again changes nothing.
+/// Why a host cannot run the bytes of a file. Always the component's fault: deploying it again does not help.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ComponentFault {
@@ -47,10 +47,10 @@ pub enum ComponentFault {
     Invalid {
         /// Where.
         offset: u64,
-        /// What is wrong there.
+        /// The problem there.
         problem: String,
     },
-    /// A component for something else.
+    /// A component for a different host.
     #[error(
         "the component does not export `weir:processor/handler` (its exports: {found}): write it with an SDK of Weir, or against the world of wit/processor.wit"
     )]
@@ -58,7 +58,7 @@ pub enum ComponentFault {
         /// The names of its exports, for people.
         found: String,
     },
-    /// Built against a contract that this host does not know.
+    /// Built against an unknown contract.
     #[error(
         "the component was built against weir:processor {version}; this host serves 0.1.x: build it against an older contract, or update the host"
     )]
@@ -85,7 +85,7 @@ pub enum ComponentFault {
         "the engine of this host cannot run the component: {problem}; build it within what docs/writing-a-processor.md lists under \"What the engine accepts\""
     )]
     Engine {
-        /// What the engine found.
+        /// The engine's message.
         problem: String,
     },
     /// It uses a feature of WebAssembly that the engine does not have.
@@ -99,21 +99,21 @@ pub enum ComponentFault {
         /// The feature.
         problem: String,
     },
-    /// What it asks for in its descriptor does not exist.
+    /// It requests something in its descriptor that does not exist.
     #[error("the section `weir:descriptor` of the component: {problem}")]
     Undeployable {
-        /// Which key or grant, and what to do.
+        /// The key or grant, and the fix.
         problem: String,
     },
-    /// It does not say what it is.
+    /// It has no descriptor.
     #[error(
         "the component has no section `weir:descriptor`: build it with `weir build`, or, in Rust without weir.toml, put a descriptor.json beside Cargo.toml"
     )]
     NoDescriptor,
-    /// It says two things of itself.
+    /// It has two descriptors.
     #[error("the component has several different sections `weir:descriptor`: keep only the one that describes the whole component")]
     TwoDescriptors,
-    /// What it says of itself is not usable.
+    /// Its descriptor is not usable.
     #[error("the section `weir:descriptor` of the component is unusable")]
     Descriptor(#[source] DescriptorError),
 }
@@ -125,7 +125,7 @@ pub enum RuntimeError {
     /// The WebAssembly engine cannot be made.
     #[error("the WebAssembly engine cannot be created for {instances_count} instances")]
     Engine {
-        /// How many instances its pool was asked for.
+        /// The number of instances requested.
         instances_count: u32,
         /// Why.
         #[source]
@@ -164,7 +164,7 @@ pub enum RuntimeError {
         #[source]
         source: ComponentFault,
     },
-    /// The component does not fit the engine or the contract: a wrong type of `handle`, an import that nobody serves, too many memories.
+    /// The component does not fit the engine or the contract: a wrong type of `handle`, an unserved import, too many memories.
     #[error("the component {digest} does not fit this host")]
     ComponentUnfit {
         /// Which.
@@ -197,7 +197,7 @@ pub enum RuntimeError {
     /// The component broke off in its setup.
     #[error("setup of the component crashed: {reason}")]
     SetupFailed {
-        /// What happened.
+        /// The cause.
         reason: String,
     },
     /// The entry does not fit the component.
@@ -206,19 +206,19 @@ pub enum RuntimeError {
     /// The component cannot be run for the entry, or a name that the host uses cannot be one.
     #[error("{problem}")]
     Entry {
-        /// Which topic or parameter, what is wrong with it, and what to do.
+        /// The topic or parameter, the problem, and the fix.
         problem: String,
     },
-    /// What the host uses cannot have such a name.
+    /// The name is not valid for what the host uses it for.
     #[error("{what} is not a valid name")]
     Name {
-        /// Of what, with the text.
+        /// The kind of name, with the string.
         what: String,
-        /// What is wrong with it.
+        /// The problem.
         #[source]
         source: weir_pubsub::NameError,
     },
-    /// The broker refuses what the host asks.
+    /// The broker refuses an operation of the host.
     #[error("the broker refused an operation")]
     Pubsub(#[from] weir_pubsub::PubsubError),
 }
@@ -238,7 +238,7 @@ impl RuntimeError {
     }
 }
 
-/// What an author of JavaScript can do: componentize-js imports HTTP unless it is told not to.
+/// The fix for authors of JavaScript: componentize-js imports HTTP unless configured otherwise.
 fn http_hint(needs: &str) -> &'static str {
     match needs.contains("wasi:http") {
         true => ". A component in JavaScript: use `weir build`, or pass disableFeatures: ['http', 'fetch-event'] to componentize-js",

@@ -1,4 +1,4 @@
-//! What becomes of a message that could not be handled: pure.
+//! Decides how to continue after a failed attempt at a message: pure.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use rand::{Rng, RngExt};
 use weir_config::records::RetryPolicy;
 use weir_pubsub::DeliveryCount;
 
-/// The longest wait that a component may ask for.
+/// The longest wait that a component may request.
 pub(crate) const MAX_REQUESTED_WAIT: Duration = Duration::from_secs(60);
 /// The shortest wait for one that is busy: no attempts are counted, so that time alone ends it.
 const SHORTEST_BUSY_WAIT: Duration = Duration::from_millis(100);
@@ -17,9 +17,9 @@ pub(crate) const SPARE_DELIVERIES_COUNT: u32 = 10;
 /// How an attempt failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FaultKind {
-    /// The component asks for another attempt, after this time at the least.
+    /// The component requests another attempt, after this time at the earliest.
     Retry(Option<Duration>),
-    /// The component asks for patience, for this time at the least.
+    /// The component is busy and requests a later attempt, after this time at the earliest.
     Busy(Option<Duration>),
     /// The component will never take the message.
     Reject,
@@ -32,7 +32,7 @@ pub enum FaultKind {
 }
 
 impl FaultKind {
-    /// The word for it on dead letters.
+    /// Its name on dead letters.
     pub fn word(self) -> &'static str {
         match self {
             FaultKind::Retry(_) => "retry",
@@ -49,7 +49,7 @@ impl FaultKind {
         !matches!(self, FaultKind::Busy(_) | FaultKind::Yielded)
     }
 
-    /// Whether the component itself said how long to wait, or asked for patience.
+    /// Whether the component itself requested a delay.
     pub(crate) fn requests_delay(self) -> bool {
         matches!(self, FaultKind::Retry(Some(_)) | FaultKind::Busy(_))
     }
@@ -60,7 +60,7 @@ impl FaultKind {
     }
 }
 
-/// What was done for one message so far.
+/// The attempts at one message so far.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct History {
     /// Attempts that failed.
@@ -70,7 +70,7 @@ pub(crate) struct History {
     busy_waited: Duration,
 }
 
-/// What to do next with a message.
+/// The next step for a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Next {
     /// Try it again after a wait.
@@ -85,7 +85,7 @@ pub(crate) enum Next {
 }
 
 impl History {
-    /// Notes a failure and says what comes next.
+    /// Records a failure and decides the next step.
     pub(crate) fn next(&mut self, kind: FaultKind, policy: &RetryPolicy, rng: &mut impl Rng) -> Next {
         match kind {
             FaultKind::Reject => {
@@ -120,7 +120,7 @@ impl History {
     }
 }
 
-/// The wait after the `count`th failure: as long as was asked for, within bounds; else doubling, with jitter.
+/// The wait after the `count`th failure: the requested one, within bounds; otherwise doubling, with jitter.
 fn wait(requested: Option<Duration>, count: u32, policy: &RetryPolicy, rng: &mut impl Rng) -> Duration {
     if let Some(requested) = requested {
         return requested.min(MAX_REQUESTED_WAIT);

@@ -1,4 +1,4 @@
-//! Components that are kept elsewhere: fetched by digest when they are first needed, verified on the way, and used from a folder of the host.
+//! Components that are stored elsewhere: fetched by digest when first needed, verified on the way, and used from a folder of the host.
 
 use std::time::Duration;
 
@@ -87,7 +87,7 @@ impl<R: RemoteComponents> ComponentSource for FetchedComponents<R> {
     }
 }
 
-/// The source of a host that has no store at all: what it was given at its start.
+/// The source of a host without any store: the components it was given at its start.
 #[derive(Debug)]
 pub struct LocalComponents(ComponentFolder);
 

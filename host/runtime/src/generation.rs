@@ -1,4 +1,4 @@
-//! What workers work with at a time: a program, and instances of it that were made ready before anybody went over to it.
+//! What workers run: a program, and instances of it that were prepared before the switch to it.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -38,7 +38,7 @@ impl Generation {
         while self.take(input).is_some() {}
     }
 
-    /// Waits for something while no worker uses what is ready: it gives way like an idle instance.
+    /// Waits for an event while no worker uses the prepared instances: they yield their slots like idle instances.
     pub(crate) async fn yielding<T>(&self, slots: &Slots, event: impl Future<Output = T>) -> T {
         tokio::pin!(event);
         loop {
@@ -52,7 +52,7 @@ impl Generation {
     }
 }
 
-/// How many workers of each input have an instance: so many are made ready before a swap.
+/// The number of workers of each input that have an instance: that many are prepared before a swap.
 #[derive(Clone, Debug)]
 pub(crate) struct WarmCounts(Arc<[AtomicUsize]>);
 

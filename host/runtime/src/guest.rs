@@ -1,4 +1,4 @@
-//! What belongs to one instance: its call in progress, its memory, its streams.
+//! The state of one instance: its call in progress, its memory, its streams.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::memory_limit::MemoryLimit;
 use crate::variant::Variant;
 use crate::waits::Waits;
 
-/// What the engine keeps for an instance.
+/// The store data of an instance.
 pub(crate) struct Guest {
     pub(crate) variant: Arc<Variant>,
     pub(crate) call: Call,
@@ -34,7 +34,7 @@ impl Guest {
         let names = [&variant.processor, &variant.name, &variant.flow, &variant.deployment].map(Arc::clone);
         let log_context = Arc::new(LogContext::new(names, variant.log_quota.clone()));
         let stderr = Console::new(log_context.clone(), Level::WARN);
-        // No file, no address, no variable: what is not set here is refused.
+        // No file, no address, no variable: everything that is not configured here is refused.
         let wasi = WasiCtx::builder().stdout(Console::new(log_context.clone(), Level::INFO)).stderr(stderr.clone()).build();
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_RESOURCES_COUNT);

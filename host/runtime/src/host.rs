@@ -1,4 +1,4 @@
-//! The host: follows the configuration and keeps every variant that it serves as it is wanted.
+//! The host: follows the configuration and runs every variant that it serves in its desired state.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
@@ -38,7 +38,7 @@ use weir_pubsub::{chain, panic_text, restart_on_panic, task_failure};
 /// How long dropped work may take to be gone.
 const LONGEST_DROP: Duration = Duration::from_secs(5);
 
-/// What a host is started with.
+/// The settings of a host.
 #[derive(Clone, Debug)]
 pub struct HostSettings {
     /// Its id in the status: different for each process.
@@ -57,21 +57,20 @@ pub struct HostSettings {
     pub served: Served,
     /// The components for entries without one, by processor.
     pub given: BTreeMap<String, GivenComponent>,
-    /// What compiled code may have on disk, together with components that were fetched; what was not used for longest is removed, and what
-    /// runs never. No bound where `weir prune` looks after the folder.
+    /// The disk limit of compiled code and fetched components together; the least recently used are removed, running ones never. Unlimited if
+    /// `weir prune` manages the folder.
     pub cache_bytes: Option<u64>,
     /// How many instances it can have at a time; see [`HostSettings::instances_for_this_machine`].
     pub instances_count: u32,
-    /// What its processors may hold together of messages that they send and that are not settled yet, in bytes; a quarter of it is kept for
-    /// messages that are requests.
+    /// The limit, in bytes, of messages that its processors have sent and that are not settled yet; a quarter is reserved for requests.
     pub outputs_bytes: u64,
-    /// The bound of the dead-letter queue, in bytes, for a host that finds none; as the flow service has it.
+    /// The bound of the dead-letter queue, in bytes, for a host that finds none; the same as that of the flow service.
     pub dead_letters_max_bytes: u64,
-    /// What holds for components whose deployment gives nothing else.
+    /// The defaults of components whose deployment gives no value.
     pub defaults: ComponentDefaults,
 }
 
-/// What a host's processors may hold of what they send, unless a setting gives another number.
+/// The default limit of unsettled outputs of a host's processors.
 pub const DEFAULT_OUTPUTS_BYTES: u64 = 128 << 20;
 
 impl HostSettings {
@@ -84,7 +83,7 @@ impl HostSettings {
     }
 }
 
-/// A host at work. Dropping it ends all its work at once; what it held goes back to the queues.
+/// A running host. Dropping it ends all its work at once; its messages are requeued.
 pub struct Host {
     board: Arc<StatusBoard>,
     /// Which version of the configuration it works by, and whether it can be fetched.
@@ -98,10 +97,11 @@ pub struct Host {
     ticker_ended: CancellationToken,
 }
 
-/// What became of the work when a host stopped.
+/// The outcome of stopping a host.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stopped {
-    /// Who still had messages in hand when the grace time was up, for people; empty when all was finished. Those messages come again.
+    /// The variants that still had messages in flight when the grace period ended, for people; empty if all was finished. Those messages are
+    /// redelivered.
     pub held_up: Vec<String>,
 }
 
@@ -114,7 +114,7 @@ impl Host {
     /// Starts a host. Neither the config service nor any queue need be there yet; its work begins when they are.
     ///
     /// # Errors
-    /// `Engine`, `CodeCache`, and `Entry` for a topicspace that is none.
+    /// `Engine`, `CodeCache`, and `Entry` for an invalid topicspace.
     pub async fn start(backend: Arc<dyn Backend>, config: ConfigClient, settings: HostSettings) -> Result<Host, RuntimeError> {
         let engine = EngineStart::begin(settings.instances_count, settings.code_cache.clone());
         Host::start_on(engine, backend, config, settings).await
@@ -172,7 +172,7 @@ impl Host {
         Ok(Host { board, config, stop, end, work, tasks, services, ticker_ended })
     }
 
-    /// What it reports of itself and its processors, as of now.
+    /// The current report of itself and its processors.
     pub fn status(&self) -> HostDetails {
         self.board.details(&self.config.borrow())
     }
@@ -192,8 +192,8 @@ impl Host {
         format!("{part}: {reason}")
     }
 
-    /// Stops: no message is taken any more, those in hand are finished and settled. What is not finished within the grace time is
-    /// dropped, and comes again.
+    /// Stops: no message is received any more, those in flight are finished and settled. Work that is not finished within the grace period is
+    /// dropped, and its messages are redelivered.
     pub async fn stop(mut self, grace: Duration) -> Stopped {
         self.stop.cancel();
         let finished = timeout(grace, async { while self.work.join_next().await.is_some() {} }).await;
@@ -202,7 +202,7 @@ impl Host {
             tracing::warn!(host = self.board.host, who, "grace period expired: messages in flight are redelivered");
         }
         self.work.shutdown().await;
-        // Tasks that were dropped are still there until they next wait; with them go the consumers and what those hold.
+        // Dropped tasks exist until they next yield; the consumers and their messages are released with them.
         self.tasks.close();
         if timeout(LONGEST_DROP, self.tasks.wait()).await.is_err() {
             tracing::warn!(host = self.board.host, tasks_count = self.tasks.len(), "tasks did not end");
@@ -239,7 +239,7 @@ impl ConfigSubscription {
     /// Follows other types from now on.
     fn follow(&mut self, followed_types: FollowedTypes) {
         if self.followed_types != followed_types {
-            // In this order, so that the old handler cannot take away what the new one has brought.
+            // In this order, so that the old handler cannot remove what the new one has set.
             self.handle.unregister(self.registered);
             self.registered = register(&self.handle, followed_types.clone(), self.sender.clone());
             self.followed_types = followed_types;
@@ -259,7 +259,7 @@ fn register(handle: &FollowerHandle, followed_types: FollowedTypes, sender: Arc<
     }
 }
 
-/// Works towards what the configuration wants.
+/// Works towards the desired state.
 struct Reconciler {
     subscription: ConfigSubscription,
     board: Arc<StatusBoard>,
@@ -317,7 +317,7 @@ impl Reconciler {
             }
         }
         drop(self.kept);
-        // Those that end may still say that they are gone.
+        // Ending supervisors may still report that they are gone.
         self.gone.1.close();
         while self.supervisors.join_next().await.is_some() {}
     }
@@ -367,7 +367,7 @@ impl Reconciler {
         }
     }
 
-    /// Has deployed components compiled before anybody needs them.
+    /// Compiles deployed components before they are needed.
     fn compile_deployed(&mut self) {
         let mut deployed = BTreeSet::new();
         let is_served = |key: &str| self.served.includes(parts_of_deployment_key(key).map_or(key, |(name, _)| name));

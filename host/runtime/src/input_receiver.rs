@@ -1,5 +1,5 @@
-//! How workers get messages. One without an instance takes no message before it has a slot for one: a message that waits for a slot in a
-//! worker could be handled by another worker or host meanwhile. No message is taken while its input holds too much of what was sent.
+//! How workers receive messages. A worker without an instance takes no message before it has a slot: a message that waits for a slot in a worker
+//! could be handled by another worker or host meanwhile. No message is taken while its input holds too many outputs.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -20,13 +20,13 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// A broker that could not deliver is well again when it has said nothing else for so long, whether a message came or not.
 const RECOVERED_AFTER: Duration = Duration::from_secs(1);
 
-/// What the workers of one input share to get messages.
+/// The state that workers of one input share to receive messages.
 #[derive(Clone)]
 pub(crate) struct InputReceiver {
     /// The input's name.
     input: Arc<str>,
     consumer: Arc<dyn Consumer>,
-    /// Whether the broker could not deliver when it was last asked.
+    /// Whether the broker could not deliver at the last attempt.
     is_stalled: Arc<AtomicBool>,
     slots: Slots,
     status: Arc<VariantStatus>,
@@ -100,7 +100,7 @@ impl InputReceiver {
         self.consumer.receive().now_or_never().map(|received| received.map(|delivery| (delivery, slot)))
     }
 
-    /// Shows that the broker cannot deliver, and waits. What the consumer holds stays with it.
+    /// Reports that the broker cannot deliver, and waits. The consumer keeps its messages.
     async fn stalled(&self, error: &PubsubError, backoff: &mut Backoff) {
         let (Key { processor, variant }, input) = (&self.status.key, &*self.input);
         let (error, is_known) = (chain(error), self.is_stalled.swap(true, Ordering::Relaxed));

@@ -1,4 +1,4 @@
-//! What a component file is, read without running or compiling it.
+//! Inspecting a component file without running or compiling it.
 
 use sha2::{Digest as _, Sha256};
 use wasmparser::{Parser, Payload, Validator, WasmFeatures};
@@ -9,12 +9,12 @@ use crate::contract::{Needs, needs};
 use crate::engine::features;
 use crate::error::{ComponentFault, WORLD_VERSION};
 
-/// The custom section in which a component says what it is.
+/// The custom section with the descriptor of a component.
 pub const DESCRIPTOR_SECTION: &str = "weir:descriptor";
 const PACKAGE: &str = "weir:processor/";
 const HANDLER: &str = "weir:processor/handler";
 
-/// What a component says of itself.
+/// The description of a component.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Inspected {
     /// The SHA-256 of its bytes.
@@ -27,12 +27,12 @@ pub struct Inspected {
     pub exports: Vec<String>,
     /// The interfaces that it calls functions of, by their full names.
     pub imports: Vec<String>,
-    /// What it needs and this host does not serve, for people; nothing if it can run here.
+    /// Requirements that this host does not serve, for people; empty if it can run here.
     pub unserved: Vec<String>,
     /// Its descriptor, checked.
     pub descriptor: Descriptor,
-    /// What of the descriptor a host would ignore or could not give, for people: keys that do not exist, grants that cannot be given. A
-    /// component with such is not deployed.
+    /// Parts of the descriptor that a host would ignore or could not grant, for people: unknown keys, impossible grants. Such a component is not
+    /// deployed.
     pub faults: Vec<String>,
 }
 
@@ -50,7 +50,7 @@ impl Inspected {
 }
 
 impl From<Inspected> for ComponentRecord {
-    /// The deployment of a component that grants nothing and leaves everything else at its defaults.
+    /// The deployment of a component without grants and with default values.
     fn from(inspected: Inspected) -> Self {
         ComponentRecord {
             digest: inspected.digest,
@@ -72,10 +72,10 @@ pub fn digest_of(bytes: &[u8]) -> Digest {
     Digest::from_sha256(Sha256::digest(bytes).into())
 }
 
-/// Reads what a component is, without running or compiling anything of it. Whether this host can run it, [`Inspected::check`] tells.
+/// Inspects a component without running or compiling anything of it. [`Inspected::check`] returns whether this host can run it.
 ///
 /// # Errors
-/// [`ComponentFault`], which says what was found and what to do.
+/// [`ComponentFault`], with the cause and the fix.
 pub fn inspect(bytes: &[u8]) -> Result<Inspected, ComponentFault> {
     check_header(bytes)?;
     let mut found = FoundSections::default();
@@ -197,7 +197,7 @@ fn check_header(bytes: &[u8]) -> Result<(), ComponentFault> {
     }
 }
 
-/// A fault of bytes of which the engine reads less than there is: a feature that it does not have is no damage.
+/// A fault of bytes that the engine cannot read completely: an unsupported feature is not damage.
 fn feature_fault(error: &wasmparser::BinaryReaderError, bytes: &[u8]) -> ComponentFault {
     match Validator::new_with_features(WasmFeatures::all()).validate_all(bytes) {
         Ok(_) => ComponentFault::Feature { offset: error.offset() as u64, problem: error.message().to_owned() },
@@ -293,6 +293,6 @@ mod tests {
         check(&component(&[HANDLER_NAME], &[], &["{}"]), "schema");
         check(&component(&[HANDLER_NAME], &[], &["not JSON"]), "weir:descriptor/1");
         check(&component(&[HANDLER_NAME], &[], &[&" ".repeat(1 << 20)]), "the limit is 65536");
-        check(&component(&[HANDLER_NAME], &[DESCRIPTOR, "{}"], &[]), "several sections");
+        check(&component(&[HANDLER_NAME], &[DESCRIPTOR, "{}"], &[]), "several different sections");
     }
 }

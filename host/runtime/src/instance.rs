@@ -107,10 +107,10 @@ impl Instance {
         Ok(Instance { program: program.clone(), store, processor, setup, waits, began: Instant::now(), calls_count: 0, _slot: slot })
     }
 
-    /// Takes over a new state of the configuration, and tells the component if a type that it declares has changed.
+    /// Applies a new state of the configuration, and informs the component if a type that it declares has changed.
     ///
     /// # Errors
-    /// `SetupRefused`: it goes on with what it had; `SetupFailed`: the instance is of no use any more.
+    /// `SetupRefused`: it continues with its old state; `SetupFailed`: the instance is not usable any more.
     pub(crate) async fn refresh(&mut self, config: &Arc<ConfigState>) -> Result<(), RuntimeError> {
         let old = &self.store.data().config;
         let changed: Vec<String> =
@@ -122,7 +122,7 @@ impl Instance {
         }
         let configured = self.configure(&changed).await;
         if matches!(configured, Err(RuntimeError::SetupRefused { .. })) {
-            // What it made of the old state and what it reads must not differ.
+            // Its state and the configuration that it reads must be consistent.
             self.store.data_mut().config = old;
         }
         configured
@@ -217,7 +217,7 @@ impl Instance {
         Handled { outputs, left_count: call.left_count, dropped_count: call.dropped_count, charge }
     }
 
-    /// Ends an answer whose last part was not marked, with an empty one.
+    /// Ends an answer whose last part was not marked, with an empty part.
     async fn end_answer(&mut self) {
         let call = &self.store.data().call;
         let (input, correlation) = (&self.program.variant.inputs[call.input], call.correlation.clone());
@@ -250,7 +250,7 @@ impl Instance {
         Fault { kind, reason, answered }
     }
 
-    /// What a trap or an exit was, for people.
+    /// A trap or an exit, for people.
     fn broken(&self, error: &wasmtime::Error) -> String {
         let what = match error.downcast_ref::<wasmtime_wasi::I32Exit>() {
             Some(exit) => format!("the component exited with code {}", exit.0),

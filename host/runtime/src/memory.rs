@@ -1,9 +1,9 @@
-//! How much memory the machine has for this process: what the kernel has, or less where a cgroup bounds it.
+//! The memory that is available to this process: that of the machine, or less if a cgroup limits it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The memory that this process may use, in bytes, as files under `root` (`/`) tell it; `None` if they tell nothing.
+/// The memory that this process may use, in bytes, according to files under `root` (`/`); `None` if they are missing.
 pub(crate) fn available_bytes(root: &Path) -> Option<u64> {
     let bounds = [total_bytes(root), cgroup_bytes(root)];
     bounds.into_iter().flatten().min()
@@ -21,8 +21,8 @@ fn cgroup_bytes(root: &Path) -> Option<u64> {
     text.lines().flat_map(|line| groups(root, line)).filter_map(|group| bound(&group)).min()
 }
 
-/// The files that may hold the bound of a group, as a line `NUMBER:CONTROLLERS:PATH` names it: version 2 has no controllers there. In a
-/// container the path may be the one outside of it, and what is there inside is the root.
+/// The files that may hold the limit of a group, for a line `NUMBER:CONTROLLERS:PATH`: version 2 has no controllers. In a container the path may be
+/// the one outside, and the files inside are those of the root.
 fn groups(root: &Path, line: &str) -> Vec<PathBuf> {
     let mut parts = line.splitn(3, ':').skip(1);
     let (Some(controllers), Some(path)) = (parts.next(), parts.next()) else { return Vec::new() };

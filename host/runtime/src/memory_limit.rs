@@ -7,9 +7,9 @@ pub(crate) struct MemoryLimit {
     limit_bytes: u64,
     /// All linear memories of the instance together.
     pub(crate) used_bytes: u64,
-    /// What they were once it was set up: every new instance has as much.
+    /// Their size after setup: every new instance has as much.
     start_bytes: u64,
-    /// What was asked for in vain.
+    /// The size that was requested and refused.
     pub(crate) refused_bytes: Option<u64>,
 }
 
@@ -23,8 +23,7 @@ impl MemoryLimit {
         self.start_bytes = self.used_bytes;
     }
 
-    /// Whether the instance should make room for a new one: some languages leak what they send. Half of what the limit left it at its start
-    /// is used then.
+    /// Whether the instance should be replaced: some languages leak the messages they send. True if half of what the limit left at its start is used.
     pub(crate) fn is_half_used(&self) -> bool {
         self.used_bytes.saturating_sub(self.start_bytes) > self.limit_bytes.saturating_sub(self.start_bytes) / 2
     }
@@ -35,7 +34,7 @@ impl MemoryLimit {
         format!("{used_bytes} bytes of memory in use, {start_bytes} of them since startup, limits.memory-bytes is {limit_bytes}")
     }
 
-    /// What was refused, for people.
+    /// The refused growth, for people.
     pub(crate) fn refusal(&self) -> Option<String> {
         let limit_bytes = self.limit_bytes;
         self.refused_bytes.map(|bytes| format!("it needs {bytes} bytes of memory, limit {limit_bytes} (limits.memory-bytes)"))

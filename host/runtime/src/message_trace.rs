@@ -1,5 +1,5 @@
-//! The steps of each message in the log, for whoever follows one by its id: target `weir::message`, level `debug`. Where nobody does, a step
-//! costs one load. The words and fields are in docs/operating.md.
+//! The trace of each message in the log, by its id: target `weir::message`, level `debug`. If disabled, a step costs one load. The words and fields
+//! are documented in docs/operating.md.
 
 use tokio::time::Instant;
 use tracing::Level;
@@ -12,17 +12,17 @@ use crate::variant::Variant;
 
 const TARGET: &str = "weir::message";
 
-/// Whether somebody follows messages.
+/// Whether tracing of messages is enabled.
 pub(crate) fn is_enabled() -> bool {
     tracing::enabled!(target: TARGET, Level::DEBUG)
 }
 
-/// The time, if somebody follows messages.
+/// The time, if tracing of messages is enabled.
 pub(crate) fn now() -> Option<Instant> {
     is_enabled().then(Instant::now)
 }
 
-/// A worker has a message in hand.
+/// A worker received a message.
 pub(crate) fn received(of: &Variant, input: usize, message: &Message, delivery_count: u32) {
     let Variant { processor, name: variant, flow, deployment, .. } = of;
     let (queue, message_id, from) = (&of.inputs[input].queue, message.id.map(display), message.from.as_deref());
@@ -41,7 +41,7 @@ pub(crate) fn received(of: &Variant, input: usize, message: &Message, delivery_c
     );
 }
 
-/// A component has handled it; what it sent is told output by output.
+/// A component has handled it; its outputs are traced one by one.
 pub(crate) fn handled(of: &Variant, message: &Message, attempt: u32, began: Instant, handled: &Handled) {
     let Variant { processor, name: variant, flow, deployment, .. } = of;
     let (message_id, elapsed_ms) = (message.id.map(display), began.elapsed().as_millis() as u64);
@@ -80,7 +80,7 @@ pub(crate) fn sent(of: &Variant, topic: &Topic, id: Option<MessageId>, parent: O
     );
 }
 
-/// An attempt failed. What breaks an instance is told to everybody; that a component asks for another attempt, to who follows it.
+/// An attempt failed. Faults that break an instance are logged as warnings; a requested retry is only traced.
 pub(crate) fn failed(of: &Variant, message: &Message, attempt: u32, fault: &Fault, next: Next) {
     let Variant { processor, name: variant, flow, deployment, .. } = of;
     let (message_id, verdict, error) = (message.id.map(display), fault.kind.word(), &*fault.reason);
@@ -107,7 +107,7 @@ pub(crate) fn requeued(of: &Variant, message: &Message) {
     tracing::debug!(target: TARGET, processor, variant, flow, component, message_id = message.id.map(display), "message requeued");
 }
 
-/// It is acknowledged, together with what came of it.
+/// It is acknowledged, together with its outputs.
 pub(crate) fn settled(processor: &str, variant: &str, id: Option<MessageId>) {
     tracing::debug!(target: TARGET, processor, variant, message_id = id.map(display), "message settled");
 }

@@ -5,7 +5,7 @@ use weir_pubsub::Output;
 use crate::failure::FaultKind;
 use crate::outputs::Charge;
 
-/// What came of a call of `handle`.
+/// The outcome of a call of `handle`.
 #[derive(Debug)]
 pub enum Outcome {
     /// The message was handled.
@@ -14,23 +14,23 @@ pub enum Outcome {
     Failed(Fault),
 }
 
-/// What a call of `handle` that succeeded leaves behind.
+/// The result of a successful call of `handle`.
 #[derive(Debug, Default)]
 pub struct Handled {
-    /// What was sent to `flow` topics, to leave when the message is settled.
+    /// The outputs to `flow` topics, which are sent when the message is settled.
     pub outputs: Vec<Output>,
     /// Messages that have left already: to topics of other classes.
     pub left_count: u32,
     /// Messages that were dropped because their output has no topic.
     pub dropped_count: u32,
-    /// What the outputs are charged to.
+    /// The account that the outputs are charged to.
     pub(crate) charge: Charge,
 }
 
 /// Why a message could not be handled.
 #[derive(Clone, Debug)]
 pub struct Fault {
-    /// What kind of failure it is.
+    /// The kind of failure.
     pub kind: FaultKind,
     /// For people.
     pub reason: String,

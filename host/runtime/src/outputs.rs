@@ -1,16 +1,16 @@
-//! What a host holds of messages that components have sent and that leave when their input is settled: bounded by bytes, for all processors
-//! together (`host.outputs`).
+//! The messages that components have sent and that leave when their input is settled: limited in bytes, for all processors of a host together
+//! (`host.outputs`).
 //!
 //! A send is charged at once; the charge goes with the outputs to the settler and ends when they are settled, or when the attempt fails.
-//! - An input begins its next message only while it holds less than is free. So one that is blocked keeps at most half of the budget, a
-//!   second one half of the rest, and so on: the others go on. An input that holds nothing always begins.
+//! - An input begins its next message only while it holds less than is free. So a blocked one holds at most half of the budget, a second one half of
+//!   the rest, and so on: the others continue. An input that holds nothing always begins.
 //! - The first 128 KiB of a message never wait. A later send waits until its input holds less than is free.
-//! - So that something always goes on, one message at a time passes all the same, unless an earlier one of its input that passed is not
-//!   settled yet. A message that passes and takes long does not stop the others: after a second the next one may pass.
+//! - To guarantee progress, one message at a time bypasses the budget, unless an earlier message of its input that bypassed it is not settled yet. A
+//!   slow message does not block the others: after a second the next one may bypass it.
 //! - A message of a flow that waits gives its instance back when its processor stops, or when others wait for an instance; it is handled from
 //!   the beginning once there is room. Waiting does not count against its time.
-//! - A quarter of the budget is kept for requests: they never wait for messages of flows, for which requesters may be waiting themselves.
-//!   Their time goes on while they wait.
+//! - A quarter of the budget is reserved for requests: they never wait for messages of flows, for which requesters may be waiting themselves. Their
+//!   time-out continues while they wait.
 
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -38,13 +38,13 @@ pub(crate) struct Outputs {
 }
 
 impl Outputs {
-    /// A budget of so many bytes.
+    /// A budget of this many bytes.
     pub(crate) fn new(budget_bytes: u64) -> Self {
         let kept_bytes = budget_bytes / 4;
         Outputs { flows: Arc::new(Pool::new(budget_bytes - kept_bytes)), requests: Arc::new(Pool::new(kept_bytes)) }
     }
 
-    /// An account for the workers of one input. When `stop` is cancelled, messages that wait give way.
+    /// An account for the workers of one input. When `stop` is cancelled, waiting messages yield.
     pub(crate) fn account(&self, purpose: Purpose, slots: Slots, stop: CancellationToken, status: Arc<VariantStatus>) -> Arc<Account> {
         let pool = match purpose {
             Purpose::Flow => self.flows.clone(),
@@ -54,7 +54,7 @@ impl Outputs {
     }
 }
 
-/// What inputs of one purpose share.
+/// The state shared by inputs of one purpose.
 struct Pool {
     budget_bytes: u64,
     used_bytes: AtomicU64,
@@ -64,7 +64,7 @@ struct Pool {
     pass: Mutex<Bypass>,
 }
 
-/// Which message passes although there is no room.
+/// Which message bypasses the exhausted budget.
 #[derive(Default)]
 struct Bypass {
     /// The number of the last one.
@@ -94,7 +94,7 @@ impl Pool {
     }
 }
 
-/// What one input holds.
+/// The outputs that one input holds.
 pub(crate) struct Account {
     pool: Arc<Pool>,
     purpose: Purpose,
@@ -167,7 +167,7 @@ pub(crate) struct Charge {
     bytes: u64,
     /// Whether it passed.
     has_passed: bool,
-    /// The number of its pass while its attempt goes on.
+    /// The number of its bypass while its attempt runs.
     pass: Option<u64>,
 }
 
@@ -268,7 +268,7 @@ impl std::fmt::Debug for Charge {
     }
 }
 
-/// What an output takes until it is settled: its body once, everything else twice, since the broker is given a copy.
+/// The memory that an output takes until it is settled: its body once, everything else twice, since the broker receives a copy.
 fn held_bytes(output: &Message) -> u64 {
     let memory_bytes = output.memory_bytes();
     memory_bytes + memory_bytes.saturating_sub(output.body.len() as u64)

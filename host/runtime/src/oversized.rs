@@ -1,5 +1,5 @@
-//! Messages whose outputs the broker has refused as too large although they had passed its checks. A component that is told at its next `send` may
-//! send less; one message of which the broker refuses the outputs again is never tried a third time.
+//! Messages whose outputs the broker has refused as too large although they had passed its checks. A component that learns this at its next `send`
+//! may send less; a message whose outputs are refused again is never tried a third time.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,7 +15,7 @@ const MAX_MESSAGES_COUNT: usize = 1024;
 /// Those of one input.
 #[derive(Debug, Default)]
 pub(crate) struct Oversized {
-    /// Whether any is known: this is asked for each message.
+    /// Whether any is known: checked for each message.
     is_any: AtomicBool,
     known: Mutex<Known>,
 }

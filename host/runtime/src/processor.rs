@@ -29,7 +29,7 @@ use weir_pubsub::{chain, restart_on_panic, task_failure};
 /// Messages that workers may be ahead of the settler.
 const HANDOVER_COUNT: usize = 256;
 
-/// What a processor stands in.
+/// The environment of a processor.
 #[derive(Clone)]
 pub(crate) struct ProcessorContext {
     pub(crate) backend: Arc<dyn Backend>,
@@ -38,11 +38,11 @@ pub(crate) struct ProcessorContext {
     pub(crate) consumed: Consumed,
     pub(crate) status: Arc<VariantStatus>,
     pub(crate) outputs: Outputs,
-    /// Goes with the task that holds it, after everything else of it.
+    /// Released with the task that holds it, after everything else.
     pub(crate) alive: TaskTrackerToken,
 }
 
-/// A running variant. When it is dropped, all its work is dropped with it, and what it held goes back to the queues.
+/// A running variant. When it is dropped, all its work is dropped with it, and its messages are requeued.
 pub(crate) struct Processor {
     generation: watch::Sender<Arc<Generation>>,
     warm: WarmCounts,
@@ -76,19 +76,19 @@ impl Processor {
         self.warm.counts()
     }
 
-    /// Whether another program reads the same queues, so that its workers can go over to it between two messages.
+    /// Whether another program reads the same queues, so that its workers can switch to it between two messages.
     pub(crate) fn can_switch_to(&self, other: &Program) -> bool {
         let same = |(a, b): (&Input, &Input)| a.name == b.name && a.queue == b.queue;
         let program = self.program();
         program.variant.inputs.len() == other.variant.inputs.len() && program.variant.inputs.iter().zip(&other.variant.inputs).all(same)
     }
 
-    /// Lets the workers go over to another program, each after the message that it has in hand.
+    /// Switches the workers to another program, each after its current message.
     pub(crate) fn switch_to(&self, generation: Generation) {
         self.generation.send_replace(Arc::new(generation));
     }
 
-    /// Ends: takes no further message, finishes those in hand, settles them, and lets go of the queues.
+    /// Ends: takes no further message, finishes those in flight, settles them, and releases the queues.
     pub(crate) async fn stop(mut self) {
         self.stop.cancel();
         self.program().variant.context.stop.cancel();
@@ -122,8 +122,8 @@ enum IntakeExit {
 }
 
 impl Intake {
-    /// Works until the processor stops. When it, a worker or the settler panics, it lets go of its consumer, so that what was held is
-    /// redelivered, and begins again after a wait.
+    /// Works until the processor stops. When it, a worker or the settler panics, it drops its consumer, so that its messages are redelivered, and
+    /// restarts after a wait.
     async fn supervised(self) {
         let work = || self.clone().run();
         restart_on_panic(&self.stop, work, |panic| {
@@ -212,8 +212,8 @@ impl Intake {
         }
     }
 
-    /// Keeps as many workers at work as the program of the time asks for; those above leave by themselves. Ends when all have ended: when
-    /// one lost the consumer or panicked, the others are stopped too.
+    /// Runs as many workers as the current program requires; surplus ones exit. Ends when all have ended: when one lost the consumer or panicked, the
+    /// others are stopped too.
     async fn run_workers(
         &mut self,
         consumer: &Arc<dyn Consumer>,
@@ -245,7 +245,7 @@ impl Intake {
             let ended = tokio::select! {
                 ended = workers.join_next() => ended,
                 Ok(()) = self.generation.changed(), if !stop.is_cancelled() => continue,
-                // What no worker has taken gives way like an idle instance.
+                // Prepared instances that no worker has taken yield their slots like idle ones.
                 () = slots.shortage(), if generation.has_ready(index) => {
                     generation.drop_ready(index);
                     continue;

@@ -11,7 +11,7 @@ use crate::routes::Input;
 use crate::slots::{Purpose, Slot};
 use crate::variant::{Variant, VariantContext};
 
-/// A component with what one entry gives it.
+/// A component with the parts that one entry defines.
 pub struct Program {
     pub(crate) variant: Arc<Variant>,
     pub(crate) loaded: Arc<Loaded>,
@@ -35,12 +35,12 @@ impl Program {
         Ok(Program { variant, loaded, replacements: Replacements::default() })
     }
 
-    /// What an instance that handles messages of an input is for.
+    /// The purpose of an instance that handles messages of an input.
     pub(crate) fn purpose(&self, input: usize) -> Purpose {
         if self.variant.inputs.get(input).is_some_and(Input::is_request) { Purpose::Request } else { Purpose::Flow }
     }
 
-    /// What an instance that handles messages of an input is for, and how many slots it takes.
+    /// The purpose of an instance that handles messages of an input, and the number of slots it takes.
     pub(crate) fn needs(&self, input: usize) -> (Purpose, u32) {
         (self.purpose(input), self.loaded.slots_count)
     }

@@ -1,4 +1,4 @@
-//! What a host should run, and what to do about the difference: pure.
+//! The desired state of a host, and the steps towards it: pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::status::Key;
 pub enum Served {
     /// Every entry that names a component, of whatever processor.
     All,
-    /// These names; entries without a component get what the host was given for the processor, else the newest deployment of its name.
+    /// These names; entries without a component get the one that the host was given for the processor, otherwise the newest deployment of its name.
     Names(BTreeSet<String>),
 }
 
@@ -27,24 +27,24 @@ impl Served {
     }
 }
 
-/// What one variant should do.
+/// The desired state of one variant.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Desired {
     /// It should run.
     Run(Box<Workload>),
     /// It should be there and take no message.
     Paused(Box<Workload>),
-    /// It cannot run until somebody changes something.
+    /// It cannot run until the entry or a deployment is changed.
     Broken {
-        /// What is wrong, for people.
+        /// The problem, for people.
         problem: String,
-        /// What the entry names, where it names something.
+        /// The component of the entry, if it names one.
         component: Option<ComponentRef>,
     },
 }
 
 impl Desired {
-    /// What the entry names.
+    /// The component of the entry.
     pub(crate) fn component(&self) -> Option<&ComponentRef> {
         match self {
             Desired::Run(work) | Desired::Paused(work) => Some(work.missing.as_ref().map_or(&work.component, |(component, _)| component)),
@@ -53,7 +53,7 @@ impl Desired {
     }
 }
 
-/// What a variant works with.
+/// The workload of a variant.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Workload {
     pub(crate) entry: Arc<Entry>,
@@ -61,28 +61,28 @@ pub(crate) struct Workload {
     pub(crate) record: Arc<ComponentRecord>,
     /// The component before it, to run if it cannot be run.
     pub(crate) previous: Option<(ComponentRef, Arc<ComponentRecord>)>,
-    /// What the entry names in place of `component`, which is its previous one, and why it cannot even be tried.
+    /// The component of the entry if it cannot be tried, and why; `component` is the previous one then.
     pub(crate) missing: Option<(ComponentRef, String)>,
 }
 
-/// What to do about a variant.
+/// The next step for a variant.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Step<'a> {
     /// All is as it should be.
     Keep,
-    /// Something has changed that changes nothing about the work: what others consume, or what the previous component is.
+    /// A change that does not affect the workload: the consumed topics, or the previous component.
     Note(&'a Workload),
-    /// Begin, or go over to another component, parameters or topics.
+    /// Start, or switch to another component, parameters or topics.
     Run(&'a Workload),
     /// Take no further message.
     Pause,
-    /// End, and say why.
+    /// End, and report why.
     Break(&'a str),
     /// End.
     Stop,
 }
 
-/// What to do, by what runs and what is wanted.
+/// The next step, given the running and the desired workload.
 pub(crate) fn step<'a>(running: Option<&Workload>, desired: Option<&'a Desired>) -> Step<'a> {
     match (running, desired) {
         (None, None) => Step::Keep,
@@ -142,7 +142,7 @@ impl ReadEntry {
     }
 }
 
-/// What one entry wants; `None` for one that is not the host's.
+/// The desired state of one entry; `None` if it does not belong to the host.
 pub(crate) fn desired_of_entry(processor: &str, read: &ReadEntry, components: &mut Deployments, served: &Served) -> Option<Desired> {
     let Named { entry, component } = match &read.0 {
         Ok(named) => named.clone(),
@@ -150,7 +150,7 @@ pub(crate) fn desired_of_entry(processor: &str, read: &ReadEntry, components: &m
     };
     let component = match (component, served) {
         (Some(component), _) => component,
-        // Somebody else's program.
+        // An external program.
         (None, Served::All) => return None,
         (None, Served::Names(_)) => match components.newest(processor) {
             Ok(component) => component,
@@ -203,7 +203,7 @@ mod tests {
     use serde_json::{Value, json};
     use weir_config::{Change, Content};
 
-    /// All variants that a host should know of.
+    /// All variants that a host serves.
     fn desired(state: &ConfigState, served: &Served) -> BTreeMap<Key, Desired> {
         let mut wants = DesiredState::default();
         wants.update(state, served);
@@ -228,7 +228,7 @@ mod tests {
             wants.all().values().map(digest).collect()
         };
         assert_eq!(digests(&values), [digest("ef"), digest("ab")]);
-        // Its version is taken by another file: what was given is given all the same.
+        // Its version is used by another file: the given component runs nevertheless.
         values.push(("component", "p@1.10.0", deployed("cd")));
         assert_eq!(digests(&values), [digest("ef"), digest("ab")]);
     }

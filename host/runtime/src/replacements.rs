@@ -1,4 +1,4 @@
-//! Notices components whose instances are replaced too often because of their memory: each message then pays for a new instance.
+//! Detects components whose instances are replaced too often because of their memory: each message then costs a new instance.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::variant::Variant;
 
 /// An instance that handled fewer messages was replaced early.
 const MIN_CALLS_COUNT: u32 = 100;
-/// So many early replacements one after the other are no coincidence of large messages.
+/// This many consecutive early replacements are not a coincidence of large messages.
 const CONSECUTIVE_COUNT: u32 = 3;
 /// How often it is reported at most.
 const PAUSE: Duration = Duration::from_secs(600);

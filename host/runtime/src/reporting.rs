@@ -1,5 +1,5 @@
-//! When a host reports: summaries on `notify:TOPICSPACE:weir-status` every 5 s and soon after a change, details on
-//! `response:TOPICSPACE:weir-status` when they are asked for on `notify:TOPICSPACE:weir-ask`.
+//! When a host reports: summaries on `notify:TOPICSPACE:weir-status` every 5 s and soon after a change, details on `response:TOPICSPACE:weir-status`
+//! on request on `notify:TOPICSPACE:weir-ask`.
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,14 +25,14 @@ const DEBOUNCE: Duration = Duration::from_millis(100);
 const LONGEST_DEBOUNCE: Duration = Duration::from_secs(1);
 /// Between two answers with details.
 const SHORTEST_GAP: Duration = Duration::from_millis(5);
-/// Details take at most one part in so many of a processor, however many variants there are and however often they are asked for.
+/// Details use at most this share of a processor, regardless of the number of variants and requests.
 const SHARE: u32 = 5;
 /// Summaries of changes take less: they come with every start and stop of a flow.
 const SHARE_OF_CHANGES: u32 = 30;
 /// Requests that one answer names, at most; the oldest ones are dropped, and their senders use what they have.
 const MAX_ANSWERS_COUNT: usize = 1_024;
 
-/// The topics that a host reports and is asked on.
+/// The topics of a host's reports and of requests for details.
 struct Topics {
     summaries: Topic,
     details: Topic,
@@ -176,7 +176,7 @@ impl Reporter {
     }
 }
 
-/// How long a change waits, by what a summary takes.
+/// How long a change is delayed, by the cost of a summary.
 fn debounce(cost: Duration) -> Duration {
     DEBOUNCE.max(cost * SHARE).max((cost * SHARE_OF_CHANGES).min(LONGEST_DEBOUNCE))
 }

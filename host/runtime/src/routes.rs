@@ -20,7 +20,7 @@ pub(crate) struct Input {
 }
 
 impl Input {
-    /// Whether somebody may wait for an answer.
+    /// Whether a requester may be waiting for an answer.
     pub(crate) fn is_request(&self) -> bool {
         self.queue.topic().class() == Class::Request
     }
@@ -29,7 +29,7 @@ impl Input {
 /// One output.
 pub(crate) struct OutputRoute {
     pub(crate) name: Arc<str>,
-    /// `None`: what is sent there is dropped and counted.
+    /// `None`: messages sent there are dropped and counted.
     pub(crate) topic: Option<Topic>,
     /// Whether sends are held until the message is settled.
     pub(crate) is_held: bool,
@@ -43,12 +43,12 @@ impl OutputRoute {
     }
 }
 
-/// One service that is asked.
+/// One requested service.
 pub(crate) struct RequestRoute {
     pub(crate) name: Arc<str>,
     pub(crate) request: Topic,
     pub(crate) response: Topic,
-    /// What its answers are read under.
+    /// The subscription to its answers.
     pub(crate) subscription: Subscription,
     pub(crate) timeout: Duration,
     pub(crate) requester: OnceCell<Requester>,

@@ -1,4 +1,4 @@
-//! Settles what workers have handled: in their order, many under way at a time, so that no worker waits for a disk.
+//! Settles handled messages: in order, many in flight at a time, so that no worker waits for a disk.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -24,9 +24,9 @@ use crate::oversized::Oversized;
 use crate::status::{ErrorSource, InFlight, InputPart, Key, VariantStatus, count};
 use weir_pubsub::chain;
 
-/// Settles under way, at most.
+/// The maximum number of settles in flight.
 const MAX_PENDING_COUNT: usize = 1_024;
-/// How long a settle is repeated before its message is given back.
+/// How long a settle is repeated before its message is requeued.
 const MAX_REPEATING: Duration = Duration::from_secs(600);
 
 /// A message that was handled or given up, to be acknowledged together with its outputs.
@@ -70,7 +70,7 @@ pub(crate) enum SettlementKind {
     Handled,
     /// It was given up: the output is its dead letter.
     DeadLetter,
-    /// It was given up: its requester was told so.
+    /// It was given up: its requester received the error.
     Answered,
 }
 
@@ -80,13 +80,13 @@ pub(crate) struct Settler {
     pub(crate) status: Arc<VariantStatus>,
     /// The input's name.
     pub(crate) input: Arc<str>,
-    /// The queue of the dead letters with its bound, which is made if it is missing.
+    /// The dead-letter queue with its bound, which is created if missing.
     pub(crate) dead_letters: QueueSpec,
     /// Which outputs must find a queue, as it is now.
     pub(crate) consumed: Consumed,
     /// Messages whose outputs the broker refused as too large.
     pub(crate) oversized: Arc<Oversized>,
-    /// Cancelled when the processor is to stop: what cannot be settled at once is given back then.
+    /// Cancelled when the processor stops: messages that cannot be settled at once are requeued then.
     pub(crate) stop: CancellationToken,
 }
 
@@ -95,7 +95,7 @@ struct Pending {
     settle_state: SettleState,
 }
 
-/// Where a settle that is repeated stands.
+/// The position of a repeated settle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum RetryPosition {
     /// Before those that were handled after it.
@@ -122,7 +122,7 @@ impl Settler {
     /// Settles what comes in until all senders are gone and everything is done.
     pub(crate) async fn run(self, mut incoming: mpsc::Receiver<Settlement>) {
         let mut pending: VecDeque<Pending> = VecDeque::new();
-        // Dead letters that do not fit into their queue. The messages behind them go on; the consumer's window bounds how many there can be.
+        // Dead letters that do not fit into their queue. Later messages continue; the consumer's window bounds their number.
         let mut refused = FuturesUnordered::new();
         let mut is_open = true;
         while is_open || !pending.is_empty() || !refused.is_empty() {
@@ -159,7 +159,7 @@ impl Settler {
         Pending { settlement, settle_state }
     }
 
-    /// Hands a settle to the broker, by what is consumed at this moment. A dead letter always must find its queue.
+    /// Submits a settle to the broker, with the currently consumed topics. A dead letter always requires its queue.
     fn settle(&self, settlement: &Settlement) -> BoxFuture<'static, SettleResult> {
         let mut outputs = settlement.outputs.clone();
         if settlement.kind == SettlementKind::Handled {
@@ -170,9 +170,9 @@ impl Settler {
 
     /// Repeats a settle that failed, and after it those behind it that failed too, in their order. Meanwhile no later message is settled.
     ///
-    /// Those behind it were handed over already. A broker whose settles are atomic refuses them until the first one is repeated, so that none
-    /// takes effect before it; on other brokers they may have passed it. Returns a dead letter that meanwhile does not fit into its queue:
-    /// those behind it need not wait for it.
+    /// Later settles were submitted already. A broker with atomic settles refuses them until the first one is repeated, so that none overtakes it; on
+    /// other brokers they may have overtaken it. Returns a dead letter that meanwhile does not fit into its queue: later settles need not wait for
+    /// it.
     async fn finish_failed(
         &self,
         mut settlement: Settlement,
@@ -197,7 +197,7 @@ impl Settler {
                 None
             }
         };
-        // When it stops they are given back too, so that they come again behind the first.
+        // When it stops they are requeued too, so that they are redelivered after the first.
         if !self.stop.is_cancelled() {
             for pending in behind.iter_mut().filter(|pending| pending.may_be_repeated()) {
                 if let SettleState::Known(Err(unsettled)) = &pending.settle_state {
@@ -337,29 +337,29 @@ impl Settler {
     }
 }
 
-/// Whether a settlement is a dead letter that does not fit into the queue of the dead letters.
+/// Whether a settlement is a dead letter that does not fit into the dead-letter queue.
 fn retries_aside(settlement: &Settlement, error: &PubsubError) -> bool {
     settlement.kind == SettlementKind::DeadLetter && matches!(error, PubsubError::QueueFull { .. } | PubsubError::TooLarge { .. })
 }
 
-/// Whether a settle that failed so may succeed later. A person can give rights back; handling the message again would not help. A dead letter
-/// that is too large can be shortened.
+/// Whether a failed settle may succeed later. An operator can restore permissions; handling the message again would not help. A dead letter that is
+/// too large can be truncated.
 fn may_succeed(settlement: &Settlement, error: &PubsubError) -> bool {
     error.is_passing() || matches!(error, PubsubError::Refused { .. }) || retries_aside(settlement, error)
 }
 
-/// Shortens a dead letter that the broker refuses as too large; `false` where that is not why, or nothing is left to be cut.
+/// Truncates a dead letter that the broker refuses as too large; `false` if that is not the reason, or nothing is left to truncate.
 fn shorten(settlement: &mut Settlement, error: &PubsubError, cuts_count: u32) -> bool {
     let PubsubError::TooLarge { actual_bytes, limit_bytes, .. } = error else { return false };
     let Some(letter) = settlement.outputs.first_mut() else { return false };
-    // A broker may say no more than that the size is above its limit.
+    // A broker may report only that the size is above its limit.
     let excess_bytes = if cuts_count == 0 { actual_bytes.saturating_sub(*limit_bytes) } else { letter.message.body.len() as u64 / 2 };
     let Some(shorter) = DeadLetter::shortened(&letter.message, excess_bytes) else { return false };
     letter.message = shorter;
     true
 }
 
-/// Waits for a piece of work while the refused dead letters are repeated: one of them may have its turn before it.
+/// Runs a future while refused dead letters are retried: one of them may succeed first.
 async fn while_retrying<T>(work: impl Future<Output = T>, refused: &mut FuturesUnordered<impl Future<Output = ()>>) -> T {
     let mut work = pin!(work);
     loop {

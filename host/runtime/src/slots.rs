@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
-/// What an instance is for.
+/// The purpose of an instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
     /// Messages of a flow, or being set up.
@@ -29,7 +29,7 @@ struct Inner {
     shortage: Notify,
 }
 
-/// The slots of one instance; given back when it is dropped.
+/// The slots of one instance; released when it is dropped.
 pub(crate) type Slot = OwnedSemaphorePermit;
 
 impl Slots {
@@ -56,7 +56,7 @@ impl Slots {
         }
     }
 
-    /// Waits for so many slots, which are at most [`Slots::largest_count`].
+    /// Waits for this many slots, at most [`Slots::largest_count`].
     ///
     /// # Cancel safety
     /// Dropping the future loses only the turn.

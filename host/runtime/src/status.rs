@@ -1,4 +1,4 @@
-//! What is known of each variant: counters, states and errors.
+//! The status of each variant: counters, states and errors.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use weir_config::records::{ComponentRef, ProcessorState, ProcessorStatus, Refusal};
 
-/// A rate over less than this says little.
+/// A rate over a shorter time is not meaningful.
 const SHORTEST_RATE: Duration = Duration::from_secs(1);
 /// The longest error that is reported.
 const MAX_ERROR_BYTES: usize = 2 << 10;
@@ -32,15 +32,15 @@ pub(crate) struct Counters {
     pub(crate) dropped: AtomicU64,
     pub(crate) received: AtomicU64,
     pub(crate) let_go: AtomicU64,
-    /// Settled by somebody else meanwhile.
+    /// Settled by another consumer meanwhile.
     pub(crate) no_longer_held: AtomicU64,
     /// Tasks that panicked and were started again.
     pub(crate) restarts: AtomicU64,
-    /// What is held of messages that were sent and are not settled yet.
+    /// The size of messages that were sent and are not settled yet.
     pub(crate) outputs_bytes: AtomicU64,
-    /// Workers that wait for room for what is sent.
+    /// Workers that wait for budget for their outputs.
     pub(crate) waiting_for_outputs: AtomicU64,
-    /// What waits for an instance slot now.
+    /// The number of waits for an instance slot.
     waiting_for_slot: AtomicU64,
 }
 
@@ -56,7 +56,7 @@ pub(crate) fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
 }
 
-/// A message in hand. It counts as such until this is dropped, whatever drops it.
+/// A message in flight. It is counted until this is dropped, for whatever reason.
 pub(crate) struct InFlight(Arc<VariantStatus>);
 
 impl InFlight {
@@ -89,7 +89,7 @@ impl Drop for WaitingForSlot {
     }
 }
 
-/// What is known of one variant.
+/// The status of one variant.
 pub(crate) struct VariantStatus {
     pub(crate) key: Key,
     pub(crate) counters: Counters,
@@ -99,7 +99,7 @@ pub(crate) struct VariantStatus {
     changed: Arc<Notify>,
 }
 
-/// What an error is of: it is over when that is well again.
+/// The source of an error: the error is resolved when its source works again.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum ErrorSource {
     /// The component that the entry names, or its previous one.
@@ -149,7 +149,7 @@ struct StatusState {
     rate: Rate,
 }
 
-/// When and at how many handled messages the rate was taken, and what it was.
+/// The time and the number of handled messages when the rate was taken, and the rate.
 struct Rate {
     taken: Instant,
     handled: u64,
@@ -203,7 +203,7 @@ impl VariantStatus {
         }
     }
 
-    /// Notes what the entry names, before anything is done about it: what was said of it before says nothing of this time.
+    /// Records the component of the entry before anything is done about it: earlier refusals do not apply to it.
     pub(crate) fn set_desired(&self, wanted: Option<&ComponentRef>) {
         let mut shown = self.lock();
         if shown.wanted.as_ref() != wanted {
@@ -229,7 +229,7 @@ impl VariantStatus {
         }
     }
 
-    /// The entry does not name any more what was refused; what can never work is still worth seeing.
+    /// The entry does not name the refused component any more; a permanent refusal is still worth showing.
     pub(crate) fn forget_passing_refusal(&self) {
         let mut shown = self.lock();
         if shown.refused.take_if(|refused| !refused.permanent).is_some() {
@@ -281,7 +281,7 @@ impl VariantStatus {
         self.lock().errors.get(&ErrorSource::Component).is_some_and(|noted| noted.over_ms.is_none() && noted.text == cut(error))
     }
 
-    /// Keeps an error as the newest one of what it is of.
+    /// Keeps an error as the newest one of its source.
     pub(crate) fn note_error(&self, of: ErrorSource, error: &str) {
         let (error, now) = (cut(error), now_ms());
         let mut shown = self.lock();
@@ -294,7 +294,7 @@ impl VariantStatus {
         self.has_errors.store(true, Ordering::Relaxed);
     }
 
-    /// Notes that the errors of something are over. Costs nothing where there are none.
+    /// Marks the errors of a source as resolved. Costs nothing if there are none.
     pub(crate) fn end_errors(&self, of: impl Fn(&ErrorSource) -> bool) {
         if !self.has_errors.load(Ordering::Relaxed) {
             return;
@@ -368,7 +368,7 @@ impl VariantStatus {
 }
 
 impl StatusState {
-    /// The newest error that is not over, else the newest one.
+    /// The newest unresolved error, otherwise the newest one.
     fn last_error(&self) -> Option<&NotedError> {
         self.errors.values().max_by_key(|noted| (noted.over_ms.is_none(), noted.time_ms))
     }
@@ -382,7 +382,7 @@ impl StatusState {
     }
 }
 
-/// A variant with messages in hand, for people.
+/// A variant with messages in flight, for people.
 pub(crate) fn busy_text(status: &VariantStatus) -> String {
     let Key { processor, variant } = &status.key;
     format!("{processor} {variant}: {} messages in flight", status.counters.in_flight())

@@ -1,4 +1,4 @@
-//! All variants of a host, and what it reports of them: the summary and the details, as of now.
+//! All variants of a host, and its reports: the current summary and details.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -45,7 +45,7 @@ impl StatusBoard {
         StatusBoard { host, name, machine, serves, started_ms: now_ms(), changed: Arc::default(), variants: Mutex::default() }
     }
 
-    /// The status of a variant; a new one if there is none.
+    /// The status of a variant; a new one if it has none.
     pub(crate) fn variant(&self, key: &Key) -> Arc<VariantStatus> {
         let mut variants = self.lock();
         variants.entry(key.clone()).or_insert_with(|| Arc::new(VariantStatus::new(key.clone(), self.changed.clone()))).clone()
@@ -57,7 +57,7 @@ impl StatusBoard {
         self.changed.notify_one();
     }
 
-    /// Variants with messages in hand, for people.
+    /// Variants with messages in flight, for people.
     pub(crate) fn busy(&self) -> Vec<String> {
         let busy = |status: &Arc<VariantStatus>| (status.counters.in_flight() > 0).then(|| busy_text(status));
         self.lock().values().filter_map(busy).collect()

@@ -1,7 +1,7 @@
-//! A component without its code: the same types, imports, exports, memories, tables and data, and functions that do nothing. The engine
-//! compiles it in a fraction of the time, and says of it all that it would say of the whole one before it runs.
+//! A component without its code: the same types, imports, exports, memories, tables and data, and functions that do nothing. The engine compiles it
+//! in a fraction of the time, with the same result as for the real one before it runs.
 
-/// Functions of a component, over all modules in it: far more than any language brings, and compiled hollow in seconds.
+/// Functions of a component, over all modules in it: far more than any language produces, and compiled as a stub within seconds.
 const MAX_FUNCTIONS_COUNT: u64 = 200_000;
 const MAX_DEPTH: u32 = 100;
 
@@ -20,7 +20,7 @@ const HEADER_BYTES: usize = 8;
 /// Makes the copy. The bytes must be a component that a validator let through.
 ///
 /// # Errors
-/// What is wrong, for people.
+/// The problem, for people.
 pub(crate) fn stub_component(component: &[u8]) -> Result<Vec<u8>, String> {
     let mut work = StubBuilder { functions_count: 0 };
     let copy = work.copy(component, BinaryKind::Component, 0).ok_or("its sections cannot be read")?;
@@ -71,7 +71,7 @@ impl StubBuilder {
     }
 }
 
-/// An unsigned LEB128 number of at most 32 bits, and what is behind it.
+/// An unsigned LEB128 number of at most 32 bits, and the bytes after it.
 fn number(bytes: &[u8]) -> Option<(u64, &[u8])> {
     let mut value = 0;
     for (at, byte) in bytes.iter().enumerate().take(5) {

@@ -51,7 +51,7 @@ impl Suspects {
         blocking(move || Ok(read(&note))).await.unwrap_or(0)
     }
 
-    /// Waits until no attempt under a note is under way.
+    /// Waits until no attempt under a note is in progress.
     ///
     /// # Cancel safety
     /// Dropping the future loses only the turn.
@@ -98,7 +98,7 @@ async fn remove(note: PathBuf) {
     }
 }
 
-/// What does not read counts as nothing: then the message has more attempts.
+/// An unreadable note counts as zero: the message then has more attempts.
 fn read(note: &Path) -> u32 {
     fs::read_to_string(note).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0)
 }

@@ -12,7 +12,7 @@ use crate::console::LogQuota;
 use crate::error::RuntimeError;
 use crate::routes::{Input, OutputRoute, RequestRoute};
 
-/// How many messages a consumer holds unsettled unless its deployment says otherwise.
+/// The default number of unsettled messages of a consumer.
 const WINDOW: u32 = 256;
 
 /// Where a program runs.
@@ -20,9 +20,9 @@ const WINDOW: u32 = 256;
 pub struct VariantContext {
     /// The broker.
     pub backend: Arc<dyn Backend>,
-    /// Cancelled when the host wants to stop.
+    /// Cancelled when the host is stopping.
     pub stop: CancellationToken,
-    /// What holds where a deployment gives nothing else.
+    /// The defaults where a deployment gives no value.
     pub defaults: Arc<ComponentDefaults>,
 }
 
@@ -113,7 +113,7 @@ impl Variant {
         }
     }
 
-    /// The connection to a service that is asked, made when first needed.
+    /// The connection to a requested service, created when first needed.
     ///
     /// # Errors
     /// As [`Requester::connect`].
@@ -125,7 +125,7 @@ impl Variant {
     }
 }
 
-/// What a component may do, and no more than its broker takes: older records may say more.
+/// The limits of a component, at most those of its broker: older records may have larger ones.
 fn within(limits: ComponentLimits, of_broker: &Limits) -> ComponentLimits {
     ComponentLimits { sends_bytes: limits.sends_bytes.min(of_broker.max_settle_bytes), ..limits }
 }

@@ -1,4 +1,4 @@
-//! Keeps one variant as it is wanted: a task that works towards the newest wish, one step at a time.
+//! Supervises one variant: a task that works towards its newest desired state, one step at a time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,7 +31,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// How long a setup waits for an instance slot before that is an error.
 const SLOT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What all keepers of a host share.
+/// The state that all supervisors of a host share.
 pub(crate) struct HostContext {
     pub(crate) backend: Arc<dyn Backend>,
     pub(crate) loader: Arc<Loader>,
@@ -43,9 +43,9 @@ pub(crate) struct HostContext {
     pub(crate) stop: CancellationToken,
     /// Knows of all tasks that hold consumers.
     pub(crate) tasks: TaskTracker,
-    /// What holds where a deployment gives nothing else.
+    /// The defaults where a deployment gives no value.
     pub(crate) defaults: Arc<ComponentDefaults>,
-    /// What all processors together may hold of what they send.
+    /// The budget of unsettled outputs of all processors together.
     pub(crate) outputs: Outputs,
 }
 
@@ -56,21 +56,21 @@ pub(crate) struct VariantSupervisor {
     pub(crate) status: Arc<VariantStatus>,
     /// The newest wish; `None`: it should not be there.
     pub(crate) desired: watch::Receiver<Option<Desired>>,
-    /// What some flow consumes of what the variant sends.
+    /// The outputs of the variant that some flow consumes.
     pub(crate) consumed: Consumed,
     /// Told when the variant is gone.
     pub(crate) gone: mpsc::Sender<Key>,
     pub(crate) running: Option<Running>,
 }
 
-/// What runs, and of which wish it was made.
+/// The running processor, and its workload.
 pub(crate) struct Running {
     work: Workload,
     processor: Processor,
 }
 
 impl VariantSupervisor {
-    /// As [`VariantSupervisor::run`], and begins again after a panic: what ran is dropped, and the messages that it held are redelivered.
+    /// As [`VariantSupervisor::run`], and restarts after a panic: what ran is dropped, and its messages are redelivered.
     pub(crate) async fn supervised(self) {
         let VariantSupervisor { key, context, status, desired, consumed, gone, running: _ } = self;
         let work = || {
@@ -112,13 +112,13 @@ impl VariantSupervisor {
         }
     }
 
-    /// Takes the next step. `true`: it failed in a way that may pass, and should be tried again.
+    /// Takes the next step. `true`: it failed for a reason that may be temporary, and should be retried.
     async fn reconcile(&mut self, desired: Option<&Desired>) -> bool {
         match step(self.running.as_ref().map(|running| &running.work), desired) {
             Step::Keep if desired.is_none() => {
                 let _ = self.gone.send(self.key.clone()).await;
             }
-            // The entry names what runs: what was refused before is not wanted any more.
+            // The entry names what runs: earlier refusals do not apply any more.
             Step::Keep => self.clear_component_error(),
             Step::Note(work) => self.note(work),
             Step::Run(work) => return self.start_or_switch(work).await,
@@ -153,8 +153,8 @@ impl VariantSupervisor {
         self.status.end_errors(|of| *of == ErrorSource::Component);
     }
 
-    /// Begins to run, or goes over to other work. The old work goes on until the new one is ready, and if the new one never is while
-    /// only its component differs.
+    /// Starts, or switches to another workload. The old one continues until the new one is ready, and permanently if the new one never is while only
+    /// its component differs.
     async fn start_or_switch(&mut self, work: &Workload) -> bool {
         if self.running.is_none() {
             self.status.set_state(ProcessorState::Starting);
@@ -271,7 +271,7 @@ impl VariantSupervisor {
             }
             _ => {
                 tracing::info!(processor, variant, component, "processor starting");
-                // What runs may finish its messages for minutes.
+                // The running processor may finish its messages for minutes.
                 let slots = generation.program.loaded.engine.slots().clone();
                 generation.yielding(&slots, self.end()).await;
                 let processor = Processor::start(generation, &self.processor_context(), self.context.stop.child_token());
@@ -294,7 +294,8 @@ impl VariantSupervisor {
         }
     }
 
-    /// What a component that cannot be run leaves: the old work, the entry's previous component, or nothing. `true`: it may pass.
+    /// Handles a component that cannot run: the old workload continues, or the entry's previous component runs, or nothing. `true`: it may be
+    /// temporary.
     async fn refused(&mut self, work: &Workload, error: &RuntimeError) -> bool {
         let (text, is_passing) = (chain(error), !error.is_permanent());
         let (Key { processor, variant }, component) = (self.key.clone(), work.component.key());
@@ -337,7 +338,7 @@ impl VariantSupervisor {
 
     fn fail(&self, problem: &str, state: ProcessorState) {
         let (processor, variant) = (&*self.key.processor, &*self.key.variant);
-        // It is tried again and again; what is the same is told once.
+        // It is retried repeatedly; the same error is reported once.
         if self.status.has_component_error(problem) {
             tracing::debug!(processor, variant, error = problem, "processor still failing to start");
         } else {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
-/// How often a call that waits is looked at once its time would be up.
+/// How often a waiting call is checked once its time would be up.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The waits of one call; shared by the call and its owner, which are polled by one task.
@@ -15,11 +15,11 @@ const POLL_INTERVAL: Duration = Duration::from_millis(100);
 pub(crate) struct Waits(Arc<Inner>);
 
 struct Inner {
-    /// What times are counted from.
+    /// The origin of the times.
     start: Instant,
     /// Of the waits that have ended.
     waited_us: AtomicU64,
-    /// When the wait began that goes on, 0 if there is none.
+    /// When the current wait began, 0 if there is none.
     since_us: AtomicU64,
 }
 
@@ -34,7 +34,7 @@ impl Waits {
         self.0.since_us.store(0, Ordering::Relaxed);
     }
 
-    /// Begins a wait, which goes on until what is returned is dropped.
+    /// Begins a wait, which lasts until the returned guard is dropped.
     pub(crate) fn begin(&self) -> Wait {
         self.0.since_us.store(self.now_us(), Ordering::Relaxed);
         Wait(self.clone())
@@ -75,7 +75,7 @@ impl Waits {
     }
 }
 
-/// A wait that goes on.
+/// A wait in progress.
 pub(crate) struct Wait(Waits);
 
 impl Drop for Wait {

@@ -48,7 +48,7 @@ pub(crate) struct Worker {
     /// The place of the input among the program's.
     pub(crate) input: usize,
     pub(crate) settler: mpsc::Sender<Settlement>,
-    /// What its messages send is charged to it.
+    /// The outputs of its messages are charged to it.
     pub(crate) account: Arc<Account>,
     pub(crate) status: Arc<VariantStatus>,
     pub(crate) dead_letters: Topic,
@@ -68,7 +68,7 @@ pub(crate) struct Worker {
 /// Why a worker ended.
 #[derive(Debug)]
 pub(crate) enum WorkerExit {
-    /// It was told to stop.
+    /// It was stopped.
     Stopped,
     /// There are fewer workers from now on.
     Surplus,
@@ -84,12 +84,12 @@ struct SkipReason {
     answered: Answered,
 }
 
-/// What is left when an attempt could not even be made.
+/// An attempt could not be made because the worker stops.
 struct Interrupted;
 
 impl Worker {
-    /// Works until it is told to stop or the consumer is lost, and tells its number and why it ended. A message in hand is finished first,
-    /// one in backoff is given back.
+    /// Works until it is stopped or the consumer is lost, and returns its number and why it ended. A message in flight is finished first, one in
+    /// backoff is requeued.
     pub(crate) async fn run(mut self) -> (u32, WorkerExit) {
         let ended = loop {
             self.slot = None;
@@ -108,7 +108,7 @@ impl Worker {
                     delivery
                 }),
                 Ok(()) = self.generation.changed() => continue,
-                // At once and not with the next message, so that what the component says of a faulty change is there to be read.
+                // At once and not with the next message, so that the component's error about a faulty change is visible.
                 Ok(()) = self.config.changed(), if self.follows_config() => {
                     self.refresh().await;
                     continue;
@@ -270,7 +270,7 @@ impl Worker {
         })
     }
 
-    /// Waits before the next attempt. Another component than the one that failed need not wait, unless the time was asked for.
+    /// Waits before the next attempt. A component other than the one that failed need not wait, unless the delay was requested.
     async fn wait_before_retry(&mut self, wait: Duration, is_asked_for: bool) -> Result<(), Interrupted> {
         let waited = tokio::time::sleep(wait);
         tokio::pin!(waited);
@@ -290,7 +290,7 @@ impl Worker {
         }
     }
 
-    /// Waits, without an instance, until the message may be tried that gave way before.
+    /// Waits, without an instance, until a message that yielded before may be retried.
     async fn wait_for_budget(&mut self) -> Result<(), Interrupted> {
         self.stop.run_until_cancelled(self.account.wait_to_begin()).await.ok_or(Interrupted)
     }
@@ -301,14 +301,14 @@ impl Worker {
         let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
         let (stop, slots) = (self.stop.clone(), self.slots.clone());
         let trial = loop {
-            // Before its turn, so that what the instance takes to be made is not held against others.
+            // Before its turn, so that creating the instance does not delay others.
             self.ready_instance().await?;
             let turn = tokio::select! {
                 biased;
                 () = stop.cancelled() => return Err(Interrupted),
                 turn = suspects.turn() => turn,
                 () = slots.shortage() => {
-                    // Without an instance until the turn is free: a new one would have to give way again.
+                    // Without an instance until the turn is free: a new one would have to yield again.
                     self.held = None;
                     drop(stop.run_until_cancelled(suspects.turn()).await.ok_or(Interrupted)?);
                     continue;
@@ -326,7 +326,7 @@ impl Worker {
         };
         let outcome = self.attempt(message, attempt).await;
         match &outcome {
-            // As much in vain as an attempt that ended the host.
+            // As unsuccessful as an attempt that ended the host.
             Ok(Outcome::Failed(fault)) if matches!(fault.kind, FaultKind::Busy(_)) => drop(trial),
             _ => trial.end().await,
         }
@@ -419,7 +419,7 @@ impl Worker {
         self.status.note_error(ErrorSource::Setup, &error);
     }
 
-    /// Counts a fault, tells of it and decides what comes next.
+    /// Counts a fault, reports it and decides the next step.
     fn next(&self, fault: &Fault, message: &Message, history: &mut History) -> Next {
         let counters = &self.status.counters;
         if fault.kind.counts() {

@@ -83,7 +83,7 @@ async fn policies_that_lose_messages_are_reported_and_corrected() {
         ("subscriptionExpirationTime", json!(5), "expiry of queues of "),
         ("backlogQuota?backlogQuotaType=destination_storage", quota, "size limit of all topics of flow: drops nothing"),
         ("autoTopicCreation", json!({"allowAutoTopicCreation": true, "topicType": "non-partitioned"}), "automatic topics of "),
-        ("autoSubscriptionCreation", json!({"allowAutoSubscriptionCreation": true}), "queues of "),
+        ("autoSubscriptionCreation", json!({"allowAutoSubscriptionCreation": true}), "automatic subscriptions of "),
         (
             "inactiveTopicPolicies",
             json!({"inactiveTopicDeleteMode": "delete_when_subscriptions_caught_up", "maxInactiveDurationSeconds": 600, "deleteWhileInactive": true}),

@@ -102,7 +102,7 @@ async fn until_it_accepts(backend: &dyn Backend, settings: &Settings) -> Result<
     Recovery::of("first message to the broker").get(try_one).await.map_err(|error| refused(settings, error))
 }
 
-/// Why there is no broker.
+/// Why the broker is not available.
 fn not_connected(settings: &Settings, error: ConnectError) -> Problem {
     match error {
         ConnectError::Broker(error @ (PubsubError::Refused { .. } | PubsubError::TooLarge { .. })) => refused(settings, error),

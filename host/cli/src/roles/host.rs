@@ -107,7 +107,7 @@ pub(super) fn instances_count(settings: &Settings) -> u32 {
     }
 }
 
-/// What holds for components whose deployment gives nothing else.
+/// The defaults of components whose deployment gives no value.
 pub(super) fn defaults(settings: &Settings) -> ComponentDefaults {
     ComponentDefaults { limits: settings.limits.clone(), retry: settings.retry.clone() }
 }

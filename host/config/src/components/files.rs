@@ -34,7 +34,7 @@ pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send 
         Ok(done) => done,
         Err(failed) => match failed.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
-            // Only a runtime that is being torn down cancels blocking work: nobody waits any more.
+            // Only a runtime that is shutting down cancels blocking work: nothing waits for it then.
             Err(_) => std::future::pending().await,
         },
     }

@@ -17,7 +17,7 @@ pub struct Incoming {
     digest: Digest,
     most_bytes: u64,
     written_bytes: u64,
-    /// What is being done to the file is done elsewhere meanwhile, and comes back.
+    /// Work on the file is done on another thread meanwhile, and returned.
     open: Option<Open>,
 }
 
@@ -39,7 +39,7 @@ struct Part {
 impl Drop for Part {
     fn drop(&mut self) {
         if !self.is_kept {
-            // What cannot be removed now is removed with other parts of interrupted writes.
+            // Files that cannot be removed now are removed with other leftovers of interrupted writes.
             let _ = fs::remove_file(&self.path);
         }
     }
@@ -66,7 +66,7 @@ impl Incoming {
     /// `ComponentFolder`; `WrongComponent` when it is longer than it may be.
     ///
     /// # Cancel safety
-    /// What was written is removed.
+    /// The written part is removed.
     pub async fn write(&mut self, piece: Bytes) -> Result<()> {
         let written_bytes = self.written_bytes + piece.len() as u64;
         if written_bytes > self.most_bytes {

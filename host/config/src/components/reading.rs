@@ -1,4 +1,4 @@
-//! A component that is read in pieces, so that its size is no matter of memory.
+//! A component that is read in chunks, so that its size does not matter for memory.
 
 use std::fs::File;
 use std::io::{self, Read, Seek};

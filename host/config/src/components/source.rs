@@ -11,14 +11,14 @@ use crate::records::Digest;
 /// Where a host finds the bytes of components.
 #[async_trait]
 pub trait ComponentSource: std::fmt::Debug + Send + Sync {
-    /// Has a component brought here, where components are elsewhere: its record gives it this size, and no more of it is read. Nothing, where
-    /// it is here already or nowhere else.
+    /// Makes a component available locally if it is stored elsewhere: its record gives its size, and no more of it is read. Does nothing if it is
+    /// local already or not stored elsewhere.
     ///
     /// # Errors
     /// `ComponentFolder`, `ComponentNotFetched`.
     ///
     /// # Cancel safety
-    /// Nothing is left of what was not brought whole.
+    /// An incomplete component leaves nothing behind.
     async fn prefetch(&self, _digest: Digest, _size_bytes: u64) -> Result<()> {
         Ok(())
     }
@@ -29,7 +29,7 @@ pub trait ComponentSource: std::fmt::Debug + Send + Sync {
     /// `ComponentFolder`, `DamagedComponent`.
     async fn get(&self, digest: Digest) -> Result<Option<Vec<u8>>>;
 
-    /// The folder, where it holds only what can be brought again.
+    /// The folder, if it only holds components that can be fetched again.
     fn cache_folder(&self) -> Option<&ComponentFolder> {
         None
     }
@@ -48,7 +48,7 @@ pub type ComponentBytes = BoxStream<'static, Result<Bytes, RemoteFault>>;
 /// A store of components elsewhere, as hosts read it.
 #[async_trait]
 pub trait RemoteComponents: std::fmt::Debug + Send + Sync {
-    /// What it is called in errors: its address.
+    /// The address, for errors.
     fn address(&self) -> &str;
 
     /// Begins to read a component.
@@ -61,7 +61,7 @@ pub trait RemoteComponents: std::fmt::Debug + Send + Sync {
     async fn open(&self, digest: Digest) -> Result<ComponentBytes, RemoteFault>;
 }
 
-/// Why a component cannot be read elsewhere: what is wrong, and what to do, as the end of a sentence that names component and store.
+/// Why a component cannot be read elsewhere: the problem and the fix, as the end of a sentence that names component and store.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct RemoteFault(pub String);

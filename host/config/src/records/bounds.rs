@@ -14,14 +14,14 @@ pub const MAX_WINDOW: u32 = 65_535;
 const KIB: usize = 1 << 10;
 const HOUR_MS: u64 = 3_600_000;
 
-/// What a value may be.
+/// The allowed values.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Bound {
     /// A whole number, from and to.
     Number(u64, u64),
-    /// A string of at most so many bytes; what is not a string is left to the type.
+    /// A string of at most this many bytes; other values are left to the type.
     Text(usize),
-    /// A list or map of at most so many elements.
+    /// A list or map of at most this many elements.
     List(usize),
 }
 
@@ -33,7 +33,7 @@ pub(super) type Rule = (&'static [&'static str], Bound);
 pub(super) struct OutOfBound {
     /// Which, with the names of elements: `consumers.input.concurrency`.
     pub(super) field: String,
-    /// What it is and what it may be.
+    /// The value and its allowed range.
     pub(super) problem: String,
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use sha2::{Digest as _, Sha256};
 use weir_pubsub::{Limits, Message, Properties};
 
-/// What the names of a letter's own properties begin with.
+/// The prefix of a dead letter's own properties.
 pub const DEAD_LETTER_PREFIX: &str = "weir-dead-";
 
 const TOPIC: &str = "weir-dead-topic";
@@ -18,19 +18,19 @@ const DIGEST: &str = "weir-dead-digest";
 const COMPONENT: &str = "weir-dead-component";
 const TIME: &str = "weir-dead-time";
 const CONFIG_VERSION: &str = "weir-dead-config-version";
-/// Only where the letter is not the whole message.
+/// Only if the dead letter is not the whole message.
 const CUT: &str = "weir-dead-cut";
 const NAMES: [&str; 10] = [TOPIC, SUBSCRIPTION, ERROR, REASON, ATTEMPTS, DIGEST, COMPONENT, TIME, CONFIG_VERSION, CUT];
 
-/// How much of a reason a letter keeps, in bytes.
+/// The maximum size of the reason in a dead letter, in bytes.
 const MAX_REASON_BYTES: usize = 8 << 10;
-/// The longest number, and the longest value of what was cut.
+/// The longest number, and the longest value of the truncation marker.
 const MAX_VALUE_BYTES: usize = 20;
-/// What a note on a cut body and its marker take at most.
+/// The maximum size of the note on a truncated body and its marker.
 const CUTTING_BYTES: usize = 256;
-/// How much of where a message came from a letter keeps, in bytes: what Weir writes there is shorter.
+/// The maximum size of the origin in a dead letter, in bytes: origins written by Weir are shorter.
 const MAX_FROM_BYTES: usize = 1024;
-/// How much of a content type, in bytes: what AMQP has room for.
+/// The maximum size of the content type, in bytes: the limit of AMQP.
 const MAX_CONTENT_TYPE_BYTES: usize = 255;
 
 /// Why a message was given up, and where it came from.
@@ -42,23 +42,23 @@ pub struct DeadLetter {
     pub subscription: String,
     /// The kind of the last error: `retry`, `reject`, `trap`, `timeout`, `too-large` or `deliveries`.
     pub error: String,
-    /// The last error in words, with what the component wrote to stderr; at most 8 KiB, the rest is in the log.
+    /// The last error message, with the component's output to stderr; at most 8 KiB, the rest is in the log.
     pub reason: String,
     /// The number of attempts.
     pub attempts_count: u32,
     /// The digest of the component that gave it up; empty where it never reached one.
     pub digest: String,
-    /// The deployment of that component, `NAME@VERSION`; empty in letters of earlier versions of Weir.
+    /// The deployment of that component, `NAME@VERSION`; empty in dead letters of earlier versions of Weir.
     pub component: String,
-    /// When it was given up, in milliseconds since 1970; not in letters of earlier versions of Weir.
+    /// When it was given up, in milliseconds since 1970; missing in dead letters of earlier versions of Weir.
     pub time_ms: Option<u64>,
-    /// The version of the configuration that the host worked with then; not in letters of earlier versions of Weir.
+    /// The version of the configuration that the host used then; missing in dead letters of earlier versions of Weir.
     pub config_version: Option<u64>,
-    /// What the letter lost of the message when it was made.
+    /// The parts of the message that were dropped when the dead letter was created.
     pub cut: Option<Cut>,
 }
 
-/// What a letter lost of its message because both together would have been above the broker's limits.
+/// The parts of its message that a dead letter lost because both together would have exceeded the broker's limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cut {
     /// Properties of the message: all, or those with names that are too long.
@@ -79,7 +79,7 @@ impl Cut {
         }
     }
 
-    /// What a letter's marker says. A marker that this version does not know stands for the worst.
+    /// Parses the marker of a dead letter. An unknown marker is treated as the worst case.
     fn of_marker(marker: &str) -> Self {
         match marker {
             "properties" => Cut::Properties,
@@ -88,7 +88,7 @@ impl Cut {
         }
     }
 
-    /// Letters of earlier versions have no marker, but the reason begins with what was lost.
+    /// Dead letters of earlier versions have no marker, but the reason begins with the loss.
     fn of_reason(reason: &str) -> Option<Self> {
         let (note, rest) = match reason.strip_prefix('[').and_then(|text| text.split_once("] ")) {
             Some((note, rest)) if note.contains(" properties of ") && note.ends_with(", were omitted") => (true, rest),
@@ -118,10 +118,10 @@ impl fmt::Display for Cut {
 }
 
 impl DeadLetter {
-    /// The message as a letter: it keeps its id, content and properties as far as a broker of these limits accepts them. Above them it loses
-    /// first properties whose names are too long, then all of its own, then the body beyond the limit; the reason says so, with size and
-    /// SHA-256 of what was cut, and a property marks the letter as incomplete. Of where it came from and of its content type, which only others
-    /// make so long, the end is left out.
+    /// The message as a dead letter: it keeps its id, content and properties as far as a broker with these limits accepts them. Above them it loses
+    /// first properties with names that are too long, then all of its own, then the body beyond the limit; the reason states this, with size and
+    /// SHA-256 of the original, and a property marks the dead letter as incomplete. The origin and the content type, which only other programs make
+    /// so long, are truncated.
     pub fn to_message(&self, message: &Message, limits: &Limits) -> Message {
         let mut dead_letter = DeadLetter::original(message);
         dead_letter.expires_in = None;
@@ -164,7 +164,7 @@ impl DeadLetter {
         dead_letter
     }
 
-    /// Reads a letter; `None` if the message is none. What else it carries is the [original](DeadLetter::original) message.
+    /// Parses a dead letter; `None` if the message is not one. The rest of it is the [original](DeadLetter::original) message.
     pub fn of_message(message: &Message) -> Option<DeadLetter> {
         let text = |name: &str| message.properties.get(name).map(str::to_owned);
         let number = |name: &str| message.properties.get(name).and_then(|number| number.parse().ok());
@@ -188,8 +188,8 @@ impl DeadLetter {
         })
     }
 
-    /// A letter of which the broker refuses the size: its body is cut by so many bytes, and by what saying so takes. `None` where nothing is left
-    /// to be cut.
+    /// A smaller version of a dead letter that the broker refuses for its size: its body is truncated by this many bytes plus the size of the note.
+    /// `None` if nothing is left to truncate.
     pub fn shortened(dead_letter: &Message, excess_bytes: u64) -> Option<Message> {
         let own = DeadLetter::of_message(dead_letter).filter(|_| !dead_letter.body.is_empty())?;
         let excess_bytes = usize::try_from(excess_bytes).unwrap_or(usize::MAX);
@@ -197,7 +197,7 @@ impl DeadLetter {
         let mut shorter = dead_letter.clone();
         shorter.body.truncate(left_bytes);
         let properties_are_cut = match own.cut {
-            // The reason says already what the body was.
+            // The reason already describes the original body.
             Some(Cut::Body | Cut::Both) => return Some(shorter),
             Some(Cut::Properties) => true,
             None => false,
@@ -209,7 +209,7 @@ impl DeadLetter {
         Some(shorter)
     }
 
-    /// The message that became this letter: without the letter's own properties, everything else as it is.
+    /// The message that became this dead letter: without the dead letter's own properties, everything else unchanged.
     pub fn original(dead_letter: &Message) -> Message {
         let is_own = |(name, _): &(&str, &str)| name.starts_with(DEAD_LETTER_PREFIX);
         match dead_letter.properties.iter().any(|property| is_own(&property)) {
@@ -220,7 +220,7 @@ impl DeadLetter {
         }
     }
 
-    /// What the letter's own properties take at most, with all that the broker counts beside them.
+    /// The maximum size of the dead letter's own properties, including everything that the broker counts.
     fn size_bytes(&self, message: &Message) -> usize {
         let names: usize = NAMES.iter().map(|name| name.len()).sum();
         let texts = [&self.topic, &self.subscription, &self.error, &self.digest, &self.component];
@@ -230,7 +230,7 @@ impl DeadLetter {
     }
 }
 
-/// Cuts a text that is too long for a letter.
+/// Truncates a string that is too long for a dead letter.
 fn shorten(text: &mut Option<Arc<str>>, limit_bytes: usize, what: &str, notes: &mut String) {
     if let Some(long) = text.as_ref().filter(|text| text.len() > limit_bytes) {
         notes.push_str(&format!("[the {what} of {} bytes was cut] ", long.len()));
@@ -266,7 +266,7 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// The beginning of a text, cut between characters.
+/// The beginning of a string, truncated between characters.
 fn cut(text: &str, limit_bytes: usize) -> &str {
     &text[..text.floor_char_boundary(limit_bytes)]
 }

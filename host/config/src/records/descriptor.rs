@@ -402,7 +402,7 @@ mod tests {
         };
         check("nonsense", "weir:descriptor/1");
         check("{}", "schema");
-        check(r#"{"schema": 2}"#, "reads 1");
+        check(r#"{"schema": 2}"#, "supports 1");
         check(r#"{"schema": 1, "name": "Big Name"}"#, "`name`");
         check(r#"{"schema": 1, "version": "one"}"#, "`version`");
         check(r#"{"schema": 1, "consumers": ["a", "a"]}"#, "`a` twice");

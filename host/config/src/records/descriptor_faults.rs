@@ -1,5 +1,5 @@
-//! What a host ignores in a descriptor, or could never give: told to the author before anything is deployed. Records that are kept are
-//! read without this, so that a later Weir may add keys.
+//! Parts of a descriptor that a host ignores or could never grant: reported to the author before anything is deployed. Stored records are read
+//! without this check, so that a later Weir may add keys.
 
 use std::fmt;
 
@@ -42,7 +42,7 @@ const GRANTS: [&str; 6] = ["http", "keyvalue", "config", "env", "secrets", "fs"]
 /// Finds keys that a descriptor does not have or has twice, and grants that do not exist or that it cannot work without; for people.
 pub fn descriptor_faults(text: &[u8], descriptor: &Descriptor) -> Vec<String> {
     let mut faults = Vec::new();
-    // What is not JSON was refused before.
+    // Invalid JSON was refused before.
     if let Ok(Node::Object(fields)) = serde_json::from_slice(text) {
         check_keys("", &fields, &mut faults);
         for (list, node) in &fields {

@@ -1,4 +1,4 @@
-//! Entries: config type `processor:NAME`, key VARIANT. They tell a processor its topics and parameters in one flow.
+//! Entries: config type `processor:NAME`, key VARIANT. They define a processor's topics and parameters in one flow.
 
 use std::collections::BTreeMap;
 
@@ -7,8 +7,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::component::ComponentRef;
 
-/// What one variant of a processor works with. Fields beyond `topics` and `parameters` are Weir's own and left out where they do not apply.
-/// Reading one checks the bounds of its maps, lists and strings.
+/// The entry of one variant of a processor. Fields beyond `topics` and `parameters` are Weir's own and omitted if they do not apply. Reading one
+/// checks the bounds of its maps, lists and strings.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(remote = "Self")]
 pub struct Entry {
@@ -27,7 +27,7 @@ pub struct Entry {
     /// The component before it, which a host runs if it cannot run `component`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<ComponentRef>,
-    /// The outputs that somebody consumes: there a missing queue is an error and not a loss.
+    /// The consumed outputs: for these a missing queue is an error and not a loss.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub consumed: Vec<String>,
     /// Whether intake is stopped.

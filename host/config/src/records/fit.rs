@@ -12,14 +12,14 @@ use super::entry::Entry;
 use super::mismatch::{Mismatch, Unfit};
 use crate::names::processor_subscription;
 
-/// What a variant works with, all checked.
+/// The checked topics and parameters of a variant.
 #[derive(Debug, PartialEq)]
 pub struct Fit {
-    /// What it reads.
+    /// Its inputs.
     pub inputs: Vec<FitInput>,
     /// Where it sends.
     pub outputs: Vec<FitOutput>,
-    /// Whom it asks.
+    /// The requested services.
     pub requests: Vec<FitRequest>,
     /// All parameters, those with defaults too, by name.
     pub parameters: Vec<(String, String)>,
@@ -30,7 +30,7 @@ pub struct Fit {
 pub struct FitInput {
     /// Its name in the descriptor.
     pub name: String,
-    /// What it reads.
+    /// Its inputs.
     pub queue: Queue,
     /// Messages handled side by side.
     pub concurrency: u32,
@@ -43,13 +43,13 @@ pub struct FitInput {
 pub struct FitOutput {
     /// Its name in the descriptor, or in the entry where the descriptor leaves its outputs open.
     pub name: String,
-    /// `None`: what is sent there is dropped.
+    /// `None`: messages sent there are dropped.
     pub topic: Option<Topic>,
-    /// Whether somebody consumes it.
+    /// Whether it is consumed.
     pub consumed: bool,
 }
 
-/// One service that is asked.
+/// One requested service.
 #[derive(Debug, PartialEq)]
 pub struct FitRequest {
     /// Its name in the descriptor.

@@ -1,4 +1,4 @@
-//! The details that a host publishes on `response:TOPICSPACE:weir-status` when it is asked on `notify:TOPICSPACE:weir-ask`.
+//! The details that a host publishes on `response:TOPICSPACE:weir-status` on request on `notify:TOPICSPACE:weir-ask`.
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -13,7 +13,7 @@ pub struct DetailsRequest {
     pub id: u64,
 }
 
-/// All that a host reports: each of its variants, as of when it was asked.
+/// The complete report of a host: each of its variants, at the time of the request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HostDetails {
     /// The host.
@@ -25,7 +25,7 @@ pub struct HostDetails {
 }
 
 impl HostDetails {
-    /// The messages that answer these requests, each of at most so many bytes.
+    /// The messages that answer these requests, each of at most this many bytes.
     pub fn messages(&self, answers: &[u64], max_bytes: usize) -> ReportMessages {
         #[derive(Serialize)]
         struct Head<'a> {
@@ -38,7 +38,7 @@ impl HostDetails {
     }
 }
 
-/// Details as their readers get them. The processors stay JSON: a reader that only passes them on need not know their fields.
+/// Details as received. The processors stay JSON: a reader that only forwards them need not parse their fields.
 #[derive(Debug, Deserialize)]
 pub struct ReceivedDetails {
     /// The host.

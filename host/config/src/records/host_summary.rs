@@ -15,7 +15,7 @@ pub const MAX_ERRORS_COUNT: usize = 10;
 /// Of an error or of the reason of a refusal, at most, in bytes; the details have more.
 const MAX_REASON_BYTES: usize = 512;
 
-/// What a host has, in short: without its single variants, except those that refuse a component.
+/// The summary of a host: without its single variants, except those that refuse a component.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct HostSummary {
@@ -33,7 +33,7 @@ pub struct HostSummary {
     /// The processors that it is limited to; empty if it serves every entry with a component.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub serves: Option<Vec<String>>,
-    /// What it was to run and does not, all of it.
+    /// All components that it should run and does not.
     #[serde(default)]
     pub refusals: Vec<VariantRefusal>,
     /// The names of its processors, all of them.
@@ -45,7 +45,7 @@ pub struct HostSummary {
     /// Components that it runs, at most [`MAX_NAMED_COUNT`].
     #[serde(default)]
     pub digests: Vec<Digest>,
-    /// The newest errors that are not over, else the newest ones, at most [`MAX_ERRORS_COUNT`].
+    /// The newest unresolved errors, otherwise the newest ones, at most [`MAX_ERRORS_COUNT`].
     #[serde(default)]
     pub errors: Vec<VariantError>,
     /// Which part of the summary this is, where it takes several messages.
@@ -65,7 +65,7 @@ pub struct Totals {
     pub failed_count: u64,
     /// Traps and time-outs among them.
     pub trapped_count: u64,
-    /// Messages moved to the dead letters.
+    /// Messages moved to the dead-letter queue.
     pub dead_count: u64,
     /// Messages sent.
     pub sent_count: u64,
@@ -123,7 +123,7 @@ pub struct VariantError {
     pub processor: String,
     /// The key of its entry.
     pub variant: String,
-    /// What is wrong, for people; at most 512 bytes.
+    /// The problem, for people; at most 512 bytes.
     pub error: String,
     /// When it happened, in milliseconds since 1970; for a lasting error, when it began.
     pub time_ms: u64,
@@ -133,11 +133,11 @@ pub struct VariantError {
 }
 
 impl HostSummary {
-    /// The messages of the summary, each of at most so many bytes.
+    /// The messages of the summary, each of at most this many bytes.
     pub fn messages(mut self, max_bytes: usize) -> ReportMessages {
         shorten(self.refusals.iter_mut().map(|refusal| &mut refusal.refused.problem));
         shorten(self.errors.iter_mut().map(|error| &mut error.error));
-        // What others act on comes first: if something must be left out, it is the rest.
+        // Parts that trigger actions come first: if something must be omitted, it is the rest.
         let lists = [
             Some(List::of("refusals", &self.refusals)),
             Some(List::of("processors", &self.processors)),

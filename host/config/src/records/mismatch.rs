@@ -1,4 +1,4 @@
-//! What keeps an entry from fitting its component, for callers to match on.
+//! Why an entry does not fit its component, for callers to match on.
 
 use std::sync::Arc;
 
@@ -31,17 +31,17 @@ pub enum Mismatch {
     /// The entry has no topic of a name that the component uses.
     #[error("the flow assigns no topic to {what} `{name}`: add it to the processor's `topics` in the blueprint")]
     MissingTopic {
-        /// What the component uses it as, for people.
+        /// How the component uses it, for people.
         what: &'static str,
         /// Its name.
         name: String,
     },
-    /// What the entry has as a topic is not one.
+    /// A topic of the entry is invalid.
     #[error("topic `{name}`")]
     NotATopic {
         /// The topic's name in the entry.
         name: String,
-        /// What is wrong with it.
+        /// The problem.
         #[source]
         source: NameError,
     },
@@ -50,7 +50,7 @@ pub enum Mismatch {
     InputWithoutQueue {
         /// The input.
         input: String,
-        /// What it reads.
+        /// Its inputs.
         topic: Topic,
     },
     /// The queue of an input cannot have its name.
@@ -58,7 +58,7 @@ pub enum Mismatch {
     InputQueue {
         /// The input.
         input: String,
-        /// What is wrong with the name.
+        /// The problem with the name.
         #[source]
         source: NameError,
     },
@@ -67,7 +67,7 @@ pub enum Mismatch {
     OtherThanResponse {
         /// The topic's name in the entry.
         name: String,
-        /// What it is.
+        /// The value.
         topic: Topic,
     },
     /// The entry has a topic that the component does not use.
@@ -89,7 +89,7 @@ pub enum Mismatch {
     Value {
         /// The parameter.
         parameter: String,
-        /// What is wrong with the value.
+        /// The problem with the value.
         #[source]
         source: ValueError,
     },

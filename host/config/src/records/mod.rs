@@ -1,4 +1,4 @@
-//! What several crates read and write as config values: serde lives here and in `protocol`.
+//! Config values that several crates read and write: serde lives here and in `protocol`.
 
 mod bounds;
 mod component;

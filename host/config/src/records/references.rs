@@ -1,4 +1,4 @@
-//! What names components: entries, and the entries that a flow's record holds while the flow starts or stops. Pure.
+//! References to components: by entries, and by the entries that a flow's record holds while the flow starts or stops. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,7 +16,7 @@ pub fn names_components(config_type: &str) -> bool {
     config_type == COMPONENT_TYPE || config_type == FLOW_TYPE || processor_of_entry_type(config_type).is_some()
 }
 
-/// The digests that deployments, entries and flows name, read from their texts, so that also an unreadable value keeps what it names.
+/// The digests that deployments, entries and flows refer to, read from their texts, so that an unreadable value also keeps what it refers to.
 pub fn named_digests(everything: &BTreeMap<String, BTreeMap<String, String>>) -> BTreeSet<Digest> {
     let values = everything.iter().filter(|(config_type, _)| names_components(config_type)).flat_map(|(_, values)| values.values());
     values.flat_map(|text| digests_in(text)).collect()
@@ -54,7 +54,7 @@ fn note(found: &mut BTreeSet<String>, key: &str, processor: &str, variant: &str,
     }
 }
 
-/// What of a flow's record holds entries while the flow starts or stops.
+/// The part of a flow's record that holds entries while the flow starts or stops.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Held {

@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 
 /// The parts of a report, at most: as many messages wait for a reader of the embedded broker.
 const MAX_PARTS_COUNT: usize = 1_024;
-/// The hosts whose reports are put together at a time, at most.
+/// The maximum number of hosts whose reports are reassembled at a time.
 const MAX_HOSTS_COUNT: usize = 1_000;
-/// What a message has beside its head and the items of its lists: the names of the lists, its part, and what is wrong with the report.
+/// The size of a message beside its head and the items of its lists: the names of the lists, its part, and the problem of the report.
 const FRAME_BYTES: usize = 640;
 
 /// Which part of a report a message is. A report that is one message has none.
@@ -43,7 +43,7 @@ pub struct ReportMessages {
     pub problem: Option<String>,
 }
 
-/// Divides a report into messages. What can only be sent in a larger message is left out, and the report names how much that is.
+/// Divides a report into messages. Items that would require a larger message are omitted, and the report states how many.
 pub(super) fn messages(head: &impl Serialize, lists: Vec<List>, max_bytes: usize) -> ReportMessages {
     let head = json(head);
     let room_bytes = max_bytes.saturating_sub(head.len() + FRAME_BYTES);

@@ -1,4 +1,4 @@
-//! What the follower knows of the types that its handlers want.
+//! The follower's cache of the types that its handlers are interested in.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use super::registry::Registered;
 #[derive(Debug, Default)]
 pub(super) struct Cache {
     types: BTreeMap<String, Known>,
-    /// Of which version all types were fetched; what is not in `types` has been without values since.
+    /// The version at which all types were fetched; types that are not in `types` have had no values since.
     rest: Option<u64>,
     /// The same of the types with a prefix.
     listed: BTreeMap<String, u64>,
@@ -23,15 +23,15 @@ struct Known {
     content: Arc<Content>,
 }
 
-/// What a notify led to.
+/// The result of a notify.
 #[derive(Debug)]
 pub(super) struct Update {
     pub(super) notified_version: u64,
     pub(super) lowest_version: u64,
     /// Whole types, with the version of each.
     pub(super) types: BTreeMap<String, (u64, Content)>,
-    /// Single keys; `None` for those that are gone. They may be newer than the notify, but what else changed meanwhile is not here:
-    /// a type updated by them is known in the notified version only.
+    /// Single keys; `None` for removed ones. They may be newer than the notify, but other concurrent changes are not included: a type updated by them
+    /// is only known in the notified version.
     pub(super) keys: BTreeMap<String, Vec<(String, Option<String>)>>,
 }
 
@@ -42,7 +42,7 @@ impl Cache {
         cache
     }
 
-    /// All types with the wanted prefixes are known as of a version.
+    /// All types with the requested prefixes are cached as of a version.
     pub(super) fn note_listed(&mut self, interest: &Interest, version: u64) {
         self.listed.extend(interest.prefixes.iter().map(|prefix| (prefix.clone(), version)));
     }
@@ -51,7 +51,7 @@ impl Cache {
         self.types.insert(config_type, Known { version, content: Arc::new(content) });
     }
 
-    /// In which version a type is known, if it is wanted.
+    /// The version at which a type is cached, if a handler is interested in it.
     pub(super) fn version_of(&self, config_type: &str, interest: &Interest) -> Option<u64> {
         if !interest.contains(config_type) {
             return None;
@@ -60,7 +60,7 @@ impl Cache {
         self.types.get(config_type).map(|known| known.version).or(self.rest).or_else(listed)
     }
 
-    /// What of this is not known.
+    /// The part of this that is not cached.
     pub(super) fn missing(&self, mut interest: Interest) -> Interest {
         interest.everything &= self.rest.is_none();
         interest.types.retain(|name| self.rest.is_none() && !self.types.contains_key(name));
@@ -68,7 +68,7 @@ impl Cache {
         interest
     }
 
-    /// Drops what nobody wants any more: it is not kept up to date.
+    /// Drops types without interested handlers: they are not kept up to date.
     pub(super) fn keep_only(&mut self, interest: &Interest) {
         self.types.retain(|config_type, _| interest.contains(config_type));
         self.listed.retain(|prefix, _| interest.prefixes.contains(prefix));
@@ -77,7 +77,7 @@ impl Cache {
         }
     }
 
-    /// Adds what was not known. What is known stays: it is kept up to date by notifies that are still to come.
+    /// Adds missing types. Cached ones stay: they are kept up to date by notifies that are still to come.
     pub(super) fn add(&mut self, more: Cache) {
         for (config_type, known) in more.types {
             self.types.entry(config_type).or_insert(known);
@@ -106,7 +106,7 @@ impl Cache {
         }
     }
 
-    /// What a handler gets.
+    /// The argument of a handler.
     pub(super) fn content_for(&self, handler: &Registered) -> BTreeMap<String, Arc<Content>> {
         let is_wanted = |name: &str| handler.types.is_none() || handler.has_prefix_of(name);
         let with_values = self.types.iter().filter(|(name, known)| is_wanted(name) && !known.content.is_empty());

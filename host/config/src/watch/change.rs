@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 /// The content of one type: value by key.
 pub type Content = BTreeMap<String, String>;
 
-/// What a handler gets: the whole content of its types as they are now.
+/// The argument of a handler: the complete current content of its types.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Change {
     /// The content is at least as new as this version of the configuration.

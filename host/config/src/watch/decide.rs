@@ -1,4 +1,4 @@
-//! What a notify calls for: a pure function.
+//! The action that a notify requires: a pure function.
 
 use std::collections::BTreeMap;
 
@@ -12,11 +12,11 @@ pub(super) type ChangedTypes = BTreeMap<String, Option<Vec<String>>>;
 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum NotifyAction {
-    /// It tells nothing new.
+    /// It has no news.
     Skip,
     /// A service that begins has an older version: it may be another one, on another store.
     AskVersion,
-    /// It concerns nobody here.
+    /// It concerns no handler.
     MoveVersion,
     /// Something may have been missed, or everything changed.
     FetchAll,
@@ -24,8 +24,8 @@ pub(super) enum NotifyAction {
     Fetch(ChangedTypes),
 }
 
-/// `known` tells in which version a type is known, and `None` for those that no handler wants. A type may be known in a later version than
-/// ours: it was then fetched after the change that is being notified, and its handlers have it.
+/// `known` returns the version at which a type is cached, and `None` for those without an interested handler. A type may be cached in a later version
+/// than ours: it was then fetched after the notified change, and its handlers have it.
 pub(super) fn decide(version: u64, known: impl Fn(&str) -> Option<u64>, notify: &Notify) -> NotifyAction {
     if notify.version <= version {
         let begins = notify.types.is_empty() && notify.version < version;
@@ -58,7 +58,7 @@ mod tests {
 
     #[test]
     fn each_notify_leads_to_its_step() {
-        // Ours is version 5; `a` and `b` are wanted, `late` is known in version 8 already.
+        // Ours is version 5; handlers are interested in `a` and `b`, and `late` is cached in version 8 already.
         let known = |name: &str| match name {
             "a" | "b" => Some(5),
             "late" => Some(8),

@@ -9,7 +9,7 @@ use crate::client::ConfigClient;
 use crate::error::Result;
 use crate::protocol::Key;
 
-/// Fetches all that is wanted, and tells the lowest version among the answers: what changed up to it is in all of them.
+/// Fetches everything of interest, and returns the lowest version among the responses: changes up to it are in all of them.
 pub(super) async fn all(client: &ConfigClient, interest: &Interest) -> Result<(Cache, u64)> {
     if interest.everything {
         let fetched = client.everything().await?;
@@ -60,7 +60,7 @@ pub(super) async fn some(client: &ConfigClient, notified_version: u64, changed_t
             fetched => fetched?,
         };
         update.lowest_version = update.lowest_version.min(fetched.version);
-        // By place, not by the names in the answer: whatever it says, only what was asked for is changed.
+        // By position, not by the names in the response: only requested keys are changed.
         for (key, value) in asked.into_iter().zip(fetched.value) {
             update.keys.entry(key.config_type).or_default().push((key.key, value.value));
         }
@@ -68,7 +68,7 @@ pub(super) async fn some(client: &ConfigClient, notified_version: u64, changed_t
     Ok(update)
 }
 
-/// Fetches the types of keys whose values do not fit into one answer any more: types are read in portions.
+/// Fetches the types of keys whose values do not fit into one response any more: types are read in parts.
 async fn whole_types(client: &ConfigClient, mut update: Update, keys: &[Key]) -> Result<Update> {
     let types: BTreeSet<&str> = keys.iter().map(|key| key.config_type.as_str()).collect();
     for config_type in types {

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use super::registry::Registered;
 
-/// What handlers want.
+/// The interest of handlers.
 #[derive(Debug, Default)]
 pub(super) struct Interest {
     pub(super) types: BTreeSet<String>,
     pub(super) everything: bool,
-    /// What further types begin with.
+    /// Prefixes of further types.
     pub(super) prefixes: BTreeSet<String>,
 }
 
@@ -31,7 +31,7 @@ impl Interest {
         self.everything || self.types.contains(config_type) || self.prefix_of(config_type).is_some()
     }
 
-    /// The prefix by which a type is wanted.
+    /// The prefix by which a type is requested.
     pub(super) fn prefix_of(&self, config_type: &str) -> Option<&str> {
         self.prefixes.iter().map(String::as_str).find(|prefix| config_type.starts_with(prefix))
     }

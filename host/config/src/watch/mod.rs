@@ -1,6 +1,6 @@
 //! The follower: subscribe, then fetch; the version moves only after the apply.
 //!
-//! `decide` says what a notify calls for, `fetch` gets it, `cache` holds what is known, `registry` the handlers; the loop is here.
+//! `decide` returns the action for a notify, `fetch` fetches, `cache` stores the content, `registry` the handlers; the loop is here.
 
 mod cache;
 mod change;
@@ -35,7 +35,7 @@ pub use registry::{FollowerHandle, FollowerStatus, HandlerId};
 /// Waits between tries to fetch.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
-/// How often the version is asked for besides the notifies: what a lost one costs at most.
+/// How often the version is polled in addition to the notifies: the maximum delay after a lost one.
 const POLL_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Follows the configuration: calls each handler with the whole content of its types, once at the start and then at each change.
@@ -83,7 +83,7 @@ impl Follower {
         self
     }
 
-    /// The same with another interval than 60 s at which the version is asked for.
+    /// The same with a polling interval other than 60 s.
     #[must_use]
     pub fn poll_every(mut self, interval: Duration) -> Self {
         self.poll_interval = interval;
@@ -100,7 +100,7 @@ impl Follower {
         self.handle().version()
     }
 
-    /// Follows until the token is cancelled; a handler in work is dropped then.
+    /// Follows until the token is cancelled; a running handler is dropped then.
     pub async fn run(self, token: CancellationToken) {
         let follower = Arc::new(self);
         // After a panic nothing is known to be applied: everything is fetched, and all handlers are called again.
@@ -116,7 +116,7 @@ impl Follower {
     }
 }
 
-/// What is still to be done before the next notify is looked at.
+/// The work that remains before the next notify.
 #[derive(Debug)]
 enum PendingFetch {
     /// Fetch all types of all handlers.
@@ -168,7 +168,7 @@ impl RunningFollower {
                 })
             });
             let notifies = notifies.await;
-            // What changed before the subscription stood was notified to nobody here.
+            // Changes before the subscription existed were not notified here.
             self.pending = Some(PendingFetch::All);
             let lost = self.work(&*notifies).await;
             follower.shared.show_fetch_error("the subscription to changes of the configuration was lost", &lost);
@@ -212,7 +212,7 @@ impl RunningFollower {
                 self.pending = Some(PendingFetch::AskVersion);
             },
             received = notifies.receive() => match received {
-                // A service that comes back tells so: no need to wait any longer, and what was left undone is part of everything.
+                // A restarted service notifies: no need to wait any longer, and pending work is part of everything.
                 Ok(_) if wait.is_some() => self.pending = Some(PendingFetch::All),
                 Ok(delivery) => self.examine(&delivery),
                 Err(PubsubError::Lagged { missed_count }) => {
@@ -247,7 +247,7 @@ impl RunningFollower {
         }
     }
 
-    /// Does what is to be done, and serves handlers that are new. What failed is still to be done.
+    /// Does the pending work, and calls new handlers. Failed work stays pending.
     async fn catch_up(&mut self) -> Result<()> {
         let handlers = self.handlers();
         self.served.retain(|id| handlers.iter().any(|handler| handler.id == *id));
@@ -295,7 +295,8 @@ impl RunningFollower {
         Ok(true)
     }
 
-    /// Fetches what handlers that are new want and is not known yet, and calls them. `false`: the service answered with an older version.
+    /// Fetches types that new handlers are interested in and that are not cached yet, and calls the handlers. `false`: the service answered with an
+    /// older version.
     async fn serve_new(&mut self, handlers: &[Arc<Registered>]) -> Result<bool> {
         self.cache.keep_only(&Interest::by(handlers));
         let new: Vec<_> = handlers.iter().filter(|handler| !self.served.contains(&handler.id)).cloned().collect();

@@ -1,4 +1,4 @@
-//! The handlers of a follower, and what can be seen of it from outside.
+//! The handlers of a follower, and its externally visible state.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::AssertUnwindSafe;
@@ -21,7 +21,7 @@ pub struct FollowerStatus {
     pub version: u64,
     /// Why the configuration cannot be fetched at the moment; it is tried again.
     pub fetch_error: Option<String>,
-    /// What handlers said of the last change, where they failed.
+    /// The errors of handlers at the last change.
     pub handler_errors: BTreeMap<HandlerId, String>,
 }
 
@@ -29,7 +29,7 @@ pub(super) struct Registered {
     pub(super) id: HandlerId,
     /// `None` for a handler of everything.
     pub(super) types: Option<BTreeSet<String>>,
-    /// What further types begin with.
+    /// Prefixes of further types.
     pub(super) prefix: Option<String>,
     handler: Handler,
 }
@@ -39,13 +39,13 @@ impl Registered {
         self.types.as_ref().is_none_or(|interest| types.any(|name| interest.contains(name) || self.has_prefix_of(name)))
     }
 
-    /// Whether it wants a type by its beginning.
+    /// Whether it is interested in a type by prefix.
     pub(super) fn has_prefix_of(&self, name: &str) -> bool {
         self.prefix.as_ref().is_some_and(|prefix| name.starts_with(prefix))
     }
 }
 
-/// What a follower and its handles share.
+/// The state shared by a follower and its handles.
 #[derive(Default)]
 pub(super) struct Shared {
     handlers: Mutex<BTreeMap<HandlerId, Arc<Registered>>>,
@@ -79,7 +79,7 @@ impl Shared {
         if let Some(error) = &failure {
             tracing::error!(handler = registered.id.0, error, "config handler failed");
         }
-        // One that went while it was called has nobody to mend it.
+        // A handler that was removed during its call cannot be corrected.
         let failure = failure.filter(|_| self.lock().contains_key(&registered.id));
         self.status.send_if_modified(|status| {
             let before = status.handler_errors.remove(&registered.id);
@@ -144,7 +144,7 @@ impl FollowerHandle {
         self.shared.register(Some(types), None, Arc::new(move |change| Box::pin(handler(change))))
     }
 
-    /// The same with all types besides whose names begin with `prefix`; those of them that have no values are not in the change.
+    /// The same with all types whose names also begin with `prefix`; those without values are not in the change.
     pub fn register_with_prefix<T, F, R>(&self, types: T, prefix: &str, handler: F) -> HandlerId
     where
         T: IntoIterator<Item: Into<String>>,
@@ -164,7 +164,7 @@ impl FollowerHandle {
         self.shared.register(None, None, Arc::new(move |change| Box::pin(handler(change))))
     }
 
-    /// Removes a handler: no call of it begins any more; one that is under way ends.
+    /// Removes a handler: it is not called again; a call in progress completes.
     pub fn unregister(&self, id: HandlerId) {
         self.shared.lock().remove(&id);
         self.shared.status.send_if_modified(|status| status.handler_errors.remove(&id).is_some());

@@ -39,13 +39,13 @@ pub enum HeldAt {
 }
 
 impl Held {
-    /// What these queues of a flow are for.
+    /// The purposes of these queues of a flow.
     pub fn of(flow: &str, record: &FlowRecord, backlog: &[Backlog]) -> Self {
         let places = backlog.iter().map(|found| (place(flow, record, &found.queue), found.count)).collect();
         Held { flow: flow.to_owned(), places }
     }
 
-    /// What to do about them.
+    /// The next step for the user.
     pub fn next_step(&self) -> String {
         let id = &self.flow;
         let read = if self.places.iter().any(|(place, _)| matches!(place, HeldAt::Exit { .. })) {

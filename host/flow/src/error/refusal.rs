@@ -13,7 +13,7 @@ pub enum PlanRefusal {
     /// A variant or spec name cannot be one.
     #[error("{problem}")]
     Name {
-        /// What is wrong with it and how to correct it.
+        /// The problem and the fix.
         problem: String,
     },
     /// A topic, subscription or queue cannot have its name.
@@ -72,7 +72,7 @@ pub enum PlanRefusal {
     /// The processor requires a topic that the blueprint does not give.
     #[error("is missing, and the processor {why}: add it to the processor's `topics`")]
     MissingTopic {
-        /// What the processor does with it.
+        /// Whether the processor reads or sends it.
         why: &'static str,
     },
     /// The processor would read the requests to a service.
@@ -92,9 +92,9 @@ pub enum PlanRefusal {
         quoted(.wanted)
     )]
     SharedEntry {
-        /// What it is; `None` where the entry has none.
+        /// Its current value; `None` if the entry has none.
         there: Option<String>,
-        /// What this flow would make it.
+        /// The value that this flow would set.
         wanted: Option<String>,
     },
     /// Two inputs or exits would have one queue.
@@ -114,7 +114,7 @@ pub enum SwapRefusal {
     /// The flow is being stopped.
     #[error("the flow is stopping and can no longer be swapped")]
     Stopping,
-    /// Another operation on the flow is under way.
+    /// Another operation on the flow is in progress.
     #[error("the flow is in transition: wait until it is running, then swap")]
     BetweenStates,
     /// The flow has no processor of the name.
@@ -164,13 +164,13 @@ pub enum SwapRefusal {
     UnreadInput {
         /// The input.
         input: String,
-        /// What the component reads.
+        /// The inputs of the component.
         reads: Vec<String>,
     },
     /// The component reads what is not an input of the flow.
     #[error("it has the input `{input}`, which this flow does not use: swap to one without it, or start a flow for it")]
     OtherInput {
-        /// What it reads.
+        /// Its inputs.
         input: String,
     },
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::naming::shown;
 
-/// A processor whose work nothing does.
+/// A processor that nothing serves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unserved {
     /// The processor.

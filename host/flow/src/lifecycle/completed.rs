@@ -1,4 +1,4 @@
-//! Requests that were done: one whose service ended before its answer left is delivered again, to the next service.
+//! Completed requests: if a service ends before its answer is sent, the request is redelivered to the next service.
 
 use std::collections::VecDeque;
 

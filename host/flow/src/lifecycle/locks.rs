@@ -5,17 +5,17 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use tokio::sync::OwnedMutexGuard;
 
-/// Locks by flow id. A lock lives as long as somebody holds it or waits for it.
+/// Locks by flow id. A lock lives as long as it is held or awaited.
 #[derive(Default)]
 pub(super) struct FlowLocks(Mutex<HashMap<String, Weak<tokio::sync::Mutex<()>>>>);
 
 impl FlowLocks {
-    /// Waits until no other operation concerns the flow. Who came first goes first.
+    /// Waits until no other operation concerns the flow. The order is first come, first served.
     pub(super) async fn lock(&self, id: &str) -> OwnedMutexGuard<()> {
         self.of(id).lock_owned().await
     }
 
-    /// The same, unless somebody is at it.
+    /// The same, unless another operation is in progress.
     pub(super) fn try_lock(&self, id: &str) -> Option<OwnedMutexGuard<()>> {
         self.of(id).try_lock_owned().ok()
     }

@@ -11,17 +11,17 @@ use crate::error::{FlowError, Result};
 use crate::orphans::{CreatedQueue, unnamed};
 use crate::protocol::{FLOW_TYPE, LEFTOVER_TYPE, Orphan, QUEUE_MADE_TYPE, QueueRecord};
 
-/// Orphans of one answer; a removal goes on where it is asked for again.
+/// Orphans of one answer; repeat a removal to continue it.
 const MAX_ORPHANS_COUNT: usize = 1_000;
 
-/// What is done with orphans.
+/// What to do with orphans.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OrphanAction {
     /// They are listed.
     List,
     /// Those that hold no message are deleted.
     RemoveEmpty,
-    /// All are deleted, with what they hold.
+    /// Delete all, with their messages.
     Discard,
 }
 
@@ -31,7 +31,7 @@ impl Lifecycle {
     pub(crate) async fn orphans(&self, what: OrphanAction) -> Result<Vec<Orphan>> {
         let _writer = self.writer.lock().await;
         self.catch_up().await?;
-        // What such a flow owns is known by its entries alone.
+        // The resources of such a flow are known only by its entries.
         if let Some(flow) = self.known.unplanned().iter().find(|flow| flow.record.is_none()) {
             let problem =
                 format!("it may own queues that look like orphans; correct it, or stop the flow: weir flow stop {} --discard", flow.id);
@@ -59,7 +59,7 @@ impl Lifecycle {
         Ok(orphans)
     }
 
-    /// What one is and what became of it; `None` if there is no such queue.
+    /// An orphan and its outcome; `None` if the queue does not exist.
     async fn orphan(&self, made: &CreatedQueue, what: OrphanAction) -> Result<Option<Orphan>> {
         let Ok(queue) = queue_of(&made.queue) else { return Ok(None) };
         let looking = || FlowError::broker(format!("inspecting the queue {queue}"));
@@ -97,7 +97,7 @@ impl Lifecycle {
         Ok(Some(orphan))
     }
 
-    /// What is left of a queue that is gone: a broker may have kept what it stood on, such as a topic.
+    /// The remains of a deleted queue: a broker may have kept its resources, such as a topic.
     async fn remains(&self, queue: &Queue, made: &CreatedQueue, what: OrphanAction) -> Result<Option<Orphan>> {
         let looked = self.backend.inspect().has_remains(queue).await;
         let is_left = looked.map_err(FlowError::broker(format!("looking for remains of the queue {queue}")))?;

@@ -14,9 +14,9 @@ use crate::plan::{Plan, owned_queues};
 use crate::protocol::{FlowRecord, LEFTOVER_TYPE, QUEUE_MADE_TYPE, QueueRecord};
 use weir_pubsub::chain;
 
-/// How many queues are asked for at the same time: enough that a broker can write them together.
+/// How many queues are requested at the same time: enough for a broker to write them together.
 pub(super) const CONCURRENT_COUNT: usize = 32;
-/// How often it is looked whether processors have left: they take some tens of milliseconds.
+/// How often to check whether processors have detached: they take some tens of milliseconds.
 const FIRST_POLL_INTERVAL: Duration = Duration::from_millis(10);
 const LONGEST_POLL_INTERVAL: Duration = Duration::from_millis(200);
 
@@ -29,12 +29,12 @@ fn spec_of(record: &QueueRecord) -> Result<QueueSpec, NameError> {
     Ok(QueueSpec { queue: queue_of(record)?, overflow })
 }
 
-/// The queue's name on the wire, or what stands for it in a record that somebody has broken.
+/// The queue's name on the wire, or a description of it in a corrupted record.
 pub(super) fn name_of(record: &QueueRecord) -> String {
     queue_of(record).map_or_else(|_| format!("{} {}", record.topic, record.subscription), |queue| queue.wire_name())
 }
 
-/// What became of queues that were to be deleted. Those that another flow owns by now are in neither.
+/// The outcome of deleting queues. Those that another flow owns meanwhile are in neither list.
 #[derive(Default)]
 pub(super) struct Deleted {
     pub(super) gone: Vec<QueueRecord>,
@@ -50,7 +50,7 @@ enum NotDeleted {
     Unanswered(String),
 }
 
-/// What is done with a queue that exists.
+/// What to do with an existing queue.
 #[derive(Clone, Copy)]
 enum IfExists {
     Keep,
@@ -59,7 +59,7 @@ enum IfExists {
 }
 
 impl Lifecycle {
-    /// Waits until nobody reads the queues of a flow, but not for ever. Exits are left out: who reads them learns by their deletion.
+    /// Waits until the queues of a flow have no readers, with a time-out. Exits are excluded: their readers are notified by the deletion.
     pub(super) async fn wait_for_processors(&self, id: &str, queues: &[QueueRecord]) -> Result<()> {
         let deadline = Instant::now() + self.settings.stop_wait;
         let mut pause = FIRST_POLL_INTERVAL;
@@ -70,7 +70,7 @@ impl Lifecycle {
                 match self.backend.inspect().stats(&queue).await {
                     Ok(stats) if !stats.may_have_consumers() => {}
                     Err(PubsubError::QueueNotFound { .. }) => {}
-                    // Also where the broker does not answer: that is no sign that nothing reads the queue.
+                    // Also if the broker does not answer: that does not mean that the queue has no readers.
                     Ok(_) | Err(_) => read.push(queue),
                 }
             }
@@ -109,7 +109,7 @@ impl Lifecycle {
         }
     }
 
-    /// One try. Others may have begun to use a queue since, so it is looked again, and nobody can begin to meanwhile.
+    /// One attempt. Other flows may have begun to use a queue since, so ownership is checked again, and cannot change meanwhile.
     async fn delete_unowned(&self, id: &str, queues: Vec<QueueRecord>) -> Result<(Deleted, bool)> {
         let _writer = self.writer.lock().await;
         self.catch_up().await?;
@@ -133,8 +133,8 @@ impl Lifecycle {
         Ok((deleted, is_answered))
     }
 
-    /// Deletes a queue that nothing reads; in the way given where the number of its consumers is unknown. `Always` is for a caller that has
-    /// waited for them.
+    /// Deletes a queue without readers; in the given mode if the number of its consumers is unknown. `Always` is for callers that have waited for
+    /// them.
     async fn delete_queue(&self, record: &QueueRecord, when_unknown: Delete) -> Result<(), NotDeleted> {
         let Ok(queue) = queue_of(record) else { return Ok(()) };
         let mut when = Delete::Always;
@@ -144,8 +144,7 @@ impl Lifecycle {
                     return Err(NotDeleted::Answered(format!("it still has {count} consumers")));
                 }
                 Ok(QueueStats { consumer_count: None, .. }) => when = when_unknown,
-                // Also one that is not there: its reader may have removed it, and what it stood on, such as a topic, is left, which a deletion
-                // removes.
+                // Also a missing one: its reader may have removed it, and resources such as a topic remain, which a deletion removes.
                 Ok(_) | Err(PubsubError::QueueNotFound { .. }) => {}
                 Err(error) => return Err(not_deleted(&error)),
             }

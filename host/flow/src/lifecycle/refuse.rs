@@ -1,8 +1,8 @@
-//! Stopping a flow only if it holds no messages. What stands in config is taken out first, so that nothing more is begun; then the queues
-//! are deleted in one step if all are empty, otherwise everything is put back.
+//! Stopping a flow only if it holds no messages. Its configuration is removed first, so that no new work begins; then the queues are deleted in one
+//! step if all are empty, otherwise everything is restored.
 //!
-//! A stop that is cut off is taken back by [`Lifecycle::resume`], even if its queues were deleted already: then they were empty, and nobody
-//! was told that the flow is stopped.
+//! An interrupted stop is reverted by [`Lifecycle::resume`], even if its queues were deleted already: they were empty, and no caller was told that
+//! the flow is stopped.
 
 use std::collections::BTreeMap;
 
@@ -27,7 +27,7 @@ enum StopFailure {
     Before(FlowError),
     /// The entries may be out: they are put back.
     Halfway(FlowError),
-    /// The queues are deleted: what is left is decided by [`Lifecycle::resume`].
+    /// The queues are deleted: [`Lifecycle::resume`] decides about the rest.
     Late(FlowError),
 }
 
@@ -86,7 +86,7 @@ impl Lifecycle {
         self.check_unread(id, &stopped_flow).await.map_err(StopFailure::Before)?;
         let stopping = refusing_record(&stopped_flow.record, &stopped_flow.release, &stopped_flow.entries.texts);
         let batch = stopping_batch(id, &stopping, stopped_flow.text);
-        // What cannot be put back in one step must not be taken out.
+        // Do not remove anything that cannot be restored in one step.
         let back = restoring_batch(id, restore(&stopping, &BTreeMap::new()), json(&stopping));
         let fits = self.writes.check_fits(&batch).and_then(|()| self.writes.check_fits(&back));
         fits.map_err(|source| StopFailure::Before(FlowError::TooLargeToRefuse { id: id.to_owned(), source }))?;
@@ -122,7 +122,7 @@ impl Lifecycle {
                 continue;
             }
             match self.backend.inspect().stats(&queue).await {
-                // An unknown backlog is looked at by the deletion, once consumers have left.
+                // The deletion checks an unknown backlog, once consumers have detached.
                 Ok(QueueStats { depth_count, ready_count, consumer_count, .. }) if depth_count.or(ready_count) > Some(0) => {
                     let is_read = consumer_count != Some(0);
                     is_unread |= !is_read;
@@ -137,8 +137,8 @@ impl Lifecycle {
         if is_unread { Err(not_empty(id, &stopped_flow.record, &backlog)) } else { Ok(()) }
     }
 
-    /// Deletes the queues if all are empty, then the record. Others may have begun to use a queue or an entry since, so it is looked again,
-    /// and nobody can begin to meanwhile.
+    /// Deletes the queues if all are empty, then the record. Other flows may have begun to use a queue or an entry since, so ownership is checked
+    /// again, and cannot change meanwhile.
     async fn delete_if_empty(&self, id: &str, queues: &[QueueRecord], request: &str) -> Result<(), StopFailure> {
         let waited = self.wait_for_processors(id, queues).await;
         waited.map_err(|error| match error {
@@ -162,7 +162,7 @@ impl Lifecycle {
         written.map_err(FlowError::writing(format!("flow `{id}`"))).map_err(StopFailure::Late)
     }
 
-    /// Lets a flow run again whose stop was refused or cut off. The flow's lock must be held.
+    /// Restores a flow whose stop was refused or interrupted. The flow's lock must be held.
     pub(super) async fn revert_stop(&self, id: &str) -> Result<()> {
         let _writer = self.writer.lock().await;
         let flows = self.flows_around(id).await?;
@@ -173,7 +173,7 @@ impl Lifecycle {
         self.restore_queues(record.plan.as_ref().map_or(&[], |plan| &plan.queues)).await?;
         let mut restored = restore(record, &flows.records);
         let there = self.load_entries(restored.entries.keys().cloned().collect()).await?;
-        // What is there by now was written by the start of a flow that shares it, by what was kept here.
+        // An existing entry was written by the start of a flow that shares it, based on the entry kept here.
         restored.entries.retain(|key, _| !there.texts.contains_key(key));
         let batch = restoring_batch(id, restored, text.clone());
         self.writes.write(batch).await.map_err(FlowError::writing(format!("flow `{id}` or one of its entries")))?;

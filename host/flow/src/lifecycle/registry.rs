@@ -1,5 +1,5 @@
-//! The flows as they are known here. A follower keeps them up to date, so that no operation reads them all, and an operation looks only at
-//! those that it may concern: its time does not grow with the number of flows.
+//! The flows known to this service. A follower keeps them up to date, so that no operation reads them all, and an operation examines only those that
+//! it may concern: its time does not grow with the number of flows.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,7 +10,7 @@ use weir_pubsub::chain;
 use crate::plan::EntryKey;
 use crate::protocol::{FlowRecord, PlanRecord};
 
-/// Flows, and the texts that stand in config for conditions on them.
+/// Flows, and their texts in the configuration for conditions on them.
 #[derive(Default)]
 pub(super) struct Flows {
     pub(super) records: BTreeMap<String, FlowRecord>,
@@ -28,7 +28,7 @@ struct State {
     by_topic: HashMap<String, BTreeSet<String>>,
     /// The ids of flows with an entry.
     by_entry: HashMap<EntryKey, BTreeSet<String>>,
-    /// Those whose record has no plan or cannot be read.
+    /// Flows whose record has no plan or is unreadable.
     unplanned: BTreeSet<String>,
     /// As of which version of the configuration they are known at least.
     version: u64,
@@ -37,9 +37,9 @@ struct State {
 }
 
 struct RegisteredFlow {
-    /// What stands in config.
+    /// The text in the configuration.
     text: String,
-    /// The record, with a plan that is only known here where the text has none.
+    /// The record, with a plan that is only known here if the text has none.
     record: FlowRecord,
     is_readable: bool,
 }
@@ -94,7 +94,7 @@ impl FlowRegistry {
         state.of(state.flows.keys())
     }
 
-    /// A flow, if it is there, and all flows that what it names, or these topics and entries, may concern: those that share a topic or an
+    /// A flow, if it exists, and all flows that may be affected by its resources or by these topics and entries: those that share a topic or an
     /// entry, and those that share a topic with these.
     pub(super) fn affected_flows(
         &self,
@@ -111,7 +111,7 @@ impl FlowRegistry {
         }
         let mut ids: BTreeSet<&String> = topics.iter().filter_map(|topic| state.by_topic.get(topic)).flatten().collect();
         ids.extend(entries.iter().filter_map(|entry| state.by_entry.get(entry)).flatten());
-        // What their outputs feed decides what their entries say.
+        // The topics that their outputs feed determine the content of their entries.
         let fed = ids.iter().filter_map(|id| state.plan(id)).flat_map(|plan| &plan.entries).flat_map(|entry| entry.outputs.values());
         let second: BTreeSet<&String> = fed.filter_map(|topic| state.by_topic.get(topic)).flatten().collect();
         ids.extend(second);
@@ -146,7 +146,7 @@ impl FlowRegistry {
         }
     }
 
-    /// Takes over what was just written in place of a text.
+    /// Replaces a text by the one that was just written.
     pub(super) fn replace(&self, id: &str, before: &str, text: &str) {
         let mut state = self.lock();
         if state.flows.get(id).is_some_and(|known| known.text == before) {
@@ -267,7 +267,7 @@ mod tests {
     #[test]
     fn an_operation_reads_only_the_flows_that_may_concern_it() {
         let known = FlowRegistry::default();
-        // `a` feeds `b`, whose output feeds `c`; `d` has an entry of `a`, and `e` nothing of all that.
+        // `a` feeds `b`, whose output feeds `c`; `d` has an entry of `a`, and `e` shares nothing.
         let mut all = content(&[
             ("a", record("1", "2", "a")),
             ("b", record("2", "3", "b")),

@@ -1,7 +1,7 @@
 //! Finishing or undoing what was left between, when the service starts and from time to time.
 //!
-//! A start that was left is always undone: either its caller was told that it failed, or nobody was told anything. A stop that may be
-//! refused is taken back for the same reason; any other stop is finished.
+//! An interrupted start is always undone: its caller was told that it failed, or nothing at all. A stop that may be refused is reverted for the same
+//! reason; any other stop is finished.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ use crate::error::{FlowError, Result};
 use crate::protocol::{FLOW_TYPE, FlowRecord, FlowStatus};
 use weir_pubsub::chain;
 
-/// Flows whose queues are ensured in one go.
+/// Flows whose queues are ensured together.
 const ENSURED_COUNT: usize = 32;
 
 impl Lifecycle {
@@ -36,7 +36,7 @@ impl Lifecycle {
         Ok(between)
     }
 
-    /// The same, then finishes or undoes those that nobody is at, and deletes what stops have left over.
+    /// The same, then finishes or undoes flows without an operation in progress, and deletes the leftovers of stops.
     pub(crate) async fn resume(&self) {
         let between = match self.ensure().await {
             Ok(between) => between,
@@ -52,7 +52,7 @@ impl Lifecycle {
         }
     }
 
-    /// Finishes or undoes one flow, unless somebody is at it.
+    /// Finishes or undoes one flow, unless an operation on it is in progress.
     async fn finish(&self, id: String) {
         let Some(_flow) = self.flows.try_lock(&id) else { return };
         if let Err(error) = self.resume_flow(&id).await {
@@ -74,7 +74,7 @@ impl Lifecycle {
                 tracing::info!(flow = id, "stop of a flow finished");
                 Ok(())
             }
-            // Only a later Weir changes running flows; it knows how to go on.
+            // Only a later Weir changes running flows; it can continue that.
             Some(FlowStatus::Updating) | None => Ok(()),
         }
     }

@@ -20,7 +20,7 @@ use weir_pubsub::chain;
 /// How long the follower of the flows may be behind before they are read. In one process it is some milliseconds.
 const BEHIND_TIME: Duration = Duration::from_secs(2);
 
-/// Entries, and the texts that stand in config for conditions on them; a text that is no entry is only among the latter.
+/// Entries, and their texts in the configuration for conditions on them; an unreadable text is only among the latter.
 #[derive(Default)]
 pub(super) struct Entries {
     pub(super) whole: BTreeMap<EntryKey, Entry>,
@@ -28,7 +28,7 @@ pub(super) struct Entries {
 }
 
 impl EntryKey {
-    /// Where it stands in config.
+    /// Its key in the configuration.
     pub(super) fn config_key(&self) -> Key {
         Key { config_type: entry_type(&self.processor), key: self.variant.clone() }
     }
@@ -56,7 +56,7 @@ impl Lifecycle {
         Ok(self.known.affected_flows(id, [], []))
     }
 
-    /// Gives those flows a plan whose records have none: foreign ones for good, those that cannot be read by their entries.
+    /// Plans flows whose records have no plan: foreign ones permanently, unreadable ones by their entries.
     async fn plan_unplanned(&self) -> Result<()> {
         let unplanned = self.known.unplanned();
         let unreadable: BTreeSet<&str> = unplanned.iter().filter(|flow| flow.record.is_none()).map(|flow| flow.id.as_str()).collect();
@@ -113,7 +113,7 @@ impl Lifecycle {
         adopt(&draft, &self.load_descriptors(&draft).await?, self.kept_exits())
     }
 
-    /// The entries whose variants are these, by variant. All are asked for together: each read may be one of many processors.
+    /// The entries with these variants, by variant. All are requested together: each read may be one of many processors.
     async fn entries_of_variants(&self, variants: &BTreeSet<&str>) -> Result<BTreeMap<String, BTreeMap<EntryKey, Entry>>> {
         let types = self.config.types().await.map_err(FlowError::config("reading the entries"))?.0.value;
         let processors = types.iter().filter_map(|config_type| processor_of_entry_type(config_type));
@@ -160,7 +160,7 @@ impl Lifecycle {
         for (Key { config_type, key }, text) in self.load("reading the entries", keys).await? {
             let processor = processor_of_entry_type(&config_type).unwrap_or_default().to_owned();
             let key = EntryKey { processor, variant: key };
-            // What somebody has broken by hand must not keep a flow from stopping; a start puts it right.
+            // A manually corrupted entry must not keep a flow from stopping; a start repairs it.
             match serde_json::from_str(&text) {
                 Ok(entry) => drop(entries.whole.insert(key.clone(), entry)),
                 Err(error) => {
@@ -172,7 +172,7 @@ impl Lifecycle {
         Ok(entries)
     }
 
-    /// Everything that planning the start of a draft looks at, with the texts of its entries.
+    /// Everything that planning the start of a draft requires, with the texts of its entries.
     pub(super) async fn load_snapshot(&self, draft: &Draft, flows: &Flows) -> Result<(Snapshot, Entries)> {
         let topics = draft.processors.iter().flat_map(|processor| processor.topics.values()).map(ToString::to_string).collect();
         let mut wanted = affected_entries(&draft.id, &flows.records, &topics);
@@ -184,7 +184,7 @@ impl Lifecycle {
         Ok((snapshot, entries))
     }
 
-    /// A world that knows which deployments there are, and nothing of them yet.
+    /// A snapshot with the names of the deployments, but not their content.
     pub(super) async fn load_deployed(&self, flows: &Flows, entries: &Entries) -> Result<Snapshot> {
         let deployed = self.config.list(COMPONENT_TYPE).await.map_err(FlowError::config("reading the deployments"))?.value;
         let (flows, entries) = (flows.records.clone(), entries.whole.clone());

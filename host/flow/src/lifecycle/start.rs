@@ -16,7 +16,7 @@ use crate::protocol::{FLOW_TYPE, FlowRecord, FlowStatus, LEFTOVER_TYPE, QUEUE_MA
 use crate::steps::step;
 use weir_pubsub::chain;
 
-/// What to start.
+/// The flow to start.
 #[derive(Clone)]
 pub(crate) struct Start {
     pub(crate) flow: FlowIdentity,
@@ -68,8 +68,8 @@ impl Lifecycle {
         }
     }
 
-    /// Whether the flow was left between two states on its way out: by a start, whose undoing may have been cut off too, or by a stop. The
-    /// flow's lock must be held: then no operation is at it.
+    /// Whether the flow was left between two states while being removed: by a start, whose undoing may have been interrupted too, or by a stop. The
+    /// flow's lock must be held: then no operation is in progress.
     async fn is_left(&self, id: &str) -> Result<bool> {
         let record = self.record(id).await?;
         let is_going = |record: FlowRecord| match record.status {
@@ -88,7 +88,7 @@ impl Lifecycle {
 
     /// Takes back what a start has done; until that succeeds, [`Lifecycle::resume`] tries it again. The flow's lock must be held.
     pub(super) async fn undo_start(&self, id: &str) -> Result<()> {
-        // Noted beside the record, which says that the flow runs where the last write was done and its answer lost.
+        // Recorded next to the record, which shows that the flow runs if the last write was done and its answer lost.
         self.failed_starts.insert(id);
         match self.stop_locked(id, None).await {
             Ok(_) | Err(FlowError::UnknownFlow { .. }) => {
@@ -149,7 +149,7 @@ impl Lifecycle {
         fits.map_err(|source| FlowError::TooLarge { processors_count: plan.entries.len(), source })
     }
 
-    /// Announces the start in config, with all that is needed to undo it. Returns the text that stands there.
+    /// Announces the start in the configuration, with everything required to undo it. Returns the text that it wrote.
     async fn write_starting(&self, id: &str, plan: &Plan, flows: &Flows) -> Result<String> {
         let leftovers = self.delete_leftovers_of(plan, flows).await?;
         let owned = owned_queues(&flows.records, id);
@@ -179,7 +179,7 @@ impl Lifecycle {
         }
     }
 
-    /// Makes queues, entries and the record without status: the last two in one step, so that nobody sees one without the other.
+    /// Creates queues, entries and the record without status: the last two in one step, so that no reader sees one without the other.
     async fn make(&self, id: &str, plan: &Plan, entries: &Entries, starting: String) -> Result<()> {
         self.create_queues(&plan.queues).await?;
         step("start-queues-made").await;
@@ -205,7 +205,7 @@ fn running(id: &str, plan: &Plan, entries: &Entries, starting: String) -> Batch 
     changed.fold(batch, |batch, (key, entry)| put_entry(batch, key, &json(entry), entries))
 }
 
-/// Adds an entry to a batch, unless it stands there already, on condition that what stands there is still what was read.
+/// Adds an entry to a batch, unless it exists already, on condition that the stored text is still the one that was read.
 pub(super) fn put_entry(batch: Batch, key: &EntryKey, text: &str, entries: &Entries) -> Batch {
     let at = key.config_key();
     match entries.texts.get(key) {

@@ -15,9 +15,9 @@ use crate::plan::{EntryKey, Release, Snapshot, release};
 use crate::protocol::{Backlog, FLOW_TYPE, FlowStatus, LEFTOVER_TYPE, PlanRecord, QueueRecord};
 use crate::steps::step;
 
-/// A flow whose entries are gone.
+/// A flow whose entries are removed.
 struct Stopping {
-    /// What stands in config.
+    /// The text in the configuration.
     text: String,
     /// The queues that were its own alone when its entries went.
     queues: Vec<QueueRecord>,
@@ -105,7 +105,7 @@ pub(super) fn release_entries(mut batch: Batch, release: &Release, plan: &PlanRe
     batch
 }
 
-/// Whether what stands under an entry's key is the flow's to delete. Of a flow that was only starting, it may be older than the start.
+/// Whether the flow may delete an entry. If the flow was only starting, the entry may be older than the start.
 fn is_ours(key: &EntryKey, written: Option<&Entry>, entries: &Entries) -> bool {
     match (written, entries.whole.get(key)) {
         (Some(written), Some(there)) => written.topics == there.topics && written.parameters == there.parameters,

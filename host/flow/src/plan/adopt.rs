@@ -10,7 +10,7 @@ use super::{EntryKey, Exits, directions, queues::Queues};
 use crate::error::Result;
 use crate::protocol::{EntryRecord, PlanRecord, QueueRecord};
 
-/// What a running foreign flow owns, by its blueprint. Its entries are in config already and stay as they are.
+/// The resources of a running foreign flow, according to its blueprint. Its entries are in the configuration already and stay unchanged.
 ///
 /// # Errors
 /// [`crate::FlowError::Plan`] when two inputs would share a queue or a queue's name is too long.
@@ -32,7 +32,7 @@ pub fn adopt(draft: &Draft, descriptors: &BTreeMap<String, Descriptor>, exits: E
     Ok(PlanRecord { queues: queues.into_records(), entries })
 }
 
-/// What a flow owns whose blueprint is gone or not usable: the entries whose variant is the flow's id, and the queues of their inputs.
+/// The resources of a flow whose blueprint is gone or unusable: the entries whose variant is the flow's id, and the queues of their inputs.
 pub fn adopt_without_blueprint(id: &str, entries: &BTreeMap<EntryKey, Entry>) -> PlanRecord {
     let mut plan = PlanRecord::default();
     for (EntryKey { processor, variant }, entry) in entries.iter().filter(|(key, _)| key.variant == id) {

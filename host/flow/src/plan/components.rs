@@ -18,10 +18,10 @@ pub(super) struct FoundDeployment<'w> {
     pub(super) record: &'w ComponentRecord,
 }
 
-/// The deployment that does a processor's work; `None` for somebody else's program on the same broker.
+/// The deployment for a processor; `None` for an external program on the same broker.
 ///
-/// An entry that other flows use keeps its component. Else the blueprint's reference counts, else the newest deployment of the
-/// processor's own name.
+/// An entry that other flows use keeps its component. Otherwise the blueprint's reference decides, or the newest deployment of the processor's own
+/// name.
 pub(super) fn component_of<'w>(processor: &DraftProcessor, snapshot: &'w Snapshot) -> Result<Option<FoundDeployment<'w>>> {
     let Some(key) = key_of(processor, snapshot)? else { return Ok(None) };
     let Some(record) = snapshot.components.get(&key) else {
@@ -47,7 +47,7 @@ pub(super) fn key_of(processor: &DraftProcessor, snapshot: &Snapshot) -> Result<
     }
 }
 
-/// The key of the deployment that a reference names, `NAME@VERSION` or `NAME`; an error says what there is.
+/// The key of the deployment for a reference, `NAME@VERSION` or `NAME`; an error lists the existing ones.
 pub(super) fn deployment(reference: &str, snapshot: &Snapshot) -> Result<String, NotDeployed> {
     let found = match reference.contains('@') {
         true => snapshot.deployed.get(reference).cloned(),
@@ -73,7 +73,7 @@ pub(super) fn newest(name: &str, snapshot: &Snapshot) -> Option<String> {
     versions(name, snapshot).max().map(|(_, key)| key.to_owned())
 }
 
-/// A value that still is a variable most often means that nobody gave that parameter of the flow a value.
+/// A value that still is a variable most often means that the parameter of the flow was not given.
 fn with_hint(value: &str, error: ValueError) -> PlanRefusal {
     match value.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) {
         Some(name) => PlanRefusal::OpenValue { error, parameter: name.to_owned() },
@@ -81,7 +81,7 @@ fn with_hint(value: &str, error: ValueError) -> PlanRefusal {
     }
 }
 
-/// Checks the parameters of an entry against what the component says that it reads.
+/// Checks the parameters of an entry against those that the component declares.
 pub(super) fn check_parameters(processor: &DraftProcessor, descriptor: Option<&Descriptor>, notes: &mut Vec<String>) -> Result<()> {
     let Some(descriptor) = descriptor else { return Ok(()) };
     let place = |name: &str| format!("{}, parameter `{}`", processor.place, shown(name));

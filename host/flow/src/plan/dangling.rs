@@ -1,4 +1,4 @@
-//! What leads nowhere: most often a topic was written in two ways. It is told and not refused, as others may come to read or send.
+//! Dangling ends: most often a topic was spelled in two ways. They are reported and not refused, as other programs may read or send later.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use super::{Plan, Snapshot, ownership};
 use crate::naming::shown;
 use crate::protocol::{EntryRecord, Interface};
 
-/// Outputs that nobody reads, and interfaces of which no processor knows, for people.
+/// Outputs without a reader, and interfaces unknown to all processors, for people.
 pub(super) fn dangling_ends(draft: &Draft, plan: &Plan, snapshot: &Snapshot) -> Vec<String> {
     let others = || ownership::plans(&snapshot.flows, &draft.id);
     let read_by_others: BTreeSet<&str> = others().flat_map(|plan| &plan.queues).map(|queue| queue.topic.as_str()).collect();

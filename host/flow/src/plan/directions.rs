@@ -14,13 +14,13 @@ use crate::naming::shown;
 /// The topics of one entry by direction.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Directions {
-    /// What it consumes, by spec name.
+    /// Consumed topics, by spec name.
     pub(super) inputs: BTreeMap<String, Topic>,
-    /// Everything else, as text, by spec name.
+    /// All other topics, as strings, by spec name.
     pub(super) outputs: BTreeMap<String, String>,
 }
 
-/// Decides by what the processor says of itself, else by the names of the topics.
+/// Decides by the processor's descriptor, otherwise by the names of the topics.
 ///
 /// # Errors
 /// A topic that the processor needs is missing, or it consumes the requests to a service; the error names it.
@@ -58,12 +58,12 @@ fn decided(processor: &DraftProcessor, descriptor: Option<&Descriptor>, notes: &
     Ok(directions)
 }
 
-/// The rule for processors that say nothing of themselves: `input`, `request` and `*-input` are consumed.
+/// The rule for processors without a descriptor: `input`, `request` and `*-input` are consumed.
 pub(super) fn by_name(topics: &BTreeMap<String, Topic>) -> Directions {
     split(topics, |spec| matches!(spec, "input" | "request") || spec.ends_with("-input"))
 }
 
-/// The same by a descriptor, where nobody waits for an error.
+/// The same by a descriptor, ignoring errors.
 pub(super) fn by_descriptor(topics: &BTreeMap<String, Topic>, descriptor: &Descriptor) -> Directions {
     split(topics, |spec| descriptor.consumers.iter().any(|consumer| consumer.name == spec))
 }

@@ -13,33 +13,33 @@ use crate::parameters::Resolved;
 use crate::protocol::{FlowRecord, Interface};
 use crate::template::{ID, Scope, mentions};
 
-/// Who a flow is.
+/// The identity of a flow.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FlowIdentity {
     /// Its id.
     pub id: String,
     /// The blueprint's name.
     pub blueprint: String,
-    /// What it is for, for people.
+    /// Its purpose, for people.
     pub description: String,
 }
 
-/// A flow with all names known, before anybody has asked who does the work and who else is there.
+/// A flow with all names resolved, independent of deployments and other flows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Draft {
     /// The flow's id.
     pub id: String,
     /// The blueprint's name.
     pub blueprint: String,
-    /// What the flow is for, for people.
+    /// The purpose of the flow, for people.
     pub description: String,
     /// The values that it runs with.
     pub parameters: BTreeMap<String, String>,
-    /// What it offers to the outside.
+    /// Its interfaces.
     pub interfaces: BTreeMap<String, Interface>,
     /// Its processors.
     pub processors: Vec<DraftProcessor>,
-    /// What was assumed, for people.
+    /// Assumptions, for people.
     pub notes: Vec<String>,
 }
 
@@ -48,7 +48,7 @@ pub struct Draft {
 pub struct DraftProcessor {
     /// Section and key in the blueprint, as errors name it.
     pub place: String,
-    /// Where its entry stands.
+    /// The address of its entry.
     pub key: EntryKey,
     /// Topic by spec name.
     pub topics: BTreeMap<String, Topic>,
@@ -68,8 +68,8 @@ impl Draft {
     /// Fills in a blueprint.
     ///
     /// # Errors
-    /// [`FlowError::Plan`]: a variable that stands for nothing is left in a variant or topic, a name became too long or holds what names
-    /// cannot hold, two processors became the same entry.
+    /// [`FlowError::Plan`]: an undefined variable is left in a variant or topic, a name became too long or has invalid characters, two processors
+    /// became the same entry.
     pub fn new(flow: FlowIdentity, blueprint: &Blueprint, resolved: Resolved) -> Result<Self> {
         let scope = Scope { id: &flow.id, blueprint: &flow.blueprint, parameters: &resolved.values };
         let mut places = BTreeMap::<EntryKey, &str>::new();
@@ -97,7 +97,7 @@ impl Draft {
         })
     }
 
-    /// The topics that it names anywhere, as texts.
+    /// All topics that it names, as strings.
     pub fn named_topics(&self) -> Vec<String> {
         let offered = self.interfaces.values().flat_map(|interface| match interface {
             Interface::Flow { flow } => vec![flow.clone()],
@@ -124,7 +124,7 @@ impl Draft {
 }
 
 impl DraftProcessor {
-    /// The entry, without the outputs that somebody consumes.
+    /// The entry, without its consumed outputs.
     pub(super) fn entry(&self, flow: &str, component: Option<ComponentRef>) -> Entry {
         Entry {
             topics: self.topics.iter().map(|(spec, topic)| (spec.clone(), topic.to_string())).collect(),
@@ -162,7 +162,7 @@ fn fill_in(template: &ProcessorTemplate, scope: Scope<'_>) -> Result<DraftProces
     })
 }
 
-/// Parameters that are a variable which stands for nothing: they stay as they are, and most often a value was forgotten.
+/// Parameters that are an undefined variable: they stay unchanged; most often a value was forgotten.
 fn left_open(template: &ProcessorTemplate, scope: Scope<'_>) -> impl Iterator<Item = String> {
     template.parameters.iter().filter_map(move |(name, value)| {
         let variable = scope.unknown_in(value).filter(|variable| *value == format!("{{{variable}}}"))?;

@@ -1,4 +1,4 @@
-//! Who owns what: a queue or an entry that several flows name goes with the last of them.
+//! Ownership: a queue or an entry that several flows name is removed with the last of them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,14 +13,14 @@ use crate::protocol::{FlowRecord, FlowStatus, PlanRecord, QueueRecord};
 
 type QueueName<'r> = (&'r str, &'r str);
 
-/// What the end of a flow changes.
+/// The changes that the end of a flow requires.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Release {
     /// The queues that no other flow uses.
     pub queues: Vec<QueueRecord>,
     /// The entries that no other flow uses.
     pub entries: BTreeSet<EntryKey>,
-    /// Entries of other flows whose outputs nobody consumes any more, whole.
+    /// Complete entries of other flows whose outputs are not consumed any more.
     pub rewritten: BTreeMap<EntryKey, Entry>,
 }
 
@@ -66,7 +66,7 @@ pub(super) fn senders<'f>(
         .collect()
 }
 
-/// Fits a new flow's plan in among the others: entries that are there are kept, and everybody learns what is consumed now.
+/// Merges a new flow's plan with the others: existing entries are kept, and all affected entries are updated with the consumed topics.
 ///
 /// # Errors
 /// The flow would change the topics or parameters of an entry that others use; the error names what.
@@ -91,7 +91,7 @@ pub(super) fn join(id: &str, plan: &mut Plan, snapshot: &Snapshot) -> Result<()>
     Ok(())
 }
 
-/// What is left to do when a flow ends: the others keep what they share with it.
+/// The changes when a flow ends: the others keep what they share with it.
 pub fn release(id: &str, plan: &PlanRecord, snapshot: &Snapshot) -> Release {
     let still_owned = owned_queues(&snapshot.flows, id);
     let queues: Vec<_> = plan.queues.iter().filter(|queue| !still_owned.contains(&name(queue))).cloned().collect();
@@ -103,7 +103,7 @@ pub fn release(id: &str, plan: &PlanRecord, snapshot: &Snapshot) -> Release {
     Release { queues, entries, rewritten }
 }
 
-/// The entries among these whose consumed outputs are others now.
+/// The entries among these whose consumed outputs have changed.
 fn rewritten<'o>(
     senders: impl IntoIterator<Item = (EntryKey, &'o BTreeMap<String, String>)>,
     fed: &BTreeSet<&str>,
@@ -117,7 +117,7 @@ fn rewritten<'o>(
     senders.into_iter().filter_map(rewrite).collect()
 }
 
-/// The outputs whose messages have a queue waiting for them: one of a processor, or an exit.
+/// The outputs whose messages have a queue: one of a processor, or an exit.
 pub(super) fn consumed(outputs: &BTreeMap<String, String>, fed: &BTreeSet<&str>) -> Vec<String> {
     let has_queues = |topic: &str| topic.parse::<Topic>().is_ok_and(|topic| topic.class().has_queues());
     outputs.iter().filter(|(_, topic)| fed.contains(topic.as_str()) && has_queues(topic)).map(|(spec, _)| spec.clone()).collect()

@@ -18,12 +18,12 @@ pub(super) struct Queues {
     records: Vec<QueueRecord>,
     /// Which input a queue serves, to find two that would share one.
     places: BTreeMap<String, String>,
-    /// The topics that somebody in the flow consumes.
+    /// The topics that are consumed within the flow.
     consumed: BTreeSet<Topic>,
 }
 
 impl Queues {
-    /// Adds the queues of a processor's inputs. What others subscribe to by themselves (`response`, `notify`) needs none.
+    /// Adds the queues of a processor's inputs. Topics that are subscribed to directly (`response`, `notify`) need none.
     pub(super) fn add_inputs(&mut self, processor: &DraftProcessor, directions: &Directions) -> Result<()> {
         for (spec, topic) in &directions.inputs {
             self.consumed.insert(topic.clone());
@@ -37,12 +37,12 @@ impl Queues {
         Ok(())
     }
 
-    /// Adds a queue for each interface of class `flow` whose messages nothing in the flow consumes, so that results are there when
-    /// somebody comes to read them.
+    /// Adds a queue for each interface of class `flow` whose messages are not consumed within the flow, so that results are available to later
+    /// readers.
     pub(super) fn add_exits(&mut self, draft: &Draft, limit_bytes: u64) -> Result<()> {
         for (name, interface) in &draft.interfaces {
             let Interface::Flow { flow } = interface else { continue };
-            // In interfaces an unknown variable stays as it is: what is no topic then can be nobody's exit.
+            // In interfaces an unknown variable is kept: the result is not a topic and cannot be an exit.
             let Ok(topic) = flow.parse::<Topic>() else { continue };
             if topic.class() == Class::Flow && !self.consumed.contains(&topic) {
                 let place = format!("section `interfaces`, interface `{}`", shown(name));

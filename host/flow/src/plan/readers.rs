@@ -13,7 +13,7 @@ use crate::naming::shown;
 /// Processors that an error names, at most.
 const MAX_NAMED_COUNT: usize = 50;
 
-/// What is asked of a start about those that do its processors' work.
+/// The requirements of a start on the servers of its processors.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Readers {
     /// Whether something must do the work of each processor.
@@ -22,7 +22,7 @@ pub struct Readers {
     pub external: BTreeSet<String>,
 }
 
-/// Checks that something does the work of each processor, if that is required. Returns what else was noticed, for people.
+/// Checks that each processor is served, if that is required. Returns other notes, for people.
 ///
 /// # Errors
 /// [`FlowError::Unserved`], with all processors that nothing does; [`FlowError::Plan`] for a component that is not deployed.
@@ -51,7 +51,7 @@ pub fn check_readers(draft: &Draft, snapshot: &Snapshot, readers: &Readers) -> R
         return not_deployed.pop().map_or(Ok(notes), |(_, error)| Err(error));
     }
     let more_count = (unserved.len() + not_deployed.len()).saturating_sub(MAX_NAMED_COUNT);
-    // Near names are looked for among all deployments: only for those that are named.
+    // Suggestions are searched among all deployments, for named references only.
     let without_component = unserved.into_iter().map(|processor| without_reader(processor, snapshot));
     let named = without_component.chain(not_deployed.iter().map(|(processor, _)| Unserved {
         processor: processor.key.processor.clone(),

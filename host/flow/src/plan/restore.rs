@@ -1,4 +1,4 @@
-//! A stop that may be refused: what it takes out of the configuration, and how that is put back.
+//! A stop that may be refused: what it removes from the configuration, and how that is restored.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,16 +8,16 @@ use super::EntryKey;
 use super::ownership::{Release, consumed, plans};
 use crate::protocol::{Backlog, FlowRecord, FlowStatus};
 
-/// What a flow is again when its stop is refused.
+/// The state of a flow after its stop is refused.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Restored {
     /// Its record while it runs.
     pub record: FlowRecord,
-    /// The texts of the entries that the stop took out.
+    /// The texts of the entries that the stop removed.
     pub entries: BTreeMap<EntryKey, String>,
 }
 
-/// The record of a flow while its stop may be refused. `texts` are its entries in config; those that no other flow uses are noted in it.
+/// The record of a flow while its stop may be refused. `texts` are its entries in the configuration; those that no other flow uses are stored in it.
 pub fn refusing_record(record: &FlowRecord, release: &Release, texts: &BTreeMap<EntryKey, String>) -> FlowRecord {
     let mut stopping = FlowRecord { status: Some(FlowStatus::Stopping), backlog: Some(Backlog::Refuse), ..record.clone() };
     for entry in stopping.plan.iter_mut().flat_map(|plan| &mut plan.entries) {
@@ -27,8 +27,8 @@ pub fn refusing_record(record: &FlowRecord, release: &Release, texts: &BTreeMap<
     stopping
 }
 
-/// What puts such a flow back: everything as it was, except that its entries learn which of their outputs other flows began or ceased to
-/// consume meanwhile.
+/// Restores such a flow: everything is as before, except that its entries are updated with the outputs that other flows began or ceased to consume
+/// meanwhile.
 pub fn restore(stopping: &FlowRecord, flows: &BTreeMap<String, FlowRecord>) -> Restored {
     let fed: BTreeSet<&str> = plans(flows, "").flat_map(|plan| &plan.queues).map(|queue| queue.topic.as_str()).collect();
     let mut record = FlowRecord { status: None, backlog: None, ..stopping.clone() };
@@ -42,7 +42,7 @@ pub fn restore(stopping: &FlowRecord, flows: &BTreeMap<String, FlowRecord>) -> R
     Restored { record, entries }
 }
 
-/// The text of an entry with these consumed outputs; as it is where it has them already, or is not of this service's making.
+/// The text of an entry with these consumed outputs; unchanged if it has them already, or was not written by this service.
 fn with_consumed(text: String, consumed: Vec<String>) -> String {
     match serde_json::from_str::<Entry>(&text) {
         Ok(entry) if entry.consumed != consumed && is_ours(&entry) => {

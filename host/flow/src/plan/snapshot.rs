@@ -6,7 +6,7 @@ use weir_config::records::{ComponentRecord, Descriptor, Entry};
 
 use crate::protocol::{EntryRecord, FlowRecord};
 
-/// Where an entry stands in config: type `processor:NAME`, key VARIANT.
+/// The address of an entry in the configuration: type `processor:NAME`, key VARIANT.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EntryKey {
     /// The processor.
@@ -21,7 +21,7 @@ impl EntryKey {
     }
 }
 
-/// What a plan is made against, as far as it concerns the flow.
+/// The state that plans are computed from, as far as it concerns the flow.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     /// All flows by id.
@@ -30,7 +30,7 @@ pub struct Snapshot {
     pub deployed: BTreeSet<String>,
     /// Deployments by key: those of [`wanted_components`].
     pub components: BTreeMap<String, ComponentRecord>,
-    /// What programs outside of Weir say of themselves, by processor.
+    /// Descriptors of external programs, by processor.
     pub descriptors: BTreeMap<String, Descriptor>,
     /// The entries that are there: the flow's own and those of [`affected_entries`].
     pub entries: BTreeMap<EntryKey, Entry>,

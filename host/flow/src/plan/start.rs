@@ -44,12 +44,12 @@ pub fn plan_start(draft: &Draft, snapshot: &Snapshot, exits: Exits) -> Result<Pl
     Ok(plan)
 }
 
-/// The deployments that planning a start looks at: their keys. The plan reports a component that is not deployed.
+/// The keys of the deployments that planning a start examines. The plan reports a component that is not deployed.
 pub fn wanted_components(draft: &Draft, snapshot: &Snapshot) -> BTreeSet<String> {
     draft.processors.iter().filter_map(|processor| components::key_of(processor, snapshot).ok().flatten()).collect()
 }
 
-/// The entries of other flows that may have to be rewritten when this flow comes or goes: those that send to what it consumes.
+/// The entries of other flows that may have to be updated when this flow starts or stops: those that send to its inputs.
 pub fn affected_entries(id: &str, flows: &BTreeMap<String, FlowRecord>, topics: &BTreeSet<String>) -> BTreeSet<EntryKey> {
     ownership::senders(id, flows, topics).into_keys().collect()
 }

@@ -1,4 +1,4 @@
-//! What starting a flow changes.
+//! The changes that starting a flow requires.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +7,7 @@ use weir_config::records::Entry;
 use super::EntryKey;
 use crate::protocol::{FlowRecord, FlowStatus, QueueRecord};
 
-/// What an operator chose for the exits of a flow.
+/// The operator's choice for the exits of a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exits {
     /// Results are kept up to this many bytes each.
@@ -19,18 +19,18 @@ pub enum Exits {
     Drop,
 }
 
-/// What starting a flow changes.
+/// The changes that starting a flow requires.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
     /// The queues that it needs; those of other flows among them are there already.
     pub queues: Vec<QueueRecord>,
     /// Its entries, whole.
     pub entries: BTreeMap<EntryKey, Entry>,
-    /// Entries of other flows whose outputs it begins to consume, whole.
+    /// Complete entries of other flows whose outputs it begins to consume.
     pub rewritten: BTreeMap<EntryKey, Entry>,
     /// Its record while it runs.
     pub record: FlowRecord,
-    /// What was assumed, for people.
+    /// Assumptions, for people.
     pub notes: Vec<String>,
 }
 

@@ -1,4 +1,4 @@
-//! What swapping the component of one processor changes, and what putting it back does.
+//! The changes that swapping the component of one processor requires, and those that revert it.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use crate::error::{FlowError, Result};
 use crate::naming::shown;
 use crate::protocol::{EntryRecord, FlowRecord, FlowStatus};
 
-/// What to swap.
+/// The swap to plan.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SwapOrder {
     /// The flow.
@@ -22,19 +22,19 @@ pub struct SwapOrder {
     pub component: String,
     /// Swap it for other flows too that share the entry.
     pub shared: bool,
-    /// Keep nothing to go back to: what the entry named can be removed then, and a host that refuses the new component for good goes on
-    /// with the old one only until it is started again.
+    /// Keep no previous component: the old one can be removed then, and a host that permanently refuses the new one continues with the old one only
+    /// until it is restarted.
     pub forget: bool,
 }
 
-/// What a swap changes.
+/// The changes of a swap.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Swap {
     /// The entry's key.
     pub key: EntryKey,
     /// The entry as it is to be, whole; as it is if it runs that component already.
     pub entry: Entry,
-    /// What the entry names now; none where a program outside of Weir does its work, or nothing.
+    /// The component that the entry names now; none if it is served by an external program, or not at all.
     pub old: Option<ComponentRef>,
     /// Other flows that share it.
     pub sharers: BTreeSet<String>,
@@ -80,7 +80,7 @@ pub fn swapped_component(order: &SwapOrder, snapshot: &Snapshot) -> Result<Strin
         .or_else(|error| refuse(format!("flow `{}`, component `{}`", shown(&order.flow), shown(&order.component)), error))
 }
 
-/// Plans a swap. `bad` are the components that hosts lately could not run in place of this entry's: they are no good as previous ones.
+/// Plans a swap. `bad` are the components that hosts recently could not run for this entry: they are not suitable as previous ones.
 ///
 /// # Errors
 /// [`FlowError::Swap`], naming the topic, parameter or grant and the fix.
@@ -134,7 +134,7 @@ pub fn revert(entry: &Entry, refusal: &Refusal) -> Option<Entry> {
     Some(Entry { component: Some(previous), previous: None, ..entry.clone() })
 }
 
-/// What the flow feeds to an entry: its topics but for its outputs.
+/// The topics that the flow feeds to an entry: all except its outputs.
 fn inputs<'w>(key: &EntryKey, entry: &'w Entry, snapshot: &'w Snapshot) -> BTreeSet<&'w str> {
     let records = plans(&snapshot.flows, "").flat_map(|plan| &plan.entries).filter(|record| EntryKey::of(record) == *key);
     let outputs: BTreeSet<&str> = records.flat_map(|record| record.outputs.keys()).map(String::as_str).collect();

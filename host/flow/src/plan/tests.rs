@@ -29,7 +29,7 @@ fn deploy(snapshot: &mut Snapshot, key: &str, descriptor: &Value) {
     snapshot.components.insert(key.to_owned(), serde_json::from_value(record).unwrap());
 }
 
-/// Does what the plan says.
+/// Applies the plan.
 fn apply_plan(snapshot: &mut Snapshot, id: &str, plan: &Plan) {
     snapshot.flows.insert(id.to_owned(), plan.record.clone());
     for (key, entry) in plan.entries.iter().chain(&plan.rewritten) {
@@ -318,7 +318,7 @@ fn foreign_flows_are_planned_from_blueprint_or_entries() {
     assert_eq!(plan.entries.len(), 1);
 }
 
-/// Blueprints whose flows share queues and entries in every way.
+/// Blueprints whose flows share queues and entries in every combination.
 fn sharing(at: usize) -> Value {
     let private = json!({"topics": {"input": "flow:tg:in:{id}", "output": "flow:tg:shared:{blueprint}", "other-input": "flow:tg:literal"}});
     let shared = json!({"topics": {"input": "flow:tg:shared:{blueprint}", "output": "flow:tg:literal"}});
@@ -341,8 +341,8 @@ fn queue_names(plan: &[QueueRecord]) -> Names {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// However flows come and go, there are exactly the queues and entries that the running ones name, and every entry knows which of
-    /// its outputs have a queue.
+    /// Whatever flows start and stop, exactly the queues and entries of the running ones exist, and every entry lists which of its outputs have a
+    /// queue.
     #[test]
     fn random_flows_never_affect_each_other_nor_leave_anything_behind(steps in prop::collection::vec((0..5_usize, 0..4_usize), 1..40)) {
         let mut snapshot = Snapshot::default();
@@ -378,7 +378,7 @@ fn prop_assert_removed(was_there: bool) {
     assert!(was_there, "something was deleted that was not there");
 }
 
-/// What a refusal is, whatever its text.
+/// The kind of a refusal, independent of its text.
 fn refused<T: std::fmt::Debug>(result: Result<T>) -> PlanRefusal {
     match result.unwrap_err() {
         crate::FlowError::Plan { source, .. } => source,

@@ -14,7 +14,7 @@ pub(crate) use owners::Owners;
 pub(crate) use processing::{Action, Outcome, Portion, work};
 pub(crate) use selection::{DeadLetterKey, Selection, parse_key};
 
-/// Letters whose beginnings are in memory at a time.
+/// The number of dead letters whose beginnings are in memory at a time.
 pub(crate) const PAGE_COUNT: u32 = 128;
 
 /// The queue of the dead letters.
@@ -27,7 +27,7 @@ pub(crate) fn wrong(field: &'static str) -> impl FnOnce(NotACursor) -> GatewayEr
     move |error| GatewayError::BadField { field: field.to_owned(), problem: format!("is not a position: {error}") }
 }
 
-/// The beginnings of the letters behind a position. Without the queue there are none: the flow service makes it.
+/// The beginnings of the dead letters after a position. None if the queue is missing: the flow service creates it.
 pub(crate) async fn list_heads(gateway: &Gateway, start: Start, count: u32, body_bytes: usize) -> Result<Page> {
     match gateway.backend.inspect().browse(&queue(gateway)?, start, count, body_bytes).await {
         Err(PubsubError::QueueNotFound { .. }) => Ok(Page::default()),
@@ -38,7 +38,7 @@ pub(crate) async fn list_heads(gateway: &Gateway, start: Start, count: u32, body
 /// One letter whole; `None` if it is not there or is being read by a consumer of the queue.
 pub(crate) async fn whole(gateway: &Gateway, at: Cursor) -> Result<Option<Browsed>, PubsubError> {
     let Ok(queue) = queue(gateway) else { return Ok(None) };
-    // Not before it is known to be there: else the next one would be read, which may be large.
+    // Only once it is known to exist: otherwise the next one would be read, which may be large.
     let head = gateway.backend.inspect().browse(&queue, Start::At(at), 1, 0).await?;
     if head.messages.first().is_none_or(|head| head.cursor != at) {
         return Ok(None);

@@ -24,7 +24,7 @@ const DESCRIBED_COUNT: usize = 100;
 /// How long a description may be.
 const DESCRIBED_BYTES: usize = 1 << 10;
 
-/// What to do with letters.
+/// The operation on dead letters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
     /// Send each again to the queue that it came from.
@@ -44,13 +44,13 @@ pub(crate) struct Portion {
     pub(crate) limit_count: Option<u32>,
 }
 
-/// What became of the selected letters.
+/// The outcome for the selected dead letters.
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
     pub(crate) done_count: u64,
     pub(crate) failed_count: u64,
     pub(crate) failures: Vec<DeadLetterFailure>,
-    /// Where to go on, if the limit ended it.
+    /// Where to continue, if the limit ended it.
     pub(crate) next_after: Option<Cursor>,
     /// Up to where letters are looked at.
     pub(crate) through: Option<Cursor>,
@@ -73,10 +73,10 @@ fn refusal<T>(kind: &'static str, message: impl Into<String>) -> Result<T, Refus
     Err(Refusal { kind, message: message.into() })
 }
 
-/// Works on the selected letters. What fails stays and is reported; the others go on.
+/// Processes the selected dead letters. Failed ones stay and are reported; the others are processed.
 ///
 /// # Errors
-/// When the letters cannot be read at all. What was done before is done.
+/// If the dead letters cannot be read at all. Those processed before stay processed.
 ///
 /// # Cancel safety
 /// Each letter is sent again, deleted, or still there.
@@ -188,7 +188,7 @@ impl BatchRun<'_> {
                 return Ok(());
             }
             start = Start::Behind(last);
-            // What was named must all be looked for, so that it is known what is not there.
+            // All named dead letters must be searched for, to find out which do not exist.
             if matches!(selection, Selection::Named { .. }) {
                 continue;
             }
@@ -348,7 +348,7 @@ impl BatchRun<'_> {
             return Ok(());
         }
         let stats = match self.gateway.backend.inspect().stats(&queue(self.gateway)?).await {
-            // Without the queue there are no letters.
+            // Without the queue there are no dead letters.
             Err(PubsubError::QueueNotFound { .. }) => return Ok(()),
             stats => stats.unwrap_or_default(),
         };
@@ -359,8 +359,8 @@ impl BatchRun<'_> {
     }
 }
 
-/// Letters that were not looked at because a consumer holds them, for people. Unknown figures count as letters in flight, unless there is no
-/// consumer to hold them.
+/// Dead letters that were not examined because a consumer holds them, for people. Unknown figures count as dead letters in flight, unless there is no
+/// consumer.
 fn in_flight(stats: &QueueStats) -> Option<String> {
     match stats.unsettled_count {
         Some(0) => None,

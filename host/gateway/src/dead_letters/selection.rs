@@ -78,7 +78,7 @@ impl Selection {
         Ok(Selection::Named { positions, ids })
     }
 
-    /// Whether a letter is meant. What was found of an id is noted.
+    /// Whether a dead letter is selected. Found ids are recorded.
     pub(crate) fn takes(&mut self, head: &Browsed, owner: Option<&Owner>) -> bool {
         match self {
             Selection::All => true,
@@ -94,7 +94,7 @@ impl Selection {
         }
     }
 
-    /// Positions to look at in place of the whole queue, if nothing else is selected.
+    /// The positions to examine instead of the whole queue, if nothing else is selected.
     pub(crate) fn only_positions(&self) -> Option<Vec<Cursor>> {
         match self {
             Selection::Named { positions, ids } if ids.is_empty() => Some(sorted(positions)),
@@ -102,7 +102,7 @@ impl Selection {
         }
     }
 
-    /// What was named and not found by the end.
+    /// The names that were not found.
     pub(crate) fn missing(&self) -> Vec<DeadLetterKey> {
         let Selection::Named { positions, ids } = self else { return Vec::new() };
         let ids = ids.iter().filter(|(_, found)| !**found).map(|(id, _)| DeadLetterKey::Id(*id));

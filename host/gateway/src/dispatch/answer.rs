@@ -20,8 +20,8 @@ pub(crate) async fn send(dispatch: &Dispatch, interface: &Interface, body: Bytes
     }
 }
 
-/// Asks a `request` interface, and gives the body of the answer, of its last part where it has several. An error of whoever answered is
-/// an answer too.
+/// Sends a request to a `request` interface, and returns the body of the answer, of its last part if it has several. An error of the responder is an
+/// answer too.
 pub(crate) async fn ask(dispatch: &Dispatch, interface: &Arc<Interface>, body: Bytes, time: Duration) -> Result<Bytes> {
     let mut answer = Answer::begin(dispatch, interface, body, time).await?;
     let mut last = Bytes::new();
@@ -49,7 +49,7 @@ impl Answer {
         }
     }
 
-    /// The next part; `None` after the last. That whoever answers failed is an error here.
+    /// The next part; `None` after the last. A failure of the responder is an error here.
     pub(crate) async fn next(&mut self) -> Result<Option<Message>> {
         let part = self.next_part().await?;
         match part.as_ref().and_then(|part| Some((part, part.properties.get(WEIR_ERROR)?))) {
@@ -74,7 +74,7 @@ impl Answer {
     }
 }
 
-/// What an error answer says, in its own words.
+/// The message of an error answer.
 fn said(part: &Message, kind: &str) -> String {
     let body: Option<serde_json::Value> = serde_json::from_slice(&part.body).ok();
     let text = body.as_ref().and_then(|body| body.pointer("/error/message")?.as_str());

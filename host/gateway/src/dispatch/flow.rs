@@ -17,7 +17,7 @@ use crate::error::{GatewayError, Result};
 pub(crate) struct Flow {
     id: String,
     offered: BTreeMap<String, Offered>,
-    /// What cannot be used has the reason in its place.
+    /// Unusable interfaces have the reason instead.
     interfaces: BTreeMap<String, Result<Arc<Interface>, String>>,
     stopped: CancellationToken,
     undecided: watch::Sender<bool>,
@@ -41,7 +41,7 @@ impl Flow {
         Flow { id: id.to_owned(), offered: record.interfaces, interfaces, stopped, undecided }
     }
 
-    /// Whether it offers the same as the record says, so that what uses it may go on.
+    /// Whether its interfaces match the record, so that its users may continue.
     pub(crate) fn offers(&self, record: &FlowRecord) -> bool {
         self.offered == record.interfaces
     }
@@ -58,7 +58,7 @@ impl Flow {
         }
     }
 
-    /// Notes whether it is being stopped in a way that may still be refused: what reads it goes on meanwhile, what writes to it waits.
+    /// Records whether it is being stopped in a way that may still be refused: its readers continue meanwhile, its writers wait.
     pub(crate) fn set_undecided(&self, is_undecided: bool) {
         self.undecided.send_replace(is_undecided);
     }
@@ -75,7 +75,7 @@ pub(crate) struct Interface {
     pub(crate) flow: String,
     /// The interface's name.
     pub(crate) name: String,
-    /// What goes through it.
+    /// The traffic of the interface.
     pub(crate) line: InterfaceTarget,
     /// Cancelled when the flow is stopped, not while its stop may still be refused.
     pub(crate) stopped: CancellationToken,
@@ -83,7 +83,7 @@ pub(crate) struct Interface {
     undecided: watch::Receiver<bool>,
 }
 
-/// What goes through an interface, with the way there.
+/// The traffic of an interface, with its connection.
 pub(crate) enum InterfaceTarget {
     /// Messages go in, or come out.
     Flow { topic: Topic, producer: OnceCell<SharedProducer> },
@@ -116,7 +116,7 @@ impl Interface {
         producer.get_or_try_init(|| link.producer(topic)).await.cloned()
     }
 
-    /// The way to whoever answers a `request` interface.
+    /// The connection to the responder of a `request` interface.
     pub(super) async fn requester(&self, link: &Link) -> Result<SharedRequester> {
         let InterfaceTarget::Request { request, response, requester } = &self.line else {
             return Err(self.wrong("accepts messages but does not answer: use `weir send`".to_owned()));
@@ -124,7 +124,7 @@ impl Interface {
         requester.get_or_try_init(|| link.requester(request, response)).await.cloned()
     }
 
-    /// The queue that keeps what leaves by this interface until somebody reads it.
+    /// The queue that keeps the output of this interface until it is read.
     pub(crate) fn exit_queue(&self) -> Result<Queue> {
         let InterfaceTarget::Flow { topic, .. } = &self.line else { return Err(self.takes_requests()) };
         let subscription = exit_subscription(&self.flow, &self.name)

@@ -8,7 +8,7 @@ use weir_flow::protocol::{FlowRecord, FlowStatus};
 
 use super::flow::Flow;
 
-/// Stopped flows whose names are remembered, to tell a flow that was stopped from one that never was; beyond it all are forgotten.
+/// Stopped flows whose names are remembered, to distinguish them from flows that never existed; above this number all are forgotten.
 const MAX_STOPPED_COUNT: usize = 10_000;
 
 /// All flows that have a record, and some that had one.
@@ -20,7 +20,7 @@ pub(super) struct KnownFlows {
     stopped: HashSet<String>,
 }
 
-/// What is known of a flow that has a record.
+/// The state of a flow that has a record.
 #[derive(Clone)]
 pub(super) enum FlowState {
     Running(Arc<Flow>),
@@ -95,7 +95,7 @@ impl KnownFlows {
     }
 }
 
-/// What comes after; what ran before ends.
+/// The new state; users of the old one end.
 fn stopped(before: Option<FlowState>, after: FlowState) -> FlowState {
     if let Some(FlowState::Running(flow) | FlowState::Undecided(flow)) = before {
         flow.stop();
@@ -103,7 +103,7 @@ fn stopped(before: Option<FlowState>, after: FlowState) -> FlowState {
     after
 }
 
-/// A flow whose stop may still be refused: what reads it goes on.
+/// A flow whose stop may still be refused: its readers continue.
 fn undecided(before: Option<FlowState>, id: &str, record: FlowRecord) -> FlowState {
     let flow = match before {
         Some(FlowState::Running(flow) | FlowState::Undecided(flow)) if flow.offers(&record) => flow,

@@ -11,7 +11,7 @@ use crate::metrics::open::{Open, What};
 /// Makes the ways to the broker, and counts those that are open.
 pub(crate) struct Link {
     backend: Arc<dyn Backend>,
-    /// What answers are read under.
+    /// The subscription to answers.
     subscription: Subscription,
     open: Arc<Open>,
 }
@@ -31,7 +31,7 @@ impl Link {
         Ok(Arc::new(Dispatcher::new(made, self.open.begin(What::Producer))))
     }
 
-    /// A way to whoever answers the requests on a topic.
+    /// A connection to the responder of the requests on a topic.
     pub(super) async fn requester(&self, request: &Topic, response: &Topic) -> Result<SharedRequester> {
         let made = Requester::connect(self.backend.clone(), request, response, &self.subscription).await;
         let made = made.map_err(GatewayError::broker("the broker cannot be reached"))?;

@@ -1,8 +1,8 @@
-//! What the gateway knows of flows, so that a message goes in without a question to the config service, and ends what uses a flow when
-//! the flow is stopped.
+//! The gateway's view of the flows, so that a message is sent without a request to the config service, and the users of a flow end when it is
+//! stopped.
 //!
-//! A follower of config type `flow` keeps it up to date. It may be behind: who asks for a flow that is not known to run is answered by the
-//! config service, and waits until the follower is as far as that answer.
+//! A follower of config type `flow` keeps it up to date. It may lag behind: a request for a flow that is not known to run is checked with the config
+//! service, and waits until the follower has that version.
 
 mod answer;
 mod dispatcher;
@@ -102,7 +102,7 @@ impl Dispatch {
         interface.producer(&self.link).await
     }
 
-    /// The way to whoever answers a `request` interface.
+    /// The connection to the responder of a `request` interface.
     pub(crate) async fn requester(&self, interface: &Interface) -> Result<SharedRequester> {
         interface.requester(&self.link).await
     }

@@ -1,4 +1,4 @@
-//! Batches of messages on their way to a reader that does not acknowledge: a ping behind each, whose pong settles it. Pure.
+//! Batches of messages on their way to a reader that does not acknowledge: each is followed by a ping, whose pong settles it. Pure.
 
 use std::time::Duration;
 
@@ -59,7 +59,7 @@ impl Batches {
         self.on_its_way.as_ref().map(|batch| batch.sent + self.answer_timeout)
     }
 
-    /// What a pong settles; `None` where it answers no ping of the batch that is on its way.
+    /// The receipts that a pong settles; `None` if it does not answer a ping of the current batch.
     pub(crate) fn answered(&mut self, carried: &[u8], now: Instant) -> Option<Vec<Receipt>> {
         if carried != self.number.to_be_bytes() {
             return None;

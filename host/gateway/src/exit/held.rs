@@ -1,4 +1,4 @@
-//! What a lease holds, and what it may still hand out. Pure: it knows neither broker nor connection.
+//! The messages that a lease holds, and the rest of its window. Pure: independent of broker and connection.
 
 use std::collections::VecDeque;
 use std::time::Duration;

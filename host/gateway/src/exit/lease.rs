@@ -1,4 +1,4 @@
-//! Leases: who may acknowledge what, and until when.
+//! Leases: the right to acknowledge messages, and its expiry.
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
@@ -100,13 +100,13 @@ pub(crate) struct Lease {
     interface: String,
     backend: Arc<dyn Backend>,
     held: Mutex<Held>,
-    /// Settles whose outcome is not known yet.
+    /// Settles whose outcome is pending.
     settling_count: AtomicUsize,
     /// Told when something was acknowledged, or handed out where nothing was held.
     changed: Notify,
     /// Cancelled when the taker has ended it.
     released: CancellationToken,
-    /// Cancelled when everything that was not acknowledged is given back.
+    /// Cancelled when everything that was not acknowledged is requeued.
     gone: CancellationToken,
 }
 
@@ -142,7 +142,7 @@ impl Lease {
     /// delivered again.
     pub(crate) async fn acknowledge(&self, through: u64, then: Then) -> Result<u64> {
         let in_flight = self.begin_settling(through, then)?;
-        // They were counted with them; until their outcome is known, or whoever asked has gone.
+        // They were counted with them; until their outcome is known, or the requester is gone.
         let _counted = Counted { total: &self.settling_count, count: in_flight.len() };
         let mut settled_count = 0;
         for settling in in_flight {
@@ -184,12 +184,12 @@ impl Lease {
         Ok(in_flight)
     }
 
-    /// Ends the lease; what is not acknowledged is given back.
+    /// Ends the lease; unacknowledged messages are requeued.
     fn release(&self) {
         self.released.cancel();
     }
 
-    /// Waits until the lease has ended and everything that is not acknowledged was given back.
+    /// Waits until the lease has ended and its unacknowledged messages were requeued.
     pub(crate) async fn gone(&self) {
         self.gone.cancelled().await;
     }
@@ -204,7 +204,7 @@ impl Lease {
         GatewayError::LeaseEnded { lease: self.id.to_string() }
     }
 
-    /// Messages that are held by this lease, those included whose settle is under way.
+    /// Messages that are held by this lease, including those whose settle is pending.
     pub(super) fn held_count(&self) -> usize {
         let held = self.held();
         held.count() + self.settling_count.load(Ordering::Acquire)
@@ -226,7 +226,7 @@ impl Lease {
         self.held().next_number()
     }
 
-    /// Hands out a message, unless there is no room for it yet.
+    /// Delivers a message, unless its window is full.
     pub(super) fn hand_out(&self, receipt: Receipt, size_bytes: usize) -> HandedOut {
         let mut held = self.held();
         if held.has_ended() || !held.has_room(size_bytes) {
@@ -255,7 +255,7 @@ impl Lease {
     async fn becomes(&self, wanted: impl Fn(&Held) -> bool) {
         loop {
             let mut changed = pin!(self.changed.notified());
-            // What changes between the look and the wait is seen.
+            // A change between the check and the wait is noticed.
             changed.as_mut().enable();
             if wanted(&self.held()) {
                 return;
@@ -294,7 +294,7 @@ impl Lease {
     }
 }
 
-/// What follows an acknowledgement.
+/// The next step after an acknowledgement.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Then {
     /// Further messages.
@@ -320,7 +320,7 @@ pub(super) enum LeaseEnd {
     Released,
 }
 
-/// What is counted until this is dropped.
+/// A count that is decreased when this is dropped.
 struct Counted<'a> {
     total: &'a AtomicUsize,
     count: usize,

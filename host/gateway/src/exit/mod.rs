@@ -1,7 +1,7 @@
-//! Taking messages out of an exit under a lease: what is acknowledged is settled, everything else is delivered again.
+//! Taking messages out of an exit under a lease: acknowledged ones are settled, all others are redelivered.
 //!
-//! [`held`] decides what a lease may hand out and when it runs out, [`lease`] carries that out, [`taking`] moves messages from the exit
-//! to the connection. A WebSocket export, whose readers do not acknowledge, counts its [`batches`] by pings and pongs.
+//! [`held`] decides what a lease may deliver and when it expires, [`lease`] executes that, [`taking`] moves messages from the exit to the connection.
+//! A WebSocket export, whose readers do not acknowledge, counts its [`batches`] by pings and pongs.
 
 mod batches;
 mod held;

@@ -24,14 +24,14 @@ use crate::metrics::open::Opened;
 use crate::ndjson::error_line;
 use crate::reader_backoff::{ReaderBackoff, until_deadline};
 
-/// What the consumer of an exit may hold: what may be unacknowledged.
+/// The window of the consumer of an exit: the maximum of unacknowledged messages.
 pub(crate) const WINDOW: NonZeroU32 = NonZeroU32::new(MAX_COUNT as u32).expect("it is not 0");
 /// Pieces that wait for the connection.
 const PIECES_COUNT: usize = 2;
 /// How long messages that another reader holds are waited for before an exit counts as empty: those of one that went a moment ago are
 /// on their way back.
 const REQUEUE_WAIT: Duration = Duration::from_secs(1);
-/// How often messages that nobody holds, and that are not there either, are waited for so long: the log is asked to note them.
+/// How many times to wait for messages that are neither held nor available; report such a case with the log.
 const MAX_POLLS: u32 = 30;
 
 /// The same where the broker does not know whether there are messages.
@@ -46,7 +46,7 @@ pub(crate) struct Taking {
     /// Its waits after losses.
     pub(crate) reader_backoff: ReaderBackoff,
     pub(crate) lease: Registered,
-    /// End when no message came for so long; `None`: go on.
+    /// End if no message arrived for this long; `None`: continue.
     pub(crate) wait: Option<Duration>,
     /// Counts the stream while it is open.
     pub(crate) open: Opened,
@@ -69,7 +69,7 @@ pub(crate) fn lines(taking: Taking) -> Body {
     Body::from_stream(lines)
 }
 
-/// What comes after a piece.
+/// The next step after a chunk.
 #[derive(PartialEq, Eq)]
 enum Step {
     /// More.
@@ -188,7 +188,7 @@ impl Taking {
                     // Whether the exit is empty is not known.
                     None => return Err(cut_off(&self.dispatch, &self.interface, error).await),
                 },
-                // The consumer goes on by itself, with what it holds.
+                // The consumer continues automatically, with its messages.
                 Some(Err(error @ PubsubError::Stalled { .. })) => match until_deadline(ends_at, self.reader_backoff.wait()).await {
                     Some(()) => continue,
                     None => return Err(cut_off(&self.dispatch, &self.interface, error).await),
@@ -225,14 +225,14 @@ impl Taking {
         &*self.consumer
     }
 
-    /// Reads the exit again after its consumer was lost. What was handed out and not acknowledged comes again, under later receipts.
+    /// Reads the exit again after its consumer was lost. Unacknowledged messages are redelivered, with later receipts.
     async fn subscribe_again(&mut self) -> Result<()> {
         self.consumer = consumer_again(&self.dispatch, &self.interface, WINDOW, &mut self.reader_backoff).await?;
         Ok(())
     }
 }
 
-/// Whether a message may come from an exit where none came for a while, after so many looks. What is not known is not empty.
+/// Whether a message may arrive at an exit that had none for a while, after this many polls. Unknown figures do not mean empty.
 fn may_come(stats: &QueueStats, own_count: u64, looks_count: u32) -> bool {
     let QueueStats { depth_count, ready_count, unsettled_count, .. } = *stats;
     let ready_count = ready_count.or_else(|| Some(depth_count?.saturating_sub(unsettled_count?)));

@@ -1,4 +1,4 @@
-//! What the hosts report: the newest summary and the newest details of each, kept by tasks that listen.
+//! Reports of hosts: the newest summary and the newest details of each, kept by subscription tasks.
 
 mod details_requester;
 mod host_view;
@@ -29,7 +29,7 @@ const CLOCKS_COUNT: usize = 4;
 /// Hosts that are remembered; beyond it the one that was silent longest is forgotten.
 const MAX_HOSTS_COUNT: usize = 1000;
 
-/// How long hosts that are asked for details may take. What they answered before is shown then, with its age.
+/// How long hosts may take to answer a request for details. Later, their previous details are shown, with their age.
 const RESPONSE_TIMEOUT: Duration = Duration::from_millis(500);
 /// How long to wait for a first host where none is known.
 const FIRST_ANSWER_TIME: Duration = Duration::from_millis(100);
@@ -47,7 +47,7 @@ pub(crate) struct Hosts {
     report_received: Notify,
 }
 
-/// What is known of a host.
+/// The state of a host.
 struct HostEntry {
     /// When it was last heard of.
     at: Instant,
@@ -61,7 +61,7 @@ struct HostEntry {
     answered: VecDeque<u64>,
     /// How much its clock was ahead when its newest reports came, in milliseconds.
     clocks_ahead_ms: VecDeque<i64>,
-    /// It has stopped. What of its reports comes later was sent before.
+    /// It has stopped. Reports that arrive later were sent before.
     has_stopped: bool,
 }
 

@@ -35,7 +35,7 @@ impl Reports {
     }
 }
 
-/// What becomes of a message.
+/// How a message is processed.
 type Take = fn(&Hosts, &[u8]);
 
 /// One of the subscriptions.

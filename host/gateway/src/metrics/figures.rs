@@ -1,7 +1,7 @@
 //! Figures of hosts, flows and queues as samples. No IO here.
 //!
-//! A processor's component is no label of its counters: they go on over a swap, and under a new label they would begin with all that was
-//! counted before. What runs is a family of its own, to be joined.
+//! A processor's component is not a label of its counters: they continue across a swap, and under a new label they would begin with everything
+//! counted before. The running component is a separate family, to be joined.
 
 use std::collections::BTreeMap;
 
@@ -168,7 +168,7 @@ fn labels<'a>(host: &'a HostReport, status: &'a ProcessorStatus) -> [(&'a str, &
     ]
 }
 
-/// Queues. Of one that is missing only that is told.
+/// Queues. For a missing one only that is reported.
 pub(crate) fn queues(queues: &[QueueSummary], out: &mut Text) {
     let mut exists = out.gauge("weir_queue_exists", "1 if the queue exists, 0 if a flow uses it and it is missing.");
     for queue in queues {

@@ -1,11 +1,11 @@
-//! What the gateway has open now: ways to the broker, and streams of its callers.
+//! Open resources of the gateway: connections to the broker, and streams of its callers.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::text::Text;
 
-/// What is counted while it is open.
+/// The kind of an open resource.
 #[derive(Clone, Copy)]
 pub(crate) enum What {
     /// Sends to a `flow` interface.

@@ -13,18 +13,18 @@ use super::text::{Family, Text};
 
 /// Upper ends of the buckets, in seconds: those that OpenTelemetry recommends for requests over HTTP.
 const BUCKETS_S: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
-/// What a caller makes up, and no route or method of ours is: all of it is counted as one.
+/// The label for unknown routes and methods: all are counted as one.
 const OTHER: &str = "other";
 
 /// Counts of requests since the gateway's start.
 #[derive(Default)]
 pub(crate) struct Requests {
-    /// By route, so that a request whose route was seen before copies no name.
+    /// By route, so that a request to a known route copies no name.
     answered: Mutex<BTreeMap<String, BTreeMap<Key, Durations>>>,
     waiting_count: AtomicU64,
 }
 
-/// What requests of a route are counted by: there are as many as its methods and the statuses of our errors.
+/// The labels of requests of a route: the number is limited by methods and error statuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Key {
     method: &'static str,
@@ -53,7 +53,7 @@ fn known(method: &Method) -> &'static str {
 }
 
 impl Waiting<'_> {
-    /// Counts the request with its answer. The time ends when the answer begins: streams may go on for days.
+    /// Counts the request with its response. The time ends when the response begins: streams may last for days.
     pub(crate) fn end(self, status: StatusCode) {
         let route = self.route.as_ref().map_or(OTHER, MatchedPath::as_str);
         self.requests.answered(route, Key { method: self.method, status: status.as_u16() }, self.begun.elapsed());

@@ -15,7 +15,7 @@ pub(crate) struct Text {
 }
 
 impl Text {
-    /// Begins a family of numbers that only rise, except when whoever counts starts anew; its name ends with `_total`.
+    /// Begins a family of counters, which only decrease when their source restarts; its name ends with `_total`.
     pub(crate) fn counter(&mut self, name: &'static str, help: &str) -> Family<'_> {
         self.family(name, "counter", help)
     }

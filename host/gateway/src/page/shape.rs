@@ -1,4 +1,4 @@
-//! What a value may be, in words.
+//! The allowed values, in words.
 
 use serde_json::Value;
 

@@ -1,10 +1,10 @@
-//! Why there is no client for a gateway.
+//! Why a client for a gateway cannot be created.
 
 use std::path::PathBuf;
 
 use crate::token::BadToken;
 
-/// Why there is no client for a gateway.
+/// Why a client for a gateway cannot be created.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RemoteError {
@@ -43,7 +43,7 @@ pub enum RemoteError {
     BadAuthorities {
         /// Which.
         file: PathBuf,
-        /// What is wrong with it.
+        /// The problem.
         problem: String,
     },
     /// The HTTP client cannot be made, for example because the system has no CAs.

@@ -7,16 +7,16 @@ use rustls::pki_types::UnixTime;
 use rustls::{AlertDescription, CertificateError, InvalidMessage};
 use x509_parser::time::ASN1Time;
 
-/// Why a gateway's TLS was refused. What is wrong is its text; [`next`](TlsFault::next) says what to do.
+/// Why a gateway's TLS was refused. Its text is the problem; [`next`](TlsFault::next) is the fix.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TlsFault {
     /// Another CA signed the certificate.
     UnknownAuthority,
     /// The certificate has other names.
     WrongName {
-        /// What was asked for.
+        /// The operation that was requested.
         expected: String,
-        /// What the certificate has.
+        /// The names in the certificate.
         named: Vec<String>,
     },
     /// The certificate is out of date.
@@ -33,9 +33,9 @@ pub enum TlsFault {
     NotTheNoted,
     /// The certificate is that of a CA itself.
     IsAuthority,
-    /// What answers does not speak TLS.
+    /// The server does not use TLS.
     NotTls,
-    /// Anything else.
+    /// Any other problem.
     Other {
         /// In the words of the library.
         problem: String,
@@ -85,7 +85,7 @@ impl TlsFault {
         }
     }
 
-    /// What to do about it, for whoever runs a command.
+    /// The fix, for users of a command.
     pub fn next(&self) -> String {
         match self {
             TlsFault::UnknownAuthority => "give the CA that signed it: --ca FILE (or WEIR_CA), a PEM file".to_owned(),

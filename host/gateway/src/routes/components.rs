@@ -194,7 +194,7 @@ pub(super) fn unreadable(key: &str, error: &serde_json::Error) -> GatewayError {
     GatewayError::BadDeployment { key: key.to_owned(), problem: error.to_string() }
 }
 
-/// Writes a record if there is none; `false` if there is one.
+/// Writes a record unless it exists; `false` if it exists.
 async fn write_record(config: &ConfigClient, key: &str, record: &ComponentRecord) -> Result<bool> {
     let text = serde_json::to_string(record).map_err(|_| GatewayError::Broken { what: "writing the component's record" })?;
     match config.apply(Batch::new().put(COMPONENT_TYPE, key, text).on_condition(COMPONENT_TYPE, key, None)).await {
@@ -215,7 +215,7 @@ fn check_limits(limits: &GivenLimits, gateway: &Gateway) -> Result<()> {
     }
 }
 
-/// Reads the limits that are given. A name that does not exist is an error, since a limit that is not there protects nobody.
+/// Parses the given limits. An unknown name is an error, since a misspelled limit protects nothing.
 fn limits_of(text: &str) -> Result<GivenLimits> {
     let given: serde_json::Map<String, serde_json::Value> = serde_json::from_str(text).map_err(|error| bad_limits(error.to_string()))?;
     if let Some(name) = given.keys().find(|name| !GivenLimits::NAMES.contains(&name.as_str())) {

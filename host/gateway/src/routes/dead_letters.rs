@@ -24,7 +24,7 @@ use crate::query::Fields;
 /// Letters of one answer, unless asked for others, and at most.
 const DEFAULT_LIMIT: u32 = 100;
 const MAX_LIMIT: u32 = 1000;
-/// What is shown of a body.
+/// How much of a body is shown.
 const SHOWN_BYTES: usize = 2048;
 /// Texts of one answer, about.
 const ANSWER_BYTES: usize = 1 << 20;
@@ -79,7 +79,7 @@ pub(crate) async fn get(State(gateway): State<Shared>, Fields(extent): Fields<Li
     let start = extent.after.clone().map_or(Ok(Start::Oldest), |after| Position::Text(after).behind()).map_err(wrong("after"))?;
     let depth = match gateway.backend.inspect().stats(&queue(&gateway)?).await {
         Ok(stats) => stats.depth_count,
-        // It is made by the flow service; before that there is no letter.
+        // The flow service creates it; before that there are no dead letters.
         Err(PubsubError::QueueNotFound { .. }) => return Ok(Json(DeadLetters::default())),
         Err(error) => return Err(GatewayError::broker("the dead letters cannot be read")(error)),
     };
@@ -93,7 +93,7 @@ async fn list(gateway: &Gateway, mut selection: Selection, owners: &Owners, mut 
     let mut listed = DeadLetters::default();
     let (mut bytes, mut looked_at_count) = (0, 0);
     loop {
-        // A page is as large as what is still wanted, unless only some of it is.
+        // A page is as large as the number still requested, unless only some are selected.
         let count = if selection == Selection::All { (limit - listed.letters.len()).min(PAGE_COUNT as usize) as u32 } else { PAGE_COUNT };
         let page = list_heads(gateway, start, count, SHOWN_BYTES).await?;
         let newest = page.newest;

@@ -98,7 +98,7 @@ pub(crate) async fn acknowledge(
     Ok(Json(Acknowledged { acknowledged_count }))
 }
 
-/// What other methods than POST answer at the paths of an exit, and all of them at the path whose GET took messages without an
+/// The response to methods other than POST at the paths of an exit, and to all of them at the path whose GET took messages without an
 /// acknowledgement; `None` for any other path.
 pub(crate) fn moved(method: &Method, path: &str) -> Option<Response> {
     let (flow, behind) = path.strip_prefix("/api/v1/weir/flows/")?.split_once('/')?;

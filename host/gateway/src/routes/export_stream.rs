@@ -24,7 +24,7 @@ use crate::reader_backoff::ReaderBackoff;
 use crate::settling::Settling;
 use crate::socket::{Connection, End, Gone, Received, Upgrade};
 
-/// What a reader may say: nothing is expected of it.
+/// The limit for messages of a reader: none are expected.
 const MAX_HEARD_BYTES: usize = 64 << 10;
 
 /// Streams messages out of a flow over a WebSocket, one JSON document per message.
@@ -68,8 +68,8 @@ enum Source {
 }
 
 impl Source {
-    /// The next message, once it may be sent. An exit whose consumer was lost is read again, and what was not settled comes again; a tap that
-    /// was lost has missed something, and ends.
+    /// The next message, once it may be sent. If the consumer of an exit was lost, it is read again, and unsettled messages are redelivered; a lost
+    /// tap has missed messages, and ends.
     ///
     /// # Cancel safety
     /// No message is lost.
@@ -90,7 +90,7 @@ impl Source {
                 (Err(PubsubError::Unavailable { .. }), Source::Exit { consumer, reader_backoff, .. }) => {
                     *consumer = exit::consumer_again(&gateway.dispatch, interface, exit::WINDOW, reader_backoff).await?;
                 }
-                // The consumer goes on by itself, with what it holds.
+                // The consumer continues automatically, with its messages.
                 (Err(PubsubError::Stalled { .. }), Source::Exit { reader_backoff, .. }) => reader_backoff.wait().await,
                 (Err(error), _) => return Err(cut_off(gateway, interface, error).await),
             }
@@ -124,7 +124,7 @@ struct Export {
 
 /// How an export ends.
 enum StreamEnd {
-    /// The reader wants to end.
+    /// The reader closes.
     Closed,
     /// The reader went, or does not read.
     Gone,
@@ -144,7 +144,7 @@ impl Export {
         if let Err(error) = self.settling.finish().await {
             tracing::warn!(error = %weir_pubsub::chain(&error), "export ended");
         }
-        // Everything unsettled is given back now, not when the other side has closed.
+        // Unsettled messages are requeued now, not when the other side has closed.
         drop(self.source);
         match last {
             StreamEnd::Closed => connection.acknowledge().await,
@@ -226,7 +226,7 @@ async fn cut_off(gateway: &Gateway, interface: &Interface, error: PubsubError) -
     }
 }
 
-/// What is JSON goes out as a text, anything else as it is, as a message of bytes.
+/// JSON is sent as text, anything else unchanged as a binary message.
 fn frame(delivery: Delivery) -> Message {
     let body = delivery.message.body;
     match body.clone().try_into() {

@@ -14,7 +14,7 @@ use crate::error::{GatewayError, Result};
 use crate::gateway::{Gateway, Shared};
 use crate::protocol::{ErrorAnswer, Health, MissingService, ServiceName};
 
-/// How long a service may take: less than whoever asks commonly waits.
+/// How long a service may take: less than probes commonly wait.
 const READY_TIME: Duration = Duration::from_secs(2);
 
 /// Liveness: the process answers.
@@ -58,7 +58,7 @@ pub(crate) async fn readyz(State(gateway): State<Shared>, Extension(caller): Ext
     (status, Json(Health { status: word.to_owned(), reason: (!missing.is_empty()).then(|| missing.join("; ")) }))
 }
 
-/// What keeps hosts from their work. Their names and the causes are only for callers with the token.
+/// Problems that keep hosts from working. Their names and the causes are only shown to callers with the token.
 fn of_hosts(hosts: &[HostStatus], caller: Caller) -> Vec<String> {
     let is_trusted = matches!(caller, Caller::Trusted(_));
     if hosts.is_empty() {
@@ -86,7 +86,7 @@ pub(super) async fn missing_services(gateway: &Gateway, time: Duration) -> Vec<M
     config.into_iter().chain(flow).collect()
 }
 
-/// Why a service is not there, if it is not. The cause names queues and their sizes, so that not everybody is told.
+/// Why a service is unavailable, if it is. The cause names queues and their sizes, so it is not shown to everyone.
 async fn missing(service: ServiceName, time: Duration, asked: impl Future<Output = Result<Bytes>>) -> Option<MissingService> {
     let limit = GatewayError::TimedOut { limit_s: time.as_secs() };
     let problem = match tokio::time::timeout(time, asked).await.unwrap_or(Err(limit)) {

@@ -120,7 +120,7 @@ async fn pump(gateway: &Gateway, interface: &Interface, import: &mut Import, lin
 /// Whether more may follow.
 #[derive(PartialEq, Eq)]
 enum Step {
-    /// One message more was taken, or told to be stored.
+    /// One more message was accepted, or reported as stored.
     Done,
     /// The body has ended.
     End,
@@ -137,7 +137,7 @@ async fn step(gateway: &Gateway, interface: &Interface, import: &mut Import, lin
 async fn forward(interface: &Interface, import: &mut Import, lines: &mut Lines) -> Result<Step, Ended> {
     tokio::select! {
         biased;
-        // What is stored meanwhile is counted, so that nothing waits for a sender that pauses.
+        // Messages stored meanwhile are counted, so that nothing waits for a sender that pauses.
         Some(outcome) = import.next() => import.take_known(outcome).await.map(|()| Step::Done),
         // Nothing is accepted while it is not decided whether the flow is stopped.
         next = async { interface.decided().await; lines.next().await } => {
@@ -174,8 +174,8 @@ fn not_a_list(source: serde_json::Error) -> GatewayError {
     GatewayError::NotJson { what: "the body".to_owned(), source }
 }
 
-/// Streams a line for each stored message, and at the end what an import without answers says. The body is read when the connection asks
-/// for more lines: a caller who reads none is read from no more.
+/// Streams a line for each stored message, and finally the result of an import without answers. The body is read when the connection requests more
+/// lines: a caller that reads none is not read from.
 fn answered(gateway: Shared, interface: Arc<Interface>, import: Import, body: Body, open: Opened) -> Response {
     let lines = lines_of(&gateway, body);
     let answers = Answers { gateway, interface, import, lines, told: false, _open: open };

@@ -1,7 +1,7 @@
 //! `/api/v1/flow/{flow}/import/{interface}?answers=`: messages into a flow over a WebSocket, one JSON text each.
 //!
-//! It is read no faster than the broker stores. The peer's wish to end is acknowledged once everything before it is stored, so whoever
-//! sees that acknowledged knows it.
+//! It is read no faster than the broker stores. The peer's close is acknowledged once everything before it is stored, so the acknowledgement confirms
+//! that.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -80,7 +80,7 @@ struct Stream {
 
 /// How an import ends.
 enum StreamEnd {
-    /// The peer wants to end.
+    /// The peer closes.
     Closed,
     /// The peer went, or does not read its answers.
     Gone,
@@ -131,7 +131,7 @@ impl Stream {
     async fn forward(&mut self, interface: &Interface, connection: &mut Connection) -> Result<(), StreamEnd> {
         tokio::select! {
             biased;
-            // What is stored meanwhile is told, so that nothing waits for a sender that pauses.
+            // Messages stored meanwhile are reported, so that nothing waits for a sender that pauses.
             Some(outcome) = self.import.next() => self.import.take_known(outcome).await.map_err(StreamEnd::from),
             // Nothing is accepted while it is not decided whether the flow is stopped.
             received = async { interface.decided().await; connection.receive().await } => self.take(received).await,

@@ -52,7 +52,7 @@ pub(crate) async fn remove(State(gateway): State<Shared>, request: Request) -> R
             Err(error) => return Err(GatewayError::Config(error)),
         }
     }
-    // A record that cannot be read names nothing that could be told.
+    // An unreadable record has no names to report.
     let record: Option<ComponentRecord> = serde_json::from_str(text).ok();
     tracing::info!(component, "component removed");
     let (digest, size_bytes) = record.map(|record| (record.digest, record.size_bytes)).unzip();

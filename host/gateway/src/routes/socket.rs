@@ -1,8 +1,8 @@
 //! `/api/v1/socket`: many requests on one WebSocket, answered as they are done.
 //!
-//! Of one caller's requests a bounded number is under way; more are not read. Each has a place for its answer before it is asked, and keeps it
-//! until the connection has taken the answer, so that a caller who does not read is soon not read from either, and ended after a time. What the
-//! answers hold is within the gateway's budget: one that does not fit is dropped and becomes an error.
+//! A bounded number of requests per caller is in flight; more are not read. Each reserves room for its answer before it is sent, and keeps it until
+//! the connection has taken the answer, so that a caller who does not read is soon not read from either, and disconnected after a time-out. The
+//! answers count against the gateway's budget: one that does not fit is dropped and becomes an error.
 
 use axum::Extension;
 use axum::extract::State;
@@ -61,12 +61,12 @@ struct Answered {
     share: Share,
 }
 
-/// How a socket goes on.
+/// The next step of a socket.
 enum Step {
     Next,
     /// The peer went, or does not read.
     Gone,
-    /// The peer wants to end.
+    /// The peer closes.
     Closed,
     /// It ends with this error.
     Failed(GatewayError),
@@ -150,7 +150,7 @@ impl Requests {
         Ok(())
     }
 
-    /// Nothing is read any more: what is under way is answered, then this error is told.
+    /// Nothing more is read: requests in flight are answered, then this error is sent.
     async fn last(&mut self, error: GatewayError, connection: &mut Connection) -> Step {
         let told = async {
             while !self.in_flight.is_empty() {

@@ -59,7 +59,7 @@ pub(crate) async fn get(State(gateway): State<Shared>) -> Result<Json<Answer>> {
     }))
 }
 
-/// What the configuration shows, and the broker by it.
+/// The state from the configuration, and from the broker for its queues.
 #[derive(Default)]
 struct ObservedState {
     config_version: u64,
@@ -107,7 +107,7 @@ pub(crate) struct Answer {
     queues: Vec<QueueSummary>,
 }
 
-/// What the configuration and the broker show.
+/// The state from the configuration and the broker.
 struct StatusParts {
     records: Records,
     flows: Vec<FlowSummary>,

@@ -118,7 +118,7 @@ impl Tap {
             Next::End => return None,
             Next::Stopped => self.interface.gone(),
             Next::ShuttingDown => GatewayError::ShuttingDown,
-            // What passed while there was no connection is not known.
+            // Messages that passed without a connection are unknown.
             Next::Failed(PubsubError::Unavailable { .. }) => {
                 match until_deadline(ends_at, tap_again(&self.gateway, &self.interface, &mut self.reader_backoff)).await {
                     Some(Err(error)) => error,
@@ -138,11 +138,11 @@ impl Tap {
     }
 }
 
-/// What a reader of an interface waits for.
+/// The events that a reader of an interface waits for.
 enum Next {
     /// A message.
     Delivery(Box<Delivery>),
-    /// The broker has a reason why there is none.
+    /// The broker reports why it is missing.
     Failed(PubsubError),
     /// The flow was stopped.
     Stopped,

@@ -1,7 +1,7 @@
 //! The scope that an operation of the config or flow service requires: the paths that Weir shares with others carry it in the body.
 //!
-//! Decided by the bytes that the service gets, read as the service reads them. What cannot be read, or is not known here, requires the
-//! largest scope: a service of another make may understand it.
+//! Decided from the bytes that the service receives, parsed as the service parses them. Unreadable or unknown operations require the largest scope:
+//! another service implementation may understand them.
 
 use serde::Deserialize;
 use weir_config::names::{
@@ -22,7 +22,7 @@ pub(crate) struct Required {
     pub(crate) what: String,
 }
 
-/// What a request to the config service requires.
+/// The scope that a request to the config service requires.
 pub(crate) fn of_config(body: &[u8]) -> Required {
     let Ok(request) = Request::read(body) else { return unknown("a request that is not one of the config service's") };
     match request.operation.as_deref().unwrap_or_default() {
@@ -39,7 +39,7 @@ pub(crate) fn of_config(body: &[u8]) -> Required {
     }
 }
 
-/// What a request to the flow service requires.
+/// The scope that a request to the flow service requires.
 pub(crate) fn of_flow(body: &[u8]) -> Required {
     #[derive(Deserialize)]
     struct RequestedOperation {

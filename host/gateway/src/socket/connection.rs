@@ -1,4 +1,4 @@
-//! A WebSocket with bounds on silence, on output that nobody reads, and on what is read after its end.
+//! A WebSocket with limits on silence, on unread output, and on input after its close.
 
 use std::time::Duration;
 
@@ -20,13 +20,13 @@ use crate::budget::Share;
 use crate::error::GatewayError;
 use crate::gateway::Gateway;
 
-/// What is read and forgotten after the end was told, so that a peer who still writes gets to read it; and for how long.
+/// How much is drained after the close was sent, so that a peer that still writes can read it; and for how long.
 const DRAINED_BYTES: usize = 256 << 20;
 const DRAIN_TIME: Duration = Duration::from_secs(10);
-/// A peer that sends nothing for so long after the end was told, not even its answer, is not waited for: a stop of Weir would wait too.
+/// A peer that sends nothing for this long after the close, not even its own, is not awaited: stopping Weir would wait too.
 const DRAIN_PAUSE: Duration = Duration::from_secs(2);
 
-/// What a peer sent, or how it went.
+/// A message of the peer, or how it closed.
 pub(crate) enum Received {
     /// A text.
     Text(Bytes),
@@ -34,16 +34,16 @@ pub(crate) enum Received {
     Binary,
     /// The answer to a [ping](Connection::ping), with what that carried.
     Pong(Bytes),
-    /// It wants to end: what was said so far can still be worked on, and then [acknowledged](Connection::acknowledge).
+    /// It closes: messages so far can still be processed, and then the close [acknowledged](Connection::acknowledge).
     Closed,
     /// A message that is larger than was agreed; nothing can be read behind it.
     TooLarge {
         /// Its size, as far as it is known.
         actual_bytes: usize,
     },
-    /// What cannot be read, for example a text that is no UTF-8; nothing can be read behind it.
+    /// An unreadable message, for example text that is not UTF-8; nothing after it can be read.
     Unreadable(String),
-    /// There is no room for the rest of a message; nothing can be read behind it.
+    /// The rest of a message exceeds the budget; nothing after it can be read.
     Refused(GatewayError),
     /// It went without a word, or was silent for too long.
     Cut(String),
@@ -57,11 +57,11 @@ type Stream = WebSocketStream<Counted<TokioIo<Upgraded>>>;
 /// A WebSocket.
 pub(crate) struct Connection {
     stream: Stream,
-    /// The stream has told all that it could tell apart.
+    /// The stream reported all errors that it can distinguish.
     is_unreadable: bool,
     pings: Interval,
     is_silent: bool,
-    /// What the newest ping carried: a peer may answer that one alone, so one that only looks for life carries the same.
+    /// The payload of the newest ping: a peer may answer only that one, so a keep-alive ping carries the same.
     newest_ping: Bytes,
     unread_timeout: Duration,
     /// Of what was fed and is not flushed.
@@ -124,7 +124,7 @@ impl Connection {
         }
     }
 
-    /// What was read and is not kept here any more.
+    /// The bytes were read and are not kept here any more.
     fn count(&mut self, next: Option<&Result<Message, Error>>) {
         /// The head of a small frame: its kind, its length and its mask.
         const HEAD_BYTES: usize = 6;
@@ -185,12 +185,12 @@ impl Connection {
         self.flush().await
     }
 
-    /// Answers the peer's wish to end, which tells it that all before was worked on.
+    /// Answers the peer's close, which confirms that everything before it was processed.
     pub(crate) async fn acknowledge(mut self) {
         let _ = self.flush().await;
     }
 
-    /// Ends it: tells why, and reads what still comes, so that a peer that still writes gets to read it.
+    /// Closes it: sends the reason, and drains input, so that a peer that still writes can read it.
     pub(crate) async fn end(mut self, end: &End) {
         let frame = CloseFrame { code: end.code(), reason: end.reason().into() };
         if within(self.unread_timeout, self.stream.send(Message::Close(Some(frame)))).await.is_ok() {

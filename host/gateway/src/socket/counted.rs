@@ -8,7 +8,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::budget::Share;
 
-/// A stream of which what was read is counted until it is [let go](Counted::let_go). Reading fails where there is no room for more.
+/// A stream whose input is counted until it is released. Reading fails if the budget is exhausted.
 pub(super) struct Counted<S> {
     stream: S,
     share: Share,
@@ -18,7 +18,7 @@ pub(super) struct Counted<S> {
 
 enum Counting {
     On,
-    /// What is read is forgotten at once.
+    /// Input is dropped at once.
     Off,
 }
 
@@ -27,7 +27,7 @@ impl<S> Counted<S> {
         Counted { stream, share, read_bytes: 0, counting: Counting::On }
     }
 
-    /// A message is whole: whoever has it counts it from now on.
+    /// The message is complete: its owner counts it from now on.
     pub(super) fn release(&mut self) {
         self.read_bytes = 0;
         self.share.try_resize(0);

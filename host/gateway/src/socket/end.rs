@@ -5,7 +5,7 @@ use weir_pubsub::PubsubError;
 
 use crate::error::GatewayError;
 
-/// What the protocol allows for a reason.
+/// The protocol's limit for a reason.
 const MAX_REASON_BYTES: usize = 123;
 
 /// The code and the reason of an end.

@@ -1,4 +1,4 @@
-//! The messages of a socket with many requests. What is in `request` and `response` is passed on letter by letter.
+//! The messages of a socket with many requests. `request` and `response` are passed on byte by byte.
 
 use bytes::Bytes;
 use serde::Deserialize;
@@ -8,21 +8,21 @@ use crate::error::GatewayError;
 use crate::line;
 use crate::protocol::ErrorBody;
 
-/// What comes back with every answer, so it is not long.
+/// The id comes back with every answer, so its length is limited.
 const MAX_ID_BYTES: usize = 256;
 
 /// One request.
 #[derive(Debug, PartialEq)]
 pub(crate) struct SocketRequest {
-    /// What its answers carry, as it was written.
+    /// The id of its answers, as it was written.
     pub(crate) id: String,
-    /// Who is asked.
+    /// The requested service.
     pub(crate) target: Target,
-    /// What is asked.
+    /// The request.
     pub(crate) request: Bytes,
 }
 
-/// Who is asked.
+/// The requested service.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Target {
     /// The config service.
@@ -38,12 +38,12 @@ pub(crate) enum Target {
     },
 }
 
-/// What is no request.
+/// An invalid request.
 #[derive(Debug)]
 pub(crate) struct Refused {
     /// Its id, where one could be read.
     pub(crate) id: Option<String>,
-    /// What is wrong.
+    /// The problem.
     pub(crate) error: GatewayError,
 }
 
@@ -115,7 +115,7 @@ pub(crate) enum Place {
     Last,
 }
 
-/// An answer, or a part of one. What is no JSON cannot be told: an error is told instead.
+/// An answer, or a part of one. If it is not JSON, an error is sent instead.
 pub(crate) fn answer(id: &str, body: &[u8], place: Place) -> String {
     let body = match std::str::from_utf8(body) {
         Ok(text) if line::check_json(body).is_ok() => text,

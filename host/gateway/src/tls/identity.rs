@@ -73,7 +73,7 @@ pub enum BadIdentity {
         what: &'static str,
         /// Which.
         file: PathBuf,
-        /// What is wrong with it.
+        /// The problem.
         problem: String,
     },
     /// They do not belong together.

@@ -35,25 +35,25 @@ pub enum Sharing {
     Exclusive,
 }
 
-/// What reads one queue, or everything that is published on a `response` or `notify` topic.
+/// Reads one queue, or everything that is published on a `response` or `notify` topic.
 ///
-/// Dropping it gives back what it holds unsettled, and does not interrupt a settle under way, which either takes effect or fails, and then its message
-/// comes again. Messages come in the order of the queue. What is given back comes again: in its old place, before what is behind it and was not fetched
-/// ahead, where the broker can do that. Whoever needs strict order takes a window of 1.
+/// Dropping it requeues its unsettled messages. It does not interrupt a pending settle, which either takes effect or fails; in that case its message
+/// is redelivered. Messages arrive in the order of the queue. Requeued messages are redelivered: where the broker supports it, at their old position,
+/// before later messages that were not prefetched. Use a window of 1 if you need strict order.
 #[async_trait]
 pub trait Consumer: Send + Sync {
     /// Waits for the next message. Several tasks may wait on one consumer; each message goes to one of them.
     ///
     /// # Errors
     /// - `QueueNotFound` when the queue was deleted: the consumer has ended.
-    /// - `Unavailable` when the connection was lost or the backend is closed: the consumer has ended, and every later call says so again.
-    ///   Callers subscribe again with backoff; the owner of the queue ensures it before that, and a follower of something fetches it after that.
-    ///   No message is lost: what the consumer held is delivered again, to any consumer, unless it was settled, and settling it by the old
-    ///   receipt is `NoLongerHeld`.
+    /// - `Unavailable` if the connection was lost or the backend is closed: the consumer has ended, and every later call returns the same error.
+    ///   Callers subscribe again with backoff; the owner of the queue ensures it before that, and a follower fetches what it follows after that. No
+    ///   message is lost: messages that the consumer held are redelivered to any consumer unless they were settled, and settling one with its old
+    ///   receipt returns `NoLongerHeld`.
     /// - `Stalled` while the broker cannot deliver for a reason of its own: the consumer stays subscribed and continues by itself, and a later
     ///   call may succeed. What it holds stays with it.
-    /// - `Lagged` on a `response` or `notify` topic or a tap: messages were missed, and the next call goes on. For a subscriber of `response` or
-    ///   `notify` a bounded number of messages, and at most 256 MiB of bodies, wait; its options have no meaning.
+    /// - `Lagged` on a `response` or `notify` topic or a tap: messages were missed, and the next call continues. For a subscriber of `response` or
+    ///   `notify` a bounded number of messages, and at most 256 MiB of bodies, are buffered; its options are ignored.
     ///
     /// # Cancel safety
     /// No message is lost when the future is dropped.
@@ -70,9 +70,9 @@ pub trait Consumer: Send + Sync {
     /// No message is lost when the future is dropped.
     async fn readable(&self) -> Result<()>;
 
-    /// Changes how many messages the consumer may hold unsettled; the bound on their bytes stays. What it holds above a smaller window stays
-    /// with it. It counts soon after the call, which does not wait for it. Where the broker cannot change it, or an exclusive consumer would have to let
-    /// go of its queue for that, the consumer ends with `Unavailable`.
+    /// Changes how many unsettled messages the consumer may hold; the limit on their bytes stays. Messages that it holds above a smaller window stay
+    /// with it. The new window applies soon after the call, which does not wait for it. If the broker cannot change it, or an exclusive consumer
+    /// would have to release its queue for that, the consumer ends with `Unavailable`.
     fn set_window(&self, window: NonZeroU32);
 }
 
@@ -106,13 +106,13 @@ impl DeliveryCount {
     }
 }
 
-/// Names one delivery of one message to one consumer: what its numbers mean is known to the backend alone. It stays valid until the message
-/// was settled or given back or the consumer went. A later delivery of the same message to the same consumer may have the same receipt:
-/// who gives back forgets the receipt.
+/// Names one delivery of one message to one consumer. Only the backend interprets its numbers. It is valid until the message is settled or requeued
+/// or the consumer ends. A later delivery of the same message to the same consumer may have the same receipt, so discard a receipt once you have
+/// requeued its message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Receipt {
     pub(crate) consumer: u64,
-    /// Where it came from, if the consumer alone does not say it: a queue, a channel, a partition.
+    /// Where it came from, if the consumer alone does not determine that: a queue, a channel, a partition.
     pub(crate) origin: u64,
     /// Which delivery of that origin it is.
     pub(crate) delivery: u64,

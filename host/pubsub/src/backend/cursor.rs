@@ -6,11 +6,12 @@ use std::str::FromStr;
 
 use crate::message::MessageId;
 
-/// A message of a queue, as its broker names it. Only backends make and read one; callers keep it, show it, and give it back, also as text.
+/// A message of a queue, as its broker names it. Only backends create and interpret cursors; callers store them, show them, and pass them back, also
+/// as strings.
 ///
-/// Two kinds exist. A *place* keeps its meaning when its message is gone, and places of one queue are in the order of its messages. A broker
-/// without such numbers uses the *id* of the message: such cursors can be compared for equality only ([`PartialOrd`] has no answer), and what
-/// is behind one is known only while its message is there.
+/// Two kinds exist. A *position* stays valid when its message is gone, and positions of one queue are in the order of its messages. A broker without
+/// such numbers uses the *id* of the message: such cursors can only be compared for equality ([`PartialOrd`] returns `None`), and the messages after
+/// one can only be found while its message exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Cursor(Kind);
 
@@ -64,7 +65,7 @@ impl fmt::Display for Cursor {
     }
 }
 
-/// The text is not that of a cursor.
+/// The string is not a cursor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a cursor is a number from 1, or 32 hexadecimal digits")]
 pub struct NotACursor;

@@ -12,10 +12,10 @@ use crate::lock_name::LockName;
 use crate::message::Message;
 use crate::topic::{Queue, Topic};
 
-/// What a broker shows of its queues, and changes in them message by message, without a consumer.
+/// Inspecting a broker's queues, and changing them message by message, without a consumer.
 ///
-/// What a broker cannot do is `Unsupported`, which all methods but `stats` return unless they are implemented. Whoever decides by a figure treats an
-/// unknown one as "not empty" and "in use".
+/// Everything that a broker does not support returns `Unsupported`, which is the default of all methods except `stats`. Treat an unknown figure as
+/// "not empty" and "in use".
 #[async_trait]
 pub trait Inspect: Send + Sync {
     /// The names of all `flow` and `request` queues, in order of topic and subscription.
@@ -26,14 +26,14 @@ pub trait Inspect: Send + Sync {
         Err(unsupported("listing queues"))
     }
 
-    /// What the queue holds, as far as the broker knows.
+    /// The figures of a queue, as far as the broker knows them.
     ///
     /// # Errors
     /// `QueueNotFound`, `Unavailable`.
     async fn stats(&self, queue: &Queue) -> Result<QueueStats>;
 
-    /// Whether the broker kept what a queue stood on, such as its topic, although nothing of that has a queue any more: a deletion of the queue
-    /// removes it. Never where a queue stands on nothing.
+    /// Whether the broker kept resources of a queue, such as its topic, although no queue uses them: deleting the queue removes them. Always `false`
+    /// if queues have no such resources.
     ///
     /// # Errors
     /// `Unavailable`.
@@ -49,9 +49,9 @@ pub trait Inspect: Send + Sync {
         Err(unsupported("showing the holder of a lock"))
     }
 
-    /// A copy of what is published on a topic from now on, by settles too, taking nothing from its consumers; what is refused is not
-    /// seen. At most `buffer_count` messages, or 16 MiB of bodies, wait for the reader; beyond it the oldest are dropped and the next
-    /// `receive` is `Lagged`. It is gone with its reader. It does not make a missing queue look present, where the broker can tell the two apart.
+    /// Copies everything that is published on a topic from now on, also by settles, without taking anything from its consumers; refused messages are
+    /// not copied. At most `buffer_count` messages, or 16 MiB of bodies, are buffered for the reader; beyond that the oldest are dropped and the next
+    /// `receive` returns `Lagged`. The tap ends with its reader. Where the broker supports it, a tap does not count as a queue of the topic.
     ///
     /// # Errors
     /// `Unsupported`, `Unavailable`.
@@ -59,8 +59,8 @@ pub trait Inspect: Send + Sync {
         Err(unsupported("copying what is published on a topic"))
     }
 
-    /// Looks at up to `limit_count` messages of a queue without taking them; those in work are left out. At most `body_bytes` of each body are
-    /// read and kept. A message that cannot be read is shown with the reason, and the others are shown all the same.
+    /// Shows up to `limit_count` messages of a queue without taking them; messages in flight are omitted. At most `body_bytes` of each body are read
+    /// and kept. An unreadable message is shown with the reason, and the others are shown regardless.
     ///
     /// # Errors
     /// `QueueNotFound`, `Unavailable`; `Unsupported` also where the page is so deep in the queue that the broker does not get there.
@@ -68,8 +68,8 @@ pub trait Inspect: Send + Sync {
         Err(unsupported("browsing the messages of a queue"))
     }
 
-    /// Removes a message that [`Inspect::browse`] has shown. `false` if it is gone or in work. A broker without cursors of its own finds it by
-    /// its id: of several with that id, which a repeated publish makes, it takes the oldest.
+    /// Removes a message that [`Inspect::browse`] has shown. Returns `false` if it is gone or in flight. A broker without cursors of its own finds
+    /// the message by its id: if several have that id, after a repeated publish, it removes the oldest.
     ///
     /// # Errors
     /// `QueueNotFound`, `Unavailable`; `Unsupported` also where it is so deep in the queue that the broker does not get there.
@@ -77,8 +77,8 @@ pub trait Inspect: Send + Sync {
         Err(unsupported("removing a message from a queue"))
     }
 
-    /// Removes a message that [`Inspect::browse`] has shown, and puts another in its place into one queue, past its topic's other
-    /// subscriptions, as a message that was never delivered. `false` if the first is gone or in work; nothing is sent then.
+    /// Removes a message that [`Inspect::browse`] has shown, and puts another one into a single queue, not into the topic's other subscriptions, as a
+    /// message that was never delivered. Returns `false` if the first is gone or in flight; nothing is sent then.
     ///
     /// Exactly once where the broker can do both in one step: of several calls for one message exactly one sends. Else it publishes, waits for
     /// the confirmation, and then removes: at least once.
@@ -95,14 +95,14 @@ fn unsupported(what: &'static str) -> PubsubError {
     PubsubError::Unsupported { what }
 }
 
-/// Where a look at a queue begins.
+/// Where browsing a queue begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
     /// At its oldest message.
     Oldest,
-    /// At the message with this cursor, or behind it if that is gone; where the cursor is no place and the message is gone, at the oldest.
+    /// At the message with this cursor, or after it if that message is gone; at the oldest message if it is gone and the cursor is not a position.
     At(Cursor),
-    /// Behind this cursor; where the cursor is no place and the message is gone, at the oldest.
+    /// After this cursor; at the oldest message if its message is gone and the cursor is not a position.
     Behind(Cursor),
 }
 
@@ -111,8 +111,8 @@ pub enum Start {
 pub struct Page {
     /// The messages, in the order of the queue.
     pub messages: Vec<Browsed>,
-    /// The cursor of the newest message that the queue ever had, which need not be in it any more: whatever arrives later is behind it. `None` if
-    /// there was none, or the broker does not know it, for example where the page ends before the queue does.
+    /// The cursor of the newest message that the queue ever had, which may be gone: everything that arrives later comes after it. `None` if there was
+    /// none, or the broker does not know it, for example if the page ends before the queue does.
     pub newest: Option<Cursor>,
 }
 
@@ -128,7 +128,7 @@ pub struct Browsed {
 }
 
 impl Browsed {
-    /// What names it.
+    /// Identifies the message.
     pub fn named(&self) -> Named {
         Named { cursor: self.cursor, id: self.message.as_ref().ok().and_then(|message| message.id) }
     }
@@ -143,7 +143,7 @@ pub struct Named {
     pub id: Option<crate::message::MessageId>,
 }
 
-/// What a queue holds; `None` is what the broker does not know.
+/// The figures of a queue; `None` means that the broker does not know.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct QueueStats {
     /// Messages in it, those that consumers hold unsettled included.
@@ -158,8 +158,8 @@ pub struct QueueStats {
     pub consumer_count: Option<u64>,
     /// Messages dropped because of the queue's own bound, since the backend was opened.
     pub dropped_count: Option<u64>,
-    /// Messages that the broker has lost since it confirmed them, as far as it knows: counted from the opening of the backend, which counts those
-    /// that were missing then.
+    /// Messages that the broker has lost since it confirmed them, as far as known: counted since the backend was opened, including those found
+    /// missing then.
     pub damaged_count: Option<u64>,
     /// The queue's own bound above which it refuses messages; `None` also if it has none.
     pub refuse_above_bytes: Option<u64>,
@@ -170,7 +170,7 @@ pub struct QueueStats {
 }
 
 impl QueueStats {
-    /// Whether it may hold messages: it does, or their number is unknown. That none is ready says nothing of those in flight.
+    /// Whether it may hold messages: it does, or their number is unknown. Zero ready messages does not mean zero in flight.
     pub fn may_hold_messages(&self) -> bool {
         match (self.depth_count, self.ready_count, self.unsettled_count) {
             (Some(depth_count), _, _) => depth_count > 0,

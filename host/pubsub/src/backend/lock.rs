@@ -6,8 +6,8 @@ use crate::error::PubsubError;
 
 /// A lock that is held, until it is dropped or lost.
 ///
-/// Dropping it releases it, which may take the broker a moment. It is no fence: a holder that stands still may lose it and do more before it
-/// notices. Writes that must not happen then need a condition of their own.
+/// Dropping it releases it, which may take the broker a moment. It is not a fence: a suspended holder may lose it and continue before it notices.
+/// Writes that must not happen then require their own condition.
 #[async_trait]
 pub trait Lock: Send + Sync {
     /// Waits until the lock is lost, and returns the reason: the connection was lost, the backend was closed, or the broker ended it. From then

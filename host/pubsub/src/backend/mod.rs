@@ -1,10 +1,9 @@
-//! The contract between Weir and a broker. Every promise of it is a test of its own in the conformance suite; what a broker cannot keep is an
-//! exception there, by name and with the reason. "Where the broker can" marks what such an exception may be about.
+//! The contract between Weir and a broker. Each promise has its own test in the conformance suite; exceptions of a broker are listed there by name
+//! and with the reason. "Where the broker supports it" marks what such an exception may concern.
 //!
-//! To add a broker: write [`Backend`], with its [`Producer`] and [`Consumer`], in a folder beside this one; of [`Inspect`] what the broker can
-//! do; an entry in `kind.rs`; and its settings, if it has any, in
-//! `broker_settings.rs` and the list of `cli`. What a client
-//! library gives maps so:
+//! To add a broker: implement [`Backend`], with its [`Producer`] and [`Consumer`], in a folder next to this one; as much of [`Inspect`] as the broker
+//! supports; an entry in `kind.rs`; and its settings, if any, in `broker_settings.rs` and the list of `cli`. Concepts of client libraries map as
+//! follows:
 //!
 //! | here | on a broker |
 //! |---|---|
@@ -23,19 +22,19 @@
 //! | [`Backend::lock`] | an exclusive consumer of a durable queue named [`LockName::wire_name`], without a binding, of a type that keeps exclusivity; [`Inspect`] does not list it |
 //!
 //! # Lost connections
-//! A backend connects again by itself, with backoff. Meanwhile each operation fails with `Unavailable`, within a bounded time: some ten seconds, here
-//! and wherever this contract says so. Producers survive.
-//! Consumers end (see [`Consumer::receive`]). A broker that was restarted has no `request` queues any more: their owners ensure them.
-//! Publishing may have a connection of its own: then each of the two is lost alone, and consumers do not notice that of the other.
+//! A backend reconnects automatically, with backoff. Meanwhile each operation fails with `Unavailable` within a bounded time: about ten seconds, here
+//! and wherever this contract mentions one. Producers survive. Consumers end (see [`Consumer::receive`]). A restarted broker has lost its `request`
+//! queues: their owners ensure them. Publishing may use a separate connection: then each of the two can be lost alone, and consumers do not notice
+//! the loss of the other.
 //!
 //! # Blocked publishers
-//! A broker may block its publishers for a while (a memory alarm). Publishes and settles with outputs wait then, and fail within a bounded
-//! time: with `Unavailable`, or with `OutcomeUnknown` where the broker may store later what it was sent. The delivery of such a settle is still
-//! held. Consuming and acknowledging go on.
+//! A broker may block its publishers for a while (a memory alarm). Publishes and settles with outputs wait then, and fail within a bounded time: with
+//! `Unavailable`, or with `OutcomeUnknown` if the broker may still store what it was sent. The delivery of such a settle is still held. Consuming and
+//! acknowledging continue.
 //!
 //! # Missing rights
-//! `Refused`, which the log and the status show, since a person must act. Whoever reads or settles tries again with long waits: rights that are
-//! given later are enough.
+//! `Refused`, which the log and the status show because an operator must act. Readers and settles are retried with long waits, so permissions that
+//! are granted later are sufficient.
 //!
 //! # Errors
 //! Beside the errors that it lists, every operation of [`Backend`] and [`Inspect`] may fail with `Refused` (a missing right), with `Unavailable` (the
@@ -69,10 +68,10 @@ pub use self::settle::{Settled, Unsettled};
 pub use crate::lock_name::LockName;
 pub use crate::output::{Output, Routing};
 
-/// What people should know of a broker that was opened.
+/// A notice for operators about a broker that was opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notice {
-    /// How many there are of what the text names, shown in front of it; `None` where nothing is counted.
+    /// The number of items that the text describes, shown in front of it; `None` if nothing is counted.
     pub count: Option<u64>,
     /// For people.
     pub text: String,
@@ -80,12 +79,13 @@ pub struct Notice {
 
 /// A broker.
 ///
-/// Operations on one queue are seen by all who share this object as soon as they return. All methods, and those of [`Inspect`], are safe to cancel:
-/// an operation whose future is dropped is never left half done. It completes in the background or has no effect; [`Backend::consumer`] and
-/// [`Backend::lock`] are undone instead. [`Backend::settle`] and [`Backend::acknowledge`] take effect when they are called, polled or not.
+/// Operations on one queue are visible to all users of this object as soon as they return. All methods, including those of [`Inspect`], are
+/// cancel-safe: an operation whose future is dropped is never left half done. It completes in the background or has no effect; [`Backend::consumer`]
+/// and [`Backend::lock`] are undone instead. [`Backend::settle`] and [`Backend::acknowledge`] take effect when they are called, whether polled or
+/// not.
 #[async_trait]
 pub trait Backend: Send + Sync + 'static {
-    /// What it refuses.
+    /// The limits that it enforces.
     fn limits(&self) -> &Limits;
 
     /// Checks a message against [`Backend::limits`], and against what the broker has refused for its size so far: its own limit may be lower, and
@@ -97,16 +97,17 @@ pub trait Backend: Send + Sync + 'static {
         self.limits().check(topic, message)
     }
 
-    /// Whether other processes can be on the same broker. Where they can, the holder of a lock may have lost it without having noticed: what it
-    /// writes must be refused by other means then.
+    /// Whether other processes can use the same broker. If so, the holder of a lock may have lost it without noticing: its writes must then be
+    /// refused by other means.
     fn is_shared(&self) -> bool {
         true
     }
 
-    /// What it shows of its queues.
+    /// The inspection of its queues.
     fn inspect(&self) -> &dyn Inspect;
 
-    /// Makes a queue, which gets what is published from then on. It is no error if it is there with the same properties. For `response` and `notify` topics nothing is done.
+    /// Creates a queue, which receives what is published from then on. Succeeds if the queue exists with the same properties. Does nothing for
+    /// `response` and `notify` topics.
     ///
     /// # Errors
     /// `QueueMismatch` when it exists with other properties, as far as the broker shows them; `Unsupported` where the broker has no such bound;
@@ -121,12 +122,12 @@ pub trait Backend: Send + Sync + 'static {
     /// As [`Backend::create_queue`].
     async fn ensure_queue(&self, spec: &QueueSpec) -> Result<()>;
 
-    /// Deletes a queue; its consumers get `QueueNotFound`. It is no error if there is none.
+    /// Deletes a queue; its consumers receive `QueueNotFound`. Succeeds if the queue does not exist.
     ///
-    /// [`Delete::IfEmpty`] is one step where the broker can do that: a message that is published at the same time is then either counted or
-    /// refused. Elsewhere the queue gets no new messages while it is looked at, so that what is published meanwhile may be refused with
-    /// `QueueNotFound` although the queue stays; a message that was confirmed is not deleted. Messages that consumers hold count, whichever process
-    /// these are in. A queue whose messages the broker cannot count is not empty.
+    /// [`Delete::IfEmpty`] is atomic where the broker supports it: a message that is published at the same time is either counted or refused.
+    /// Elsewhere the queue receives no new messages while it is checked, so a publish may be refused with `QueueNotFound` although the queue stays; a
+    /// confirmed message is never deleted. Messages held by consumers count, in whichever process. A queue whose messages the broker cannot count is
+    /// not empty.
     ///
     /// # Errors
     /// `Refused`, `Unavailable`.
@@ -135,8 +136,8 @@ pub trait Backend: Send + Sync + 'static {
     /// Deletes all of these queues if none of them holds a message, otherwise none, and reports each that does. A queue that does not exist is
     /// empty.
     ///
-    /// One step where the broker can do that. What is here for the others deletes one after the other, ends at the first that is not empty,
-    /// and reports that one: the caller makes those before it again.
+    /// Atomic where the broker supports it. The default implementation deletes one queue after the other, stops at the first that is not empty, and
+    /// reports that one: the caller creates the earlier ones again.
     ///
     /// # Errors
     /// As [`Backend::delete_queue`]; on a broker without that step, some of the queues may be deleted then.
@@ -155,7 +156,7 @@ pub trait Backend: Send + Sync + 'static {
     /// `Refused`, `Unavailable`.
     async fn queue_exists(&self, queue: &Queue) -> Result<bool>;
 
-    /// Makes a producer. No queue needs to exist yet; what the topicspace itself needs on the broker is made.
+    /// Creates a producer. No queue needs to exist yet; whatever the topicspace itself requires on the broker is created.
     ///
     /// # Errors
     /// `Refused`, also where that may not be made. `Unavailable`.
@@ -175,13 +176,14 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Acknowledges a delivery together with sending its outputs: the delivery is acknowledged only after all outputs are confirmed.
     ///
-    /// Settles of one consumer take effect in the order of the calls. The future only waits for the outcome: dropping it changes nothing of what
-    /// is sent and acknowledged, but the delivery of a settle that fails with nobody waiting may be given back. It is one atomic durable write where the
-    /// broker can do that. It never fails because a queue is full, with one exception: an output to a queue that refuses messages above a bound of its own
-    /// ([`Overflow::Refuse`]). It may be repeated, with the outputs that [`Unsettled::unsent`] names: what was confirmed is not sent again, and what is no
-    /// longer held is left alone ([`Settled::NoLongerHeld`]). Where it is atomic, later ones of the same consumer fail with `Unavailable` after one that failed (other than
-    /// as `TooLarge` or `QueueFull`), until it is repeated or its delivery is given back, so that none takes effect before it. Elsewhere
-    /// later ones that were called before it failed may take effect: whoever needs the order calls none before its outcome is known.
+    /// Settles of one consumer take effect in the order of the calls. The future only waits for the outcome: dropping it does not change what is sent
+    /// and acknowledged, but the delivery of a settle that fails unawaited may be requeued. A settle is one atomic durable write where the broker
+    /// supports it. It never fails because a queue is full, with one exception: an output to a queue that refuses messages above its own bound
+    /// ([`Overflow::Refuse`]). It may be repeated, with the outputs that [`Unsettled::unsent`] names: confirmed outputs are not sent again, and
+    /// deliveries that are no longer held are skipped ([`Settled::NoLongerHeld`]). If settles are atomic, later ones of the same consumer fail with
+    /// `Unavailable` after a failed one (other than `TooLarge` or `QueueFull`), until it is repeated or its delivery is requeued, so that none
+    /// overtakes it. Elsewhere, later settles that were called before the failure may take effect: if you need the order, wait for each outcome
+    /// before the next call.
     ///
     /// # Errors
     /// `QueueNotFound` when an output with [`Routing::Required`] has no queue, `QueueFull` in that one exception, `TooLarge`, `Refused`,
@@ -194,8 +196,8 @@ pub trait Backend: Send + Sync + 'static {
         receipts.iter().map(|receipt| self.settle(receipt, Vec::new())).collect()
     }
 
-    /// Gives a delivery back: it is delivered again, to any consumer, in its old place where the broker can do that. Nothing happens if it is no
-    /// longer held, which without a connection may be `Unavailable` instead, or while it is being settled.
+    /// Requeues a delivery: it is redelivered to any consumer, at its old position where the broker supports that. Nothing happens while it is being
+    /// settled, or if it is no longer held, which without a connection may be `Unavailable` instead.
     ///
     /// # Errors
     /// `Unavailable`.
@@ -206,19 +208,19 @@ pub trait Backend: Send + Sync + 'static {
     /// It is free again when its holder drops it, or as soon as the broker notices that the holder's process or connection is gone.
     ///
     /// # Errors
-    /// `LockHeld` while another has it, in this process or elsewhere. `Unavailable`, also while the part of the broker that keeps the lock is away:
-    /// until that is back no process gets the lock. `Refused` without the right, or where something else has the lock's name on the broker.
+    /// `LockHeld` while another holder has it, in this process or elsewhere. `Unavailable`, also while the part of the broker that stores the lock is
+    /// unreachable: until it returns no process gets the lock. `Refused` without permission, or if something else uses the lock's name on the broker.
     ///
     /// # Cancel safety
     /// A lock that was taken is released.
     async fn lock(&self, name: &LockName) -> Result<Box<dyn Lock>>;
 
-    /// What people should know of the broker as it was found when it was opened.
+    /// Notices for operators about the broker as it was found when opened.
     fn notices(&self) -> Vec<Notice> {
         Vec::new()
     }
 
-    /// What keeps the broker from working now, for people: it is away, or takes no messages. `None` while nothing does.
+    /// Why the broker does not work now, for people: it is unreachable, or accepts no messages. `None` if it works.
     fn outage(&self) -> Option<String> {
         None
     }
@@ -237,8 +239,8 @@ pub trait Backend: Send + Sync + 'static {
     #[doc(hidden)]
     fn break_for_test(&self) {}
 
-    /// Waits until the backend itself has failed, so that only a new one can work again, and returns the reason; never returns for one that is
-    /// closed or that connects again. From then on every call gets `Unavailable`, and what was waiting for an answer got `OutcomeUnknown`.
+    /// Waits until the backend itself has failed, so that only a new one can work again, and returns the reason; never returns for one that is closed
+    /// or that reconnects. From then on every call fails with `Unavailable`, and calls that were waiting for an answer fail with `OutcomeUnknown`.
     ///
     /// # Cancel safety
     /// Yes.
@@ -247,9 +249,9 @@ pub trait Backend: Send + Sync + 'static {
     }
 
     /// Closes it: publishes, settles and operations that were called before are completed, as far as the broker answers within a bounded time; every
-    /// later call gets `Unavailable`; and what it holds is free when this returns.
+    /// later call fails with `Unavailable`; and everything it holds is released when this returns.
     ///
     /// # Cancel safety
-    /// It goes on closing.
+    /// Closing continues.
     async fn close(&self);
 }

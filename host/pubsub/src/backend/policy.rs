@@ -1,17 +1,17 @@
-//! What the operator of a broker sets up for the queues of Weir, beyond what a client of the broker may do.
+//! Policies that the operator of a broker sets for the queues of Weir, beyond what a client of the broker may do.
 
 /// A rule of the broker for queues of Weir.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
     /// Its name on the broker.
     pub name: String,
-    /// What happens without it, for people.
+    /// The consequence of its absence, for people.
     pub reason: &'static str,
     /// The command that sets it, to run on a machine of the broker.
     pub command: String,
     /// Whether it is there.
     pub state: PolicyState,
-    /// Whether this call has set it; `false` also where the broker does not tell what was there before.
+    /// Whether this call has set it; `false` also if the broker does not report the previous state.
     pub is_new: bool,
 }
 
@@ -23,7 +23,7 @@ pub enum PolicyState {
         /// The command that lists what is there.
         list_command: String,
     },
-    /// Queues that need it do not have it; what is missing where, for people.
+    /// Queues that require it do not have it; what is missing where, for people.
     Missing(String),
     /// An administrator has set something that may be in the way of Weir, which leaves it as it is; what, for people.
     Limited(String),
@@ -35,7 +35,7 @@ pub enum PolicyState {
     NotNeeded(String),
 }
 
-/// What is done about rules that are missing.
+/// What to do about missing rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Provision {
     /// Nothing: they are reported.

@@ -18,12 +18,12 @@ use crate::topic::Topic;
 const FIRST_WAIT: Duration = Duration::from_millis(20);
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
-/// What can be published on one topic. It survives the loss of a connection.
+/// Publishes on one topic. It survives the loss of a connection.
 #[async_trait]
 pub trait Producer: Send + Sync {
-    /// Gives a message its place in the order and returns what waits for its [confirmation](Confirm). It waits first while too much is under way
-    /// or the broker takes nothing. Messages of one producer are stored in the order in which their `publish` calls returned. If a message is stored
-    /// twice, after a lost connection, this applies to its first copy.
+    /// Assigns a message its position in the order and returns its [confirmation](Confirm). It first waits while too much is in flight or the broker
+    /// accepts nothing. Messages of one producer are stored in the order in which their `publish` calls returned. If a message is stored twice, after
+    /// a lost connection, this applies to its first copy.
     ///
     /// A message without an id gets a random one, except on `response` and `notify` topics, where an absent id stays absent.
     /// `response` and `notify` without a subscriber: the message is dropped without an error. `flow` and `request` without a queue:
@@ -52,8 +52,8 @@ impl dyn Producer + '_ {
         self.publish(message).await?.await
     }
 
-    /// Publishes a message, and sends it again while the broker cannot be reached or has not confirmed it, for up to `longest`. It may be stored
-    /// more than once: for answers and notices, which readers recognise or repeat without harm, and which nothing else would send again.
+    /// Publishes a message, and repeats that while the broker is unreachable or has not confirmed it, for up to `longest`. It may be stored more than
+    /// once: use it for answers and notices, which readers recognize or repeat without harm, and which nothing else would repeat.
     ///
     /// # Errors
     /// As [`Producer::publish`] and [`Confirm`]: the last one when the time is up.
@@ -81,9 +81,10 @@ impl dyn Producer + '_ {
 /// Waits until the broker has a published message: for `flow` topics, until it is durable in every queue of the topic.
 ///
 /// # Errors
-/// `QueueNotFound`, `Refused`, `Unavailable`, `TooLarge`: the message was not stored. `QueueFull`: not in every queue of the topic; others may have it,
-/// and publishing it again stores it there once more, under the same id. `OutcomeUnknown`: it may have been stored; what was published and not confirmed when the connection was lost ends so, or is sent again by the backend, which may store
-/// it twice, as long as that much may be under way. Once it has returned, it returns `OutcomeUnknown`.
+/// `QueueNotFound`, `Refused`, `Unavailable`, `TooLarge`: the message was not stored. `QueueFull`: not in every queue of the topic; others may have
+/// it, and publishing it again stores it there again, with the same id. `OutcomeUnknown`: it may have been stored; this is the outcome of messages
+/// that were unconfirmed when the connection was lost, unless the backend sends them again, which may store them twice, as long as that many may be
+/// in flight. Once it has returned, it returns `OutcomeUnknown`.
 ///
 /// # Cancel safety
 /// Dropping it changes nothing: the message is stored or refused all the same.
@@ -91,7 +92,7 @@ impl dyn Producer + '_ {
 #[must_use = "unconfirmed messages may not be stored"]
 pub struct Confirm {
     state: State,
-    /// Whose message it is, where events of it are recorded.
+    /// The owner of the message, if its events are recorded.
     recorded: Option<(Topic, MessageId)>,
 }
 

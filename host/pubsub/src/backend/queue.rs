@@ -1,13 +1,13 @@
-//! Queues: what they are made with, and how they are deleted.
+//! Queues: their properties, and how they are deleted.
 
 use crate::topic::Queue;
 
-/// What a queue is made with.
+/// The properties of a queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueueSpec {
     /// Which queue.
     pub queue: Queue,
-    /// A bound of its own, and what happens above it.
+    /// A bound of this queue, and what happens above it.
     pub overflow: Overflow,
 }
 
@@ -18,7 +18,7 @@ impl QueueSpec {
     }
 }
 
-/// What a queue does with a message that takes it above a bound of its own. An empty queue accepts a message of any size.
+/// What a queue does with a message that takes it above its own bound. An empty queue accepts a message of any size.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Overflow {
     /// It has no bound of its own.
@@ -29,7 +29,7 @@ pub enum Overflow {
         /// Bodies and properties together, in bytes; below 2^63, as brokers count in signed numbers.
         bytes: u64,
     },
-    /// It refuses the message with `QueueFull`, also as an output of a settle: dead letters.
+    /// It refuses the message with `QueueFull`, also as an output of a settle: used for dead letters.
     Refuse {
         /// Bodies and properties together, in bytes; below 2^63 - 1.
         bytes: u64,
@@ -69,8 +69,7 @@ impl std::fmt::Display for Overflow {
 pub enum Delete {
     /// The queue with all that is in it.
     Always,
-    /// The queue if no message is in it, those that consumers hold unsettled included. Expired requests do not count, where the broker knows
-    /// them.
+    /// The queue if it has no messages, including those held unsettled by consumers. Expired requests do not count, if the broker recognizes them.
     IfEmpty,
 }
 

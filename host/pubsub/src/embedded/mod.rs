@@ -168,7 +168,7 @@ impl EmbeddedBroker {
     /// Closes it: earlier calls are committed, later ones get `Unavailable`, and the folder is free when this returns.
     ///
     /// # Cancel safety
-    /// It goes on closing.
+    /// Closing continues.
     pub async fn close(&self) {
         self.refuse();
         // Not the end of the handle: a call that was dropped must not keep a second one from waiting.

@@ -161,13 +161,13 @@ pub enum OpenError {
         segment: PathBuf,
         /// Where in it.
         offset: u64,
-        /// What is wrong there.
+        /// The problem there.
         detail: String,
     },
     /// An error of the operating system.
     #[error("cannot {action} {}", path.display())]
     Io {
-        /// What was tried.
+        /// The operation.
         action: &'static str,
         /// The file.
         path: PathBuf,

@@ -7,7 +7,7 @@ pub(super) const FORM: &str = "write it as http://HOST:8080 or https://HOST:8443
 /// Checks the form of the address of an admin API; nothing is connected.
 ///
 /// # Errors
-/// What is wrong, for people.
+/// The problem, for people.
 pub fn check_pulsar_admin_url(url: &str) -> Result<(), String> {
     parse(url).map(|_| ())
 }

@@ -25,7 +25,7 @@ fn not(reason: impl Into<String>) -> NotAFrame {
     NotAFrame(reason.into())
 }
 
-/// What was read.
+/// The value.
 #[derive(Debug)]
 pub(super) struct Frame {
     pub(super) command: BaseCommand,

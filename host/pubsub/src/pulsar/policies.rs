@@ -224,7 +224,7 @@ fn flow_policies(topicspace: &str) -> Vec<Step> {
         ["destination_storage", "message_age"].map(|kind| command(&format!("remove-backlog-quota SPACE --type {kind}")));
     vec![
         step(
-            "queues of flow by themselves: off",
+            "automatic subscriptions of flow: off",
             NO_QUEUES_BY_THEMSELVES,
             command("set-auto-subscription-creation SPACE --disable"),
             |found| found["autoSubscriptionCreationOverride"]["allowAutoSubscriptionCreation"] == json!(false),

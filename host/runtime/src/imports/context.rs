@@ -1,4 +1,4 @@
-//! `context`: where an instance runs and what it is working on.
+//! `context`: where an instance runs and which message it handles.
 
 use crate::bindings::weir::processor::context::Host;
 use crate::call::Phase;

@@ -1,4 +1,4 @@
-//! `messaging`: sending, answering and asking.
+//! `messaging`: sending, answering and requesting.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,9 +14,9 @@ use crate::message_trace;
 use crate::outputs::Yielded;
 use crate::variant::Variant;
 
-/// Properties of one message; more than anybody needs, and few enough to be looked through one by one.
+/// Properties of one message; more than are ever needed, and few enough for a linear search.
 const MAX_PROPERTIES_COUNT: usize = 256;
-/// Requests under way in one call.
+/// Requests in flight in one call.
 const MAX_BEGUN_COUNT: usize = 64;
 
 type CallResult<T> = Result<T, CallError>;
@@ -51,13 +51,13 @@ impl Host for Guest {
             return Ok(Ok(()));
         };
         if route.is_held {
-            // Whether some flow consumes it is looked at when it is settled.
+            // Whether some flow consumes it is checked when it is settled.
             let must_wait = self.call.charge.add(&message);
             self.call.outputs.push(Output { topic: topic.clone(), message, routing: Routing::Optional });
             return if must_wait { Box::pin(self.wait_for_budget()).await.map(Ok) } else { Ok(Ok(())) };
         }
         let variant = self.variant.clone();
-        // In a box of its own, so that what is held, which is nearly everything, has a small future to make and move.
+        // Boxed, so that the common case, a held output, has a small future.
         Ok(Box::pin(self.publish(&variant, output, message)).await)
     }
 
@@ -84,7 +84,7 @@ impl Host for Guest {
 }
 
 impl Guest {
-    /// Waits until the host has room for what is sent.
+    /// Waits until the host's budget has room for outputs.
     ///
     /// # Errors
     /// The attempt is to end.
@@ -101,7 +101,7 @@ impl Guest {
         admission.map_err(|Yielded| wasmtime::Error::msg("it waited for memory for its outputs (host.outputs)"))
     }
 
-    /// Takes a message for an output: all checks, and what the host adds.
+    /// Accepts a message for an output: all checks, and the properties that the host adds.
     fn take(&mut self, to: &str, message: GuestMessage) -> CallResult<(usize, Message)> {
         let Some(output) = self.variant.output(to) else {
             let known = names(self.variant.outputs.iter().map(|output| &*output.name));
@@ -290,7 +290,7 @@ fn check_properties(properties: &[(String, String)]) -> CallResult<()> {
     }
 }
 
-/// What the other side said went wrong, of an answer that is an error.
+/// The error that the other side reported, if an answer is an error.
 fn error_of(message: &Message) -> Option<CallError> {
     let kind = message.properties.get(weir_pubsub::WEIR_ERROR)?;
     let said: Option<serde_json::Value> = serde_json::from_slice(&message.body).ok();

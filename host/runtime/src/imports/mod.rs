@@ -1,4 +1,4 @@
-//! What components may call: one file per interface of `wit/processor.wit`, one line each here.
+//! The imports of components: one file per interface of `wit/processor.wit`, one line each here.
 
 mod config;
 mod context;

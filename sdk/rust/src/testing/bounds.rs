@@ -12,14 +12,14 @@ pub(super) const MAX_WORKERS_COUNT: u64 = 4_000;
 const KIB: usize = 1 << 10;
 const HOUR_MS: u64 = 3_600_000;
 
-/// What a value may be.
+/// The allowed values.
 #[derive(Clone, Copy)]
 enum Bound {
     /// A whole number, from and to.
     Number(u64, u64),
-    /// A string of at most so many bytes; what is not a string is left to the type.
+    /// A string of at most this many bytes; other values are left to the type.
     Text(usize),
-    /// A list or map of at most so many elements.
+    /// A list or map of at most this many elements.
     List(usize),
 }
 

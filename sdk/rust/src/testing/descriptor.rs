@@ -226,7 +226,7 @@ mod tests {
         };
         check("nonsense", "weir:descriptor/1");
         check("{}", "`schema`");
-        check(r#"{"schema": 2}"#, "reads 1");
+        check(r#"{"schema": 2}"#, "supports 1");
         check(r#"{"schema": 1, "config_types": ["a"]}"#, "`config_types`, expected one of");
         check(r#"{"schema": 1, "parameters": [{"name": "a", "defualt": "1"}]}"#, "`defualt`");
         check(r#"{"schema": 1, "parameters": [{"name": "a", "default": 1}]}"#, "expected a string");

@@ -62,7 +62,7 @@ pub(super) enum Phase {
 /// How far the answer to a request has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Progress {
-    /// The message in hand is no request.
+    /// The message in flight is not a request.
     #[default]
     None,
     /// The last part has not left.
@@ -94,7 +94,7 @@ pub(super) enum Begun {
     Open(Answer),
     /// The last part was taken.
     Complete,
-    /// It ended with an error, and is no request any more.
+    /// It ended with an error, and is not a request any more.
     Failed,
 }
 

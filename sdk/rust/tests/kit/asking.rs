@@ -108,7 +108,7 @@ fn a_typed_read_requires_a_single_part() {
     let fails = |answer: Answer| {
         Kit::new(DESCRIPTOR, read).answer("one", move |_| answer.clone()).handle("input", Json(0)).failure().unwrap().to_string()
     };
-    assert_eq!(fails(Answer::parts([Json(0); 0])), "`one` has no parts");
+    assert_eq!(fails(Answer::parts([Json(0); 0])), "the answer of `one` has no parts");
     assert_eq!(
         fails(Answer::parts([1, 2].map(Json))),
         "`one` answered in several parts instead of one: read them one by one, with `next_as`"

@@ -77,7 +77,7 @@ struct Answer {
     through: Option<Position>,
 }
 
-/// What became of the selected letters.
+/// The outcome for the selected dead letters.
 #[derive(Debug, Default)]
 struct Outcome {
     done_count: u64,

@@ -106,7 +106,7 @@ fn processors(hosts: &[HostReport], width: usize, rows_count: usize) -> Option<S
             output::number(totals.dead),
         ]
     };
-    let headings = ["processor", "variant", "component", "state", "handled", "per s", "in flight", "failed", "dead"];
+    let headings = ["processor", "variant", "component", "state", "handled", "per s", "active", "failed", "dead"];
     let mut all: Vec<_> = all.iter().collect();
     all.sort_by_key(|(_, totals)| totals.rank());
     let left = all.split_off(all.len().min(rows_count)).len();
