@@ -3,11 +3,12 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::json;
+use tokio::time::Instant;
 use weir_config::records::{ComponentRecord, Descriptor, Entry, GivenLimits, GrantableLimits, ProcessorState, entry_type};
 use weir_pubsub::Message;
 use weir_runtime::HostSettings;

@@ -43,11 +43,11 @@ fn module_of(file: &str) -> Path {
 
 /// A source up to the module of its tests.
 fn without_tests(text: &str) -> &str {
-    let starts = text.match_indices("#[cfg(test)]\n").map(|(at, _)| at);
+    let mut starts = text.match_indices("#[cfg(test)]\n").map(|(at, _)| at);
     let is_module = |at: &usize| {
         text[*at..].lines().skip_while(|line| line.starts_with("#[")).take(1).all(|line| line.starts_with("mod ") && line.ends_with('{'))
     };
-    &text[..starts.filter(is_module).next().unwrap_or(text.len())]
+    &text[..starts.find(is_module).unwrap_or(text.len())]
 }
 
 /// What a source gives on under a name.

@@ -40,8 +40,8 @@ impl Pulsar {
     pub fn of(promise: &str) -> Self {
         let is_one_of = |words: &[&str]| words.iter().any(|word| promise.contains(word));
         Pulsar {
-            has_own_node: is_one_of(&["restart", "with_the_broker", "close_"]),
-            needs_tokens: is_one_of(&["without_the_right", "cannot_be_subscribed", "outlasts_a_refusal"]),
+            has_own_node: is_one_of(&["restart", "survive_the_broker", "close_"]),
+            needs_tokens: is_one_of(&["without_permission", "cannot_be_subscribed", "survives_a_refusal"]),
             has_other_space: is_one_of(&["locks_of_other_names"]),
             proxies: OnceCell::new(),
             tenant: String::new(),

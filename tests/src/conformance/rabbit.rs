@@ -45,7 +45,7 @@ impl RabbitMq {
     }
 
     fn with(promise: &str, queues: DefaultQueues) -> Self {
-        let has_own_node = ["restart", "with_the_broker", "close_", "block", "publishers"].iter().any(|word| promise.contains(word));
+        let has_own_node = ["restart", "survive_the_broker", "close_", "block", "publishers"].iter().any(|word| promise.contains(word));
         RabbitMq { queues, has_own_node, proxies: OnceCell::new(), open: None }
     }
 

@@ -157,7 +157,7 @@ mod tests {
                 "f, line 8, column 13: broker.segment: is true or false; allowed: a size from 1MiB to 1GiB",
             ],
         );
-        check("gateway.listen = \"::1\"", &["f, line 1, column 1: gateway.listen: there is no such setting; did you mean listen?"]);
+        check("gateway.listen = \"::1\"", &["f, line 1, column 9: gateway.listen: there is no such setting; did you mean listen?"]);
         check("max-body = \"1MiB\"", &["f, line 1, column 1: max-body: there is no such setting; did you mean gateway.max-body?"]);
         check(
             "[grace]\na = 1",
