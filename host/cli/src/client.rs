@@ -18,6 +18,10 @@ use crate::folder::{read_note, read_token};
 use crate::problem::{Exit, Problem};
 use crate::token::Secret;
 
+/// After a request to a service that may have been carried out.
+pub(crate) const CHECK_WHETHER_DONE: &str =
+    "check whether it was done before repeating it: weir flow list shows the flows, weir config list the configuration";
+
 /// Longer than the gateway waits for its services, so that its own error arrives.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(330);
 /// A connection to the gateway.
@@ -304,8 +308,7 @@ pub(crate) fn of_answer(error: &ErrorBody) -> Problem {
         "insufficient-scope" => problem.next("set WEIR_TOKEN to a token of that scope, or give the data folder of that Weir: --data DIR"),
         "tls-required" => problem.next("use https:// in --gateway, and --ca FILE unless the system trusts the certificate"),
         "outcome-unknown" => problem.next("check with `weir status` whether it arrived before sending it again"),
-        "timed-out" => problem
-            .next("check whether it was done before repeating it: weir flow list shows the flows, weir config list the configuration"),
+        "timed-out" => problem.next(CHECK_WHETHER_DONE),
         _ => problem,
     }
 }

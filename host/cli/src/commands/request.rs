@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use super::{Session, check_json, read_input, tail};
 use crate::args::Request;
-use crate::client::escaped;
+use crate::client::{CHECK_WHETHER_DONE, escaped};
 use crate::problem::{Exit, Problem};
 use crate::progress::{Counter, during};
 
@@ -21,7 +21,10 @@ pub(crate) async fn run(session: &Session, command: Request) -> Result<()> {
     let what = format!("waiting for {} of flow {}", command.interface, command.flow);
     let asked = during(session.format, &what, &Counter::default(), session.client.lines_of(&path, body)).await;
     let mut lines = asked.map_err(|problem| match problem.exit {
-        Exit::Unavailable => problem.or_next(format!("check its processors: weir flow show {}", command.flow)),
+        // An interface changes nothing that a service would show.
+        Exit::Unavailable if problem.next_step().is_none_or(|next| next == CHECK_WHETHER_DONE) => {
+            problem.next(format!("check its processors: weir flow show {}", command.flow))
+        }
         _ => problem,
     })?;
     // The line is gone before a part of the answer is printed in its place.
