@@ -80,7 +80,7 @@ async fn the_demo_swaps_under_load_and_loses_nothing_on_pulsar() {
 #[test]
 fn the_demo_requires_the_admin_api_of_a_pulsar() {
     for (arguments, expected) in [
-        (&["--broker", "pulsar://127.0.0.1:1"][..], "a Pulsar requires --pulsar-admin"),
+        (&["--broker", "pulsar://127.0.0.1:1"][..], "Pulsar requires --pulsar-admin"),
         (&["--pulsar-admin", "http://127.0.0.1:1"], "require --broker pulsar://"),
     ] {
         let folder = tempfile::tempdir().unwrap();

@@ -94,7 +94,7 @@ test('a missing or wrong handler is an error', async () => {
 test('an exception at the top level is shown with its line', async () => {
   const thrown = await fault(`${ECHO}function deep() {\n  null.x;\n}\ndeep();\n`);
   assert.match(thrown, /^the top level of the module failed, which runs once, when the component is built:\nsrc\/processor\.js:4: TypeError: .* of null\n {4}at deep \(src\/processor\.js:4\)\n {4}at src\/processor\.js:6$/);
-  assert.match(await fault(`${ECHO}import { parameter } from 'weir-sdk';\nparameter('a');\n`), /`parameters?` works only inside of a handler.*\n(.*\n)*? {4}at src\/processor\.js:4/);
+  assert.match(await fault(`${ECHO}import { parameter } from 'weir-sdk';\nparameter('a');\n`), /`parameters?` works only inside a handler.*\n(.*\n)*? {4}at src\/processor\.js:4/);
   assert.match(await fault(`${ECHO}crypto.randomUUID();\n`), /a function of `crypto` that makes random numbers was called at the top level/);
   assert.match(await fault(`${ECHO}setTimeout(() => {}, 1);\n`), /setTimeout can only be used during request handling/);
 });
@@ -126,6 +126,6 @@ test('an engine that imports wasi:http is refused, with the flag', async () => {
 });
 
 test('a wrong folder of the contract and a wrong world are errors', async () => {
-  assert.match(await fault(ECHO, {}, { wit: SDK }), /there is no processor\.wit in /);
+  assert.match(await fault(ECHO, {}, { wit: SDK }), /processor\.wit does not exist in /);
   assert.match(await fault(ECHO, {}, { world: 'nonsense' }), /the world `nonsense` cannot be read from /);
 });

@@ -63,7 +63,7 @@ def test_what_is_wrong_is_told_in_the_authors_terms(tmp_path: Path) -> None:
     with pytest.raises(BuildError) as caught:
         build(project(tmp_path, BAD), output)
     assert not output.exists()
-    assert str(caught.value) == "`handle` takes the parameter `size`, which weir.toml does not declare: the parameters are none"
+    assert str(caught.value) == "`handle` takes the parameter `size`, which weir.toml does not declare; must be one of: none"
 
 def test_a_source_that_cannot_be_a_module_is_refused(tmp_path: Path) -> None:
     def fault(name: str) -> str:

@@ -103,7 +103,7 @@ async fn services_and_processors_survive_foreign_messages_and_lose_none() {
         "config requests without property id dropped",
         "flow requests without property id dropped",
         "config notification unreadable",
-        "not UTF-8",
+        "invalid UTF-8",
     ] {
         let count = said.matches(line).count();
         assert!((1..=12).contains(&count), "{line}: {count} times\n{said}");

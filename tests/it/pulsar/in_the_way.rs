@@ -81,7 +81,7 @@ async fn policies_that_lose_messages_are_reported_and_corrected() {
     let changed = [
         ("messageTTL", json!(60), "expiry of "),
         ("subscriptionExpirationTime", json!(5), "expiry of queues of "),
-        ("backlogQuota?backlogQuotaType=destination_storage", quota, "size limit of all topics of flow: drops nothing"),
+        ("backlogQuota?backlogQuotaType=destination_storage", quota, "size limit of all topics of "),
         ("autoTopicCreation", json!({"allowAutoTopicCreation": true, "topicType": "non-partitioned"}), "automatic topics of "),
         ("autoSubscriptionCreation", json!({"allowAutoSubscriptionCreation": true}), "automatic subscriptions of "),
         (

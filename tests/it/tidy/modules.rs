@@ -99,13 +99,13 @@ fn uses_are_found_in_any_notation() {
         "use crate::embedded::state::Step;",
         "use crate::{embedded::{log::Log, commit::Shared}, error::Result};",
         "use super::super::state;",
-        "use super::super::{place::Place, ends::{self}};",
+        "use super::super::{log_position::LogPosition, handles::{self}};",
         "use super::super::*;",
         "use crate::embedded as broker;",
         "use crate::embedded::EmbeddedBroker;",
         "use crate as weir;",
         "fn f() { crate::embedded::commit::start(super::Log::open()) }",
-        "pub(crate) use super::super::ends::QueueConsumer;",
+        "pub(crate) use super::super::handles::QueueConsumer;",
         "mod tests { fn f() { super::super::super::state::f() } }",
         "fn f() { let c = '{'; } mod tests { use super::super::super::tests::f; }",
     ] {
@@ -113,7 +113,7 @@ fn uses_are_found_in_any_notation() {
     }
     for right in [
         "use super::segment::{self, Header};\npub(super) fn f(&self) { self.f() }",
-        "use crate::embedded::{lock::lock, place::{Place, Moved}};\nuse crate::{error::Result, topic::Queue};",
+        "use crate::embedded::{lock::lock, log_position::{LogPosition, Moved}};\nuse crate::{error::Result, topic::Queue};",
         "// use crate::embedded::state::Step;\nconst TEXT: &str = \"crate::embedded::state \\\" {\";",
         "mod tests { use super::*; use super::super::frame::Frame; }",
         "pub(in crate::embedded) struct A;",

@@ -100,7 +100,7 @@ const ALL: &[Restriction] = &[
         field: "publishMaxMessageRate",
         is_in_the_way: |value| value.as_object().is_some_and(|clusters| clusters.values().any(is_rate)),
         is_blocking: false,
-        consequence: "publishing above the rate of a topic is delayed, and what waits for more than 30 s is sent again: outputs are duplicated",
+        consequence: "publishing above the rate of a topic is delayed, and what waits for more than 30 s is resent: outputs are duplicated",
         command: "remove-publish-rate SPACE",
     },
 ];

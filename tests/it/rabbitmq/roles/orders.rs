@@ -110,6 +110,6 @@ async fn status_and_doctor_report_what_is_missing_behind_a_lone_gateway() {
         assert!(doctor.contains(text), "no {text} in\n{doctor}");
     }
     let said = gateway.said();
-    assert_eq!(said.matches("waiting for the config service; Ctrl-C").count(), 1, "{said}");
+    assert_eq!(said.matches("waiting for the config service; press Ctrl-C").count(), 1, "{said}");
     assert_eq!(gateway.end().await.code(), Some(0));
 }
