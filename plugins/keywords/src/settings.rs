@@ -109,7 +109,7 @@ mod tests {
                 assert!(fault.contains(word), "{fault}");
             }
         };
-        check("english", 10, 3, &["`language` is `english`", "en, ", "de, ", "`none`"]);
+        check("english", 10, 3, &["`language` is `english`", "en, ", "de, ", "none"]);
         check("zh", 10, 3, &["`language` is `zh`"]);
         check("en", 0, 3, &["`count` is 0", "1 to 100"]);
         check("en", 10, 6, &["`words` is 6", "1 to 5"]);

@@ -94,9 +94,9 @@ fn faulty_parameters_are_reported_before_the_first_message() {
             assert!(refusal.contains(word), "{parameter}={value} gave {refusal}, without {word}");
         }
     };
-    check("languages", "de,english", &["`languages` names `english`", "de, el, en", "`all`"]);
-    check("languages", "de, DE", &["`languages` names 1 language", "two or more"]);
-    check("languages", "", &["`languages` names 0 language"]);
+    check("languages", "de,english", &["`languages` contains `english`", "de, el, en", "`all`"]);
+    check("languages", "de, DE", &["`languages` has 1 language", "two or more"]);
+    check("languages", "", &["`languages` has 0 language"]);
     check("least-confidence", "1.5", &["`least-confidence` is 1.5", "0 to 1"]);
     check("least-confidence", "high", &["least-confidence", "is not a number"]);
 }

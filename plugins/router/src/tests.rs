@@ -140,9 +140,9 @@ fn faults_name_rule_field_and_fix() {
     };
     check("5", &["is not an object such as"]);
     check("{}", &["field `to` is missing"]);
-    check(r#"{"to": 7}"#, &["field `to` is 7", "text"]);
+    check(r#"{"to": 7}"#, &["field `to` is 7", "string"]);
     check(r#"{"to": "mial"}"#, &["field `to` is the output `mial`", "rest, invoices, german", "blueprint"]);
-    check(r#"{"to": "mail", "equal": 1}"#, &["field `equal` is not known", "equals, one-of, matches, exists"]);
+    check(r#"{"to": "mail", "equal": 1}"#, &["unknown field `equal`", "equals, one-of, matches, exists"]);
     check(r#"{"to": "mail", "path": "kind", "equals": 1}"#, &["field `path`: `kind`", "write `/kind`"]);
     check(r#"{"to": "mail", "path": "/kind"}"#, &["has no condition", "equals, one-of, matches, exists"]);
     check(r#"{"to": "mail", "path": "/a", "property": "b", "exists": true}"#, &["`path` and `property`", "two rules"]);
