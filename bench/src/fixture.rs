@@ -39,6 +39,25 @@ pub(crate) struct WeirFixture {
     flow_service: FlowService,
 }
 
+/// A host of all processors, whose compiled code is kept in a folder.
+pub(crate) fn host_settings(folder: &Path, components: &ComponentFolder) -> HostSettings {
+    HostSettings {
+        id: "bench".to_owned(),
+        name: "bench".to_owned(),
+        machine: String::new(),
+        topicspace: "tg".to_owned(),
+        components: Arc::new(components.clone()),
+        code_cache: folder.join("cache"),
+        served: Served::All,
+        given: Default::default(),
+        cache_bytes: None,
+        instances_count: 64,
+        outputs_bytes: weir_runtime::DEFAULT_OUTPUTS_BYTES,
+        dead_letters_max_bytes: 256 << 20,
+        defaults: Default::default(),
+    }
+}
+
 impl WeirFixture {
     pub(crate) async fn open(folder: &Path) -> anyhow::Result<Self> {
         std::fs::create_dir_all(folder)?;
@@ -72,21 +91,7 @@ impl WeirFixture {
     }
 
     pub(crate) async fn start_host(&self) -> anyhow::Result<Host> {
-        let settings = HostSettings {
-            id: "bench".to_owned(),
-            name: "bench".to_owned(),
-            machine: String::new(),
-            topicspace: "tg".to_owned(),
-            components: Arc::new(self.components.clone()),
-            code_cache: self.folder.join("cache"),
-            served: Served::All,
-            given: Default::default(),
-            cache_bytes: None,
-            instances_count: 64,
-            outputs_bytes: weir_runtime::DEFAULT_OUTPUTS_BYTES,
-            dead_letters_max_bytes: 256 << 20,
-            defaults: Default::default(),
-        };
+        let settings = host_settings(&self.folder, &self.components);
         Ok(Host::start(self.broker.clone(), self.config.clone(), settings).await?)
     }
 

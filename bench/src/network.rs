@@ -11,8 +11,9 @@ use weir_config::records::{COMPONENT_TYPE, ComponentRecord};
 use weir_config::{Batch, ComponentFolder, ConfigClient, ConfigService, Store};
 use weir_flow::{FlowClient, FlowService, FlowSettings, StartFlow};
 use weir_pubsub::{Backend, Queue};
-use weir_runtime::{Host, HostSettings, Served};
+use weir_runtime::Host;
 
+use crate::fixture::host_settings;
 use crate::flow;
 
 /// A flow of three echo components, one behind the other.
@@ -153,21 +154,7 @@ impl NetworkFixture {
     pub(crate) async fn flow_run(&self, ends: &impl Ends, course: &Workload, messages: u32) -> anyhow::Result<Run> {
         self.flows.start_flow(Self::start(course.flow)).await?;
         ends.preload(&course.input, messages).await?;
-        let settings = HostSettings {
-            id: "bench".to_owned(),
-            name: "bench".to_owned(),
-            machine: String::new(),
-            topicspace: "tg".to_owned(),
-            components: Arc::new(self.components.clone()),
-            code_cache: self.folder.path().join("cache"),
-            served: Served::All,
-            given: Default::default(),
-            cache_bytes: None,
-            instances_count: 64,
-            outputs_bytes: weir_runtime::DEFAULT_OUTPUTS_BYTES,
-            dead_letters_max_bytes: 256 << 20,
-            defaults: Default::default(),
-        };
+        let settings = host_settings(self.folder.path(), &self.components);
         let host = Host::start(self.backend.clone(), self.config.clone(), settings).await?;
         let before = cpu();
         let rate = ends.filled(&course.output, messages).await?;
