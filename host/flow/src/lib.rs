@@ -25,7 +25,7 @@
 //! let draft = Draft::new(flow, &blueprint, parameters)?;
 //! let plan = plan_start(&draft, &Snapshot::default(), Exits::Keep { limit_bytes: 1 << 20 })?;
 //!
-//! // A queue of what the processor consumes, and one that keeps its results until somebody takes them.
+//! // A queue of what the processor consumes, and one that keeps its results until they are taken.
 //! let topics: Vec<&str> = plan.queues.iter().map(|queue| queue.topic.as_str()).collect();
 //! assert_eq!(topics, ["flow:tg:texts:news", "flow:tg:summaries:news"]);
 //! let (key, entry) = plan.entries.first_key_value().expect("the processor has an entry");

@@ -45,7 +45,7 @@ impl fmt::Display for Unserved {
     }
 }
 
-/// What somebody may have meant, behind a name that is not known.
+/// The suggestion that follows a name that is not known.
 pub(crate) fn hint(meant: Option<&str>) -> String {
     meant.map_or_else(String::new, |other| format!(" (did you mean `{}`?)", shown(other)))
 }
