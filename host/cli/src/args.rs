@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use weir_config::records::GivenLimits;
+use weir_config::units::parse_time;
 
 pub(crate) use self::access::AccessFlags;
 pub(crate) use self::components::{Components, ComponentsCommand, Prune};
@@ -24,7 +25,6 @@ pub(crate) use self::reach::Reach;
 use self::run::parse_served;
 pub(crate) use self::run::{RoleFlags, Run, ServedProcessor};
 pub(crate) use self::take::Take;
-use crate::settings::units::parse_time;
 
 /// Runs message processors as sandboxed WebAssembly components between durable queues.
 ///

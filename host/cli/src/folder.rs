@@ -9,10 +9,9 @@ use serde::{Deserialize, Serialize};
 use weir_config::records::Digest;
 use weir_pubsub::chain;
 
+use crate::disk_reserve;
 use crate::holder::Holder;
 use crate::problem::{Exit, Problem};
-use crate::roles::GatewayAccess;
-use crate::space;
 use crate::token::Secret;
 
 /// A data folder that this process alone uses, until it is dropped or the process ends.
@@ -50,6 +49,17 @@ pub(crate) struct GatewayFile {
     pub(crate) certificate: Option<Digest>,
 }
 
+/// How commands on the same data folder reach the gateway.
+#[derive(Clone, Debug)]
+pub(crate) struct GatewayAccess {
+    /// Its URL from this machine.
+    pub(crate) url: String,
+    /// The token of the commands, if it requires one.
+    pub(crate) secret: Option<Secret>,
+    /// The digest of its certificate, if it has one.
+    pub(crate) certificate: Option<Digest>,
+}
+
 impl DataFolder {
     /// Makes the folder if it is not there, and locks it for this process, which runs as this command: `weir run host`.
     pub(crate) fn lock(path: &Path, command: &str) -> Result<Self, Problem> {
@@ -66,7 +76,7 @@ impl DataFolder {
             Err(TryLockError::WouldBlock) => return Err(in_use(path, &lock, command)),
             Err(TryLockError::Error(error)) => return Err(unusable(error)),
         }
-        let is_disk_full = space::make_room(path);
+        let is_disk_full = disk_reserve::make_room(path);
         match Holder::this(command).write_to(&mut lock) {
             // Only a second process that finds it locked would name this one.
             Err(error) if error.kind() == std::io::ErrorKind::StorageFull => {

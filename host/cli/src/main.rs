@@ -3,15 +3,18 @@
 mod args;
 mod client;
 mod commands;
+mod disk_reserve;
 mod folder;
 mod holder;
 mod hosts;
+mod input;
 mod logging;
 mod message;
 mod output;
 mod permissions;
 mod problem;
 mod progress;
+mod report;
 mod roles;
 mod screen;
 mod settings;
@@ -59,9 +62,9 @@ fn main() -> ExitCode {
         // Only our own writing fails with an error that has nothing around it.
         Err(error) if error.is::<std::io::Error>() => {
             let problem = Problem::new(Exit::Failed, "the output cannot be written").because(error);
-            ExitCode::from(problem::report(&problem.into(), json))
+            ExitCode::from(report::report(&problem.into(), json))
         }
-        Err(error) => ExitCode::from(problem::report(&error, json)),
+        Err(error) => ExitCode::from(report::report(&error, json)),
     }
 }
 

@@ -2,10 +2,6 @@
 
 use std::fmt;
 
-use anstyle::{AnsiColor, Style};
-
-use crate::logging;
-
 /// What an exit code means. The numbers follow sysexits.h.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
@@ -27,6 +23,9 @@ pub(crate) enum Exit {
     Settings = 78,
 }
 
+/// What is wrong in particular, each for people and for programs.
+pub(crate) type Details = Vec<(String, serde_json::Value)>;
+
 /// An error with its exit code and, where there is one, the next step.
 #[derive(Debug)]
 pub(crate) struct Problem {
@@ -34,8 +33,7 @@ pub(crate) struct Problem {
     pub(crate) exit: Exit,
     /// What went wrong, and where.
     what: String,
-    /// What is wrong in particular, for people and for programs.
-    details: Vec<(String, serde_json::Value)>,
+    details: Details,
     /// What to do.
     next: Option<String>,
     source: Option<anyhow::Error>,
@@ -56,7 +54,7 @@ impl Problem {
 
     /// The same with what is wrong in particular, each for people and for programs.
     #[must_use]
-    pub(crate) fn with_details(mut self, details: Vec<(String, serde_json::Value)>) -> Self {
+    pub(crate) fn with_details(mut self, details: Details) -> Self {
         self.details = details;
         self
     }
@@ -69,6 +67,11 @@ impl Problem {
     /// What is wrong in particular, for people.
     pub(crate) fn details(&self) -> impl Iterator<Item = &str> {
         self.details.iter().map(|(detail, _)| detail.as_str())
+    }
+
+    /// The same, each for people and for programs.
+    pub(crate) fn detail_pairs(&self) -> &[(String, serde_json::Value)] {
+        &self.details
     }
 
     /// The same with what to do next.
@@ -102,37 +105,4 @@ impl std::error::Error for Problem {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.source.as_ref().map(|source| source.as_ref() as _)
     }
-}
-
-/// Prints an error with its causes and the next step, and returns the exit code.
-pub(crate) fn report(error: &anyhow::Error, json: bool) -> u8 {
-    let problem = error.chain().find_map(|cause| cause.downcast_ref::<Problem>());
-    let exit = problem.map_or(Exit::Failed, |problem| problem.exit);
-    // What went wrong first may know best what to do.
-    let next = error.chain().filter_map(|cause| cause.downcast_ref::<Problem>()).find_map(|problem| problem.next.as_deref());
-    let details = problem.map_or(&[][..], |problem| &problem.details);
-    logging::print(&if json { as_json(error, details, next, exit) } else { as_text(error, details, next) });
-    exit as u8
-}
-
-type Details = [(String, serde_json::Value)];
-
-fn as_text(error: &anyhow::Error, details: &Details, next: Option<&str>) -> String {
-    let red = Style::new().bold().fg_color(Some(AnsiColor::Red.into()));
-    let dim = Style::new().dimmed();
-    let green = Style::new().bold().fg_color(Some(AnsiColor::Green.into()));
-    let mut lines = vec![format!("{red}error:{red:#} {error}")];
-    lines.extend(details.iter().map(|(detail, _)| format!("  {red}-{red:#} {detail}")));
-    lines.extend(error.chain().skip(1).map(|cause| format!("  {dim}because:{dim:#} {cause}")));
-    lines.extend(next.map(|next| format!("  {green}next:{green:#} {next}")));
-    lines.join("\n") + "\n"
-}
-
-fn as_json(error: &anyhow::Error, details: &Details, next: Option<&str>, exit: Exit) -> String {
-    let causes: Vec<String> = error.chain().skip(1).map(ToString::to_string).collect();
-    let mut text = serde_json::json!({"error": {"message": error.to_string(), "causes": causes, "next": next, "exit": exit as u8}});
-    if !details.is_empty() {
-        text["error"]["details"] = details.iter().map(|(_, detail)| detail.clone()).collect();
-    }
-    format!("{text}\n")
 }

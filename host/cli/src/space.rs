@@ -1,45 +1,16 @@
-//! The disk of the data folder while Weir runs: space is held there for small writes, of the configuration and of the notes for local commands,
-//! and given up when the disk is full. The queues have a reserve of their own.
+//! The notes for local commands in the data folder, and its disk reserve while Weir runs.
 
 use std::convert::Infallible;
-use std::path::Path;
 use std::time::Duration;
 
 use tokio::time::{MissedTickBehavior, interval};
 use weir_pubsub::chain;
-use weir_pubsub::disk::{DiskReserve, DiskUse};
 
-use crate::folder::DataFolder;
-use crate::roles::GatewayAccess;
+use crate::disk_reserve::{adjust, reserve};
+use crate::folder::{DataFolder, GatewayAccess};
 
-/// Enough for thousands of small writes of the configuration.
-const HELD_BYTES: u64 = 4 << 20;
-/// With less free, the next small write may fail; on a small disk a share of it.
-const MIN_FREE_BYTES: u64 = 512 << 10;
-const SHARE_OF_DISK: u64 = 256;
 /// Often, since a write that comes before the look fails.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
-
-/// The reserve of a data folder.
-fn reserve(folder: &Path) -> DiskReserve {
-    DiskReserve::new(folder.join("reserve"), HELD_BYTES)
-}
-
-/// Whether a disk has no room for small writes.
-fn is_full(disk: DiskUse) -> bool {
-    disk.free_bytes < MIN_FREE_BYTES.min(disk.total_bytes / SHARE_OF_DISK)
-}
-
-/// Makes room for the writes of a start, if the disk is full and an earlier process left a reserve; whether the disk was full.
-pub(crate) fn make_room(folder: &Path) -> bool {
-    let is_full = DiskUse::of(folder).is_ok_and(is_full);
-    if is_full {
-        let is_given_up = reserve(folder).give_up();
-        tracing::warn!(folder = %folder.display(), is_given_up, "disk full at startup: messages from clients are refused until space is \
-             freed");
-    }
-    is_full
-}
 
 /// Writes the address and the token for local commands. What cannot be written keeps nothing from working: `false` then.
 pub(crate) fn note(folder: &DataFolder, noted: &GatewayAccess) -> bool {
@@ -68,7 +39,7 @@ pub(crate) async fn keep(folder: &DataFolder, noted: &GatewayAccess, mut is_note
         ticks.tick().await;
         let path = folder.path().to_owned();
         let looked = tokio::task::spawn_blocking(move || {
-            let is_full = look(&path, &mut held);
+            let is_full = adjust(&path, &mut held);
             (held, is_full)
         });
         // Only a panic ends it otherwise, and then there is no reserve until the next look.
@@ -82,15 +53,4 @@ pub(crate) async fn keep(folder: &DataFolder, noted: &GatewayAccess, mut is_note
             is_noted = note(folder, noted);
         }
     }
-}
-
-fn look(folder: &Path, held: &mut DiskReserve) -> bool {
-    let Ok(disk) = DiskUse::of(folder) else { return false };
-    let is_full = is_full(disk);
-    if is_full {
-        held.give_up();
-    } else {
-        held.fill(disk);
-    }
-    is_full
 }

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use weir_config::records::{ComponentLimits, GivenLimits, GrantableLimits};
 use weir_runtime::{Checker, ComponentFault, HostSettings, Inspected};
 
-use crate::error::ProjectError;
-use crate::languages::BuildContext;
-use crate::manifest::{Checked, MANIFEST_NAME, Manifest};
+use crate::error::{MANIFEST_NAME, ProjectError};
+use crate::languages::{BuildContext, Purpose};
+use crate::manifest::{Checked, Manifest};
 use crate::stamp::stamp;
 use crate::steps::Steps;
 
@@ -17,7 +17,7 @@ use crate::steps::Steps;
 pub struct Built {
     /// Its file.
     pub file: PathBuf,
-    /// The value.
+    /// Its world, topics and descriptor.
     pub inspected: Inspected,
 }
 
@@ -41,15 +41,6 @@ impl Checked {
     }
 }
 
-/// What a component is built for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose {
-    /// To be deployed: small and fast.
-    Ship,
-    /// To be tried at once: built as fast as the language can.
-    Try,
-}
-
 /// Builds the component of a project into a file. Blocks, for as long as the tools of the language take.
 ///
 /// # Errors
@@ -58,10 +49,10 @@ pub fn build(folder: &Path, checked: &Checked, output: &Path, purpose: Purpose, 
     let folder = &folder.canonicalize().map_err(ProjectError::file(folder, "read"))?;
     let weir = folder.join(".weir");
     fs::create_dir_all(&weir).map_err(ProjectError::file(&weir, "made"))?;
-    let place = BuildContext { folder, checked, weir, purpose, steps };
-    let made = (checked.manifest.language().build)(&place)?;
-    let bytes = fs::read(&made).map_err(ProjectError::file(&made, "read"))?;
     let descriptor = serde_json::to_string(&checked.descriptor).expect("a descriptor is JSON");
+    let context = BuildContext { folder, source: checked.manifest.source(), descriptor: &descriptor, weir, purpose, steps };
+    let made = (checked.manifest.language().build)(&context)?;
+    let bytes = fs::read(&made).map_err(ProjectError::file(&made, "read"))?;
     let stamped = stamp(&bytes, &descriptor);
     let inspected = check(&stamped).map_err(|fault| {
         let fix = matches!(fault, ComponentFault::NoHandler { .. }).then(|| checked.manifest.language().handler.to_owned());

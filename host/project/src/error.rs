@@ -4,7 +4,20 @@ use std::path::PathBuf;
 
 use weir_pubsub::chain;
 
-use crate::manifest::{MANIFEST_NAME, ManifestError};
+/// The manifest's file name.
+pub const MANIFEST_NAME: &str = "weir.toml";
+
+/// A fault of a manifest: where, which key, and what to do.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}{}: {problem}", file.display(), line.map(|line| format!(":{line}")).unwrap_or_default())]
+pub struct ManifestError {
+    /// The file.
+    pub file: PathBuf,
+    /// The line, where it is known.
+    pub line: Option<usize>,
+    /// What is wrong, with the key.
+    pub problem: String,
+}
 
 /// Why something could not be done with a project. Each says what to do, in itself or by [`ProjectError::fix`].
 #[derive(Debug, thiserror::Error)]

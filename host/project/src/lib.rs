@@ -16,12 +16,12 @@ mod sources;
 mod stamp;
 mod steps;
 
-pub use building::{Built, Purpose, build};
-pub use error::ProjectError;
+pub use building::{Built, build};
+pub use error::{MANIFEST_NAME, ManifestError, ProjectError};
 pub use fixture::{Difference, Fixture, Report, Verdict, accept, as_fixture, decoded, fixture_files, run_fixtures};
 pub use harness::{Answer, Case, CaseError, Harness, LogLine, Observed, ObservedFailure, Step};
-pub use languages::{LANGUAGES, Language, language};
-pub use manifest::{Checked, MANIFEST_NAME, Manifest, ManifestError};
+pub use languages::{LANGUAGES, Language, Purpose, language};
+pub use manifest::{Checked, Manifest};
 pub use scaffold::make;
 pub use sources::{Snapshot, newest_change};
 pub use stamp::stamp;

@@ -3,9 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use crate::error::ProjectError;
+use crate::error::{MANIFEST_NAME, ProjectError};
 use crate::languages::{Language, sdk_folder};
-use crate::manifest::MANIFEST_NAME;
 
 /// Makes a project in a folder that is not there yet, or empty. The folder's name is the component's.
 ///

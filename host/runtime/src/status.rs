@@ -117,7 +117,12 @@ pub(crate) enum ErrorSource {
 impl ErrorSource {
     /// Whether it lasts, so that finding it again is nothing new.
     fn is_ongoing(&self) -> bool {
-        matches!(self, ErrorSource::Component | ErrorSource::Input(_) | ErrorSource::Memory)
+        self.stops_work() || *self == ErrorSource::Memory
+    }
+
+    /// Whether no message is handled or settled until the error is resolved.
+    fn stops_work(&self) -> bool {
+        matches!(self, ErrorSource::Component | ErrorSource::Input(_))
     }
 }
 
@@ -368,9 +373,13 @@ impl VariantStatus {
 }
 
 impl StatusState {
-    /// The newest unresolved error, otherwise the newest one.
+    /// The newest unresolved error that stops the component or an input, otherwise the newest unresolved one, otherwise the newest one.
     fn last_error(&self) -> Option<&NotedError> {
-        self.errors.values().max_by_key(|noted| (noted.over_ms.is_none(), noted.time_ms))
+        let rank = |(of, noted): &(&ErrorSource, &NotedError)| {
+            let is_current = noted.over_ms.is_none();
+            (is_current, is_current && of.stops_work(), noted.time_ms)
+        };
+        self.errors.iter().max_by_key(rank).map(|(_, noted)| noted)
     }
 
     fn state(&self) -> ProcessorState {

@@ -7,16 +7,13 @@ use super::{none, rust_files};
 
 /// The crates without any circle, and how many files each has at the least.
 ///
-/// Circles that are left, in crates that are not here:
-/// - `host/cli`: options, settings, problems and the log. A setting may be given as an option, a wrong one is a problem, a problem is printed
-///   through the log, and the settings set up the log. Commands, roles and the data folder: a command starts roles, which leave notes in the
-///   folder for other commands.
-/// - `host/project`: the manifest, languages and builds. A manifest names a language, and a language builds what a manifest describes.
-/// - `sdk/rust`: calls of the host and the test kit, which stands for the host everywhere but in wasm.
-const CRATES: [(&str, usize); 7] = [
+/// `sdk/rust` is not here: calls of the host and the test kit, which stands for the host everywhere but in wasm, use each other.
+const CRATES: [(&str, usize); 9] = [
+    ("host/cli/src/", 100),
     ("host/config/src/", 35),
     ("host/flow/src/", 35),
     ("host/gateway/src/", 80),
+    ("host/project/src/", 20),
     ("host/pubsub/src/", 120),
     ("host/runtime/src/", 45),
     ("plugins/redactor/src/", 12),

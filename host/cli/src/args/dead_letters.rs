@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-use crate::settings::units::parse_time;
+use weir_config::units::parse_time;
 
 /// `weir dead-letters ...`.
 #[derive(Debug, Subcommand)]

@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
-
-use crate::settings::units::parse_time;
+use weir_config::units::parse_time;
 
 pub(super) const HELP: &str = "\
 Without --count and --follow, the command ends when the exit is empty.

@@ -5,8 +5,9 @@ use std::path::Path;
 use anyhow::Result;
 use serde_json::{Value, json};
 
-use super::{Session, check_json, notes, read_input};
+use super::{Session, check_json, notes};
 use crate::args::Blueprint;
+use crate::input::read_input;
 use crate::output::{self, Format};
 use crate::problem::{Exit, Problem};
 

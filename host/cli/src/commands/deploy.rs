@@ -10,9 +10,10 @@ use weir_config::names::deployment_key;
 use weir_config::records::GivenLimits;
 use weir_gateway::protocol::{Deployed, Unreached};
 
-use super::{Session, read_input};
+use super::Session;
 use crate::args::Deploy;
 use crate::client::escaped;
+use crate::input::read_input;
 use crate::output::{self, Format};
 use crate::problem::{Exit, Problem};
 use crate::progress::{Counter, during};

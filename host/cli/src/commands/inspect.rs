@@ -10,8 +10,8 @@ use weir_config::records::{
 };
 use weir_runtime::{Checker, HostSettings, Inspected, inspect};
 
-use super::read_input;
 use crate::args::Inspect;
+use crate::input::read_input;
 use crate::output::{self, Format};
 use crate::problem::{Exit, Problem};
 

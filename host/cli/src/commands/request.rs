@@ -5,9 +5,10 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::{Session, check_json, read_input, tail};
+use super::{Session, check_json, tail};
 use crate::args::Request;
 use crate::client::{CHECK_WHETHER_DONE, escaped};
+use crate::input::read_input;
 use crate::problem::{Exit, Problem};
 use crate::progress::{Counter, during};
 

@@ -9,11 +9,11 @@ use weir_pubsub::{Notice, chain, shown_url};
 
 use super::up::{Ended, announce, unnoted};
 use crate::args::{Reach, Run, SettingFlags};
-use crate::folder::DataFolder;
+use crate::folder::{DataFolder, GatewayAccess};
 use crate::output::{self, Format};
 use crate::permissions;
 use crate::problem::{Exit, Problem};
-use crate::roles::{Access, Chosen, GatewayAccess, HostOptions, Single};
+use crate::roles::{Access, Chosen, HostOptions, Single};
 use crate::settings::Settings;
 use crate::shutdown::{Hangups, Signals};
 use crate::space;

@@ -12,9 +12,10 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use weir_gateway::protocol::Imported;
 
-use super::{Session, check_json, read_input};
+use super::{Session, check_json};
 use crate::args::Send;
 use crate::client::{escaped, of_answer};
+use crate::input::read_input;
 use crate::output::{self, Format};
 use crate::problem::{Exit, Problem};
 use crate::progress::{Counter, during};

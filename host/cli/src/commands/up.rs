@@ -9,11 +9,11 @@ use serde_json::json;
 use weir_pubsub::{BrokerSettings, Notice, chain, shown_url};
 
 use crate::client::data_option;
-use crate::folder::DataFolder;
+use crate::folder::{DataFolder, GatewayAccess};
 use crate::output::{self, Format};
 use crate::permissions;
 use crate::problem::{Exit, Problem};
-use crate::roles::{Access, GatewayAccess, Prerequisites, Roles};
+use crate::roles::{Access, Prerequisites, Roles};
 use crate::settings::Settings;
 use crate::shutdown::{Hangups, Signals};
 use crate::space;

@@ -9,6 +9,7 @@ use weir_config::records::Digest;
 use weir_gateway::{TlsIdentity, TlsServer, Tokens, Validity};
 use weir_pubsub::chain;
 
+use crate::folder::GatewayAccess;
 use crate::problem::{Exit, Problem};
 use crate::settings::Settings;
 use crate::token::{Secret, TokenFile};
@@ -26,15 +27,6 @@ pub(crate) struct Access {
     tls: Option<TlsServer>,
     /// The digest of the certificate that new connections are shown.
     certificate: Option<Digest>,
-}
-
-/// What commands on the same data folder reach the gateway by.
-#[derive(Clone, Debug)]
-pub(crate) struct GatewayAccess {
-    pub(crate) url: String,
-    pub(crate) secret: Option<Secret>,
-    /// The digest of its certificate, where it has one.
-    pub(crate) certificate: Option<Digest>,
 }
 
 impl Access {

@@ -12,7 +12,7 @@ use super::Context;
 use super::components::unusable;
 use super::gateway::{LazyChecker, inspect_with};
 use super::host::instances_count;
-use crate::commands::read_input;
+use crate::input::read_input;
 use crate::problem::{Exit, Problem};
 use crate::settings::Settings;
 

@@ -23,7 +23,7 @@ use crate::folder::DataFolder;
 use crate::problem::{Exit, Problem};
 use crate::settings::Settings;
 
-pub(crate) use self::access::{Access, GatewayAccess, RENEWAL_TIME, check as check_access, identity};
+pub(crate) use self::access::{Access, RENEWAL_TIME, check as check_access, identity};
 pub(crate) use self::all::{Prerequisites, Roles};
 pub(crate) use self::broker::{make_exchange, reach_within, refused, try_message};
 pub(crate) use self::host::HostOptions;

@@ -8,9 +8,7 @@ use std::path::{Path, PathBuf};
 
 use weir_pubsub::nearest;
 
-use crate::building::Purpose;
 use crate::error::ProjectError;
-use crate::manifest::Checked;
 use crate::steps::Steps;
 
 /// All languages.
@@ -35,12 +33,23 @@ pub struct Language {
     pub(crate) build: fn(&BuildContext<'_>) -> Result<PathBuf, ProjectError>,
 }
 
-/// Where a language's build works.
+/// What a component is built for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Deployment: small and fast.
+    Ship,
+    /// A trial run: built as fast as the language can.
+    Try,
+}
+
+/// The input of a language's build.
 pub(crate) struct BuildContext<'a> {
     /// The project's folder.
     pub(crate) folder: &'a Path,
-    /// What the manifest says.
-    pub(crate) checked: &'a Checked,
+    /// The author's source, relative to the folder.
+    pub(crate) source: &'a Path,
+    /// The descriptor as JSON.
+    pub(crate) descriptor: &'a str,
     /// `.weir` in the folder, which is there: for tools and whatever else may be made again.
     pub(crate) weir: PathBuf,
     /// What the component is for.

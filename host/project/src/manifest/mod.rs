@@ -12,22 +12,8 @@ use serde::Deserialize;
 use weir_config::records::Descriptor;
 
 use self::listed::{listed, size, time};
+use crate::error::ManifestError;
 use crate::languages::{Language, language};
-
-/// The manifest's file name.
-pub const MANIFEST_NAME: &str = "weir.toml";
-
-/// A fault of a manifest: where, which key, and what to do.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{}{}: {problem}", file.display(), line.map(|line| format!(":{line}")).unwrap_or_default())]
-pub struct ManifestError {
-    /// The file.
-    pub file: PathBuf,
-    /// The line, where it is known.
-    pub line: Option<usize>,
-    /// What is wrong, with the key.
-    pub problem: String,
-}
 
 /// What an author says of a processor.
 #[derive(Clone, Debug, Deserialize)]

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::ManifestError;
+use crate::error::ManifestError;
 use crate::explain::explained;
 
 /// A text that is not a manifest.

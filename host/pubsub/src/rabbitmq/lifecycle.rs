@@ -364,8 +364,15 @@ impl Lifecycle {
         }
     }
 
-    /// Whether a message is there that was published before the queue was unbound. It is given back.
+    /// Whether the queue holds a message that was published before the queue was unbound. The message is requeued.
+    ///
+    /// A quorum queue delays publishes behind other commands for one turn of its leader's mailbox, so the first `basic.get` may overtake a publish
+    /// that arrived before it. That publish is in the queue's log before the second one.
     async fn holds_late_messages(&self, queue: &Queue, name: &ShortString) -> Result<bool> {
+        Ok(self.holds_message(queue, name).await? || self.holds_message(queue, name).await?)
+    }
+
+    async fn holds_message(&self, queue: &Queue, name: &ShortString) -> Result<bool> {
         let channel = self.channels.channel().await?;
         let getting = channel.raw();
         let got = getting.basic_get(name.clone(), BasicGetOptions::default());
@@ -376,7 +383,7 @@ impl Lifecycle {
                 let requeued = channel.call("requeueing a message", message.nack(back)).await;
                 requeued.map(|_| true).map_err(|refusal| refusal.about(queue))
             }
-            // It is gone, or has an exclusive consumer, which gets what is there.
+            // It is gone, or has an exclusive consumer, which receives its messages.
             Err(refusal) if matches!(refusal.kind, Kind::NotFound | Kind::Held | Kind::Refused) => Ok(false),
             Err(refusal) => Err(refusal.about(queue)),
         }

@@ -52,6 +52,16 @@ fn a_part_of_an_input_that_goes_on_says_nothing_of_the_other() {
 }
 
 #[test]
+fn an_error_that_stops_an_input_precedes_newer_ones_of_messages() {
+    let status = VariantStatus::new(Key { processor: "p".into(), variant: "v".into() }, Arc::default());
+    status.input_fails("a", InputPart::Settles, "no queue");
+    status.note_error(ErrorSource::Message, "reject: no text");
+    assert_eq!(status.report().last_error.as_deref(), Some("no queue"));
+    status.input_goes_on("a", InputPart::Settles);
+    assert_eq!(status.report().last_error.as_deref(), Some("reject: no text"));
+}
+
+#[test]
 fn ongoing_errors_precede_newer_resolved_ones() {
     let status = VariantStatus::new(Key { processor: "p".into(), variant: "v".into() }, Arc::default());
     status.note_error(ErrorSource::Component, "cannot run");

@@ -13,8 +13,9 @@ use serde_json::{Value, json};
 use weir_config::names::{COMPONENT_TYPE, ENTRY_TYPE_PREFIX, FLOW_SERVICE_TYPE, FLOW_TYPE, LEFTOVER_TYPE};
 use weir_gateway::protocol::Status;
 
-use super::{Session, check_json, print_note, read_input, status};
+use super::{Session, check_json, print_note, status};
 use crate::args::{Config, ConfigPut};
+use crate::input::read_input;
 use crate::output::{self, Format};
 use crate::problem::{Exit, Problem};
 use crate::shutdown::Signals;

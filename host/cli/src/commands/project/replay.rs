@@ -16,8 +16,9 @@ use super::folder::Folder;
 use super::problem;
 use crate::args::Replay;
 use crate::client::escaped;
+use crate::commands::Session;
 use crate::commands::config::{everything, find};
-use crate::commands::{Session, read_input};
+use crate::input::read_input;
 use crate::output::{self, Format};
 use crate::problem::{Exit, Problem};
 

@@ -10,7 +10,7 @@ use weir_project::{Checked, Difference, Harness, Report, Verdict, accept, fixtur
 use super::build::built;
 use super::problem;
 use crate::args::Test;
-use crate::commands::read_input;
+use crate::input::read_input;
 use crate::output::{self, Format};
 use crate::problem::{Exit, Problem};
 

@@ -70,19 +70,19 @@ fn sdk(folder: Option<&Path>) -> String {
     packages.iter().map(|(name, version)| format!("\"{name}\": {version:?}")).collect::<Vec<_>>().join(",\n    ")
 }
 
-fn build(place: &BuildContext<'_>) -> Result<PathBuf, ProjectError> {
+fn build(context: &BuildContext<'_>) -> Result<PathBuf, ProjectError> {
     let node = node()?;
-    install(place)?;
-    let wit = place.weir.join("wit");
+    install(context)?;
+    let wit = context.weir.join("wit");
     fs::create_dir_all(&wit).map_err(ProjectError::file(&wit, "made"))?;
     write(&wit.join("processor.wit"), CONTRACT)?;
-    let descriptor = place.weir.join("descriptor.json");
-    write(&descriptor, &serde_json::to_string(&place.checked.descriptor).expect("a descriptor is JSON"))?;
-    let output = place.weir.join("component.wasm");
+    let descriptor = context.weir.join("descriptor.json");
+    write(&descriptor, context.descriptor)?;
+    let output = context.weir.join("component.wasm");
     let mut command = Command::new(node);
-    command.current_dir(place.folder).args([BUILD, "--project", ".", "--source"]).arg(place.checked.manifest.source());
+    command.current_dir(context.folder).args([BUILD, "--project", ".", "--source"]).arg(context.source);
     command.arg("--wit").arg(&wit).arg("--descriptor").arg(&descriptor).arg("--output").arg(&output);
-    place.steps.run_warning("esbuild and componentize-js", &mut command)?;
+    context.steps.run_warning("esbuild and componentize-js", &mut command)?;
     Ok(output)
 }
 
@@ -106,11 +106,11 @@ fn node() -> Result<PathBuf, ProjectError> {
 }
 
 /// Has npm install what package.json names, unless that is done.
-fn install(place: &BuildContext<'_>) -> Result<(), ProjectError> {
-    let manifest = place.folder.join("package.json");
+fn install(context: &BuildContext<'_>) -> Result<(), ProjectError> {
+    let manifest = context.folder.join("package.json");
     let wanted = fs::read_to_string(&manifest).map_err(ProjectError::file(&manifest, "read"))?;
-    let installed = place.folder.join(INSTALLED);
-    if place.folder.join(BUILD).is_file() && fs::read_to_string(&installed).is_ok_and(|text| text == wanted) {
+    let installed = context.folder.join(INSTALLED);
+    if context.folder.join(BUILD).is_file() && fs::read_to_string(&installed).is_ok_and(|text| text == wanted) {
         return Ok(());
     }
     let npm = program("npm").ok_or_else(|| ProjectError::MissingTool {
@@ -118,19 +118,19 @@ fn install(place: &BuildContext<'_>) -> Result<(), ProjectError> {
         needed_for: "needed to install the tools of a JavaScript or TypeScript project",
         fix: "install it: it comes with Node.js from https://nodejs.org, or on Debian `apt install npm`".to_owned(),
     })?;
-    let verb = if place.folder.join("package-lock.json").is_file() { "ci" } else { "install" };
+    let verb = if context.folder.join("package-lock.json").is_file() { "ci" } else { "install" };
     let mut command = Command::new(&npm);
-    command.current_dir(place.folder).args([verb, "--no-audit", "--no-fund", "--loglevel=error"]);
-    match place.steps.run(&format!("npm {verb}"), &mut command) {
+    command.current_dir(context.folder).args([verb, "--no-audit", "--no-fund", "--loglevel=error"]);
+    match context.steps.run(&format!("npm {verb}"), &mut command) {
         // Somebody changed package.json by hand: npm brings the lock file up to date.
         Err(ProjectError::Step { output, .. }) if verb == "ci" && output.contains(" in sync") => {
             let mut install = Command::new(&npm);
-            install.current_dir(place.folder).args(["install", "--no-audit", "--no-fund", "--loglevel=error"]);
-            place.steps.run("npm install, since package.json has changed", &mut install)?;
+            install.current_dir(context.folder).args(["install", "--no-audit", "--no-fund", "--loglevel=error"]);
+            context.steps.run("npm install, since package.json has changed", &mut install)?;
         }
         installed => drop(installed?),
     }
-    if !place.folder.join(BUILD).is_file() {
+    if !context.folder.join(BUILD).is_file() {
         let problem = "the SDK is missing from its dependencies".to_owned();
         let fix = Some(format!("add to \"devDependencies\": {}", sdk(super::sdk_folder().as_deref())));
         return Err(ProjectError::Component { file: manifest, problem, fix });

@@ -32,33 +32,32 @@ pub(super) const PYTHON: Language = Language {
     build,
 };
 
-fn build(place: &BuildContext<'_>) -> Result<PathBuf, ProjectError> {
-    let python = environment(place)?;
-    let descriptor = place.weir.join("descriptor.json");
-    let text = serde_json::to_string(&place.checked.descriptor).expect("a descriptor is JSON");
-    fs::write(&descriptor, text).map_err(ProjectError::file(&descriptor, "written"))?;
-    let output = place.weir.join("component.wasm");
+fn build(context: &BuildContext<'_>) -> Result<PathBuf, ProjectError> {
+    let python = environment(context)?;
+    let descriptor = context.weir.join("descriptor.json");
+    fs::write(&descriptor, context.descriptor).map_err(ProjectError::file(&descriptor, "written"))?;
+    let output = context.weir.join("component.wasm");
     let mut command = Command::new(&python);
-    command.current_dir(place.folder).args(["-m", "weir.build", "--project", ".", "--source"]).arg(place.checked.manifest.source());
-    command.arg("--descriptor").arg(&descriptor).arg("--work").arg(place.weir.join("build")).arg("--output").arg(&output);
+    command.current_dir(context.folder).args(["-m", "weir.build", "--project", ".", "--source"]).arg(context.source);
+    command.arg("--descriptor").arg(&descriptor).arg("--work").arg(context.weir.join("build")).arg("--output").arg(&output);
     // What it warns of goes to standard error, which is shown where the build succeeds, too.
-    place.steps.run_warning("componentize-py", &mut command)?;
+    context.steps.run_warning("componentize-py", &mut command)?;
     Ok(output)
 }
 
 /// The Python of the project's own environment, with all that the project requires in it.
-fn environment(place: &BuildContext<'_>) -> Result<PathBuf, ProjectError> {
-    let folder = place.weir.join("venv");
+fn environment(context: &BuildContext<'_>) -> Result<PathBuf, ProjectError> {
+    let folder = context.weir.join("venv");
     let python = folder.join("bin/python");
-    let requirements = place.folder.join(REQUIREMENTS);
+    let requirements = context.folder.join(REQUIREMENTS);
     let wanted = wanted(&requirements)?;
     let installed = folder.join(INSTALLED);
     if python.exists() && fs::read_to_string(&installed).is_ok_and(|text| text == wanted) {
         return Ok(python);
     }
-    make(place, &folder)?;
+    make(context, &folder)?;
     let mut command = Command::new(&python);
-    command.current_dir(place.folder).args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
+    command.current_dir(context.folder).args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
     match sdk_folder() {
         Some(sdk) => command.arg("--editable").arg(format!("{}[build]", sdk.join("python").display())),
         None => command.arg(format!("weir-sdk[build]=={SDK_VERSION}")),
@@ -66,12 +65,12 @@ fn environment(place: &BuildContext<'_>) -> Result<PathBuf, ProjectError> {
     if requirements.is_file() {
         command.args(["--requirement", REQUIREMENTS]);
     }
-    place.steps.run("pip install weir-sdk[build] and requirements.txt into .weir/venv", &mut command).map_err(advised)?;
+    context.steps.run("pip install weir-sdk[build] and requirements.txt into .weir/venv", &mut command).map_err(advised)?;
     fs::write(&installed, wanted).map_err(ProjectError::file(&installed, "written"))?;
     Ok(python)
 }
 
-fn make(place: &BuildContext<'_>, folder: &Path) -> Result<(), ProjectError> {
+fn make(context: &BuildContext<'_>, folder: &Path) -> Result<(), ProjectError> {
     let missing = |tool: &str, fix: &str| ProjectError::MissingTool {
         tool: tool.to_owned(),
         needed_for: "needed to build components in Python",
@@ -86,7 +85,7 @@ fn make(place: &BuildContext<'_>, folder: &Path) -> Result<(), ProjectError> {
     })?;
     let mut command = Command::new(python);
     command.args(["-m", "venv", "--clear"]).arg(folder);
-    place.steps.run("python3 -m venv .weir/venv", &mut command).map_err(|error| match error.output() {
+    context.steps.run("python3 -m venv .weir/venv", &mut command).map_err(|error| match error.output() {
         Some(output) if output.contains("ensurepip") || output.contains("No module named venv") => {
             missing("the venv module of python3", "install it: on Debian `apt install python3-venv`")
         }

@@ -5,8 +5,7 @@ use std::process::Command;
 
 use serde::Deserialize;
 
-use super::{BuildContext, Language, SDK_VERSION};
-use crate::building::Purpose;
+use super::{BuildContext, Language, Purpose, SDK_VERSION};
 use crate::error::ProjectError;
 use crate::steps::program;
 
@@ -39,23 +38,23 @@ fn sdk(folder: Option<&Path>) -> String {
     }
 }
 
-fn build(place: &BuildContext<'_>) -> Result<PathBuf, ProjectError> {
+fn build(context: &BuildContext<'_>) -> Result<PathBuf, ProjectError> {
     let cargo = cargo()?;
-    let manifest = place.folder.join(place.checked.manifest.source());
+    let manifest = context.folder.join(context.source);
     if !manifest.is_file() {
         let problem = "the file does not exist: `source` in weir.toml must be the Cargo.toml of the crate".to_owned();
         return Err(ProjectError::Component { file: manifest, problem, fix: None });
     }
-    check_target(place.folder)?;
+    check_target(context.folder)?;
     let mut command = Command::new(cargo);
     // The embedded paths of panics must not depend on where the crates lie, so that the same sources give the same bytes.
     let config = format!("target.{TARGET}.rustflags = [{}]", remaps().join(", "));
-    command.current_dir(place.folder).args(["build", "--release", "--target", TARGET, "--message-format=json-render-diagnostics"]);
-    if place.purpose == Purpose::Try {
+    command.current_dir(context.folder).args(["build", "--release", "--target", TARGET, "--message-format=json-render-diagnostics"]);
+    if context.purpose == Purpose::Try {
         command.args(QUICK.iter().flat_map(|setting| ["--config", *setting]));
     }
     command.arg("--config").arg(config).arg("--manifest-path").arg(&manifest);
-    let printed = place.steps.run(&format!("cargo build --release --target {TARGET}"), &mut command).map_err(readable)?;
+    let printed = context.steps.run(&format!("cargo build --release --target {TARGET}"), &mut command).map_err(readable)?;
     artifact(&printed, &manifest).ok_or_else(|| ProjectError::Component {
         file: manifest,
         problem: "the crate did not produce a component".to_owned(),

@@ -15,7 +15,8 @@ use self::cycle::DevCycles;
 use super::print_note;
 use crate::args::{Dev, Reach};
 use crate::output::{self, Format};
-use crate::problem::{self, Exit, Problem};
+use crate::problem::{Exit, Problem};
+use crate::report;
 use crate::shutdown::Signals;
 
 /// How often the sources are looked at: a poll of some hundred files takes less than a millisecond, and sees changes on every file system.
@@ -52,7 +53,7 @@ async fn watch(cycles: &mut DevCycles<'_>, command: &Dev, format: Format, signal
             match ended {
                 Some(Err(error)) if is_first && cycles.is_hopeless(&error) => return Err(error.into()),
                 Some(Err(error)) => {
-                    let _ = problem::report(&error.into(), format == Format::Json);
+                    let _ = report::report(&error.into(), format == Format::Json);
                 }
                 Some(Ok(())) | None => {}
             }

@@ -1,0 +1,45 @@
+//! Space that is held on the disk of the data folder for small writes, of the configuration and of the notes for local commands, and released when
+//! the disk is full. The queues have a reserve of their own.
+
+use std::path::Path;
+
+use weir_pubsub::disk::{DiskReserve, DiskUse};
+
+/// Enough for thousands of small writes of the configuration.
+const HELD_BYTES: u64 = 4 << 20;
+/// With less free, the next small write may fail; on a small disk a share of it.
+const MIN_FREE_BYTES: u64 = 512 << 10;
+const SHARE_OF_DISK: u64 = 256;
+
+/// The reserve of a data folder.
+pub(crate) fn reserve(folder: &Path) -> DiskReserve {
+    DiskReserve::new(folder.join("reserve"), HELD_BYTES)
+}
+
+/// Whether a disk has no room for small writes.
+fn is_full(disk: DiskUse) -> bool {
+    disk.free_bytes < MIN_FREE_BYTES.min(disk.total_bytes / SHARE_OF_DISK)
+}
+
+/// Makes room for the writes of a start, if the disk is full and an earlier process left a reserve; whether the disk was full.
+pub(crate) fn make_room(folder: &Path) -> bool {
+    let is_full = DiskUse::of(folder).is_ok_and(is_full);
+    if is_full {
+        let is_given_up = reserve(folder).give_up();
+        tracing::warn!(folder = %folder.display(), is_given_up, "disk full at startup: messages from clients are refused until space is \
+             freed");
+    }
+    is_full
+}
+
+/// Fills the reserve, or releases it if the disk is full; whether the disk is full. Blocks.
+pub(crate) fn adjust(folder: &Path, held: &mut DiskReserve) -> bool {
+    let Ok(disk) = DiskUse::of(folder) else { return false };
+    let is_full = is_full(disk);
+    if is_full {
+        held.give_up();
+    } else {
+        held.fill(disk);
+    }
+    is_full
+}
