@@ -23,15 +23,15 @@ pub enum PolicyState {
         /// The command that lists the rules.
         list_command: String,
     },
-    /// Queues that require it do not have it; what is missing where, for display.
+    /// Queues that require it do not have it; the text lists what is missing where, for display.
     Missing(String),
-    /// An administrator has set something that may interfere with Weir, which leaves it unchanged; what, for display.
+    /// An administrator has set something that may interfere with Weir, which leaves it unchanged; the text names it, for display.
     Limited(String),
     /// The same, and nothing works until it is changed.
     Blocking(String),
     /// All queues that need it have it.
     Set,
-    /// Nothing needs it at present; why, for display.
+    /// Nothing needs it at present; the text states why, for display.
     NotNeeded(String),
 }
 

@@ -387,7 +387,7 @@ impl Publisher {
     }
 
     async fn send(&mut self, post: Post) {
-        // The sender may already know that the connection is lost.
+        // The loss of the connection may already have been reported to the sender.
         if self.session.as_ref().is_some_and(|open| !open.session.wire.is_up()) {
             self.take(None).await;
         }

@@ -77,7 +77,7 @@ fn acknowledge(acknowledger: Option<&Acknowledger>, held: &Arc<HeldMessages>, co
     let mut ids: Vec<MessageIdData> = Vec::with_capacity(confirmed.len());
     for Confirmed { tag, dropped_count, done: answer } in confirmed.drain(..) {
         let Some(entry) = held.settling(tag) else {
-            // The consumer was already lost: the message is redelivered, and its outputs are sent again.
+            // The consumer was already lost: the message is redelivered, and its outputs are resent.
             let _ = answer.send(Err(Unsettled::unacknowledged(PubsubError::outcome_unknown(LOST), dropped_count)));
             continue;
         };

@@ -77,7 +77,7 @@ async fn acknowledge(channel: &Channel, held: &HeldMessages, confirmed: &mut Vec
     held.left(done.iter().copied());
     for Confirmed { tag, dropped_count, done: answer } in confirmed.drain(..) {
         let _ = answer.send(match &failure {
-            // The channel was already lost: the message is redelivered, and its outputs are sent again.
+            // The channel was already lost: the message is redelivered, and its outputs are resent.
             _ if !done.contains(&tag) => Err(Unsettled::unacknowledged(lost(None), dropped_count)),
             Some(error) => Err(Unsettled::unacknowledged(lost(Some(error.clone())), dropped_count)),
             None => Ok(Settled::Done { dropped_count }),

@@ -459,7 +459,7 @@ fn a_copy_of_an_unknown_message_is_damage() {
     }
 }
 
-/// Makes a segment one of format version 1, as an older Weir wrote it.
+/// Changes a segment to format version 1, as written by an older Weir.
 fn downgrade_format(path: &Path) {
     let mut bytes = std::fs::read(path).unwrap();
     let header = Header { version: 1, ..Header::decode(&bytes).unwrap() };
