@@ -1,4 +1,4 @@
-//! Queues with a bound of their own, on brokers that may not have such bounds.
+//! Queues with a bound of their own, on brokers that may not support such bounds.
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
@@ -8,12 +8,12 @@ use crate::error::{PubsubError, Result};
 use crate::lock::lock;
 use crate::topic::Queue;
 
-/// Queues whose missing bound was logged. Above so many names it begins again, since flows come and go.
+/// Queues whose missing bound was logged. Cleared above this many names, since flows come and go.
 static LOGGED: Mutex<BTreeSet<Queue>> = Mutex::new(BTreeSet::new());
 const LOGGED_COUNT: usize = 10_000;
 
-/// As [`Backend::create_queue`]; where the broker does not support the bound, the queue is made without it, and a warning is logged once
-/// for each queue.
+/// As [`Backend::create_queue`]; if the broker does not support the bound, the queue is created without it, and a warning is logged once for each
+/// queue.
 ///
 /// # Errors
 /// As [`Backend::create_queue`], except `Unsupported` because of the bound.
@@ -24,8 +24,8 @@ pub async fn create_bounded(backend: &dyn Backend, spec: &QueueSpec) -> Result<(
     }
 }
 
-/// As [`Backend::ensure_queue`]; where the broker does not support the bound, the queue is ensured without it, and a warning is logged once
-/// for each queue.
+/// As [`Backend::ensure_queue`]; if the broker does not support the bound, the queue is ensured without it, and a warning is logged once for each
+/// queue.
 ///
 /// # Errors
 /// As [`Backend::ensure_queue`], except `Unsupported` because of the bound.
@@ -45,7 +45,7 @@ fn unbounded(spec: &QueueSpec, lacking: &str) -> QueueSpec {
     QueueSpec::new(spec.queue.clone())
 }
 
-/// Queues are ensured again and again: their missing bound is logged once.
+/// Queues are ensured repeatedly; a missing bound is logged once for each.
 fn is_first(queue: &Queue) -> bool {
     let mut logged = lock(&LOGGED);
     if logged.len() >= LOGGED_COUNT {

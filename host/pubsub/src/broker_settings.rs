@@ -1,4 +1,4 @@
-//! Which broker Weir uses, and how: what people set.
+//! Settings of the broker: which one Weir uses, and how.
 
 use std::path::PathBuf;
 
@@ -7,25 +7,25 @@ use crate::limits::Limits;
 use crate::pulsar::PulsarSettings;
 use crate::rabbitmq::TlsFiles;
 
-/// The URL of the broker inside this process.
+/// The URL of the embedded broker, which runs inside this process.
 pub const EMBEDDED_URL: &str = "embedded:";
 
-/// Which broker, and how it is used.
+/// Which broker is used, and how.
 #[derive(Clone)]
 pub struct BrokerSettings {
-    /// Its scheme says which broker it is: `embedded:` is the one inside this process.
+    /// Its scheme selects the broker; `embedded:` is the one inside this process.
     pub url: String,
-    /// Where a broker inside this process keeps its queues.
+    /// The folder in which a broker inside this process stores its queues.
     pub folder: PathBuf,
-    /// What any broker refuses.
+    /// Limits that apply with any broker.
     pub limits: Limits,
-    /// Files for TLS on the way to a broker elsewhere.
+    /// Files for TLS connections to an external broker.
     pub tls: TlsFiles,
-    /// The management API of a broker elsewhere, as a URL; without it, its queues cannot be listed, and its policies are unknown.
+    /// The URL of an external broker's management API; without it, its queues cannot be listed, and its policies are unknown.
     pub management: Option<String>,
-    /// What Pulsar needs beside its URL; for other brokers it has no meaning.
+    /// Settings of Pulsar beside its URL; ignored for other brokers.
     pub pulsar: PulsarSettings,
-    /// How a broker inside this process works; for other brokers it has no meaning: see [`BrokerSettings::storage`].
+    /// Options of a broker inside this process; ignored for other brokers: see [`BrokerSettings::storage`].
     pub embedded: EmbeddedOptions,
 }
 

@@ -1,16 +1,16 @@
-//! The URL of a broker as settings have it: checked before it is used, and shown without its password.
+//! The URL of a broker, from the settings: checked before it is used, and displayed without its password.
 
 use crate::broker_settings::{BrokerSettings, EMBEDDED_URL};
 use crate::kind::BrokerKind;
 use crate::rabbitmq;
 
-/// Stands for a password.
+/// Displayed in place of a password.
 const HIDDEN: &str = "***";
 
-/// Checks the form of a broker's URL. Nothing is connected.
+/// Checks the form of a broker's URL, without connecting.
 ///
 /// # Errors
-/// What is wrong, for people; never with a part that may hold the password.
+/// The problem, for display; never contains a part that may hold the password.
 pub fn check_url(url: &str) -> Result<(), String> {
     if let Some(kind) = BrokerKind::of(url) {
         return (kind.check_url)(url);
@@ -18,14 +18,14 @@ pub fn check_url(url: &str) -> Result<(), String> {
     if url.trim().is_empty() {
         return Err("the URL is empty: set a broker, or remove the setting".to_owned());
     }
-    // Without `://` the text before a colon may be anything, a password too.
+    // Without `://` the text before a colon may be anything, including a password.
     match url.split_once("://").filter(|(scheme, _)| scheme.chars().all(|letter| letter.is_ascii_alphanumeric())) {
         Some((scheme, _)) => Err(format!("unknown broker scheme `{}`", crate::error_text::shown(scheme))),
         None => Err("the scheme is missing".to_owned()),
     }
 }
 
-/// The URL of a broker or of its management API with `***` in place of its password. Of a text that is neither, nothing.
+/// The URL of a broker or of its management API with `***` in place of its password. Anything else is displayed as `***`.
 pub fn shown_url(url: &str) -> String {
     if url == EMBEDDED_URL {
         return url.to_owned();
@@ -42,12 +42,12 @@ pub fn shown_url(url: &str) -> String {
     }
 }
 
-/// Whether the URL of a broker or of its management API holds a password.
+/// Whether the URL of a broker or of its management API contains a password.
 pub fn has_password(url: &str) -> bool {
     is_url(url) && password(url).is_some()
 }
 
-/// Without the password.
+/// Omits the password.
 impl std::fmt::Debug for BrokerSettings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let BrokerSettings { url, folder, limits, tls, management, pulsar, .. } = self;
@@ -68,7 +68,7 @@ fn is_url(url: &str) -> bool {
     check_url(url).is_ok() || rabbitmq::check_management_url(url).is_ok()
 }
 
-/// Where the password of a valid URL stands.
+/// The position of the password in a valid URL.
 fn password(url: &str) -> Option<std::ops::Range<usize>> {
     let begin = url.find("://")? + "://".len();
     let end = url[begin..].find('/').map_or(url.len(), |at| begin + at);

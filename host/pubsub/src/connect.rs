@@ -1,4 +1,4 @@
-//! The way to the broker that settings name.
+//! Connecting to the broker selected by the settings.
 
 use std::sync::Arc;
 

@@ -1,3 +1,3 @@
-//! Disks: how full they are, space that is held on them, and what is wrong with a folder of queues that no process uses.
+//! Disks: usage, reserved space, and damage in a queue folder that no process is using.
 
 pub use crate::embedded::{DiskReserve, DiskUse, damaged_files, lost_mark};

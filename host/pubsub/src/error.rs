@@ -14,7 +14,7 @@ pub type Result<T, E = PubsubError> = std::result::Result<T, E>;
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PubsubError {
-    /// The queue does not exist (yet, or any more): try again with backoff until it appears, or stop.
+    /// The queue does not exist yet, or no longer: retry with backoff until it appears, or stop.
     #[error("{missing}")]
     QueueNotFound {
         /// The topic or queue that is missing.
@@ -25,7 +25,7 @@ pub enum PubsubError {
     QueueMismatch {
         /// Which queue.
         queue: Queue,
-        /// The difference, for people.
+        /// The difference, for display.
         difference: String,
     },
     /// Another consumer holds the queue exclusively, or it has consumers and cannot be held exclusively.
@@ -34,22 +34,22 @@ pub enum PubsubError {
         /// Which queue.
         queue: Queue,
     },
-    /// Another holder has the lock: try again later, or leave the work to it.
+    /// Another holder has the lock: retry later, or leave the work to that holder.
     #[error("lock {lock} is held by another process")]
     LockHeld {
         /// Which lock.
         lock: LockName,
     },
-    /// The queue, or a resource that it shares, is above its limit: nothing was sent; try again later.
+    /// The queue, or a resource that it shares, is above its limit: nothing was sent; retry later.
     #[error("{what} is full{}{}", filled(*used_bytes, *limit_bytes), fix.map(|fix| format!("; {fix}")).unwrap_or_default())]
     QueueFull {
-        /// The full resource, for people, for example `queue NAME`.
+        /// The full resource, for display, for example `queue NAME`.
         what: Box<str>,
-        /// How much is in use; `None` where the broker does not report it.
+        /// How many bytes are in use; `None` if the broker does not report it.
         used_bytes: Option<u64>,
-        /// How much is allowed; `None` where it is not known.
+        /// How many bytes are allowed; `None` if unknown.
         limit_bytes: Option<u64>,
-        /// How to make room, for people, where consuming messages is not enough.
+        /// How to free space, for display, if consuming messages is not enough.
         fix: Option<&'static str>,
     },
     /// The message is above a limit and can never be sent.
@@ -65,38 +65,38 @@ pub enum PubsubError {
     /// A reader was too slow and this many messages were dropped before the next one.
     #[error("{missed_count} messages were missed because the reader was too slow")]
     Lagged {
-        /// How many.
+        /// The number of dropped messages.
         missed_count: u64,
     },
-    /// No answer within the time.
+    /// No response within the time-out.
     #[error("no answer from {topic} within {waited_ms} ms")]
     TimedOut {
         /// The service that was requested.
         topic: String,
-        /// How long it was waited, in milliseconds.
+        /// The time-out, in milliseconds.
         waited_ms: u64,
     },
-    /// The broker cannot be reached or is shutting down: try again with backoff.
+    /// The broker is unreachable or shutting down: retry with backoff.
     #[error("the broker is not available: {reason}")]
     Unavailable {
-        /// Why, for people.
+        /// The reason, for display.
         reason: String,
         /// The error of the client library or the operating system.
         source: Option<Cause>,
     },
-    /// The broker is reachable and cannot deliver for a while: the consumer continues automatically, and a later call may succeed.
+    /// The broker is reachable but cannot deliver for a while: the consumer continues automatically, and a later call may succeed.
     #[error("the broker is not available: {reason}")]
     Stalled {
-        /// Why, for people.
+        /// The reason, for display.
         reason: String,
         /// The error of the client library or the operating system.
         source: Option<Cause>,
     },
-    /// The broker refuses for good: no permission, a wrong password, no such virtual host. Retries fail until its operator or the settings
-    /// change that.
+    /// The broker refuses permanently: no permission, a wrong password, no such virtual host. Retries fail until its operator fixes that or the
+    /// settings change.
     #[error("the broker refused the operation: {reason}")]
     Refused {
-        /// What is refused and how to fix it, for people.
+        /// What is refused and how to fix it, for display.
         reason: String,
         /// The error of the client library.
         source: Option<Cause>,
@@ -104,18 +104,18 @@ pub enum PubsubError {
     /// The message may or may not have been stored.
     #[error("it is unknown whether the message was stored: {reason}")]
     OutcomeUnknown {
-        /// Why, for people.
+        /// The reason, for display.
         reason: String,
         /// The error of the client library or the operating system.
         source: Option<Cause>,
     },
-    /// The broker cannot do this at all.
+    /// The broker does not support the operation.
     #[error("this broker does not support {what}")]
     Unsupported {
         /// The operation that was requested.
         what: &'static str,
     },
-    /// The operation makes no sense for the class of this topic.
+    /// The operation is not defined for the class of this topic.
     #[error("{topic}: {reason}")]
     WrongClass {
         /// The topic.
@@ -126,58 +126,58 @@ pub enum PubsubError {
 }
 
 impl PubsubError {
-    /// [`PubsubError::Unavailable`] for a reason of our own.
+    /// [`PubsubError::Unavailable`] without a source.
     pub fn unavailable(reason: impl Into<String>) -> Self {
         PubsubError::Unavailable { reason: reason.into(), source: None }
     }
 
-    /// [`PubsubError::Unavailable`] because of an error, which stays its source.
+    /// [`PubsubError::Unavailable`] with an error as its source.
     pub fn unavailable_because(reason: impl Into<String>, source: impl Error + Send + Sync + 'static) -> Self {
         PubsubError::Unavailable { reason: reason.into(), source: Some(Cause::of(source)) }
     }
 
-    /// [`PubsubError::Refused`] for a reason of our own.
+    /// [`PubsubError::Refused`] without a source.
     pub fn refused(reason: impl Into<String>) -> Self {
         PubsubError::Refused { reason: reason.into(), source: None }
     }
 
-    /// [`PubsubError::Refused`] because of an error, which stays its source.
+    /// [`PubsubError::Refused`] with an error as its source.
     pub fn refused_because(reason: impl Into<String>, source: impl Error + Send + Sync + 'static) -> Self {
         PubsubError::Refused { reason: reason.into(), source: Some(Cause::of(source)) }
     }
 
-    /// [`PubsubError::OutcomeUnknown`] for a reason of our own.
+    /// [`PubsubError::OutcomeUnknown`] without a source.
     pub fn outcome_unknown(reason: impl Into<String>) -> Self {
         PubsubError::OutcomeUnknown { reason: reason.into(), source: None }
     }
 
-    /// [`PubsubError::QueueFull`], with the known figures.
+    /// [`PubsubError::QueueFull`], with the figures that are known.
     pub fn full(what: impl Into<Box<str>>, used_bytes: impl Into<Option<u64>>, limit_bytes: impl Into<Option<u64>>) -> Self {
         PubsubError::QueueFull { what: what.into(), used_bytes: used_bytes.into(), limit_bytes: limit_bytes.into(), fix: None }
     }
 
-    /// [`PubsubError::QueueNotFound`] of a queue.
+    /// [`PubsubError::QueueNotFound`] for a queue.
     pub fn no_queue(queue: &Queue) -> Self {
         PubsubError::QueueNotFound { missing: Missing::Queue(queue.clone()) }
     }
 
-    /// [`PubsubError::QueueNotFound`] of a topic without any queue.
+    /// [`PubsubError::QueueNotFound`] for a topic without queues.
     pub fn no_queue_of(topic: &Topic) -> Self {
         PubsubError::QueueNotFound { missing: Missing::QueueOf(topic.clone()) }
     }
 
-    /// [`PubsubError::Refused`] of a topic and a subscription that no queue can have.
+    /// [`PubsubError::Refused`] for a topic and a subscription whose queue name is not valid.
     pub(crate) fn not_a_queue(error: NameError) -> Self {
         PubsubError::refused_because("the name is not valid for a queue", error)
     }
 
-    /// [`PubsubError::WrongClass`] of a topic without queues, to one of which a message should go.
+    /// [`PubsubError::WrongClass`] for a topic whose class has no queues, when a message is to be sent to one of its queues.
     pub(crate) fn no_queues_to_send_to(topic: &Topic) -> Self {
         let reason = "only flow and request topics have queues: publish to the topic instead";
         PubsubError::WrongClass { topic: topic.to_string(), reason }
     }
 
-    /// Whether the same may succeed later with nothing changed by people.
+    /// Whether the same operation may succeed later without human intervention.
     pub fn is_passing(&self) -> bool {
         match self {
             PubsubError::QueueNotFound { .. }
@@ -216,12 +216,12 @@ impl fmt::Display for Missing {
     }
 }
 
-/// The cause of an error, shared by all who receive it.
+/// The cause of an error; clones share it.
 #[derive(Clone, Debug)]
 pub struct Cause(Arc<dyn Error + Send + Sync>);
 
 impl Cause {
-    /// Of an error.
+    /// Wraps an error.
     pub fn of(error: impl Error + Send + Sync + 'static) -> Self {
         Cause(Arc::new(error))
     }
@@ -239,7 +239,7 @@ impl Error for Cause {
     }
 }
 
-/// The figures of the full resource, as far as they are known.
+/// The figures of the full resource, as far as they are known; empty otherwise.
 fn filled(used_bytes: Option<u64>, limit_bytes: Option<u64>) -> String {
     match (used_bytes, limit_bytes) {
         (Some(used), Some(limit)) => format!(": {used} bytes of {limit}"),

@@ -1,22 +1,22 @@
-//! How errors, and texts from outside, are told to people.
+//! Formatting of errors and of external text for display.
 
 use std::error::Error;
 
-/// Characters of an outside text that an error message shows.
+/// The maximum number of characters of external text in an error message.
 const SHOWN_COUNT: usize = 80;
 
-/// The beginning of a text from outside, fit for an error message: cut, with control characters and what is not ASCII escaped.
+/// The beginning of external text, safe for an error message: truncated, with control and non-ASCII characters escaped.
 pub fn shown(text: &str) -> String {
     text.chars().take(SHOWN_COUNT).flat_map(char::escape_default).collect()
 }
 
-/// A list of names, for people.
+/// A list of names, for display.
 pub fn names<'a>(names: impl Iterator<Item = &'a str>) -> String {
     let text = names.collect::<Vec<_>>().join(", ");
     if text.is_empty() { "none".to_owned() } else { text }
 }
 
-/// An error with all its causes, as one line.
+/// An error with all its causes, on one line.
 pub fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

@@ -1,5 +1,5 @@
-//! The brokers that Weir supports, one table entry each: its URL, and its texts in settings, help and errors. The rest of Weir uses these properties
-//! and names no broker.
+//! The brokers that Weir supports, one table entry each: its URL, and its texts in settings, help and errors. Other code uses these properties and
+//! names no broker.
 
 use std::sync::Arc;
 
@@ -18,16 +18,16 @@ use crate::supervise::task_failure;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {
-    /// The URL names none that is known.
+    /// The scheme of the URL is unknown.
     #[error("unknown broker scheme `{scheme}`: use `embedded:`, `amqp:`, `amqps:`, `pulsar:` or `pulsar+ssl:`")]
     Scheme {
-        /// The part before the colon, for people: the rest of a URL may hold a password.
+        /// The part before the colon, for display: the rest of a URL may contain a password.
         scheme: String,
     },
     /// The folder cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
-    /// The broker refuses, or cannot be reached.
+    /// The broker refuses the connection or is unreachable.
     #[error(transparent)]
     Broker(#[from] PubsubError),
 }
@@ -36,33 +36,33 @@ type Connected = Result<Arc<dyn Backend>, ConnectError>;
 
 /// A broker that Weir supports.
 pub struct BrokerKind {
-    /// Its name, for people.
+    /// Its name, for display.
     pub name: &'static str,
     /// The schemes of its URLs.
     pub schemes: &'static [&'static str],
-    /// The one of them that means TLS.
+    /// Which of these schemes uses TLS.
     pub tls_scheme: Option<&'static str>,
-    /// The form of its URL, for people.
+    /// The form of its URL, for display.
     pub url_form: &'static str,
-    /// Whether other processes, here or on other machines, can use it beside this one.
+    /// Whether several processes, on this or other machines, can use it.
     pub is_shared: bool,
-    /// The largest answer of the config service unless that is set, where the broker's own largest message bounds it.
+    /// The default of the largest answer of the config service, if the broker's maximum message size bounds it.
     pub max_answer_bytes: Option<usize>,
-    /// The broker's term for a topicspace, for people.
+    /// The broker's term for a topicspace, for display.
     pub space: &'static str,
-    /// The settings that are for this broker alone.
+    /// The settings that apply to this broker only.
     pub settings: &'static [&'static str],
-    /// A required setting and its meaning, for people.
+    /// A required setting and its meaning, for display.
     pub required: Option<(&'static str, &'static str)>,
-    /// The variables and keys that point Weir at it, for people.
+    /// The variables and keys that select this broker, for display.
     pub variables: &'static str,
-    /// The setting without which its queues cannot be listed, and the command that lists them on a machine of the broker.
+    /// The setting required for listing its queues, and the command that lists them on a machine of the broker.
     pub listing: Option<(&'static str, &'static str)>,
-    /// The fix if its policies cannot be read or set, for people.
+    /// The fix if its policies cannot be read or set, for display.
     pub policies_fix: &'static str,
-    /// What to do about policies that are missing, before the commands for an operator.
+    /// The instructions for missing policies, before the commands for an operator.
     pub policies_missing: &'static str,
-    /// Why its policies may not be seen, and what to do, before the command that lists them.
+    /// Why its policies may be unreadable, and the instructions, before the command that lists them.
     pub policies_unseen: (&'static str, &'static str),
     /// The prefix of the commands that an operator runs by hand.
     pub by_hand: &'static str,
@@ -72,15 +72,15 @@ pub struct BrokerKind {
     pub(crate) connect: fn(&BrokerSettings) -> BoxFuture<'_, Connected>,
 }
 
-/// Information about `request` queues, for people.
+/// Information about `request` queues, for display.
 pub struct RequestQueues {
-    /// Of those that are as the services of TrustGraph declare them.
+    /// About queues with the properties that TrustGraph's services declare.
     pub as_declared: &'static str,
-    /// The fix for other queues that the backend gives notice of.
+    /// The fix for other queues, which the backend reports in a notice.
     pub otherwise: &'static str,
 }
 
-/// All of them.
+/// All supported brokers.
 pub static BROKER_KINDS: [&BrokerKind; 3] = [&EMBEDDED, &RABBITMQ, &PULSAR];
 
 static EMBEDDED: BrokerKind = BrokerKind {
@@ -113,7 +113,7 @@ static RABBITMQ: BrokerKind = BrokerKind {
     tls_scheme: Some("amqps"),
     url_form: "amqp://USER:PASSWORD@HOST:PORT/VHOST",
     is_shared: true,
-    // The largest message of RabbitMQ 4 (`max_message_size`), beyond which it closes the channel.
+    // The default maximum message size of RabbitMQ 4 (`max_message_size`), above which it closes the channel.
     max_answer_bytes: Some(16 << 20),
     space: "exchange",
     settings: &["broker.management"],
@@ -143,7 +143,7 @@ static PULSAR: BrokerKind = BrokerKind {
     tls_scheme: Some("pulsar+ssl"),
     url_form: "pulsar://HOST:PORT",
     is_shared: true,
-    // The largest message (`maxMessageSize`) without what it has beside its body.
+    // The maximum message size (`maxMessageSize`), minus room for everything but the body.
     max_answer_bytes: Some((5 << 20) - (64 << 10)),
     space: "tenant",
     settings: &["broker.pulsar-admin", "broker.token-file"],
@@ -154,7 +154,7 @@ static PULSAR: BrokerKind = BrokerKind {
     policies_missing: "weir init sets missing policies; restrictions set by an administrator are not changed by it. By hand",
     policies_unseen: ("unknown: the role of the token may not read them", "make it an administrator of the tenant, or run"),
     by_hand: "Remaining steps for an administrator of the broker, where ROLE is the role of Weir's token:",
-    // A topic is the queue of requests, of one kind.
+    // On a `request` topic there is only one kind of queue: the topic itself.
     request_queues: None,
     check_url: pulsar::check_url,
     connect: |settings| {
@@ -163,14 +163,14 @@ static PULSAR: BrokerKind = BrokerKind {
 };
 
 impl BrokerKind {
-    /// The broker that a URL names by its scheme; `None` if it names none that is known.
+    /// The broker selected by the scheme of a URL; `None` if the scheme is unknown.
     pub fn of(url: &str) -> Option<&'static BrokerKind> {
         let (scheme, _) = url.split_once(':')?;
         BROKER_KINDS.into_iter().find(|kind| kind.schemes.contains(&scheme))
     }
 }
 
-/// By the name.
+/// Prints only the name.
 impl std::fmt::Debug for BrokerKind {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("BrokerKind").field(&self.name).finish()
@@ -189,26 +189,26 @@ pub struct Storage {
 }
 
 impl BrokerSettings {
-    /// The broker that the URL names; the one inside this process where it names none that is known, which [`connect`](crate::connect) refuses.
+    /// The broker selected by the URL; the embedded one if the scheme is unknown, which [`connect`](crate::connect) refuses.
     pub fn kind(&self) -> &'static BrokerKind {
         BrokerKind::of(&self.url).unwrap_or(&EMBEDDED)
     }
 
-    /// Whether TLS files are used: for the broker or its API.
+    /// Whether TLS files are used, for the broker or for its API.
     pub fn uses_tls(&self) -> bool {
         let scheme = self.url.split_once(':').map(|(scheme, _)| scheme);
         let is_encrypted_api = self.pulsar.admin.as_ref().is_some_and(|api| api.starts_with("https:"));
         (scheme.is_some() && scheme == self.kind().tls_scheme) || is_encrypted_api
     }
 
-    /// How the broker uses the disk of this machine; `None` for a broker that is not inside this process.
+    /// How the broker uses the disk of this machine; `None` for an external broker.
     pub fn storage(&self) -> Option<Storage> {
         let EmbeddedOptions { disk_reserve_percent, segment_bytes, queue_high_bytes, .. } = self.embedded;
         (!self.kind().is_shared).then_some(Storage { disk_reserve_percent, segment_bytes, queue_limit_bytes: queue_high_bytes })
     }
 }
 
-/// Opens the broker inside this process, which reads its whole log.
+/// Opens the broker inside this process, which reads its entire log.
 async fn open_embedded(settings: BrokerSettings) -> Connected {
     let BrokerSettings { folder, limits, embedded, .. } = settings;
     let opened = tokio::task::spawn_blocking(move || EmbeddedBroker::open_limited(&folder, limits, embedded)).await;

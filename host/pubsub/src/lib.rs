@@ -1,13 +1,13 @@
 //! Topics, messages and the brokers that carry them.
 //!
-//! | class | durable | who gets a message | queue made by | queue deleted by |
+//! | class | durable | delivered to | queue created by | queue deleted by |
 //! |---|---|---|---|---|
 //! | `flow` | yes | one consumer of each subscription | flow service | flow service |
 //! | `request` | no | one consumer of each subscription | as `flow` | as `flow` |
-//! | `response` | no | every subscriber | the subscriber | the broker, when the subscriber goes |
+//! | `response` | no | every subscriber | the subscriber | the broker, when the subscriber ends |
 //! | `notify` | no | every subscriber | as `response` | as `response` |
 //!
-//! [`Backend`] is what every broker promises; [`connect`] opens the one that the settings name. The embedded one needs nothing but a folder:
+//! [`Backend`] is the contract of every broker; [`connect`] opens the one selected by the settings. The embedded one needs only a folder:
 //!
 //! ```
 //! use weir_pubsub::embedded::{EmbeddedBroker, EmbeddedOptions};
@@ -28,7 +28,7 @@
 //! let consumer = broker.consumer(queue.topic(), queue.subscription(), ConsumerOptions::default()).await?;
 //! let delivery = consumer.receive().await?;
 //! assert_eq!(delivery.message.body, r#"{"order": 1}"#);
-//! // Acknowledges the message, and in the same step sends its outputs, of which there are none.
+//! // Acknowledges the message and sends its outputs, here none, in one step.
 //! let settled = broker.settle(&delivery.receipt, Vec::new()).await?;
 //! assert_eq!(settled, Settled::Done { dropped_count: 0 });
 //! broker.close().await;

@@ -1,22 +1,23 @@
-//! What every backend refuses before a client library sees the message: the same limits everywhere.
+//! Limits that every backend enforces before a client library sees the message, the same for all brokers.
 
 use crate::error::{PubsubError, Result};
 use crate::message::{Message, size_of};
 use crate::output::Output;
 use crate::topic::{Class, Topic};
 
-/// Bounds on messages. A breach is [`PubsubError::TooLarge`] to the one caller who caused it.
+/// Limits on messages. Exceeding one returns [`PubsubError::TooLarge`] to that caller only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// The body of a message; 4 MiB unless set: what a component of 64 MiB can carry while it works on JSON.
+    /// The body of a message; 4 MiB by default, which a component with 64 MiB of memory can hold while it processes JSON.
     pub max_message_bytes: usize,
-    /// The body of what is published to a `response` topic: the broker's own maximum, since the config service answers with everything.
+    /// The body of a message to a `response` topic: the broker's own maximum, since the config service answers with the whole configuration.
     pub max_answer_bytes: usize,
-    /// The name of one property: AMQP allows 255, and other brokers' headers less.
+    /// The name of one property: AMQP allows 255 bytes, the headers of other brokers less.
     pub max_property_name_bytes: usize,
-    /// All properties of a message together, names and values: one frame of AMQP holds 128 KiB.
+    /// All properties of a message together, names and values: an AMQP frame holds 128 KiB.
     pub max_properties_bytes: usize,
-    /// All outputs of one settle together; 256 MiB. They are in memory together, and a broker with atomic settles stores them in one step.
+    /// All outputs of one settle together; 256 MiB by default. They are in memory at the same time, and a broker with atomic settles stores them in
+    /// one step.
     pub max_settle_bytes: u64,
 }
 
@@ -36,7 +37,7 @@ impl Limits {
     /// Checks a message that is about to be published on a topic.
     ///
     /// # Errors
-    /// [`PubsubError::TooLarge`], naming the part and its limit.
+    /// [`PubsubError::TooLarge`], with the part and its limit.
     pub fn check(&self, topic: &Topic, message: &Message) -> Result<()> {
         let body_limit = if topic.class() == Class::Response { self.max_answer_bytes } else { self.max_message_bytes };
         at_most("the body of the message", message.body.len(), body_limit)?;

@@ -1,4 +1,4 @@
-//! Locks that outlive a panic.
+//! Mutex access that survives a panic of another thread.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

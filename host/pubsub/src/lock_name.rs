@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::topic::{Class, NameError, Topic};
 
-/// The name of a lock: a service, in a topicspace.
+/// The name of a lock: a service and a topicspace.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LockName {
     service: Box<str>,
@@ -12,10 +12,10 @@ pub struct LockName {
 }
 
 impl LockName {
-    /// Makes a name of its parts.
+    /// Creates a name from its parts.
     ///
     /// # Errors
-    /// The same characters are allowed as in a topic.
+    /// [`NameError`] if a part contains a character that is not allowed in a topic.
     pub fn new(service: &str, topicspace: &str) -> Result<Self, NameError> {
         Topic::new(Class::Request, topicspace, service)?;
         Ok(LockName { service: service.into(), topicspace: topicspace.into() })

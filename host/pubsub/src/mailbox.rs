@@ -10,11 +10,11 @@ use tokio::sync::Notify;
 use crate::lock::lock;
 use crate::message::Message;
 
-/// Messages buffered for one subscriber of a `response` or `notify` topic: how far a slow reader of a streamed answer may fall behind.
+/// Messages buffered for one subscriber of a `response` or `notify` topic: how far a slow reader of a streamed answer may lag.
 pub(crate) const BUFFERED_COUNT: NonZeroU32 = NonZeroU32::MIN.saturating_add(1023);
-/// Bytes buffered for one subscriber: four answers of the largest size.
+/// Bytes buffered for one subscriber: four answers of the maximum size.
 pub(crate) const BUFFERED_BYTES: usize = 256 << 20;
-/// Bytes buffered for one tap, of which there may be many: four messages of the largest size.
+/// Bytes buffered for one tap, of which there may be many: four messages of the maximum size.
 pub(crate) const TAPPED_BYTES: usize = 16 << 20;
 
 /// The buffer of one subscriber.
@@ -47,7 +47,7 @@ impl Mailbox {
         Mailbox { buffer: Mutex::default(), bell: Notify::new(), limit_count: limit_count.get() as usize, limit_bytes }
     }
 
-    /// Adds a copy; drops the oldest messages if it does not fit.
+    /// Adds a copy and drops the oldest messages if the limits are exceeded.
     pub(crate) fn push(&self, message: &Message) {
         let mut buffer = lock(&self.buffer);
         if buffer.closed {
@@ -64,7 +64,7 @@ impl Mailbox {
         self.bell.notify_one();
     }
 
-    /// Closes it: buffered messages can still be read, then `Closed` follows.
+    /// Closes the mailbox: buffered messages can still be read, then `Closed` follows.
     pub(crate) fn close(&self) {
         lock(&self.buffer).closed = true;
         self.bell.notify_waiters();
@@ -81,7 +81,7 @@ impl Mailbox {
         }
     }
 
-    /// Waits until [`Mailbox::next`] would return at once, and returns whether that is more than [`MailboxItem::Closed`]. Cancel safe.
+    /// Waits until [`Mailbox::next`] would return without waiting; `false` if it would return [`MailboxItem::Closed`]. Cancel safe.
     pub(crate) async fn readable(&self) -> bool {
         let is_open = loop {
             if let Some(is_open) = self.has_next() {
@@ -89,12 +89,12 @@ impl Mailbox {
             }
             self.bell.notified().await;
         };
-        // This consumed a wake-up that is for the task that takes the message.
+        // This consumed a wake-up meant for the task that takes the message.
         self.bell.notify_one();
         is_open
     }
 
-    /// `false` where nothing but the end is there.
+    /// `Some(false)` if the mailbox is closed and empty; `None` if it is open and empty.
     fn has_next(&self) -> Option<bool> {
         let buffer = lock(&self.buffer);
         let has_mail = buffer.missed_count > 0 || !buffer.messages.is_empty();
@@ -108,7 +108,7 @@ impl Mailbox {
         }
         let Some(message) = buffer.messages.pop_front() else {
             return buffer.closed.then(|| {
-                // Further readers must see it too.
+                // Other waiting readers must see it too.
                 self.bell.notify_one();
                 MailboxItem::Closed
             });

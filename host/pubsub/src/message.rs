@@ -9,9 +9,9 @@ use bytes::Bytes;
 use rand::Rng;
 use sha2::{Digest, Sha256};
 
-/// The media type that a message without one has.
+/// The media type of a message that does not state one.
 pub const DEFAULT_CONTENT_TYPE: &str = "application/json";
-/// The property that ties a reply to its request.
+/// The property that correlates a reply with its request.
 pub const CORRELATION_ID: &str = "id";
 /// The property that carries [`Message::id`] on brokers.
 pub const WEIR_ID: &str = "weir-id";
@@ -19,7 +19,7 @@ pub const WEIR_ID: &str = "weir-id";
 pub const WEIR_FROM: &str = "weir-from";
 /// `more` on every part of an answer but the last.
 pub const WEIR_PART: &str = "weir-part";
-/// The error type, on the last part of an answer to a request that failed for good.
+/// The error type, on the last part of an answer to a request that failed permanently.
 pub const WEIR_ERROR: &str = "weir-error";
 
 /// The 128-bit id of a message: the same in every attempt and redelivery, different for different messages.
@@ -29,22 +29,21 @@ pub const WEIR_ERROR: &str = "weir-error";
 pub struct MessageId(pub u128);
 
 impl MessageId {
-    /// A new id, for a message that enters from outside.
+    /// A new id, for a message that enters the system.
     pub fn random(rng: &mut impl Rng) -> Self {
         let mut bytes = [0; 16];
         rng.fill_bytes(&mut bytes);
         MessageId(u128::from_be_bytes(bytes))
     }
 
-    /// The id of the `index`th message that handling this one sends to `output`: the same in every attempt, so that a repeated handling
-    /// repeats the ids. The first 16 bytes of SHA-256 over `weir-output`, this id, the index (4 bytes, big-endian) and the output's name.
+    /// The id of the `index`th message that handling this one sends to `output`. It is the same in every attempt, so a repeated handling produces the
+    /// same ids: the first 16 bytes of SHA-256 over `weir-output`, this id, the index (4 bytes, big-endian) and the output's name.
     pub fn of_output(self, output: &str, index: u32) -> Self {
         Self::digest(&[b"weir-output", &self.0.to_be_bytes(), &index.to_be_bytes(), output.as_bytes()])
     }
 
-    /// The id of a message that arrived without one: stable over redeliveries, shared by messages alike in every byte.
-    /// The first 16 bytes of SHA-256 over `weir-foreign`, subscription, properties in their order and body, each behind its length
-    /// (8 bytes, big-endian).
+    /// The id of a message that arrived without one: stable across redeliveries, and equal for messages with identical bytes. The first 16 bytes of
+    /// SHA-256 over `weir-foreign`, subscription, properties in their order and body, each preceded by its length (8 bytes, big-endian).
     pub fn of_foreign(subscription: &str, properties: &Properties, body: &[u8]) -> Self {
         let mut hash = Sha256::new();
         hash.update(b"weir-foreign");
@@ -104,7 +103,7 @@ impl FromStr for MessageId {
     }
 }
 
-/// The properties (headers) of a message: a small map from name to value. Of a name that is set twice the last one counts.
+/// The properties (headers) of a message: a small map from name to value. If a name is set twice, the last value wins.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Properties(Vec<(String, String)>);
 
@@ -119,7 +118,7 @@ impl Properties {
         self.0.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
     }
 
-    /// Sets a property, in place of an earlier value.
+    /// Sets a property, replacing an earlier value.
     pub fn set(&mut self, name: impl Into<String>, value: impl Into<String>) {
         let (name, value) = (name.into(), value.into());
         match self.0.iter_mut().find(|(n, _)| *n == name) {
@@ -139,7 +138,7 @@ impl Properties {
         self.0.iter().map(|(n, v)| (n.as_str(), v.as_str()))
     }
 
-    /// How many there are.
+    /// The number of properties.
     pub fn len(&self) -> usize {
         self.0.len()
     }
@@ -163,9 +162,9 @@ impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Properties {
 /// One message. Cloning shares the body.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Message {
-    /// Its id (property `weir-id`): `None` only before the first sender of ours saw it.
+    /// Its id (property `weir-id`); `None` only until a sender of Weir's has handled it.
     pub id: Option<MessageId>,
-    /// Where it came from (property `weir-from`): processor, first 12 digits of the component's digest, config version, attempt.
+    /// Its origin (property `weir-from`): processor, first 12 digits of the component's digest, config version, attempt.
     pub from: Option<Arc<str>>,
     /// The media type; `None` means [`DEFAULT_CONTENT_TYPE`].
     pub content_type: Option<Arc<str>>,
@@ -179,12 +178,12 @@ pub struct Message {
 }
 
 impl Message {
-    /// A message of JSON, or of any bytes, without properties.
+    /// A message without properties; the body may be JSON or any bytes.
     pub fn new(body: impl Into<Bytes>) -> Self {
         Message { body: body.into(), ..Self::default() }
     }
 
-    /// The same with a property set.
+    /// Returns the message with a property set.
     #[must_use]
     pub fn with(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.properties.set(name, value);
@@ -193,26 +192,26 @@ impl Message {
 }
 
 impl Message {
-    /// The same with an id: a random one if it has none.
+    /// Returns the message with an id: a random one if it has none.
     pub(crate) fn with_id(mut self) -> Self {
         self.id.get_or_insert_with(|| MessageId::random(&mut rand::rng()));
         self
     }
 }
 
-/// The overhead of a stored message: the message itself, its queue entry, and the allocation of its body. Measured.
+/// The overhead of a stored message, in bytes: the message itself, its queue entry, and the allocation of its body. Measured.
 const MESSAGE_MEMORY_BYTES: u64 = 288;
-/// The overhead of a property: two strings in a list that grows by doubling, and an allocation for each of them.
+/// The overhead of a property, in bytes: two strings in a list that grows by doubling, and an allocation for each of them.
 const PROPERTY_MEMORY_BYTES: u64 = 112;
 
 impl Message {
-    /// About the memory that it takes, in bytes: of a message of a few bytes, or of one with many properties, it is many times its size.
+    /// The approximate memory use in bytes. For a message of a few bytes, or with many properties, this is many times its size.
     pub fn memory_bytes(&self) -> u64 {
         size_of(self) + MESSAGE_MEMORY_BYTES + PROPERTY_MEMORY_BYTES * self.properties.len() as u64
     }
 }
 
-/// What a message counts against bounds: body, properties, and what is kept beside them.
+/// The size of a message for limits and bounds, in bytes: body, properties, and the metadata stored with them.
 pub(crate) fn size_of(message: &Message) -> u64 {
     let texts = message.from.as_ref().map_or(0, |t| t.len()) + message.content_type.as_ref().map_or(0, |t| t.len());
     let properties: usize = message.properties.iter().map(|(name, value)| name.len() + value.len()).sum();
@@ -242,7 +241,7 @@ mod tests {
         for (at, id) in all.iter().enumerate() {
             assert!(!all[..at].contains(id));
         }
-        // Pinned: hosts of other versions must derive the same.
+        // Pinned: hosts of other versions must derive the same ids.
         assert_eq!(input.of_output("output", 0).to_string(), "9c2680ee10d5d93692795fe6dc73966f");
     }
 

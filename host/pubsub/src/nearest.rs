@@ -1,10 +1,10 @@
-//! The name that was meant by a name that does not exist.
+//! Suggestions for misspelled names.
 
-/// Longer names are not compared: it takes time by the product of both lengths.
+/// Longer names are not compared: the time is proportional to the product of both lengths.
 const MAX_COUNT: usize = 128;
 
-/// The name that is nearest to what was given, if one is near enough to be meant: a third of its letters wrong, missing, too many or swapped
-/// with their neighbour, at least one; upper and lower case are the same.
+/// The name nearest to the given one, if it is near enough to be a suggestion: at most a third of the letters, but at least one, may be wrong,
+/// missing, extra or swapped with a neighbour. Case is ignored.
 pub fn nearest<'n>(given: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
     let given_lower = given.to_lowercase();
     let length = given_lower.chars().count();

@@ -1,4 +1,4 @@
-//! Log lines about what others may cause as often as they like: the first at once, then one now and then, with the count.
+//! Rate-limited logging of events that others may cause arbitrarily often: the first immediately, then at intervals, with the count.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -7,10 +7,10 @@ use tokio::time::Instant;
 
 use crate::lock::lock;
 
-/// How often such a line is logged at most.
+/// The minimum interval between log lines.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Counts what happens, and says when to log it.
+/// Counts events, and decides when to log them.
 #[derive(Debug, Default)]
 pub struct RateLimitedLog(Mutex<Suppressed>);
 
@@ -21,7 +21,7 @@ struct Suppressed {
 }
 
 impl RateLimitedLog {
-    /// Counts more of it. Returns how many were not logged yet, these included, if it is time for a line: at once, then every 10 s at most.
+    /// Counts events. Returns the number not logged so far, including these, if a line is due: for the first event, then every 10 s at most.
     pub fn count(&self, more_count: u64) -> Option<u64> {
         let mut counted = lock(&self.0);
         counted.suppressed_count += more_count;

@@ -9,19 +9,19 @@ use crate::error::PubsubError;
 use crate::error_text::chain;
 use crate::retry::Backoff;
 
-/// Waits between tries while the broker cannot be reached.
+/// Waits between attempts while the broker is unreachable.
 const FIRST_WAIT: Duration = Duration::from_millis(50);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
-/// Waits while the broker refuses: a person has to change something, and it is seen soon after that.
+/// Waits while the broker refuses: an operator must change something, which is noticed soon after.
 const FIRST_WAIT_REFUSED: Duration = Duration::from_secs(1);
 const LONGEST_WAIT_REFUSED: Duration = Duration::from_secs(30);
 
-/// Why something cannot be had.
+/// The kind of an outage.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum OutageKind {
-    /// The broker cannot be reached.
+    /// The broker is unreachable.
     Away,
-    /// A person has to change something at the broker or in the settings.
+    /// An operator must change something at the broker or in the settings.
     Refused(String),
     /// Any other temporary problem.
     Other(String),
@@ -37,7 +37,7 @@ impl OutageKind {
     }
 }
 
-/// The broker's report, among an error and its sources.
+/// The broker's error, found in an error and its sources.
 fn broker_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a PubsubError> {
     let mut cause = Some(error);
     while let Some(error) = cause {
@@ -49,7 +49,7 @@ fn broker_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a PubsubError>
     None
 }
 
-/// The waits between tries at a broker: short ones while it cannot be reached, long ones while it refuses.
+/// The waits between attempts at a broker: short while it is unreachable, long while it refuses.
 #[derive(Debug)]
 pub struct Waits {
     away: Backoff,
@@ -63,37 +63,37 @@ impl Default for Waits {
 }
 
 impl Waits {
-    /// How long to wait after a try that failed so.
+    /// The wait after an attempt that failed with this error.
     pub fn after(&mut self, error: &(dyn Error + 'static)) -> Duration {
         let backoff = if matches!(OutageKind::of(error), OutageKind::Refused(_)) { &mut self.refused } else { &mut self.away };
         backoff.next_wait(&mut rand::rng())
     }
 
-    /// Begins again with short waits, after a success.
+    /// Starts again with short waits, after a success.
     pub fn reset(&mut self) {
         self.away.reset();
         self.refused.reset();
     }
 }
 
-/// One thing that a program has at a broker, such as a subscription, over any number of losses.
+/// One resource at a broker, such as a subscription, across any number of losses.
 ///
-/// An outage is logged with one line at its begin and one at its end. During the outage, only an error of another kind is logged: a refusal as an
-/// error, with the fix.
+/// An outage is logged once when it begins and once when it ends. During the outage, only an error of another kind is logged: a refusal as an error,
+/// with the fix.
 #[derive(Debug)]
 pub struct Recovery {
     subject: String,
     waits: Waits,
     /// The problem that was logged last, while it lasts.
     logged: Option<OutageKind>,
-    /// When the next try is due.
+    /// When the next attempt is due.
     next_try: Option<Instant>,
     last_wait: Duration,
     there_since: Option<Instant>,
 }
 
 impl Recovery {
-    /// Of what the log calls so, for example `config service`.
+    /// `subject` is the resource's name in the log, for example `config service`.
     pub fn of(subject: impl Into<String>) -> Self {
         Recovery {
             subject: subject.into(),
@@ -105,7 +105,7 @@ impl Recovery {
         }
     }
 
-    /// Notes that it was there and is lost. The next try follows after a short wait, and after a longer one where it was lost again at once.
+    /// Records that the resource was lost. The next attempt follows after a short wait, or after a longer one if the resource was lost again at once.
     pub fn lost(&mut self, error: &(dyn Error + 'static)) {
         if self.there_since.take().is_none_or(|since| since.elapsed() >= self.last_wait) {
             self.waits.reset();
@@ -113,7 +113,7 @@ impl Recovery {
         self.note(error);
     }
 
-    /// Tries until it is there, as [`Recovery::attempt`] does.
+    /// Repeats [`Recovery::attempt`] until it succeeds.
     ///
     /// # Cancel safety
     /// As [`Recovery::attempt`].
@@ -129,13 +129,13 @@ impl Recovery {
         }
     }
 
-    /// Tries once: at once if it was never tried, otherwise after a wait. Waits are longer while the broker refuses.
+    /// Makes one attempt: immediately if it is the first, otherwise after a wait. Waits are longer while the broker refuses.
     ///
     /// # Errors
-    /// Those of the try, which are logged already.
+    /// Those of the attempt, which are already logged.
     ///
     /// # Cancel safety
-    /// That of the attempt; the wait is continued by the next call.
+    /// That of the attempt; the next call continues the wait.
     pub async fn attempt<T, E, F>(&mut self, attempt: impl FnOnce() -> F) -> Result<T, E>
     where
         E: Error + 'static,
@@ -150,7 +150,7 @@ impl Recovery {
         outcome
     }
 
-    /// Waits until the next try is due.
+    /// Waits until the next attempt is due.
     ///
     /// # Cancel safety
     /// Yes.
@@ -160,7 +160,7 @@ impl Recovery {
         }
     }
 
-    /// Makes the next attempt immediately, since something else has shown that it may succeed.
+    /// Makes the next attempt immediate, because something else has shown that it may succeed.
     pub fn retry_now(&mut self) {
         self.next_try = None;
     }
@@ -172,7 +172,7 @@ impl Recovery {
         self.there_since = Some(Instant::now());
     }
 
-    /// Logs an error once for each kind, and decides when the next try is due.
+    /// Logs an error once for each kind, and decides when the next attempt is due.
     fn note(&mut self, error: &(dyn Error + 'static)) {
         let (subject, outage) = (&self.subject, OutageKind::of(error));
         self.last_wait = self.waits.after(error);

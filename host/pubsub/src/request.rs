@@ -1,4 +1,5 @@
-//! Requests and their answers over any backend: bind first, then send the request; answers are found by the property `id`.
+//! Requests and their answers over any backend. The subscription to answers is bound before a request is sent; answers are correlated by the property
+//! `id`.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -18,26 +19,26 @@ use crate::subscribe::{SubscriptionEvent, listen};
 use crate::supervise::restart_on_panic;
 use crate::topic::{Subscription, Topic};
 
-/// Parts of one answer that may wait for their reader; a reader further behind loses the answer.
+/// The maximum number of unread parts of one answer; a reader that lags further behind loses the answer.
 const BUFFERED_PARTS: usize = 1024;
-/// The limit of their bodies together, or one part of any size: a component's answer has at most 4 MiB, and many readers may stall at once.
+/// The maximum size of their bodies in bytes, or one part of any size: a component's answer has at most 4 MiB, and many readers may stall at once.
 const BUFFERED_BYTES: usize = 16 << 20;
 
-/// The same of all askers of one requester together: an asker that has unread parts loses its answer above it.
+/// The same for all callers of one requester together: above it, a caller with unread parts loses its answer.
 const BUFFERED_BYTES_OF_ALL: usize = 64 << 20;
 
-/// A caller that waits for an answer.
+/// A caller that is waiting for an answer.
 struct PendingRequest {
     parts: mpsc::Sender<Message>,
     unread: Arc<UnreadParts>,
 }
 
-/// Bodies of the parts that were not read yet.
+/// The sizes of the unread parts' bodies.
 struct UnreadParts {
     own_bytes: AtomicUsize,
-    /// Whether the answer was given up because of them.
+    /// Whether the answer was abandoned because of them.
     is_overrun: AtomicBool,
-    /// Of all askers.
+    /// Of all callers.
     all_bytes: Arc<AtomicUsize>,
 }
 
@@ -46,7 +47,7 @@ impl UnreadParts {
         UnreadParts { own_bytes: AtomicUsize::new(0), is_overrun: AtomicBool::new(false), all_bytes }
     }
 
-    /// Counts a part; whether it is too much beside what this asker has not read.
+    /// Counts a part; returns whether it exceeds a limit given the caller's unread parts.
     fn add(&self, bytes: usize) -> bool {
         let own_before = self.own_bytes.fetch_add(bytes, Ordering::Relaxed);
         let all_before = self.all_bytes.fetch_add(bytes, Ordering::Relaxed);
@@ -65,25 +66,25 @@ impl Drop for UnreadParts {
     }
 }
 
-/// Sends requests to one topic and takes the answers from another.
+/// Sends requests to one topic and receives the answers from another.
 ///
-/// Any number of requests may be in flight; each receives only the answers that carry its own `id`. It survives lost connections: requests in flight
-/// fail with `Unavailable`, later ones wait until answers can be received again, or fail with `Refused` while the broker refuses that. Dropping it
-/// ends its subscription.
+/// Any number of requests may be in flight; each receives only the answers that carry its own `id`. The requester survives lost connections: requests
+/// in flight fail with `Unavailable`, later ones wait until answers can be received again, or fail with `Refused` while the broker refuses that.
+/// Dropping it ends its subscription.
 pub struct Requester {
     producer: Box<dyn Producer>,
     request_topic: Topic,
     answers: Arc<AnswerSubscription>,
-    /// Bodies of the parts that no asker has read yet.
+    /// The total size of unread parts of all callers.
     unread_bytes: Arc<AtomicUsize>,
     reader: JoinHandle<()>,
 }
 
-/// The subscription to the answers, and the callers that wait for one.
+/// The subscription to the answers, and the callers that are waiting.
 #[derive(Default)]
 struct AnswerSubscription {
     waiting: Mutex<Pending>,
-    /// As in `waiting`; to wait for.
+    /// As in `waiting`; callers wait for it.
     is_bound: watch::Sender<bool>,
 }
 
@@ -91,7 +92,7 @@ struct AnswerSubscription {
 struct Pending {
     /// Whether the answer to a new request would be received.
     is_bound: bool,
-    /// Why not, as far as it is known.
+    /// The reason it is not bound, if known.
     lost: Option<PubsubError>,
     waiters: HashMap<String, PendingRequest>,
 }
@@ -109,11 +110,11 @@ impl AnswerSubscription {
         waiting.lost = error;
         waiting.waiters.clear();
         drop(waiting);
-        // Also wakes the waiting callers: they need not wait for a refused subscription.
+        // Also wakes the waiting callers, which need not wait for a refused subscription.
         self.is_bound.send_replace(false);
     }
 
-    /// Adds an asker, as soon as its answer would be received. Where that is refused it does not wait.
+    /// Registers a caller as soon as its answer would be received. Fails without waiting if the subscription is refused.
     async fn add(&self, id: &str, waiter: PendingRequest, deadline: Instant) -> Result<()> {
         let mut waiter = Some(waiter);
         let mut changes = self.is_bound.subscribe();
@@ -140,7 +141,7 @@ impl AnswerSubscription {
 }
 
 impl Requester {
-    /// Binds the subscription to the answers, so that a request sent from now on cannot lose its answer. `name` identifies the reader for people.
+    /// Binds the subscription to the answers, so that no answer to a later request is missed. `name` labels the reader.
     ///
     /// # Errors
     /// As [`Backend::consumer`].
@@ -163,13 +164,13 @@ impl Requester {
         Ok(Requester { producer, request_topic: request_topic.clone(), answers, unread_bytes: Arc::default(), reader })
     }
 
-    /// Asks and waits for the answer; of an answer in parts, the last one.
+    /// Sends a request and waits for the answer; if the answer has several parts, returns the last one.
     ///
     /// # Errors
     /// `TimedOut`, and as [`Producer::publish`].
     ///
     /// # Cancel safety
-    /// The request may be worked on all the same; its answer is dropped.
+    /// The request may still be processed; its answer is dropped.
     pub async fn request(&self, message: Message, timeout: Duration) -> Result<Message> {
         let mut replies = self.begin(message, timeout).await?;
         let mut last = None;
@@ -179,10 +180,10 @@ impl Requester {
         last.ok_or_else(|| PubsubError::unavailable("the answer had no parts"))
     }
 
-    /// Sends a request and returns once it is confirmed; read the answer's parts from the result. The request expires with its time-out.
+    /// Sends a request and returns once it is confirmed; read the parts of the answer from the result. The request expires with its time-out.
     ///
     /// # Errors
-    /// As [`Producer::publish`] and [`Confirm`](crate::Confirm); `Unavailable` also while answers cannot be received, after the request's time;
+    /// As [`Producer::publish`] and [`Confirm`](crate::Confirm); `Unavailable` also if answers cannot be received until the request's time-out;
     /// `Refused` while the broker refuses the subscription to them.
     pub async fn begin(&self, mut message: Message, timeout: Duration) -> Result<Replies> {
         let deadline = Instant::now() + timeout;
@@ -232,7 +233,7 @@ pub struct Replies {
     timeout: Duration,
     topic: Topic,
     state: State,
-    /// Of the part that came last.
+    /// The id of the last part received.
     last_id: Option<MessageId>,
 }
 
@@ -240,8 +241,8 @@ impl Replies {
     /// The next part; `None` after the last one.
     ///
     /// # Errors
-    /// `TimedOut` when the time of the request is up; `Unavailable` when the subscription was lost, or the parts came faster than they were
-    /// read. Both end the answer.
+    /// `TimedOut` when the request's time-out expires; `Unavailable` when the subscription was lost, or the parts arrived faster than they were read.
+    /// Both end the answer.
     ///
     /// # Cancel safety
     /// No part is lost.
@@ -274,7 +275,7 @@ impl Replies {
 }
 
 impl Replies {
-    /// The next part that is another than the one before it: a broker may store a message twice whose confirmation was lost.
+    /// The next part that differs from the previous one: a broker may store a message twice if its confirmation was lost.
     async fn received(&mut self) -> Option<Message> {
         loop {
             let message = self.parts.recv().await?;
@@ -286,7 +287,7 @@ impl Replies {
         }
     }
 
-    /// Why there are no more parts, although the last one is missing.
+    /// Why there are no more parts, although the last one has not arrived.
     fn lost(&self) -> PubsubError {
         if self.unread.is_overrun.load(Ordering::Relaxed) {
             return PubsubError::unavailable("the parts of the answer arrived faster than they were read");
@@ -314,17 +315,17 @@ struct AnswerReader {
     backend: Arc<dyn Backend>,
     topic: Topic,
     name: Subscription,
-    /// The subscription that is there already.
+    /// The subscription opened by `connect`.
     first: Mutex<Option<Box<dyn Consumer>>>,
     answers: Arc<AnswerSubscription>,
 }
 
 impl AnswerReader {
-    /// Hands answers over, for ever.
+    /// Dispatches answers to their callers, forever.
     async fn run(&self) -> Infallible {
         let first = lock(&self.first).take();
         if first.is_none() {
-            // The reader before this one panicked.
+            // The previous reader panicked.
             self.answers.lose(None);
         }
         let heard = |heard| match heard {

@@ -1,10 +1,10 @@
-//! Waiting longer and longer between tries.
+//! Backoff between attempts.
 
 use std::time::Duration;
 
 use rand::{Rng, RngExt};
 
-/// Exponential backoff with a ceiling and jitter. Time and chance are passed in, so that both can be held still in tests.
+/// Exponential backoff with a ceiling and jitter. Randomness is passed in, so that tests can control it.
 #[derive(Clone, Debug)]
 pub struct Backoff {
     next: Duration,
@@ -18,14 +18,14 @@ impl Backoff {
         Backoff { next: first, first, ceiling }
     }
 
-    /// How long to wait before the next try: between half of the current step and all of it.
+    /// How long to wait before the next attempt: between half of the current step and all of it.
     pub fn next_wait(&mut self, rng: &mut impl Rng) -> Duration {
         let step = self.next.min(self.ceiling);
         self.next = (step * 2).min(self.ceiling);
         step.mul_f64(rng.random_range(0.5..=1.0))
     }
 
-    /// Begins again with the first wait, after a success.
+    /// Starts again with the first wait, after a success.
     pub fn reset(&mut self) {
         self.next = self.first;
     }

@@ -1,4 +1,4 @@
-//! Reading one subscription over any number of losses.
+//! Reading one subscription across any number of losses.
 
 use std::convert::Infallible;
 
@@ -7,21 +7,21 @@ use crate::error::PubsubError;
 use crate::recovery::Recovery;
 use crate::topic::{Subscription, Topic};
 
-/// What a reader of a subscription hears.
+/// An event of a subscription.
 #[derive(Debug)]
 pub enum SubscriptionEvent {
     /// A message.
     Message(Delivery),
     /// Messages were missed, and the next ones follow.
     Missed,
-    /// The subscription was lost, or is not back, for this reason: what is published meanwhile is missed.
+    /// The subscription was lost, or cannot be restored, for this reason: what is published meanwhile is missed.
     Lost(PubsubError),
-    /// The subscription is there, for the first time or again: what is published from now on is heard.
+    /// The subscription is bound, for the first time or again: what is published from now on is received.
     Subscribed,
 }
 
-/// Reads a subscription for ever, and subscribes again when it is lost. It begins with `first`, a subscription that is there already, if there
-/// is one. The log calls it by `subject`.
+/// Reads a subscription forever, and subscribes again when it is lost. Starts with `first`, an existing subscription, if given. `subject` is its name
+/// in the log.
 ///
 /// # Cancel safety
 /// The consumer is dropped.

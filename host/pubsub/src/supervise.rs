@@ -1,4 +1,4 @@
-//! Tasks that panic are started again, with a wait, and what their panic said is kept.
+//! Supervision of tasks: restart after a panic, with backoff, and the panic's message.
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
@@ -11,13 +11,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::retry::Backoff;
 
-/// Waits before a task that panicked is started again.
+/// Waits before a task that panicked is restarted.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
-/// Also how long it must have worked for its next panic to count as the first one.
+/// Also how long the task must have run for its next panic to count as the first one.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
-/// Does work that is started again whenever it panics. `panicked` hears the panic's message, before the wait; what the work held is dropped
-/// by then. `None` if the token was cancelled during a wait: the work itself must heed the token by itself.
+/// Runs `work`, and restarts it whenever it panics. Before the wait, `panicked` receives the panic's message; everything that the work owned is
+/// dropped by then. Returns `None` if the token was cancelled during a wait; the work itself must observe the token.
 ///
 /// # Cancel safety
 /// That of the work.
@@ -43,13 +43,13 @@ where
     }
 }
 
-/// What a panic said.
+/// The message of a panic.
 pub fn panic_text(payload: &(dyn Any + Send)) -> String {
     let text = payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str));
     format!("panic: {}", text.unwrap_or("no message"))
 }
 
-/// Why a task ended before its work did.
+/// Why a task ended early.
 pub fn task_failure(error: JoinError) -> String {
     match error.try_into_panic() {
         Ok(payload) => panic_text(&*payload),

@@ -1,4 +1,4 @@
-//! Topics, their classes, and the queues that subscriptions make of them.
+//! Topics, their classes, and the queues that subscriptions create.
 //!
 //! The class alone determines how a topic is stored, shared and cleaned up; there is no "consumer type".
 
@@ -9,19 +9,19 @@ use std::sync::Arc;
 
 use crate::error_text::shown;
 
-/// Longest queue name on the wire ([`Queue::wire_name`]), in bytes: the limit of AMQP 0-9-1's short strings.
+/// The maximum length of a queue name on the wire ([`Queue::wire_name`]), in bytes: the limit of AMQP 0-9-1's short strings.
 pub(crate) const MAX_QUEUE_NAME_BYTES: usize = 255;
 
 /// How a topic is stored, shared and cleaned up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Class {
-    /// Durable; one consumer of each subscription gets a message; the flow service makes and deletes the queue.
+    /// Durable; one consumer of each subscription gets a message; the flow service creates and deletes the queue.
     Flow,
-    /// Not durable; one consumer of each subscription gets a message; made and deleted like `flow`.
+    /// Not durable; one consumer of each subscription gets a message; created and deleted like `flow`.
     Request,
-    /// Not durable; every subscriber gets a message; its queue comes and goes with the subscriber.
+    /// Not durable; every subscriber gets a message; its queue exists as long as the subscriber.
     Response,
-    /// As `response`, for signals instead of answers.
+    /// As `response`, for notifications instead of answers.
     Notify,
 }
 
@@ -71,10 +71,10 @@ pub enum NameError {
     UnknownClass {
         /// The given string, truncated.
         text: String,
-        /// The class as given, cut.
+        /// The given class, truncated.
         class: String,
     },
-    /// A character that names cannot hold.
+    /// A character that is not allowed in names.
     #[error("{what} `{text}` contains {character:?}, which is not allowed there")]
     BadCharacter {
         /// The kind of name.
@@ -97,7 +97,7 @@ pub enum NameError {
     TooLong {
         /// The beginning of the name.
         text: String,
-        /// How long it is.
+        /// The actual length in bytes.
         actual_bytes: usize,
     },
 }
@@ -112,7 +112,7 @@ fn check_characters(what: &'static str, text: &str, forbidden: &[char]) -> Resul
     }
 }
 
-/// A queue identifier, `class:topicspace:name`, split at the first two colons only: names may hold `:` but not `*` or `#`.
+/// A topic identifier, `class:topicspace:name`, split at the first two colons only: names may contain `:` but not `*` or `#`.
 ///
 /// Cloning is cheap.
 #[derive(Clone)]
@@ -123,7 +123,7 @@ pub struct Topic {
 }
 
 impl Topic {
-    /// Makes a topic of its parts.
+    /// Creates a topic from its parts.
     ///
     /// # Errors
     /// As [`Topic::from_str`].
@@ -136,7 +136,7 @@ impl Topic {
         self.class
     }
 
-    /// The topicspace: it is common to everyone who shares the broker under one name (`tg` by default).
+    /// The topicspace: all processes that share the broker's queues use the same one (`tg` by default).
     pub fn topicspace(&self) -> &str {
         &self.text[self.class.as_str().len() + 1..self.name_start - 1]
     }
@@ -207,7 +207,7 @@ impl fmt::Debug for Topic {
     }
 }
 
-/// The name of a reader of a topic: all consumers of one subscription share its queue. Cloning is cheap.
+/// The name of a subscription to a topic: all its consumers share its queue. Cloning is cheap.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Subscription(Arc<str>);
 
@@ -241,7 +241,7 @@ pub struct Queue {
 }
 
 impl Queue {
-    /// Makes a queue's name of its parts.
+    /// Creates a queue name from its parts.
     ///
     /// # Errors
     /// [`NameError::TooLong`] when its name on the wire has more than 255 bytes.
@@ -254,12 +254,12 @@ impl Queue {
         Ok(queue)
     }
 
-    /// The topic that it is fed from.
+    /// The topic whose messages it receives.
     pub fn topic(&self) -> &Topic {
         &self.topic
     }
 
-    /// The subscription that it serves.
+    /// The subscription.
     pub fn subscription(&self) -> &Subscription {
         &self.subscription
     }

@@ -1,4 +1,4 @@
-//! Reading: consumers, and what they deliver.
+//! Consumers and deliveries.
 
 use std::num::NonZeroU32;
 
@@ -7,16 +7,16 @@ use async_trait::async_trait;
 use crate::error::Result;
 use crate::message::Message;
 
-/// How a consumer takes messages.
+/// How a consumer receives messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConsumerOptions {
-    /// How many messages it may hold unsettled, those included that were fetched ahead and wait for a `receive`. A broker takes a larger number
-    /// than it can count to as the largest.
+    /// The maximum number of unsettled messages, including prefetched ones that wait for a `receive`. A number above the broker's own maximum is
+    /// lowered to it.
     pub window: NonZeroU32,
-    /// How many bytes these messages may have, bodies and properties together, where the broker can count them. A consumer that holds nothing
-    /// gets a message of any size.
+    /// The maximum size of these messages in bytes, bodies and properties together, where the broker can count them. A consumer that holds nothing
+    /// receives a message of any size.
     pub window_bytes: u64,
-    /// Whether it must be the queue's only consumer. Others are refused with `QueueHeld` while it lives.
+    /// Whether it must be the queue's only consumer. While an exclusive consumer lives, others are refused with `QueueHeld`.
     pub sharing: Sharing,
 }
 
@@ -26,12 +26,12 @@ impl Default for ConsumerOptions {
     }
 }
 
-/// Whether a queue's consumer suffers others beside it.
+/// Whether a queue's consumer allows others beside it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sharing {
     /// Any number of consumers share the queue's messages.
     Competing,
-    /// The consumer is alone.
+    /// It is the only consumer.
     Exclusive,
 }
 
@@ -50,8 +50,8 @@ pub trait Consumer: Send + Sync {
     ///   Callers subscribe again with backoff; the owner of the queue ensures it before that, and a follower fetches what it follows after that. No
     ///   message is lost: messages that the consumer held are redelivered to any consumer unless they were settled, and settling one with its old
     ///   receipt returns `NoLongerHeld`.
-    /// - `Stalled` while the broker cannot deliver for a reason of its own: the consumer stays subscribed and continues by itself, and a later
-    ///   call may succeed. What it holds stays with it.
+    /// - `Stalled` while the broker is connected but cannot deliver: the consumer stays subscribed, keeps its unsettled messages and resumes by
+    ///   itself; a later call may succeed.
     /// - `Lagged` on a `response` or `notify` topic or a tap: messages were missed, and the next call continues. For a subscriber of `response` or
     ///   `notify` a bounded number of messages, and at most 256 MiB of bodies, are buffered; its options are ignored.
     ///
@@ -59,72 +59,72 @@ pub trait Consumer: Send + Sync {
     /// No message is lost when the future is dropped.
     async fn receive(&self) -> Result<Delivery>;
 
-    /// Waits until a message is there for `receive`, and takes nothing: the message is not delivered by it (it may be fetched ahead), and
-    /// `receive` of any task may get it, also of one that waits already.
+    /// Waits until a message is available for `receive`, without delivering it (the message may be prefetched). `receive` may return it to any task,
+    /// including one that is already waiting.
     ///
     /// # Errors
-    /// As [`Consumer::receive`], except `Lagged`. A message that the broker cannot deliver may count as there: then the `receive` after it is
-    /// `Stalled`.
+    /// As [`Consumer::receive`], except `Lagged`. A message that the broker cannot deliver may count as available; the `receive` after it then
+    /// returns `Stalled`.
     ///
     /// # Cancel safety
     /// No message is lost when the future is dropped.
     async fn readable(&self) -> Result<()>;
 
-    /// Changes how many unsettled messages the consumer may hold; the limit on their bytes stays. Messages that it holds above a smaller window stay
-    /// with it. The new window applies soon after the call, which does not wait for it. If the broker cannot change it, or an exclusive consumer
-    /// would have to release its queue for that, the consumer ends with `Unavailable`.
+    /// Changes the maximum number of unsettled messages; the limit on their bytes is unchanged. The consumer keeps the messages that it holds above a
+    /// smaller window. The new window applies soon after the call, which does not wait for it. The consumer ends with `Unavailable` if the broker
+    /// cannot change the window, or if an exclusive consumer would have to release its queue for the change.
     fn set_window(&self, window: NonZeroU32);
 }
 
-/// A message as a consumer gets it.
+/// A message as delivered to a consumer.
 #[derive(Clone, Debug)]
 pub struct Delivery {
-    /// The message; its id is always set, except on `response` and `notify` topics, where an absent one stays absent. A message of a program
-    /// that sets none gets one that is derived from subscription, properties and body: the same in every delivery.
+    /// The message. Its id is always set, except on `response` and `notify` topics, where an absent one stays absent. If the sender set no id, it is
+    /// derived from subscription, properties and body and is the same in every delivery.
     pub message: Message,
-    /// To settle it or give it back by.
+    /// The receipt, with which to settle or requeue the delivery.
     pub receipt: Receipt,
-    /// How often it was delivered, this time included. Where the broker only marks what it has delivered before, a message that was merely fetched ahead may
-    /// count as delivered.
+    /// How often the message was delivered, including this time. If the broker only records whether it has delivered a message before, a prefetch may
+    /// count as a delivery.
     pub delivery_count: DeliveryCount,
 }
 
 /// How often a message was delivered, from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeliveryCount {
-    /// Exactly this often; the broker counts durably for `flow` queues.
+    /// Exactly this often; for `flow` queues the count is durable.
     Exact(u32),
-    /// At least this often: the broker does not count, or forgets its count.
+    /// At least this often: the broker does not count deliveries, or may lose its count.
     AtLeast(u32),
 }
 
 impl DeliveryCount {
-    /// At least this often.
+    /// The lower bound of the count.
     pub fn at_least(self) -> u32 {
         let (DeliveryCount::Exact(count) | DeliveryCount::AtLeast(count)) = self;
         count
     }
 }
 
-/// Names one delivery of one message to one consumer. Only the backend interprets its numbers. It is valid until the message is settled or requeued
-/// or the consumer ends. A later delivery of the same message to the same consumer may have the same receipt, so discard a receipt once you have
-/// requeued its message.
+/// Identifies one delivery of one message to one consumer. Only the backend interprets its numbers. It is valid until the message is settled or
+/// requeued or the consumer ends. A later delivery of the same message to the same consumer may have the same receipt, so discard a receipt once you
+/// have requeued its message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Receipt {
     pub(crate) consumer: u64,
-    /// Where it came from, if the consumer alone does not determine that: a queue, a channel, a partition.
+    /// Where the message came from, if the consumer alone does not determine that: a queue, a channel, a partition.
     pub(crate) origin: u64,
     /// Which delivery of that origin it is.
     pub(crate) delivery: u64,
 }
 
 impl Receipt {
-    /// For backends. `consumer` is unique in the life of the backend and not 0; `origin` and `delivery` are in its own numbering.
+    /// For backends. `consumer` is unique for the lifetime of the backend and not 0; the backend defines the numbering of `origin` and `delivery`.
     pub(crate) fn new(consumer: u64, origin: u64, delivery: u64) -> Self {
         Receipt { consumer, origin, delivery }
     }
 
-    /// Of a delivery that needs no settling, on a `response` or `notify` topic or a tap: settling it does nothing.
+    /// The receipt of a delivery that needs no settling, on a `response` or `notify` topic or a tap; settling it does nothing.
     pub fn none() -> Self {
         Receipt { consumer: 0, origin: 0, delivery: 0 }
     }
@@ -134,7 +134,7 @@ impl Receipt {
         self.consumer != 0
     }
 
-    /// One that no backend made, for tests of code that only keeps receipts; not in release builds.
+    /// A receipt that no backend issued, for tests of code that only stores receipts; not in release builds.
     #[cfg(any(test, debug_assertions))]
     #[doc(hidden)]
     pub fn for_test(number: u64) -> Self {

@@ -1,4 +1,4 @@
-//! Cursors: how a broker names a message of a queue to callers that browse.
+//! Cursors: how a broker identifies a message of a queue to callers that browse.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -6,8 +6,8 @@ use std::str::FromStr;
 
 use crate::message::MessageId;
 
-/// A message of a queue, as its broker names it. Only backends create and interpret cursors; callers store them, show them, and pass them back, also
-/// as strings.
+/// Identifies a message of a queue to its broker. Only backends create and interpret cursors; callers store them, display them and pass them back,
+/// also as strings.
 ///
 /// Two kinds exist. A *position* stays valid when its message is gone, and positions of one queue are in the order of its messages. A broker without
 /// such numbers uses the *id* of the message: such cursors can only be compared for equality ([`PartialOrd`] returns `None`), and the messages after
@@ -22,17 +22,17 @@ enum Kind {
 }
 
 impl Cursor {
-    /// The place with this number, from 1, which rises in the order of the queue.
+    /// The position with this number; numbers start at 1 and rise in the order of the queue.
     pub(crate) fn position(number: u64) -> Self {
         Cursor(Kind::Position(number))
     }
 
-    /// The message with this id, for brokers without numbers.
+    /// The message with this id, for brokers without positions.
     pub(crate) fn id(id: MessageId) -> Self {
         Cursor(Kind::Id(id))
     }
 
-    /// The number of a place; `None` for another kind, which a caller can pass although its broker never made it.
+    /// The number of a position; `None` for a cursor by id, which a caller can pass although its broker never creates one.
     pub(crate) fn as_position(&self) -> Option<u64> {
         match self.0 {
             Kind::Position(number) => Some(number),
@@ -40,7 +40,7 @@ impl Cursor {
         }
     }
 
-    /// Whether it is a place: it keeps its meaning when its message is gone, and has an order.
+    /// Whether it is a position: ordered, and valid after its message is gone.
     pub fn is_position(&self) -> bool {
         matches!(self.0, Kind::Position(_))
     }
@@ -55,7 +55,7 @@ impl PartialOrd for Cursor {
     }
 }
 
-/// A number, or 32 hexadecimal digits.
+/// A decimal number, or 32 hexadecimal digits.
 impl fmt::Display for Cursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {

@@ -1,4 +1,4 @@
-//! Looking into queues without consuming from them. A broker may do only part of it.
+//! Inspection of queues without consuming from them. A broker may support only part of it.
 
 use std::num::NonZeroU32;
 
@@ -12,7 +12,7 @@ use crate::lock_name::LockName;
 use crate::message::Message;
 use crate::topic::{Queue, Topic};
 
-/// Inspecting a broker's queues, and changing them message by message, without a consumer.
+/// Inspects a broker's queues, and removes or resends single messages, without a consumer.
 ///
 /// Everything that a broker does not support returns `Unsupported`, which is the default of all methods except `stats`. Treat an unknown figure as
 /// "not empty" and "in use".
@@ -26,14 +26,14 @@ pub trait Inspect: Send + Sync {
         Err(unsupported("listing queues"))
     }
 
-    /// The figures of a queue, as far as the broker knows them.
+    /// The figures of a queue, as far as the broker reports them.
     ///
     /// # Errors
     /// `QueueNotFound`, `Unavailable`.
     async fn stats(&self, queue: &Queue) -> Result<QueueStats>;
 
-    /// Whether the broker kept resources of a queue, such as its topic, although no queue uses them: deleting the queue removes them. Always `false`
-    /// if queues have no such resources.
+    /// Whether the broker still has resources of a queue, such as its topic, that no queue uses; deleting the queue removes them. Always `false` if
+    /// queues have no such resources.
     ///
     /// # Errors
     /// `Unavailable`.
@@ -41,17 +41,17 @@ pub trait Inspect: Send + Sync {
         Ok(false)
     }
 
-    /// Which process holds a lock; `None` if it is free. Looking disturbs neither the holder nor the process that takes it next.
+    /// Which process holds a lock; `None` if it is free. The query affects neither the holder nor the next process to take the lock.
     ///
     /// # Errors
-    /// `Unsupported`; those of [`Backend::lock`](super::Backend::lock) but `LockHeld`, where no process can take it.
+    /// `Unsupported`; those of [`Backend::lock`](super::Backend::lock), except `LockHeld`, if no process could take it.
     async fn lock_holder(&self, _lock: &LockName) -> Result<Option<LockHolder>> {
         Err(unsupported("showing the holder of a lock"))
     }
 
-    /// Copies everything that is published on a topic from now on, also by settles, without taking anything from its consumers; refused messages are
-    /// not copied. At most `buffer_count` messages, or 16 MiB of bodies, are buffered for the reader; beyond that the oldest are dropped and the next
-    /// `receive` returns `Lagged`. The tap ends with its reader. Where the broker supports it, a tap does not count as a queue of the topic.
+    /// Copies everything that is published on a topic from now on, also by settles, without affecting its consumers; refused messages are not copied.
+    /// At most `buffer_count` messages, or 16 MiB of bodies, are buffered for the reader; beyond that the oldest are dropped and the next `receive`
+    /// returns `Lagged`. The tap ends when its reader is dropped. Where the broker supports it, a tap does not count as a queue of the topic.
     ///
     /// # Errors
     /// `Unsupported`, `Unavailable`.
@@ -59,33 +59,33 @@ pub trait Inspect: Send + Sync {
         Err(unsupported("copying what is published on a topic"))
     }
 
-    /// Shows up to `limit_count` messages of a queue without taking them; messages in flight are omitted. At most `body_bytes` of each body are read
-    /// and kept. An unreadable message is shown with the reason, and the others are shown regardless.
+    /// Returns up to `limit_count` messages of a queue without consuming them; messages in flight are omitted. At most `body_bytes` of each body are
+    /// read and kept. An unreadable message is returned as the reason, and does not affect the others.
     ///
     /// # Errors
-    /// `QueueNotFound`, `Unavailable`; `Unsupported` also where the page is so deep in the queue that the broker does not get there.
+    /// `QueueNotFound`, `Unavailable`; `Unsupported` also if the page is too deep in the queue for the broker to reach.
     async fn browse(&self, _queue: &Queue, _start: Start, _limit_count: u32, _body_bytes: usize) -> Result<Page> {
         Err(unsupported("browsing the messages of a queue"))
     }
 
-    /// Removes a message that [`Inspect::browse`] has shown. Returns `false` if it is gone or in flight. A broker without cursors of its own finds
-    /// the message by its id: if several have that id, after a repeated publish, it removes the oldest.
+    /// Removes a message that [`Inspect::browse`] returned. Returns `false` if it is gone or in flight. A broker without cursors of its own finds the
+    /// message by its id: if several have that id, after a repeated publish, it removes the oldest.
     ///
     /// # Errors
-    /// `QueueNotFound`, `Unavailable`; `Unsupported` also where it is so deep in the queue that the broker does not get there.
+    /// `QueueNotFound`, `Unavailable`; `Unsupported` also if the message is too deep in the queue for the broker to reach.
     async fn remove(&self, _queue: &Queue, _message: &Named) -> Result<bool> {
         Err(unsupported("removing a message from a queue"))
     }
 
-    /// Removes a message that [`Inspect::browse`] has shown, and puts another one into a single queue, not into the topic's other subscriptions, as a
+    /// Removes a message that [`Inspect::browse`] returned, and puts another one into a single queue, not into the topic's other subscriptions, as a
     /// message that was never delivered. Returns `false` if the first is gone or in flight; nothing is sent then.
     ///
-    /// Exactly once where the broker can do both in one step: of several calls for one message exactly one sends. Else it publishes, waits for
+    /// Exactly once where the broker can do both atomically: of several calls for one message exactly one sends. Otherwise it publishes, waits for
     /// the confirmation, and then removes: at least once.
     ///
     /// # Errors
-    /// `QueueNotFound` when either queue is missing, `QueueFull` when the target is, `TooLarge`, `WrongClass` when the target is a `response` or
-    /// `notify` topic, `Unsupported`, `Unavailable`: the message is still in its queue. `OutcomeUnknown`: it may have been sent.
+    /// `QueueNotFound` if either queue is missing, `QueueFull` if the target is, `TooLarge`, `WrongClass` if the target is a `response` or `notify`
+    /// topic, `Unsupported`, `Unavailable`: the message is still in its queue. `OutcomeUnknown`: it may have been sent.
     async fn redrive(&self, _from: &Queue, _message: &Named, _to: &Queue, _sent: Message) -> Result<bool> {
         Err(unsupported("resending a message of a queue"))
     }
@@ -112,65 +112,65 @@ pub struct Page {
     /// The messages, in the order of the queue.
     pub messages: Vec<Browsed>,
     /// The cursor of the newest message that the queue ever had, which may be gone: everything that arrives later comes after it. `None` if there was
-    /// none, or the broker does not know it, for example if the page ends before the queue does.
+    /// none, or if the broker cannot determine it, for example because the page ends before the queue does.
     pub newest: Option<Cursor>,
 }
 
-/// A message of a queue as [`Inspect::browse`] shows it.
+/// A message of a queue as returned by [`Inspect::browse`].
 #[derive(Clone, Debug)]
 pub struct Browsed {
-    /// Its place in the queue.
+    /// Its cursor.
     pub cursor: Cursor,
-    /// The message, with the beginning of its body; or why it cannot be read, for people.
+    /// The message, with the beginning of its body; or the reason why it is unreadable, for display.
     pub message: Result<Message, String>,
-    /// The size of the whole body; 0 where the message cannot be read.
+    /// The size of the whole body; 0 if the message is unreadable.
     pub body_bytes: u64,
 }
 
 impl Browsed {
-    /// Identifies the message.
+    /// The identity of the message.
     pub fn named(&self) -> Named {
         Named { cursor: self.cursor, id: self.message.as_ref().ok().and_then(|message| message.id) }
     }
 }
 
-/// Names one message of a queue, for [`Inspect::remove`] and [`Inspect::redrive`].
+/// Identifies one message of a queue, for [`Inspect::remove`] and [`Inspect::redrive`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Named {
-    /// Its place in the queue.
+    /// Its cursor.
     pub cursor: Cursor,
-    /// Its id, where it can be read.
+    /// Its id, if the message is readable.
     pub id: Option<crate::message::MessageId>,
 }
 
-/// The figures of a queue; `None` means that the broker does not know.
+/// The figures of a queue; `None` means that the broker does not report the figure.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct QueueStats {
-    /// Messages in it, those that consumers hold unsettled included.
+    /// All messages, including those that consumers hold unsettled.
     pub depth_count: Option<u64>,
-    /// Messages in it that wait for a consumer, those that consumers hold unsettled excluded.
+    /// Messages that wait for a consumer, excluding those that consumers hold unsettled.
     pub ready_count: Option<u64>,
-    /// Messages that consumers hold unsettled, those fetched ahead included.
+    /// Messages that consumers hold unsettled, including prefetched ones.
     pub unsettled_count: Option<u64>,
-    /// Bodies and properties of all its messages.
+    /// The size of all its messages, bodies and properties.
     pub size_bytes: Option<u64>,
-    /// Consumers that are there.
+    /// Current consumers.
     pub consumer_count: Option<u64>,
     /// Messages dropped because of the queue's own bound, since the backend was opened.
     pub dropped_count: Option<u64>,
-    /// Messages that the broker has lost since it confirmed them, as far as known: counted since the backend was opened, including those found
-    /// missing then.
+    /// Messages that the broker has lost after confirming them, as far as known: counted since the backend was opened, including those found missing
+    /// at that point.
     pub damaged_count: Option<u64>,
-    /// The queue's own bound above which it refuses messages; `None` also if it has none.
+    /// The queue's own bound above which it refuses messages; also `None` if it has no such bound.
     pub refuse_above_bytes: Option<u64>,
-    /// How often a message was refused because of that bound, since the backend was opened; a repetition counts again.
+    /// How often a message was refused because of that bound, since the backend was opened; each attempt counts.
     pub refused_count: Option<u64>,
-    /// Whether that bound is reached: a message was refused, and since then none was accepted or removed.
+    /// Whether that bound is reached: a message was refused, and none was accepted or removed since.
     pub is_refusing: Option<bool>,
 }
 
 impl QueueStats {
-    /// Whether it may hold messages: it does, or their number is unknown. Zero ready messages does not mean zero in flight.
+    /// Whether it holds messages or their number is unknown. Zero ready messages does not mean zero in flight.
     pub fn may_hold_messages(&self) -> bool {
         match (self.depth_count, self.ready_count, self.unsettled_count) {
             (Some(depth_count), _, _) => depth_count > 0,
@@ -179,7 +179,7 @@ impl QueueStats {
         }
     }
 
-    /// Whether it may have consumers: it has, or their number is unknown.
+    /// Whether it has consumers or their number is unknown.
     pub fn may_have_consumers(&self) -> bool {
         self.consumer_count != Some(0)
     }

@@ -1,4 +1,4 @@
-//! Publishing in two stages: a message gets its place in the order, then its confirmation.
+//! Publishing in two stages: a message is assigned its position in the order, then it is confirmed.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -14,11 +14,11 @@ use crate::message::{Message, MessageId};
 use crate::retry::Backoff;
 use crate::topic::Topic;
 
-/// Waits before a message is sent again.
+/// Waits before a message is resent.
 const FIRST_WAIT: Duration = Duration::from_millis(20);
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
-/// Publishes on one topic. It survives the loss of a connection.
+/// Publishes on one topic. It survives a lost connection.
 #[async_trait]
 pub trait Producer: Send + Sync {
     /// Assigns a message its position in the order and returns its [confirmation](Confirm). It first waits while too much is in flight or the broker
@@ -26,17 +26,17 @@ pub trait Producer: Send + Sync {
     /// a lost connection, this applies to its first copy.
     ///
     /// A message without an id gets a random one, except on `response` and `notify` topics, where an absent id stays absent.
-    /// `response` and `notify` without a subscriber: the message is dropped without an error. `flow` and `request` without a queue:
-    /// `QueueNotFound`, here or as the confirmation, and nothing was stored. A full queue of a `flow` topic refuses the message; where the broker
-    /// can, for all queues of the topic, elsewhere the others may have it. Readers of a `request` topic are independent: a full queue does not get
-    /// the message and counts it as dropped; the message is refused only if no queue has room, or, where some have an
-    /// [exclusive](super::Sharing) consumer, none of these.
+    /// `response` and `notify` without a subscriber: the message is dropped without an error. `flow` and `request` without a queue: `QueueNotFound`,
+    /// here or as the confirmation, and nothing was stored. A full queue of a `flow` topic refuses the message; where the broker supports it, for all
+    /// queues of the topic, otherwise the other queues may store it. Queues of a `request` topic are independent: a full queue does not get the
+    /// message and counts it as dropped; the message is refused only if no queue has room, or, if some have an [exclusive](super::Sharing) consumer,
+    /// none of these.
     ///
     /// # Errors
-    /// `TooLarge`, `Unavailable`, `Refused`, `QueueNotFound`, `QueueFull`, where they are known before anything is sent.
+    /// `TooLarge`, `Unavailable`, `Refused`, `QueueNotFound`, `QueueFull`, if known before anything is sent.
     ///
     /// # Cancel safety
-    /// A publish that is dropped may or may not have been sent.
+    /// The message may or may not have been sent.
     async fn publish(&self, message: Message) -> Result<Confirm>;
 }
 
@@ -52,11 +52,11 @@ impl dyn Producer + '_ {
         self.publish(message).await?.await
     }
 
-    /// Publishes a message, and repeats that while the broker is unreachable or has not confirmed it, for up to `longest`. It may be stored more than
-    /// once: use it for answers and notices, which readers recognize or repeat without harm, and which nothing else would repeat.
+    /// Publishes a message, and repeats that while the broker is unreachable or has not confirmed it, for up to `longest`. The message may be stored
+    /// more than once: use it for replies and notices whose duplicates readers recognize or tolerate, and which nothing else would repeat.
     ///
     /// # Errors
-    /// As [`Producer::publish`] and [`Confirm`]: the last one when the time is up.
+    /// As [`Producer::publish`] and [`Confirm`]; the last one when `longest` has passed.
     ///
     /// # Cancel safety
     /// As [`Producer::publish`].
@@ -78,21 +78,21 @@ impl dyn Producer + '_ {
     }
 }
 
-/// Waits until the broker has a published message: for `flow` topics, until it is durable in every queue of the topic.
+/// Waits until the broker has stored a published message: for `flow` topics, until it is durable in every queue of the topic.
 ///
 /// # Errors
 /// `QueueNotFound`, `Refused`, `Unavailable`, `TooLarge`: the message was not stored. `QueueFull`: not in every queue of the topic; others may have
 /// it, and publishing it again stores it there again, with the same id. `OutcomeUnknown`: it may have been stored; this is the outcome of messages
-/// that were unconfirmed when the connection was lost, unless the backend sends them again, which may store them twice, as long as that many may be
-/// in flight. Once it has returned, it returns `OutcomeUnknown`.
+/// that were unconfirmed when the connection was lost, unless the backend resends them, which may store duplicates of as many messages as may be in
+/// flight. Polled again after it has completed, it returns `OutcomeUnknown`.
 ///
 /// # Cancel safety
-/// Dropping it changes nothing: the message is stored or refused all the same.
+/// Dropping it changes nothing: the message is stored or refused regardless.
 #[derive(Debug)]
 #[must_use = "unconfirmed messages may not be stored"]
 pub struct Confirm {
     state: State,
-    /// The owner of the message, if its events are recorded.
+    /// The identity of the message, if its events are recorded.
     recorded: Option<(Topic, MessageId)>,
 }
 
@@ -103,17 +103,17 @@ enum State {
 }
 
 impl Confirm {
-    /// A confirmation, or a refusal, that is known already.
+    /// A confirmation whose outcome is already known.
     pub fn resolved(outcome: Result<()>) -> Self {
         Confirm { state: State::Known(Some(outcome)), recorded: None }
     }
 
-    /// One that comes over a channel. A sender that is dropped without it means `OutcomeUnknown`.
+    /// A confirmation that arrives over a channel. A sender that is dropped without sending means `OutcomeUnknown`.
     pub fn waiting(outcome: oneshot::Receiver<Result<()>>) -> Self {
         Confirm { state: State::Waiting(outcome), recorded: None }
     }
 
-    /// Records an event of the message once it is confirmed (target `weir::message`).
+    /// Records an event of the message when it is confirmed (target `weir::message`).
     pub fn recorded(mut self, topic: &Topic, id: Option<MessageId>) -> Self {
         if tracing::enabled!(target: "weir::message", tracing::Level::DEBUG) {
             self.recorded = id.map(|id| (topic.clone(), id));

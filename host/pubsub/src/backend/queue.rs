@@ -1,11 +1,11 @@
-//! Queues: their properties, and how they are deleted.
+//! Queues: their properties and their deletion.
 
 use crate::topic::Queue;
 
 /// The properties of a queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueueSpec {
-    /// Which queue.
+    /// The queue's name.
     pub queue: Queue,
     /// A bound of this queue, and what happens above it.
     pub overflow: Overflow,
@@ -18,13 +18,13 @@ impl QueueSpec {
     }
 }
 
-/// What a queue does with a message that takes it above its own bound. An empty queue accepts a message of any size.
+/// How a queue treats a message that would exceed its own bound. An empty queue accepts a message of any size.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Overflow {
     /// It has no bound of its own.
     #[default]
     None,
-    /// It drops its oldest messages and counts them: exits.
+    /// It drops its oldest messages and counts them: used for exits.
     DropOldest {
         /// Bodies and properties together, in bytes; below 2^63, as brokers count in signed numbers.
         bytes: u64,
@@ -67,7 +67,7 @@ impl std::fmt::Display for Overflow {
 /// Which queues [`Backend::delete_queue`](super::Backend::delete_queue) deletes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Delete {
-    /// The queue with all that is in it.
+    /// The queue and all its messages.
     Always,
     /// The queue if it has no messages, including those held unsettled by consumers. Expired requests do not count, if the broker recognizes them.
     IfEmpty,
@@ -76,17 +76,17 @@ pub enum Delete {
 /// How a deletion ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Deletion {
-    /// The queue does not exist any more.
+    /// The queue no longer exists.
     Deleted,
-    /// These queues hold messages, or may hold some, and are there as before.
+    /// These queues hold messages, or may hold some, and are unchanged.
     NotEmpty(Vec<Backlog>),
 }
 
-/// A queue that was not found empty.
+/// A queue that was not found to be empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Backlog {
     /// The queue.
     pub queue: Queue,
-    /// Messages in it, those in flight included; `None` where the broker cannot count them, which is treated as not empty.
+    /// The number of messages, including those in flight; `None` if the broker cannot count them, which is treated as not empty.
     pub count: Option<u64>,
 }

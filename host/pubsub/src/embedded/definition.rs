@@ -1,4 +1,4 @@
-//! What the log states about a queue.
+//! The log's definition of a queue.
 
 use crate::backend::{Overflow, QueueSpec};
 use crate::topic::Queue;
@@ -10,9 +10,9 @@ pub(crate) struct Definition {
     pub(crate) queue: Queue,
     pub(crate) overflow: Overflow,
     pub(crate) next_sequence: u64,
-    /// Messages dropped because of the queue's own bound, ever.
+    /// The total number of messages dropped because of the queue's own bound.
     pub(crate) dropped_count: u64,
-    /// Messages that it has at that moment, all of them before this definition. In a record of its own.
+    /// The number of messages in the queue at that moment, all of them before this definition. Stored in a record of its own.
     pub(crate) live_count: u64,
 }
 

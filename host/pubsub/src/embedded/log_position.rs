@@ -1,12 +1,12 @@
-//! Where messages are in the log.
+//! Positions of messages in the log.
 
-/// Where in the log a message is; segment 0 means nowhere.
+/// The position of a message in the log; segment 0 means none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct LogPosition {
     pub(crate) segment: u32,
-    /// Of the message's length and checksum, in the file of the segment.
+    /// The offset of the message's length and checksum in the segment file.
     pub(crate) offset: u32,
-    /// Bytes of the message behind these.
+    /// The number of bytes of the message after these.
     pub(crate) length: u32,
 }
 

@@ -12,15 +12,16 @@
 //!     definition, lock, numbers, options, log_position, damage, refusal
 //! ```
 //!
-//! Each module uses those below it and nothing else of the broker; no two files use each other. `tests/it/tidy/modules.rs` checks both. So `log`
-//! and `state` do not know each other: `commit` turns steps of the state machine into records of the log, and what the log recovers into queues.
+//! Each module uses those below it and nothing else of the broker; no two files use each other. `tests/it/tidy/modules.rs` checks both. So `log` and
+//! `state` are independent of each other: `commit` turns steps of the state machine into records of the log, and recovered content of the log into
+//! queues.
 //!
-//! # How a message passes
+//! # The path of a message
 //! 1. A producer (`handles/producer.rs`) waits until the message is admitted and submits an operation to the inbox.
-//! 2. The commit thread (`commit/writer.rs`) takes all operations that wait as one group. `state/decide.rs` turns each into steps, under one lock;
+//! 2. The commit thread (`commit/writer.rs`) takes all waiting operations as one group. `state/decide.rs` turns each into steps, under one lock;
 //!    nothing is visible yet.
 //! 3. The steps are written as records of one frame (`commit/records.rs`, `log/record.rs`), and the frame is flushed.
-//! 4. `state/apply.rs` makes the steps visible, or undoes them if the write failed. Consumers are woken, and callers get their answers.
+//! 4. `state/apply.rs` makes the steps visible, or undoes them if the write failed. Consumers are woken, and callers get their results.
 //! 5. A consumer (`handles/consumer.rs`) prefetches messages from its queue. Messages that are no longer in memory are read from the log.
 //! 6. A settle is an operation like a publish: one frame removes the message and adds its outputs.
 //!
@@ -70,11 +71,11 @@ use crate::mailbox::{BUFFERED_BYTES, BUFFERED_COUNT, Mailbox, TAPPED_BYTES};
 use crate::message::Message;
 use crate::topic::{Queue, Subscription, Topic};
 
-/// A broker inside this process. `flow` queues are durable in one folder; everything else lives in memory.
+/// A broker inside this process. `flow` queues are durable in one folder; everything else is in memory.
 ///
-/// Every operation on a `flow` queue is answered after it is durable. Settles and publishes that arrive together are written together, by a
-/// thread of its own; a settle with its outputs is one atomic write. Dropping the broker closes it; consumers and producers that
-/// outlive it get `Unavailable`.
+/// Every operation on a `flow` queue is confirmed after it is durable. Settles and publishes that arrive together are written together, by a
+/// dedicated thread; a settle with its outputs is one atomic write. Dropping the broker closes it; consumers and producers that outlive it get
+/// `Unavailable`.
 pub struct EmbeddedBroker {
     shared: Arc<Shared>,
     report: OpeningReport,
@@ -88,7 +89,7 @@ impl EmbeddedBroker {
         Ok(Box::new(MailboxConsumer { shared: self.shared.clone(), topic: topic.clone(), mailbox }))
     }
 
-    /// As [`EmbeddedBroker::open_limited`], with the default limits of messages.
+    /// As [`EmbeddedBroker::open_limited`], with the default limits on messages.
     ///
     /// # Errors
     /// As [`EmbeddedBroker::open_limited`].
@@ -99,7 +100,7 @@ impl EmbeddedBroker {
     /// Opens the folder, which is created if it does not exist, and locks it until the broker is closed. Messages above the limits are refused.
     ///
     /// # Errors
-    /// [`OpenError`]; nothing in the folder was changed then.
+    /// [`OpenError`]; the folder is then unchanged.
     pub fn open_limited(folder: &Path, limits: Limits, options: EmbeddedOptions) -> Result<Arc<EmbeddedBroker>, OpenError> {
         let Opened { log, queues, report } = Log::open(folder, &options)?;
         let state = commit::restore(options, queues, &log.segments());
@@ -119,7 +120,7 @@ impl EmbeddedBroker {
         Ok(Arc::new(EmbeddedBroker { shared, report, writer: Mutex::new(Some(writer)) }))
     }
 
-    /// What was found when it was opened.
+    /// What was found when the broker was opened.
     pub fn opening_report(&self) -> &OpeningReport {
         &self.report
     }
@@ -131,7 +132,7 @@ impl EmbeddedBroker {
         all
     }
 
-    /// What was committed since it was opened.
+    /// What was committed since the broker was opened.
     pub fn commit_stats(&self) -> CommitStats {
         CommitStats {
             groups_count: self.shared.groups_count.load(Ordering::Relaxed),
@@ -141,8 +142,8 @@ impl EmbeddedBroker {
         }
     }
 
-    /// Waits until the broker has failed for good, and returns the reason; never returns for one that is closed. After a failure every call
-    /// gets `Unavailable`, and calls that were waiting get `OutcomeUnknown`: open the folder again to continue with what is on the disk.
+    /// Waits until the broker has failed permanently, and returns the reason; never returns for one that is closed. After a failure every call gets
+    /// `Unavailable`, and calls that were waiting get `OutcomeUnknown`: open the folder again to continue with what is on disk.
     ///
     /// # Cancel safety
     /// Yes.
@@ -152,26 +153,26 @@ impl EmbeddedBroker {
         reason.unwrap_or_default()
     }
 
-    /// Makes the commit thread panic with its next commit: for tests of the whole process; not in release builds.
+    /// Makes the commit thread panic at its next commit: for tests of the whole process; not in release builds.
     #[cfg(any(test, debug_assertions))]
     #[doc(hidden)]
     pub fn break_commit_thread(&self) {
         self.shared.panics_next.store(true, std::sync::atomic::Ordering::SeqCst);
     }
 
-    /// Whether the broker has failed for good.
+    /// Whether the broker has failed permanently.
     #[cfg(test)]
     pub(crate) fn has_failed(&self) -> bool {
         self.shared.failed.borrow().is_some()
     }
 
-    /// Closes it: earlier calls are committed, later ones get `Unavailable`, and the folder is free when this returns.
+    /// Closes the broker: earlier calls are committed, later ones get `Unavailable`, and the folder is free when this returns.
     ///
     /// # Cancel safety
     /// Closing continues.
     pub async fn close(&self) {
         self.refuse();
-        // Not the end of the handle: a call that was dropped must not keep a second one from waiting.
+        // Does not join the thread: a dropped call must not block a second one.
         let _ = self.shared.ended.subscribe().wait_for(|has_ended| *has_ended).await;
     }
 
@@ -254,7 +255,7 @@ impl Backend for EmbeddedBroker {
     }
 
     async fn delete_queues_if_empty(&self, queues: &[Queue]) -> Result<Deletion> {
-        // Through the commit thread for queues of memory, too: it is the only place where nothing else is under way.
+        // Queues in memory are deleted by the commit thread too: only there is nothing else in progress.
         self.shared.submit_and_wait(|done| Operation::DeleteIfEmpty { queues: queues.to_vec(), done }).await
     }
 

@@ -1,12 +1,12 @@
-//! Numbers of queues and consumers, which the broker assigns itself, and maps by them.
+//! Numbers of queues and consumers, assigned by the broker itself, and maps keyed by them.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
-/// Queues with numbers from here on live in memory only; those below are in the log.
+/// Queues with numbers from here on are in memory only; those below are in the log.
 pub(crate) const FIRST_EPHEMERAL: u64 = 1 << 32;
 
-/// A map by such numbers. Outsiders do not choose its keys, so the hash need not withstand chosen ones.
+/// A map keyed by such numbers. Its keys are not under external control, so the hash need not resist collision attacks.
 pub(crate) type NumberMap<V> = HashMap<u64, V, BuildHasherDefault<NumberHasher>>;
 
 /// Spreads consecutive numbers over the whole word.

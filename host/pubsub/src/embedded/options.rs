@@ -8,33 +8,33 @@ use crate::backend::Notice;
 /// When a commit counts as durable.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SyncMode {
-    /// Every commit is flushed to stable storage (`fdatasync`) before it is answered: it survives a loss of power.
+    /// Every commit is flushed to stable storage (`fdatasync`) before it is confirmed: it survives a power failure.
     #[default]
     Data,
-    /// Commits are left to the operating system: they survive the end of the process, not that of the machine. For tests and benches.
+    /// Commits are left to the operating system: they survive a crash of the process, not of the machine. For tests and benchmarks.
     None,
 }
 
-/// How an [`EmbeddedBroker`](super::EmbeddedBroker) works. The defaults suit one machine.
+/// Options of an [`EmbeddedBroker`](super::EmbeddedBroker). The defaults suit a single machine.
 #[derive(Clone, Debug)]
 pub struct EmbeddedOptions {
     /// When a commit counts as durable.
     pub sync: SyncMode,
-    /// A segment file above this size is followed by a new one; 32 MiB. Disk space is freed in pieces of that size.
+    /// The size in bytes above which a segment file is followed by a new one; 32 MiB by default. Disk space is freed in units of this size.
     pub segment_bytes: u64,
-    /// Memory for messages of `flow` queues ([`Message::memory_bytes`](crate::Message::memory_bytes)), all queues together; others are read
-    /// back from disk. 64 MiB.
+    /// Memory in bytes for messages of `flow` queues ([`Message::memory_bytes`](crate::Message::memory_bytes)), all queues together; others are read
+    /// back from disk. 64 MiB by default.
     pub cached_bytes: u64,
-    /// The limit of one `flow` queue: above it, publishers get `QueueFull`; settles always pass. 1 GiB.
+    /// The size in bytes above which a `flow` queue refuses publishers with `QueueFull`; settles always pass. 1 GiB by default.
     pub queue_high_bytes: u64,
-    /// Memory for the messages of one `request` queue; 64 MiB.
+    /// The maximum memory of the messages of one `request` queue, in bytes; 64 MiB by default.
     pub request_queue_bytes: u64,
-    /// The bound of one `request` queue in messages; 100,000.
+    /// The maximum number of messages in one `request` queue; 100,000 by default.
     pub request_queue_count: u64,
-    /// Publishers are refused while less than this share of the disk is free; 5 percent.
+    /// Publishers are refused while less than this share of the disk is free, in percent; 5 by default.
     pub disk_reserve_percent: u64,
-    /// Space that is allocated on the disk and not used until the disk is full, so that settles still pass then; at most 1/32 of the disk.
-    /// 16 MiB.
+    /// Space in bytes that is allocated on disk and not used until the disk is full, so that settles still pass; at most 1/32 of the disk. 16 MiB by
+    /// default.
     pub held_reserve_bytes: u64,
 }
 
@@ -65,21 +65,21 @@ pub struct OpeningReport {
     pub segments_count: u64,
     /// Bytes of all segment files together, after a torn tail was cut.
     pub log_bytes: u64,
-    /// The end of the log that was never committed, if there was one.
+    /// The unfinished write at the end of the log, if there was one.
     pub torn_tail: Option<TornTail>,
-    /// Upper limit of the messages that should be there and are not: parts of the log are missing or unreadable. They are lost.
+    /// Upper limit of the messages that should be in the queues but are lost, because parts of the log are missing or unreadable.
     pub missing_count: u64,
     /// Messages among those counted above that are damaged: they are set aside when they are reached.
     pub damaged_count: u64,
-    /// Lower limit of the messages among those counted above that are redelivered although they were settled: the part of the log that
-    /// recorded this is lost.
+    /// Minimum number of the messages among those counted above that are redelivered although they were settled: the part of the log that recorded
+    /// this is lost.
     pub repeated_count: u64,
-    /// What is wrong with the file `MARK`: loss of the newest segments is not detected then.
+    /// The problem with the file `MARK`, if any: loss of the newest segments is then not detected.
     pub lost_mark: Option<&'static str>,
 }
 
 impl OpeningReport {
-    /// What people should know of it.
+    /// The notices for operators.
     pub(super) fn notices(&self) -> Vec<Notice> {
         let counted = |count: u64, text: &str| (count > 0).then(|| Notice { count: Some(count), text: text.to_owned() });
         let torn_count = self.torn_tail.as_ref().map_or(0, |torn| torn.bytes);
@@ -106,12 +106,12 @@ impl OpeningReport {
     }
 }
 
-/// The unfinished write at the end of the log: a crash in the middle of a commit that was not confirmed to any caller.
+/// The unfinished write at the end of the log, from a crash during a commit that was not confirmed to any caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TornTail {
-    /// How much was cut.
+    /// The number of bytes cut off.
     pub bytes: u64,
-    /// The file that keeps what was cut.
+    /// The file with the bytes that were cut off.
     pub kept_in: PathBuf,
 }
 
@@ -122,13 +122,13 @@ pub struct CommitStats {
     pub groups_count: u64,
     /// Operations in them: publishes, settles and the like.
     pub operations_count: u64,
-    /// Bytes written to the log by them.
+    /// Bytes that they wrote to the log.
     pub bytes_count: u64,
-    /// Bytes written in addition, to copy old messages forward and keep the log small.
+    /// Additional bytes, written to copy old messages forward and keep the log small.
     pub copied_bytes_count: u64,
 }
 
-/// Why a folder of queues could not be opened. Nothing in it was changed.
+/// Why a queue folder could not be opened. Its content is unchanged.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
@@ -138,7 +138,7 @@ pub enum OpenError {
         /// The folder.
         folder: PathBuf,
     },
-    /// It was written by a later version.
+    /// It was written by a newer version.
     #[error(
         "{} has format version {found}, and this program supports {known}: it was written by a newer version; use that version to open it",
         segment.display()
@@ -148,7 +148,7 @@ pub enum OpenError {
         segment: PathBuf,
         /// Its format version.
         found: u32,
-        /// The newest format version that is known here.
+        /// The newest format version supported here.
         known: u32,
     },
     /// Committed data is unreadable.
@@ -159,9 +159,9 @@ pub enum OpenError {
     Damaged {
         /// The file.
         segment: PathBuf,
-        /// Where in it.
+        /// The offset in the file, in bytes.
         offset: u64,
-        /// The problem there.
+        /// The problem at that offset.
         detail: String,
     },
     /// An error of the operating system.
@@ -176,7 +176,7 @@ pub enum OpenError {
     },
 }
 
-/// The folder of queues that a segment is in.
+/// The queue folder of a segment.
 fn folder_of(segment: &Path) -> &Path {
     segment.parent().unwrap_or(segment)
 }

@@ -1,4 +1,4 @@
-//! Why an operation is refused or cannot be carried out, where several parts of the broker give the same answer.
+//! Errors for refused or failed operations that several parts of the broker return.
 
 use std::error::Error;
 
@@ -16,12 +16,12 @@ pub(crate) fn not_found(queue: &Queue) -> PubsubError {
     PubsubError::no_queue(queue)
 }
 
-/// The commit thread ended before it answered.
+/// The commit thread ended before it responded.
 pub(crate) fn lost() -> PubsubError {
     PubsubError::outcome_unknown("the embedded broker ended before it answered")
 }
 
-/// The same error once more: one of the operating system is told to several.
+/// A copy of an operating system error, to return it to several callers.
 pub(crate) fn copy_of(error: &std::io::Error) -> std::io::Error {
     error.raw_os_error().map_or_else(|| std::io::Error::new(error.kind(), error.to_string()), std::io::Error::from_raw_os_error)
 }
@@ -29,7 +29,7 @@ pub(crate) fn copy_of(error: &std::io::Error) -> std::io::Error {
 /// A disk with too little free space.
 #[derive(Clone, Debug)]
 pub(crate) struct DiskFull {
-    /// Its name, for people.
+    /// Its name, for display.
     pub(crate) disk: String,
     pub(crate) used_bytes: u64,
     pub(crate) limit_bytes: u64,
@@ -46,7 +46,7 @@ impl DiskFull {
     }
 }
 
-/// Why nothing could be written to the log.
+/// Why a write to the log failed.
 #[derive(Clone, Debug)]
 pub(crate) enum WriteFailure {
     DiskFull(DiskFull),
@@ -58,12 +58,12 @@ impl WriteFailure {
         WriteFailure::Unavailable { reason: reason.into(), source: None }
     }
 
-    /// Because of an error, which stays its source.
+    /// A failure with an error as its source.
     pub(crate) fn because(reason: impl Into<String>, source: impl Error + Send + Sync + 'static) -> Self {
         WriteFailure::Unavailable { reason: reason.into(), source: Some(Cause::of(source)) }
     }
 
-    /// For publishers.
+    /// The error for publishers.
     pub(crate) fn to_error(&self) -> PubsubError {
         match self {
             WriteFailure::DiskFull(disk) => disk.to_error(),
@@ -71,7 +71,7 @@ impl WriteFailure {
         }
     }
 
-    /// For operations that a full queue does not refuse, such as settles.
+    /// The error for operations that a full queue does not refuse, such as settles.
     pub(crate) fn to_settle_error(&self) -> PubsubError {
         match self {
             WriteFailure::DiskFull(_) => PubsubError::unavailable(self.to_reason()),
@@ -79,7 +79,7 @@ impl WriteFailure {
         }
     }
 
-    /// For people.
+    /// For display.
     pub(crate) fn to_reason(&self) -> String {
         match self {
             WriteFailure::DiskFull(disk) => format!("{} is full: nothing can be written", disk.disk),

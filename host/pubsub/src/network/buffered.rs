@@ -1,4 +1,4 @@
-//! A reader of what a task takes off a connection: bounded in messages and bytes, so that a slow reader holds up nothing.
+//! A reader with a buffer that a connection's task fills: bounded in messages and bytes, so that a slow reader blocks nothing.
 
 use std::num::NonZeroU32;
 use std::sync::{Arc, OnceLock};
@@ -11,12 +11,12 @@ use crate::backend::{Consumer, Delivery, DeliveryCount, Receipt};
 use crate::error::{PubsubError, Result};
 use crate::mailbox::{Mailbox, MailboxItem};
 
-/// How many messages may wait for a reader, unless it says so.
+/// The default maximum number of buffered messages.
 pub(crate) const BUFFERED_COUNT: NonZeroU32 = NonZeroU32::MIN.saturating_add(65_535);
-/// How many bytes of bodies may.
+/// The maximum size of their bodies in bytes.
 const BUFFERED_BYTES: usize = 16 << 20;
 
-/// What waits for the reader, and why no more will come.
+/// The buffered messages, and why no more will arrive.
 pub(crate) struct Buffer {
     pub(crate) mailbox: Mailbox,
     end: OnceLock<PubsubError>,
@@ -27,7 +27,7 @@ impl Buffer {
         Arc::new(Buffer { mailbox: Mailbox::new(count, BUFFERED_BYTES), end: OnceLock::new() })
     }
 
-    /// Nothing more will come; the first reason stays.
+    /// Ends the buffer: no more messages will arrive. The first reason is kept.
     pub(crate) fn end(&self, error: PubsubError) {
         let _ = self.end.set(error);
         self.mailbox.close();
@@ -38,7 +38,7 @@ impl Buffer {
     }
 }
 
-/// The reader of a buffer. Dropping it cancels `left`, by which the task that fills the buffer ends.
+/// The reader of a buffer. Dropping it cancels `left`, which ends the task that fills the buffer.
 pub(crate) struct Buffered {
     pub(crate) buffer: Arc<Buffer>,
     pub(crate) left: CancellationToken,
@@ -58,7 +58,7 @@ impl Consumer for Buffered {
         if self.buffer.mailbox.readable().await { Ok(()) } else { Err(self.buffer.ended()) }
     }
 
-    /// Its buffer is bounded by itself.
+    /// The buffer has its own bound.
     fn set_window(&self, _window: NonZeroU32) {}
 }
 

@@ -1,13 +1,13 @@
-//! Operations of several steps that go on when their callers give up.
+//! Operations of several steps that continue when their callers give up.
 
 use tokio_util::task::TaskTracker;
 
 use crate::error::{PubsubError, Result};
 
-/// Does an operation of several steps in a task of its own: it is done whole, and what it returns is dropped, when its caller gives up.
+/// Runs an operation of several steps in a task of its own. If the caller gives up, the operation still completes and its result is dropped.
 ///
 /// # Errors
-/// Those of the operation; `Unavailable` when it panicked.
+/// Those of the operation; `Unavailable` if it panicked.
 pub(crate) async fn run_detached<T: Send + 'static>(
     operations: &TaskTracker,
     what: &'static str,

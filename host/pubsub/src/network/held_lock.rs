@@ -1,4 +1,4 @@
-//! A lock that a task of the backend keeps.
+//! A lock that is held by a task of the backend.
 
 use async_trait::async_trait;
 use tokio::sync::watch;
@@ -8,23 +8,23 @@ use super::closed;
 use crate::backend::Lock;
 use crate::error::PubsubError;
 
-/// A lock that is held. Dropping it asks its task to release it.
+/// A held lock. Dropping it makes its task release it.
 pub(crate) struct HeldLock {
-    /// Why it is lost, once it is.
+    /// Why the lock was lost, once it is.
     lost: watch::Receiver<Option<PubsubError>>,
     left: CancellationToken,
 }
 
-/// What the task of a lock has of it.
+/// The task's side of a lock.
 pub(crate) struct LockState {
-    /// To say why it is lost.
+    /// Set to the reason when the lock is lost.
     pub(crate) losing: watch::Sender<Option<PubsubError>>,
-    /// Its holder has dropped it.
+    /// Cancelled when the holder drops the lock.
     pub(crate) left: CancellationToken,
 }
 
 impl HeldLock {
-    /// A lock that was taken, and what its task has of it. It is lost with the task.
+    /// A lock that was taken, and its task's side. The lock is lost when the task ends.
     pub(crate) fn new() -> (Self, LockState) {
         let (losing, lost) = watch::channel(None);
         let left = CancellationToken::new();

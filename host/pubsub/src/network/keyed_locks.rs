@@ -1,4 +1,4 @@
-//! Turns: who changes a queue or a topic of the broker waits for those who do so already.
+//! Mutexes by key: changes of one queue or topic of the broker are serialised.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -8,7 +8,7 @@ use tokio::sync::OwnedMutexGuard;
 
 use crate::lock::lock;
 
-/// The turns of one backend.
+/// The mutexes of one backend.
 #[derive(Debug)]
 pub(crate) struct KeyedLocks<K>(Mutex<HashMap<K, Arc<tokio::sync::Mutex<()>>>>);
 
@@ -19,10 +19,10 @@ impl<K> Default for KeyedLocks<K> {
 }
 
 impl<K: Clone + Eq + Hash> KeyedLocks<K> {
-    /// Waits for the turn, which lasts until what is returned is dropped.
+    /// Locks a key, until the returned guard is dropped.
     ///
     /// # Cancel safety
-    /// Yes: the turn goes to the next.
+    /// Yes: the lock passes to the next waiter.
     pub(crate) async fn take(&self, of: &K) -> OwnedMutexGuard<()> {
         let key_lock = {
             let mut locks = lock(&self.0);

@@ -1,4 +1,4 @@
-//! What the backends of brokers over a network have in common, whatever their protocol.
+//! Code shared by the backends of network brokers, whatever their protocol.
 
 mod buffered;
 mod detached;

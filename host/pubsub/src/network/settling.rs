@@ -1,4 +1,4 @@
-//! The outputs of a settle on a broker without atomic settles: their confirmations come first, then the acknowledgement.
+//! The outputs of a settle on a broker without atomic settles: they are confirmed first, then the input is acknowledged.
 
 use std::time::Duration;
 
@@ -11,19 +11,19 @@ use crate::error::{PubsubError, Result};
 use crate::message::Message;
 use crate::topic::Topic;
 
-/// How many settles are looked at together.
+/// The maximum number of settles handled together.
 pub(crate) const BATCH_COUNT: usize = 256;
-/// With less than this part of the window to acknowledge, the confirmations that come next are waited for, for so long at most: an acknowledgement
-/// of many costs a broker about as much as one of one.
+/// If less than this part of the window is ready to be acknowledged, more confirmations are awaited, for this long at most: acknowledging many
+/// messages costs a broker about as much as acknowledging one.
 const FEW_PART: usize = 4;
 const GATHERING_TIME: Duration = Duration::from_millis(1);
 
-/// How many are worth an acknowledgement before more of them come.
+/// The number of ready messages from which no more confirmations are awaited.
 pub(crate) fn few_count(window: usize) -> usize {
     (window / FEW_PART).clamp(1, BATCH_COUNT)
 }
 
-/// Waits a little for confirmations, if others would wait with them and are few.
+/// Waits briefly for more confirmations, if some messages are ready but few.
 pub(crate) async fn gathered<T>(outcomes: impl Future<Output = T>, confirmed_count: usize, few_count: usize) -> Option<T> {
     if confirmed_count == 0 || confirmed_count >= few_count {
         return None;
@@ -31,7 +31,7 @@ pub(crate) async fn gathered<T>(outcomes: impl Future<Output = T>, confirmed_cou
     timeout(GATHERING_TIME, outcomes).await.ok()
 }
 
-/// A settle whose outputs are on their way.
+/// A settle whose outputs are in flight.
 pub(crate) struct Settling {
     pub(crate) tag: u64,
     pub(crate) outputs: Vec<(Routing, Confirm)>,
@@ -39,8 +39,8 @@ pub(crate) struct Settling {
 }
 
 impl Settling {
-    /// Publishes the outputs of a settle at once, so that the order of the calls is that of the messages, and gives it to the task of its consumer.
-    /// The future only waits for the outcome.
+    /// Publishes the outputs of a settle at once, so that messages are in the order of the calls, and passes it to the task of its consumer. The
+    /// future only waits for the outcome.
     pub(crate) fn begin(
         settles: &mpsc::Sender<Settling>,
         tag: u64,
@@ -54,7 +54,7 @@ impl Settling {
         };
         let outputs = outputs.into_iter().map(publish).collect();
         let (done, outcome) = oneshot::channel();
-        // There is room for more than a window, and it ends only after its sender.
+        // The channel has room for more than a window, and its receiver ends only after its sender.
         let _ = settles.try_send(Settling { tag, outputs, done });
         async move {
             let ended = |_| Err(Unsettled::whole(PubsubError::outcome_unknown("the consumer ended"), outputs_count));
@@ -71,7 +71,7 @@ pub(crate) struct Confirmed {
     pub(crate) done: oneshot::Sender<Result<Settled, Unsettled>>,
 }
 
-/// Waits for the confirmations of a settle's outputs, in their order.
+/// Waits for the confirmations of a settle's outputs, in order.
 pub(crate) async fn outcomes(outputs: Vec<(Routing, Confirm)>) -> Vec<(Routing, Result<()>)> {
     let mut outcomes = Vec::with_capacity(outputs.len());
     for (routing, confirm) in outputs {
@@ -80,7 +80,7 @@ pub(crate) async fn outcomes(outputs: Vec<(Routing, Confirm)>) -> Vec<(Routing, 
     outcomes
 }
 
-/// What the confirmations of a settle's outputs come to: how many were dropped, or the first error with what was not sent and what was dropped.
+/// The result of the confirmations of a settle's outputs: how many were dropped, or the first error with the unsent and dropped outputs.
 pub(crate) fn judge(outcomes: Vec<(Routing, Result<()>)>) -> Result<u32, Unsettled> {
     let (mut dropped_count, mut unsent, mut first) = (0, Vec::new(), None);
     for (place, (routing, outcome)) in outcomes.into_iter().enumerate() {

@@ -1,4 +1,4 @@
-//! Waiting for a change of what several tasks share.
+//! Waiting for a change of state shared by several tasks.
 
 use std::pin::pin;
 use std::sync::Mutex;
@@ -7,12 +7,12 @@ use tokio::sync::Notify;
 
 use crate::lock::lock;
 
-/// Waits until something is found in a state, which is looked for at each change of it.
+/// Waits until `found` returns a value; it is called now and after each change of the state.
 ///
 /// # Cancel safety
-/// Yes: what was found is returned, or was not taken.
+/// Yes: the value was either returned or not taken.
 pub(crate) async fn until<S, T>(state: &Mutex<S>, changed: &Notify, mut found: impl FnMut(&mut S) -> Option<T>) -> T {
-    // Most often it is there, and nothing has to be waited for.
+    // Usually there is nothing to wait for.
     if let Some(found) = found(&mut lock(state)) {
         return found;
     }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// Nodes of one broker, at most.
+/// The maximum number of nodes of one broker.
 const MAX_NODES_COUNT: usize = 32;
 const PLAIN: &str = "pulsar";
 const ENCRYPTED: &str = "pulsar+ssl";
@@ -41,10 +41,10 @@ impl fmt::Display for Address {
 }
 
 impl Address {
-    /// Reads a URL.
+    /// Parses a URL.
     ///
     /// # Errors
-    /// What is wrong with it, for people; never with a part that may hold a password.
+    /// The problem, for display; never contains a part that may hold a password.
     pub(super) fn parse(url: &str) -> Result<Self, String> {
         let (scheme, rest) = url.split_once("://").ok_or_else(|| format!("`://` is missing; {FORM}"))?;
         let is_encrypted = match scheme {

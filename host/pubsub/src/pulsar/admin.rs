@@ -1,4 +1,4 @@
-//! The admin API of Pulsar, over HTTP: topics, subscriptions, and what the binary protocol does not show.
+//! The admin API of Pulsar, over HTTP: topics, subscriptions, and what the binary protocol does not provide.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,14 +19,14 @@ use super::refusal::{ANY_SPACE, NO_REASON, fix, is_of_policy, storage_fix};
 use super::tls;
 use crate::error::{Cause, PubsubError, Result};
 
-/// How long the broker may take to answer one request: deleting a topic waits for its clients.
+/// The time-out of one request: deleting a topic waits for its clients.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(15);
 const CONNECT_TIME: Duration = Duration::from_secs(5);
-/// The largest answer that is read: some 100,000 topics.
+/// The maximum response size: some 100,000 topics.
 const MAX_ANSWER_BYTES: usize = 64 << 20;
-/// How often a request may be passed on to another node.
+/// The maximum number of redirects of one request.
 const MAX_REDIRECTS: usize = 8;
-/// Begins the paths that find the node of a topic, which are beside those of the admin API.
+/// The prefix of paths for looking up the node of a topic, which are outside the admin API.
 const LOOKUP: &str = "lookup/v2/topic/";
 
 /// A client of the admin API.
@@ -36,23 +36,23 @@ pub(super) struct Admin {
     settings: Arc<ConnectionSettings>,
 }
 
-/// Whether something was made by a request.
+/// Whether a request created something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Created {
     New,
     Existed,
 }
 
-/// Where a new subscription begins.
+/// The initial position of a new subscription.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Begin {
-    /// At the oldest message that the topic still has.
+    /// The oldest message that the topic still has.
     Oldest,
-    /// Behind the newest one.
+    /// After the newest message.
     Newest,
 }
 
-/// A bound of a topic, as its policy has it.
+/// A bound of a topic, as in its policy.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 pub(super) struct Quota {
     #[serde(rename = "limitSize")]
@@ -63,10 +63,10 @@ pub(super) struct Quota {
 /// The figures of a topic.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct TopicStats {
-    /// What its slowest queue holds.
+    /// The backlog of its slowest queue.
     #[serde(default, rename = "backlogSize")]
     pub(super) backlog_bytes: i64,
-    /// The bound of that; none below 0.
+    /// The bound of the backlog; negative if there is none.
     #[serde(default = "no_bound", rename = "backlogQuotaLimitSize")]
     pub(super) bound_bytes: i64,
     #[serde(default)]
@@ -88,7 +88,7 @@ pub(super) struct SubscriptionStats {
     pub(super) consumers: Vec<ConsumerStats>,
 }
 
-/// A consumer, of which only that it is there is looked at.
+/// A consumer; only its existence is used.
 #[derive(Debug, Deserialize)]
 pub(super) struct ConsumerStats {}
 
@@ -99,7 +99,7 @@ pub(super) struct PublisherStats {
     pub(super) address: String,
 }
 
-/// Where a topic and its subscriptions are, in places of the form `LEDGER:ENTRY`.
+/// The positions of a topic and its subscriptions, in the form `LEDGER:ENTRY`.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct InternalStats {
@@ -117,10 +117,10 @@ pub(super) struct CursorStats {
 }
 
 impl Admin {
-    /// Of the API at an address; nothing is asked yet.
+    /// A client of the API at this URL; sends nothing yet.
     ///
     /// # Errors
-    /// `Refused` for an address that is missing or cannot be used.
+    /// `Refused` if the URL is missing or invalid.
     pub(super) fn new(url: Option<&str>, settings: &Arc<ConnectionSettings>) -> Result<Self> {
         let refused = |problem: String| PubsubError::refused(format!("broker.pulsar-admin: {problem}"));
         let missing = || refused(format!("Pulsar requires the address of its admin API, which creates and deletes queues: {FORM}"));
@@ -140,22 +140,22 @@ impl Admin {
         Ok(Admin { client, url, settings: settings.clone() })
     }
 
-    /// Its address.
+    /// Its URL.
     pub(super) fn address(&self) -> &Url {
         &self.url
     }
 
-    /// The subscriptions of a topic; `None` if there is no such topic.
+    /// The subscriptions of a topic; `None` if the topic does not exist.
     pub(super) async fn subscriptions(&self, topic_name: &TopicName) -> Result<Option<Vec<String>>> {
         self.get(&format!("{}/subscriptions", topic_name.path())).await
     }
 
-    /// Whether this is its address.
+    /// Whether its URL has this host and port.
     pub(super) fn is_at(&self, host: &str, port: u16) -> bool {
         self.url.host_str() == Some(host) && self.url.port_or_known_default() == Some(port)
     }
 
-    /// Makes a topic.
+    /// Creates a topic.
     pub(super) async fn make_topic(&self, topic_name: &TopicName) -> Result<Created> {
         let answer = self.send(Method::PUT, &topic_name.path(), None).await?;
         if answer.is_there_already() {
@@ -165,14 +165,14 @@ impl Admin {
         self.done(topic_name, answer).map(|()| Created::New)
     }
 
-    /// Whether a topic exists as a partitioned one.
+    /// Whether a topic exists and is partitioned.
     pub(super) async fn is_partitioned(&self, topic_name: &TopicName) -> Result<bool> {
         let found: Option<Value> = self.get(&format!("{}/partitions", topic_name.path())).await?;
         Ok(found.is_some_and(|found| found["partitions"].as_u64().unwrap_or(0) > 0))
     }
 
     /// # Errors
-    /// `Refused` where the topic exists as a partitioned one.
+    /// `Refused` if the topic exists and is partitioned.
     async fn check_not_partitioned(&self, topic_name: &TopicName) -> Result<()> {
         if !self.is_partitioned(topic_name).await? {
             return Ok(());
@@ -184,7 +184,7 @@ impl Admin {
         )))
     }
 
-    /// Makes a subscription.
+    /// Creates a subscription.
     pub(super) async fn make_subscription(&self, topic_name: &TopicName, subscription: &str, begin: Begin) -> Result<Created> {
         let begin = match begin {
             Begin::Oldest => json!("earliest"),
@@ -194,7 +194,7 @@ impl Admin {
         if answer.is_there_already() { Ok(Created::Existed) } else { self.done(topic_name, answer).map(|()| Created::New) }
     }
 
-    /// Makes a subscription that begins behind a place, `LEDGER:ENTRY`.
+    /// Creates a subscription that begins after a position, `LEDGER:ENTRY`.
     pub(super) async fn make_subscription_behind(&self, topic_name: &TopicName, subscription: &str, behind: &str) -> Result<()> {
         let (ledger, entry) = behind.split_once(':').unwrap_or((behind, "-1"));
         let number = |text: &str| text.parse::<i64>().unwrap_or(-1);
@@ -203,7 +203,7 @@ impl Admin {
         if answer.is_there_already() { Ok(()) } else { self.done(topic_name, answer) }
     }
 
-    /// Deletes a subscription, with its consumers; one that is not there is as good.
+    /// Deletes a subscription, with its consumers; succeeds if it does not exist.
     pub(super) async fn delete_subscription(&self, topic_name: &TopicName, subscription: &str) -> Result<()> {
         let path = format!("{}?force=true", topic_name.subscription_path(subscription));
         let answer = self.send(Method::DELETE, &path, None).await?;
@@ -213,7 +213,7 @@ impl Admin {
         self.done(topic_name, answer)
     }
 
-    /// Deletes a topic with its clients; one that is not there is as good.
+    /// Deletes a topic and disconnects its clients; succeeds if it does not exist.
     pub(super) async fn delete_topic(&self, topic_name: &TopicName) -> Result<()> {
         let answer = self.send(Method::DELETE, &format!("{}?force=true", topic_name.path()), None).await?;
         if answer.is(StatusCode::NOT_FOUND) {
@@ -222,12 +222,12 @@ impl Admin {
         self.done(topic_name, answer)
     }
 
-    /// The figures of a topic; `None` if there is no such topic.
+    /// The figures of a topic; `None` if the topic does not exist.
     pub(super) async fn stats(&self, topic_name: &TopicName) -> Result<Option<TopicStats>> {
         self.get(&format!("{}/stats?getPreciseBacklog=true", topic_name.path())).await
     }
 
-    /// Where a topic and its subscriptions are; `None` if there is no such topic.
+    /// The positions of a topic and its subscriptions; `None` if the topic does not exist.
     pub(super) async fn internal_stats(&self, topic_name: &TopicName) -> Result<Option<InternalStats>> {
         self.get(&format!("{}/internalStats", topic_name.path())).await
     }
@@ -237,7 +237,7 @@ impl Admin {
         self.quota_at(format!("{}/backlogQuotaMap", topic_name.path())).await
     }
 
-    /// The bound that counts for a topic: its own, or that of its namespace; `None` if there is none.
+    /// The effective bound of a topic: its own, or that of its namespace; `None` if there is none.
     pub(super) async fn applied_quota(&self, topic_name: &TopicName) -> Result<Option<Quota>> {
         self.quota_at(format!("{}/backlogQuotaMap?applied=true", topic_name.path())).await
     }
@@ -251,7 +251,7 @@ impl Admin {
         Ok(map.remove(DESTINATION))
     }
 
-    /// Whether topics may have policies of their own, as the broker shows it for a topic of a namespace, which need not be there.
+    /// Whether topics may have policies of their own, according to a request for a topic of a namespace, neither of which need exist.
     pub(super) async fn has_topic_policies(&self, topic_name: &TopicName) -> Result<bool> {
         let answer = self.send(Method::GET, &format!("{}/backlogQuotaMap", topic_name.path()), None).await?;
         match is_switched_off(&answer) {
@@ -261,15 +261,15 @@ impl Admin {
         }
     }
 
-    /// The largest message that the policies of a topic permit, if they name one.
+    /// The maximum message size set by a topic's policies, if any.
     pub(super) async fn largest_message_bytes(&self, topic_name: &TopicName) -> Result<Option<u64>> {
         self.get(&format!("{}/maxMessageSize", topic_name.path())).await
     }
 
-    /// Sets the bound of a topic, or takes it away.
+    /// Sets or removes the bound of a topic.
     ///
     /// # Errors
-    /// `Unsupported` where the broker has no policies for topics.
+    /// `Unsupported` if the broker has no topic policies.
     pub(super) async fn set_quota(&self, topic_name: &TopicName, quota: Option<&Quota>) -> Result<()> {
         let path = format!("{}/backlogQuota?backlogQuotaType={DESTINATION}", topic_name.path());
         let answer = match quota {
@@ -285,12 +285,12 @@ impl Admin {
         self.done(topic_name, answer)
     }
 
-    /// All topics of a namespace, by their whole names; none if there is no such namespace.
+    /// The full names of all topics of a namespace; empty if the namespace does not exist.
     pub(super) async fn topics(&self, domain: &str, tenant: &str, namespace: &str) -> Result<Vec<String>> {
         Ok(self.get(&format!("{domain}/{}/{namespace}", quoted(tenant))).await?.unwrap_or_default())
     }
 
-    /// Gets a resource; `None` if there is none, or it is a policy that is not set.
+    /// Gets a resource; `None` if it does not exist, or is a policy that is not set.
     pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>> {
         let answer = self.send(Method::GET, path, None).await?;
         if answer.is(StatusCode::NO_CONTENT) {
@@ -302,7 +302,7 @@ impl Admin {
         self.read(&self.checked(answer)?).map(Some)
     }
 
-    /// The address of the node that has a topic, as the broker writes it; `None` if there is no such namespace.
+    /// The address of the node that owns a topic, as returned by the broker; `None` if the namespace does not exist.
     pub(super) async fn owner(&self, topic_name: &TopicName) -> Result<Option<String>> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase", default)]
@@ -316,7 +316,7 @@ impl Admin {
     }
 
     /// # Errors
-    /// `Refused` where it is another program that has nothing at a path: a broker says what is missing.
+    /// `Refused` if another program responded that nothing is at a path: a broker states what is missing.
     fn check_missing(&self, answer: &Answer) -> Result<()> {
         if answer.value()["reason"].is_string() {
             return Ok(());
@@ -324,7 +324,7 @@ impl Admin {
         Err(self.refused("this is not the admin API of Pulsar: its paths do not exist there"))
     }
 
-    /// Makes what a path names, or sets it; one that is there is as good.
+    /// Creates or sets the resource at a path; succeeds if it exists.
     pub(super) async fn provide(&self, method: Method, path: &str, body: &Value) -> Result<()> {
         let answer = self.send(method, path, Some(body)).await?;
         if answer.is_there_already() { Ok(()) } else { self.checked(answer).map(|_| ()) }
@@ -340,12 +340,12 @@ impl Admin {
     }
 
     /// # Errors
-    /// Whatever is no success.
+    /// Any response that is not a success.
     pub(super) fn checked(&self, answer: Answer) -> Result<Answer> {
         self.checked_in(ANY_SPACE, answer)
     }
 
-    /// The same about a namespace.
+    /// The same for a request about a namespace.
     fn checked_in(&self, space: &str, answer: Answer) -> Result<Answer> {
         if answer.status.is_success() {
             return Ok(answer);
@@ -364,7 +364,7 @@ impl Admin {
                 self.refused(&format!("the role of the token lacks permission ({text}): make it an administrator of the tenant"))
             }
             _ if is_of_policy(&text) => self.refused(&format!("{text}{}", fix(&text, space))),
-            // While the node of a topic starts or stops.
+            // While the topic's node starts or stops.
             StatusCode::PRECONDITION_FAILED if text.contains("find owner") => {
                 PubsubError::unavailable(format!("the admin API at {} answers: {text}", self.url))
             }
@@ -386,7 +386,7 @@ impl Admin {
         self.checked_in(&topic_name.space(), answer).map(|_| ())
     }
 
-    /// Whether what a path names may not be looked at by this role. It is there: what is missing is shown as missing.
+    /// Whether this role may not access the resource at a path. If so, the resource exists: a missing one is reported as missing.
     pub(super) async fn is_forbidden(&self, path: &str) -> Result<bool> {
         Ok(self.send(Method::GET, path, None).await?.is_about_rights())
     }
@@ -395,7 +395,7 @@ impl Admin {
         PubsubError::refused(format!("broker.pulsar-admin, {}: {problem}", self.url))
     }
 
-    /// Sends a request, to the node that it is passed on to: the token goes to each of them.
+    /// Sends a request, following redirects to other nodes; each of them receives the token.
     pub(super) async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Answer> {
         let base = self.url.as_str().trim_end_matches('/');
         let folder = if path.starts_with(LOOKUP) { "" } else { "admin/v2/" };
@@ -415,7 +415,7 @@ impl Admin {
                     .get(LOCATION)
                     .and_then(|location| location.to_str().ok())
                     .and_then(|location| url.join(location).ok());
-                // A token that TLS protects does not leave it.
+                // A token protected by TLS is not sent without TLS.
                 let next = next.filter(|next| next.scheme() == self.url.scheme());
                 url = next.ok_or_else(|| self.refused("it redirects to an invalid address"))?;
                 continue;
@@ -453,13 +453,13 @@ impl Admin {
     }
 }
 
-/// Whether what answered is not HTTP.
+/// Whether the response is not HTTP.
 fn is_foreign(error: &reqwest::Error) -> bool {
     let first: &(dyn std::error::Error + 'static) = error;
     std::iter::successors(Some(first), |cause| cause.source()).any(|cause| cause.to_string().starts_with("invalid HTTP"))
 }
 
-/// The kind of bound that counts bytes.
+/// The kind of quota that limits bytes.
 const DESTINATION: &str = "destination_storage";
 
 fn is_switched_off(answer: &Answer) -> bool {

@@ -1,11 +1,11 @@
-//! Answers of the admin API.
+//! Responses of the admin API.
 
 use reqwest::StatusCode;
 use serde_json::Value;
 
 use super::refusal::shown_long;
 
-/// What a request came to, other than a failure of the way.
+/// The response to a request that reached the server.
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) status: StatusCode,
@@ -17,11 +17,11 @@ impl Answer {
         self.status == status
     }
 
-    /// What the broker said, cut.
+    /// The broker's message, truncated.
     pub(super) fn text(&self) -> String {
         let reason = serde_json::from_slice::<Value>(&self.body).ok();
         let reason = reason.and_then(|value| Some(value.get("reason")?.as_str()?.to_owned()));
-        // A page of the web server, where the request did not get to the broker.
+        // An HTML page of the web server: the request did not reach the broker.
         let page = String::from_utf8_lossy(&self.body);
         let message =
             page.split_once("MESSAGE:</th><td>").and_then(|(_, rest)| rest.split_once('<')).map(|(message, _)| message.to_owned());
@@ -29,27 +29,27 @@ impl Answer {
         shown_long(&reason.unwrap_or_else(|| String::from_utf8_lossy(&self.body[..self.body.len().min(2000)]).into_owned()))
     }
 
-    /// Whether the token is not accepted. Brokers answer a missing right so, too.
+    /// Whether the token is not accepted. Brokers use the same status for a missing permission.
     pub(super) fn is_about_token(&self) -> bool {
         self.is(StatusCode::UNAUTHORIZED) && !self.text().contains("nauthorized to")
     }
 
-    /// Whether the role of the token may not do that.
+    /// Whether the role of the token lacks the permission.
     pub(super) fn is_about_rights(&self) -> bool {
         self.is(StatusCode::FORBIDDEN) || (self.is(StatusCode::UNAUTHORIZED) && !self.is_about_token())
     }
 
-    /// What was answered; nothing where that is no JSON.
+    /// The body as JSON; null if it is not JSON.
     pub(super) fn value(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or(Value::Null)
     }
 
-    /// Whether what was to be made is there: the same status is that of a limit.
+    /// Whether the resource to create exists: a limit has the same status.
     pub(super) fn is_there_already(&self) -> bool {
         self.is(StatusCode::CONFLICT) && self.text().contains("already exist")
     }
 
-    /// Whether what is missing is the tenant or the namespace.
+    /// Whether the tenant or the namespace is missing.
     pub(super) fn lacks_namespace(&self) -> bool {
         let text = self.text();
         self.is(StatusCode::NOT_FOUND) && (text.contains("amespace") || text.contains("enant"))

@@ -1,13 +1,13 @@
-//! The address of an admin API.
+//! The URL of an admin API.
 
 use reqwest::Url;
 
 pub(super) const FORM: &str = "write it as http://HOST:8080 or https://HOST:8443";
 
-/// Checks the form of the address of an admin API; nothing is connected.
+/// Checks the form of an admin API's URL, without connecting.
 ///
 /// # Errors
-/// The problem, for people.
+/// The problem, for display.
 pub fn check_pulsar_admin_url(url: &str) -> Result<(), String> {
     parse(url).map(|_| ())
 }

@@ -1,4 +1,4 @@
-//! Whether broker and admin API belong to one cluster: what is made by the one must be found by the other.
+//! Checks that broker and admin API belong to one cluster: topics created by one must be found by the other.
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
@@ -13,36 +13,36 @@ use super::wire::Failure;
 use crate::error::{PubsubError, Result};
 use crate::lock::lock;
 
-/// How often, and how soon again, it is looked where the two differ: nodes learn of a new namespace a moment later.
+/// How often, and at what interval, the check is repeated while the two differ: a new namespace reaches all nodes with a delay.
 const MAX_CHECKS_COUNT: u32 = 5;
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
 const SUBSCRIPTION: &str = "weir-probe";
 
-/// The tenants of which it is known that both have them.
+/// The tenants that are known to exist on both.
 #[derive(Default)]
 pub(super) struct ClusterCheck {
     checked: Mutex<BTreeSet<String>>,
 }
 
-/// What the two say of one topic.
+/// How the results of both for one topic compare.
 enum Comparison {
-    /// Both lead to the same node.
+    /// Both return the same node.
     Same,
-    /// To different ones; such are also the addresses of one node for different networks.
+    /// They return different nodes, which may also be the addresses of one node in different networks.
     Different { broker: String, admin: String },
-    /// Only one of them knows the namespace.
+    /// Only one of them has the namespace.
     ByOne { knows: &'static str },
-    /// None of them knows the namespace.
+    /// Neither has the namespace.
     ByNone,
-    /// The role may not ask, or the connection is lost.
+    /// The role lacks the permission, or the connection is lost.
     Unknown,
 }
 
 impl ClusterCheck {
-    /// Looks once for each tenant, while the broker is there.
+    /// Checks once for each tenant, while the broker is connected.
     ///
     /// # Errors
-    /// `Refused` where they belong to different clusters, or the admin API is none or refuses; `Unavailable` while that does not answer.
+    /// `Refused` if they belong to different clusters, or if the admin API is something else or refuses; `Unavailable` while it does not respond.
     pub(super) async fn check(&self, link: &Link, admin: &Admin, tenant: &str) -> Result<()> {
         if lock(&self.checked).contains(tenant) || link.up().is_err() {
             return Ok(());
@@ -75,7 +75,7 @@ impl ClusterCheck {
     }
 }
 
-/// Before there is a tenant, by the namespace of the brokers themselves, as far as the role may look at it.
+/// Before a tenant exists, checks the namespace of the brokers themselves, if the role may access it.
 async fn check_system(link: &Link, admin: &Admin) -> Result<()> {
     let topic_name = TopicName::of_brokers();
     let seen = match settled(link, admin, &topic_name).await {
@@ -97,7 +97,7 @@ fn differ(admin: &Admin, how: &str) -> PubsubError {
     ))
 }
 
-/// What both say, looked at again for a while where they differ.
+/// The comparison of both, repeated for a while if they differ.
 async fn settled(link: &Link, admin: &Admin, topic_name: &TopicName) -> Result<Comparison> {
     let mut looks_count = MAX_CHECKS_COUNT;
     loop {
@@ -125,7 +125,7 @@ async fn seen(link: &Link, admin: &Admin, topic_name: &TopicName) -> Result<Comp
     })
 }
 
-/// Whether a topic that is made by the admin API is found by the broker. It is not left.
+/// Whether a topic created by the admin API is found by the broker. The topic is deleted afterwards.
 async fn is_found(link: &Link, admin: &Admin, topic_name: &TopicName) -> Result<bool> {
     let topic_name = TopicName { name: format!("{}-{:016x}", topic_name.name, rand::random::<u64>()), ..topic_name.clone() };
     admin.make_topic(&topic_name).await?;
@@ -143,7 +143,7 @@ async fn is_found(link: &Link, admin: &Admin, topic_name: &TopicName) -> Result<
             subscribed.close().await;
             true
         }
-        // Whatever else it answers says nothing about this.
+        // Other errors prove nothing.
         Err(Failure::Refused(refusal)) => refusal.kind != Kind::NotFound,
         Err(Failure::Lost(_)) => true,
     };

@@ -1,4 +1,4 @@
-//! How brokers are reached: their address, the token and the certificates.
+//! How to connect to brokers: their address, the token and the certificates.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,30 +18,30 @@ use super::tls;
 use crate::error::{PubsubError, Result};
 use crate::rabbitmq::TlsFiles;
 
-/// How long reaching one node may take, with TLS.
+/// The time-out for connecting to one node, including TLS.
 const CONNECT_TIME: Duration = Duration::from_secs(10);
-/// The largest token that is read.
+/// The maximum size of a token file.
 const MAX_TOKEN_BYTES: usize = 64 << 10;
 
-/// What connections have in common.
+/// Settings shared by all connections.
 pub(super) struct ConnectionSettings {
     pub(super) address: Address,
     token_file: Option<PathBuf>,
     tls: Option<TlsConnector>,
-    /// Certificate authorities in PEM, for the admin API too.
+    /// Certificate authorities in PEM, also for the admin API.
     pub(super) authorities: Option<Vec<u8>>,
-    /// Certificate and key in PEM, one behind the other.
+    /// Certificate and key in PEM, concatenated.
     pub(super) identity: Option<Vec<u8>>,
 }
 
-/// A stream of bytes to a node.
+/// A byte stream to a node.
 pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
 impl ConnectionSettings {
     /// # Errors
-    /// `Refused` for a URL or a file that cannot be used.
+    /// `Refused` for an invalid URL or file.
     pub(super) fn new(url: &str, tls: &TlsFiles, token_file: Option<&Path>) -> Result<Self> {
         let address = Address::parse(url).map_err(|problem| PubsubError::refused(format!("broker.url: {problem}")))?;
         let authorities = tls.ca_file.as_ref().map(|file| read("broker.ca-file", file)).transpose()?;
@@ -61,10 +61,10 @@ impl ConnectionSettings {
         Ok(settings)
     }
 
-    /// The token, read each time: whoever renews it writes it into the file.
+    /// The token, read at each call, so that it can be renewed by replacing the file.
     ///
     /// # Errors
-    /// `Refused` for a file that cannot be read or holds none.
+    /// `Refused` if the file is unreadable or has no token.
     pub(super) fn token(&self) -> Result<Option<String>> {
         let Some(file) = &self.token_file else { return Ok(None) };
         let wrong = |problem: &str| PubsubError::refused(format!("broker.token-file: {} {problem}", file.display()));
@@ -85,14 +85,14 @@ impl ConnectionSettings {
         self.token_file.as_deref()
     }
 
-    /// How this client shows who it is: the name of the way, and what is shown in it.
+    /// The authentication method and its data.
     ///
     /// # Errors
     /// As [`ConnectionSettings::token`].
     pub(super) fn identification(&self) -> Result<(Option<String>, Option<Vec<u8>>)> {
         Ok(match self.token()? {
             Some(token) => (Some("token".to_owned()), Some(token.into_bytes())),
-            // The certificate is shown by TLS.
+            // TLS presents the certificate.
             None if self.identity.is_some() => (Some("tls".to_owned()), None),
             None => (None, None),
         })
@@ -101,7 +101,7 @@ impl ConnectionSettings {
     /// Connects to a node.
     ///
     /// # Errors
-    /// `Unavailable`, with what the operating system reported; `Refused` for certificates.
+    /// `Unavailable`, with the error of the operating system; `Refused` for certificates.
     pub(super) async fn reach(&self, node: &Node) -> Result<Box<dyn Stream>> {
         let failed = |error: std::io::Error| PubsubError::unavailable_because(format!("{node} cannot be reached"), error);
         let reaching = async {
@@ -146,7 +146,7 @@ fn config(authorities: Option<&[u8]>, identity: Option<&[u8]>) -> Result<ClientC
             }
         }
         None => {
-            // Those that cannot be read are left out: the others may do.
+            // Unreadable ones are skipped: the others may be sufficient.
             let _ = roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         }
     }

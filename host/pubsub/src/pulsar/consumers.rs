@@ -1,4 +1,4 @@
-//! The consumers of queues that this process has.
+//! The consumers of queues in this process.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -17,15 +17,15 @@ use crate::lock::lock;
 use crate::network::Settling;
 use crate::topic::Queue;
 
-/// A consumer, for those who settle.
+/// The part of a consumer that settling needs.
 pub(super) struct ConsumerEntry {
     queue: Queue,
     pub(super) held: Arc<HeldMessages>,
-    /// None of requests, which the broker forgets as it sends them.
+    /// `None` for requests, which the broker forgets as it sends them.
     acknowledger: Option<Acknowledger>,
     /// Whether its queue was deleted in this process.
     is_deleted: Arc<AtomicBool>,
-    /// Taken when the consumer leaves. Settles are given to it and to the lanes in one order.
+    /// Taken when the consumer leaves. The lock keeps its order the same as that of the publishers.
     settles: Mutex<Option<mpsc::Sender<Settling>>>,
 }
 
@@ -37,7 +37,7 @@ pub(super) struct Consumers {
 }
 
 impl Consumers {
-    /// Adds a consumer; returns its number, and what says whether its queue was deleted.
+    /// Adds a consumer; returns its number, and the flag that is set when its queue is deleted.
     pub(super) fn add(
         &self,
         queue: Queue,
@@ -52,7 +52,7 @@ impl Consumers {
         (number, is_deleted)
     }
 
-    /// Removes a consumer: what it holds can no longer be settled.
+    /// Removes a consumer: its messages can no longer be settled.
     pub(super) fn remove(&self, number: u64) {
         let entry = lock(&self.entries).remove(&number);
         if let Some(entry) = entry {
@@ -64,7 +64,7 @@ impl Consumers {
         lock(&self.entries).get(&receipt.consumer).cloned()
     }
 
-    /// All consumers there are.
+    /// All current consumers.
     pub(super) fn all(&self) -> Vec<Arc<ConsumerEntry>> {
         lock(&self.entries).values().cloned().collect()
     }
@@ -73,17 +73,17 @@ impl Consumers {
         lock(&self.entries).values().filter(|entry| entry.queue == *queue).cloned().collect()
     }
 
-    /// How many messages of a queue are held here.
+    /// How many messages of a queue this process holds.
     pub(super) fn held_count(&self, queue: &Queue) -> u64 {
         self.of(queue).iter().map(|entry| entry.held.count() as u64).sum()
     }
 
-    /// Whether a message is held here.
+    /// Whether this process holds a message.
     pub(super) fn holds(&self, queue: &Queue, ledger: u64, entry: u64) -> bool {
         self.of(queue).iter().any(|consumer| consumer.held.holds(ledger, entry))
     }
 
-    /// What is held of a queue that was deleted can no longer be settled, and its consumers end.
+    /// Marks the messages of a deleted queue, which can no longer be settled; its consumers end.
     pub(super) fn queue_is_gone(&self, queue: &Queue) {
         for entry in self.of(queue) {
             entry.is_deleted.store(true, Ordering::Release);
@@ -92,7 +92,7 @@ impl Consumers {
         }
     }
 
-    /// Settles a delivery. Its outputs are given to the lanes at once, so that the order of the calls is that of the messages.
+    /// Settles a delivery. Its outputs are passed to the publishers at once, so that messages are in the order of the calls.
     pub(super) fn settle(
         &self,
         receipt: &Receipt,
@@ -111,7 +111,7 @@ impl Consumers {
         Settling::begin(settles, tag, outputs, |topic, message| publishers.publish(topic, message, None, None))
     }
 
-    /// Gives a delivery back.
+    /// Requeues a delivery.
     pub(super) async fn requeue(&self, receipt: &Receipt) {
         if let Some(entry) = self.get(receipt) {
             requeue(entry.acknowledger.as_ref(), &entry.held, receipt.delivery).await;

@@ -1,4 +1,4 @@
-//! A message as Pulsar's properties and payload, and back.
+//! Conversion of messages to Pulsar properties and payload, and back.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -10,14 +10,14 @@ use super::proto::{KeyValue, MessageMetadata};
 use crate::message::{DEFAULT_CONTENT_TYPE, Message, MessageId, Properties, WEIR_FROM, WEIR_ID};
 use crate::topic::{Class, Subscription};
 
-/// The property that carries the media type, where it is not the default.
+/// The property with the media type, if it is not the default.
 const CONTENT_TYPE: &str = "weir-content-type";
-/// The property that says when nobody waits for an answer any more, in milliseconds since 1970.
+/// The property with the time when the caller stops waiting, in milliseconds since 1970.
 const EXPIRES: &str = "weir-expires";
-/// The property of a message that is meant for one subscription.
+/// The property with the subscription of a message for one subscription only.
 const ONLY: &str = "weir-only";
 
-/// The metadata of a message of a class; `only` is the one subscription that it is for.
+/// The metadata of a message of a class; `only` is the subscription, if the message is for one only.
 pub(super) fn metadata(class: Class, message: &Message, only: Option<&str>) -> MessageMetadata {
     let mut properties: Vec<KeyValue> = message.properties.iter().map(|(name, value)| property(name, value)).collect();
     if let Some(id) = message.id {
@@ -43,16 +43,16 @@ fn property(name: &str, value: &str) -> KeyValue {
     KeyValue { key: name.to_owned(), value: value.to_owned() }
 }
 
-/// The time of day, which the wire has.
+/// The wall-clock time, in milliseconds since 1970, as on the wire.
 fn now_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
 }
 
-/// What was delivered.
+/// A delivered message.
 #[derive(Debug)]
 pub(super) struct Incoming {
     pub(super) message: Message,
-    /// The one subscription that it is for.
+    /// The subscription, if the message is for one only.
     only: Option<String>,
     /// In milliseconds since 1970.
     expires_at_ms: Option<u64>,
@@ -70,7 +70,7 @@ impl Incoming {
                     incoming.message.content_type = Some(Arc::from(value)).filter(|text: &Arc<str>| **text != *DEFAULT_CONTENT_TYPE)
                 }
                 EXPIRES if class == Class::Request => incoming.expires_at_ms = value.parse().ok(),
-                // Only requests expire, whoever wrote it.
+                // Only requests expire, whichever client set this.
                 EXPIRES => {}
                 ONLY => incoming.only = Some(value),
                 _ => others.set(key, value),
@@ -84,7 +84,7 @@ impl Incoming {
         incoming
     }
 
-    /// Whether it is for this subscription, and its caller's time is not up.
+    /// Whether it is for this subscription and has not expired.
     pub(super) fn is_for(&self, subscription: &Subscription) -> bool {
         self.only.as_deref().is_none_or(|only| only == subscription.as_str()) && !self.has_expired()
     }
@@ -93,17 +93,17 @@ impl Incoming {
         self.expires_at_ms.is_some_and(|at_ms| at_ms <= now_ms())
     }
 
-    /// The message as a caller gets it, with what is left of its time.
+    /// The message as delivered to a caller, with its remaining time.
     pub(super) fn shown(&self) -> Message {
         let expires_in = self.expires_at_ms.map(|at_ms| Duration::from_millis(at_ms.saturating_sub(now_ms())));
         Message { expires_in, ..self.message.clone() }
     }
 }
 
-/// Messages that came together, in one entry of a topic: nearly always one, and from other clients a batch.
+/// Reads the messages of one entry of a topic: nearly always a single one; other clients may send batches.
 ///
 /// # Errors
-/// What cannot be read: it is compressed, encrypted, a part of a larger one, or damaged.
+/// Why the entry is unreadable: it is compressed, encrypted, a chunk of a larger message, or damaged.
 pub(super) fn read(class: Class, subscription: &Subscription, message: Bytes) -> Result<Vec<Option<Incoming>>, Unreadable> {
     let (metadata, payload) = parts(message)?;
     if metadata.compression.is_some_and(|kind| kind != 0) {
@@ -115,7 +115,7 @@ pub(super) fn read(class: Class, subscription: &Subscription, message: Bytes) ->
     if metadata.chunk_count.is_some_and(|count| count > 1) {
         return Err(Unreadable::Foreign("it is a chunk of a chunked message, which is not supported: send smaller messages"));
     }
-    // A marker of the broker's own, of transactions or replication.
+    // An internal marker of the broker, for transactions or replication.
     if metadata.marker_type.is_some() {
         return Ok(vec![None]);
     }
@@ -127,10 +127,10 @@ pub(super) fn read(class: Class, subscription: &Subscription, message: Bytes) ->
     Ok(singles.into_iter().map(read).collect())
 }
 
-/// A message that cannot be read.
+/// An unreadable message.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Unreadable {
-    /// Another client wrote it in a way that is not supported; what to do.
+    /// Another client wrote it in an unsupported form; the fix.
     #[error("{0}")]
     Foreign(&'static str),
     /// It is damaged.

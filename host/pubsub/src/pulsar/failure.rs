@@ -1,4 +1,4 @@
-//! Why a command failed: the broker answered so, or did not answer.
+//! Why a command failed: the broker refused it, or did not respond.
 
 use super::refusal::Refusal;
 use crate::error::PubsubError;
@@ -7,9 +7,9 @@ use crate::topic::{Queue, Topic};
 /// Why a command failed.
 #[derive(Clone, Debug)]
 pub(super) enum Failure {
-    /// The broker answered so.
+    /// The broker refused it.
     Refused(Refusal),
-    /// There was no answer.
+    /// There was no response.
     Lost(PubsubError),
 }
 

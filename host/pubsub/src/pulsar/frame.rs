@@ -2,7 +2,7 @@
 //!
 //! | frame | bytes |
 //! |---|---|
-//! | of a command | length of all that follows (4), length of the command (4), command |
+//! | command | length of everything that follows (4), length of the command (4), command |
 //! | with a message | the same, then 0x0e01 (2), CRC-32C of all that follows (4), length of the metadata (4), metadata, payload |
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
@@ -11,12 +11,12 @@ use prost::Message;
 use super::proto::{BaseCommand, KeyValue, MessageMetadata, SingleMetadata};
 
 const MAGIC: u16 = 0x0e01;
-/// What a frame may have beside the message, as brokers allow it.
+/// The maximum overhead of a frame beside the message, as in brokers.
 pub(super) const PADDING_BYTES: usize = 10 << 10;
-/// Messages of one batch: more than any client puts into one.
+/// The maximum number of messages in a batch: more than any client uses.
 const MAX_BATCH_COUNT: usize = 100_000;
 
-/// A frame that cannot be read: the connection cannot be used any more.
+/// An invalid frame: the connection cannot be used any more.
 #[derive(Debug, thiserror::Error)]
 #[error("the broker violated Pulsar's protocol: {0}")]
 pub(super) struct NotAFrame(String);
@@ -25,15 +25,15 @@ fn not(reason: impl Into<String>) -> NotAFrame {
     NotAFrame(reason.into())
 }
 
-/// The value.
+/// A frame that was read.
 #[derive(Debug)]
 pub(super) struct Frame {
     pub(super) command: BaseCommand,
-    /// Metadata and payload, with their own lengths and checksum, which were not looked at.
+    /// Metadata and payload, with their own lengths and checksum, which are not verified yet.
     pub(super) message: Bytes,
 }
 
-/// A frame that is ready to be written: its beginning and, behind that, a body.
+/// A frame ready to be written: its head, followed by a body.
 #[derive(Debug)]
 pub(super) struct Written {
     pub(super) head: Bytes,
@@ -46,7 +46,7 @@ pub(super) fn command(command: &BaseCommand) -> Written {
     let mut head = BytesMut::with_capacity(command_bytes + 8);
     put_length(&mut head, command_bytes + 4);
     put_length(&mut head, command_bytes);
-    // A BytesMut grows as needed.
+    // A BytesMut grows, so encoding cannot fail.
     let _ = command.encode(&mut head);
     Written { head: head.freeze(), body: Bytes::new() }
 }
@@ -68,15 +68,15 @@ pub(super) fn message(command: &BaseCommand, metadata: &MessageMetadata, body: B
     Written { head: head.freeze(), body }
 }
 
-/// Lengths are far below 4 GiB: messages are checked against the broker's limit before.
+/// Lengths are far below 4 GiB: messages are already checked against the broker's limit.
 fn put_length(buffer: &mut BytesMut, length: usize) {
     buffer.put_u32(u32::try_from(length).unwrap_or(u32::MAX));
 }
 
-/// Takes a frame off what was read, if it is there whole.
+/// Takes a complete frame from the data that was read, if there is one.
 ///
 /// # Errors
-/// What is not a frame, or one above the limit.
+/// Invalid data, or a frame above the limit.
 pub(super) fn take(read: &mut BytesMut, limit_bytes: usize) -> Result<Option<Frame>, NotAFrame> {
     let Some(length) = read.first_chunk().map(|length| u32::from_be_bytes(*length) as usize) else { return Ok(None) };
     if length > limit_bytes {
@@ -93,7 +93,7 @@ pub(super) fn take(read: &mut BytesMut, limit_bytes: usize) -> Result<Option<Fra
     Ok(Some(Frame { command, message: frame }))
 }
 
-/// Takes a part off that its own length precedes.
+/// Takes a part that is preceded by its length.
 fn taken(bytes: &mut Bytes, what: &str) -> Result<Bytes, NotAFrame> {
     let length = bytes.try_get_u32().map_err(|_| not(format!("{what} without a length")))? as usize;
     if length > bytes.len() {
@@ -105,7 +105,7 @@ fn taken(bytes: &mut Bytes, what: &str) -> Result<Bytes, NotAFrame> {
 /// Reads a message: its metadata and its payload.
 ///
 /// # Errors
-/// A message that cannot be read, or whose checksum is wrong.
+/// An unreadable message, or a wrong checksum.
 pub(super) fn parts(mut bytes: Bytes) -> Result<(MessageMetadata, Bytes), NotAFrame> {
     if bytes.first_chunk() == Some(&MAGIC.to_be_bytes()) {
         bytes.advance(2);
@@ -130,7 +130,7 @@ pub(super) struct Single {
 /// Splits the payload of a batch.
 ///
 /// # Errors
-/// A payload that is no batch of so many messages.
+/// A payload that is not a batch of this many messages.
 pub(super) fn batch(mut payload: Bytes, count: i32) -> Result<Vec<Single>, NotAFrame> {
     let count = usize::try_from(count).ok().filter(|count| *count <= MAX_BATCH_COUNT);
     let count = count.ok_or_else(|| not("a batch of too many messages"))?;

@@ -1,4 +1,4 @@
-//! What a consumer holds: messages from their arrival to their acknowledgement.
+//! The messages that a consumer holds, from arrival to acknowledgement.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,22 +13,22 @@ use crate::lock::lock;
 use crate::message::Message;
 use crate::network::until;
 
-/// Requests that may wait in this process: what comes while there is no room is lost, since the broker keeps none.
+/// The maximum number and size of requests waiting in this process: without room they are lost, since the broker does not store them.
 const WAITING_COUNT: usize = 1024;
 const WAITING_BYTES: u64 = 64 << 20;
 
-/// How far a message is.
+/// The phase of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    /// It was fetched ahead and waits for a `receive`.
+    /// Prefetched, waiting for a `receive`.
     Waiting,
-    /// It was received.
+    /// Received.
     Received,
     /// Its outputs are being published.
     Settling,
-    /// It is being acknowledged or given back.
+    /// Being acknowledged or requeued.
     Leaving,
-    /// Its queue is gone.
+    /// Its queue was deleted.
     Gone,
 }
 
@@ -38,7 +38,7 @@ impl Phase {
     }
 }
 
-/// Messages that the broker keeps and sends as one: nearly always one alone.
+/// Messages that the broker stores and sends as one entry: nearly always a single one.
 #[derive(Debug)]
 pub(super) struct HeldEntry {
     pub(super) id: MessageIdData,
@@ -51,7 +51,7 @@ impl HeldEntry {
         Arc::new(HeldEntry { id, count, left_count: AtomicUsize::new(count) })
     }
 
-    /// One of its messages is done; whether all are now.
+    /// Counts one of its messages as done; returns whether all are.
     pub(super) fn done(&self) -> bool {
         self.left_count.fetch_sub(1, Ordering::AcqRel) == 1
     }
@@ -69,7 +69,7 @@ struct HeldMessage {
     delivered_count: u32,
 }
 
-/// What a message that is given back goes to.
+/// Where a requeued message goes.
 #[derive(Debug, PartialEq)]
 pub(super) enum RequeueTarget {
     /// To the broker.
@@ -85,7 +85,7 @@ pub(super) struct HeldMessages {
     state: Mutex<State>,
     changed: Notify,
     freed: Notify,
-    /// Whether the broker forgets what it has sent: of requests.
+    /// Whether the broker forgets what it has sent, as for requests.
     is_local: bool,
 }
 
@@ -93,7 +93,7 @@ struct State {
     messages: BTreeMap<u64, HeldMessage>,
     waiting: VecDeque<u64>,
     waiting_bytes: u64,
-    /// Of those that are neither waiting nor gone.
+    /// The number of messages that are neither waiting nor gone.
     taken_count: usize,
     gone_count: usize,
     last_tag: u64,
@@ -121,7 +121,7 @@ impl State {
         self.waiting_bytes = 0;
     }
 
-    /// The next message that waits, if the window has room for it.
+    /// The next waiting message, if the window has room for it.
     fn next(&mut self, is_local: bool) -> Option<u64> {
         if is_local && self.taken_count >= self.window {
             return None;
@@ -153,7 +153,7 @@ impl HeldMessages {
         HeldMessages { state: Mutex::new(state), changed: Notify::new(), freed: Notify::new(), is_local }
     }
 
-    /// A message has come.
+    /// Adds a message that has arrived.
     pub(super) fn arrived(&self, entry: &Arc<HeldEntry>, incoming: Incoming, delivered_count: u32) {
         let mut state = lock(&self.state);
         if state.end.is_some() {
@@ -174,7 +174,7 @@ impl HeldMessages {
         self.freed.notify_one();
     }
 
-    /// How many messages more the broker may send.
+    /// How many more messages the broker may send.
     pub(super) fn room(&self) -> usize {
         let state = lock(&self.state);
         if state.end.is_some() {
@@ -195,7 +195,7 @@ impl HeldMessages {
         self.freed.notified().await;
     }
 
-    /// No more will come. What waits is given up: the broker delivers it again.
+    /// Ends the messages. Those not yet received are abandoned: the broker redelivers them.
     pub(super) fn end(&self, error: PubsubError) {
         let mut state = lock(&self.state);
         state.end.get_or_insert(error);
@@ -204,7 +204,7 @@ impl HeldMessages {
         self.changed.notify_waiters();
     }
 
-    /// The consumer is lost: nothing of it can be settled any more.
+    /// The consumer is lost: none of its messages can be settled any more.
     pub(super) fn mark_lost(&self) {
         let mut state = lock(&self.state);
         state.messages.clear();
@@ -214,7 +214,7 @@ impl HeldMessages {
         self.changed.notify_waiters();
     }
 
-    /// The queue is gone: what is not being settled cannot be settled any more.
+    /// The queue is gone: messages that are not being settled can no longer be settled.
     pub(super) fn mark_received_lost(&self) {
         let mut state = lock(&self.state);
         state.stop_waiting();
@@ -223,7 +223,7 @@ impl HeldMessages {
         tags.into_iter().for_each(|tag| state.set(tag, Phase::Gone));
     }
 
-    /// Waits for a message and takes it: its number, itself, and how often it was delivered.
+    /// Waits for a message and takes it; returns its number, the message, and its delivery count.
     pub(super) async fn receive(&self) -> Result<(u64, Message, u32)> {
         let received = self.when(|state, is_local| {
             let tag = state.next(is_local)?;
@@ -238,7 +238,7 @@ impl HeldMessages {
         received
     }
 
-    /// Waits until a message is there.
+    /// Waits until a message is available.
     pub(super) async fn readable(&self) -> Result<()> {
         self.when(|state, is_local| {
             let has_room = !is_local || state.taken_count < state.window;
@@ -248,12 +248,12 @@ impl HeldMessages {
         .await
     }
 
-    /// Waits until something is found, or no more will come.
+    /// Waits until `found` returns a value, or no more messages will arrive.
     async fn when<T>(&self, mut found: impl FnMut(&mut State, bool) -> Option<T>) -> Result<T> {
         self.until(|state| found(state, self.is_local).map(Ok).or_else(|| state.end.clone().map(Err))).await
     }
 
-    /// Waits until something is found, which is looked for at each change.
+    /// Waits until `found` returns a value; it is called after each change.
     async fn until<T>(&self, found: impl FnMut(&mut State) -> Option<T>) -> T {
         until(&self.state, &self.changed, found).await
     }
@@ -275,13 +275,13 @@ impl HeldMessages {
         self.changed.notify_waiters();
     }
 
-    /// The entry of a message that is being settled; `None` once it is lost.
+    /// The entry of a message that is being settled; `None` if it was lost.
     pub(super) fn settling(&self, tag: u64) -> Option<Arc<HeldEntry>> {
         let state = lock(&self.state);
         state.messages.get(&tag).filter(|one| one.phase == Phase::Settling).map(|one| one.entry.clone())
     }
 
-    /// Begins to give a message back. One of several that came together waits here again: the broker has them only together.
+    /// Begins to requeue a message. One of a batch waits here again, since the broker can only redeliver the whole batch.
     pub(super) fn begin_requeue(&self, tag: u64) -> RequeueTarget {
         let mut state = lock(&self.state);
         let Some(one) = state.messages.get_mut(&tag).filter(|one| one.phase == Phase::Received) else { return RequeueTarget::Nowhere };
@@ -301,7 +301,7 @@ impl HeldMessages {
         RequeueTarget::Here
     }
 
-    /// All messages that are not being settled leave with the consumer.
+    /// Releases all messages that are not being settled, when the consumer leaves.
     pub(super) fn release_all(&self) {
         let mut state = lock(&self.state);
         state.stop_waiting();
@@ -319,7 +319,7 @@ impl HeldMessages {
         is_there
     }
 
-    /// How many are held, those included that wait.
+    /// The number of messages held, including waiting ones.
     pub(super) fn count(&self) -> usize {
         let state = lock(&self.state);
         state.messages.len() - state.gone_count
@@ -333,7 +333,7 @@ impl HeldMessages {
             .any(|one| (one.entry.id.ledger, one.entry.id.entry) == (ledger, entry) && one.phase != Phase::Gone)
     }
 
-    /// These were acknowledged or given back.
+    /// Removes messages that were acknowledged or requeued.
     pub(super) fn left(&self, tags: impl IntoIterator<Item = u64>) {
         let mut state = lock(&self.state);
         for tag in tags {

@@ -1,7 +1,7 @@
-//! Looking into queues: figures by the admin API, messages by reading the topic beside its subscriptions, which takes nothing from anybody.
-//! A message is removed by acknowledging its place.
+//! Inspection of queues: figures from the admin API, messages by reading the topic independently of its subscriptions, which does not affect
+//! consumers. A message is removed by acknowledging its position.
 //!
-//! What is in work shows only in the process that has it: the broker does not tell which messages other consumers hold.
+//! Messages in flight are known only to the process that holds them: the broker does not report which messages other consumers hold.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -27,9 +27,9 @@ use crate::error::{PubsubError, Result};
 use crate::message::Message;
 use crate::topic::{Class, Queue, Topic};
 
-/// How long the next message of a topic may take that has more.
+/// The time-out for the next message of a topic that has more.
 const READ_TIME: Duration = Duration::from_secs(10);
-/// How many messages are asked for at a time.
+/// How many messages are requested at a time.
 const PREFETCH_COUNT: u32 = 256;
 const NOT_KEPT: &str = "browsing request queues: the broker does not store requests";
 const BATCHED: &str = "removing one message of a batch sent by another client";
@@ -49,7 +49,7 @@ impl Inspect for Arc<Shared> {
         let backlog_bytes = whole(stats.backlog_bytes);
         let found = stats.subscriptions.get(queue.subscription().as_str());
         if !topic_name.is_persistent {
-            // Requests wait in the processes that read them.
+            // Requests wait in the processes that consume them.
             let consumer_count = Some(found.map_or(0, |stats| stats.consumers.len() as u64));
             return Ok(QueueStats { consumer_count, ..QueueStats::default() });
         }
@@ -70,7 +70,7 @@ impl Inspect for Arc<Shared> {
     async fn has_remains(&self, queue: &Queue) -> Result<bool> {
         self.check_up()?;
         let topic_name = TopicName::of(queue.topic())?;
-        // A topic of requests is the queue itself.
+        // A `request` topic is the queue itself.
         Ok(topic_name.is_persistent && self.lifecycle.queues(&topic_name).await?.is_some_and(|queues| queues.is_empty()))
     }
 
@@ -123,7 +123,7 @@ impl Inspect for Arc<Shared> {
         self.limits.check(to.topic(), &sent)?;
         self.publishers.check(to.topic(), &sent)?;
         let _lock = self.looks.clone().lock_owned().await;
-        // Both are missing or there before anything is sent.
+        // Checked before anything is sent.
         self.lifecycle.check_exists(from).await?;
         self.lifecycle.check_exists(to).await?;
         let Some((position, _)) = self.find(from, message).await? else { return Ok(false) };
@@ -142,7 +142,7 @@ fn whole(number: i64) -> u64 {
 }
 
 impl Shared {
-    /// Finds a message that is neither gone nor in work here.
+    /// Finds a message that is neither gone nor in flight in this process.
     async fn find(self: &Arc<Self>, queue: &Queue, message: &Named) -> Result<Option<(Position, Found)>> {
         let mut view = View::of(self, queue).await?;
         let Some(position) = Position::of(&message.cursor) else { return Ok(None) };
@@ -158,7 +158,7 @@ impl Shared {
         Ok(found)
     }
 
-    /// Acknowledges the message at a place.
+    /// Acknowledges the message at a position.
     async fn take(self: &Arc<Self>, queue: &Queue, position: Position) -> Result<()> {
         let url = TopicName::of(queue.topic())?.url();
         let reading = Reading {
@@ -169,7 +169,7 @@ impl Shared {
             makes_topic: false,
             start: From::Oldest,
         };
-        // It is permitted no message, so nobody misses one.
+        // Permits no messages, so no other consumer misses one.
         let subscribed = Subscribed::open(&self.consuming, reading).await.map_err(|failure| failure.about(queue))?;
         let acknowledged = subscribed.acknowledger().acknowledge(vec![position.id()]).await;
         subscribed.close().await;
@@ -177,7 +177,7 @@ impl Shared {
     }
 }
 
-/// What is at one place of a topic.
+/// The content of one position of a topic.
 struct Found {
     messages: Vec<Option<Incoming>>,
     error: Option<String>,
@@ -201,14 +201,14 @@ impl Found {
     }
 }
 
-/// What a queue holds at one moment, read from its topic.
+/// The content of a queue at one moment, read from its topic.
 struct View {
     shared: Arc<Shared>,
     queue: Queue,
     url: String,
-    /// The last place of the topic that had a message.
+    /// The newest position that had a message at that moment.
     newest: Option<Position>,
-    /// All up to here is gone.
+    /// The first position that may not be acknowledged; everything before it is gone.
     gone: Position,
     deleted: Deleted,
     reading: Option<Subscribed>,
@@ -240,13 +240,13 @@ impl View {
         })
     }
 
-    /// Whether a message may be at a place and free.
+    /// Whether there may be a message at a position that this process does not hold.
     fn may_hold(&self, position: Position) -> bool {
         let is_there = self.newest.is_some_and(|newest| position <= newest) && position >= self.gone && !self.deleted.holds(position);
         is_there && !self.shared.consumers.holds(&self.queue, position.ledger, position.entry)
     }
 
-    /// Begins to read at a place, or at the first that is left.
+    /// Begins to read at a position, or at the first one left.
     async fn begin(&mut self, from: Position) -> Result<()> {
         self.from = from.max(self.gone);
         if self.newest.is_none_or(|newest| newest < self.from) {
@@ -261,7 +261,7 @@ impl View {
         Ok(())
     }
 
-    /// The next message that is left.
+    /// The next remaining message.
     async fn next(&mut self) -> Result<Option<(Position, Found)>> {
         loop {
             let Some(newest) = self.newest.filter(|newest| self.from <= *newest) else { return Ok(None) };
@@ -274,7 +274,7 @@ impl View {
                 Ok(Some(ConsumerEvent::Message(arrived))) => arrived,
                 Ok(Some(ConsumerEvent::Closed)) => return Err(PubsubError::no_queue(&self.queue)),
                 Ok(None) => return Err(reading.wire.reason()),
-                // What is between here and the end was removed meanwhile.
+                // The messages up to the end were removed meanwhile.
                 Err(_) => return Ok(None),
             };
             let position = Position::at(&arrived.id);
@@ -314,11 +314,11 @@ impl Position {
         Position { ledger: id.ledger, entry: id.entry }
     }
 
-    /// What the broker takes for the place before this one: it goes on behind it.
+    /// The position to send to the broker to start at this one: the broker continues after it.
     fn before(self) -> MessageIdData {
         match self.entry.checked_sub(1) {
             Some(entry) => MessageIdData { entry, ..self.id() },
-            // Before the first entry of a ledger, and before all of them: -1 on the wire.
+            // Before the first entry of a ledger, or before all ledgers: -1 on the wire.
             None if self == Position::default() => MessageIdData { ledger: u64::MAX, entry: u64::MAX, ..self.id() },
             None => MessageIdData { entry: u64::MAX, ..self.id() },
         }

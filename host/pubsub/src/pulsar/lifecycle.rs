@@ -1,5 +1,5 @@
-//! Making, ensuring, finding and deleting queues: a topic and its subscriptions, by the admin API. Operations on one topic are done one after the
-//! other: made and deleted at the same time, a topic can become one that the broker neither uses nor deletes.
+//! Creation, lookup and deletion of queues: a topic and its subscriptions, by the admin API. Operations on one topic are serialized: a topic created
+//! and deleted at the same time can end up in a state in which the broker neither uses nor deletes it.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -19,25 +19,25 @@ use crate::lock::lock;
 use crate::network::KeyedLocks;
 use crate::topic::{Class, Queue, Topic};
 
-/// Bounds as policies of a topic.
+/// Bounds as topic policies.
 pub(super) const DROP_OLDEST: &str = "consumer_backlog_eviction";
 const REFUSE: &str = "producer_exception";
-/// Those that keep producers from publishing.
+/// The policies that refuse publishes.
 pub(super) const REFUSING: [&str; 2] = [REFUSE, "producer_request_hold"];
-/// How often a bound is looked at again that is not the expected one: nodes read policies a moment after they were set.
+/// How often an unexpected bound is read again: policies reach all nodes with a delay.
 const MAX_CHECKS_COUNT: u32 = 10;
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// What is known of the broker's queues, and the turns of those who change them.
+/// Cached knowledge about the broker's queues, and the mutexes for changing them.
 pub(super) struct Lifecycle {
     pub(super) admin: Arc<Admin>,
     publishing: Arc<Link>,
     locks: KeyedLocks<TopicName>,
-    /// Tenants whose topics were asked for.
+    /// Tenants whose topics were requested.
     tenants: Mutex<BTreeSet<String>>,
 }
 
-/// What is done with a queue that is there with another bound.
+/// How to treat a queue that exists with another bound.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum OnMismatch {
     Refuse,
@@ -49,12 +49,12 @@ impl Lifecycle {
         Lifecycle { admin, publishing, locks: KeyedLocks::default(), tenants: Mutex::default() }
     }
 
-    /// The tenants of queues that were found so far.
+    /// The tenants of the queues found so far.
     pub(super) fn tenants(&self) -> Vec<String> {
         lock(&self.tenants).iter().cloned().collect()
     }
 
-    /// Waits for the turn to change a topic.
+    /// Locks a topic for a change.
     pub(super) async fn lock_topic(&self, topic_name: &TopicName) -> OwnedMutexGuard<()> {
         self.locks.take(topic_name).await
     }
@@ -82,10 +82,10 @@ impl Lifecycle {
             };
         }
         lock(&self.tenants).insert(topic_name.tenant.clone());
-        // A topic without a queue is new too: its maker was stopped in between.
+        // A topic without a queue is new too: the process creating it was stopped in between.
         let is_new = made == Created::New || self.queues(&topic_name).await?.is_none_or(|queues| queues.is_empty());
         self.bound(spec, &topic_name, is_new, on_mismatch).await?;
-        // Of a topic that has queues the broker keeps messages for a while which these have acknowledged.
+        // The broker still keeps some messages that the topic's existing queues have acknowledged.
         let begin = if is_new { Begin::Oldest } else { Begin::Newest };
         let subscribed = self.admin.make_subscription(&topic_name, queue.subscription().as_str(), begin).await?;
         if made == Created::Existed && is_new && subscribed == Created::New {
@@ -95,7 +95,7 @@ impl Lifecycle {
         Ok(())
     }
 
-    /// Sees to the bound of a topic: all its queues have it.
+    /// Checks or sets the bound of a topic, which all its queues share.
     async fn bound(&self, spec: &QueueSpec, topic_name: &TopicName, is_new: bool, on_mismatch: OnMismatch) -> Result<()> {
         let wanted = quota(spec.overflow);
         if is_new {
@@ -107,7 +107,7 @@ impl Lifecycle {
         let found = self.settled_quota(topic_name, wanted.as_ref()).await?;
         match (&found, &wanted) {
             (found, wanted) if found == wanted => Ok(()),
-            // Who ensures a queue without naming a bound keeps the one it has.
+            // Ensuring a queue without a bound keeps an existing bound.
             (Some(_), None) if on_mismatch == OnMismatch::Change => Ok(()),
             (None, Some(wanted)) | (Some(Quota { .. }), Some(wanted))
                 if on_mismatch == OnMismatch::Change && is_refusing(&found, wanted) =>
@@ -121,7 +121,7 @@ impl Lifecycle {
         }
     }
 
-    /// The bound of a topic: looked at again for a while, unless it is the one that is wanted.
+    /// The bound of a topic, read again for a while unless it is the wanted one.
     async fn settled_quota(&self, topic_name: &TopicName, wanted: Option<&Quota>) -> Result<Option<Quota>> {
         let mut looks_count = MAX_CHECKS_COUNT;
         loop {
@@ -134,7 +134,7 @@ impl Lifecycle {
         }
     }
 
-    /// Sets a bound, and waits until the broker shows it.
+    /// Sets a bound, and waits until the broker reports it.
     async fn set_quota(&self, topic_name: &TopicName, wanted: &Quota) -> Result<()> {
         self.admin.set_quota(topic_name, Some(wanted)).await?;
         match self.settled_quota(topic_name, Some(wanted)).await? {
@@ -145,7 +145,7 @@ impl Lifecycle {
         }
     }
 
-    /// The subscriptions of a topic that are queues; `None` if there is no such topic.
+    /// The subscriptions of a topic that are queues; `None` if the topic does not exist.
     pub(super) async fn queues(&self, topic_name: &TopicName) -> Result<Option<Vec<String>>> {
         let found = self.admin.subscriptions(topic_name).await?;
         if found.is_some() {
@@ -154,7 +154,7 @@ impl Lifecycle {
         Ok(found.map(|found| found.into_iter().filter(|subscription| is_queue(subscription)).collect()))
     }
 
-    /// Whether a topic has what takes its messages: a queue, or, of requests, the topic itself.
+    /// Whether a topic has a queue; a `request` topic is its own queue.
     pub(super) async fn is_consumed(&self, topic: &Topic, topic_name: &TopicName) -> Result<bool> {
         let queues = self.queues(topic_name).await?;
         Ok(queues.is_some_and(|queues| topic.class() == Class::Request || !queues.is_empty()))
@@ -171,16 +171,16 @@ impl Lifecycle {
     }
 
     /// # Errors
-    /// `QueueNotFound` for a queue that does not exist.
+    /// `QueueNotFound` if the queue does not exist.
     pub(super) async fn check_exists(&self, queue: &Queue) -> Result<()> {
         if self.exists(queue).await? { Ok(()) } else { Err(PubsubError::no_queue(queue)) }
     }
 
-    /// Deletes a queue, and its topic with the last one. `held_count` tells how many requests of it are held here; `deleted` is called when it is
-    /// gone, before anybody can make it again.
+    /// Deletes a queue, and its topic with the last one. `held_count` returns how many of its requests this process holds; `deleted` is called after
+    /// the deletion, before the queue can be created again.
     ///
     /// # Cancel safety
-    /// None: a topic may be left without a queue. Callers run it in a task of its own.
+    /// None: a topic may be left without a queue. Callers run this in a task of its own.
     pub(super) async fn delete(
         &self,
         queue: &Queue,
@@ -221,8 +221,8 @@ impl Lifecycle {
         Ok(deletion)
     }
 
-    /// Deletes the queue of a topic on which other processes may be publishing. What they published since the look is given back to the queue,
-    /// which is made again.
+    /// Deletes the queue of a topic that other processes may be publishing on. If they published since the inspection, the queue is created again
+    /// with those messages.
     async fn delete_watched(
         &self,
         queue: &Queue,
@@ -241,7 +241,7 @@ impl Lifecycle {
         Ok(Some(Backlog { queue: queue.clone(), count: None }))
     }
 
-    /// The place of the newest message of a topic, of which the broker keeps messages.
+    /// The position of the newest message of a topic; `None` if the broker does not store its messages.
     async fn newest(&self, topic_name: &TopicName) -> Result<Option<String>> {
         if !topic_name.is_persistent {
             return Ok(None);
@@ -260,11 +260,11 @@ impl Lifecycle {
         if queues.iter().any(|queue| queue == name) {
             self.admin.delete_subscription(topic_name, name).await?;
         }
-        // What others have made meanwhile stays.
+        // Queues that others created meanwhile stay.
         if self.queues(topic_name).await?.is_some_and(|left| left.is_empty()) {
-            // Where that fails, nothing is published to the topic, and whoever repeats the deletion finds it.
+            // If this fails, nothing can be published to the topic, and a repeated deletion finds it.
             return match self.admin.delete_topic(topic_name).await {
-                // Another program has made it so.
+                // Another program created it as a partitioned topic.
                 Err(_) if self.admin.is_partitioned(topic_name).await? => Ok(()),
                 deleted => deleted,
             };
@@ -277,26 +277,26 @@ impl Lifecycle {
         Ok(stats.subscriptions.iter().any(|(other, stats)| is_queue(other) && other != name && !stats.consumers.is_empty()))
     }
 
-    /// Keeps other processes from beginning to publish on a topic, as long as what is returned is there: so a message that is published while a queue
-    /// is looked at is counted or refused. `None` where some publish on it already, and of requests, which are not kept anyway.
+    /// Prevents other processes from starting to publish on a topic until the returned session is closed: a message published while a queue is
+    /// inspected is then either counted or refused. `None` if some are already publishing, and for requests, which are not stored.
     async fn fence(&self, topic_name: &TopicName) -> Result<Option<Session>> {
         if !topic_name.is_persistent {
             return Ok(None);
         }
         match Session::exclusive(&self.publishing, &topic_name.url(), None).await {
             Ok(session) => Ok(Some(session)),
-            // Nor for who may not publish, or on a topic that is full.
+            // No fence either without the permission to publish, or if the topic is full.
             Err(Failure::Refused(refusal)) if refusal.kind != Kind::Passing => Ok(None),
             Err(failure) => Err(failure.plain()),
         }
     }
 
-    /// What a queue holds; `None` if it is empty.
+    /// The backlog of a queue; `None` if it is empty.
     async fn backlog(&self, queue: &Queue, topic_name: &TopicName, held_count: u64) -> Result<Option<Backlog>> {
         let Some(stats) = self.admin.stats(topic_name).await? else { return Ok(None) };
         let found = stats.subscriptions.get(queue.subscription().as_str());
         let counted = found.map_or(0, |stats| u64::try_from(stats.msg_backlog).unwrap_or(0));
-        // Of requests the broker keeps nothing.
+        // The broker stores no requests.
         let count = if topic_name.is_persistent { counted } else { held_count };
         Ok((count > 0).then(|| Backlog { queue: queue.clone(), count: Some(count) }))
     }
@@ -311,7 +311,7 @@ fn quota(overflow: Overflow) -> Option<Quota> {
     Some(Quota { limit_bytes: i64::try_from(bytes).unwrap_or(i64::MAX), policy: policy.to_owned() })
 }
 
-/// Whether a bound that refuses is asked for, in place of none or of another that refuses.
+/// Whether a refusing bound is wanted, in place of none or of another refusing one.
 fn is_refusing(found: &Option<Quota>, wanted: &Quota) -> bool {
     wanted.policy == REFUSE && found.as_ref().is_none_or(|found| found.policy == REFUSE)
 }
@@ -323,7 +323,7 @@ fn quota_text(quota: Option<&Quota>) -> String {
     }
 }
 
-/// Whether a topic's bound refuses messages: then the broker looks at it when a producer begins.
+/// The bound above which a topic refuses messages, if any; the broker checks it when a producer starts.
 pub(super) fn refuses(quota: Option<&Quota>) -> Option<u64> {
     quota.filter(|quota| REFUSING.contains(&quota.policy.as_str())).and_then(|quota| u64::try_from(quota.limit_bytes).ok())
 }

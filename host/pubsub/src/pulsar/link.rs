@@ -1,5 +1,5 @@
-//! The way to all nodes of a broker for one purpose: a connection to one of them that is kept up, over which it is asked which node has a topic,
-//! and connections to the others as they are needed.
+//! The connections to all nodes of a broker for one purpose: a permanent one to one of them, used for looking up the node of a topic, and connections
+//! to other nodes as needed.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -19,19 +19,19 @@ use crate::lock::lock;
 use crate::network::closed;
 use crate::recovery::Recovery;
 
-/// How often a question for a topic may be passed on to another node.
+/// The maximum number of redirects of a topic lookup.
 const MAX_REDIRECTS: usize = 16;
 
-/// The node that has a topic.
+/// The node that owns a topic.
 struct Owner {
     url: String,
-    /// Whether it is reached by way of the node that was asked.
+    /// Whether it must be reached through the node that was queried.
     is_proxied: bool,
 }
 
 #[derive(Clone)]
 enum State {
-    /// Not there, with the reason.
+    /// Not connected, with the reason.
     Down(PubsubError),
     Up(Arc<Wire>),
     Closed,
@@ -42,7 +42,7 @@ pub(super) struct Link {
     settings: Arc<ConnectionSettings>,
     purpose: &'static str,
     state: watch::Receiver<State>,
-    /// To other nodes, by the URL that the broker gives them.
+    /// Connections to other nodes, by the URL that the broker reports.
     others: Mutex<HashMap<String, Arc<Wire>>>,
     stop: CancellationToken,
     ended: CancellationToken,
@@ -62,10 +62,10 @@ impl Link {
         Link { settings, purpose, state: seen, others: Mutex::default(), stop, ended }
     }
 
-    /// The connection that is kept up.
+    /// The permanent connection.
     ///
     /// # Errors
-    /// `Unavailable`, or `Refused`, with the reason, while it is not there.
+    /// `Unavailable`, or `Refused`, with the reason, while not connected.
     pub(super) fn up(&self) -> Result<Arc<Wire>> {
         match &*self.state.borrow() {
             State::Up(wire) if wire.is_up() => Ok(wire.clone()),
@@ -75,10 +75,10 @@ impl Link {
         }
     }
 
-    /// Waits until it is there for the first time, with a patience not longer than that.
+    /// Waits for the first connection, at most for `patience`.
     ///
     /// # Errors
-    /// `Refused`, once a node has said so; `Unavailable`, with the reason, once the patience is over.
+    /// `Refused`, if a node refuses; `Unavailable`, with the reason, after `patience`.
     pub(super) async fn first(&self, patience: Option<Duration>) -> Result<()> {
         match patience {
             None => self.reached().await,
@@ -96,14 +96,14 @@ impl Link {
         }
     }
 
-    /// The connection to the node that has a topic, by its whole name.
+    /// A connection to the node that owns a topic, given by its full name.
     pub(super) async fn to(&self, topic: &str) -> Result<Arc<Wire>, Failure> {
         let main = self.up()?;
         let Owner { url, is_proxied } = self.find(&main, topic).await?;
         Ok(self.connected(&main, &url, is_proxied).await?)
     }
 
-    /// The address of the node that has a topic, as the broker writes it.
+    /// The address of the node that owns a topic, as returned by the broker.
     pub(super) async fn owner(&self, topic: &str) -> Result<String, Failure> {
         let main = self.up()?;
         self.find(&main, topic).await.map(|owner| owner.url)
@@ -140,7 +140,7 @@ impl Link {
         url.clone().filter(|url| !url.is_empty()).ok_or_else(missing)
     }
 
-    /// The connection to a node: that which is kept up if it is the same.
+    /// A connection to a node: the permanent one if it is the same node.
     async fn connected(&self, main: &Arc<Wire>, url: &str, is_proxied: bool) -> Result<Arc<Wire>> {
         let address =
             Address::parse(url).map_err(|problem| PubsubError::unavailable(format!("a node has an invalid address: {problem}")))?;
@@ -161,11 +161,11 @@ impl Link {
         }
         let mut others = lock(&self.others);
         others.retain(|_, wire| wire.is_up());
-        // Whoever was first keeps its own: this one is then used by its caller alone.
+        // If another caller was faster, its connection is kept and shared, and this one is dropped.
         Ok(others.entry(url.to_owned()).or_insert(wire).clone())
     }
 
-    /// Ends it for good.
+    /// Closes the link.
     pub(super) async fn close(&self) {
         self.stop.cancel();
         self.ended.cancelled().await;
@@ -207,11 +207,11 @@ impl LinkTask {
         self.state.send_replace(State::Closed);
     }
 
-    /// Tries all nodes, again and again.
+    /// Tries all nodes, repeatedly.
     async fn connect(&mut self, recovery: &mut Recovery) -> Arc<Wire> {
         loop {
             let tried = match std::mem::take(&mut self.is_first) {
-                // A refusal is returned to whoever waits for the first connection, and reported there.
+                // A refusal is returned to the caller that waits for the first connection, and reported there.
                 true => self.try_nodes().await.inspect_err(|error| {
                     if !matches!(error, PubsubError::Refused { .. }) {
                         recovery.lost(error);
@@ -241,7 +241,7 @@ impl LinkTask {
                     self.first_node = at;
                     return Ok(wire);
                 }
-                // What a node refuses says more than another's silence.
+                // A refusal by one node is more informative than a time-out of another.
                 Err(error) if first_error.is_none() || matches!(error, PubsubError::Refused { .. }) => first_error = Some(error),
                 Err(_) => {}
             }

@@ -1,4 +1,4 @@
-//! The queues of a broker: those of all tenants that its administrator sees.
+//! The queues of a broker: those of all tenants for a superuser, otherwise those of known tenants.
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
@@ -7,11 +7,11 @@ use super::names::{self, TopicName, quoted};
 use crate::error::{PubsubError, Result};
 use crate::topic::{Class, Queue, Topic};
 
-/// How many topics are looked at together.
+/// How many topics are queried concurrently.
 const TOGETHER_COUNT: usize = 8;
 
-/// The names of all `flow` and `request` queues, in order of topic and subscription. Of requests, a queue shows once it had a consumer. Only a
-/// superuser sees all tenants; for others it is those that are known.
+/// The names of all `flow` and `request` queues, in order of topic and subscription. A `request` queue is listed once it had a consumer. Only a
+/// superuser can list all tenants; for others, `known` are used.
 pub(super) async fn list(admin: &Admin, known: Vec<String>) -> Result<Vec<Queue>> {
     let tenants: Vec<String> = match admin.get("tenants").await {
         Ok(tenants) => tenants.unwrap_or_default(),

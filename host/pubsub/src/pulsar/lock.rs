@@ -1,6 +1,6 @@
-//! Locks: an exclusive producer of a topic that is there for that alone. Nothing is published to it, and it goes with its last user.
+//! Locks: an exclusive producer of a topic that serves no other purpose. Nothing is published to it, and it is deleted with its last client.
 //!
-//! Not an exclusive consumer: the broker forgets one that begins in the moment in which another ends, and then lets a second one in (4.0.7).
+//! Not an exclusive consumer: if one subscribes at the moment another ends, the broker forgets it, and then admits a second one (4.0.7).
 
 use std::sync::Arc;
 
@@ -17,11 +17,11 @@ use crate::error::{PubsubError, Result};
 use crate::error_text::shown;
 use crate::network::{HeldLock, LockState, closed};
 
-/// Takes the lock: on the connection that consumes, so that a service loses its lock with its requests.
+/// Takes the lock, on the connection for consuming, so that a service that loses its requests loses its lock too.
 pub(super) async fn take(shared: &Arc<Shared>, name: &LockName) -> Result<HeldLock> {
     shared.check_up()?;
     let topic_name = TopicName::of_lock(name)?;
-    // One at a time: together they would make the topic several times.
+    // One at a time: concurrent calls would create the topic several times.
     let _lock = shared.lifecycle.lock_topic(&topic_name).await;
     let url = topic_name.url();
     let take = || Session::exclusive(&shared.consuming, &url, Some(format!("{} {:08x}", process(), rand::random::<u32>())));
@@ -41,7 +41,7 @@ pub(super) async fn take(shared: &Arc<Shared>, name: &LockName) -> Result<HeldLo
     Ok(held)
 }
 
-/// The task of a lock that is held.
+/// The task of a held lock.
 async fn keep(closing: CancellationToken, mut session: Session, lock_state: LockState) {
     let reason = loop {
         tokio::select! {
@@ -64,13 +64,13 @@ async fn keep(closing: CancellationToken, mut session: Session, lock_state: Lock
     session.close().await;
 }
 
-/// Who holds the lock, as far as the broker shows it.
+/// Which process holds the lock, as far as the broker reports it.
 pub(super) async fn holder(shared: &Shared, name: &LockName) -> Result<Option<LockHolder>> {
     shared.check_up()?;
     let stats = shared.admin.stats(&TopicName::of_lock(name)?).await?.unwrap_or_default();
     Ok(stats.publishers.first().map(|holder| {
         let at = if holder.address.is_empty() { String::new() } else { format!(" ({})", shown(&holder.address)) };
-        // Without the number that makes it the only one of its name.
+        // Without the number that makes the name unique.
         let process = holder.producer_name.rsplit_once(' ').map_or(holder.producer_name.as_str(), |(process, _)| process);
         LockHolder { process: Some(format!("{}{at}", shown(process))) }
     }))

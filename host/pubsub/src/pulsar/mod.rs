@@ -2,22 +2,22 @@
 //!
 //! | what | where |
 //! |---|---|
-//! | names on the wire, messages, URLs, the meaning of errors | `names`, `envelope`, `address`, `refusal`, `failure` |
+//! | names on the wire, messages, URLs, classification of errors | `names`, `envelope`, `address`, `refusal`, `failure` |
 //! | commands and frames of the binary protocol | `proto`, `frame` |
 //! | connections | `connection_settings`, `tls`, `wire`, `link` |
-//! | the admin API, and whether it is that of the broker | `admin`, `answer`, `api_url`, `cluster_check` |
-//! | making, finding and deleting queues | `lifecycle` |
+//! | the admin API, and the check that it belongs to the broker | `admin`, `answer`, `api_url`, `cluster_check` |
+//! | creating, finding and deleting queues | `lifecycle` |
 //! | publishing | `publishing`, `publisher`, `session`, `producer` |
-//! | reading queues, and settling | `reader`, `held`, `subscription`, `consumers`, `settling` |
+//! | consuming queues, and settling | `reader`, `held`, `subscription`, `consumers`, `settling` |
 //! | subscribers and taps | `subscriber` |
 //! | locks | `lock` |
-//! | looking into queues, listing them | `inspection`, `positions`, `listing` |
+//! | inspecting queues, listing them | `inspection`, `positions`, `listing` |
 //! | tenants, namespaces and their policies | `policies`, `restrictions` |
-//! | what all of these share | `shared` |
+//! | state shared by all of these | `shared` |
 //!
-//! Two connections to each node are for publishing, since a node that has more to store than it can, or that limits the rate of a topic, stops
-//! reading from those who publish: one of them is for messages of flows, one for all others, so that services answer meanwhile. One is for consuming
-//! and acknowledging.
+//! There are two connections to each node for publishing, since a node that is overloaded, or that limits the rate of a topic, stops reading from
+//! connections that publish: one is for messages of flows, one for all others, so that services respond meanwhile. A third one is for consuming and
+//! acknowledging.
 
 mod address;
 mod admin;
@@ -92,17 +92,17 @@ use crate::network::run_detached;
 use crate::rabbitmq::TlsFiles;
 use crate::topic::{Queue, Subscription, Topic};
 
-/// How long a close waits for what is being settled, and then for what was published.
+/// How long a close waits for messages that are being settled, and then for published messages.
 const CLOSE_TIME: Duration = Duration::from_secs(10);
 
-/// What a connection to Pulsar needs beside its URL and the files for TLS.
+/// Settings of a connection to Pulsar beside its URL and the files for TLS.
 #[derive(Clone, Debug, Default)]
 pub struct PulsarSettings {
-    /// The admin API, as a URL. Pulsar cannot be used without it.
+    /// The URL of the admin API, which is required.
     pub admin: Option<String>,
-    /// A file that holds a token, read at each connection and each request.
+    /// A file with a token, read for each connection and each request.
     pub token_file: Option<PathBuf>,
-    /// How long a broker is waited for that cannot be reached; `None` for ever.
+    /// How long to wait for an unreachable broker; `None` to wait forever.
     pub patience: Option<Duration>,
 }
 
@@ -112,10 +112,10 @@ pub struct PulsarBroker {
 }
 
 impl PulsarBroker {
-    /// Connects to `pulsar://HOST:PORT,HOST2:PORT2`; `pulsar+ssl` is for TLS. A broker that cannot be reached is waited for, which is logged.
+    /// Connects to `pulsar://HOST:PORT,HOST2:PORT2`; `pulsar+ssl` uses TLS. Waits for an unreachable broker, and logs that.
     ///
     /// # Errors
-    /// `Refused` for a URL or a file that cannot be used, or a wrong token; `Unavailable` once the patience of the settings is over.
+    /// `Refused` for an invalid URL or file, or a wrong token; `Unavailable` after the `patience` of the settings.
     ///
     /// # Cancel safety
     /// Yes.
@@ -152,7 +152,7 @@ impl PulsarBroker {
         Ok(Arc::new(PulsarBroker { shared: Arc::new(shared) }))
     }
 
-    /// Whether no connection is there at the moment: for tests.
+    /// Whether no connection is up at present: for tests.
     #[cfg(any(test, debug_assertions))]
     #[doc(hidden)]
     pub fn is_lost_for_test(&self) -> bool {
@@ -222,7 +222,7 @@ impl Backend for PulsarBroker {
     async fn consumer(&self, topic: &Topic, subscription: &Subscription, options: ConsumerOptions) -> Result<Box<dyn Consumer>> {
         self.shared.check_open()?;
         let (shared, topic, subscription) = (self.shared.clone(), topic.clone(), subscription.clone());
-        // A caller that gives up leaves no consumer behind that holds messages which nothing settles, and no subscription that nothing reads.
+        // Detached, so that a caller that gives up leaves no consumer whose messages nothing settles, and no subscription that nothing reads.
         if !topic.class().has_queues() {
             let opening = async move { Subscriber::open(&shared, &topic, &subscription).await };
             return Ok(Box::new(run_detached(&self.shared.operations, "the start of a subscription", opening).await?));
@@ -249,7 +249,7 @@ impl Backend for PulsarBroker {
     async fn requeue(&self, receipt: &Receipt) -> Result<()> {
         self.shared.check_up()?;
         let (shared, receipt) = (self.shared.clone(), *receipt);
-        // What began to leave must be gone, also when the caller gives up.
+        // A requeue that has begun must complete, even if the caller gives up.
         let requeueing = async move {
             shared.consumers.requeue(&receipt).await;
             Ok(())
@@ -260,7 +260,7 @@ impl Backend for PulsarBroker {
     async fn lock(&self, name: &LockName) -> Result<Box<dyn Lock>> {
         self.shared.check_up()?;
         let (shared, name) = (self.shared.clone(), name.clone());
-        // A caller that gives up leaves no lock behind that nothing releases.
+        // Detached, so that a caller that gives up leaves no lock that nothing releases.
         let taken = run_detached(&self.shared.operations, "taking a lock", async move { lock::take(&shared, &name).await });
         Ok(Box::new(taken.await?))
     }
@@ -281,7 +281,7 @@ impl Backend for PulsarBroker {
     async fn close(&self) {
         self.shared.closed.cancel();
         let shared = self.shared.clone();
-        // A caller may give up waiting for it.
+        // Detached, since a caller may give up waiting for it.
         let closing = tokio::spawn(async move {
             for consumer in shared.consumers.all() {
                 consumer.held.end(crate::network::closed());

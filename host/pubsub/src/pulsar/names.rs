@@ -1,4 +1,4 @@
-//! Names on the wire: a topicspace is a tenant, a class a namespace of it, a topic a topic, a subscription a subscription.
+//! Names on the wire: a topicspace is a tenant, a class a namespace in it; topics and subscriptions keep their names.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
@@ -7,18 +7,18 @@ use crate::error::{PubsubError, Result};
 use crate::error_text::shown;
 use crate::topic::{Class, Queue, Topic};
 
-/// Begins the subscriptions of those who only look: they are no queues.
+/// The prefix of subscriptions for browsing, which are not queues.
 pub(super) const BROWSE_PREFIX: &str = "weir.look.";
-/// The name of topics that are only asked about.
+/// The name of topics that are only looked up.
 const PROBE: &str = "weir-probe";
-/// The tenant of the brokers themselves.
+/// The tenant that brokers use internally.
 const SYSTEM_TENANT: &str = "pulsar";
-/// Begins what Pulsar calls its partitions.
+/// The infix of the partitions of a topic.
 const PARTITION: &str = "-partition-";
-/// What need not be quoted in a path.
+/// Characters that need no quoting in a path.
 const QUOTED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
-/// A topic as Pulsar has it.
+/// The full name of a topic in Pulsar.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct TopicName {
     pub(super) is_persistent: bool,
@@ -28,10 +28,10 @@ pub(super) struct TopicName {
 }
 
 impl TopicName {
-    /// Of a topic.
+    /// The name of a topic.
     ///
     /// # Errors
-    /// `Refused` for a name that Pulsar cannot have.
+    /// `Refused` for a name that Pulsar does not allow.
     pub(super) fn of(topic: &Topic) -> Result<Self> {
         let (tenant, name) = (topic.topicspace(), topic.name());
         let is_plain = |c: char| c.is_alphanumeric() && c.is_ascii() || "-=:_".contains(c);
@@ -57,18 +57,18 @@ impl TopicName {
         Ok(TopicName { is_persistent, tenant: tenant.to_owned(), namespace: topic.class().as_str(), name: name.to_owned() })
     }
 
-    /// The namespace, as commands have it.
+    /// The namespace, as in commands.
     pub(super) fn space(&self) -> String {
         format!("{}/{}", self.tenant, self.namespace)
     }
 
-    /// Of a lock: beside the signals, whose topics come and go with those who use them. It is the topic of no queue.
+    /// The topic of a lock: in the namespace of `notify`, whose topics are created and deleted automatically. It is not the topic of a queue.
     pub(super) fn of_lock(lock: &LockName) -> Result<Self> {
         let topic = Topic::new(Class::Notify, lock.topicspace(), &lock.wire_name());
         TopicName::of(&topic.map_err(PubsubError::not_a_queue)?)
     }
 
-    /// Of a topic of a tenant that need not be there, to ask about it.
+    /// A topic of a tenant for lookups; it need not exist.
     pub(super) fn of_probe(tenant: &str) -> Result<Self> {
         TopicName::of(&Topic::new(Class::Notify, tenant, PROBE).map_err(PubsubError::not_a_queue)?)
     }
@@ -78,45 +78,45 @@ impl TopicName {
         TopicName { is_persistent: false, tenant: SYSTEM_TENANT.to_owned(), namespace: "system", name: PROBE.to_owned() }
     }
 
-    /// Its domain, as URLs have it.
+    /// Its domain, as in URLs.
     pub(super) fn domain(&self) -> &'static str {
         if self.is_persistent { "persistent" } else { "non-persistent" }
     }
 
-    /// Its whole name.
+    /// Its full name.
     pub(super) fn url(&self) -> String {
         format!("{}://{}/{}/{}", self.domain(), self.tenant, self.namespace, self.name)
     }
 
-    /// The path of the admin API about it.
+    /// Its path in the admin API.
     pub(super) fn path(&self) -> String {
         format!("{}/{}/{}/{}", self.domain(), quoted(&self.tenant), self.namespace, quoted(&self.name))
     }
 
-    /// The path of the admin API about one of its subscriptions, which is decoded twice there.
+    /// The path of one of its subscriptions in the admin API, which decodes it twice.
     pub(super) fn subscription_path(&self, subscription: &str) -> String {
-        // A path that ends in dots would name something else.
+        // A path that ends in dots would refer to something else.
         let once = if is_dots(subscription) { subscription.replace('.', "%2E") } else { quoted(subscription) };
         format!("{}/subscription/{}", self.path(), quoted(&once))
     }
 }
 
-/// Whether a part of a path means the folder itself, or the one above it.
+/// Whether a part of a path means the current or the parent folder.
 fn is_dots(name: &str) -> bool {
     name == "." || name == ".."
 }
 
-/// A part of a path.
+/// Quotes a part of a path.
 pub(super) fn quoted(text: &str) -> String {
     utf8_percent_encode(text, QUOTED).to_string()
 }
 
-/// Whether a subscription may be a queue: not one of those who only look, nor a reader of another client.
+/// Whether a subscription may be a queue: not a browser or a reader of another client.
 pub(super) fn is_queue(subscription: &str) -> bool {
     !subscription.starts_with(BROWSE_PREFIX)
 }
 
-/// The topic of a name of Pulsar; `None` if it is none of ours.
+/// The topic with a name in Pulsar; `None` if it is not one of Weir's.
 pub(super) fn topic(class: Class, url: &str) -> Option<Topic> {
     let (_, rest) = url.split_once("://")?;
     let (tenant, rest) = rest.split_once('/')?;

@@ -1,5 +1,5 @@
-//! Tenants, namespaces and their policies, which `weir init` makes and `weir doctor` looks at: what only an administrator may do, while queues are
-//! made by an administrator of the tenant.
+//! Tenants, namespaces and their policies, which `weir init` creates and `weir doctor` checks: they require an administrator of the broker, whereas
+//! queues require only an administrator of the tenant.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -13,13 +13,13 @@ use crate::error::{PubsubError, Result};
 use crate::error_text::chain;
 use crate::topic::{Class, Topic};
 
-/// One thing that is made or set by one call.
+/// One resource that one call creates or sets.
 struct Step {
     name: String,
     reason: &'static str,
-    /// For an administrator, in place of the call.
+    /// The command for an administrator, in place of the call.
     command: String,
-    /// The tenant or the namespace that shows whether it is there, and how it looks then.
+    /// The tenant or the namespace that shows whether the resource exists, and the check of its response.
     space: String,
     is_there: fn(&Value) -> bool,
     method: Method,
@@ -41,13 +41,13 @@ const NOTHING_DROPPED: &str = "a queue without a consumer must not lose its olde
 const BOUNDS: &str = "exits drop their oldest messages above a limit, and the dead-letter queue refuses messages above its own";
 const NO_QUEUES_BY_THEMSELVES: &str =
     "a queue that another client creates by subscribing would collect messages for ever once it is unused";
-/// A topic that need not be there.
+/// A topic that need not exist.
 const ANY_TOPIC: &str = "weir-probe";
 
-/// What the tenant of a topicspace needs, and whether it is there; with [`Provision::Set`] what is missing is made first, as far as that is
-/// permitted. What an administrator has limited is left as it is, and told.
+/// What the tenant of a topicspace needs, and whether it is set; with [`Provision::Set`] missing items are created first, as far as that is
+/// permitted. Restrictions set by an administrator are reported and left unchanged.
 pub(super) async fn policies(admin: &Admin, topicspace: &str, provision: Provision) -> Result<Vec<Policy>> {
-    // Of a tenant of others nothing can be seen or set.
+    // Nothing can be read or set in a tenant of other administrators.
     if admin.is_forbidden(&looked(topicspace)).await? {
         return Ok(vec![of_others(topicspace)]);
     }
@@ -63,7 +63,7 @@ pub(super) async fn policies(admin: &Admin, topicspace: &str, provision: Provisi
     Ok(policies)
 }
 
-/// The tenant, where it is there and the role is not its administrator.
+/// The policy for a tenant that exists if the role is not its administrator.
 fn of_others(topicspace: &str) -> Policy {
     Policy {
         name: format!("administrator of tenant {topicspace}"),
@@ -74,13 +74,13 @@ fn of_others(topicspace: &str) -> Policy {
     }
 }
 
-/// The path of the admin API that shows a tenant or a namespace.
+/// The path of a tenant or a namespace in the admin API.
 fn looked(space: &str) -> String {
     let parts: Vec<String> = space.split('/').map(quoted).collect();
     format!("namespaces/{}", parts.join("/"))
 }
 
-/// Looks at one of them, and makes it if it is to be made.
+/// Checks one of the steps, and executes it if requested.
 async fn seen(admin: &Admin, step: Step, provision: Provision) -> Result<Policy> {
     let policy = |state, is_new, step: Step| Policy { name: step.name, reason: step.reason, command: step.command, state, is_new };
     match is_there(admin, &step).await {
@@ -89,7 +89,7 @@ async fn seen(admin: &Admin, step: Step, provision: Provision) -> Result<Policy>
             let missing = PolicyState::Missing("not set".to_owned());
             return Ok(policy(missing, false, step));
         }
-        // Who may not look may still be told what is to be there.
+        // Without the permission to read it, report it as unknown, with the command that lists it.
         Err(PubsubError::Refused { .. }) if provision == Provision::Look => {
             let verb = if step.space.contains('/') { "policies" } else { "list" };
             let unknown = PolicyState::Unknown { list_command: format!("pulsar-admin namespaces {verb} {}", step.space) };
@@ -110,7 +110,7 @@ async fn is_there(admin: &Admin, step: &Step) -> Result<bool> {
     Ok(found.is_some_and(|value| (step.is_there)(&value)))
 }
 
-/// What of the policies of a namespace is in the way of Weir; none where it is not seen, which others tell.
+/// Restrictions in the policies of a namespace; `None` without the permission to read them, which other policies report.
 async fn limits(admin: &Admin, topicspace: &str, class: Class) -> Result<Option<Policy>> {
     let found: Option<Value> = match admin.get(&looked(&format!("{topicspace}/{class}"))).await {
         Err(PubsubError::Refused { .. }) => return Ok(None),
@@ -133,7 +133,7 @@ async fn limits(admin: &Admin, topicspace: &str, class: Class) -> Result<Option<
     Ok(Some(Policy { name, reason: restrictions::REASON, command: commands.join("; "), state, is_new: false }))
 }
 
-/// Whether topics can have a bound; `None` where that is not seen.
+/// Whether topics can have a bound; `None` without the permission to read that.
 async fn bounds(admin: &Admin, topicspace: &str) -> Result<Option<Policy>> {
     let topic_name = TopicName::of(&Topic::new(Class::Flow, topicspace, ANY_TOPIC).map_err(PubsubError::not_a_queue)?)?;
     let state = match admin.has_topic_policies(&topic_name).await {
@@ -146,7 +146,7 @@ async fn bounds(admin: &Admin, topicspace: &str) -> Result<Option<Policy>> {
     Ok(Some(Policy { name: "limits of exits and dead letters".to_owned(), reason: BOUNDS, command, state, is_new: false }))
 }
 
-/// All of them, in the order in which they are made.
+/// All steps, in order of execution.
 fn steps(topicspace: &str, clusters: &[String]) -> Vec<Step> {
     let tenant = quoted(topicspace);
     let mut steps = vec![Step {
@@ -204,7 +204,7 @@ fn auto_created_topics(topicspace: &str, class: Class) -> Step {
     }
 }
 
-/// What keeps messages and queues of flows.
+/// Policies that preserve messages and queues of flows.
 fn flow_policies(topicspace: &str) -> Vec<Step> {
     let namespace = format!("namespaces/{}/flow", quoted(topicspace));
     let step = |name: &str, reason, command: String, is_there, method, path: &str, body| Step {
@@ -301,7 +301,7 @@ mod tests {
         let steps = steps("tg", &["one".to_owned()]);
         let on: Vec<_> = steps.iter().filter(|step| step.body["allowAutoTopicCreation"] == json!(true)).map(|step| &step.path).collect();
         assert_eq!(on, ["namespaces/tg/response/autoTopicCreation", "namespaces/tg/notify/autoTopicCreation"]);
-        // Of a namespace that nobody has set anything in, all that is set is missing.
+        // In a namespace without any settings, all of them are missing.
         let is_set = |step: &&Step| step.method == Method::POST;
         assert_eq!(steps.iter().filter(is_set).count(), 9);
         for step in steps.iter().filter(is_set) {

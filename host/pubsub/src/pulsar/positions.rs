@@ -1,12 +1,12 @@
-//! Places of messages in a topic, as the admin API writes them, and as cursors.
+//! Positions of messages in a topic, as formatted by the admin API, and as cursors.
 
 use crate::backend::Cursor;
 use crate::error::{PubsubError, Result};
 
-/// How many bits of a cursor count the entries of one ledger.
+/// The number of bits of a cursor for the entry in its ledger.
 const ENTRY_BITS: u32 = 24;
 
-/// A place: an entry of a ledger. Ledgers of one topic rise.
+/// A position: an entry of a ledger. Ledger numbers of one topic increase.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Position {
     pub(super) ledger: u64,
@@ -14,7 +14,7 @@ pub(super) struct Position {
 }
 
 impl Position {
-    /// Reads `LEDGER:ENTRY`; `Some(None)` is before the first entry of a ledger, whose entry is -1.
+    /// Parses `LEDGER:ENTRY`; `Some(None)` is before the first entry of a ledger, written as entry -1.
     #[allow(clippy::option_option, reason = "a place that cannot be read, and one that holds nothing")]
     pub(super) fn parse(text: &str) -> Option<Option<Self>> {
         let (ledger, entry) = text.split_once(':')?;
@@ -26,12 +26,12 @@ impl Position {
         })
     }
 
-    /// The place behind it, in the same ledger; where that ends, the next message is behind this too.
+    /// The next position in the same ledger. At the end of the ledger, the next message is also after this position.
     pub(super) fn next(self) -> Self {
         Position { entry: self.entry.saturating_add(1), ..self }
     }
 
-    /// The place of a cursor; `None` for a cursor of another kind.
+    /// The position of a cursor; `None` for a cursor of another kind.
     pub(super) fn of(cursor: &Cursor) -> Option<Self> {
         let number = cursor.as_position()?.checked_sub(1)?;
         Some(Position { ledger: number >> ENTRY_BITS, entry: number & ((1 << ENTRY_BITS) - 1) })
@@ -40,7 +40,7 @@ impl Position {
     /// Its cursor.
     ///
     /// # Errors
-    /// `Unsupported` where the broker's numbers are larger than a cursor has room for.
+    /// `Unsupported` if the broker's numbers are too large for a cursor.
     pub(super) fn cursor(self) -> Result<Cursor> {
         let fits = self.ledger < 1 << (64 - ENTRY_BITS) && self.entry < (1 << ENTRY_BITS) - 1;
         if !fits {
@@ -50,11 +50,11 @@ impl Position {
     }
 }
 
-/// What was acknowledged of a subscription behind its first open message.
+/// The acknowledged positions of a subscription after its first unacknowledged message.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Deleted(Vec<Range>);
 
-/// From a place, which is left out or not, up to another.
+/// A range from a position, inclusive unless `is_open`, to another one, inclusive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Range {
     from: Option<Position>,
@@ -63,7 +63,7 @@ struct Range {
 }
 
 impl Deleted {
-    /// Reads `[(LEDGER:ENTRY..LEDGER:ENTRY],[LEDGER:ENTRY..LEDGER:ENTRY]]`.
+    /// Parses `[(LEDGER:ENTRY..LEDGER:ENTRY],[LEDGER:ENTRY..LEDGER:ENTRY]]`.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let inner = text.trim().strip_prefix('[')?.strip_suffix(']')?;
         let mut ranges = Vec::new();
@@ -86,7 +86,7 @@ impl Deleted {
             let is_behind = match from {
                 Some(from) if *is_open => position > *from,
                 Some(from) => position >= *from,
-                // Before the first entry of the ledger of its end.
+                // Begins before the first entry of the ledger in which it ends.
                 None => position.ledger == to.ledger,
             };
             is_behind && position <= *to

@@ -15,7 +15,7 @@ use crate::message::Message;
 use crate::network::closed;
 use crate::topic::Topic;
 
-/// How long a publish waits for its place.
+/// How long a publish waits for its permit.
 const PERMIT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Publishes on one topic.

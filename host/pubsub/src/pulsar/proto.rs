@@ -1,11 +1,11 @@
-//! The commands of Pulsar's binary protocol that are used here, with the field numbers of its `PulsarApi.proto`. Written by hand: what is not
-//! needed is skipped when it is read, and nobody who builds needs a compiler of protocol buffers.
+//! The commands of Pulsar's binary protocol that are used here, with the field numbers of its `PulsarApi.proto`. Written by hand: other fields are
+//! skipped on reading, and builds need no Protocol Buffers compiler.
 
 use std::fmt;
 
 use prost::Message;
 
-/// The newest protocol that is spoken: acknowledgements are answered from 17 on.
+/// The protocol version that this client states: from 17 on, brokers respond to acknowledgements.
 pub(super) const PROTOCOL_VERSION: i32 = 19;
 
 /// `CommandSubscribe.SubType`.
@@ -155,7 +155,7 @@ pub(super) struct AuthResponse {
     pub(super) protocol_version: Option<i32>,
 }
 
-/// A message's place in a topic.
+/// A message's position in a topic.
 #[derive(Clone, PartialEq, Eq, Hash, Message)]
 pub(super) struct MessageIdData {
     #[prost(uint64, required, tag = "1")]
@@ -189,7 +189,7 @@ pub(super) struct MessageMetadata {
     /// 0 for none.
     #[prost(int32, optional, tag = "8")]
     pub(super) compression: Option<i32>,
-    /// Set where the payload is a batch, also of one message.
+    /// Set if the payload is a batch, even of one message.
     #[prost(int32, optional, tag = "11")]
     pub(super) batch_count: Option<i32>,
     #[prost(string, optional, tag = "14")]
@@ -200,7 +200,7 @@ pub(super) struct MessageMetadata {
     pub(super) chunk_count: Option<i32>,
 }
 
-/// Of one message of a batch.
+/// The metadata of one message of a batch.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct SingleMetadata {
     #[prost(message, repeated, tag = "1")]
@@ -273,7 +273,7 @@ pub(super) struct Producer {
     pub(super) producer_id: u64,
     #[prost(uint64, required, tag = "3")]
     pub(super) request_id: u64,
-    /// Only with the next field; otherwise the broker makes one.
+    /// Set only together with the next field; otherwise the broker assigns it.
     #[prost(string, optional, tag = "4")]
     pub(super) producer_name: Option<String>,
     #[prost(bool, optional, tag = "9")]
@@ -318,7 +318,7 @@ pub(super) struct SendError {
     pub(super) message: String,
 }
 
-/// `CommandMessage`: a message on its way to a consumer.
+/// `CommandMessage`: a message sent to a consumer.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Delivered {
     #[prost(uint64, required, tag = "1")]
@@ -327,7 +327,7 @@ pub(super) struct Delivered {
     pub(super) message_id: MessageIdData,
     #[prost(uint32, optional, tag = "3")]
     pub(super) redelivery_count: Option<u32>,
-    /// Of a batch: a bit for each message that is not acknowledged yet.
+    /// For a batch: a bit for each message that is not acknowledged yet.
     #[prost(int64, repeated, packed = "false", tag = "4")]
     pub(super) ack_set: Vec<i64>,
 }
@@ -364,7 +364,7 @@ pub(super) struct Flow {
     pub(super) permits: u32,
 }
 
-/// `CommandCloseProducer` and `CommandCloseConsumer`, both ways.
+/// `CommandCloseProducer` and `CommandCloseConsumer`, in both directions.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Close {
     #[prost(uint64, required, tag = "1")]

@@ -1,5 +1,5 @@
-//! Publishing: one task for each topic that is published on. It gives messages to the broker in the order in which they were given to it, each by
-//! itself: a batch would be acknowledged as one by readers of other clients. It ends when its topic was not published on for a while.
+//! Publishing: one task for each topic in use. It sends messages to the broker in order, each on its own: clients of other kinds would acknowledge a
+//! batch as one. It ends when nothing was published on its topic for a while.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
@@ -31,58 +31,59 @@ use crate::network::closed;
 use crate::retry::Backoff;
 use crate::topic::Topic;
 
-/// How many messages of one topic may wait for their confirmation.
+/// The maximum number of messages of one topic waiting for their confirmation.
 const UNCONFIRMED_COUNT: usize = 1024;
-/// How many messages of one topic may wait to be sent. Producers wait for a place before; what settles send beyond it fails and is sent again.
+/// The maximum number of messages of one topic waiting to be sent. Producers wait for a permit earlier; outputs of settles beyond it fail and are
+/// resent.
 const QUEUED_COUNT: usize = 1 << 16;
-/// How long a message waits for its confirmation.
+/// The time-out of a confirmation.
 const CONFIRM_TIME: Duration = Duration::from_secs(30);
-/// How long it is tried to begin to publish on a topic that is there and not served for a moment, and the waits between the tries.
+/// How long starting to publish is retried on a topic that exists but is temporarily not served, and the waits between the attempts.
 const OPEN_TIME: Duration = Duration::from_secs(20);
 const FIRST_WAIT: Duration = Duration::from_millis(20);
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
-/// How long confirmations are waited for that may still come from a producer that the broker has ended.
+/// How long late confirmations of a producer that the broker has ended are awaited.
 const LATE_CONFIRM_TIME: Duration = Duration::from_secs(1);
-/// How often a message is sent whose topic moves meanwhile.
+/// The maximum number of times that a message is sent while its topic moves.
 const MAX_SENDS_COUNT: u32 = 3;
-/// How long it is waited for what is under way on a topic that is to rest.
+/// How long quiescing a topic waits for its messages in flight.
 const QUIESCE_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a topic is kept that nothing is published on.
+/// How long the task of an unused topic is kept.
 const IDLE_TIME: Duration = Duration::from_secs(60);
-/// What a frame of a message has beside body and properties, at most.
+/// The maximum overhead of a message's frame beside body and properties.
 const ENVELOPE_BYTES: usize = 2 << 10;
 
-/// A message on its way to the broker.
+/// A message to publish.
 struct Post {
     metadata: MessageMetadata,
     body: Bytes,
     done: oneshot::Sender<Result<()>>,
     sent_count: u32,
-    /// Kept until it is confirmed.
+    /// Held until the message is confirmed.
     _permit: Option<OwnedSemaphorePermit>,
 }
 
-/// Where messages are given to be published.
+/// The tasks for publishing, by topic.
 pub(super) struct Publishers {
     publishing: Arc<Publishing>,
     lifecycle: Arc<Lifecycle>,
     publishers: Mutex<HashMap<Topic, PublisherHandle>>,
-    /// The largest message that the broker takes; 0 before it said so.
+    /// The largest message that the broker accepts; 0 until the broker has reported it.
     largest_bytes: AtomicUsize,
     limits: Arc<TopicLimits>,
     tasks: TaskTracker,
 }
 
-/// The way to the task of a topic.
+/// The handle of a topic's task.
 struct PublisherHandle {
     posts: mpsc::Sender<Post>,
-    /// Whether it is to publish nothing for a while.
+    /// Whether the task should publish nothing for a while.
     quiesce: Arc<watch::Sender<bool>>,
-    /// Whether it publishes nothing, and the broker has no producer of it.
+    /// Whether the task publishes nothing and has no producer at the broker.
     is_quiesced: watch::Receiver<bool>,
 }
 
-/// As long as it is there, this process publishes nothing on a topic.
+/// While this exists, this process publishes nothing on a topic.
 pub(super) struct Quiesced(Arc<watch::Sender<bool>>);
 
 impl Drop for Quiesced {
@@ -103,7 +104,7 @@ impl Publishers {
         }
     }
 
-    /// Checks a message against the limits of the broker and of its topic, as far as these are known.
+    /// Checks a message against the limits of the broker and of its topic, if known.
     pub(super) fn check(&self, topic: &Topic, message: &Message) -> Result<()> {
         if let Err(error) = self.limits.check(topic, message) {
             self.refresh_limit(topic);
@@ -125,7 +126,7 @@ impl Publishers {
         })
     }
 
-    /// Looks whether the limit of a topic is still what it was, unless that was just done.
+    /// Updates the known limit of a topic, unless that was just done.
     fn refresh_limit(&self, topic: &Topic) {
         if let Some(topic_name) = self.limits.is_refresh_due(topic).then(|| TopicName::of(topic).ok()).flatten() {
             let (lifecycle, limits, topic) = (self.lifecycle.clone(), self.limits.clone(), topic.clone());
@@ -133,7 +134,7 @@ impl Publishers {
         }
     }
 
-    /// Gives a message its place in the order. Its limits were checked. `only` is the one subscription that it is for.
+    /// Assigns a message its position in the order. Its limits are already checked. `only` is the subscription, if the message is for one only.
     pub(super) fn publish(
         self: &Arc<Self>,
         topic: &Topic,
@@ -165,8 +166,8 @@ impl Publishers {
         }
     }
 
-    /// Lets this process publish nothing on a topic as long as what is returned is there: what is given meanwhile waits. What was given before is
-    /// done when this returns, unless that takes too long.
+    /// Stops publishing on a topic in this process until the returned guard is dropped; new messages wait. Earlier messages are done when this
+    /// returns, unless that takes too long.
     pub(super) async fn quiesce(self: &Arc<Self>, topic: &Topic) -> Result<Quiesced> {
         let (quiesce, mut is_quiesced) = {
             let mut publishers = lock(&self.publishers);
@@ -178,7 +179,7 @@ impl Publishers {
         Ok(quiesce)
     }
 
-    /// The way to the task of a topic, which is started if there is none.
+    /// The handle of a topic's task, which is started if there is none.
     fn handle<'a>(self: &Arc<Self>, publishers: &'a mut HashMap<Topic, PublisherHandle>, topic: &Topic) -> Result<&'a PublisherHandle> {
         if self.tasks.is_closed() {
             return Err(closed());
@@ -207,7 +208,7 @@ impl Publishers {
         }
     }
 
-    /// Takes no more, and waits until all that was given is done.
+    /// Accepts no more messages, and waits until all earlier ones are done.
     pub(super) async fn close(&self) {
         {
             let mut publishers = lock(&self.publishers);
@@ -229,11 +230,11 @@ struct Publisher {
     session: Option<Open>,
     /// The bound above which the topic refuses messages.
     refusing_bytes: Option<u64>,
-    /// What was sent and is not confirmed, with its number and the time by which it must be.
+    /// Messages sent but not confirmed, each with its number and the deadline of its confirmation.
     in_flight: VecDeque<(u64, Instant, Post)>,
 }
 
-/// A producer of this lane.
+/// The task's producer at the broker.
 struct Open {
     session: Session,
     next_number: u64,
@@ -265,7 +266,7 @@ impl Publisher {
                 }
             }
         }
-        // Nothing more is given: what is under way is waited for.
+        // No more messages will arrive: wait for those in flight.
         while let Some((_, deadline, _)) = self.in_flight.front() {
             let deadline = *deadline;
             tokio::select! {
@@ -277,7 +278,7 @@ impl Publisher {
         self.end().await;
     }
 
-    /// Leaves the topic, unless something was just given.
+    /// Removes the task, unless a message has just arrived.
     fn leave(&mut self) -> bool {
         let mut publishers = lock(&self.publishers.publishers);
         let is_idle = self.given.is_empty() && !*self.rests.borrow();
@@ -293,7 +294,7 @@ impl Publisher {
         }
     }
 
-    /// A message without a confirmation for too long: the producer is given up, and all that is under way is in doubt.
+    /// A confirmation timed out: the producer is abandoned, and the outcome of all messages in flight is unknown.
     fn give_up(&mut self) {
         self.session = None;
         let seconds = CONFIRM_TIME.as_secs();
@@ -321,12 +322,12 @@ impl Publisher {
         }
     }
 
-    /// The error about a message that the broker refuses.
+    /// The error for a message that the broker refuses.
     async fn refused(&self, number: u64, refusal: Refusal) -> PubsubError {
         let post = self.in_flight.iter().find(|(of, ..)| *of == number).map(|(.., post)| post);
         let Some(post) = post.filter(|_| refusal.kind == Kind::TooLarge) else { return refusal.of_publishing(&self.topic) };
         let actual_bytes = (post.body.len() + post.metadata.encoded_len()) as u64;
-        // Where the policy cannot be seen, or was changed since, it is known that the limit was below this.
+        // If the policy is unreadable, or was changed since, the limit was at least below this size.
         let shown_bytes = self.publishers.lifecycle.admin.largest_message_bytes(&self.topic_name).await.ok().flatten();
         let limit_bytes = shown_bytes.unwrap_or(u64::MAX).min(actual_bytes.saturating_sub(1));
         self.publishers.limits.learn(&self.topic, limit_bytes);
@@ -341,8 +342,8 @@ impl Publisher {
         }
     }
 
-    /// The broker has ended the producer: the topic is gone, or moves to another node, or is looked at by a deletion. What is not confirmed then
-    /// is sent again.
+    /// The broker has ended the producer: the topic is gone, moves to another node, or is fenced by a deletion. Messages that are not confirmed after
+    /// that are resent.
     async fn moved(&mut self) {
         let Some(mut open) = self.session.take() else { return };
         let late = async {
@@ -386,12 +387,12 @@ impl Publisher {
     }
 
     async fn send(&mut self, post: Post) {
-        // Its sender may know by now that the connection is lost.
+        // The loss of the connection may already have been reported to the sender.
         if self.session.as_ref().is_some_and(|open| !open.session.wire.is_up()) {
             self.take(None).await;
         }
         if let Err(error) = self.open().await {
-            // Those that wait would hear the same.
+            // Waiting messages would get the same error.
             let _ = post.done.send(Err(error.clone()));
             while let Ok(post) = self.given.try_recv() {
                 let _ = post.done.send(Err(error.clone()));
@@ -413,14 +414,14 @@ impl Publisher {
         let frame = frame::message(&send, &post.metadata, post.body.clone());
         let wire = open.session.wire.clone();
         self.in_flight.push_back((number, Instant::now() + CONFIRM_TIME, post));
-        // What is lost here is told by the end of the connection.
+        // The end of the connection reports what is lost here.
         let _ = timeout(CONFIRM_TIME, wire.send(frame)).await;
     }
 
-    /// Begins to publish, unless it has begun.
+    /// Starts a producer at the broker, unless there is one.
     async fn open(&mut self) -> Result<()> {
         if self.refusing_bytes.is_some() && self.in_flight.is_empty() {
-            // The broker looks at the bound when a producer begins, and then once a minute.
+            // The broker checks the bound when a producer starts, and then once a minute.
             self.end().await;
         }
         if self.session.is_some() {
@@ -455,7 +456,7 @@ impl Publisher {
         let link = &publishing.of(&self.topic).link;
         link.up()?;
         let has_queues = self.topic.class().has_queues();
-        // The broker takes messages of a topic that nothing consumes, and may make a topic that is missing.
+        // The broker accepts messages of a topic without consumers, and may create a missing topic.
         if has_queues && !lifecycle.is_consumed(&self.topic, &self.topic_name).await? {
             return Err(PubsubError::no_queue_of(&self.topic).into());
         }
@@ -464,7 +465,7 @@ impl Publisher {
         }
         let url = self.topic_name.url();
         match Session::open(link, &url, UNCONFIRMED_COUNT).await {
-            // Topics of answers and signals come with those who use them.
+            // `response` and `notify` topics are created on first use.
             Err(Failure::Refused(refusal)) if refusal.kind == Kind::NotFound && !has_queues => {
                 lifecycle.admin.make_topic(&self.topic_name).await?;
                 Session::open(link, &url, UNCONFIRMED_COUNT).await
@@ -474,7 +475,7 @@ impl Publisher {
     }
 }
 
-/// Waits for what the broker says; never while it has no producer.
+/// Waits for the next event of the producer; forever without one.
 async fn next_event(session: &mut Option<Open>) -> Option<ProducerEvent> {
     match session {
         Some(open) => open.session.events.recv().await,
@@ -489,7 +490,7 @@ async fn until(deadline: Option<Instant>) {
     }
 }
 
-/// The same as an error about messages that may have been stored.
+/// Converts an error to one about messages that may have been stored.
 fn outcome_unknown_error(error: PubsubError) -> PubsubError {
     match error {
         PubsubError::Unavailable { reason, source } => PubsubError::OutcomeUnknown { reason, source },

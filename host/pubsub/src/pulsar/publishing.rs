@@ -1,5 +1,5 @@
-//! The connections for publishing. A node that limits the rate of a topic stops reading the connection that publishes on it, so messages of flows have
-//! one of their own: requests, answers and signals of the services are not held up by a flow that is limited.
+//! The connections for publishing. A node that limits the rate of a topic stops reading the connection that publishes on it, so messages of flows
+//! have a connection of their own: requests, answers and notifications of the services are not blocked by a rate-limited flow.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,14 +11,14 @@ use super::link::Link;
 use crate::error::Result;
 use crate::topic::{Class, Topic};
 
-/// How many messages of producers may be on their way on one of them.
+/// The maximum number of producers' messages in flight on one of them.
 pub(super) const MAX_IN_FLIGHT_COUNT: usize = 2048;
 
-/// One of them.
+/// One of the connections.
 #[derive(Clone)]
 pub(super) struct Channel {
     pub(super) link: Arc<Link>,
-    /// How many messages of producers may be under way on it.
+    /// Permits for producers' messages in flight.
     pub(super) permits: Arc<Semaphore>,
 }
 
@@ -30,11 +30,11 @@ impl Channel {
     }
 }
 
-/// All of them.
+/// All connections for publishing.
 pub(super) struct Publishing {
     /// For messages of flows.
     flow: Channel,
-    /// For requests, answers and signals.
+    /// For requests, answers and notifications.
     pub(super) others: Channel,
 }
 
@@ -48,7 +48,7 @@ impl Publishing {
         Ok(Publishing { flow: Channel::start(settings.clone(), "publishing to flows", patience).await?, others })
     }
 
-    /// That of a topic.
+    /// The connection for a topic.
     pub(super) fn of(&self, topic: &Topic) -> &Channel {
         if topic.class() == Class::Flow { &self.flow } else { &self.others }
     }

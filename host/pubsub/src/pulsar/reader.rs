@@ -1,5 +1,5 @@
-//! Reading a queue. The window is what the broker is permitted to send beside what is held, so that it counts to the message, and what is held at
-//! the end goes back at once.
+//! Consuming a queue. The permits granted to the broker, plus the messages held, make up the window, so that it is exact to the message, and messages
+//! held at the end are redelivered at once.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -24,16 +24,16 @@ use crate::error::{PubsubError, Result};
 use crate::rate_limited_log::RateLimitedLog;
 use crate::topic::{Class, Queue};
 
-/// How long a consumer that leaves waits for what it is settling.
+/// How long a leaving consumer waits for messages that are being settled.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(60);
-/// How many messages that are there are taken at a time, before anything else is looked at.
+/// The maximum number of ready messages taken at a time before other events are handled.
 const BURST_COUNT: usize = 256;
-/// Settles of one consumer that may be under way: more than a window has.
+/// The maximum number of settles in flight of one consumer: more than a window.
 const SETTLES_COUNT: usize = 1 << 16;
-/// How often, and how soon again, it is looked whether the queue of a consumer that was ended is being deleted by another process.
+/// How often, and at what interval, to check whether the queue of an ended consumer is being deleted by another process.
 const MAX_CHECKS_COUNT: u32 = 3;
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
-/// With less than this part of the window free, the broker is permitted more only once it may send nothing.
+/// If less than this part of the window is free, more messages are permitted only when no permits are left.
 const FEW_PART: usize = 8;
 
 /// A consumer of a queue.
@@ -44,11 +44,11 @@ pub(super) struct QueueConsumer {
 }
 
 impl QueueConsumer {
-    /// Subscribes to a queue that must be there.
+    /// Subscribes to an existing queue.
     pub(super) async fn open(shared: &Arc<Shared>, queue: Queue, options: ConsumerOptions) -> Result<Self> {
         let place = TopicName::of(queue.topic())?;
         shared.consuming.up()?;
-        // The broker may be set up so that it makes what is missing.
+        // The broker may be configured to create missing topics.
         shared.lifecycle.check_exists(&queue).await?;
         let reading = Reading {
             topic: &place.url(),
@@ -63,7 +63,7 @@ impl QueueConsumer {
         let held = Arc::new(HeldMessages::new(options.window.get(), is_local));
         let mut permitted_count = 0;
         if is_local {
-            // What comes while nothing is permitted is lost.
+            // Requests that arrive before messages are permitted are lost.
             let room = u32::try_from(held.room()).unwrap_or(PERMITTED_COUNT).min(PERMITTED_COUNT);
             subscribed.permit_confirmed(room, &place.url()).await.map_err(|failure| failure.about(&queue))?;
             permitted_count = i64::from(room);
@@ -113,7 +113,7 @@ impl Drop for QueueConsumer {
     }
 }
 
-/// The task of a consumer: takes messages until it leaves or is ended.
+/// The task of a consumer: takes messages until the consumer leaves or is ended.
 struct Pump {
     shared: Arc<Shared>,
     queue: Queue,
@@ -123,7 +123,7 @@ struct Pump {
     /// Whether the queue was deleted in this process.
     is_deleted: Arc<AtomicBool>,
     is_local: bool,
-    /// How many messages the broker may still send; below 0 where more came together than was permitted.
+    /// How many messages the broker may still send; negative if a batch exceeded the permits.
     permitted_count: i64,
     unreadable: RateLimitedLog,
     settling: JoinHandle<()>,
@@ -133,7 +133,7 @@ struct Pump {
 enum Stopped {
     /// The consumer was dropped.
     Left,
-    /// The broker has ended it.
+    /// It was ended by the broker.
     Closed,
     /// The connection is lost.
     Lost(PubsubError),
@@ -145,7 +145,7 @@ impl Pump {
             Stopped::Left => self.leave(subscribed).await,
             Stopped::Closed => {
                 subscribed.forget();
-                // The broker has given what is held to others: it can no longer be acknowledged.
+                // The broker has redelivered its messages to others: they can no longer be acknowledged.
                 let error = self.reason(&subscribed.wire).await;
                 self.held.end(error);
                 self.go().await;
@@ -187,7 +187,7 @@ impl Pump {
         }
     }
 
-    /// Permits the broker to send what there is room for.
+    /// Permits the broker to send as many messages as there is room for.
     async fn permit(&mut self, subscribed: &Subscribed) -> Result<()> {
         let room = i64::try_from(self.held.room()).unwrap_or(i64::MAX).min(i64::from(PERMITTED_COUNT));
         let more_count = room - self.permitted_count;
@@ -210,7 +210,7 @@ impl Pump {
         };
         self.permitted_count -= i64::try_from(messages.len()).unwrap_or(1);
         if !self.is_local && messages.len() == 1 && self.held.room() == 0 {
-            // The window was narrowed while it was on its way.
+            // The window was reduced while the message was in flight.
             let _ = acknowledger.requeue(vec![id]).await;
             return;
         }
@@ -230,7 +230,7 @@ impl Pump {
         }
     }
 
-    /// A message that cannot be read stays in its queue, unacknowledged: nobody else could read it either, and nothing is lost.
+    /// An unreadable message stays in its queue, unacknowledged: no other consumer of Weir could read it either, and nothing is lost.
     fn set_aside(&self, id: &super::proto::MessageIdData, error: &envelope::Unreadable) {
         if let Some(messages_count) = self.unreadable.count(1) {
             let next = "change its producer, then remove it with pulsar-admin (topics skip), or consume it with its own client";
@@ -238,10 +238,10 @@ impl Pump {
         }
     }
 
-    /// Why the broker has ended the consumer: it does not say so. It ends it before it deletes its queue, and before it stops.
+    /// Why the broker has ended the consumer, which it does not report. It does so before it deletes the queue, and before it shuts down.
     async fn reason(&self, wire: &Wire) -> PubsubError {
         let Ok(place) = TopicName::of(self.queue.topic()) else { return PubsubError::no_queue(&self.queue) };
-        // A deletion of this process goes on.
+        // Wait for a deletion by this process.
         drop(self.shared.lifecycle.lock_topic(&place).await);
         for _ in 0..MAX_CHECKS_COUNT {
             if self.is_deleted.load(Ordering::Acquire) {
@@ -261,7 +261,7 @@ impl Pump {
         PubsubError::unavailable_because("the broker closed the consumer", ended)
     }
 
-    /// Gives back what is not being settled, waits for what is, and ends the consumer.
+    /// Requeues messages that are not being settled, waits for the others, and ends the consumer.
     async fn leave(self, subscribed: Subscribed) {
         self.held.release_all();
         let lost = subscribed.wire.ended();
@@ -273,7 +273,7 @@ impl Pump {
         self.go().await;
     }
 
-    /// Nothing of the consumer can be settled any more.
+    /// Removes the consumer: none of its messages can be settled any more.
     async fn go(self) {
         self.shared.consumers.remove(self.number);
         self.held.mark_lost();

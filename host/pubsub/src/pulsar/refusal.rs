@@ -1,10 +1,10 @@
-//! What a broker's error means.
+//! Classification of a broker's errors.
 
 use crate::error::PubsubError;
 use crate::error_text::shown;
 use crate::topic::{Queue, Topic};
 
-/// What the broker answered in place of what was asked for: an error of the binary protocol.
+/// An error of the binary protocol in response to a command.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{text}")]
 pub(super) struct Refusal {
@@ -12,32 +12,32 @@ pub(super) struct Refusal {
     text: String,
 }
 
-/// What can be done about it.
+/// The kind of error, by what can be done about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// There is no such topic, subscription, namespace or tenant.
+    /// The topic, subscription, namespace or tenant does not exist.
     NotFound,
-    /// A consumer holds it exclusively, or an exclusive one asks for what has others.
+    /// A consumer holds it exclusively, or an exclusive consumer was requested and it has others.
     Held,
-    /// No right, a wrong token, something that the broker does not permit.
+    /// No permission, a wrong token, or something that the broker does not allow.
     Refused,
     /// The topic is above a bound that refuses messages.
     Full,
-    /// A message is above the largest that a policy of its topic permits.
+    /// A message is larger than a policy of its topic allows.
     TooLarge,
-    /// A producer that suffers no other beside it has the topic: a deletion looks at it.
+    /// The topic has an exclusive producer: a deletion is inspecting it.
     Fenced,
-    /// It may work later: the topic moves to another node, or the broker is starting.
+    /// A retry may succeed: the topic moves to another node, or the broker is starting.
     Passing,
 }
 
 impl Refusal {
-    /// Of the number of an error and the broker's text.
+    /// Classifies an error by its code and the broker's text.
     pub(super) fn of(error: i32, text: &str) -> Self {
         Refusal { kind: meaning(error, text), text: shown_long(text) }
     }
 
-    /// As an error about a queue.
+    /// Converts it to an error about a queue.
     pub(super) fn about(self, queue: &Queue) -> PubsubError {
         match self.kind {
             Kind::NotFound => PubsubError::no_queue(queue),
@@ -46,7 +46,7 @@ impl Refusal {
         }
     }
 
-    /// As an error about a topic that is published on.
+    /// Converts it to an error about a topic that is published on.
     pub(super) fn of_publishing(self, topic: &Topic) -> PubsubError {
         match self.kind {
             Kind::NotFound => PubsubError::no_queue_of(topic),
@@ -55,7 +55,7 @@ impl Refusal {
         }
     }
 
-    /// As an error about nothing in particular.
+    /// Converts it to an error without a queue or topic.
     pub(super) fn plain(self) -> PubsubError {
         self.plain_in(ANY_SPACE)
     }
@@ -72,13 +72,13 @@ impl Refusal {
     }
 }
 
-/// What a text of the broker holds that cannot store messages, and what to do then.
+/// Phrases in the text of a broker that cannot store messages, and the fix.
 const STORAGE: (&[&str], &str) = (
     &["non-faulty bookies", "Bookie operation", "BKNotEnoughBookies", "BKWriteException"],
     "the broker stores nothing: check its bookies and their disks (diskUsageThreshold)",
 );
 
-/// What a text of the broker holds that refuses for a policy or a right, and what to change then; SPACE is the namespace.
+/// Phrases in the text of a refusal due to a policy or permission, and the fix; SPACE is the namespace.
 const FIXES: &[(&[&str], &str)] = &[
     STORAGE,
     (
@@ -111,16 +111,16 @@ const FIXES: &[(&[&str], &str)] = &[
     (&["uthentic"], "check the token of broker.token-file: it is missing, wrong or has expired"),
 ];
 
-/// In place of a namespace that is not known.
+/// Used if the namespace is unknown.
 pub(super) const ANY_SPACE: &str = "NAMESPACE";
 
-/// What to change, where the text shows that: behind the text. `space` is the namespace that it is about.
+/// The fix, appended to the text, if the text identifies the problem. `space` is the namespace concerned.
 pub(super) fn fix(text: &str, space: &str) -> String {
     let known = FIXES.iter().find(|(words, _)| words.iter().any(|word| text.contains(word)));
     known.map(|(_, fix)| format!("; {}", fix.replace("SPACE", space))).unwrap_or_default()
 }
 
-/// The same of what may pass by itself: where the broker cannot store messages.
+/// The same for an error that may pass: the broker cannot store messages.
 pub(super) fn storage_fix(text: &str) -> String {
     let (words, fix) = STORAGE;
     if words.iter().any(|word| text.contains(word)) { format!("; {fix}") } else { String::new() }
@@ -130,7 +130,7 @@ fn space(topic: &Topic) -> String {
     format!("{}/{}", topic.topicspace(), topic.class())
 }
 
-/// Whether it refuses for a limit or a policy that a person has to change, in whatever error a broker puts that.
+/// Whether it is a refusal due to a limit or a policy that an operator must change, whatever error code a broker uses.
 pub(super) fn is_of_policy(text: &str) -> bool {
     ["ncryption is required", "sub type", "max producers limit", "max consumers limit", "max same address", "xceed max", "xceed the max"]
         .iter()
@@ -143,7 +143,7 @@ fn meaning(error: i32, text: &str) -> Kind {
         _ if text.contains("aximum message size") => Kind::TooLarge,
         // MetadataError, ConsumerBusy, ProducerBusy, NotAllowed.
         1 | 5 | 16 | 22 if is_of_policy(text) => Kind::Refused,
-        // MetadataError: brokers answer a lookup in a missing namespace so.
+        // MetadataError: the response to a lookup in a missing namespace.
         1 if text.contains("not found") || text.contains("NotFound") => Kind::NotFound,
         3 | 4 => Kind::Refused,
         5 => Kind::Held,
@@ -156,13 +156,13 @@ fn meaning(error: i32, text: &str) -> Kind {
     }
 }
 
-/// What stands for a text that is empty.
+/// The replacement for an empty text.
 pub(super) const NO_REASON: &str = "no reason given";
-/// Characters of a text that are shown: of a longer one its beginning and its end, where the reason is.
+/// The maximum number of characters displayed; of a longer text, its beginning and its end, which has the reason.
 const SHOWN_COUNT: usize = 300;
 const END_COUNT: usize = 200;
 
-/// A text of the broker: the first line, since stack traces follow.
+/// The text of a broker, limited to its first line, since stack traces follow.
 pub(super) fn shown_long(text: &str) -> String {
     let line = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or(NO_REASON);
     let count = line.chars().count();

@@ -1,4 +1,4 @@
-//! Policies of a namespace that refuse what Weir does. They are an administrator's decision: Weir tells of them and leaves them as they are.
+//! Policies of a namespace that interfere with Weir. They are an administrator's decision: Weir reports them and leaves them unchanged.
 
 use futures_util::{StreamExt, stream};
 use serde_json::Value;
@@ -8,23 +8,23 @@ use super::lifecycle::REFUSING;
 use super::names::{self, TopicName};
 use crate::topic::Class;
 
-/// Limits below these may refuse a few processes or flows.
+/// Limits below these may affect a few processes or flows.
 const FEW_COUNT: u64 = 100;
 const FEW_TOPICS_COUNT: u64 = 1000;
-/// How many topics are looked at, and how many at a time.
+/// How many topics are checked, and how many concurrently.
 const LOOKED_TOPICS_COUNT: usize = 500;
 const MAX_CHECKS_COUNT: usize = 8;
 pub(super) const REASON: &str = "an administrator has limited the namespace, and Weir does not change such limits";
 
-/// One that may be there.
+/// A possible restriction.
 struct Restriction {
-    /// As the broker writes it; `/` stands before a part of it.
+    /// The broker's name of the field; `/` precedes a part of it.
     field: &'static str,
     is_in_the_way: fn(&Value) -> bool,
-    /// Whether nothing works with it.
+    /// Whether nothing works under this restriction.
     is_blocking: bool,
     consequence: &'static str,
-    /// What removes it, behind `pulsar-admin namespaces`; SPACE is the namespace.
+    /// The command that removes it, after `pulsar-admin namespaces`; SPACE is the namespace.
     command: &'static str,
 }
 
@@ -105,17 +105,17 @@ const ALL: &[Restriction] = &[
     },
 ];
 
-/// Whether a rate limits publishing.
+/// Whether it limits the rate of publishing.
 fn is_rate(rate: &Value) -> bool {
     ["publishThrottlingRateInMsg", "publishThrottlingRateInByte"].iter().any(|part| rate[part].as_i64().is_some_and(|limit| limit > 0))
 }
 
-/// Whether a bound refuses messages. The broker also shows those that are off, with -1.
+/// Whether a bound refuses messages. The broker reports disabled ones as -1.
 fn refuses(quota: &Value, limit: &str) -> bool {
     quota["policy"].as_str().is_some_and(|policy| REFUSING.contains(&policy)) && quota[limit].as_i64().is_some_and(|limit| limit >= 0)
 }
 
-/// Of `flow` alone, whose messages are kept.
+/// Restrictions of `flow` namespaces only, whose messages are stored.
 const OF_FLOW: &[Restriction] = &[
     Restriction {
         field: "retention_policies",
@@ -143,17 +143,17 @@ const OF_FLOW: &[Restriction] = &[
     },
 ];
 
-/// One that is there.
+/// A restriction that was found.
 #[derive(Debug)]
 pub(super) struct Restricted {
     pub(super) told: String,
-    /// What removes it.
+    /// The command that removes it.
     pub(super) command: String,
-    /// Whether nothing works with it.
+    /// Whether nothing works under this restriction.
     pub(super) is_blocking: bool,
 }
 
-/// What of the policies of a namespace is in the way.
+/// The restrictions in the policies of a namespace.
 pub(super) fn of(policies: &Value, space: &str, class: Class) -> Vec<Restricted> {
     let of_class = if class == Class::Flow { OF_FLOW } else { &[] };
     let restricted = |restriction: &Restriction| {
@@ -165,7 +165,7 @@ pub(super) fn of(policies: &Value, space: &str, class: Class) -> Vec<Restricted>
     ALL.iter().chain(of_class).filter_map(restricted).collect()
 }
 
-/// The limits of the rates of single topics of flows; none where the role may not look.
+/// The publish rate limits of single flow topics; empty without the permission to read them.
 pub(super) async fn of_topics(admin: &Admin, topicspace: &str) -> Vec<Restricted> {
     let mut topics = admin.topics("persistent", topicspace, Class::Flow.as_str()).await.unwrap_or_default();
     topics.truncate(LOOKED_TOPICS_COUNT);

@@ -1,4 +1,4 @@
-//! A producer of one topic on one connection, as the broker has it.
+//! A producer at the broker, for one topic on one connection.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,27 +10,27 @@ use super::link::Link;
 use super::proto::{BaseCommand, Close, EXCLUSIVE_ACCESS, Producer, SHARED_ACCESS, kind};
 use super::wire::{Failure, ProducerEvent, Wire};
 
-/// How long the end of a producer is waited for.
+/// The time-out for ending a producer.
 const CLOSE_TIME: Duration = Duration::from_secs(5);
 
-/// A producer that the broker has. Dropping it ends it in the background; see [`Session::close`].
+/// A producer at the broker. Dropping it ends it in the background; see [`Session::close`].
 pub(super) struct Session {
     pub(super) wire: Arc<Wire>,
     pub(super) id: u64,
-    /// What the broker calls it.
+    /// Its name at the broker.
     pub(super) name: String,
     pub(super) events: mpsc::Receiver<ProducerEvent>,
     is_ended: bool,
 }
 
 impl Session {
-    /// Begins to publish on a topic that must be there, with at most so many messages under way.
+    /// Starts publishing on an existing topic, with at most `in_flight_count` messages in flight.
     pub(super) async fn open(link: &Link, topic: &str, in_flight_count: usize) -> Result<Self, Failure> {
         Session::begin(link, topic, SHARED_ACCESS, None, in_flight_count).await
     }
 
-    /// Keeps all others from publishing on a topic; `Fenced` where others do. `name` is what it is called in the broker's own tools, of which one
-    /// cannot be there twice.
+    /// Starts an exclusive producer, which prevents others from publishing on a topic; `Fenced` if others do. `name` is its name in the broker's
+    /// tools, which must be unique.
     pub(super) async fn exclusive(link: &Link, topic: &str, name: Option<String>) -> Result<Self, Failure> {
         Session::begin(link, topic, EXCLUSIVE_ACCESS, name, 0).await
     }
@@ -39,7 +39,7 @@ impl Session {
         let wire = link.to(topic).await?;
         let id = wire.next_id();
         let events = wire.producer(id, in_flight_count);
-        // From here on it is ended, also when nobody waits for it any more.
+        // From here on it is ended when dropped, also if the caller gives up.
         let mut session = Session { wire: wire.clone(), id, name: String::new(), events, is_ended: false };
         let opened = wire.request("the start of publishing", |request_id| {
             let producer = Producer {
@@ -65,7 +65,7 @@ impl Session {
         }
     }
 
-    /// The broker has ended it.
+    /// Records that the broker has ended it.
     pub(super) fn forget(&mut self) {
         self.is_ended = true;
         self.wire.forget_producer(self.id);

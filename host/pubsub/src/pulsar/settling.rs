@@ -1,5 +1,5 @@
 //! Settling the messages of one consumer: one task waits for the confirmations of the outputs, in the order of the settles, and acknowledges many
-//! inputs at a time. The broker answers acknowledgements, so none is taken for done that it has not.
+//! inputs at a time. The broker confirms acknowledgements, and only confirmed ones count as done.
 
 use std::sync::Arc;
 
@@ -14,7 +14,8 @@ use crate::backend::{Settled, Unsettled};
 use crate::error::{PubsubError, Result};
 use crate::network::{BATCH_COUNT, Confirmed, Settling, few_count, gathered, judge, outcomes};
 
-/// The task of one consumer. `acknowledger` is there where the broker keeps what it has sent. It ends when nothing more can be settled and all is done.
+/// The task of one consumer. `acknowledger` is `None` if the broker does not store what it has sent. Ends when no more settles can arrive and all are
+/// done.
 pub(super) async fn settle(acknowledger: Option<Acknowledger>, held: Arc<HeldMessages>, mut settles: mpsc::Receiver<Settling>) {
     let mut batch = Vec::with_capacity(BATCH_COUNT);
     let mut confirmed = Vec::with_capacity(BATCH_COUNT);
@@ -26,7 +27,7 @@ pub(super) async fn settle(acknowledger: Option<Acknowledger>, held: Arc<HeldMes
                 None => match gathered(outcomes.as_mut(), confirmed.len(), few_count(held.window())).await {
                     Some(outcomes) => outcomes,
                     None => {
-                        // What is done need not wait longer for what is not.
+                        // Messages that are ready need not wait longer for others.
                         acknowledge(acknowledger.as_ref(), &held, &mut confirmed);
                         outcomes.await
                     }
@@ -44,7 +45,7 @@ pub(super) async fn settle(acknowledger: Option<Acknowledger>, held: Arc<HeldMes
     acknowledge(acknowledger.as_ref(), &held, &mut confirmed);
 }
 
-/// Answers a settle that failed. If its caller has gone, the message is given back.
+/// Reports a failed settle. If its caller has gone, the message is requeued.
 async fn fail(
     acknowledger: Option<&Acknowledger>,
     held: &HeldMessages,
@@ -58,16 +59,16 @@ async fn fail(
     }
 }
 
-/// Gives a message back, if it is held.
+/// Requeues a message, if it is held.
 pub(super) async fn requeue(acknowledger: Option<&Acknowledger>, held: &HeldMessages, tag: u64) {
     if let (super::held::RequeueTarget::Broker(id), Some(acknowledger)) = (held.begin_requeue(tag), acknowledger) {
-        // What is lost here is given back by the end of the connection.
+        // What is lost here is requeued when the connection ends.
         let _ = acknowledger.requeue(vec![id]).await;
         held.left([tag]);
     }
 }
 
-/// Acknowledges what is confirmed, in the background: the answer may take as long as a few messages.
+/// Acknowledges confirmed settles in the background: the broker's response may take as long as a few messages.
 fn acknowledge(acknowledger: Option<&Acknowledger>, held: &Arc<HeldMessages>, confirmed: &mut Vec<Confirmed>) {
     if confirmed.is_empty() {
         return;
@@ -76,7 +77,7 @@ fn acknowledge(acknowledger: Option<&Acknowledger>, held: &Arc<HeldMessages>, co
     let mut ids: Vec<MessageIdData> = Vec::with_capacity(confirmed.len());
     for Confirmed { tag, dropped_count, done: answer } in confirmed.drain(..) {
         let Some(entry) = held.settling(tag) else {
-            // The consumer was lost before: the message comes again, with its outputs.
+            // The consumer was already lost: the message is redelivered, and its outputs are resent.
             let _ = answer.send(Err(Unsettled::unacknowledged(PubsubError::outcome_unknown(LOST), dropped_count)));
             continue;
         };
@@ -92,7 +93,7 @@ fn acknowledge(acknowledger: Option<&Acknowledger>, held: &Arc<HeldMessages>, co
             _ => Ok(()),
         };
         if let (Err(_), Some(acknowledger)) = (&outcome, &acknowledger) {
-            // The broker would keep them for this consumer for as long as that is there. What it has acknowledged all the same does not come again.
+            // Otherwise the broker would keep them for this consumer as long as it lives. Those acknowledged nevertheless are not redelivered.
             let again = done.iter().filter_map(|(tag, ..)| held.settling(*tag)).filter(|entry| entry.is_done());
             let _ = acknowledger.requeue(again.map(|entry| entry.id.clone()).collect()).await;
         }
@@ -153,7 +154,7 @@ mod tests {
         stream.write_all(&frame::command(&command).head).await.unwrap();
     }
 
-    /// A broker that refuses an acknowledgement; what the client gives back then.
+    /// A broker that refuses an acknowledgement; returns what the client then requeues.
     async fn refuse_acknowledgement(listener: TcpListener) -> Vec<MessageIdData> {
         let (mut stream, _) = listener.accept().await.unwrap();
         let mut read = BytesMut::new();
@@ -181,7 +182,7 @@ mod tests {
         envelope::read(Class::Flow, &"reader".parse().unwrap(), frame.message).unwrap().remove(0).unwrap()
     }
 
-    /// Otherwise the broker keeps it for a consumer that will never acknowledge it.
+    /// Otherwise the broker would keep it for a consumer that will never acknowledge it.
     #[tokio::test]
     async fn a_message_whose_acknowledgement_is_refused_is_requeued() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -1,4 +1,4 @@
-//! What the parts of one backend share.
+//! State shared by the parts of one backend.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::error::Result;
 use crate::limits::Limits;
 use crate::network::closed;
 
-/// What the parts of one backend share.
+/// State shared by the parts of one backend.
 pub(super) struct Shared {
     pub(super) limits: Limits,
     pub(super) consuming: Arc<Link>,
@@ -26,11 +26,11 @@ pub(super) struct Shared {
     pub(super) lifecycle: Arc<Lifecycle>,
     pub(super) publishers: Arc<Publishers>,
     pub(super) consumers: Consumers,
-    /// Held by who takes chosen messages out of queues.
+    /// Held while selected messages are removed from queues.
     pub(super) looks: Arc<tokio::sync::Mutex<()>>,
     /// The tasks of consumers, subscribers and locks.
     pub(super) pumps: TaskTracker,
-    /// Operations in several steps that are under way: they go on when their callers give up.
+    /// Operations of several steps that are in progress: they continue when their callers give up.
     pub(super) operations: TaskTracker,
     pub(super) closed: CancellationToken,
 }
@@ -43,7 +43,7 @@ impl Shared {
     }
 
     /// # Errors
-    /// `Unavailable` once it is closed, and while the broker is away.
+    /// `Unavailable` once it is closed, and while the broker is not connected.
     pub(super) fn check_up(&self) -> Result<()> {
         self.check_open()?;
         self.consuming.up().map(|_| ())

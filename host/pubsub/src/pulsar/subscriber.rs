@@ -1,4 +1,4 @@
-//! Reading what is published on a topic from now on: a subscription of the reader's own, which goes with it.
+//! Reading what is published on a topic from now on, through a subscription of the reader's own that is deleted with it.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -16,16 +16,16 @@ use crate::error::{PubsubError, Result};
 use crate::network::{BUFFERED_COUNT, Buffer, Buffered, closed};
 use crate::topic::{Class, Subscription, Topic};
 
-/// How many messages the broker may send ahead; what has come makes room at once.
+/// How many messages the broker may send ahead; a permit is free again as soon as a message arrives.
 const PREFETCH_COUNT: u32 = 2048;
-/// How soon a tap looks again for a topic that is missing.
+/// The interval at which a tap checks for a missing topic.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
-/// Begins to read a topic.
+/// Subscribes to topics.
 pub(super) struct Subscriber;
 
 impl Subscriber {
-    /// Subscribes to a topic of answers or signals: it is bound when this returns. The topic is made if it is not there.
+    /// Subscribes to a `response` or `notify` topic: the subscription is bound when this returns. A missing topic is created.
     pub(super) async fn open(shared: &Arc<Shared>, topic: &Topic, name: &Subscription) -> Result<Buffered> {
         shared.check_up()?;
         let topic_name = TopicName::of(topic)?;
@@ -41,7 +41,7 @@ impl Subscriber {
         Ok(pump.start(Some(subscribed.map_err(Failure::plain)?)))
     }
 
-    /// Copies what is published on a topic of any class. A topic that is missing is not made, and read once it is there.
+    /// Copies what is published on a topic of any class. A missing topic is not created, but read once it exists.
     pub(super) async fn tap(shared: &Arc<Shared>, topic: &Topic, buffer_count: NonZeroU32) -> Result<Buffered> {
         shared.check_up()?;
         let topic_name = TopicName::of(topic)?;
@@ -61,7 +61,7 @@ struct Pump {
     class: Class,
     url: String,
     subscription: String,
-    /// To read messages by: it makes no ids of them.
+    /// The subscription for reading messages; no ids are derived from them.
     reader: Option<Subscription>,
     is_tap: bool,
     buffer: Arc<Buffer>,
@@ -133,7 +133,7 @@ impl Pump {
         }
     }
 
-    /// Waits for a topic that is missing, and reads it from its beginning: all of that is new.
+    /// Waits for a missing topic, and reads it from its beginning: all of that is new.
     async fn found(&self) -> Result<Subscribed> {
         loop {
             match self.subscribe(Start::Oldest, false).await {
@@ -146,7 +146,7 @@ impl Pump {
         }
     }
 
-    /// Reads until the broker ends it; then a tap waits for its topic.
+    /// Reads until the broker ends it; a tap then waits for its topic.
     async fn read(&self, subscribed: &mut Subscribed) -> Result<Option<Subscribed>> {
         let mut free_count = 0;
         while let Some(arrival) = subscribed.arrivals.recv().await {
@@ -168,7 +168,7 @@ impl Pump {
         Err(subscribed.wire.reason())
     }
 
-    /// Takes what came; how many messages it was for the broker.
+    /// Handles an entry that arrived; returns how many messages the broker counts for it.
     fn arrived(&self, ReceivedEntry { bytes, .. }: ReceivedEntry) -> u32 {
         let Some(reader) = &self.reader else { return 1 };
         match envelope::read(self.class, reader, bytes) {

@@ -1,4 +1,4 @@
-//! A consumer of one subscription on one connection, as the broker has it.
+//! A consumer at the broker, for one subscription on one connection.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,33 +13,33 @@ use super::proto::{
 use super::wire::{ConsumerEvent, Failure, Wire};
 use crate::error::Result;
 
-/// How long the end of a consumer is waited for.
+/// The time-out for ending a consumer.
 const CLOSE_TIME: Duration = Duration::from_secs(10);
-/// How many messages the broker may have on its way to one consumer.
+/// The maximum number of messages that the broker may send ahead to one consumer.
 pub(super) const PERMITTED_COUNT: u32 = 4096;
 
 /// How a subscription is read.
 pub(super) struct Reading<'a> {
     pub(super) topic: &'a str,
     pub(super) subscription: &'a str,
-    /// Whether others may read it too.
+    /// Whether others may consume it too.
     pub(super) is_shared: bool,
-    /// Whether it stays when its reader goes; one that does not is made by reading it.
+    /// Whether it outlives its reader; one that does not is created by reading it.
     pub(super) is_durable: bool,
-    /// Whether a topic that is missing is made, where the namespace permits that.
+    /// Whether a missing topic is created, if the namespace allows that.
     pub(super) makes_topic: bool,
     pub(super) start: Start,
 }
 
-/// Where one that is made begins.
+/// Where a new subscription begins.
 pub(super) enum Start {
     Newest,
     Oldest,
-    /// Behind this place.
+    /// After this position.
     Behind(MessageIdData),
 }
 
-/// A consumer that the broker has. Dropping it ends it in the background; see [`Subscribed::close`].
+/// A consumer at the broker. Dropping it ends it in the background; see [`Subscribed::close`].
 pub(super) struct Subscribed {
     pub(super) wire: Arc<Wire>,
     id: u64,
@@ -48,12 +48,12 @@ pub(super) struct Subscribed {
 }
 
 impl Subscribed {
-    /// Begins to read. Nothing comes before it is permitted.
+    /// Subscribes. No messages arrive before they are permitted.
     pub(super) async fn open(link: &Link, reading: Reading<'_>) -> Result<Self, Failure> {
         let wire = link.to(reading.topic).await?;
         let id = wire.next_id();
         let arrivals = wire.consumer(id, PERMITTED_COUNT as usize);
-        // From here on it is ended, also when nobody waits for it any more.
+        // From here on it is ended when dropped, also if the caller gives up.
         let mut subscribed = Subscribed { wire: wire.clone(), id, arrivals, is_ended: false };
         let (initial_position, start_message_id) = match reading.start {
             Start::Newest => (LATEST, None),
@@ -85,14 +85,14 @@ impl Subscribed {
         }
     }
 
-    /// Permits the broker to send so many messages more.
+    /// Permits the broker to send this many more messages.
     pub(super) async fn permit(&self, permits: u32) -> Result<()> {
         let flow = Flow { consumer_id: self.id, permits };
         self.wire.send_command(&BaseCommand { flow: Some(flow), ..BaseCommand::of(kind::FLOW) }).await
     }
 
-    /// The same, and waits until the broker has taken it: what is published from then on comes, also on a topic that is not kept. Commands of one
-    /// connection are taken in their order, so an answer to a later one says so.
+    /// Permits messages, and waits until the broker has processed that: what is published from then on is received, even on a topic that is not
+    /// stored. The broker processes the commands of a connection in order, so the response to a later one proves it.
     pub(super) async fn permit_confirmed(&self, permits: u32, topic: &str) -> Result<(), Failure> {
         self.permit(permits).await?;
         let asked = self.wire.request("the first permission of a subscription", |request_id| {
@@ -102,18 +102,18 @@ impl Subscribed {
         asked.await.map(|_| ())
     }
 
-    /// What acknowledges for it.
+    /// The handle for acknowledging its messages.
     pub(super) fn acknowledger(&self) -> Acknowledger {
         Acknowledger::of(self.wire.clone(), self.id)
     }
 
-    /// The broker has ended it.
+    /// Records that the broker has ended it.
     pub(super) fn forget(&mut self) {
         self.is_ended = true;
         self.wire.forget_consumer(self.id);
     }
 
-    /// Ends it, and waits for that: what it has and did not acknowledge goes to others.
+    /// Ends it, and waits for that: its unacknowledged messages are redelivered to others.
     pub(super) async fn close(mut self) {
         self.forget();
         let _ = timeout(CLOSE_TIME, end(self.wire.clone(), self.id)).await;
@@ -137,7 +137,7 @@ async fn end(wire: Arc<Wire>, id: u64) {
     let _ = closed.await;
 }
 
-/// Acknowledges messages of a consumer, and gives them back.
+/// Acknowledges and requeues messages of a consumer.
 #[derive(Clone)]
 pub(super) struct Acknowledger {
     wire: Arc<Wire>,
@@ -145,17 +145,17 @@ pub(super) struct Acknowledger {
 }
 
 impl Acknowledger {
-    /// Of the consumer with this number.
+    /// The handle of the consumer with this number.
     pub(super) fn of(wire: Arc<Wire>, id: u64) -> Self {
         Acknowledger { wire, id }
     }
 
-    /// Whether its connection is there, as far as is known.
+    /// Whether its connection is up, as far as known.
     pub(super) fn is_up(&self) -> bool {
         self.wire.is_up()
     }
 
-    /// Acknowledges messages, and waits until the broker has done it.
+    /// Acknowledges messages, and waits for the broker's confirmation.
     pub(super) async fn acknowledge(&self, message_ids: Vec<MessageIdData>) -> Result<(), Failure> {
         let acknowledged = self.wire.request("an acknowledgement", |request_id| {
             let ack = Ack { consumer_id: self.id, ack_type: INDIVIDUAL, message_ids, request_id: Some(request_id) };
@@ -164,20 +164,20 @@ impl Acknowledger {
         acknowledged.await.map(|_| ())
     }
 
-    /// Acknowledges what nobody waits for.
+    /// Acknowledges messages without waiting for a confirmation.
     pub(super) async fn discard(&self, message_ids: Vec<MessageIdData>) -> Result<()> {
         let ack = Ack { consumer_id: self.id, ack_type: INDIVIDUAL, message_ids, request_id: None };
         self.wire.send_command(&BaseCommand { ack: Some(ack), ..BaseCommand::of(kind::ACK) }).await
     }
 
-    /// Gives messages back: the broker sends them to any consumer that it may send to.
+    /// Requeues messages: the broker redelivers them to any consumer with permits.
     pub(super) async fn requeue(&self, message_ids: Vec<MessageIdData>) -> Result<()> {
         let redeliver = Redeliver { consumer_id: self.id, message_ids };
         self.wire.send_command(&BaseCommand { redeliver: Some(redeliver), ..BaseCommand::of(kind::REDELIVER) }).await
     }
 }
 
-/// What this process is called in the broker's own tools: its number, and the machine.
+/// The name of this process in the broker's tools: its process id and the machine.
 pub(super) fn process() -> String {
     let machine = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let machine: String = machine.trim().chars().filter(char::is_ascii_graphic).take(100).collect();

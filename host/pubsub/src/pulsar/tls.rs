@@ -1,12 +1,12 @@
-//! Why TLS fails, for people: what a person has to change, as against a node that is away for a moment.
+//! Causes of TLS failures, for display: problems that an operator must fix, as opposed to a temporarily unavailable node.
 
 use std::error::Error;
 use std::io;
 
 use rustls::{AlertDescription, CertificateError, Error as TlsError};
 
-/// What is wrong with the certificates or the way of speaking, and what to change; `None` for a failure of another kind. `setting` names the
-/// address, `port` is the usual one with TLS.
+/// What is wrong with the certificates or the protocol, and the fix; `None` for a failure of another kind. `setting` is the name of the address
+/// setting, `port` the usual port with TLS.
 pub(super) fn problem(error: &(dyn Error + 'static), setting: &str, port: &str) -> Option<String> {
     Some(match found(error)? {
         TlsError::InvalidCertificate(certificate) => of_certificate(certificate, setting),
@@ -18,12 +18,12 @@ pub(super) fn problem(error: &(dyn Error + 'static), setting: &str, port: &str) 
     })
 }
 
-/// The error of TLS among an error and what is behind it.
+/// The TLS error in an error or its sources.
 fn found<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a TlsError> {
     if let Some(found) = error.downcast_ref() {
         return Some(found);
     }
-    // An error of IO shows what is behind what it holds, and not that.
+    // The source of an IO error is that of the error it wraps, not the wrapped error itself.
     let held = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
     held.and_then(|held| found(held)).or_else(|| found(error.source()?))
 }

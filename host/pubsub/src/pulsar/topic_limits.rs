@@ -1,4 +1,4 @@
-//! The largest messages that policies of single topics permit, as far as the broker has shown them by refusing one.
+//! Maximum message sizes set by policies of single topics, learned when the broker refuses a message.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -13,13 +13,13 @@ use crate::lock::lock;
 use crate::message::Message;
 use crate::topic::Topic;
 
-/// How long a limit counts that nobody could look at since: an operator may have changed it, which a later refusal shows.
+/// How long a limit applies without being confirmed: an operator may have changed it, which a later refusal then shows.
 const KEPT_TIME: Duration = Duration::from_secs(30);
-/// How often it is looked at a limit that refuses messages.
+/// The minimum interval between checks of a limit that refuses messages.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
-/// More topics than this are not remembered.
+/// The maximum number of topics remembered.
 const MAX_TOPICS_COUNT: usize = 1024;
-/// What the broker counts beside body and properties: names, numbers and times of a message.
+/// The overhead that the broker counts beside body and properties: names, numbers and times of a message.
 const OVERHEAD_BYTES: u64 = 160;
 
 /// Limits by topic.
@@ -30,7 +30,7 @@ pub(super) struct TopicLimits(Mutex<HashMap<Topic, Limit>>);
 struct Limit {
     bytes: u64,
     shown_at: Instant,
-    /// When it was last looked at, or is.
+    /// When it was last checked, or when a check began.
     looked_at: Instant,
 }
 
@@ -41,7 +41,7 @@ impl Limit {
 }
 
 impl TopicLimits {
-    /// Remembers a limit for a while.
+    /// Remembers a limit for [`KEPT_TIME`].
     pub(super) fn learn(&self, topic: &Topic, limit_bytes: u64) {
         let mut limits = lock(&self.0);
         limits.retain(|_, limit| limit.counts());
@@ -51,7 +51,7 @@ impl TopicLimits {
         }
     }
 
-    /// Asks the broker for the limit of a topic, which an operator may have changed. Where it does not answer, what was shown last counts on.
+    /// Requests the limit of a topic from the broker, since an operator may have changed it. If that fails, the last known limit stays.
     pub(super) async fn refresh(&self, admin: &Admin, topic: &Topic, topic_name: &TopicName) {
         match admin.largest_message_bytes(topic_name).await {
             Ok(Some(limit_bytes)) => self.learn(topic, limit_bytes),
@@ -64,14 +64,14 @@ impl TopicLimits {
         lock(&self.0).remove(topic);
     }
 
-    /// Whether it is time to look at the limit of a topic, which the caller then does.
+    /// Whether a check of a topic's limit is due; the caller must then perform it.
     pub(super) fn is_refresh_due(&self, topic: &Topic) -> bool {
         let mut limits = lock(&self.0);
         let due = limits.get_mut(topic).filter(|limit| limit.looked_at.elapsed() >= POLL_INTERVAL);
         due.map(|limit| limit.looked_at = Instant::now()).is_some()
     }
 
-    /// Checks a message against the limit that was shown last.
+    /// Checks a message against the last known limit.
     ///
     /// # Errors
     /// `TooLarge`.
@@ -85,7 +85,7 @@ impl TopicLimits {
     }
 }
 
-/// The error about a message that a policy of its topic does not permit.
+/// The error for a message that a policy of its topic does not allow.
 pub(super) fn too_large(topic: &Topic, actual_bytes: u64, limit_bytes: u64) -> PubsubError {
     PubsubError::TooLarge { what: format!("the message, by the policy maxMessageSize of {topic},"), actual_bytes, limit_bytes }
 }

@@ -1,4 +1,4 @@
-//! One connection to one node: its handshake, the tasks that read and write, and who waits for what on it.
+//! One connection to one node: its handshake, its reading and writing tasks, and the requests, producers and consumers on it.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,32 +23,32 @@ use crate::error::{PubsubError, Result};
 use crate::lock::lock;
 use crate::network::closed;
 
-/// How long the broker may take to answer a command. Opening a topic that was not used lately takes it some steps.
+/// The time-out of a command. Opening a topic that was not used lately takes the broker several steps.
 pub(super) const CALL_TIME: Duration = Duration::from_secs(15);
-/// How long a connection may be silent before it is asked whether it is there, and how often in vain.
+/// How long a connection may be idle before a ping is sent, and the number of unanswered pings after which it is closed.
 const PING_INTERVAL: Duration = Duration::from_secs(10);
 const MAX_MISSED_PINGS_COUNT: u32 = 3;
-/// Frames that may wait to be written, and how many are written at a time.
+/// The maximum number of frames waiting to be written; up to `BURST_COUNT` are written at a time.
 const WAITING_COUNT: usize = 1024;
-/// Room for what is said beside messages and receipts.
+/// Room for events other than messages and confirmations.
 const SPARE_COUNT: usize = 64;
 const BURST_COUNT: usize = 128;
-/// The largest message of a broker that does not say so.
+/// The maximum message size if the broker does not report one.
 const DEFAULT_MESSAGE_BYTES: usize = 5 << 20;
 const CLIENT: &str = concat!("weir-", env!("CARGO_PKG_VERSION"));
 
-/// What a producer hears.
+/// An event of a producer.
 #[derive(Debug)]
 pub(super) enum ProducerEvent {
-    /// The message of this number is stored.
+    /// The message with this number is stored.
     Stored(u64),
-    /// The message of this number is not.
+    /// The message with this number is refused.
     Refused(u64, Refusal),
     /// The broker has ended the producer: its topic is gone, or moves.
     Closed,
 }
 
-/// What a consumer hears.
+/// An event of a consumer.
 #[derive(Debug)]
 pub(super) enum ConsumerEvent {
     Message(ReceivedEntry),
@@ -61,7 +61,7 @@ pub(super) enum ConsumerEvent {
 pub(super) struct ReceivedEntry {
     pub(super) id: MessageIdData,
     pub(super) redelivery_count: u32,
-    /// Of a batch: a bit for each message that was not acknowledged yet; empty for all.
+    /// For a batch: a bit for each message that was not acknowledged yet; empty if none was.
     pub(super) ack_set: Vec<i64>,
     /// Metadata and payload.
     pub(super) bytes: Bytes,
@@ -71,13 +71,13 @@ pub(super) struct ReceivedEntry {
 pub(super) struct Wire {
     writing: mpsc::Sender<Written>,
     pending: Arc<PendingReplies>,
-    /// What was dialled.
+    /// The node that was dialled.
     pub(super) node: Node,
-    /// The largest message that the broker takes, with its properties.
+    /// The largest message that the broker accepts, including its properties.
     pub(super) max_message_bytes: usize,
 }
 
-/// Who waits for what.
+/// The waiting requests, producers and consumers.
 #[derive(Default)]
 struct PendingReplies {
     waiting: Mutex<Waiting>,
@@ -98,7 +98,7 @@ impl PendingReplies {
     fn end(&self, reason: PubsubError) {
         let _ = self.reason.set(reason);
         let mut waiting = lock(&self.waiting);
-        // Who waits sees that its sender is gone.
+        // Their receivers see that the sender is gone.
         *waiting = Waiting { is_over: true, ..Waiting::default() };
         drop(waiting);
         self.ended.cancel();
@@ -119,7 +119,7 @@ fn lost(reason: impl Into<String>) -> PubsubError {
 }
 
 impl Wire {
-    /// Connects to a node; `behind` is the broker that is meant, where the node is a proxy. The broker shows `purpose` with the version of the client.
+    /// Connects to a node; `behind` is the target broker if the node is a proxy. The broker displays `purpose` with the client's version.
     pub(super) async fn open(settings: &Arc<ConnectionSettings>, node: &Node, behind: Option<&str>, purpose: &str) -> Result<Arc<Self>> {
         let mut stream = settings.reach(node).await?;
         let (auth_method_name, auth_data) = settings.identification()?;
@@ -134,7 +134,7 @@ impl Wire {
         let mut read = BytesMut::with_capacity(64 << 10);
         let greeting = async {
             let hello = frame::command(&BaseCommand { connect: Some(connect), ..BaseCommand::of(kind::CONNECT) });
-            // A node that has closed the connection meanwhile may have said why.
+            // A node that has already closed the connection may have sent the reason.
             if stream.write_all(&hello.head).await.is_ok() {
                 let _ = stream.flush().await;
             }
@@ -172,7 +172,7 @@ impl Wire {
         self.pending.last_id.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// Whether it is there, as far as is known.
+    /// Whether it is up, as far as known.
     pub(super) fn is_up(&self) -> bool {
         !self.pending.ended.is_cancelled()
     }
@@ -188,22 +188,22 @@ impl Wire {
         self.pending.reason()
     }
 
-    /// Ends it. What was given to be written may still be.
+    /// Ends it. Frames that are already queued may still be written.
     pub(super) fn close(&self) {
         self.pending.end(closed());
     }
 
-    /// Gives a frame to be written.
+    /// Queues a frame to be written.
     pub(super) async fn send(&self, frame: Written) -> Result<()> {
         self.writing.send(frame).await.map_err(|_| self.reason())
     }
 
-    /// Sends a command that is not answered.
+    /// Sends a command that has no response.
     pub(super) async fn send_command(&self, command: &BaseCommand) -> Result<()> {
         self.send(frame::command(command)).await
     }
 
-    /// Sends a command, and waits for its answer. `what` says what it is for, `make` makes it with the request's number.
+    /// Sends a command, and waits for its response. `what` describes the command in errors, `make` creates it from the request's number.
     pub(super) async fn request(&self, what: &str, make: impl FnOnce(u64) -> BaseCommand) -> Result<BaseCommand, Failure> {
         let number = self.next_id();
         let (done, answer) = oneshot::channel();
@@ -228,7 +228,7 @@ impl Wire {
         timeout(CALL_TIME, asking).await.unwrap_or_else(late)
     }
 
-    /// Listens for what a producer hears, which never has more than so many messages under way.
+    /// Registers a producer for its events; at most `in_flight_count` of its messages may be in flight.
     pub(super) fn producer(&self, id: u64, in_flight_count: usize) -> mpsc::Receiver<ProducerEvent> {
         let (sender, receiver) = mpsc::channel(in_flight_count + SPARE_COUNT);
         let mut waiting = lock(&self.pending.waiting);
@@ -238,7 +238,7 @@ impl Wire {
         receiver
     }
 
-    /// Listens for what a consumer hears, which never permits the broker to send more than so many messages.
+    /// Registers a consumer for its events; it may permit the broker to send at most `permitted_count` messages.
     pub(super) fn consumer(&self, id: u64, permitted_count: usize) -> mpsc::Receiver<ConsumerEvent> {
         let (sender, receiver) = mpsc::channel(permitted_count + SPARE_COUNT);
         let mut waiting = lock(&self.pending.waiting);
@@ -248,12 +248,12 @@ impl Wire {
         receiver
     }
 
-    /// Nobody listens for a producer any more.
+    /// Removes a producer's registration.
     pub(super) fn forget_producer(&self, id: u64) {
         lock(&self.pending.waiting).producers.remove(&id);
     }
 
-    /// Nobody listens for a consumer any more.
+    /// Removes a consumer's registration.
     pub(super) fn forget_consumer(&self, id: u64) {
         lock(&self.pending.waiting).consumers.remove(&id);
     }
@@ -265,7 +265,7 @@ impl Drop for Wire {
     }
 }
 
-/// A request whose caller may give up.
+/// A request, removed if its caller gives up.
 struct ForgetOnDrop<'a> {
     pending: &'a PendingReplies,
     number: u64,
@@ -284,7 +284,7 @@ fn at(node: &Node, error: PubsubError) -> PubsubError {
     }
 }
 
-/// Reads one command of a connection that is being opened.
+/// Reads one command on a connection that is being opened.
 async fn answer(stream: &mut Box<dyn Stream>, read: &mut BytesMut) -> Result<BaseCommand> {
     loop {
         if let Some(frame) = frame::take(read, DEFAULT_MESSAGE_BYTES).map_err(|_| another(read))? {
@@ -303,13 +303,13 @@ async fn answer(stream: &mut Box<dyn Stream>, read: &mut BytesMut) -> Result<Bas
     }
 }
 
-/// What answers is no Pulsar broker, or one in another way, as its first bytes show.
+/// The peer is not a Pulsar broker, or uses another protocol, as its first bytes show.
 fn another(read: &[u8]) -> PubsubError {
     PubsubError::refused(match read {
         [b'H', b'T', b'T', b'P', ..] => {
             "it answers with HTTP: set broker.url to the port of the broker (6650, with TLS 6651), not of its admin API"
         }
-        // An alert of TLS.
+        // A TLS alert.
         [0x15, 0x03, ..] => "it requires TLS: use pulsar+ssl://HOST:PORT as broker.url, or its port without TLS (6650)",
         _ => "it does not answer as a Pulsar broker: check the host and the port in broker.url",
     })
@@ -319,7 +319,7 @@ fn foreign(error: NotAFrame) -> PubsubError {
     PubsubError::unavailable_because("the connection to the broker was lost", error)
 }
 
-/// The task that writes, until the connection has ended or nobody can give it anything any more.
+/// The writing task, which ends with the connection or when all senders are dropped.
 async fn write(mut to: WriteHalf<Box<dyn Stream>>, mut written: mpsc::Receiver<Written>, pending: Arc<PendingReplies>) {
     let mut burst = Vec::with_capacity(BURST_COUNT);
     let ended = pending.ended.clone();
@@ -348,7 +348,7 @@ async fn write(mut to: WriteHalf<Box<dyn Stream>>, mut written: mpsc::Receiver<W
     let _ = timeout(PING_INTERVAL, to.shutdown()).await;
 }
 
-/// The task that reads.
+/// The reading task.
 struct Reader {
     settings: Arc<ConnectionSettings>,
     from: ReadHalf<Box<dyn Stream>>,
@@ -366,7 +366,7 @@ impl Reader {
         }
     }
 
-    /// Reads until the connection is lost, and returns why.
+    /// Reads until the connection is lost, and returns the reason.
     async fn read(&mut self) -> PubsubError {
         let mut silent_count = 0;
         loop {
@@ -394,7 +394,7 @@ impl Reader {
         }
     }
 
-    /// Gives a small command to be written, if there is room: what does not fit is asked for again.
+    /// Queues a small command if there is room. A dropped ping, pong or token is followed by another.
     fn write(&self, command: &BaseCommand) {
         if let Some(writing) = self.writing.upgrade() {
             let _ = writing.try_send(frame::command(command));
@@ -437,7 +437,7 @@ impl Reader {
             kind::PING => self.write(&BaseCommand { pong: Some(Nothing {}), ..BaseCommand::of(kind::PONG) }),
             kind::AUTH_CHALLENGE => self.authenticate()?,
             _ => match command.error {
-                // Not about a request: the broker says why it ends the connection.
+                // Not about a request: the reason why the broker ends the connection.
                 Some(error) if error.request_id == u64::MAX => return Err(lost(Refusal::of(error.error, &error.message).to_string())),
                 error => self.answered(BaseCommand { error, ..command }),
             },
@@ -445,7 +445,7 @@ impl Reader {
         Ok(())
     }
 
-    /// What is for a consumer that is gone is dropped. More than was permitted is a fault of the broker.
+    /// Events for a consumer that is gone are dropped. More messages than permitted are a fault of the broker.
     fn to_consumer(&self, id: u64, arrival: ConsumerEvent) -> Result<()> {
         let waiting = lock(&self.pending.waiting);
         match waiting.consumers.get(&id).map(|consumer| consumer.try_send(arrival)) {
@@ -462,7 +462,7 @@ impl Reader {
         }
     }
 
-    /// A token runs out: the broker asks for the next one.
+    /// A token expires: the broker requests the next one.
     fn authenticate(&self) -> Result<()> {
         let (auth_method_name, auth_data) = self.settings.identification()?;
         let data = AuthData { auth_method_name, auth_data };
@@ -472,7 +472,7 @@ impl Reader {
         Ok(())
     }
 
-    /// An answer to a request; what is none, or to one that nobody waits for, is nothing to this.
+    /// The response to a request; other commands, and responses that no caller waits for, are ignored.
     fn answered(&self, command: BaseCommand) {
         let answer = match &command {
             BaseCommand { success: Some(success), .. } => (success.request_id, None),

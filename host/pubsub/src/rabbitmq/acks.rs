@@ -1,5 +1,4 @@
-//! Which acknowledgements a channel is sent: an acknowledgement of several takes all up to its tag, so it is right only where all of these are
-//! done.
+//! Selection of acknowledgements for a channel: `multiple` acknowledges every delivery up to its tag, so it is used only if all of these are done.
 
 use std::collections::BTreeSet;
 
@@ -10,8 +9,8 @@ pub(super) struct Ack {
     pub(super) multiple: bool,
 }
 
-/// The acknowledgements for deliveries that are done, all of which are among those that the broker counts as unacknowledged on the channel. The
-/// latter are given in their order, and read only as far as they are done.
+/// The acknowledgements for the deliveries in `done`, all of which the broker counts as unacknowledged on the channel. `unacknowledged` must be in
+/// order, and is read only up to the first delivery that is not done.
 pub(super) fn acks(unacknowledged: impl IntoIterator<Item = u64>, done: &BTreeSet<u64>) -> Vec<Ack> {
     let mut acks = Vec::new();
     let (mut last, mut count) = (None, 0);

@@ -2,9 +2,9 @@
 
 use lapin::uri::AMQPUri;
 
-/// How often both sides show that they are there, in seconds; a connection without a sign for about twice that is lost.
+/// The heartbeat interval, in seconds; a connection without traffic for about twice that is considered lost.
 const HEARTBEAT_SECONDS: u16 = 10;
-/// Nodes of one broker, at most.
+/// The maximum number of nodes of one broker.
 const MAX_NODES_COUNT: usize = 32;
 
 /// The nodes of a broker, in the order in which they are tried.
@@ -21,7 +21,7 @@ impl std::fmt::Debug for Address {
     }
 }
 
-/// Without user and password.
+/// Omits user and password.
 impl std::fmt::Display for Address {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(if self.is_encrypted { "amqps://" } else { "amqp://" })?;
@@ -41,10 +41,10 @@ pub(super) fn shown(node: &AMQPUri) -> String {
 }
 
 impl Address {
-    /// Reads a URL.
+    /// Parses a URL.
     ///
     /// # Errors
-    /// What is wrong with it, for people; never with a part that may hold the password.
+    /// The problem, for display; never contains a part that may hold the password.
     pub(super) fn parse(url: &str) -> Result<Self, String> {
         let (scheme, rest) = url.split_once("://").ok_or_else(|| format!("`://` is missing; {FORM}"))?;
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
@@ -85,7 +85,7 @@ fn node(scheme: &str, user: &str, host: &str, path: &str) -> Result<AMQPUri, Str
         _ => host,
     };
     let at = if user.is_empty() { String::new() } else { format!("{user}@") };
-    // An empty virtual host can hardly be meant.
+    // An empty virtual host is hardly ever intended.
     let vhost = if path.is_empty() { "%2F" } else { path };
     let mut node: AMQPUri = format!("{scheme}://{at}{host}/{vhost}").parse().map_err(|_| {
         format!(

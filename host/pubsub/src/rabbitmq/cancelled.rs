@@ -1,18 +1,18 @@
-//! Confirmations of cancellations: the broker sends a second one where a quorum queue is deleted while its consumer is cancelled. Pure.
+//! Confirmed cancellations: the broker confirms one a second time if a quorum queue is deleted while its consumer is being cancelled. Pure.
 
 use std::collections::VecDeque;
 
-/// The payload of basic.cancel-ok begins so; the consumer's tag follows, which the broker gives to one consumer only.
+/// The beginning of the payload of basic.cancel-ok; the consumer tag follows, which the broker assigns only once.
 const CANCEL_OK: [u8; 4] = [0, 60, 0, 31];
-/// How many are remembered: a second one comes right behind the first.
+/// How many cancellations are remembered: a second confirmation follows the first immediately.
 const MAX_COUNT: usize = 256;
 
-/// The last cancellations that were confirmed on a connection.
+/// The latest cancellations that were confirmed on a connection.
 #[derive(Debug, Default)]
 pub(super) struct Cancelled(VecDeque<Box<[u8]>>);
 
 impl Cancelled {
-    /// Whether the payload of a method confirms a cancellation that was confirmed before.
+    /// Whether the payload of a method confirms a cancellation again.
     pub(super) fn is_repeated(&mut self, payload: &[u8]) -> bool {
         if !payload.starts_with(&CANCEL_OK) {
             return false;

@@ -1,4 +1,4 @@
-//! Channels for declaring, each call with a time-out: on a cluster one can hang for more than a minute.
+//! Channels for declarations. Each call has a time-out: on a cluster a call can hang for more than a minute.
 
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -12,12 +12,12 @@ use super::refusal::Refusal;
 use crate::error::Result;
 use crate::lock::lock;
 
-/// How long the broker may take to answer one call.
+/// The time-out of one call.
 pub(super) const CALL_TIME: Duration = Duration::from_secs(10);
-/// Channels that are kept for later calls.
+/// The maximum number of idle channels kept for later calls.
 const POOLED_COUNT: usize = 32;
 
-/// Channels of one connection that nothing else uses.
+/// Channels of one connection, for short calls only.
 pub(super) struct ChannelPool {
     link: Arc<Link>,
     kept: Arc<Mutex<Vec<(u64, Channel)>>>,
@@ -32,7 +32,7 @@ impl ChannelPool {
         &self.link
     }
 
-    /// A channel for calls one after the other.
+    /// A channel for a sequence of calls.
     pub(super) async fn channel(&self) -> Result<PooledChannel> {
         let up = self.link.up()?;
         loop {
@@ -60,7 +60,7 @@ pub(super) async fn open(link: &Link, up: &Up) -> Result<Channel> {
     opened.map_err(Refusal::plain)
 }
 
-/// Waits for the broker's answer to a call. Without one in time the connection is given up: what it was asked for may still be done there.
+/// Waits for the broker's response to a call. After a time-out the connection is abandoned: the broker may still execute the call.
 pub(super) async fn call<T>(link: &Link, what: &str, answer: impl Future<Output = lapin::Result<T>>) -> Result<T, Refusal> {
     match timeout(CALL_TIME, answer).await {
         Ok(answer) => answer.map_err(Refusal::from),
@@ -71,7 +71,7 @@ pub(super) async fn call<T>(link: &Link, what: &str, answer: impl Future<Output 
     }
 }
 
-/// A channel that is kept for others when it is dropped, unless a call failed: the broker closes it then.
+/// A channel that returns to the pool when it is dropped, unless a call failed: the broker then closes it.
 pub(super) struct PooledChannel {
     link: Arc<Link>,
     kept: Arc<Mutex<Vec<(u64, Channel)>>>,
@@ -84,7 +84,7 @@ impl PooledChannel {
         self.channel.clone().expect("it is taken only when it is dropped")
     }
 
-    /// Waits for the answer to a call on it.
+    /// Waits for the response to a call on this channel.
     pub(super) async fn call<T>(&self, what: &str, answer: impl Future<Output = lapin::Result<T>>) -> Result<T, Refusal> {
         call(&self.link, what, answer).await
     }

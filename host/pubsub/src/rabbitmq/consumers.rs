@@ -1,4 +1,4 @@
-//! The consumers of shared queues that this process has.
+//! The consumers of shared queues in this process.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,12 +18,12 @@ use crate::lock::lock;
 use crate::network::Settling;
 use crate::topic::Queue;
 
-/// A consumer, for those who settle.
+/// The part of a consumer that settling needs.
 pub(super) struct ConsumerEntry {
     pub(super) queue: Queue,
     pub(super) channel: Channel,
     pub(super) held: Arc<HeldMessages>,
-    /// Taken when the consumer leaves. Settles are given to it and to the lane in one order.
+    /// Taken when the consumer leaves. The lock keeps its order the same as that of the publisher.
     settles: Mutex<Option<mpsc::Sender<Settling>>>,
 }
 
@@ -43,7 +43,7 @@ impl Consumers {
         number
     }
 
-    /// Removes a consumer: what it holds can no longer be settled.
+    /// Removes a consumer: its deliveries can no longer be settled.
     pub(super) fn remove(&self, number: u64) {
         let entry = lock(&self.entries).remove(&number);
         if let Some(entry) = entry {
@@ -56,8 +56,8 @@ impl Consumers {
         lock(&self.entries).get(&number).cloned()
     }
 
-    /// How many consumers of a queue the broker has of this process, and how many deliveries are held here: also by those that it has no
-    /// more, or not while their window changes.
+    /// How many consumers of a queue this process has at the broker, and how many deliveries it holds, including those of consumers that the broker
+    /// has ended or that are changing their window.
     pub(super) fn of(&self, queue: &Queue) -> LocalUse {
         let entries = lock(&self.entries);
         let mut own = LocalUse::default();
@@ -68,18 +68,18 @@ impl Consumers {
         own
     }
 
-    /// What is held of a queue that was deleted can no longer be settled.
+    /// Marks the deliveries of a deleted queue: they can no longer be settled.
     pub(super) fn queue_is_gone(&self, queue: &Queue) {
         let entries = lock(&self.entries);
         entries.values().filter(|entry| entry.queue == *queue).for_each(|entry| entry.held.mark_received_lost());
     }
 
-    /// All consumers there are.
+    /// All current consumers.
     pub(super) fn all(&self) -> Vec<Arc<ConsumerEntry>> {
         lock(&self.entries).values().cloned().collect()
     }
 
-    /// Settles a delivery. Its outputs are given to the lane at once, so that the order of the calls is that of the messages.
+    /// Settles a delivery. Its outputs are passed to the publisher at once, so that messages are in the order of the calls.
     pub(super) fn settle(
         &self,
         receipt: &Receipt,
@@ -97,7 +97,7 @@ impl Consumers {
         Settling::begin(settles, tag, outputs, |topic, message| publisher.publish(topic, message, None))
     }
 
-    /// Gives a delivery back.
+    /// Requeues a delivery.
     pub(super) async fn requeue(&self, receipt: &Receipt) {
         let tag = receipt.delivery;
         let Some(entry) = self.get(receipt) else { return };

@@ -1,4 +1,4 @@
-//! A message as AMQP's properties, headers and body, and back.
+//! Conversion of messages to AMQP properties, headers and body, and back.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,10 +16,10 @@ use crate::topic::{Class, Subscription};
 /// Delivery modes of AMQP 0-9-1.
 const TRANSIENT: u8 = 1;
 const PERSISTENT: u8 = 2;
-/// How often quorum queues have delivered a message before.
+/// The header with the number of earlier deliveries, set by quorum queues.
 const DELIVERY_COUNT: &str = "x-delivery-count";
 
-/// The properties of a message of a class. Its limits were checked.
+/// The AMQP properties of a message. Its limits are already checked.
 pub(super) fn properties(class: Class, message: &Message) -> Result<BasicProperties> {
     let mut headers = FieldTable::default();
     for (name, value) in message.properties.iter() {
@@ -34,7 +34,7 @@ pub(super) fn properties(class: Class, message: &Message) -> Result<BasicPropert
     let content_type = short("the content type", message.content_type.as_deref().unwrap_or(DEFAULT_CONTENT_TYPE))?;
     let mode = if class.is_durable() { PERSISTENT } else { TRANSIENT };
     let mut properties = BasicProperties::default().with_content_type(content_type).with_delivery_mode(mode);
-    // An answer without properties has no headers at all, as TrustGraph's.
+    // Like TrustGraph's, an answer without properties has no headers at all.
     if !headers.inner().is_empty() {
         properties = properties.with_headers(headers);
     }
@@ -44,18 +44,18 @@ pub(super) fn properties(class: Class, message: &Message) -> Result<BasicPropert
     Ok(properties)
 }
 
-/// What was delivered, and what the broker told of it.
+/// A delivered message with the broker's delivery data.
 #[derive(Debug)]
 pub(super) struct Incoming {
     pub(super) message: Message,
-    /// How often it was delivered at least, this time included.
+    /// The least number of deliveries, including this one.
     pub(super) delivered_count: u32,
-    /// When its caller's time is up, counted from its arrival here.
+    /// When the caller stops waiting, counted from the message's arrival here.
     pub(super) expires_at: Option<Instant>,
 }
 
 impl Incoming {
-    /// Reads a delivery. A message of a shared queue that has no id gets one of its content.
+    /// Reads a delivery. A message of a shared queue without an id gets one derived from its content.
     pub(super) fn read(class: Class, subscription: &Subscription, delivery: lapin::message::Delivery) -> Self {
         let is_again = delivery.redelivered;
         let (content_type, expiration) = (delivery.properties.content_type(), delivery.properties.expiration());
@@ -71,13 +71,13 @@ impl Incoming {
         Incoming { message, delivered_count, expires_at }
     }
 
-    /// Whether its caller's time is up.
+    /// Whether the caller no longer waits.
     pub(super) fn has_expired(&self) -> bool {
         self.expires_at.is_some_and(|at| at <= Instant::now())
     }
 }
 
-/// Sorts headers into a message; returns how often it was delivered before, where the broker says so.
+/// Stores headers in a message; returns the number of earlier deliveries, if the broker reports it.
 fn read_headers(headers: &FieldTable, message: &mut Message) -> Option<u32> {
     let mut delivered_count = None;
     let mut properties = Properties::new();
@@ -86,7 +86,7 @@ fn read_headers(headers: &FieldTable, message: &mut Message) -> Option<u32> {
             delivered_count = whole(value).and_then(|count| u32::try_from(count).ok());
             continue;
         }
-        // Other brokers' own headers are theirs.
+        // Headers that the broker adds are not message properties.
         let Some(text) = text(value) else { continue };
         match name.as_str() {
             WEIR_ID => message.id = text.parse().ok(),
@@ -98,7 +98,7 @@ fn read_headers(headers: &FieldTable, message: &mut Message) -> Option<u32> {
     delivered_count
 }
 
-/// A header's value as text. Numbers and truth values are written as in JSON; tables, lists and nothing have no text and are left out.
+/// A header's value as a string. Numbers and booleans are formatted as in JSON; tables, arrays and void have no string form and are omitted.
 fn text(value: &AMQPValue) -> Option<String> {
     match value {
         AMQPValue::LongString(text) => Some(String::from_utf8_lossy(text.as_bytes()).into_owned()),

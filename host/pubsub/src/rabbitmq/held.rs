@@ -1,4 +1,4 @@
-//! What a consumer holds: deliveries on one channel, from their arrival to their acknowledgement.
+//! The deliveries that a consumer holds on one channel, from arrival to acknowledgement.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Mutex;
@@ -11,18 +11,18 @@ use crate::error::{PubsubError, Result};
 use crate::lock::lock;
 use crate::network::until;
 
-/// How far a delivery is. All of these are unacknowledged for the broker.
+/// The phase of a delivery. In all phases it is unacknowledged at the broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    /// It was fetched ahead and waits for a `receive`.
+    /// Prefetched, waiting for a `receive`.
     Waiting,
-    /// It was received.
+    /// Received.
     Received,
     /// Its outputs are being published.
     Settling,
-    /// It is being acknowledged or given back.
+    /// Being acknowledged or requeued.
     Leaving,
-    /// Its queue is gone.
+    /// Its queue was deleted.
     Gone,
 }
 
@@ -38,7 +38,7 @@ struct State {
     phases: BTreeMap<u64, Phase>,
     waiting: VecDeque<(u64, Incoming)>,
     end: Option<PubsubError>,
-    /// Whether the broker has its consumer, as far as is known: never before it has it, and no longer once it is asked to end it.
+    /// Whether the broker has the consumer, as far as known: false until it is confirmed, and as soon as its end is requested.
     is_consuming: bool,
 }
 
@@ -49,7 +49,7 @@ impl State {
 }
 
 impl HeldMessages {
-    /// A delivery has come.
+    /// Adds a delivery that has arrived.
     pub(super) fn arrived(&self, tag: u64, incoming: Incoming) {
         let mut state = lock(&self.state);
         state.phases.insert(tag, Phase::Waiting);
@@ -58,12 +58,12 @@ impl HeldMessages {
         self.changed.notify_waiters();
     }
 
-    /// The broker has a consumer that delivers here.
+    /// Records that the broker has a consumer that delivers here.
     pub(super) fn begun(&self) {
         lock(&self.state).is_consuming = true;
     }
 
-    /// The broker has no such consumer any more, or soon will not.
+    /// Records that the broker has no such consumer any more, or soon will not.
     pub(super) fn stopped(&self) {
         lock(&self.state).is_consuming = false;
     }
@@ -73,7 +73,7 @@ impl HeldMessages {
         lock(&self.state).is_consuming
     }
 
-    /// No more will come. What waits is given up: the broker delivers it again.
+    /// Ends the deliveries. Those not yet received are abandoned: the broker redelivers them.
     pub(super) fn end(&self, error: PubsubError) {
         let mut state = lock(&self.state);
         state.end.get_or_insert(error);
@@ -83,30 +83,30 @@ impl HeldMessages {
         self.changed.notify_waiters();
     }
 
-    /// The channel is lost: nothing of it can be settled any more.
+    /// The channel is lost: none of its deliveries can be settled any more.
     pub(super) fn mark_lost(&self) {
         lock(&self.state).phases.clear();
         self.changed.notify_waiters();
     }
 
-    /// The queue is gone: what is not being settled cannot be settled any more.
+    /// The queue is gone: deliveries that are not being settled can no longer be settled.
     pub(super) fn mark_received_lost(&self) {
         let mut state = lock(&self.state);
         state.waiting.clear();
         state.phases.values_mut().filter(|phase| matches!(phase, Phase::Waiting | Phase::Received)).for_each(|phase| *phase = Phase::Gone);
     }
 
-    /// How many deliveries up to a tag are unacknowledged.
+    /// The number of unacknowledged deliveries up to a tag.
     pub(super) fn count_up_to(&self, tag: u64) -> usize {
         lock(&self.state).count_up_to(tag)
     }
 
-    /// The newest delivery.
+    /// The tag of the newest delivery; 0 if there is none.
     pub(super) fn last_tag(&self) -> u64 {
         lock(&self.state).phases.last_key_value().map_or(0, |(tag, _)| *tag)
     }
 
-    /// Waits until fewer than so many of the deliveries up to a tag are unacknowledged.
+    /// Waits until fewer than `count` of the deliveries up to a tag are unacknowledged.
     pub(super) async fn fewer_up_to(&self, tag: u64, count: usize) {
         self.until(|state| (state.count_up_to(tag) < count).then_some(())).await;
     }
@@ -121,17 +121,17 @@ impl HeldMessages {
         .await
     }
 
-    /// Waits until a delivery is there.
+    /// Waits until a delivery is available.
     pub(super) async fn readable(&self) -> Result<()> {
         self.when(|state| (!state.waiting.is_empty()).then_some(())).await
     }
 
-    /// Waits until something is found, or no more will come.
+    /// Waits until `found` returns a value, or no more deliveries will arrive.
     async fn when<T>(&self, mut found: impl FnMut(&mut State) -> Option<T>) -> Result<T> {
         self.until(|state| found(state).map(Ok).or_else(|| state.end.clone().map(Err))).await
     }
 
-    /// Waits until something is found, which is looked for at each change.
+    /// Waits until `found` returns a value; it is called after each change.
     async fn until<T>(&self, found: impl FnMut(&mut State) -> Option<T>) -> T {
         until(&self.state, &self.changed, found).await
     }
@@ -153,17 +153,17 @@ impl HeldMessages {
         self.changed.notify_waiters();
     }
 
-    /// Whether a delivery is being settled: its channel is there.
+    /// Whether a delivery is being settled, which implies that its channel is open.
     pub(super) fn is_settling(&self, tag: u64) -> bool {
         lock(&self.state).phases.get(&tag) == Some(&Phase::Settling)
     }
 
-    /// Begins to give a delivery back; `false` if it is not held.
+    /// Begins to requeue a delivery; `false` if it is not held.
     pub(super) fn begin_release(&self, tag: u64) -> bool {
         self.step(tag, Phase::Received, Phase::Leaving)
     }
 
-    /// All deliveries that are not being settled begin to leave.
+    /// Begins to requeue all deliveries that are not being settled.
     pub(super) fn release_all(&self) -> Vec<u64> {
         let mut state = lock(&self.state);
         state.waiting.clear();
@@ -191,12 +191,12 @@ impl HeldMessages {
         acks(lock(&self.state).phases.keys().copied(), done)
     }
 
-    /// How many the broker counts as unacknowledged.
+    /// The number that the broker counts as unacknowledged.
     pub(super) fn count(&self) -> usize {
         self.count_up_to(u64::MAX)
     }
 
-    /// These were acknowledged or given back, and the broker has been told.
+    /// Removes deliveries that were acknowledged or requeued, after the broker was notified.
     pub(super) fn left(&self, tags: impl IntoIterator<Item = u64>) {
         let mut state = lock(&self.state);
         for tag in tags {

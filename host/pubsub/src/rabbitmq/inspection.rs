@@ -1,5 +1,5 @@
-//! Looking into queues, as far as AMQP allows: two figures without a look inside, copies by a queue of one's own, and messages by taking them
-//! and giving them back.
+//! Inspection of queues, within the limits of AMQP: two figures from a passive declaration, taps through a queue of their own, and messages by
+//! getting and requeueing them.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use crate::error::{PubsubError, Result};
 use crate::message::{Message, MessageId};
 use crate::topic::{Queue, Subscription, Topic};
 
-/// How many messages of a queue are taken at most to find one, or to show a page.
+/// The maximum number of messages fetched from a queue to find one or to return a page.
 const DEPTH_COUNT: usize = 10_000;
 const TOO_DEEP: &str = "browsing messages beyond the first 10,000 of a queue: consume or move some of those before them";
 
@@ -38,7 +38,7 @@ impl Inspect for Arc<Shared> {
     async fn stats(&self, queue: &Queue) -> Result<QueueStats> {
         self.check_open()?;
         let seen = self.lifecycle.passive(queue, &names::queue(queue)?).await?;
-        // What consumers hold is not told; without any nothing is held.
+        // The broker does not report what consumers hold; without consumers nothing is held.
         let depth_count = (seen.consumer_count == 0).then_some(seen.ready_count);
         let (ready_count, consumer_count) = (Some(seen.ready_count), Some(seen.consumer_count));
         Ok(QueueStats { depth_count, ready_count, consumer_count, ..QueueStats::default() })
@@ -97,12 +97,13 @@ impl Inspect for Arc<Shared> {
     }
 }
 
-/// The cursor of a message: made of its id, which names it for as long as it is in the queue.
+/// The cursor of a message: its id, which identifies it as long as it is in the queue.
 fn cursor(incoming: &Incoming) -> Cursor {
     Cursor::id(incoming.message.id.unwrap_or(MessageId(0)))
 }
 
-/// Takes messages up to a page behind the start. A start that is not found is gone, with all before it: then the page begins at the oldest.
+/// Fetches messages up to the end of a page. If the start is not found, it is gone with everything before it, and the page begins at the oldest
+/// message.
 async fn page(taken: &mut BorrowedMessages, start: Start, limit_count: usize, body_bytes: usize) -> Result<Page> {
     let (from, includes) = match start {
         Start::Oldest => (None, true),
@@ -113,7 +114,7 @@ async fn page(taken: &mut BorrowedMessages, start: Start, limit_count: usize, bo
     let mut found_at = from.is_none().then_some(0);
     let newest = loop {
         if all.len() >= DEPTH_COUNT {
-            // What is behind it is not known: a page that would begin there must not look like the end of the queue.
+            // Later messages are unknown: a page that would begin there must not look like the end of the queue.
             if found_at.is_none_or(|found| found >= all.len()) {
                 return Err(PubsubError::Unsupported { what: TOO_DEEP });
             }
@@ -125,7 +126,7 @@ async fn page(taken: &mut BorrowedMessages, start: Start, limit_count: usize, bo
             found_at = Some(if includes { all.len() } else { all.len() + 1 });
         }
         all.push(shown(at, incoming, body_bytes));
-        // Only a page that sees the end of the queue knows the newest.
+        // The newest message is known only if the end of the queue was reached.
         if found_at.is_some_and(|found| all.len() > found.saturating_add(limit_count)) && limit_count > 0 {
             break None;
         }
@@ -143,13 +144,13 @@ fn shown(cursor: Cursor, incoming: Incoming, body_bytes: usize) -> Browsed {
     Browsed { cursor, message: Ok(message), body_bytes: whole as u64 }
 }
 
-/// Messages that are taken from a queue for a look, and go back to their places when it is over, however it ends.
+/// Messages fetched for inspection; they return to their positions when it ends, however it ends.
 struct BorrowedMessages {
     shared: Arc<Shared>,
     channel: lapin::Channel,
     queue: Queue,
     name: lapin::types::ShortString,
-    /// One look at a time: another would find the messages in work.
+    /// One inspection at a time: a second one would find the messages in flight.
     _lock: tokio::sync::OwnedMutexGuard<()>,
 }
 
@@ -189,7 +190,7 @@ impl BorrowedMessages {
     }
 
     async fn requeue(self) {
-        // Tag 0 stands for all that were taken on this channel.
+        // Tag 0 means all messages fetched on this channel.
         let back = self.channel.basic_nack(0, BasicNackOptions { multiple: true, requeue: true });
         let _ = call(&self.shared.consuming, "requeueing messages", back).await;
         let _ = tokio::time::timeout(CALL_TIME, self.channel.close(200, "done".into())).await;

@@ -1,4 +1,4 @@
-//! Making, ensuring, finding and deleting shared queues.
+//! Creation, lookup and deletion of shared queues.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
@@ -23,50 +23,51 @@ use crate::network::KeyedLocks;
 use crate::retry::Backoff;
 use crate::topic::{Class, Queue, Topic};
 
-/// How long a deletion waits for the last consumers of a queue that is empty.
+/// How long the deletion of an empty queue waits for its last consumers to close.
 const CONSUMER_CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
-/// How often a queue is declared that is gone when it is bound.
+/// The maximum number of declarations of a queue that is gone when it is bound.
 const DECLARES_COUNT: u32 = 6;
-/// How long it is tried to bind a queue again that was found not to be empty, and the waits between the tries.
+/// How long binding is retried for a queue that was found not to be empty, and the waits between the attempts.
 const BIND_TIME: Duration = Duration::from_secs(60);
 const FIRST_WAIT: Duration = Duration::from_millis(50);
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
 
-/// What is known of the broker's queues.
+/// Cached knowledge about the broker's queues.
 pub(super) struct Lifecycle {
     pub(super) channels: ChannelPool,
-    /// The connection for queues whose kind the broker may answer by closing it.
+    /// The connection for declarations to which the broker may respond by closing the connection.
     risky: Link,
-    /// Exchanges that are there, of the declaring connection of this number.
+    /// Exchanges known to exist, and the number of the connection on which they were declared.
     exchanges: Mutex<(u64, HashSet<String>)>,
-    /// Whether the broker has refused queues that are neither durable nor exclusive.
+    /// Whether the broker has refused queues that are neither durable nor exclusive; `None` if unknown.
     transient_denied: Mutex<Option<bool>>,
-    /// Queues that are there with other properties and are kept so.
+    /// Queues that exist with other properties and are left unchanged.
     kept: Mutex<HashSet<Queue>>,
     /// Topics with a queue that refuses messages above a bound, in bytes.
     refusing: Mutex<HashMap<Topic, u64>>,
-    /// One after the other on each queue: one that is ensured and gets a message while it is deleted would take that along.
+    /// Serializes operations on each queue: otherwise, a queue that is ensured while it is being deleted could receive a message that is deleted with
+    /// it.
     locks: KeyedLocks<Queue>,
 }
 
-/// What the broker tells of a queue without a look into it.
+/// The broker's figures of a queue, without fetching messages.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct QueueInfo {
     pub(super) ready_count: u64,
     pub(super) consumer_count: u64,
 }
 
-/// What this process has of a queue.
+/// This process's use of a queue.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct LocalUse {
-    /// Consumers that the broker has; never more than it has.
+    /// Consumers at the broker; never more than there are.
     pub(super) consumer_count: u64,
-    /// Deliveries that are not acknowledged.
+    /// Unacknowledged deliveries.
     pub(super) held_count: u64,
 }
 
-/// What is done with a queue that is there with other properties.
+/// How to treat a queue that exists with other properties.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum OnMismatch {
     Refuse,
@@ -85,17 +86,17 @@ impl Lifecycle {
         self.risky.close().await;
     }
 
-    /// The bound above which a queue of the topic is known to refuse messages.
+    /// The bound above which a queue of the topic refuses messages, if this process knows one.
     pub(super) fn refuses_above_bytes(&self, topic: &Topic) -> Option<u64> {
         lock(&self.refusing).get(topic).copied()
     }
 
-    /// Whether request queues are durable here, because the broker denies others; `None` before the first was made.
+    /// Whether request queues are durable because the broker denies others; `None` before the first was created.
     pub(super) fn transient_denied(&self) -> Option<bool> {
         *lock(&self.transient_denied)
     }
 
-    /// Makes the exchange of a topicspace, once for each connection.
+    /// Declares the exchange of a topicspace, once for each connection.
     pub(super) async fn exchange(&self, topicspace: &str) -> Result<ShortString> {
         let name = names::exchange(topicspace)?;
         let number = self.channels.link().up()?.number;
@@ -120,7 +121,7 @@ impl Lifecycle {
         Ok(name)
     }
 
-    /// Forgets what exchanges there are: one is missing.
+    /// Clears the cache of exchanges, because one was missing.
     pub(super) fn forget_exchanges(&self) {
         lock(&self.exchanges).1.clear();
     }
@@ -153,7 +154,7 @@ impl Lifecycle {
             left_count -= 1;
             match self.bind(queue, name.clone(), exchange.clone()).await {
                 Ok(()) => break,
-                // A quorum queue whose deletion is confirmed can still be declared for a moment.
+                // A quorum queue whose deletion is confirmed can be declared for another moment.
                 Err(PubsubError::QueueNotFound { .. }) if left_count > 0 => {
                     let wait = backoff.next_wait(&mut rand::rng());
                     tokio::time::sleep(wait).await;
@@ -184,10 +185,10 @@ impl Lifecycle {
         let is_type = refusal.text().contains("x-queue-type");
         let is_unbounded = spec.overflow == Overflow::None;
         match refusal.kind {
-            // Whether flow queues are quorum queues is the operator's choice, which may have changed since this one was made.
+            // Whether flow queues are quorum queues is the operator's choice, which may have changed since this one was created.
             Kind::Mismatch if is_type && is_unbounded => self.passive(&spec.queue, name).await.map(|_| ()),
             Kind::Mismatch if on_mismatch == OnMismatch::Keep && spec.overflow.refuse_above_bytes().is_some() => {
-                // It is ensured again and again.
+                // Queues are ensured repeatedly; log this once.
                 if lock(&self.kept).insert(spec.queue.clone()) {
                     tracing::warn!(queue = %spec.queue, difference = refusal.text(), "queue exists with other properties, left unchanged");
                 }
@@ -197,13 +198,13 @@ impl Lifecycle {
         }
     }
 
-    /// A request queue is not durable where the broker permits that. The broker that does not closes the connection.
+    /// Declares a request queue, not durable if the broker permits that. A broker that does not closes the connection.
     async fn declare_request(&self, spec: &QueueSpec, name: &ShortString) -> Result<()> {
         let queue = &spec.queue;
         match self.passive(queue, name).await {
             Ok(_) => return Ok(()),
             Err(PubsubError::QueueNotFound { .. }) => {}
-            // Its node is away, and with it what it held: another node can have it.
+            // Its node is down, and its messages with it: another node can host the queue.
             Err(PubsubError::Unavailable { reason, .. }) if self.channels.link().up().is_ok() => {
                 tracing::warn!(queue = %queue, reason, "request queue unavailable with its node, creating it again");
                 self.delete_risky(name).await?;
@@ -255,8 +256,8 @@ impl Lifecycle {
         Ok(declared.map(|queue| QueueInfo { ready_count: queue.message_count().into(), consumer_count: queue.consumer_count().into() }))
     }
 
-    /// Declares the queue of a lock, or looks at it: on the connection that may break, since the node of a queue may be away, and no answer then
-    /// costs the connection.
+    /// Declares the queue of a lock, or passively checks it. Uses the connection that may be lost: the node of a queue may be down, and a time-out
+    /// then closes the connection.
     pub(super) async fn declare_lock(
         &self,
         name: &ShortString,
@@ -277,7 +278,7 @@ impl Lifecycle {
         Ok(seen)
     }
 
-    /// Looks at a queue without making it.
+    /// Checks a queue with a passive declaration, which does not create it.
     pub(super) async fn passive(&self, queue: &Queue, name: &ShortString) -> Result<QueueInfo> {
         let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
         self.declare(name, passive, FieldTable::default()).await?.map_err(|refusal| refusal.about(queue))
@@ -294,10 +295,10 @@ impl Lifecycle {
         }
     }
 
-    /// Deletes a queue; `own` shows what this process has of it.
+    /// Deletes a queue; `own` returns this process's use of it.
     ///
     /// # Cancel safety
-    /// None: the queue may be left without its binding. Callers run it in a task of its own.
+    /// None: the queue may be left without its binding. Callers run this in a task of its own.
     pub(super) async fn delete(&self, queue: &Queue, when: Delete, own: impl Fn(&Queue) -> LocalUse) -> Result<Deletion> {
         if !queue.topic().class().has_queues() {
             return Ok(Deletion::Deleted);
@@ -322,9 +323,9 @@ impl Lifecycle {
         Ok(())
     }
 
-    /// `if-empty` of AMQP counts neither what consumers hold, nor does it exist for quorum queues. So the queue is unbound, looked at, and
-    /// bound again if it holds a message; what is published meanwhile is returned, or goes to the topic's other queues. What was published just before
-    /// may not be counted yet, by quorum queues above all: so a message is asked for, which is answered behind it.
+    /// AMQP's `if-empty` does not count messages held by consumers, and does not exist for quorum queues. So the queue is unbound, checked, and bound
+    /// again if it holds a message; what is published meanwhile is returned, or goes to the topic's other queues only. Messages published just before
+    /// may not be counted yet, in particular by quorum queues: so a `basic.get` follows, which the queue answers after them.
     async fn delete_if_empty(&self, queue: &Queue, name: ShortString, own: impl Fn(&Queue) -> LocalUse) -> Result<Deletion> {
         if let Some(kept) = self.backlog(queue, &name, &own).await? {
             return Ok(kept.map_or(Deletion::Deleted, |backlog| Deletion::NotEmpty(vec![backlog])));
@@ -342,7 +343,7 @@ impl Lifecycle {
         drop(channel);
         let looked = match self.backlog(queue, &name, &own).await {
             Ok(None) => match self.holds_late_messages(queue, &name).await {
-                // Also one that a consumer of this process has by now counts.
+                // Also counts a message that a consumer of this process has received by now.
                 Ok(false) => self.backlog(queue, &name, &own).await,
                 Ok(true) => Ok(Some(Some(Backlog { queue: queue.clone(), count: None }))),
                 Err(error) => Err(error),
@@ -383,13 +384,13 @@ impl Lifecycle {
                 let requeued = channel.call("requeueing a message", message.nack(back)).await;
                 requeued.map(|_| true).map_err(|refusal| refusal.about(queue))
             }
-            // It is gone, or has an exclusive consumer, which receives its messages.
+            // The queue is gone, or has an exclusive consumer, which receives its messages.
             Err(refusal) if matches!(refusal.kind, Kind::NotFound | Kind::Held | Kind::Refused) => Ok(false),
             Err(refusal) => Err(refusal.about(queue)),
         }
     }
 
-    /// Binds a queue that was unbound, also when the connection is back only after a while.
+    /// Binds an unbound queue again, with retries while the connection is down.
     async fn bind_again(&self, queue: &Queue, name: ShortString, exchange: ShortString) -> Result<()> {
         let deadline = Instant::now() + BIND_TIME;
         let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
@@ -408,7 +409,7 @@ impl Lifecycle {
         }
     }
 
-    /// Waits until other processes do not read the queue. `None`: it is empty; `Some(None)`: it is gone; else what it holds.
+    /// Waits until no other process consumes the queue. `None`: it is empty; `Some(None)`: it is gone; otherwise its backlog.
     async fn backlog(&self, queue: &Queue, name: &ShortString, own: impl Fn(&Queue) -> LocalUse) -> Result<Option<Option<Backlog>>> {
         let deadline = Instant::now() + CONSUMER_CLOSE_TIMEOUT;
         loop {
@@ -434,8 +435,8 @@ impl Lifecycle {
     }
 }
 
-/// Shared queues have no arguments, except those that are Weir's own and have a bound: there the type is given, since a quorum queue counts
-/// looks at its messages as deliveries and drops a message at some count of them.
+/// Shared queues have no arguments, except for Weir's own queues with a bound. Those state the type, since a quorum queue counts fetching a message
+/// for inspection as a delivery, and drops a message after a number of deliveries.
 fn arguments(overflow: Overflow) -> FieldTable {
     let (bytes, overflow) = match overflow {
         Overflow::None => return FieldTable::default(),

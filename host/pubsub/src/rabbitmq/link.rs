@@ -1,5 +1,5 @@
-//! One connection to the broker, kept up by a task of its own. The client library's recovery is off: it would make deleted queues again, and
-//! never gets back those that the broker named.
+//! One connection to the broker, maintained by a task of its own. The client library's recovery is off: it would recreate deleted queues, and never
+//! recovers queues named by the broker.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,51 +18,51 @@ use crate::error::{PubsubError, Result};
 use crate::network::closed;
 use crate::recovery::Recovery;
 
-/// How long one node is tried, with its handshake.
+/// The time-out for connecting to one node, including the handshake.
 const CONNECT_TIME: Duration = Duration::from_secs(10);
-/// How long an orderly end of a connection may take.
+/// The time-out of an orderly close.
 const CLOSE_TIME: Duration = Duration::from_secs(5);
-/// How often it is looked whether a connection is there that reported nothing.
+/// How often a connection that reported nothing is checked.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
-/// For publishing, consuming, declaring, and declaring what the broker may deny.
+/// For publishing, for consuming, for declarations, and for declarations that the broker may deny.
 const CONNECTIONS_COUNT: usize = 4;
 
-/// What connections have in common.
+/// Settings shared by all connections.
 pub(super) struct ConnectionSettings {
     pub(super) address: Address,
-    /// Certificate authorities in PEM; those of the system where there are none.
+    /// Certificate authorities in PEM; those of the system if `None`.
     pub(super) authorities: Option<String>,
     /// Certificate and key in PEM.
     pub(super) identity: Option<(Vec<u8>, Vec<u8>)>,
-    /// One of the connections is there: the others need not wait any longer.
+    /// Notified when one of the connections is established: the others then retry immediately.
     pub(super) reached: Notify,
 }
 
-/// A connection that is there.
+/// An established connection.
 #[derive(Clone)]
 pub(super) struct Up {
     pub(super) connection: Arc<Connection>,
-    /// Rises with each connection of the link.
+    /// Increases with each connection of the link.
     pub(super) number: u64,
 }
 
 #[derive(Clone)]
 enum State {
-    /// Not there, with the reason.
+    /// Not connected, with the reason.
     Down(PubsubError),
     Up(Up),
     Closed,
 }
 
-/// That the broker takes nothing that is published, by a memory or disk alarm.
+/// The broker accepts no publishes because of a memory or disk alarm.
 #[derive(Clone, Debug)]
 pub(super) struct Blocked {
     pub(super) reason: String,
     pub(super) since: Instant,
 }
 
-/// Waits until the broker has taken nothing for so long; never returns while it takes messages.
+/// Waits until the broker has accepted no messages for this long; never returns while it accepts them.
 pub(super) async fn blocked_for(blocked: &mut watch::Receiver<Option<Blocked>>, time: Duration) -> Blocked {
     loop {
         let found = blocked.wait_for(Option::is_some).await.ok().and_then(|found| found.clone());
@@ -75,7 +75,7 @@ pub(super) async fn blocked_for(blocked: &mut watch::Receiver<Option<Blocked>>, 
     }
 }
 
-/// A connection that comes back.
+/// A connection that is re-established when it is lost.
 pub(super) struct Link {
     state: watch::Receiver<State>,
     blocked: watch::Receiver<Option<Blocked>>,
@@ -85,7 +85,7 @@ pub(super) struct Link {
 }
 
 impl Link {
-    /// Begins to connect. `purpose` names the connection, in the broker's tools too.
+    /// Begins to connect. `purpose` is part of the connection's name, also in the broker's tools.
     pub(super) fn start(settings: Arc<ConnectionSettings>, purpose: &'static str) -> Self {
         let (state, seen) = watch::channel(State::Down(PubsubError::unavailable("it is not connected yet")));
         let (blocked, is_blocked) = watch::channel(None);
@@ -99,10 +99,10 @@ impl Link {
         Link { state: seen, blocked: is_blocked, renew, stop, ended }
     }
 
-    /// The connection.
+    /// The current connection.
     ///
     /// # Errors
-    /// `Unavailable`, or `Refused`, with the reason, while it is not there.
+    /// `Unavailable`, or `Refused`, with the reason, while not connected.
     pub(super) fn up(&self) -> Result<Up> {
         match &*self.state.borrow() {
             State::Up(up) if up.connection.status().connected() => Ok(up.clone()),
@@ -112,10 +112,10 @@ impl Link {
         }
     }
 
-    /// Waits until it is there for the first time.
+    /// Waits for the first connection.
     ///
     /// # Errors
-    /// `Refused`, once a node has said so. A broker that does not answer is waited for.
+    /// `Refused`, if a node refuses. An unreachable broker is retried.
     pub(super) async fn first(&self) -> Result<()> {
         let mut state = self.state.clone();
         let found = state.wait_for(|state| !matches!(state, State::Down(PubsubError::Unavailable { .. }))).await;
@@ -136,7 +136,7 @@ impl Link {
         }
     }
 
-    /// Why this connection is lost; nothing if it is there.
+    /// Why this connection was lost; `None` if it is up.
     pub(super) fn lost(&self, number: u64) -> Option<PubsubError> {
         match &*self.state.borrow() {
             State::Up(up) if up.number == number && up.connection.status().connected() => None,
@@ -146,28 +146,28 @@ impl Link {
         }
     }
 
-    /// Whether it has ended for good.
+    /// Whether the link was closed.
     pub(super) fn is_closed(&self) -> bool {
         self.stop.is_cancelled()
     }
 
-    /// Waits until this connection is not the link's any more.
+    /// Waits until this is no longer the link's connection.
     pub(super) async fn gone(&self, number: u64) {
         let mut state = self.state.clone();
         let _ = state.wait_for(|state| !matches!(state, State::Up(up) if up.number == number)).await;
     }
 
-    /// Why the broker takes nothing that is published, while it does not: a memory or disk alarm.
+    /// Whether the broker accepts no publishes at present, and why: a memory or disk alarm.
     pub(super) fn blocked(&self) -> watch::Receiver<Option<Blocked>> {
         self.blocked.clone()
     }
 
-    /// Gives up a connection that does not answer; another is made.
+    /// Abandons an unresponsive connection; a new one is established.
     pub(super) fn renew(&self) {
         self.renew.notify_one();
     }
 
-    /// Ends it for good; what was sent before is sent.
+    /// Closes the link; data that was already sent is flushed.
     pub(super) async fn close(&self) {
         self.stop.cancel();
         self.ended.cancelled().await;
@@ -195,7 +195,7 @@ struct LinkTask {
 impl LinkTask {
     async fn run(mut self) {
         let stop = self.stop.clone();
-        // One for its whole life: a broker that accepts connections and closes them is tried less and less often.
+        // One for the link's whole life, so that a broker that accepts and closes connections is tried with growing waits.
         let mut recovery = Recovery::of(format!("connection to {} for {}", self.settings.address, self.purpose));
         while let Some(up) = stop.run_until_cancelled(self.connect(&mut recovery)).await {
             self.state.send_replace(State::Up(up.clone()));
@@ -213,10 +213,10 @@ impl LinkTask {
         self.state.send_replace(State::Closed);
     }
 
-    /// Tries all nodes, again and again.
+    /// Tries all nodes, repeatedly.
     async fn connect(&mut self, recovery: &mut Recovery) -> Up {
         let mut is_first = self.number == 0;
-        // One that was lost waits its time, whatever others reach: a broker may accept connections and close them.
+        // After a loss, the wait is observed even if others connect: a broker may accept connections and close them.
         let mut retries_now = false;
         loop {
             tokio::select! {
@@ -226,7 +226,7 @@ impl LinkTask {
             let trying = self.try_nodes();
             let tried = match std::mem::take(&mut is_first) {
                 true => trying.await.inspect_err(|error| {
-                    // A refusal is returned to whoever waits for the first connection, and reported there.
+                    // A refusal is returned to the caller that waits for the first connection, and reported there.
                     if !matches!(error, PubsubError::Refused { .. }) {
                         recovery.lost(error);
                     }
@@ -260,7 +260,7 @@ impl LinkTask {
                     return Ok((connection, shown(node)));
                 }
                 Err(error) => {
-                    // What a node refuses says more than another's silence.
+                    // A refusal by one node is more informative than a time-out of another.
                     if first_error.is_none() || matches!(error, PubsubError::Refused { .. }) {
                         first_error = Some(error);
                     }
@@ -283,7 +283,7 @@ impl LinkTask {
         }
     }
 
-    /// Waits for the end of a connection, and returns the reason.
+    /// Waits until a connection ends, and returns the reason.
     async fn watch(&self, up: &Up) -> Ended {
         let mut events = std::pin::pin!(up.connection.events_listener());
         let mut reason = None;
@@ -299,7 +299,7 @@ impl LinkTask {
                         tracing::info!(broker = %self.settings.address, connection = self.purpose, "broker unblocked: messages accepted again");
                         self.blocked.send_replace(None);
                     }
-                    // Errors of channels come here too.
+                    // Errors of channels arrive here too.
                     Some(Event::Error(error)) => reason = Some(Ended(Refusal::from(error).text().to_owned())),
                     Some(_) => {}
                     None => return reason.unwrap_or_default(),
@@ -328,13 +328,13 @@ impl Default for Ended {
     }
 }
 
-/// Closes a connection that may not answer.
+/// Closes a connection that may be unresponsive.
 fn drop_connection(up: &Up) {
     let connection = up.connection.clone();
     tokio::spawn(async move { timeout(CLOSE_TIME, connection.close(200, "no answer in time".into())).await });
 }
 
-/// The error of a node, with what to change.
+/// The error of a node, with the fix.
 fn at_node(node: &AMQPUri, refusal: Refusal) -> PubsubError {
     let permit = shown(node);
     if !refusal.is_for_good() {

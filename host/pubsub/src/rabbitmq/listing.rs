@@ -1,4 +1,4 @@
-//! The shared queues of a virtual host. A queue's name alone does not tell topic and subscription apart where both hold dots; its binding does.
+//! The shared queues of a virtual host. If topic and subscription both contain dots, a queue's name alone does not determine them; its binding does.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::topic::{Queue, Topic};
 
 const COLUMNS: (&str, &str) = ("columns", "source,destination,destination_type,routing_key");
 
-/// One binding, as the management API shows it. Each queue has one of the default exchange, whose name is empty.
+/// One binding, as the management API returns it. Each queue also has one to the default exchange, whose name is empty.
 #[derive(Debug, Deserialize)]
 struct Binding {
     source: String,
@@ -50,7 +50,7 @@ fn queues(bindings: &[Binding]) -> Vec<Queue> {
     queues
 }
 
-/// The queue of a binding to the exchange of its topicspace by its topic.
+/// The queue of a binding from the exchange of its topicspace with the routing key of its topic.
 fn bound(Binding { source, destination, routing_key, .. }: &Binding) -> Option<Queue> {
     let subscription =
         destination.strip_prefix(source.as_str())?.strip_prefix('.')?.strip_prefix(routing_key.as_str())?.strip_prefix('.')?;
@@ -58,7 +58,7 @@ fn bound(Binding { source, destination, routing_key, .. }: &Binding) -> Option<Q
     queue(class, source, name, subscription)
 }
 
-/// The queue of a name that nothing binds: its maker was stopped in between.
+/// The queue with this name if it has no binding: the process creating it was stopped in between.
 fn unbound(name: &str) -> Option<Queue> {
     let (topicspace, rest) = name.split_once('.')?;
     let (class, rest) = rest.split_once('.')?;

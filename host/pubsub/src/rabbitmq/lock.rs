@@ -1,5 +1,5 @@
-//! Locks: an exclusive consumer of a queue that is there for that alone. It is a classic queue whatever the virtual host makes by itself, since a
-//! quorum queue ignores exclusivity. It is bound to nothing and never deleted.
+//! Locks: an exclusive consumer of a queue that serves no other purpose. It is declared a classic queue, whatever the virtual host's default, since
+//! quorum queues ignore exclusivity. It is bound to nothing and never deleted.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::backend::{LockHolder, LockName};
 use crate::error::{PubsubError, Result};
 use crate::network::{HeldLock, LockState, closed};
 
-/// Takes the lock: on a channel of the connection that consumes, so that a service loses its lock with its requests.
+/// Takes the lock, on a channel of the connection for consuming, so that a service that loses its requests loses its lock too.
 pub(super) async fn take(shared: &Arc<Shared>, name: &LockName) -> Result<HeldLock> {
     let queue = names::lock(name)?;
     let refused = |refusal| refused(name, &shared.vhost, refusal);
@@ -35,7 +35,7 @@ pub(super) async fn take(shared: &Arc<Shared>, name: &LockName) -> Result<HeldLo
     Ok(held)
 }
 
-/// The task of a lock that is held.
+/// The task of a held lock.
 struct LockTask {
     shared: Arc<Shared>,
     channel: Channel,
@@ -52,7 +52,7 @@ impl LockTask {
                 () = self.lock_state.left.cancelled() => break,
                 () = self.shared.consuming.gone(self.link_number) => self.shared.consuming.lost(self.link_number).unwrap_or_else(closed),
                 delivery = stream.next() => match delivery {
-                    // Something publishes to it, which does not concern a lock.
+                    // A message was published to it, which does not affect the lock.
                     Some(Ok(_)) => continue,
                     Some(Err(error)) => Refusal::from(error).plain(),
                     None => self.shared.consuming.lost(self.link_number).unwrap_or_else(ended),
@@ -65,7 +65,7 @@ impl LockTask {
     }
 }
 
-/// Which process holds the lock, as far as the broker shows it.
+/// Which process holds the lock, as far as the broker reports it.
 pub(super) async fn holder(shared: &Shared, name: &LockName) -> Result<Option<LockHolder>> {
     let queue = names::lock(name)?;
     let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
@@ -75,7 +75,7 @@ pub(super) async fn holder(shared: &Shared, name: &LockName) -> Result<Option<Lo
         Err(refusal) if refusal.kind == Kind::NotFound => return Ok(None),
         Err(refusal) => return Err(refused(refusal)),
     }
-    // It exists, so this creates nothing; unlike a passive declaration it shows whether the queue can be a lock.
+    // The queue exists, so this creates nothing; unlike a passive declaration it shows whether the queue can be a lock.
     let seen = shared.lifecycle.declare_lock(&queue, of_its_own(), arguments()).await?.map_err(refused)?;
     if seen.consumer_count == 0 {
         return Ok(None);
@@ -98,7 +98,7 @@ struct ConsumerDetails {
     consumer_tag: String,
 }
 
-/// The process that the management API shows as the consumer.
+/// The process that the management API reports as the consumer.
 async fn process(management: &Management, name: &LockName) -> Result<Option<String>> {
     let details: Option<Details> = management.get(&["queues", &management.vhost, &name.wire_name()], &[]).await?;
     Ok(details
@@ -106,7 +106,7 @@ async fn process(management: &Management, name: &LockName) -> Result<Option<Stri
         .map(|consumer| crate::error_text::shown(&consumer.consumer_tag)))
 }
 
-/// What the consumer is called in the broker's own tools: the machine and the process that hold the lock.
+/// The consumer tag, which identifies the machine and the process that hold the lock in the broker's tools.
 fn tag() -> Result<ShortString> {
     let machine = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let machine: String = machine.trim().chars().filter(char::is_ascii_graphic).take(100).collect();
@@ -124,7 +124,7 @@ fn arguments() -> FieldTable {
     arguments
 }
 
-/// Why this process does not get the lock, with what to change.
+/// Why this process does not get the lock, with the fix.
 fn refused(name: &LockName, vhost: &str, refusal: Refusal) -> PubsubError {
     let text = refusal.text();
     match refusal.kind {
@@ -143,7 +143,7 @@ fn refused(name: &LockName, vhost: &str, refusal: Refusal) -> PubsubError {
     }
 }
 
-/// What the broker answered.
+/// The broker's response.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct BrokerReply(String);

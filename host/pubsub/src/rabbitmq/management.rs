@@ -1,4 +1,4 @@
-//! The management API of RabbitMQ, over HTTP: what AMQP cannot tell. It is a plugin of the broker and need not be there.
+//! The management API of RabbitMQ, over HTTP, for what AMQP does not provide. It is a plugin of the broker and optional.
 
 use std::time::Duration;
 
@@ -11,16 +11,16 @@ use super::address::Address;
 use crate::error::{Cause, PubsubError, Result};
 use crate::error_text::shown;
 
-/// How long the broker may take to answer one request: it asks all nodes of a cluster.
+/// The time-out of one request: the broker queries all nodes of a cluster.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(20);
 const CONNECT_TIME: Duration = Duration::from_secs(5);
-/// The largest answer that is read: some 200,000 queues.
+/// The maximum response size: some 200,000 queues.
 const MAX_ANSWER_BYTES: usize = 64 << 20;
 
-/// The form of the API's address.
+/// The form of the API's URL.
 const FORM: &str = "write it as http://HOST:15672 or https://HOST:15671; without USER:PASSWORD@ the credentials of broker.url are used";
 
-/// A client of the API, about one virtual host.
+/// A client of the API for one virtual host.
 pub(super) struct Management {
     client: Client,
     /// Without user and password.
@@ -31,10 +31,10 @@ pub(super) struct Management {
 }
 
 impl Management {
-    /// Of the API at an address; nothing is asked yet. `authorities` are certificate authorities in PEM, in place of those of the system.
+    /// A client of the API at this URL; sends nothing yet. `authorities` are certificate authorities in PEM, in place of those of the system.
     ///
     /// # Errors
-    /// `Refused` for an address that cannot be used.
+    /// `Refused` for an invalid URL.
     pub(super) fn new(url: &str, broker: &Address, authorities: Option<&str>) -> Result<Self> {
         let refused = |problem: String| PubsubError::refused(format!("broker.management: {problem}"));
         let mut url = parse(url).map_err(refused)?;
@@ -56,7 +56,7 @@ impl Management {
         Ok(Management { client, url, user, password, vhost: node.vhost.clone() })
     }
 
-    /// Gets a resource; `None` if there is none.
+    /// Gets a resource; `None` if it does not exist.
     pub(super) async fn get<T: DeserializeOwned>(&self, path: &[&str], query: &[(&str, &str)]) -> Result<Option<T>> {
         let mut url = self.at(path);
         url.query_pairs_mut().extend_pairs(query);
@@ -126,13 +126,13 @@ impl Management {
         PubsubError::refused(format!("broker.management, {}: {problem}{reason_and_cause}", self.url))
     }
 
-    /// What answers is something else.
+    /// The error for a response that is not from the management API.
     fn foreign(&self, problem: &str) -> PubsubError {
         self.refused(&format!("this is not the management API of RabbitMQ: {problem}"), None)
     }
 }
 
-/// What an error says, cut.
+/// The message of an error response, truncated.
 fn text(answer: &[u8]) -> String {
     let reason = serde_json::from_slice::<Value>(answer).ok().and_then(|value| {
         let reason = value.get("reason").or_else(|| value.get("error"))?;
@@ -141,10 +141,10 @@ fn text(answer: &[u8]) -> String {
     shown(&reason.unwrap_or_else(|| String::from_utf8_lossy(&answer[..answer.len().min(200)]).into_owned()))
 }
 
-/// Checks the form of the address of a management API; nothing is connected.
+/// Checks the form of a management API's URL, without connecting.
 ///
 /// # Errors
-/// What is wrong, for people; never with a part that may hold the password.
+/// The problem, for display; never contains a part that may hold the password.
 pub fn check_management_url(url: &str) -> Result<(), String> {
     parse(url).map(|_| ())
 }
@@ -163,7 +163,7 @@ fn parse(url: &str) -> Result<Url, String> {
     Ok(parsed)
 }
 
-/// User and password as they were before they were written into a URL.
+/// User or password, percent-decoded from a URL.
 fn decoded(text: &str) -> String {
     percent_decode_str(text).decode_utf8_lossy().into_owned()
 }

@@ -2,19 +2,20 @@
 //!
 //! | what | where |
 //! |---|---|
-//! | names on the wire, messages, URLs, the meaning of errors | `names`, `envelope`, `address`, `refusal` |
-//! | connections, what arrives over them, and channels for declaring | `link`, `stream`, `sanitizer`, `cancelled`, `channel_pool` |
-//! | making, finding and deleting queues | `lifecycle` |
+//! | names on the wire, messages, URLs, classification of errors | `names`, `envelope`, `address`, `refusal` |
+//! | connections, the data received on them, and channels for declarations | `link`, `stream`, `sanitizer`, `cancelled`, `channel_pool` |
+//! | creating, finding and deleting queues | `lifecycle` |
 //! | publishing | `publisher`, `publish_permits`, `producer` |
-//! | reading shared queues, and settling | `reader`, `held`, `consumers`, `settling`, `acks` |
+//! | consuming shared queues, and settling | `reader`, `held`, `consumers`, `settling`, `acks` |
 //! | subscribers and taps | `subscriber` |
 //! | locks | `lock` |
-//! | looking into queues | `inspection` |
-//! | what all of these share | `shared` |
+//! | inspecting queues | `inspection` |
+//! | state shared by all of these | `shared` |
 //! | the management API, if there is one: listing queues, policies | `management`, `listing`, `policies` |
 //!
-//! One connection is for publishing, since the broker stops reading one that publishes under a memory alarm, with all acknowledgements on it;
-//! one for consuming and acknowledging; one for declaring; and one for the declaration that some brokers answer by closing the connection.
+//! There are four connections: one for publishing, since under a memory alarm the broker stops reading a connection that publishes, including
+//! acknowledgements on it; one for consuming and acknowledging; one for declarations; and one for the declaration to which some brokers respond by
+//! closing the connection.
 
 mod acks;
 mod address;
@@ -78,13 +79,13 @@ use crate::message::Message;
 use crate::network::{BUFFERED_COUNT, run_detached};
 use crate::topic::{Queue, Subscription, Topic};
 
-/// How long a close waits for what is being settled.
+/// How long a close waits for messages that are being settled.
 const CLOSE_TIME: Duration = Duration::from_secs(10);
 
-/// Files for TLS, which only `amqps` uses.
+/// Files for TLS, used with `amqps` only.
 #[derive(Clone, Debug, Default)]
 pub struct TlsFiles {
-    /// Certificate authorities in PEM; those of the system where there are none.
+    /// Certificate authorities in PEM; those of the system if `None`.
     pub ca_file: Option<PathBuf>,
     /// The client's certificate and its key, in PEM.
     pub certificate_files: Option<(PathBuf, PathBuf)>,
@@ -96,11 +97,11 @@ pub struct RabbitBroker {
 }
 
 impl RabbitBroker {
-    /// Connects to `amqp://USER:PASSWORD@HOST:PORT,HOST2:PORT2/VHOST`; `amqps` is for TLS. A broker that cannot be reached is waited for, which
-    /// is logged. `management` is the address of the broker's management API, which is not asked yet.
+    /// Connects to `amqp://USER:PASSWORD@HOST:PORT,HOST2:PORT2/VHOST`; `amqps` uses TLS. Waits for an unreachable broker, and logs that. `management`
+    /// is the URL of the broker's management API; nothing is sent to it yet.
     ///
     /// # Errors
-    /// `Refused` for a URL or a file that cannot be used, a wrong password, or a virtual host that is missing or not permitted.
+    /// `Refused` for an invalid URL or file, a wrong password, or a virtual host that is missing or not permitted.
     ///
     /// # Cancel safety
     /// Yes.
@@ -139,7 +140,7 @@ impl RabbitBroker {
         Ok(Arc::new(RabbitBroker { shared: Arc::new(shared) }))
     }
 
-    /// Whether no connection is there at the moment: for tests.
+    /// Whether no connection is up at present: for tests.
     #[cfg(any(test, debug_assertions))]
     #[doc(hidden)]
     pub fn is_lost_for_test(&self) -> bool {
@@ -209,7 +210,7 @@ impl Backend for RabbitBroker {
     async fn delete_queue(&self, queue: &Queue, when: Delete) -> Result<Deletion> {
         self.shared.check_open()?;
         let (shared, queue) = (self.shared.clone(), queue.clone());
-        // A caller that gives up leaves no queue without its binding.
+        // Detached, so that a caller that gives up leaves no queue without its binding.
         let deleting = async move {
             let Shared { lifecycle, consumers, .. } = &*shared;
             let deletion = lifecycle.delete(&queue, when, |queue| consumers.of(queue)).await?;
@@ -246,7 +247,7 @@ impl Backend for RabbitBroker {
         }
         let queue = Queue::new(topic.clone(), subscription.clone());
         let (shared, queue) = (self.shared.clone(), queue.map_err(PubsubError::not_a_queue)?);
-        // A caller that gives up leaves no consumer behind that holds messages which nothing settles.
+        // Detached, so that a caller that gives up leaves no consumer whose messages nothing settles.
         let opening = async move { QueueConsumer::open(&shared, queue, options).await };
         Ok(Box::new(run_detached(&self.shared.operations, "the start of a consumer", opening).await?))
     }
@@ -269,7 +270,7 @@ impl Backend for RabbitBroker {
         self.shared.check_open()?;
         self.shared.consuming.up()?;
         let (shared, receipt) = (self.shared.clone(), *receipt);
-        // What began to leave must be gone, also when the caller gives up.
+        // A requeue that has begun must complete, even if the caller gives up.
         let requeueing = async move {
             shared.consumers.requeue(&receipt).await;
             Ok(())
@@ -280,7 +281,7 @@ impl Backend for RabbitBroker {
     async fn lock(&self, name: &LockName) -> Result<Box<dyn Lock>> {
         self.shared.check_open()?;
         let (shared, name) = (self.shared.clone(), name.clone());
-        // A caller that gives up leaves no lock behind that nothing releases.
+        // Detached, so that a caller that gives up leaves no lock that nothing releases.
         let taking = async move { lock::take(&shared, &name).await };
         Ok(Box::new(run_detached(&self.shared.operations, "taking a lock", taking).await?))
     }
@@ -315,7 +316,7 @@ impl Backend for RabbitBroker {
     async fn close(&self) {
         self.shared.closed.cancel();
         let shared = self.shared.clone();
-        // A caller may give up waiting for it.
+        // Detached, since a caller may give up waiting for it.
         let closing = tokio::spawn(async move {
             let consumers = shared.consumers.all();
             for consumer in &consumers {

@@ -1,5 +1,5 @@
-//! Names on the wire, as TrustGraph 2.3.13 has them: one topic exchange for a topicspace, `CLASS.NAME` as routing key, and
-//! `TOPICSPACE.CLASS.NAME.SUBSCRIPTION` for a queue. Another wire is another file like this one.
+//! Names on the wire, as in TrustGraph 2.3.13: one topic exchange for each topicspace, `CLASS.NAME` as routing key, and
+//! `TOPICSPACE.CLASS.NAME.SUBSCRIPTION` for a queue. Another naming scheme would be another file like this one.
 
 use lapin::types::ShortString;
 
@@ -12,7 +12,7 @@ pub(super) fn exchange(topicspace: &str) -> Result<ShortString> {
     short("the topicspace", topicspace)
 }
 
-/// What a message of a topic is routed by.
+/// The routing key of a topic's messages.
 pub(super) fn routing_key(topic: &Topic) -> Result<ShortString> {
     short("the routing key of the topic", &format!("{}.{}", topic.class(), topic.name()))
 }
@@ -22,12 +22,12 @@ pub(super) fn queue(queue: &Queue) -> Result<ShortString> {
     short("the name of the queue", &queue.wire_name())
 }
 
-/// The queue of a lock. Its name is that of no topic's queue: there is no class `lock`.
+/// The queue of a lock. It is never the queue of a topic: there is no class `lock`.
 pub(super) fn lock(name: &LockName) -> Result<ShortString> {
     short("the name of the lock", &name.wire_name())
 }
 
-/// A short string of AMQP 0-9-1: at most 255 bytes. The client library panics above that.
+/// An AMQP 0-9-1 short string, at most 255 bytes; the client library panics above that.
 pub(super) fn short(what: &str, text: &str) -> Result<ShortString> {
     ShortString::try_new(text).map_err(|_| PubsubError::TooLarge {
         what: what.to_owned(),

@@ -1,7 +1,7 @@
-//! Policies: what only the operator of a RabbitMQ can set for queues that are declared without arguments, as those of flows are.
+//! Policies: settings of queues that are declared without arguments, such as flow queues, can only be set by the operator of RabbitMQ.
 //!
-//! A queue has one policy at a time, so there is one for each type of queue. What counts for a queue is the broker's to say, since policies
-//! match names by expressions of their own: a queue is made for a look and deleted.
+//! A queue has one policy at a time, so there is one for each type of queue. Only the broker can determine which policy applies to a queue, since
+//! policies match names by their own expressions: a queue is created to check that, and deleted.
 
 use std::collections::BTreeMap;
 
@@ -15,15 +15,15 @@ use crate::backend::{Policy, PolicyState, QueueSpec};
 use crate::error::{PubsubError, Result};
 use crate::topic::{Class, Queue, Topic};
 
-/// Above the longest time for which a host holds a message.
+/// Longer than the longest time for which a host holds a message.
 const CONSUMER_TIMEOUT_MS: u32 = 3_600_000;
-/// What the broker knows of queues at once; statistics come some seconds later.
+/// The query for data that the broker has immediately; statistics are some seconds late.
 const WITHOUT_STATISTICS: [(&str, &str); 2] = [("disable_stats", "true"), ("enable_queue_totals", "true")];
 
-/// A version of RabbitMQ: the first two numbers.
+/// A version of RabbitMQ: major and minor.
 type Version = (u32, u32);
 
-/// A type of queue that a flow's queue may have.
+/// The types that a flow queue may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Type {
     Quorum,
@@ -62,14 +62,14 @@ impl Type {
         }
     }
 
-    /// What a policy for such queues holds on a version; on an unknown one, what the newest may need.
+    /// What a policy for such queues must contain in a version; if unknown, what the newest may need.
     fn definition(self, version: Option<Version>) -> Map<String, Value> {
         let mut definition = Map::new();
-        // Before 4.0 the limit is off unless somebody sets one.
+        // Before 4.0 the limit is off unless it is set.
         if self == Type::Quorum && version.is_none_or(|version| version >= (4, 0)) {
             definition.insert("delivery-limit".to_owned(), json!(-1));
         }
-        // Policies know it from 3.12 on; from 4.3 on classic queues have no such time.
+        // Policies support it from 3.12; from 4.3 classic queues have no such time-out.
         let has_timeout = version.is_none_or(|version| version >= (3, 12) && (self == Type::Quorum || version < (4, 3)));
         if has_timeout {
             definition.insert("consumer-timeout".to_owned(), json!(CONSUMER_TIMEOUT_MS));
@@ -78,17 +78,17 @@ impl Type {
     }
 }
 
-/// One queue, as the management API shows it.
+/// One queue, as the management API returns it.
 #[derive(Clone, Debug, Deserialize)]
 struct ShownQueue {
     name: String,
     #[serde(rename = "type")]
     queue_type: Option<String>,
-    /// The name of the one policy that counts for it.
+    /// The name of the one policy that applies to it.
     policy: Option<String>,
 }
 
-/// One policy, as the management API shows it.
+/// One policy, as the management API returns it.
 #[derive(Debug, Deserialize)]
 struct Definition {
     name: String,
@@ -100,28 +100,28 @@ struct Overview {
     rabbitmq_version: String,
 }
 
-/// What the broker shows of a topicspace's queues of flows.
+/// The broker's data on the flow queues of a topicspace.
 struct ObservedPolicies {
     version: Option<Version>,
     queues: Vec<ShownQueue>,
     policies: BTreeMap<String, Map<String, Value>>,
 }
 
-/// The policies that Weir needs, without a look at the broker.
+/// The policies that Weir needs, if the broker cannot be queried.
 pub(super) fn unknown(vhost: &str, topicspace: &str) -> Vec<Policy> {
     let list_command = format!("rabbitmqctl list_policies -p {}", quoted(vhost));
     let of = |queue_type: Type| policy(queue_type, vhost, topicspace, None, PolicyState::Unknown { list_command: list_command.clone() });
     Type::ALL.map(of).into()
 }
 
-/// The policies that Weir needs on this broker, and whether they are there.
+/// The policies that Weir needs on this broker, and whether they are set.
 pub(super) async fn look(management: &Management, lifecycle: &Lifecycle, topicspace: &str) -> Result<Vec<Policy>> {
     let seen = observe(management, lifecycle, topicspace).await?;
     let of = |queue_type| policy(queue_type, &management.vhost, topicspace, seen.version, state(queue_type, &seen));
     Ok(Type::ALL.map(of).into())
 }
 
-/// Sets them, except where the queues have what they need already: also for queues that are to come.
+/// Sets the policies, also for future queues, except for types whose queues already have what they need.
 pub(super) async fn set(management: &Management, lifecycle: &Lifecycle, topicspace: &str) -> Result<Vec<Policy>> {
     let seen = observe(management, lifecycle, topicspace).await?;
     let mut set = Vec::new();
@@ -161,7 +161,7 @@ async fn observe(management: &Management, lifecycle: &Lifecycle, topicspace: &st
     Ok(ObservedPolicies { version, queues, policies })
 }
 
-/// The queues of flows of a topicspace.
+/// The flow queues of a topicspace.
 async fn all(management: &Management, topicspace: &str) -> Result<Vec<ShownQueue>> {
     let prefix = format!("{topicspace}.{}.", Class::Flow);
     let queues: Option<Vec<ShownQueue>> = management.get(&["queues", &management.vhost], &WITHOUT_STATISTICS).await?;
@@ -181,7 +181,7 @@ fn policy(queue_type: Type, vhost: &str, topicspace: &str, version: Option<Versi
     Policy { name: queue_type.name().to_owned(), reason: queue_type.reason(), command, state, is_new: false }
 }
 
-/// Whether the queues of one type have what they need.
+/// Whether the queues of one type have the required settings.
 fn state(queue_type: Type, seen: &ObservedPolicies) -> PolicyState {
     let needed = queue_type.definition(seen.version);
     if needed.is_empty() {
@@ -208,11 +208,11 @@ fn state(queue_type: Type, seen: &ObservedPolicies) -> PolicyState {
     PolicyState::Missing(format!("of {queues_count} {}: {}", queue_type.apply_to().replace('_', " "), reason_and_cause.join(", ")))
 }
 
-/// Whether what counts for a queue is at least what is needed.
+/// Whether the effective value of a setting is sufficient.
 fn is_enough(key: &str, needed: &Value, there: Option<&Value>) -> bool {
     let Some(there) = there.and_then(Value::as_i64) else { return false };
     match key {
-        // Its operator knows how long a handling may take.
+        // The operator decides how long handling a message may take.
         "consumer-timeout" => there > 0,
         _ => needed.as_i64() == Some(there),
     }
@@ -223,14 +223,14 @@ fn version(text: &str) -> Option<Version> {
     Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
 }
 
-/// Names of the queues of flows, as a regular expression.
+/// A regular expression for the names of flow queues.
 fn pattern(topicspace: &str) -> String {
     let escaped: String =
         topicspace.chars().flat_map(|letter| (!letter.is_alphanumeric()).then_some('\\').into_iter().chain([letter])).collect();
     format!(r"^{escaped}\.flow\.")
 }
 
-/// As a word of a shell.
+/// Quoted for a shell.
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }

@@ -1,4 +1,4 @@
-//! How many messages of producers may be under way, and what a message hears that gets no place among them.
+//! The limit on producers' messages in flight, and the error for a message that gets no permit.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,12 +10,12 @@ use super::link::{Blocked, Link};
 use crate::error::{PubsubError, Result};
 use crate::network::closed;
 
-/// How many messages of producers may be on their way, of all together.
+/// The maximum number of producers' messages in flight, all producers together.
 const MAX_IN_FLIGHT_COUNT: usize = 2048;
-/// How long a publish waits for its place while the broker takes no messages, or takes them slowly.
+/// How long a publish waits for its permit while the broker accepts no messages, or accepts them slowly.
 const PERMIT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What producers share: how many messages may be under way.
+/// The limit shared by producers.
 pub(super) struct PublishPermits {
     free: Arc<Semaphore>,
     blocked: watch::Receiver<Option<Blocked>>,
@@ -26,11 +26,11 @@ impl PublishPermits {
         PublishPermits { free: Arc::new(Semaphore::new(MAX_IN_FLIGHT_COUNT)), blocked: link.blocked() }
     }
 
-    /// Waits for a place.
+    /// Waits for a permit.
     pub(super) async fn take(&self) -> Result<OwnedSemaphorePermit> {
         let mut blocked = self.blocked.clone();
         let permit = async {
-            // What is given to a broker that takes nothing would be sent long after its sender gave up.
+            // A blocked broker would store the message long after its sender gave up.
             let _ = blocked.wait_for(Option::is_none).await;
             self.free.clone().acquire_owned().await
         };
@@ -41,13 +41,13 @@ impl PublishPermits {
         }
     }
 
-    /// Waits until nothing is under way.
+    /// Waits until nothing is in flight.
     pub(super) async fn quiet(&self) {
         let _ = self.free.acquire_many(MAX_IN_FLIGHT_COUNT as u32).await;
     }
 }
 
-/// Why a message is not sent.
+/// Why a message was not sent.
 pub(super) fn no_permit(blocked: Option<&Blocked>) -> PubsubError {
     PubsubError::unavailable(match blocked {
         Some(Blocked { reason, .. }) => format!("the broker accepts no messages ({reason}): free memory or disk space on its nodes"),

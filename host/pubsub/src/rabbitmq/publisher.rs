@@ -1,6 +1,5 @@
-//! Publishing: one task writes all messages to one channel with confirms, in the order in which they were given to it, many at a time; another
-//! waits for the confirmations. (The client library gives out confirmation numbers and writes frames under two locks, so two writers of one
-//! channel could swap confirmations.)
+//! Publishing: one task writes all messages to one channel with publisher confirms, in order and in bursts; another waits for the confirmations. (The
+//! client library assigns delivery tags and writes frames under separate locks, so two writers on one channel could swap confirmations.)
 
 use std::collections::HashSet;
 use std::future::poll_fn;
@@ -28,41 +27,41 @@ use crate::error::{PubsubError, Result};
 use crate::message::Message;
 use crate::topic::{Class, Topic};
 
-/// How many messages are written at a time.
+/// The maximum number of messages in one burst.
 const BURST_COUNT: usize = 1024;
-/// How many bytes of bodies are written at a time; a larger message is written alone.
+/// The maximum size of the bodies in one burst, in bytes; a larger message is written alone.
 const BURST_BYTES: usize = 4 << 20;
-/// How many messages may wait to be written. Producers wait for a place before; what settles send beyond it fails and is sent again.
+/// The maximum number of messages waiting to be written. Producers wait for a permit earlier; outputs of settles beyond it fail and are resent.
 const QUEUED_COUNT: usize = 1 << 16;
-/// How long messages wait while the broker takes none.
+/// How long messages wait while the broker is blocked.
 const BLOCKED_TIME: Duration = Duration::from_secs(10);
-/// How soon a lost connection is looked at again.
+/// The interval at which a lost connection is checked.
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
-/// How many messages may wait for their confirmation.
+/// The maximum number of messages waiting for their confirmation.
 const UNCONFIRMED_COUNT: usize = 8192;
 
-/// A message on its way to the broker.
+/// A message to publish.
 struct Outgoing {
     topic: Topic,
-    /// The queue it goes to, past the topic's other queues.
+    /// The queue, if it is sent to one queue only.
     queue: Option<ShortString>,
-    /// Moved to the client library when it is written, as `properties` is.
+    /// Moved into the client library when it is written, like `properties`.
     key: ShortString,
     properties: BasicProperties,
     body: Bytes,
     done: oneshot::Sender<Result<()>>,
-    /// Kept until it is confirmed.
+    /// Held until the message is confirmed.
     _permit: Option<OwnedSemaphorePermit>,
 }
 
-/// Where messages are given to be published.
+/// The handle for publishing.
 #[derive(Clone)]
 pub(super) struct Publisher {
     outgoing: mpsc::Sender<Outgoing>,
     largest: Arc<Largest>,
 }
 
-/// The largest body that the broker takes, once it has refused one: it closes the channel for it, which all others share.
+/// The largest body that the broker accepts, once it has refused one: for a larger one it closes the channel, which all messages share.
 struct Largest(AtomicU64);
 
 impl Default for Largest {
@@ -76,7 +75,7 @@ impl Largest {
         self.0.store(limit_bytes, Ordering::Relaxed);
     }
 
-    /// A broker that was restarted may take other ones.
+    /// A restarted broker may accept larger ones.
     fn forget(&self) {
         self.learn(u64::MAX);
     }
@@ -95,7 +94,7 @@ impl Largest {
 }
 
 impl Publisher {
-    /// Starts both tasks. They end when all [`Publisher`]s are dropped and what was given is done, or the link is closed.
+    /// Starts both tasks. They end when all [`Publisher`]s are dropped and all messages are done, or when the link is closed.
     pub(super) fn start(link: Arc<Link>, lifecycle: Arc<Lifecycle>) -> Self {
         let (outgoing, given) = mpsc::channel(QUEUED_COUNT);
         let (unconfirmed, written) = mpsc::channel(UNCONFIRMED_COUNT);
@@ -107,12 +106,12 @@ impl Publisher {
         Publisher { outgoing, largest }
     }
 
-    /// Checks a message against what the broker has refused for its size so far.
+    /// Checks a message against the sizes that the broker has refused so far.
     pub(super) fn check(&self, message: &Message) -> Result<()> {
         self.largest.check(&message.body)
     }
 
-    /// Gives a message its place in the order. Its limits were checked.
+    /// Assigns a message its position in the order. Its limits are already checked.
     pub(super) fn publish(&self, topic: &Topic, message: &Message, permit: Option<OwnedSemaphorePermit>) -> Confirm {
         match names::routing_key(topic) {
             Ok(key) => self.send(topic, None, key, message, permit),
@@ -120,7 +119,7 @@ impl Publisher {
         }
     }
 
-    /// The same into one queue alone.
+    /// Publishes into one queue only.
     pub(super) fn publish_into(&self, topic: &Topic, queue: ShortString, message: &Message) -> Confirm {
         self.send(topic, Some(queue.clone()), queue, message, None)
     }
@@ -153,23 +152,23 @@ impl Publisher {
     }
 }
 
-/// A message that was written, and what waits for the broker's word.
+/// A message that was written, and its pending confirmation.
 struct Written {
     message: Outgoing,
     confirm: lapin::Result<PublisherConfirm>,
 }
 
-/// The task that writes.
+/// The writing task.
 struct Writer {
     link: Arc<Link>,
     lifecycle: Arc<Lifecycle>,
     blocked: watch::Receiver<Option<Blocked>>,
     given: mpsc::Receiver<Outgoing>,
-    /// What was taken and not written, since the channel was lost.
+    /// A message that was taken but not written, because the channel was lost.
     next: Option<Outgoing>,
     unconfirmed: mpsc::Sender<Written>,
     largest: Arc<Largest>,
-    /// The connection that it wrote to last.
+    /// The number of the connection last used.
     link_number: u64,
 }
 
@@ -203,7 +202,7 @@ impl Writer {
         }
     }
 
-    /// Waits for the connection. What is given meanwhile is not sent.
+    /// Waits for the connection. Messages that arrive meanwhile fail.
     async fn connected(&mut self) -> Option<Up> {
         let link = self.link.clone();
         loop {
@@ -216,7 +215,7 @@ impl Writer {
                     }
                     up = link.wait() => {
                         up.as_ref()?;
-                        // It may be lost and its end not noticed yet.
+                        // The connection may be lost without the loss being noticed yet.
                         tokio::time::sleep(POLL_INTERVAL).await;
                     }
                 },
@@ -231,7 +230,7 @@ impl Writer {
         Ok(channel)
     }
 
-    /// Writes until the channel or the connection is lost; `None` when nothing more is given.
+    /// Writes until the channel or the connection is lost; `None` when there will be no more messages.
     async fn write(&mut self, up: &Up, channel: &Channel) -> Option<()> {
         let link = self.link.clone();
         let mut exchanges = HashSet::new();
@@ -263,7 +262,7 @@ impl Writer {
                 let options = BasicPublishOptions { mandatory: topic.class().has_queues(), ..BasicPublishOptions::default() };
                 channel.basic_publish(exchange, std::mem::take(key), options, body, std::mem::take(properties))
             });
-            // While the broker takes nothing nothing is written: what waits for that is written later all the same.
+            // While the broker is blocked nothing is written; messages waiting in the library are still written later.
             let confirms = tokio::select! {
                 confirms = all_in_order(writing) => confirms,
                 blocked = blocked_for(&mut self.blocked, BLOCKED_TIME) => {
@@ -281,7 +280,7 @@ impl Writer {
         }
     }
 
-    /// Waits while the broker takes no messages; whether it has taken none for too long.
+    /// Waits while the broker is blocked; returns the reason if that lasts too long.
     async fn is_blocked(&mut self) -> Option<Blocked> {
         if self.blocked.borrow().is_none() {
             return None;
@@ -293,7 +292,8 @@ impl Writer {
         }
     }
 
-    /// Makes exchanges that are not known yet: a publish to a missing one closes the channel. What has none is answered and left out.
+    /// Declares exchanges not known yet: publishing to a missing one closes the channel. A message whose exchange cannot be declared fails and is
+    /// removed.
     async fn with_exchange(&self, burst: Vec<Outgoing>, known: &mut HashSet<String>) -> Vec<Outgoing> {
         let is_known = |message: &Outgoing| message.queue.is_some() || known.contains(message.topic.topicspace());
         if burst.iter().all(is_known) {
@@ -318,8 +318,8 @@ impl Writer {
     }
 }
 
-/// Begins all of them in their order, and waits until all are done. They end in their order, too: so only the oldest is looked at, which for
-/// hundreds costs less than `join_all`, where each has a waker of its own.
+/// Starts all futures in order, and waits until all are done. They also complete in order, so only the oldest is polled, which for hundreds costs
+/// less than `join_all`, where each has a waker of its own.
 async fn all_in_order<F: Future>(futures: impl Iterator<Item = F>) -> Vec<F::Output> {
     let mut all: Vec<_> = futures.map(|future| Box::pin(maybe_done(future))).collect();
     let (mut begun_count, mut done_count) = (0, 0);
@@ -357,7 +357,7 @@ async fn confirm(
                     continue;
                 }
             },
-            // The channel was not open any more: it was not written.
+            // The channel was no longer open: the message was not written.
             Err(error) => {
                 let may_be_sent = !matches!(error.kind(), lapin::ErrorKind::InvalidChannelState(..));
                 Err((error, may_be_sent))
@@ -370,7 +370,7 @@ async fn confirm(
                 if let Some(limit_bytes) = refusal.largest_body_bytes() {
                     largest.learn(limit_bytes);
                 }
-                // All others that were on their way are in doubt.
+                // The outcome of all others in flight is unknown.
                 largest.check(&message.body).and_then(|()| Err(failed(refusal, may_be_sent, &lifecycle)))
             }
         };
@@ -391,11 +391,11 @@ fn failed(refusal: Refusal, may_be_sent: bool, lifecycle: &Lifecycle) -> PubsubE
     if may_be_sent { refusal.in_doubt() } else { refusal.plain() }
 }
 
-/// What a confirmation means: of a message without a queue the broker returns it, and then confirms it.
+/// The meaning of a confirmation: the broker returns a message without a queue, and then confirms it.
 fn meaning(message: &Outgoing, confirmation: Confirmation, lifecycle: &Lifecycle) -> Result<()> {
     let topic = &message.topic;
     match (topic.class(), confirmation) {
-        // A negative one may come of a subscriber that went with its node, and live ones have it.
+        // A nack may be due to a subscriber that was lost with its node; the others have the message.
         (Class::Response | Class::Notify, _) => Ok(()),
         (_, Confirmation::Ack(None) | Confirmation::NotRequested) => Ok(()),
         (_, Confirmation::Ack(Some(_)) | Confirmation::Nack(Some(_))) => Err(PubsubError::no_queue_of(topic)),
@@ -403,7 +403,7 @@ fn meaning(message: &Outgoing, confirmation: Confirmation, lifecycle: &Lifecycle
     }
 }
 
-/// The broker does not say why a queue did not take a message.
+/// The broker does not report why a queue did not accept a message.
 fn not_accepted(topic: &Topic, refuses_above_bytes: Option<u64>) -> PubsubError {
     match refuses_above_bytes {
         Some(limit_bytes) => PubsubError::full(format!("a queue of {topic}"), None, limit_bytes),

@@ -1,4 +1,5 @@
-//! Reading a shared queue: a channel of its own, so that a slow consumer holds up no other and acknowledges none of its messages.
+//! Consuming a shared queue, on a channel of its own, so that a slow consumer does not block others and acknowledgements do not affect their
+//! messages.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -25,10 +26,10 @@ use crate::backend::{Consumer, ConsumerOptions, Delivery, DeliveryCount, Receipt
 use crate::error::{PubsubError, Result};
 use crate::topic::Queue;
 
-/// How long a consumer that leaves waits for what it is settling.
+/// How long a leaving consumer waits for messages that are being settled.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How long it is waited after each look whether a queue is gone whose consumer the broker has ended.
+/// The waits between checks whether a queue is gone after the broker has ended its consumer.
 const DELETION_WAITS: [Duration; 5] = [
     Duration::from_millis(20),
     Duration::from_millis(50),
@@ -36,9 +37,9 @@ const DELETION_WAITS: [Duration; 5] = [
     Duration::from_millis(300),
     Duration::from_millis(600),
 ];
-/// How many deliveries that are there are taken at a time, before anything else is looked at.
+/// The maximum number of ready deliveries taken at a time before other events are handled.
 const BURST_COUNT: u32 = 64;
-/// Settles of one consumer that may be under way: more than a window of AMQP has.
+/// The maximum number of settles in flight of one consumer: more than the largest window in AMQP.
 const SETTLES_COUNT: usize = 1 << 16;
 
 /// A consumer of a shared queue.
@@ -50,10 +51,10 @@ pub(super) struct QueueConsumer {
 }
 
 impl QueueConsumer {
-    /// Subscribes to a queue that must be there.
+    /// Subscribes to an existing queue.
     pub(super) async fn open(shared: &Arc<Shared>, queue: Queue, options: ConsumerOptions) -> Result<Self> {
         let name = names::queue(&queue)?;
-        // On a channel of its own, whose time-out costs no other consumer its connection.
+        // Uses a channel of the pool, whose time-out does not cost other consumers their connection.
         shared.lifecycle.passive(&queue, &name).await?;
         let up = shared.consuming.up()?;
         let channel = open(&shared.consuming, &up).await?;
@@ -135,7 +136,7 @@ impl Consume {
     }
 }
 
-/// The task of a consumer: takes deliveries off the channel until it leaves or is ended.
+/// The task of a consumer: takes deliveries from the channel until it leaves or is ended.
 struct Pump {
     consume: Consume,
     number: u64,
@@ -150,9 +151,9 @@ struct Pump {
 enum Stopped {
     /// The consumer was dropped.
     Left(lapin::Consumer),
-    /// It is exclusive, and its window was changed: it would have to let go of the queue in between.
+    /// It is exclusive, and its window was changed, for which it would have to release the queue.
     Changed(lapin::Consumer),
-    /// The broker, or a lost connection, has ended it.
+    /// It was ended by the broker or a lost connection.
     Ended(Option<Refusal>),
 }
 
@@ -178,7 +179,7 @@ impl Pump {
 
     async fn take(&mut self, mut stream: lapin::Consumer) -> Stopped {
         let link = self.consume.shared.consuming.clone();
-        // The newest delivery that an earlier window counted; 0 for none.
+        // The newest delivery that counts towards an earlier window; 0 for none.
         let mut older = 0;
         loop {
             tokio::select! {
@@ -198,7 +199,7 @@ impl Pump {
                         Err(()) => return Stopped::Ended(None),
                     }
                 }
-                // What was held at the change is gone: from now on the window counts in full. What was delivered since is left out of it.
+                // The deliveries held at the change are gone: consume again with the full window. Deliveries since then do not count towards it.
                 () = self.held.fewer_up_to(older, 1), if older > 0 => {
                     older = 0;
                     self.drain(stream).await;
@@ -215,8 +216,8 @@ impl Pump {
         }
     }
 
-    /// The broker counts a window for each `basic.consume`, and takes another only for a new one: what is held already is left out of that.
-    /// Returns the newest delivery that is held.
+    /// The broker counts a window for each `basic.consume`, and applies another only to a new one, reduced here by the deliveries already held.
+    /// Returns the tag of the newest delivery that is held.
     async fn change_window(&mut self, stream: lapin::Consumer) -> Result<(lapin::Consumer, u64), ()> {
         self.drain(stream).await;
         let last_tag = self.held.last_tag();
@@ -235,7 +236,7 @@ impl Pump {
         }
     }
 
-    /// Ends a stream and takes what it still has.
+    /// Cancels a stream and takes its remaining deliveries.
     async fn drain(&self, mut stream: lapin::Consumer) {
         self.consume.cancel(&stream).await;
         while let Some(Ok(delivery)) = stream.next().await {
@@ -243,7 +244,7 @@ impl Pump {
         }
     }
 
-    /// Takes a delivery and those that are there behind it; why no more will come, if so.
+    /// Takes a delivery and those that are ready after it; returns why no more will arrive, if so.
     async fn arrived_with(&self, first: Option<lapin::Result<lapin::message::Delivery>>, stream: &mut lapin::Consumer) -> Option<Stopped> {
         let mut next = Some(first);
         let mut left_count = BURST_COUNT;
@@ -269,7 +270,7 @@ impl Pump {
         self.held.arrived(tag, incoming);
     }
 
-    /// Why the broker has ended the consumer: it says so only for a lost connection or channel.
+    /// Why the broker has ended the consumer, which it reports only for a lost connection or channel.
     async fn reason(&self, refusal: Option<Refusal>) -> PubsubError {
         let Shared { lifecycle, consuming, .. } = &*self.consume.shared;
         let mut looked = Ok(());
@@ -292,14 +293,14 @@ impl Pump {
         refusal.map_or_else(ended, Refusal::plain)
     }
 
-    /// Gives back what is not being settled, waits for what is, and closes the channel.
+    /// Requeues deliveries that are not being settled, waits for the others, and closes the channel.
     async fn leave(self) {
         let channel = &self.consume.channel;
         let is_there = channel.status().connected();
         if is_there {
             let leaving = self.held.release_all();
             requeue(channel, &self.held, leaving).await;
-            // A consumer that the broker has ended may still settle what it holds.
+            // A consumer that the broker has ended may still settle its deliveries.
             if !self.left.is_cancelled() {
                 let link = self.consume.shared.consuming.clone();
                 tokio::select! {

@@ -1,11 +1,11 @@
-//! What a broker's error means. AMQP 0-9-1 has few codes, so its text decides; both were observed on RabbitMQ 3.10 to 4.3.
+//! Classification of a broker's errors. AMQP 0-9-1 has few codes, so the text decides; both were observed on RabbitMQ 3.10 to 4.3.
 
 use lapin::ErrorKind;
 
 use crate::error::{Cause, PubsubError};
 use crate::topic::Queue;
 
-/// What the broker, or the way to it, answered in place of what was asked for.
+/// An error of the broker or the connection in response to a call.
 #[derive(Debug)]
 pub(super) struct Refusal {
     pub(super) kind: Kind,
@@ -13,14 +13,14 @@ pub(super) struct Refusal {
     text: String,
 }
 
-/// What can be done about it.
+/// The kind of error, by what can be done about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// There is no such queue or exchange.
+    /// The queue or exchange does not exist.
     NotFound,
-    /// The queue's node is away.
+    /// The node of the queue is down.
     NodeDown,
-    /// A consumer holds it exclusively, or an exclusive one asks for a queue that has others.
+    /// A consumer holds it exclusively, or an exclusive consumer was requested and the queue has others.
     Held,
     /// No permission, a wrong password, no such virtual host.
     Refused,
@@ -28,40 +28,40 @@ pub(super) enum Kind {
     Mismatch,
     /// Queues that are neither durable nor exclusive are not permitted on this broker.
     TransientDenied,
-    /// No answer came in time.
+    /// The broker did not respond in time.
     TimedOut,
     /// The connection or the channel is lost.
     Lost,
 }
 
 impl Refusal {
-    /// No answer within the time.
+    /// No response within the time-out.
     pub(super) fn timed_out(what: &str) -> Self {
         Refusal { kind: Kind::TimedOut, error: None, text: format!("no answer to {what} in time") }
     }
 
-    /// No permission, a wrong password, no such virtual host.
+    /// Whether retries fail until an operator acts: no permission, a wrong password, no such virtual host.
     pub(super) fn is_for_good(&self) -> bool {
         self.kind == Kind::Refused
     }
 
-    /// The largest body that the broker takes, where it says that one was larger. It closes the channel, with all that was on its way.
+    /// The largest body that the broker accepts, if the error states that one was larger. The broker closes the channel, with all messages in flight.
     pub(super) fn largest_body_bytes(&self) -> Option<u64> {
         largest_body_bytes(&self.text)
     }
 
-    /// Whether the other side ended the connection before it said anything.
+    /// Whether the other side closed the connection before sending anything.
     pub(super) fn is_aborted(&self) -> bool {
         let kind = self.error.as_ref().map(lapin::Error::kind);
         matches!(kind, Some(ErrorKind::IOError(source)) if source.kind() == std::io::ErrorKind::ConnectionAborted)
     }
 
-    /// For people.
+    /// For display.
     pub(super) fn text(&self) -> &str {
         &self.text
     }
 
-    /// As an error about a queue.
+    /// Converts it to an error about a queue.
     pub(super) fn about(self, queue: &Queue) -> PubsubError {
         match self.kind {
             Kind::NotFound => PubsubError::no_queue(queue),
@@ -71,13 +71,13 @@ impl Refusal {
         }
     }
 
-    /// What differs, and how to be rid of the queue.
+    /// The difference, and how to delete the queue.
     fn mismatch(&self, name: &str) -> String {
         let vhost = self.text.split_once("in vhost '").and_then(|(_, rest)| rest.split_once('\'')).map_or("VHOST", |(vhost, _)| vhost);
         format!("{}; if nothing uses it, delete it: rabbitmqctl delete_queue -p '{vhost}' '{name}'", self.text)
     }
 
-    /// As an error about nothing in particular.
+    /// Converts it to an error without a queue.
     pub(super) fn plain(self) -> PubsubError {
         let kind = self.kind;
         let (reason, source) = self.reason_and_cause();
@@ -87,7 +87,7 @@ impl Refusal {
         }
     }
 
-    /// As an error about a message that may have been sent.
+    /// Converts it to an error about a message that may have been sent.
     pub(super) fn in_doubt(self) -> PubsubError {
         if self.kind == Kind::Refused {
             return self.plain();
@@ -96,7 +96,7 @@ impl Refusal {
         PubsubError::OutcomeUnknown { reason, source }
     }
 
-    /// The reason and what is behind it, each said once.
+    /// The reason and its cause, without repetition.
     fn reason_and_cause(self) -> (String, Option<Cause>) {
         match self.error.as_ref().map(lapin::Error::kind) {
             Some(ErrorKind::IOError(source)) => ("the connection failed".to_owned(), Some(Cause::of(source.clone()))),

@@ -1,30 +1,30 @@
-//! What a broker sends, made legible for the client library: it ends the connection at a text that is not UTF-8, at a header frame that is
-//! larger than agreed, and overflows its stack on tables in tables. The broker forwards all of that from any publisher, and again and again,
-//! since nobody acknowledges it. Here such a part of one message is replaced, before the library reads it. The library also ends the connection at
-//! a second confirmation of one cancellation, which the broker sends where a quorum queue is deleted meanwhile: that is left out. Pure.
+//! Sanitizes the data that a broker sends, for the client library: the library closes the connection on a string that is not UTF-8 or on a header
+//! frame larger than negotiated, and overflows its stack on deeply nested tables. The broker forwards all of that from any publisher, and redelivers
+//! it endlessly, since it is never acknowledged. Here such a part of a message is replaced before the library reads it. The library also closes the
+//! connection on a second confirmation of one cancellation, which the broker sends if a quorum queue is deleted meanwhile; that is removed. Pure.
 
 use super::cancelled::Cancelled;
 
-/// Types of frames.
+/// Frame types.
 const METHOD: u8 = 1;
 const HEADER: u8 = 2;
 const BODY: u8 = 3;
 const HEARTBEAT: u8 = 8;
-/// Type, channel and size before a payload; the end mark behind it.
+/// Type, channel and size before a payload; the end mark after it.
 const HEAD_BYTES: usize = 7;
 const END_BYTES: usize = 1;
-/// A frame that is larger is passed as it is: no broker sends such ones.
+/// Larger frames are passed unchanged: no broker sends them.
 const MAX_HELD_BYTES: usize = 1 << 20;
 /// Class, weight and body size before the flags of a header frame.
 const BEFORE_FLAGS_BYTES: usize = 12;
-/// Tables and lists in each other; what is deeper becomes bytes.
+/// The maximum nesting of tables and arrays; deeper ones become byte arrays.
 const MAX_DEPTH: usize = 16;
-/// A table in another takes this much: nothing shorter than `MAX_DEPTH` of them can be too deep.
+/// The minimum size of a nested table: nothing shorter than `MAX_DEPTH` of them can be too deep.
 const LEVEL_BYTES: usize = 5;
-/// What stands in place of each byte that is no text.
+/// The replacement for each byte that is not valid text.
 const REPLACEMENT: u8 = b'?';
 
-/// The flags of the properties, from the first to the last, with what each stands for.
+/// The property flags, from the first to the last, with the type of each property.
 const PROPERTIES: [Property; 14] = {
     use Property::{Bytes, Table, Text};
     [Text, Text, Table, Bytes(1), Bytes(1), Text, Text, Text, Text, Bytes(8), Text, Text, Text, Text]
@@ -38,27 +38,27 @@ enum Property {
     Bytes(usize),
 }
 
-/// Takes apart what arrives into frames, at whatever bytes it is cut.
+/// Splits incoming data, however it is fragmented, into frames.
 #[derive(Debug, Default)]
 pub(super) struct Sanitizer {
-    /// What is left of a frame that is passed as it is.
+    /// The remaining bytes of a frame that is passed unchanged.
     passing_bytes: usize,
-    /// The beginning of a frame that is not whole yet.
+    /// The beginning of an incomplete frame.
     partial: Vec<u8>,
-    /// The largest frame that was agreed on; 0 before that.
+    /// The negotiated maximum frame size; 0 before that.
     largest_bytes: usize,
     /// The routing key of the message that is arriving.
     routing_key: Vec<u8>,
     cancelled: Cancelled,
     /// Messages in which something was replaced.
     replaced_count: u64,
-    /// This is not AMQP 0-9-1.
+    /// The data is not AMQP 0-9-1.
     is_blind: bool,
 }
 
 impl Sanitizer {
-    /// Reads what has arrived while nothing is [`missing`](Sieve::missing_bytes). What is whole is at the front of it then: so many bytes, to be handed
-    /// over. The rest is kept.
+    /// Reads incoming data; may be called only if nothing is [missing](Sanitizer::missing_bytes). Returns the number of bytes at the front to pass
+    /// on, which are complete. The rest is buffered.
     pub(super) fn sanitize(&mut self, bytes: &mut [u8]) -> usize {
         let (mut at, mut end) = (0, bytes.len());
         if self.is_blind {
@@ -93,7 +93,7 @@ impl Sanitizer {
         }
     }
 
-    /// How much of the frame that is kept is missing; nothing where none is kept.
+    /// How many bytes of the buffered frame are missing; `None` if none is buffered.
     pub(super) fn missing_bytes(&self) -> Option<usize> {
         match next(&self.partial) {
             Next::Missing(size) if !self.partial.is_empty() => Some(size),
@@ -101,7 +101,7 @@ impl Sanitizer {
         }
     }
 
-    /// Takes more of the frame that is kept, at most what is missing. Returns what can be handed over.
+    /// Adds bytes to the buffered frame, at most the missing ones. Returns the data to pass on.
     pub(super) fn add(&mut self, bytes: &[u8]) -> Option<Vec<u8>> {
         self.partial.extend_from_slice(bytes);
         match next(&self.partial) {
@@ -118,22 +118,22 @@ impl Sanitizer {
         Some(std::mem::take(&mut self.partial))
     }
 
-    /// What is kept, at the end of everything.
+    /// The buffered data, at the end of the stream.
     pub(super) fn rest(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.partial)
     }
 
-    /// In how many messages something was replaced since this was asked last.
+    /// The number of messages in which something was replaced since the last call.
     pub(super) fn take_replaced_count(&mut self) -> u64 {
         std::mem::take(&mut self.replaced_count)
     }
 
-    /// The routing key of the last message, for people.
+    /// The routing key of the last message, for display.
     pub(super) fn routing_key(&self) -> String {
         String::from_utf8_lossy(&self.routing_key).into_owned()
     }
 
-    /// Cleans a whole frame in its place; how long it is then.
+    /// Cleans a complete frame in place; returns its new length.
     fn clean(&mut self, frame: &mut [u8]) -> usize {
         let size = frame.len();
         let is_header = frame[0] == HEADER;
@@ -167,7 +167,7 @@ impl Sanitizer {
                 if method == 60 {
                     cursor.text();
                 }
-                // Delivery tag, whether it is a repetition, exchange.
+                // Delivery tag, redelivered flag, exchange.
                 cursor.take(9);
                 cursor.text();
                 if let Some(key) = cursor.text() {
@@ -181,15 +181,15 @@ impl Sanitizer {
     }
 }
 
-/// What begins at some bytes.
+/// What the next bytes are.
 enum Next {
-    /// A frame of this size that is passed as it is.
+    /// A frame of this size that is passed unchanged.
     Pass(usize),
-    /// A frame of this size that is all there and is looked at.
+    /// A complete frame of this size, to be cleaned.
     Whole(usize),
-    /// So many bytes more must be there to go on.
+    /// An incomplete frame that needs this many more bytes.
     Missing(usize),
-    /// No frame of AMQP 0-9-1.
+    /// Not a frame of AMQP 0-9-1.
     Foreign,
 }
 
@@ -208,10 +208,10 @@ fn next(bytes: &[u8]) -> Next {
     }
 }
 
-/// Makes the payload of a header frame legible without changing its length; whether something had to be replaced.
+/// Makes the payload of a header frame valid without changing its length; returns whether something was replaced.
 fn clean_header(payload: &mut [u8]) -> bool {
     let Some((before, properties)) = payload.split_at_mut_checked(BEFORE_FLAGS_BYTES + 2) else { return false };
-    // Nearly all are so: nothing can be illegible or deep.
+    // The common case: nothing can be invalid or deep.
     if properties.len() < MAX_DEPTH * LEVEL_BYTES && properties.is_ascii() {
         return false;
     }
@@ -233,7 +233,7 @@ fn clean_header(payload: &mut [u8]) -> bool {
     cursor.is_changed
 }
 
-/// Takes the headers out of the payload of a header frame and cleans the rest; how long it is then.
+/// Removes the headers from the payload of a header frame and cleans the rest; returns the new length.
 fn without_headers(payload: &mut [u8]) -> Option<usize> {
     let (before, properties) = payload.split_at_mut_checked(BEFORE_FLAGS_BYTES + 2)?;
     let flags = u16::from_be_bytes([before[BEFORE_FLAGS_BYTES], before[BEFORE_FLAGS_BYTES + 1]]);
@@ -258,7 +258,7 @@ fn without_headers(payload: &mut [u8]) -> Option<usize> {
     Some(left)
 }
 
-/// Reads on in some bytes, and replaces what is not legible.
+/// Reads through bytes and replaces what is invalid.
 struct Cursor<'b> {
     rest: &'b mut [u8],
     is_changed: bool,
@@ -287,7 +287,7 @@ impl<'b> Cursor<'b> {
         self.take(4).map(|bytes| bytes.iter().fold(0, |size, byte| size << 8 | usize::from(*byte)))
     }
 
-    /// A short text, which must be UTF-8.
+    /// A short string, which must be UTF-8.
     fn text(&mut self) -> Option<&'b [u8]> {
         let size = usize::from(*self.byte()?);
         let text = self.take(size)?;
@@ -295,7 +295,7 @@ impl<'b> Cursor<'b> {
         Some(text)
     }
 
-    /// A table; whether it could be read.
+    /// Reads a table; returns whether it is well-formed.
     fn table(&mut self, depth: usize) -> bool {
         let Some(fields) = self.long().and_then(|size| self.take(size)) else { return false };
         let mut fields = Cursor::over(fields);
@@ -318,7 +318,7 @@ impl<'b> Cursor<'b> {
         is_read
     }
 
-    /// A value behind its type; whether it could be read.
+    /// Reads a value with its type; returns whether it is well-formed.
     fn value(&mut self, depth: usize) -> bool {
         let Some(kind) = self.byte() else { return false };
         let size = match *kind {
@@ -328,9 +328,9 @@ impl<'b> Cursor<'b> {
             b'I' | b'i' | b'f' => 4,
             b'D' => 5,
             b'l' | b'L' | b'd' | b'T' => 8,
-            // Any bytes: long texts are not checked by the client library.
+            // Any bytes: the client library does not check long strings.
             b'S' | b'x' => return self.long().and_then(|size| self.take(size)).is_some(),
-            // Bytes have the same form.
+            // Byte arrays have the same form.
             b'F' | b'A' if depth == MAX_DEPTH => {
                 *kind = b'x';
                 self.is_changed = true;
@@ -344,7 +344,7 @@ impl<'b> Cursor<'b> {
     }
 }
 
-/// Replaces all that is not UTF-8; whether there was something.
+/// Replaces everything that is not UTF-8; returns whether something was replaced.
 fn make_text(mut text: &mut [u8]) -> bool {
     let mut is_changed = false;
     while let Err(error) = std::str::from_utf8(text) {
@@ -389,7 +389,7 @@ mod tests {
         frame(METHOD, &[&[0, 10, 0, 30, 0, 0][..], &largest.to_be_bytes(), &[0, 60]].concat())
     }
 
-    /// What comes out of it when it arrives in these pieces.
+    /// The output for input that arrives in these pieces.
     fn sanitized(bytes: &[u8], cuts: &[usize]) -> (Vec<u8>, u64) {
         let (mut sanitizer, mut out) = (Sanitizer::default(), Vec::new());
         let mut at = 0;
@@ -415,7 +415,7 @@ mod tests {
         (out, replaced_count)
     }
 
-    /// All texts of a message are wrong, and a table is too deep.
+    /// All strings of a message are invalid, and a table is too deep.
     fn hostile() -> (Vec<u8>, Vec<u8>) {
         let deep = |last: u8| {
             let mut value = [&[last][..], &long(&[])].concat();

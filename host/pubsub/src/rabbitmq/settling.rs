@@ -1,5 +1,5 @@
-//! Settling the deliveries of one consumer: one task waits for the confirmations of the outputs, in the order of the settles, and acknowledges
-//! many inputs at a time.
+//! Settling the deliveries of one consumer: one task waits for the confirmations of the outputs, in the order of the settles, and acknowledges many
+//! inputs at a time.
 
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
@@ -18,7 +18,7 @@ use crate::backend::{Settled, Unsettled};
 use crate::error::{PubsubError, Result};
 use crate::network::{BATCH_COUNT, Confirmed, Settling, few_count, gathered, judge, outcomes};
 
-/// The task of one consumer. It ends when nothing more can be settled and all is done.
+/// The task of one consumer. Ends when no more settles can arrive and all are done.
 pub(super) async fn settle(
     channel: Channel,
     held: Arc<HeldMessages>,
@@ -35,7 +35,7 @@ pub(super) async fn settle(
                 None => match gathered(&mut outcomes, confirmed.len(), enough_to_acknowledge(&windows)).await {
                     Some(outcomes) => outcomes,
                     None => {
-                        // What is done need not wait longer for what is not.
+                        // Messages that are ready need not wait longer for others.
                         acknowledge(&channel, &held, &mut confirmed).await;
                         outcomes.await
                     }
@@ -53,12 +53,12 @@ pub(super) async fn settle(
     acknowledge(&channel, &held, &mut confirmed).await;
 }
 
-/// How many are worth an acknowledgement before more of them come.
+/// The number of ready messages from which no more confirmations are awaited.
 fn enough_to_acknowledge(windows: &watch::Receiver<NonZeroU32>) -> usize {
     few_count(usize::try_from(windows.borrow().get()).unwrap_or(usize::MAX))
 }
 
-/// Answers a settle that failed. If its caller has gone, the delivery is given back.
+/// Reports a failed settle. If its caller has gone, the delivery is requeued.
 async fn fail(channel: &Channel, held: &HeldMessages, tag: u64, done: oneshot::Sender<Result<Settled, Unsettled>>, unsettled: Unsettled) {
     held.settle_failed(tag);
     if done.send(Err(unsettled)).is_err() && held.begin_release(tag) {
@@ -77,7 +77,7 @@ async fn acknowledge(channel: &Channel, held: &HeldMessages, confirmed: &mut Vec
     held.left(done.iter().copied());
     for Confirmed { tag, dropped_count, done: answer } in confirmed.drain(..) {
         let _ = answer.send(match &failure {
-            // The channel was lost before: the message comes again, with its outputs.
+            // The channel was already lost: the message is redelivered, and its outputs are resent.
             _ if !done.contains(&tag) => Err(Unsettled::unacknowledged(lost(None), dropped_count)),
             Some(error) => Err(Unsettled::unacknowledged(lost(Some(error.clone())), dropped_count)),
             None => Ok(Settled::Done { dropped_count }),
@@ -91,7 +91,7 @@ fn lost(error: Option<lapin::Error>) -> PubsubError {
 
 const LOST: &str = "the connection to the broker was lost before the message was acknowledged";
 
-/// Gives deliveries that are leaving back. Not by reject, which brokers before 4.3 and after count alike.
+/// Requeues deliveries that are leaving. Not by reject, which brokers count as a delivery both before and since 4.3.
 pub(super) async fn requeue(channel: &Channel, held: &HeldMessages, tags: Vec<u64>) {
     use lapin::options::BasicNackOptions;
     let options = BasicNackOptions { multiple: false, requeue: true };

@@ -1,4 +1,4 @@
-//! What the parts of one backend share.
+//! State shared by the parts of one backend.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::error::Result;
 use crate::limits::Limits;
 use crate::network::closed;
 
-/// What the parts of one backend share.
+/// State shared by the parts of one backend.
 pub(super) struct Shared {
     pub(super) limits: Limits,
     pub(super) consuming: Arc<Link>,
@@ -24,12 +24,12 @@ pub(super) struct Shared {
     pub(super) publisher: Publisher,
     pub(super) permits: Arc<PublishPermits>,
     pub(super) consumers: Consumers,
-    /// Held by who looks at messages by taking them.
+    /// Held while messages are inspected by getting them.
     pub(super) looks: Arc<tokio::sync::Mutex<()>>,
-    /// The management API, where the settings name one.
+    /// The management API, if configured.
     pub(super) management: Option<Management>,
     pub(super) vhost: String,
-    /// Operations in several steps that are under way: they go on when their callers give up.
+    /// Operations of several steps that are in progress: they continue when their callers give up.
     pub(super) operations: TaskTracker,
     pub(super) closed: CancellationToken,
 }

@@ -1,4 +1,4 @@
-//! The stream of bytes between the client library and the broker, over TCP or TLS, with a [`Sanitizer`] in it.
+//! The byte stream between the client library and the broker, over TCP or TLS, with a [`Sanitizer`] in between.
 
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
@@ -29,13 +29,13 @@ pub(super) async fn connect(node: AMQPUri, properties: ConnectionProperties, tls
     Connection::connector(node, runtime, connect, properties).await
 }
 
-/// As the reactor has it.
+/// The type in the reactor's trait.
 #[allow(clippy::disallowed_types, reason = "the trait of the reactor names it")]
 type Moment = std::time::Instant;
 
 type Socket = AsyncTcpStream<<Tokio as Reactor>::TcpStream>;
 
-/// The reactor of tokio, whose streams are sieved.
+/// Tokio's reactor, with sanitized streams.
 #[derive(Clone, Debug)]
 struct SanitizedReactor(Tokio);
 
@@ -64,11 +64,11 @@ impl Reactor for SanitizedReactor {
     }
 }
 
-/// What a broker sends, made legible, and what is sent to it.
+/// The sanitized stream from a broker, and the stream to it.
 pub(super) struct Stream {
     socket: Socket,
     sanitizer: Sanitizer,
-    /// What may be handed over, from `handed_bytes` on.
+    /// Data to pass on, from `handed_bytes` on.
     ready: Vec<u8>,
     handed_bytes: usize,
     reason_and_cause: RateLimitedLog,

@@ -1,4 +1,4 @@
-//! Reading what is published on a topic from now on: a queue that the broker names, for this connection alone, gone with it.
+//! Reading what is published on a topic from now on: through a queue named by the broker, exclusive to this connection and deleted with it.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -18,18 +18,18 @@ use crate::error::{PubsubError, Result};
 use crate::network::{Buffer, Buffered, closed, run_detached};
 use crate::topic::{Subscription, Topic};
 
-/// How many messages the broker sends ahead of an acknowledgement.
+/// How many unacknowledged messages the broker sends.
 const PREFETCH: u16 = 1024;
 /// How many messages are acknowledged together.
 const ACKNOWLEDGED_COUNT: usize = 256;
 
-/// Begins to read a topic.
+/// Subscribes to topics.
 pub(super) struct Subscriber;
 
 impl Subscriber {
-    /// Subscribes: it is bound when this returns.
+    /// Subscribes; the subscription is bound when this returns.
     pub(super) async fn open(shared: &Arc<Shared>, topic: &Topic, name: &Subscription, buffer_count: NonZeroU32) -> Result<Buffered> {
-        // A caller that gives up leaves no queue behind that fills up.
+        // Detached, so that a caller that gives up leaves no queue that fills up.
         let opening = Self::bind(shared.clone(), topic.clone(), name.clone(), buffer_count);
         run_detached(&shared.operations, "the start of a subscription", opening).await
     }
@@ -73,7 +73,7 @@ struct Pump {
 
 impl Pump {
     async fn run(self, stream: lapin::Consumer) {
-        // All that is there is taken together, so that one acknowledgement is enough.
+        // All ready messages are taken together, so that one acknowledgement is enough.
         let mut ready = stream.ready_chunks(ACKNOWLEDGED_COUNT);
         loop {
             let deliveries = tokio::select! {

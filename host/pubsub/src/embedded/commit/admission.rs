@@ -1,4 +1,4 @@
-//! Admission: publishers wait here, in order, until their message fits into the memory for messages on the way to the log.
+//! Admission: publishers wait here, in order, until their message fits into the memory for messages waiting for the log.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -27,9 +27,8 @@ impl Admission {
         Admission { permits: Arc::new(Semaphore::new(WAITING_BYTES / PERMIT_BYTES)), waiting_count: AtomicUsize::new(0) }
     }
 
-    /// Waits until a message of this size is admitted. Admission is in order of the calls, also among the futures of one task: a call that
-    /// finds another one waiting queues up behind it, and the cooperative budget of tokio, which would let a later call pass, does not
-    /// apply.
+    /// Waits until a message of this size is admitted. Admission is in order of the calls, also among the futures of one task: a call that finds
+    /// another one waiting queues up behind it, and is exempt from tokio's cooperative budget, which would let a later call pass.
     ///
     /// # Errors
     /// `Unavailable` when the broker is closed.

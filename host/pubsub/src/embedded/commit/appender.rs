@@ -12,12 +12,12 @@ use crate::lock::lock;
 /// An active segment without live messages is replaced when idle if it is above this size; a new one costs three flushes.
 const IDLE_SEGMENT_BYTES: u64 = 1 << 20;
 
-/// The log with the state that is stored in it; used by the commit thread alone.
+/// The log with the state that is stored in it; used by the commit thread only.
 pub(super) struct Appender {
     pub(super) shared: Arc<Shared>,
     pub(super) log: Log,
     is_disk_full: bool,
-    /// The last attempt to replace a dead active segment while idle failed: the next one follows a commit.
+    /// Whether the last attempt to replace a dead active segment while idle failed: the next one follows a commit.
     pub(super) is_emptying_futile: bool,
 }
 
@@ -34,7 +34,7 @@ impl Appender {
 
     /// Adds the deliveries since the last commit.
     pub(super) fn add_counts(&self, state: &mut State, group: &mut Group) {
-        // Not in the head of the loop, where the lock would be held until its end.
+        // Not in the loop head, where the lock would be held until the loop ends.
         let slots = std::mem::take(&mut *lock(&self.shared.received));
         for (queue, slot) in slots {
             let received = std::mem::take(&mut lock(&slot.buffer).received);
@@ -43,7 +43,7 @@ impl Appender {
         state.add_counts(group);
     }
 
-    /// Writes the last deliveries on shutdown. A failure loses counts only.
+    /// Writes the last deliveries on shutdown. A failure loses delivery counts only.
     pub(super) fn commit_counts(&mut self) {
         let mut group = Group::default();
         self.add_counts(&mut lock(&self.shared.state), &mut group);
@@ -65,7 +65,7 @@ impl Appender {
         }
     }
 
-    /// Measures the disk when that is due; the state learns when it becomes full or has space again.
+    /// Measures the disk if due, and updates the state when the disk becomes full or has space again.
     pub(super) fn look_at_disk(&mut self) {
         self.log.look_at_disk();
         let full = self.log.disk_full();
@@ -79,7 +79,7 @@ impl Appender {
     pub(super) fn rotate(&mut self) -> Result<(), WriteFailure> {
         let definitions = lock(&self.shared.state).definitions();
         match self.log.rotate(&definitions) {
-            // The active segment grows until there is space for another one. If it is dead, the reserve is best spent on replacing it.
+            // The active segment grows until there is space for another one. If it is dead, replacing it is the best use of the reserve.
             Err(WriteFailure::DiskFull(_)) if self.log.may_grow() && !self.should_rotate_dead() => return Ok(()),
             Err(WriteFailure::DiskFull(_)) if self.log.held_reserve_bytes() > 0 => self.log.rotate_into_reserve(&definitions)?,
             outcome => outcome?,

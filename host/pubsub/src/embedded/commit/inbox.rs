@@ -8,7 +8,7 @@ use crate::lock::lock;
 
 /// Operations in the order of the calls.
 ///
-/// It is bounded from outside: settles by the windows of consumers, publishes by admission, and all others because their callers wait.
+/// Its size is bounded elsewhere: settles by the windows of consumers, publishes by admission, and all others because their callers wait.
 #[derive(Debug, Default)]
 pub(crate) struct Inbox {
     inner: Mutex<Inner>,
@@ -19,11 +19,11 @@ pub(crate) struct Inbox {
 struct Inner {
     operations: Vec<Operation>,
     closed: bool,
-    /// The thread sleeps and must be woken; saves the system call otherwise.
+    /// Whether the thread sleeps and must be woken; saves the system call otherwise.
     sleeping: bool,
 }
 
-/// What the commit thread takes from the inbox.
+/// The result of waiting for the inbox.
 #[derive(Debug)]
 pub(super) enum Next {
     Operations(Vec<Operation>),
@@ -34,7 +34,7 @@ pub(super) enum Next {
 }
 
 impl Inbox {
-    /// Adds an operation; returns it when the inbox is closed.
+    /// Adds an operation; returns it if the inbox is closed.
     pub(crate) fn submit(&self, operation: Operation) -> Result<(), Operation> {
         let mut inner = lock(&self.inner);
         if inner.closed {
@@ -45,7 +45,7 @@ impl Inbox {
         Ok(())
     }
 
-    /// Adds operations that the commit thread takes together; returns them when the inbox is closed.
+    /// Adds operations that the commit thread takes together; returns them if the inbox is closed.
     pub(crate) fn submit_all(&self, operations: Vec<Operation>) -> Result<(), Vec<Operation>> {
         let mut inner = lock(&self.inner);
         if inner.closed {
@@ -56,7 +56,7 @@ impl Inbox {
         Ok(())
     }
 
-    /// Wakeups the thread if it sleeps.
+    /// Wakes the thread if it sleeps.
     fn filled(&self, mut inner: MutexGuard<'_, Inner>) {
         if std::mem::take(&mut inner.sleeping) {
             drop(inner);
@@ -64,7 +64,7 @@ impl Inbox {
         }
     }
 
-    /// Accepts no more operations; those accepted before are still carried out.
+    /// Accepts no more operations; those accepted before are still executed.
     pub(crate) fn close(&self) {
         lock(&self.inner).closed = true;
         self.filled.notify_one();

@@ -1,5 +1,5 @@
-//! Upkeep of the log by the commit thread, between commits and when idle: dead segments are removed, and the oldest one is compacted when
-//! it takes too much space.
+//! Maintenance of the log by the commit thread, between commits and when idle: dead segments are removed, and the oldest one is compacted when it
+//! takes too much space.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -14,11 +14,11 @@ use crate::embedded::refusal::WriteFailure;
 use crate::embedded::state::{Compaction, Content, Copied, Group, Step, is_compaction_due};
 use crate::lock::lock;
 
-/// Lower limit of the bytes copied at a time, unless fewer are left: each portion costs a flush.
+/// Minimum number of bytes copied at a time, unless fewer are left: each portion costs a flush.
 const MIN_PORTION_BYTES: u64 = 256 << 10;
-/// Roughly the bytes copied at a time when idle: some milliseconds.
+/// Approximate number of bytes copied at a time when idle; takes some milliseconds.
 const PORTION_BYTES: u64 = 1 << 20;
-/// While commits go on, at most this many bytes are copied for each byte they write.
+/// Under load, at most this many bytes are copied for each byte that commits write.
 const COPIED_PER_WRITTEN: u64 = 2;
 /// Messages examined under one lock, and how often that is done between two commits.
 const EXAMINED_COUNT: usize = 8 << 10;
@@ -33,7 +33,7 @@ pub(super) enum Pace {
     Idle,
 }
 
-/// What is due for the oldest segment.
+/// The maintenance due for the oldest segment.
 #[derive(Clone, Copy, Debug)]
 enum Due {
     /// It is dead.
@@ -42,7 +42,7 @@ enum Due {
     Copy { segment: u32, live_bytes: u64 },
 }
 
-/// The state of the upkeep.
+/// The state of maintenance.
 #[derive(Debug, Default)]
 pub(super) struct Maintenance {
     compaction: Option<Compaction>,
@@ -67,7 +67,7 @@ impl Maintenance {
         self.is_due
     }
 
-    /// The rest of a pause.
+    /// The remaining pause.
     pub(super) fn remaining_pause(&self) -> Option<Duration> {
         self.resting_until.map(|until| until.saturating_duration_since(Instant::now())).filter(|remaining_pause| !remaining_pause.is_zero())
     }
@@ -79,7 +79,7 @@ impl Maintenance {
         if pace == Pace::Idle { PORTION_BYTES } else { self.credit_bytes }
     }
 
-    /// Does a small part of what is due: removes a dead segment, or copies a portion.
+    /// Performs a small part of the due maintenance: removes a dead segment, or copies a portion.
     pub(super) fn maintain(&mut self, appender: &mut Appender, pace: Pace) {
         let due = self.next_due(appender);
         self.is_due = due.is_some();
@@ -98,7 +98,7 @@ impl Maintenance {
         }
     }
 
-    /// What is due for the oldest segment.
+    /// The maintenance due for the oldest segment.
     fn next_due(&mut self, appender: &Appender) -> Option<Due> {
         let active = appender.log.active_number();
         let mut state = lock(&appender.shared.state);
@@ -111,7 +111,7 @@ impl Maintenance {
         (is_due && appender.log.takes_moves()).then_some(Due::Copy { segment, live_bytes })
     }
 
-    /// Copies a portion of the oldest segment, once its messages were found.
+    /// Copies a portion of the oldest segment, once its messages were located.
     fn copy(&mut self, appender: &mut Appender, segment: u32, live_bytes: u64, pace: Pace) -> Result<(), WriteFailure> {
         let mut compaction = match self.compaction.take() {
             Some(compaction) if compaction.segment() == segment => compaction,
@@ -131,7 +131,7 @@ impl Maintenance {
         Ok(())
     }
 
-    /// Writes messages again and shows them at their new places; damaged ones are set aside in the same frame. Returns the bytes written.
+    /// Writes messages again and applies their new positions; damaged ones are set aside in the same frame. Returns the bytes written.
     fn copy_portion(
         &mut self,
         appender: &mut Appender,
@@ -151,14 +151,14 @@ impl Maintenance {
             let mut state = lock(&appender.shared.state);
             let kept_count = damaged.into_iter().filter_map(|(copied, damage)| state.rescue(copied, damage, &mut steps)).count();
             if kept_count > 0 {
-                // Their consumers hold them and will settle them or give them back; until then the segment stays.
+                // Their consumers hold them and will settle or requeue them; until then the segment stays.
                 self.resting_until = Some(Instant::now() + RETRY_PAUSE);
             }
         }
         if steps.is_empty() {
             return Ok(0);
         }
-        // The reserve is for settles: copying uses it only if that certainly frees more.
+        // The reserve is for settles: copying uses it only if that is certain to free more.
         let written = if live_bytes <= appender.log.held_reserve_bytes() / 2 {
             appender.write(&mut steps)
         } else {
@@ -177,7 +177,7 @@ impl Maintenance {
         }
     }
 
-    /// Reads the messages to be copied and adds a step for each. Damaged ones are returned; any other fault is retried later.
+    /// Reads the messages to be copied and adds a step for each. Returns damaged ones; other faults are retried later.
     fn read_blocks(
         &mut self,
         appender: &Appender,

@@ -6,7 +6,7 @@ use crate::embedded::numbers::FIRST_EPHEMERAL;
 use crate::embedded::refusal::WriteFailure;
 use crate::embedded::state::{self, Reason, Step};
 
-/// Writes the durable steps as one frame; each message gets its place. Returns the bytes written.
+/// Writes the durable steps as one frame and assigns each message its position. Returns the bytes written.
 pub(super) fn write(log: &mut Log, steps: &mut [Step]) -> Result<u64, WriteFailure> {
     let mut frame = log.begin_frame()?;
     steps.iter_mut().for_each(|step| push(&mut frame, step));
@@ -36,7 +36,7 @@ fn push(frame: &mut NewFrame<'_>, step: &mut Step) {
     }
 }
 
-/// Adds a step that writes no message.
+/// Adds a step without a message.
 fn push_without_message(frame: &mut NewFrame<'_>, step: &Step) {
     let record = match step {
         Step::Remove { queue, entry, reason } if *queue < FIRST_EPHEMERAL => {

@@ -6,7 +6,7 @@ use crate::embedded::log::{RecoveredMessage, RecoveredQueue};
 use crate::embedded::options::EmbeddedOptions;
 use crate::embedded::state::{Counting, Entry, State, sharers};
 
-/// The state with these queues, over a log of these segments.
+/// The state with these queues, for a log of these segments.
 pub(crate) fn restore(options: EmbeddedOptions, queues: BTreeMap<u64, RecoveredQueue>, segments: &[u32]) -> State {
     let mut state = State::new(options);
     segments.iter().for_each(|segment| state.live.begin(*segment));
@@ -19,6 +19,6 @@ pub(crate) fn restore(options: EmbeddedOptions, queues: BTreeMap<u64, RecoveredQ
 fn entry(sequence: u64, message: RecoveredMessage) -> Entry {
     let RecoveredMessage { position, size_bytes, targets_count, deliveries } = message;
     let sharers = sharers(targets_count as usize);
-    // Any message that was there may have crashed the last process.
+    // Any message in the log may have crashed the last process.
     Entry { sequence, position, size_bytes, sharers, deliveries, counting: Counting::Suspect, stored: None }
 }

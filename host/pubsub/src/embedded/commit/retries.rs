@@ -1,5 +1,4 @@
-//! Retries of operations of the broker itself that could not be written, with growing waits, so that a full disk does not keep the thread
-//! busy.
+//! Retries of the broker's own operations that could not be written, with growing waits, so that a full disk does not keep the thread busy.
 
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use crate::retry::Backoff;
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
-/// Operations that no caller repeats. There are no more than messages that are held or about to be delivered.
+/// Operations that no caller repeats. They are bounded by the messages that are held or about to be delivered.
 #[derive(Debug)]
 pub(super) struct Retries {
     operations: Vec<Operation>,
@@ -24,7 +23,7 @@ impl Retries {
         Retries { operations: Vec::new(), due: Instant::now(), backoff: Backoff::new(FIRST_WAIT, LONGEST_WAIT) }
     }
 
-    /// Keeps operations that could not be written.
+    /// Stores operations that could not be written.
     pub(super) fn park(&mut self, operations: impl IntoIterator<Item = Operation>) {
         let was_empty = self.operations.is_empty();
         self.operations.extend(operations);
@@ -33,18 +32,18 @@ impl Retries {
         }
     }
 
-    /// A write succeeded, so others will.
+    /// Makes the next attempt immediate, after a successful write.
     pub(super) fn retry_now(&mut self) {
         self.backoff.reset();
         self.due = Instant::now();
     }
 
-    /// Time until the next attempt; `None` if there is none to make.
+    /// Time until the next attempt; `None` if there is nothing to retry.
     pub(super) fn time_to_next(&self) -> Option<Duration> {
         (!self.operations.is_empty()).then(|| self.due.saturating_duration_since(Instant::now()))
     }
 
-    /// The operations to try now.
+    /// The operations to retry now.
     pub(super) fn take_due(&mut self) -> Vec<Operation> {
         if self.operations.is_empty() || self.due > Instant::now() { Vec::new() } else { std::mem::take(&mut self.operations) }
     }

@@ -1,4 +1,4 @@
-//! The part of the broker that its commit thread and its ends share.
+//! The part of the broker that its commit thread and its handles share.
 
 use std::collections::HashSet;
 use std::sync::atomic::AtomicU64;
@@ -19,10 +19,10 @@ use crate::limits::Limits;
 use crate::lock::lock;
 use crate::message::Message;
 
-/// Why the commit thread failed, once it has.
+/// The reason why the commit thread failed, if it has.
 pub(crate) type Failed = watch::Sender<Option<String>>;
 
-/// The part of the broker that its commit thread and its ends share.
+/// The part of the broker that its commit thread and its handles share.
 pub(crate) struct Shared {
     /// Checked before anything else.
     pub(crate) limits: Limits,
@@ -35,7 +35,7 @@ pub(crate) struct Shared {
     /// Consumers (with the numbers of their queues) that received messages since the last commit. No other lock is taken while this one is
     /// held.
     pub(crate) received: Mutex<Vec<(u64, Arc<Slot>)>>,
-    /// The locks that are held. No other lock is taken while this one is held.
+    /// The locks currently held. No other lock is taken while this one is held.
     pub(crate) locks: Mutex<HashSet<LockName>>,
     pub(crate) groups_count: AtomicU64,
     pub(crate) operations_count: AtomicU64,
@@ -53,7 +53,7 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// For a log whose content this state is.
+    /// `state` must be the content of `log`.
     pub(crate) fn new(limits: Limits, state: State, log: &Log) -> Self {
         Shared {
             limits,
@@ -76,17 +76,17 @@ impl Shared {
         }
     }
 
-    /// Submits an operation, which carries the channel for its answer.
+    /// Submits an operation, which carries the channel for its result.
     pub(crate) fn submit(&self, operation: Operation) -> Result<()> {
         self.inbox.submit(operation).map_err(|_| closed())
     }
 
-    /// Reads a message of a queue, which may be moved in the meantime.
+    /// Reads a message of a queue, which may be moved concurrently.
     pub(crate) fn read(&self, queue: u64, sequence: u64, position: LogPosition, chunk: &mut Chunk) -> Result<Message, ReadFault> {
         self.read_at(queue, sequence, position, |position| self.reader.message(position, chunk))
     }
 
-    /// Reads from a message at its place, or at its new place if it was moved in the meantime.
+    /// Reads a message at its position, or at its new position if it was moved concurrently.
     pub(crate) fn read_at<T>(
         &self,
         queue: u64,
@@ -106,16 +106,16 @@ impl Shared {
         }
     }
 
-    /// Submits an operation and waits for its answer.
+    /// Submits an operation and waits for its result.
     pub(crate) async fn submit_and_wait<T>(&self, operation: impl FnOnce(oneshot::Sender<Result<T>>) -> Operation) -> Result<T> {
         let (done, outcome) = oneshot::channel();
         self.submit(operation(done))?;
         outcome.await.unwrap_or_else(|_| Err(lost()))
     }
 
-    /// Has a damaged message removed from its queue; `holder` is the consumer that holds it, if any.
+    /// Submits the removal of a damaged message from its queue; `holder` is the consumer that holds it, if any.
     pub(crate) fn set_aside(&self, queue: u64, sequence: u64, holder: Option<u64>, damage: Box<Damage>) {
-        // Refused only when the broker closes; then it is found again after the next start.
+        // Rejected only while the broker closes; the damage is then found again after the next start.
         let _ = self.inbox.submit(Operation::SetAside { queue, sequence, holder, damage });
     }
 }

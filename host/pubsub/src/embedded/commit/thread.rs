@@ -1,4 +1,4 @@
-//! The commit thread as a thread: how it starts, and what remains when it panics.
+//! The commit thread's start, and cleanup when it panics.
 
 use std::io;
 use std::panic::AssertUnwindSafe;
@@ -14,13 +14,13 @@ use crate::supervise::panic_text;
 pub(crate) fn start(shared: Arc<Shared>, log: Log) -> io::Result<JoinHandle<()>> {
     std::thread::Builder::new().name("weir-log".to_owned()).spawn(move || {
         let writer = Writer::new(shared.clone(), log);
-        // The writer closes everything when it is dropped, so no caller waits for a thread that has ended.
+        // Dropping the writer closes everything, so no caller waits for a thread that has ended.
         if let Err(payload) = std::panic::catch_unwind(AssertUnwindSafe(|| writer.run())) {
             let reason = panic_text(&*payload);
             tracing::error!(error = reason, "commit thread ended, nothing is stored from now on");
             shared.failed.send_replace(Some(reason));
         }
-        // The writer is gone, and the lock of the folder with it.
+        // The writer is dropped, and the folder lock with it.
         shared.ended.send_replace(true);
     })
 }

@@ -1,4 +1,4 @@
-//! The loop of the commit thread, which alone changes durable state.
+//! The loop of the commit thread.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,19 +15,19 @@ use crate::embedded::log::Log;
 use crate::embedded::state::{Group, Operation, Step};
 use crate::lock::lock;
 
-/// Upper limit of operations in one frame: bounds how long the lock is held.
+/// Maximum number of operations in one frame: bounds how long the lock is held.
 const GROUP_COUNT: usize = 1024;
-/// Roughly the upper limit of bytes in one frame: larger frames are no faster.
+/// Approximate maximum of bytes in one frame: larger frames are no faster.
 const GROUP_BYTES: u64 = 4 << 20;
 /// Idle time before a dead active segment is replaced.
 const IDLE: Duration = Duration::from_millis(100);
-/// Idle time before a part of the upkeep.
+/// Idle time before a part of the maintenance.
 const PAUSE: Duration = Duration::from_millis(1);
-/// How often an idle broker checks whether the disk has space for the reserve again.
+/// How often an idle broker checks whether there is space for the reserve again.
 const RESERVE_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// Idle time before the mark of the log is written.
 const MARK_DELAY: Duration = Duration::from_secs(1);
-/// Lower limit of the bytes in one frame, however small segments are.
+/// Minimum number of bytes in one frame, however small segments are.
 const MIN_GROUP_BYTES: u64 = 64 << 10;
 
 /// Commits operations in groups.
@@ -46,7 +46,7 @@ impl Writer {
 
     /// Runs until the inbox is closed and empty.
     pub(super) fn run(mut self) {
-        // Keeps segments close to their size.
+        // Keeps segments close to their nominal size.
         let group_bytes = GROUP_BYTES.min((self.appender.log.segment_bytes() / 4).max(MIN_GROUP_BYTES));
         self.maintenance.maintain(&mut self.appender, Pace::Idle);
         self.appender.mark();
@@ -74,7 +74,7 @@ impl Writer {
         }
     }
 
-    /// How long to wait for operations before [`Writer::idle`]; without limit if there is nothing to do then.
+    /// How long to wait for operations before [`Writer::idle`]; `None` if there is no idle work.
     fn time_to_next(&self) -> Option<Duration> {
         let maintenance = self.maintenance.is_due().then(|| self.maintenance.remaining_pause().unwrap_or(PAUSE));
         let emptying = self.appender.should_rotate_dead().then_some(IDLE);
@@ -84,14 +84,14 @@ impl Writer {
         [other, self.retries.time_to_next()].into_iter().flatten().min()
     }
 
-    /// No operation arrived for a while.
+    /// Does idle work, after no operation arrived for a while.
     fn idle(&mut self) {
         if !self.maintenance.is_due() && self.retries.time_to_next().is_none() {
             if self.appender.should_rotate_dead() {
                 // A failure here is retried after the next commit, whose callers get the error.
                 self.appender.is_emptying_futile = self.appender.rotate().is_err();
             } else if !self.appender.log.is_marked() {
-                // Not only on shutdown: a process may be killed, and data that it confirmed be damaged later.
+                // Not only on shutdown: the process may be killed, and data that it confirmed may be damaged later.
                 self.appender.mark();
             }
         }
@@ -99,7 +99,7 @@ impl Writer {
         self.maintenance.maintain(&mut self.appender, Pace::Idle);
     }
 
-    /// Decides, writes, applies, answers.
+    /// Decides operations, writes them, applies them, and sends the results.
     fn commit(&mut self, operations: Vec<Operation>) {
         let ready = if self.appender.log.is_active_full() { self.appender.rotate() } else { Ok(()) };
         self.appender.look_at_disk();
@@ -165,7 +165,7 @@ fn take_group(rest: &mut std::iter::Peekable<impl Iterator<Item = Operation>>, g
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        // Also when the thread panics: no caller may wait for an answer that will not come.
+        // Also when the thread panics: no caller may wait for a result that will not come.
         self.shared.inbox.abandon();
         self.shared.admission.close();
         lock(&self.shared.state).close();

@@ -1,4 +1,4 @@
-//! Browsing queues: files are read without the lock of the state and off the threads of the runtime.
+//! Browsing queues. Files are read without holding the state lock, on blocking threads.
 
 use std::sync::Arc;
 
@@ -14,9 +14,9 @@ use crate::message::Message;
 use crate::topic::Queue;
 
 impl Shared {
-    /// The beginnings of messages.
+    /// Messages with the beginnings of their bodies.
     pub(crate) async fn browse(self: Arc<Self>, queue: &Queue, start: Start, limit_count: u32, body_bytes: usize) -> Result<Page> {
-        // A cursor of another kind names no message here, so it is one that is gone.
+        // A cursor of another kind identifies no message here, like one whose message is gone.
         let after = match start {
             Start::Oldest => 0,
             Start::At(cursor) => cursor.as_position().unwrap_or(0).saturating_sub(1),
@@ -59,7 +59,7 @@ impl Shared {
     }
 }
 
-/// The message with the beginning of its body, copied unless all of it is shown, so that the whole body is not kept in memory.
+/// The message with the beginning of its body, copied unless it is complete, so that the whole body is not kept in memory.
 fn head_of(message: &Message, body_bytes: usize) -> Message {
     let is_whole = message.body.len() <= body_bytes;
     let body = if is_whole { message.body.clone() } else { Bytes::copy_from_slice(&message.body[..body_bytes]) };
@@ -73,7 +73,7 @@ fn head_of(message: &Message, body_bytes: usize) -> Message {
     }
 }
 
-/// Reads files on a thread that may block.
+/// Reads files on a blocking thread.
 async fn in_background<T: Send + 'static>(read: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
     let ended = tokio::task::spawn_blocking(read).await;
     ended.unwrap_or_else(|error| Err(PubsubError::unavailable_because("reading the log was interrupted", error)))

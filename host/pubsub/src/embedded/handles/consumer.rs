@@ -47,7 +47,7 @@ impl Consumer for QueueConsumer {
         while !self.has_next()? {
             self.slot.wakeup.notified().await;
         }
-        // This consumed a wake-up that is for the task that takes the message.
+        // This consumed a wake-up meant for the task that takes the message.
         self.slot.wakeup.notify_one();
         Ok(())
     }
@@ -67,7 +67,7 @@ impl QueueConsumer {
         loop {
             while let Some(waiting) = self.pop() {
                 if waiting.is_expired(Instant::now()) {
-                    // The request has expired: once back in its queue it is removed.
+                    // The request has expired: it is removed once it is back in its queue.
                     self.requeue(&waiting);
                 } else if let Some(delivery) = self.deliver(waiting)? {
                     return Ok(Some(delivery));
@@ -79,7 +79,7 @@ impl QueueConsumer {
         }
     }
 
-    /// Whether there is a message now, prefetched if it was still in the queue.
+    /// Whether there is a message now; prefetches it if it is still in the queue.
     fn has_next(&self) -> Result<bool> {
         if self.slot.gone.load(Ordering::Acquire) {
             return Err(self.end());
@@ -88,7 +88,7 @@ impl QueueConsumer {
         if is_at_hand { Ok(true) } else { self.fetch() }
     }
 
-    /// Prefetches messages from the queue or from other consumers; whether there were any.
+    /// Prefetches messages from the queue or from other consumers; returns whether there were any.
     fn fetch(&self) -> Result<bool> {
         let mut state = lock(&self.shared.state);
         if state.closed {
@@ -99,7 +99,7 @@ impl QueueConsumer {
             Prefetch::Taken(taken) => taken,
             Prefetch::Mark { queue, sequences } => {
                 drop(state);
-                // Refused only when the broker closes, which the next check finds.
+                // Rejected only while the broker closes, which the next check finds.
                 let _ = self.shared.inbox.submit(Operation::Mark { queue, sequences });
                 return Ok(false);
             }
@@ -118,12 +118,12 @@ impl QueueConsumer {
         if taken.is_empty() {
             return Ok(false);
         }
-        // Still under the lock of the state, so that a consumer that leaves or steals does not miss them.
+        // Still under the state lock, so that a consumer that leaves or steals does not miss them.
         lock(&self.slot.buffer).messages.extend(taken);
         Ok(true)
     }
 
-    /// Takes one prefetched message, notes it as received, and wakeups the next reader if there are more.
+    /// Takes one prefetched message, records it as received, and wakes the next reader if there are more.
     fn pop(&self) -> Option<Prefetched> {
         let mut buffer = lock(&self.slot.buffer);
         let waiting = buffer.messages.pop_front()?;
@@ -171,7 +171,7 @@ impl QueueConsumer {
         wakeups.send();
     }
 
-    /// Why there are no more messages; further readers of this consumer must see it too.
+    /// Why there are no more messages; also wakes the next reader of this consumer.
     fn end(&self) -> PubsubError {
         self.slot.wakeup.notify_one();
         if lock(&self.shared.state).closed { closed() } else { not_found(&self.name) }
@@ -186,13 +186,13 @@ impl Drop for QueueConsumer {
         drop(state);
         wakeups.send();
         if holds {
-            // Behind the settles submitted before. Refused only when the broker closes, and then it has no effect.
+            // Ordered after earlier settles. Rejected only while the broker closes, and then it has no effect.
             let _ = self.shared.inbox.submit(Operation::Leave { consumer: self.id });
         }
     }
 }
 
-/// A message cannot be read now; the caller retries later.
+/// The error for a message that cannot be read now; the caller retries later.
 fn unreadable(path: &Path, offset: u32, source: &std::io::Error) -> PubsubError {
     tracing::warn!(path = %path.display(), offset, error = %source, "message temporarily unreadable, retrying");
     let source = copy_of(source);

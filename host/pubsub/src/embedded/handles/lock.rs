@@ -1,4 +1,4 @@
-//! Locks of the one process that has the broker.
+//! Locks within the process that has opened the broker.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::backend::{Lock, LockHolder, LockName};
 use crate::error::{PubsubError, Result};
 use crate::lock::lock;
 
-/// A lock that is held.
+/// A held lock.
 pub(crate) struct HeldLock {
     shared: Arc<Shared>,
     name: LockName,

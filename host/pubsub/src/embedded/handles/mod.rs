@@ -1,4 +1,4 @@
-//! The ends that callers hold, and the calls that need more than a lookup in the state.
+//! The handles that callers hold, and the calls that need more than a lookup in the state.
 //!
 //! - `consumer`, `producer`: what `Backend::consumer`, `Backend::tap` and `Backend::producer` return.
 //! - `lock`: what `Backend::lock` returns.

@@ -21,7 +21,8 @@ impl Shared {
         }
     }
 
-    /// Submits acknowledgements together, so that the commit thread takes all of them: woken by the first, it would write that one alone.
+    /// Submits acknowledgements together, so that the commit thread takes all of them; otherwise it would wake for the first and write that one
+    /// alone.
     pub(crate) fn submit_acknowledgements(&self, receipts: &[Receipt]) -> Vec<BoxFuture<'static, Result<Settled, Unsettled>>> {
         let (operations, outcomes): (Vec<_>, Vec<_>) = receipts
             .iter()
@@ -36,8 +37,7 @@ impl Shared {
         }
     }
 
-    /// Settles a delivery from memory: at once, unless an output is durable or an earlier settle of the same consumer still waits for the
-    /// log.
+    /// Settles a delivery from memory: immediately, unless an output is durable or an earlier settle of the same consumer is waiting for the log.
     pub(crate) fn settle_ephemeral(&self, receipt: Receipt, outputs: Vec<Outgoing>) -> BoxFuture<'static, Result<Settled, Unsettled>> {
         let outputs_count = outputs.len();
         let mut state = lock(&self.state);
@@ -58,7 +58,7 @@ impl Shared {
     }
 }
 
-/// The outcome of a settle with this many outputs: all of them were sent, or none.
+/// The outcome of a settle with this many outputs, all or none of which were sent.
 fn settled(outcome: oneshot::Receiver<Result<Settled>>, outputs_count: usize) -> BoxFuture<'static, Result<Settled, Unsettled>> {
     let outcome = outcome.map(|answer| answer.unwrap_or_else(|_| Err(lost())));
     outcome.map_err(move |error| Unsettled::whole(error, outputs_count)).boxed()

@@ -13,8 +13,8 @@ use crate::message::size_of;
 /// The number of the only queue.
 const QUEUE: u64 = 1;
 
-/// The broker's log with one queue, driven by one thread: no waiting, no sharing, no order to keep. It has the file format of the broker,
-/// but no broker can use its folder.
+/// The broker's log with one queue, used by one thread: no waiting, sharing or ordering. It has the file format of the broker, but no broker can use
+/// its folder.
 #[derive(Debug)]
 pub struct BareLog {
     log: Log,

@@ -1,4 +1,4 @@
-//! Blocks: a message preceded by its length and checksum, so that it can be verified when it is read alone.
+//! Blocks: a message preceded by its length and checksum, so that it can be verified on its own.
 
 use bytes::Bytes;
 
@@ -36,7 +36,7 @@ pub(super) fn skip_block(rest: &mut Fields<'_>) -> Option<u32> {
     Some(length)
 }
 
-/// Whether these bytes are a whole block.
+/// Whether these bytes are a complete, undamaged block.
 pub(super) fn is_whole(block: &[u8]) -> bool {
     let mut head = Fields(block);
     match (head.word(), head.word()) {
@@ -45,7 +45,7 @@ pub(super) fn is_whole(block: &[u8]) -> bool {
     }
 }
 
-/// The message of a block; `None` if the block is not whole.
+/// The message of a block; `None` if the block is incomplete or damaged.
 pub(super) fn decode_message(block: &Bytes) -> Option<Message> {
     let mut head = Fields(block);
     let (length, sum) = (head.word()? as usize, head.word()?);
@@ -59,8 +59,8 @@ pub(super) fn decode_message(block: &Bytes) -> Option<Message> {
     Some(Message { body, ..message })
 }
 
-/// Reads the beginning of a block whose content has `length` bytes: the message with at most `body_bytes` of its body, which are copied, and the
-/// size of the whole body. `None` if the bytes end before the body begins or are not its own.
+/// Reads the beginning of a block whose content has `length` bytes: the message with at most `body_bytes` of its body, copied, and the size of the
+/// whole body. `None` if the bytes end before the body begins or are not part of this block.
 pub(super) fn decode_head(block: &[u8], length: u32, body_bytes: usize) -> Option<(Message, u64)> {
     let mut rest = Fields(block);
     if rest.word()? != length {

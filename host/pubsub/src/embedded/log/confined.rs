@@ -1,4 +1,4 @@
-//! Frames with a wrong checksum: whether only messages are damaged, so that everything else in them is reliable.
+//! Frames with a wrong checksum: checks whether only messages are damaged, so that everything else in them is reliable.
 
 use super::block::BLOCK_HEADER_BYTES;
 use super::frame::FRAME_HEADER_BYTES;
@@ -14,7 +14,7 @@ struct DamagedMessage {
     actual: u32,
 }
 
-/// The damaged messages of a whole frame, by the offsets of their headers in the payload; `None` if anything else is damaged, or nothing.
+/// The damaged messages of a whole frame, by the offsets of their headers in the payload; `None` if anything else, or nothing, is damaged.
 ///
 /// The checksum of a frame covers its messages, each of which has a checksum of its own. Combined from the checksums that the messages
 /// should have, it proves everything between them.
@@ -48,7 +48,7 @@ fn bad_messages(payload: &[u8]) -> Option<Vec<DamagedMessage>> {
     (!bad.is_empty()).then_some(bad)
 }
 
-/// The frame's checksum, presuming that the contents of these messages are damaged.
+/// The frame's checksum, assuming that the contents of these messages are damaged.
 fn sum_without(begin: u32, payload: &[u8], bad: &[DamagedMessage]) -> u32 {
     let (mut sum, mut done) = (begin, 0);
     for message in bad {
@@ -60,7 +60,7 @@ fn sum_without(begin: u32, payload: &[u8], bad: &[DamagedMessage]) -> u32 {
     crc32c::crc32c_append(sum, &payload[done..])
 }
 
-/// The frame's checksum, presuming that the checksum of this message is damaged.
+/// The frame's checksum, assuming that the checksum of this message is damaged.
 fn sum_with_checksum(begin: u32, payload: &[u8], message: &DamagedMessage) -> u32 {
     let sum = crc32c::crc32c_append(begin, &payload[..message.at + 4]);
     let sum = crc32c::crc32c_append(sum, &message.actual.to_le_bytes());

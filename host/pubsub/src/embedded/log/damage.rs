@@ -13,9 +13,9 @@ use crate::embedded::damage::Damage;
 use crate::embedded::log_position::LogPosition;
 use crate::lock::lock;
 
-/// Upper limit of the damaged bytes kept in files beside the log.
+/// Maximum size of the damaged data kept in files beside the log.
 const MAX_DAMAGED_BYTES: u64 = 64 << 20;
-/// Upper limit of the number of such files.
+/// Maximum number of such files.
 const MAX_DAMAGED_FILES_COUNT: u64 = 1000;
 /// The extension of such a file.
 const EXTENSION: &str = "damaged";
@@ -23,9 +23,9 @@ const EXTENSION: &str = "damaged";
 /// Why a message could not be read.
 #[derive(Debug)]
 pub(crate) enum ReadFault {
-    /// The bytes on the disk are not those that were written, or are missing, for good.
+    /// The bytes on disk differ from those written, or are missing, permanently.
     Damaged(Box<Damage>),
-    /// The operating system could not read them this time.
+    /// The operating system failed to read them this time.
     Failed { path: PathBuf, offset: u32, source: io::Error },
 }
 
@@ -39,7 +39,7 @@ impl fmt::Display for ReadFault {
     }
 }
 
-/// Keeps the bytes of damaged messages, each in a file `SEGMENT-OFFSET.damaged`, up to the limits.
+/// Stores the bytes of damaged messages, each in a file `SEGMENT-OFFSET.damaged`, up to the limits.
 #[derive(Debug, Default)]
 pub(super) struct DamagedFiles(Mutex<Option<KeptFiles>>);
 
@@ -50,7 +50,7 @@ struct KeptFiles {
 }
 
 impl DamagedFiles {
-    /// Keeps the bytes; returns the file, if there is one. Queues that share a message share its file.
+    /// Stores the bytes; returns the file, if it exists. Queues that share a message share its file.
     pub(super) fn keep(&self, folder: &Path, position: LogPosition, bytes: &Bytes) -> Option<PathBuf> {
         let path = folder.join(format!("{:020}-{:010}.{EXTENSION}", position.segment, position.offset));
         let mut kept = lock(&self.0);
@@ -63,7 +63,7 @@ impl DamagedFiles {
         }
         if let Err(error) = File::create_new(&path).and_then(|mut file| file.write_all(bytes)) {
             tracing::warn!(path = %path.display(), %error, "bytes of a damaged message not saved");
-            // A partial file is of no use.
+            // A partial file is useless.
             let _ = std::fs::remove_file(&path);
             return None;
         }
@@ -81,15 +81,15 @@ impl KeptFiles {
     }
 }
 
-/// The segment file of a place.
+/// The segment file of a position.
 pub(super) fn path_of(folder: &Path, position: LogPosition) -> PathBuf {
     segment::path(folder, position.segment)
 }
 
-/// The files that keep damaged messages of a folder of queues.
+/// The files with damaged messages in a queue folder.
 ///
 /// # Errors
-/// When the folder cannot be listed.
+/// If the folder cannot be listed.
 pub fn damaged_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for file in std::fs::read_dir(folder)? {

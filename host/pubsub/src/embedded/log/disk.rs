@@ -1,4 +1,4 @@
-//! How full the disk is.
+//! Disk usage.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use crate::embedded::refusal::{DiskFull, WriteFailure, copy_of};
 /// How long a measurement is valid, apart from the bytes written here since: other programs write to the disk too.
 const HOLDS: Duration = Duration::from_secs(1);
 
-/// With less free space a disk is full, whatever share should be kept free: otherwise publishers would use up the reserve.
+/// With less free space a disk is full, regardless of the share to keep free: otherwise publishers would use up the reserve.
 const MIN_FREE_BYTES: u64 = 1 << 20;
 
 /// Tracks how full the disk is, by measuring from time to time and counting the bytes written in between.
@@ -41,12 +41,12 @@ impl DiskWatch {
         self.written_bytes += bytes;
     }
 
-    /// Makes the next look measure.
+    /// Forces a measurement at the next check.
     pub(super) fn invalidate(&mut self) {
         self.measured = None;
     }
 
-    /// Measures if the last measurement is too old, or may be outdated by writes since; returns the disk if it was measured.
+    /// Measures if the last measurement is too old, or may be outdated by writes since then; returns the usage if it was measured.
     pub(super) fn look(&mut self) -> Option<DiskUse> {
         if let Some(Measured { disk, at }) = self.measured
             && at.elapsed() < HOLDS
@@ -65,12 +65,12 @@ impl DiskWatch {
         disk
     }
 
-    /// The disk, if it had too little free space at the last measurement.
+    /// The usage, if the last measurement found too little free space.
     pub(super) fn full(&self) -> Option<&DiskFull> {
         self.full.as_ref()
     }
 
-    /// The failure that callers of a failed write get.
+    /// The error to return for a failed write.
     pub(super) fn failure(&self, error: &io::Error) -> WriteFailure {
         match (error.kind(), DiskUse::of(&self.folder)) {
             (io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded, Ok(disk)) => WriteFailure::DiskFull(self.disk_full_error(disk)),
@@ -91,33 +91,32 @@ impl DiskWatch {
     }
 }
 
-/// Usage of a disk, as the broker sees it: space reserved for the administrator counts as used.
+/// Usage of a disk, as the broker sees it: space reserved for root counts as used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DiskUse {
-    /// Its size.
+    /// Its size in bytes.
     pub total_bytes: u64,
-    /// Space that can still be written.
+    /// Space that can still be written, in bytes.
     pub free_bytes: u64,
 }
 
 impl DiskUse {
-    /// The disk of a folder.
+    /// The usage of the disk that contains a folder.
     ///
     /// # Errors
-    /// When the operating system cannot report it.
+    /// If the operating system cannot report it.
     pub fn of(folder: &Path) -> io::Result<Self> {
         let found = rustix::fs::statvfs(folder)?;
         let (total_bytes, free_bytes) = (found.f_blocks.saturating_mul(found.f_frsize), found.f_bavail.saturating_mul(found.f_frsize));
         Ok(DiskUse { total_bytes, free_bytes })
     }
 
-    /// Used space.
+    /// Used space, in bytes.
     pub fn used_bytes(&self) -> u64 {
         self.total_bytes.saturating_sub(self.free_bytes)
     }
 
-    /// The usage above which a broker with this reserve refuses publishers; without a reserve, the usage at which nothing more can be
-    /// written.
+    /// The usage above which a broker with this reserve refuses publishers; without a reserve, the usage at which nothing more can be written.
     pub fn limit_bytes(&self, reserve_percent: u64) -> u64 {
         let least = MIN_FREE_BYTES.min(self.total_bytes / 64);
         self.total_bytes - (self.total_bytes / 100 * reserve_percent.min(100)).max(least)

@@ -32,7 +32,7 @@ impl WriteFields for Vec<u8> {
     }
 }
 
-/// Bytes that are read from the front; `None` where they end too early.
+/// Reads bytes from the front; `None` if there are too few.
 pub(super) struct Fields<'a>(pub(super) &'a [u8]);
 
 impl<'a> Fields<'a> {

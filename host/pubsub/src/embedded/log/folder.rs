@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::embedded::options::OpenError;
 
-/// Locks the folder for this process; the operating system frees it when the process ends, in whatever way.
+/// Locks the folder for this process; the operating system releases the lock when the process ends, however it ends.
 #[derive(Debug)]
 pub(super) struct FolderLock(File);
 
@@ -29,7 +29,7 @@ impl FolderLock {
 
 impl Drop for FolderLock {
     fn drop(&mut self) {
-        // Closing is not enough: a child process that is being started shares the open file until it runs its own program.
+        // Closing is not enough: a child process being started shares the open file until it executes its own program.
         if let Err(error) = self.0.unlock() {
             tracing::warn!(error = %crate::chain(&error), "lock of the folder not released");
         }

@@ -22,7 +22,7 @@ impl FrameBuffer {
         self.bytes.resize(FRAME_HEADER_BYTES, 0);
     }
 
-    /// Adds a record to a frame that begins at `start` of this segment; returns the future place of its message, if it has one.
+    /// Adds a record to a frame that begins at `start` of this segment; returns the future position of its message, if it has one.
     pub(super) fn push(&mut self, record: Record<'_>, segment: u32, start: u64) -> Option<LogPosition> {
         let block = record.write(&mut self.bytes)?;
         Some(LogPosition { segment, offset: start as u32 + block.offset as u32, length: block.length })
@@ -52,7 +52,7 @@ fn checksum(seed: u32, frame: &[u8]) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c_append(seed, &frame[4..16]), &frame[FRAME_HEADER_BYTES..])
 }
 
-/// A frame found in a file.
+/// A frame read from a file.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Frame<'a> {
     pub(super) number: u64,
@@ -60,7 +60,7 @@ pub(super) struct Frame<'a> {
 }
 
 impl<'a> Frame<'a> {
-    /// The frame at the beginning of these bytes, or what is wrong.
+    /// The frame at the beginning of these bytes, or the problem with it.
     pub(super) fn decode(bytes: &'a [u8], seed: u32) -> Result<Self, &'static str> {
         let (Frame { number, payload }, sum) = Self::split(bytes)?;
         if checksum(seed, &bytes[..FRAME_HEADER_BYTES + payload.len()]) != sum {

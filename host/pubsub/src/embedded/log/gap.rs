@@ -1,7 +1,7 @@
 //! Gaps: how recovery continues after lost parts of the log, and what it infers about them.
 //!
-//! The first frame of each segment defines all queues with the sequences they used and the messages they had. So after a gap it shows which
-//! queues were deleted, which sequences were put in the gap, and how many of all those messages are live.
+//! The first frame of each segment defines all queues, with their next sequences and the number of their messages. So after a gap it shows which
+//! queues were deleted, which sequences were put in the gap, and how many of all earlier messages are live.
 
 use std::ops::Range;
 use std::path::Path;
@@ -70,7 +70,7 @@ impl Recovered {
                 queue.definition = definition;
                 true
             }
-            // A queue that was deleted and created again in the gap, or another one with the same number, has none of these messages.
+            // A queue that was deleted and created again in the gap, or another queue with the same number, has none of these messages.
             Some(queue) if queue.definition.queue == definition.queue && queue.definition.next_sequence <= definition.next_sequence => {
                 queue.pass_gap(definition.next_sequence);
                 queue.definition = definition;
@@ -114,7 +114,7 @@ impl Recovered {
             queue.pass_gap(sequence + 1);
             queue.definition.next_sequence = sequence + 1;
         }
-        // This may be one of the missing messages.
+        // The message may have counted as missing.
         queue.remove(sequence);
         queue.entries.insert(sequence, message);
         Ok(())

@@ -1,4 +1,4 @@
-//! The mark: how far the log was whole when it was last written. It distinguishes lost commits from a write that was not finished.
+//! The mark: how far the log was whole when the mark was written. It distinguishes lost commits from an unfinished write.
 
 use std::fs::File;
 use std::io;
@@ -13,19 +13,19 @@ const NAME: &str = "MARK";
 const FIRST_VERSION: u32 = 2;
 const MAGIC: [u8; 8] = *b"WEIRMRK\0";
 const SLOT_BYTES: usize = 48;
-/// Further apart than a disk writes at once, so that a torn write damages only one of them.
+/// Farther apart than a disk's write unit, so that a torn write damages only one of them.
 const SLOT_DISTANCE: u64 = 4096;
 
-/// Everything before this was durable. A mark does not run ahead of the log, and may be far behind it.
+/// Everything before this position was durable. A mark is never ahead of the log, but may be far behind it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Mark {
-    /// One higher with each mark.
+    /// Incremented with each mark.
     count: u64,
-    /// The segment that was written to.
+    /// The segment being written.
     pub(super) segment: u32,
     /// Its length, up to the end of its last whole frame.
     pub(super) length: u64,
-    /// Messages that the queues held.
+    /// The number of messages in the queues.
     pub(super) messages_count: u64,
 }
 
@@ -49,7 +49,7 @@ impl Mark {
         is_whole.then_some(Mark { count: long(8), segment, length: long(24), messages_count: long(32) })
     }
 
-    /// How far a segment was certainly whole.
+    /// How far a segment was certainly whole, in bytes.
     pub(super) fn committed_bytes(&self, segment: u32) -> u64 {
         match segment.cmp(&self.segment) {
             std::cmp::Ordering::Less => u64::MAX,
@@ -68,12 +68,12 @@ pub(super) enum MarkFile {
 }
 
 impl MarkFile {
-    /// The newest mark; without one, a mark before everything.
+    /// The newest mark; if there is none, a mark before everything.
     pub(super) fn mark(self) -> Mark {
         if let MarkFile::Whole(mark) = self { mark } else { Mark::default() }
     }
 
-    /// What is wrong with it, given the number, format version and length of the newest segment.
+    /// The problem with the mark, if any, given the number, format version and length of the newest segment.
     pub(super) fn lost(self, newest: Option<(u32, u32, u64)>) -> Option<&'static str> {
         let (number, version, length) = newest?;
         // The first mark follows the first segment; an older version wrote none.
@@ -91,10 +91,10 @@ pub(super) fn path(folder: &Path) -> PathBuf {
     folder.join(NAME)
 }
 
-/// What is wrong with the mark of a folder of queues that is not in use; without a mark, loss of the newest segments is not detected.
+/// The problem with the mark of a queue folder that is not in use, if any; without a mark, loss of the newest segments is not detected.
 ///
 /// # Errors
-/// When the folder or the mark cannot be read.
+/// If the folder or the mark cannot be read.
 pub fn lost_mark(folder: &Path) -> io::Result<Option<&'static str>> {
     let Some(number) = segment::list(folder).map_err(io::Error::other)?.pop() else { return Ok(None) };
     let file = File::open(segment::path(folder, number))?;
@@ -140,12 +140,12 @@ impl Marker {
         Marker { path: folder.join(NAME), sync, file: None, last: found }
     }
 
-    /// Whether the newest mark is behind this.
+    /// Whether the newest mark is older than this position.
     pub(super) fn is_behind(&self, segment: u32, length: u64) -> bool {
         (self.last.segment, self.last.length) != (segment, length)
     }
 
-    /// Writes a mark. Without it, later damage may pass for a crash, so a failure is only logged.
+    /// Writes a mark. Without it, later damage may look like a crash, so a failure is only logged.
     pub(super) fn write(&mut self, segment: u32, length: u64, messages_count: u64) {
         let mark = Mark { count: self.last.count + 1, segment, length, messages_count };
         if let Err(error) = self.try_write(&mark) {

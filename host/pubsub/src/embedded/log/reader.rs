@@ -1,4 +1,4 @@
-//! Reading messages back by their place.
+//! Reading messages by their position.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -19,12 +19,12 @@ use crate::embedded::log_position::LogPosition;
 use crate::lock::lock;
 use crate::message::Message;
 
-/// Upper limit of segments kept open for reading: readers mostly use a few at a time.
+/// Maximum number of segments kept open for reading: readers mostly use a few at a time.
 const OPEN_FILES: usize = 16;
-/// Bytes read at once: adjacent messages, which are mostly read together, share a chunk.
+/// Bytes read at once: messages that are read together are mostly adjacent, and share a chunk.
 const CHUNK_BYTES: usize = 256 << 10;
 
-/// Bytes read to show the beginning of a message: the upper limit of its properties, and as much again.
+/// Bytes read for the beginning of a message: the maximum size of its properties, and as much again.
 const HEAD_BYTES: usize = 64 << 10;
 
 /// Reads segments, from any thread.
@@ -44,8 +44,8 @@ pub(crate) struct Chunk {
 }
 
 impl Chunk {
-    /// A message in the chunk; `None` if it is not in there, or not whole yet. A body much smaller than the chunk is copied: otherwise it
-    /// would keep the chunk in memory.
+    /// A message in the chunk; `None` if it is not in the chunk or incomplete. A body much smaller than the chunk is copied, since it would otherwise
+    /// keep the chunk in memory.
     fn message(&self, position: LogPosition) -> Option<Message> {
         let mut message = decode_message(&self.block(position)?)?;
         if message.body.len() < self.bytes.len() / 2 {
@@ -69,11 +69,11 @@ impl Reader {
         Reader { folder, open: Mutex::default(), keep: DamagedFiles::default() }
     }
 
-    /// Reads a message, from the chunk if it is in there; otherwise the chunk is read again from that place on.
+    /// Reads a message from the chunk if it contains it; otherwise reads the chunk again from that position.
     ///
     /// # Errors
-    /// [`ReadFault`]: damage is permanent, other faults may pass. A message may have been moved since its place was looked up, and its old segment
-    /// removed: a caller that can look it up again should try the new place first.
+    /// [`ReadFault`]: damage is permanent, other faults may pass. A message may have been moved since its position was looked up, and its old segment
+    /// removed: a caller that can look it up again should try the new position first.
     pub(crate) fn message(&self, position: LogPosition, chunk: &mut Chunk) -> Result<Message, ReadFault> {
         // The bytes read ahead may have been overwritten since, so only a fresh read proves damage.
         if let Some(message) = chunk.message(position) {
@@ -106,8 +106,8 @@ impl Reader {
         Ok(())
     }
 
-    /// Reads the beginning of a message, with at most `body_bytes` of its body, and the size of the whole body. The checksum is compared
-    /// only for messages that are read whole anyway.
+    /// Reads the beginning of a message, with at most `body_bytes` of its body, and the size of the whole body. The checksum is verified only for
+    /// messages that are read completely anyway.
     ///
     /// # Errors
     /// As [`Reader::message`].
@@ -131,11 +131,11 @@ impl Reader {
         read_at(&*self.file(segment)?, start, length)
     }
 
-    /// Reads an unreadable message again, bypassing the cache of the system, so that only bytes on the disk count as damage.
+    /// Reads an unreadable message again, bypassing the page cache, so that only bytes on the disk count as damage.
     fn reread_from_disk(&self, position: LogPosition, wanted: usize) -> Result<Message, ReadFault> {
         let read = || {
             let file = File::open(path_of(&self.folder, position))?;
-            // Only a hint: if it is ignored, the cached bytes are all there is.
+            // Only a hint: if it is ignored, the cached bytes are used.
             let _ = fadvise(&file, u64::from(position.offset), NonZeroU64::new(wanted as u64), Advice::DontNeed);
             read_at(&file, position.offset as usize, wanted)
         };
@@ -159,13 +159,13 @@ impl Reader {
         Ok(file)
     }
 
-    /// Closes a segment that is removed.
+    /// Closes a segment that was removed.
     pub(crate) fn forget(&self, segment: u32) {
         lock(&self.open).retain(|(number, _)| *number != segment);
     }
 
     fn failed(&self, position: LogPosition, source: io::Error) -> ReadFault {
-        // The next try opens the file again: a handle that has become stale never works again.
+        // The next attempt opens the file again, since a stale handle never recovers.
         self.forget(position.segment);
         if source.kind() == io::ErrorKind::NotFound {
             return self.damaged(position, "its file is missing", &Bytes::new());
@@ -179,7 +179,7 @@ impl Reader {
     }
 }
 
-/// Reads until the length or the end of the file.
+/// Reads up to this length or the end of the file.
 fn read_at(file: &File, start: usize, length: usize) -> io::Result<Bytes> {
     let mut bytes = vec![0; length];
     let mut filled = 0;

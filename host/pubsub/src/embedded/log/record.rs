@@ -63,7 +63,7 @@ pub(crate) enum Record<'a> {
 /// The message of a Moved record.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Content<'a> {
-    /// As it was read, with its length and checksum.
+    /// As read from the log, with its length and checksum.
     Block(&'a [u8]),
     Message(&'a Message),
 }
@@ -191,7 +191,7 @@ impl<'a> Records<'a> {
             DELETED => ReadRecord::Deleted { queue: rest.queue()? },
             PUT => {
                 let count = rest.word()? as usize;
-                // Checked before memory is allocated for them.
+                // Verified before memory is allocated for them.
                 let mut targets = Fields(rest.take(count.checked_mul(12)?)?);
                 let targets = (0..count).map_while(|_| Some((targets.queue()?, targets.long()?))).collect();
                 let size_bytes = rest.word()?;

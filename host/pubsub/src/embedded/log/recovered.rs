@@ -1,4 +1,4 @@
-//! The content of a folder of segments, and what of it is lost.
+//! The recovered content of a folder of segments, and its losses.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -11,28 +11,28 @@ use crate::embedded::definition::Definition;
 use crate::embedded::log_position::LogPosition;
 use crate::embedded::options::{OpeningReport, TornTail};
 
-/// A message as the log has it.
+/// A message in the log.
 #[derive(Clone, Debug)]
 pub(crate) struct RecoveredMessage {
     pub(crate) position: LogPosition,
     pub(crate) size_bytes: u32,
-    /// Queues that its record names.
+    /// The number of queues in its record.
     pub(crate) targets_count: u32,
     pub(crate) deliveries: u32,
 }
 
-/// A queue as the log has it.
+/// A queue in the log.
 #[derive(Debug)]
 pub(crate) struct RecoveredQueue {
     pub(crate) definition: Definition,
     pub(crate) entries: BTreeMap<u64, RecoveredMessage>,
-    /// Messages that it should have, but whose segments are missing.
+    /// Messages that it should have, but that are missing with their segments.
     pub(crate) missing_count: u64,
     /// The first sequence that is not one of those.
     pub(super) missing_below: u64,
-    /// Lower limit of the messages among the entries that were settled in a lost part of the log; which ones is unknown.
+    /// Minimum number of messages among the entries that were settled in a lost part of the log; which ones is unknown.
     pub(super) repeated_count: u64,
-    /// Frames are missing since the last record with its next sequence.
+    /// Whether frames are missing since the last record with its next sequence.
     pub(super) is_behind_gap: bool,
 }
 
@@ -57,12 +57,12 @@ pub(super) struct LostPart {
     pub(super) detail: &'static str,
 }
 
-/// What the first frame of a segment states.
+/// The statements in the first frame of a segment.
 #[derive(Debug, Default)]
 pub(super) struct SegmentStart {
-    /// Queues that exist, and whether an earlier segment defined them.
+    /// Existing queues, and whether an earlier segment defined them.
     pub(super) defined: BTreeMap<u64, bool>,
-    /// How many messages they have.
+    /// The number of their messages.
     pub(super) live: BTreeMap<u64, u64>,
 }
 
@@ -76,11 +76,11 @@ pub(super) struct LastSegment {
     pub(super) version: u32,
 }
 
-/// What a folder holds.
+/// The content of a folder.
 #[derive(Debug, Default)]
 pub(super) struct Recovered {
     pub(super) queues: BTreeMap<u64, RecoveredQueue>,
-    /// All segments with their lengths, the last one too.
+    /// All segments with their lengths, including the last one.
     pub(super) sealed: BTreeMap<u32, u64>,
     pub(super) last: Option<LastSegment>,
     pub(super) next_frame: u64,
@@ -89,11 +89,11 @@ pub(super) struct Recovered {
     pub(super) torn: Option<TornTail>,
     /// Segments and offsets of damaged messages.
     pub(super) damaged: BTreeSet<(u32, u32)>,
-    /// What is wrong with the mark, if anything.
+    /// The problem with the mark, if any.
     pub(super) lost_mark: Option<&'static str>,
     /// Unreadable parts of segments.
     pub(super) lost: Vec<LostPart>,
-    /// Frames are missing since the last segment began.
+    /// Whether frames are missing since the last segment began.
     pub(super) has_gap: bool,
     /// Messages of queues that were defined in a lost part.
     pub(super) unnamed: BTreeMap<u64, BTreeMap<u64, RecoveredMessage>>,
@@ -123,7 +123,7 @@ impl Recovered {
         queue.entries.values().filter(|entry| self.damaged.contains(&(entry.position.segment, entry.position.offset))).count() as u64
     }
 
-    /// Logs what is lost, queue by queue.
+    /// Logs the losses for each queue.
     pub(crate) fn log_losses(&self, folder: &Path) {
         if let Some(detail) = self.lost_mark {
             tracing::error!(path = %mark::path(folder).display(), error = detail, "mark lost: loss of the newest segments cannot be \
@@ -145,7 +145,7 @@ impl Recovered {
         }
     }
 
-    /// Logs the unreadable parts, and keeps their bytes for people.
+    /// Logs the unreadable parts, and stores their bytes in files.
     pub(super) fn keep_lost(&self, folder: &Path) {
         let keep = DamagedFiles::default();
         for LostPart { path, position, detail } in &self.lost {

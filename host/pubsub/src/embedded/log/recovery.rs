@@ -47,22 +47,22 @@ fn read_file(path: &Path) -> Result<Vec<u8>, OpenError> {
     std::fs::read(path).map_err(|source| OpenError::Io { action: "read", path: path.to_owned(), source })
 }
 
-/// The content at the time of the mark, for people.
+/// The content at the time of the mark, for display.
 fn held(mark: &Mark) -> String {
     format!("the queues held {} messages when last recorded", mark.messages_count)
 }
 
-/// Whether reading the last segment stopped at a write that was not finished.
+/// Whether reading the last segment stopped at an unfinished write.
 fn is_torn(bytes: &[u8], stop: &ReadStop, has_frames: bool, number: u32, segments_before: usize) -> bool {
-    // A segment begins with its first frame, before anything is unlinked for it. So without a whole frame it is new: it has a predecessor,
-    // or it is the very first and empty.
+    // The first frame of a segment is written before anything is unlinked because of it. So without a whole frame the segment is new: it has a
+    // predecessor, or it is the very first and empty.
     let is_new = segments_before > 0 || (number == 1 && bytes.len() <= HEADER_BYTES + FRAME_HEADER_BYTES);
     (has_frames || is_new) && !has_frame_behind(bytes, stop.offset)
 }
 
-/// Whether a valid frame follows an offset: then a committed frame before it is lost.
+/// Whether a valid frame follows an offset, in which case a committed frame before it is lost.
 fn has_frame_behind(bytes: &[u8], offset: usize) -> bool {
-    // Without a readable header there is no salt to check frames with: then anything that looks like a frame counts.
+    // Without a readable header there is no salt to verify frames with: anything that looks like a frame counts.
     match Header::decode(bytes) {
         Ok(header) => frame_behind(bytes, offset, header.seed(), 0).is_some(),
         Err(_) => magics_after(bytes, offset).next().is_some(),
@@ -71,7 +71,7 @@ fn has_frame_behind(bytes: &[u8], offset: usize) -> bool {
 
 /// The offset of the next valid frame with at least this number.
 fn frame_behind(bytes: &[u8], offset: usize, seed: u32, least_number: u64) -> Option<usize> {
-    // The number is checked first: messages may contain much that looks like the beginning of a frame.
+    // The number is checked first: messages may contain many frame magics.
     let is_likely = |at: &usize| Frame::unchecked(&bytes[*at..]).is_some_and(|frame| frame.number >= least_number);
     magics_after(bytes, offset).filter(is_likely).find(|at| Frame::decode(&bytes[*at..], seed).is_ok())
 }
@@ -81,7 +81,7 @@ fn magics_after(bytes: &[u8], offset: usize) -> impl Iterator<Item = usize> {
     behind.filter(|(_, four)| *four == FRAME_MAGIC).map(move |(at, _)| offset + 1 + at)
 }
 
-/// Keeps the torn end of a segment in a file of its own and cuts it off; removes a segment of which nothing is left.
+/// Saves the torn end of a segment to another file and cuts it off; removes a segment of which nothing is left.
 fn set_aside(folder: &Path, sync: SyncMode, number: u32, bytes: &[u8], from: usize) -> Result<TornTail, OpenError> {
     let path = segment::path(folder, number);
     let kept_in = free_name(&path);
@@ -123,7 +123,7 @@ fn damaged(path: &Path, offset: u64, detail: &str) -> OpenError {
 }
 
 impl Recovered {
-    /// Reads a segment that others follow: it was whole before they were created, so unreadable parts are lost.
+    /// Reads a segment that others follow: it was whole before they were created, so unreadable parts are losses.
     fn read_sealed(&mut self, folder: &Path, number: u32) -> Result<(), OpenError> {
         let path = segment::path(folder, number);
         let bytes = read_file(&path)?;
@@ -135,7 +135,7 @@ impl Recovered {
         Ok(())
     }
 
-    /// Reads the segment that is written to.
+    /// Reads the segment that is being written.
     fn read_last(&mut self, folder: &Path, sync: SyncMode, number: u32, segments_before: usize) -> Result<(), OpenError> {
         let path = segment::path(folder, number);
         let bytes = read_file(&path)?;
@@ -145,7 +145,7 @@ impl Recovered {
         match stop {
             Some(stop) if end.unwrap_or(0) >= committed_bytes && is_torn(&bytes, &stop, end.is_some(), number, segments_before) => {
                 if end.is_none() {
-                    // The segment before it is written to again, which is possible only if it is whole.
+                    // The segment before it will be written to again, which requires that it is whole.
                     self.check_whole(folder)?;
                 }
                 self.torn = Some(set_aside(folder, sync, number, &bytes, end.map_or(0, |_| stop.offset))?);
@@ -258,7 +258,7 @@ impl Recovered {
                         self.put_again(queue, sequence, RecoveredMessage { position, size_bytes, targets_count, deliveries })?;
                     }
                 }
-                // A record about a message whose segment is gone only shows that the message is not missing.
+                // A record about a message whose segment is gone shows only that the message is not missing.
                 ReadRecord::Removed { queue, sequence } | ReadRecord::SetAside { queue, sequence } => {
                     if let Some(messages) = self.unnamed.get_mut(&queue) {
                         messages.remove(&sequence);

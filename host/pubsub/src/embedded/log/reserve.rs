@@ -1,4 +1,4 @@
-//! The reserve: a file of allocated blocks without content. That of the log becomes its next segment when the disk is full.
+//! The reserve: a file of allocated blocks without content. The log's reserve becomes its next segment when the disk is full.
 
 use std::fs::File;
 use std::io;
@@ -9,9 +9,9 @@ use rustix::fs::FallocateFlags;
 
 use super::disk::DiskUse;
 
-/// The largest part of the disk that is reserved: on a small disk the reserve must not fill it.
+/// The reserve takes at most 1/32 of the disk, so that it does not fill a small disk.
 const PART_OF_DISK: u64 = 32;
-/// A smaller reserve is of no use.
+/// A smaller reserve is useless.
 const MIN_BYTES: u64 = 64 << 10;
 /// Blocks as `stat` counts them.
 const BLOCK_BYTES: u64 = 512;
@@ -46,19 +46,19 @@ impl DiskReserve {
         self.held.is_none() && self.is_supported && self.wanted_bytes > 0
     }
 
-    /// Takes the file out, to be written to.
+    /// Takes the file for writing.
     pub(super) fn take(&mut self) -> Option<File> {
         self.held.take()
     }
 
-    /// Frees the space; whether there was any.
+    /// Frees the space; returns whether any was allocated.
     pub fn give_up(&mut self) -> bool {
         self.held = None;
         std::fs::remove_file(&self.path).is_ok()
     }
 
-    /// Allocates it if it is missing and the disk has space for it twice; on a small disk at most 1/32 of the disk. Call it again after a
-    /// failure. It blocks for some milliseconds.
+    /// Allocates it if it is missing and the disk has twice the space for it; on a small disk at most 1/32 of the disk. After a failure, call it
+    /// again. Blocks for some milliseconds.
     pub fn fill(&mut self, disk: DiskUse) {
         if !self.is_missing() {
             return;
@@ -81,7 +81,7 @@ impl DiskReserve {
     fn allocate(&self, bytes: u64, free_bytes: u64) -> io::Result<Option<File>> {
         let file = File::options().read(true).write(true).create(true).truncate(false).open(&self.path)?;
         if file.metadata()?.len() > 0 {
-            // A crash while it was turned into a segment.
+            // The process crashed while the file was being turned into a segment.
             file.set_len(0)?;
         }
         if allocated(&file) >= bytes {

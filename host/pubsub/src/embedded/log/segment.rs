@@ -8,7 +8,7 @@ use super::frame::FRAME_HEADER_BYTES;
 use crate::embedded::options::{OpenError, SyncMode};
 
 pub(super) const HEADER_BYTES: usize = 48;
-/// The length of a segment that was begun without queues and is empty.
+/// The length of a segment that was begun without queues and has no further frames.
 pub(super) const MIN_BYTES: u64 = (HEADER_BYTES + FRAME_HEADER_BYTES) as u64;
 /// The newest format that this program reads, and the one that it writes.
 pub(super) const FORMAT_VERSION: u32 = 2;
@@ -23,7 +23,7 @@ pub(super) struct Header {
     pub(super) salt: u64,
 }
 
-/// What is wrong with a header.
+/// The problem with a header.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum BadHeader {
     Newer(u32),
@@ -58,7 +58,7 @@ impl Header {
             return Err(BadHeader::Damaged("it does not start with a segment header"));
         }
         let version = u32::from_le_bytes([bytes[8], bytes[9], bytes[10], bytes[11]]);
-        // Checked before the checksum, which a later format may keep elsewhere.
+        // Checked before the checksum, whose position may differ in a later format.
         if version > FORMAT_VERSION {
             return Err(BadHeader::Newer(version));
         }

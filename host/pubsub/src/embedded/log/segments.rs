@@ -1,4 +1,4 @@
-//! The open log: the segment that is written to, and those before it.
+//! The open log: the active segment, and those before it.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -22,10 +22,10 @@ use crate::embedded::log_position::LogPosition;
 use crate::embedded::options::{EmbeddedOptions, OpenError, OpeningReport, SyncMode};
 use crate::embedded::refusal::{DiskFull, WriteFailure};
 
-/// Upper limit: offsets in a segment have 32 bits, and one frame may follow.
+/// Upper limit: offsets in a segment have 32 bits, and one more frame may follow.
 const MAX_SEGMENT_BYTES: u64 = 1 << 30;
 
-/// The open log. Used by the commit thread alone.
+/// The open log. Used by the commit thread only.
 #[derive(Debug)]
 pub(crate) struct Log {
     folder: PathBuf,
@@ -50,18 +50,18 @@ pub(crate) struct Log {
     _lock: FolderLock,
 }
 
-/// The segment that is written to.
+/// The segment that is being written.
 #[derive(Debug)]
 struct Active {
     number: u32,
     file: File,
-    /// Up to the end of its last whole frame.
+    /// Up to the end of the last whole frame.
     length: u64,
     seed: u32,
     version: u32,
 }
 
-/// What was found in the folder.
+/// The content found in the folder.
 #[derive(Debug)]
 pub(crate) struct Opened {
     pub(crate) log: Log,
@@ -121,7 +121,7 @@ impl Log {
         self.failing_writes_are_counted.clone()
     }
 
-    /// Reads messages, from any thread.
+    /// The reader of messages, for use from any thread.
     pub(crate) fn reader(&self) -> Arc<Reader> {
         self.reader.clone()
     }
@@ -131,7 +131,7 @@ impl Log {
         self.sealed.keys().copied().chain([self.active.number]).collect()
     }
 
-    /// The segment that is written to.
+    /// The segment that is being written.
     pub(crate) fn active_number(&self) -> u32 {
         self.active.number
     }
@@ -156,7 +156,7 @@ impl Log {
         self.active.length >= self.segment_bytes || !self.takes_moves()
     }
 
-    /// Whether the active segment may grow although it is full.
+    /// Whether the active segment may grow beyond its nominal size.
     pub(crate) fn may_grow(&self) -> bool {
         self.active.length < MAX_SEGMENT_BYTES
     }
@@ -166,7 +166,7 @@ impl Log {
         self.active.version >= FORMAT_VERSION
     }
 
-    /// Space that is reserved for a full disk.
+    /// Space that is reserved for a full disk, in bytes.
     pub(crate) fn held_reserve_bytes(&self) -> u64 {
         self.reserve.held_bytes()
     }
@@ -181,7 +181,7 @@ impl Log {
         self.disk.full()
     }
 
-    /// Measures the disk if the last measurement is old, or the writes since may have filled it; takes the reserve if there is space.
+    /// Measures the disk if the last measurement is old, or the writes since then may have filled it; allocates the reserve if there is space.
     pub(crate) fn look_at_disk(&mut self) {
         if let Some(disk) = self.disk.look() {
             let held_bytes = self.reserve.held_bytes();
@@ -190,7 +190,7 @@ impl Log {
         }
     }
 
-    /// Begins a new segment, which defines these queues.
+    /// Begins a new segment that defines these queues.
     pub(crate) fn rotate(&mut self, queues: &[Definition]) -> Result<(), WriteFailure> {
         self.check()?;
         let number = self.active.number + 1;
@@ -216,7 +216,7 @@ impl Log {
 
     fn begin(&mut self, number: u32, made: std::io::Result<Active>) -> Result<(), WriteFailure> {
         let active = made.map_err(|error| {
-            // The part that exists must not pass for a segment.
+            // The incomplete file must not look like a segment.
             let path = segment::path(&self.folder, number);
             let _ = std::fs::remove_file(&path);
             self.errors.failed(&path, &error);
@@ -268,16 +268,16 @@ impl Log {
         self.marker.write(self.active.number, self.active.length, messages_count);
     }
 
-    /// Unlinks the oldest segment, which is dead.
+    /// Unlinks the oldest segment, which must be dead.
     pub(crate) fn unlink(&mut self, number: u32) {
         self.sealed_bytes -= self.sealed.remove(&number).unwrap_or_default();
         let path = segment::path(&self.folder, number);
-        // One flush each, so that segments vanish from the front only. A segment that cannot be removed is read again at the next opening,
-        // and is dead then too.
+        // One flush each, so that segments are removed from the front only. A segment that cannot be removed is read again at the next opening, and
+        // is dead then too.
         if let Err(error) = std::fs::remove_file(&path).and_then(|()| segment::sync_folder(&self.folder, self.sync)) {
             tracing::warn!(path = %path.display(), %error, "segment not removed");
         }
-        // Last, so that no reader opens it again and keeps its space.
+        // Last, so that no reader opens it again and keeps its space allocated.
         self.reader.forget(number);
     }
 
@@ -304,13 +304,13 @@ pub(crate) struct NewFrame<'a> {
 }
 
 impl NewFrame<'_> {
-    /// Adds a record; returns the future place of its message, if it has one.
+    /// Adds a record; returns the future position of its message, if it has one.
     pub(crate) fn push(&mut self, record: Record<'_>) -> Option<LogPosition> {
         let active = &self.log.active;
         self.log.frame.push(record, active.number, active.length)
     }
 
-    /// Writes the frame and flushes it; returns the bytes written. An empty frame is written too.
+    /// Writes the frame and flushes it, even if it is empty; returns the bytes written.
     pub(crate) fn write(self) -> Result<u64, WriteFailure> {
         self.log.write_frame()
     }
@@ -340,8 +340,8 @@ fn begin(file: File, sync: SyncMode, number: u32, first_frame: u64, queues: &[De
     Ok(Active { number, file, length, seed, version: header.version })
 }
 
-/// Flushes, or panics and thereby ends the commit thread and the broker: after a failed flush the kernel may have dropped the pages, and a
-/// second attempt would succeed without them.
+/// Flushes, or panics, which ends the commit thread and the broker: after a failed flush the kernel may have dropped the pages, and a second attempt
+/// would succeed without writing them.
 fn flush(file: &File, sync: SyncMode) {
     if sync == SyncMode::None {
         return;
@@ -351,7 +351,7 @@ fn flush(file: &File, sync: SyncMode) {
     }
 }
 
-/// Writes, or stops half-way while tests require failures.
+/// Writes, or stops half-way while tests request failures.
 #[cfg(test)]
 fn write_or_fail(failing_count: &std::sync::atomic::AtomicU32, file: &File, bytes: &[u8], offset: u64) -> std::io::Result<()> {
     use std::sync::atomic::Ordering;

@@ -1,4 +1,4 @@
-//! The log by itself: what is written is read, what is torn is cut, what is damaged is refused.
+//! The log on its own: written data is read back, torn tails are cut off, damage is refused.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -21,7 +21,7 @@ use crate::message::size_of;
 use crate::message::{Message, MessageId};
 use crate::topic::Queue;
 
-/// Sequences that each queue holds.
+/// The sequences in each queue.
 type Content = BTreeMap<u64, BTreeSet<u64>>;
 
 fn options() -> EmbeddedOptions {
@@ -32,7 +32,7 @@ fn queue(number: u64) -> Queue {
     Queue::new(format!("flow:tg:{number}").parse().unwrap(), "s".parse().unwrap()).unwrap()
 }
 
-/// A record that owns what it writes.
+/// A record that owns its content.
 #[derive(Clone)]
 enum Change {
     Define(u64),
@@ -43,7 +43,7 @@ enum Change {
     Move { targets: Vec<Moved>, size_bytes: u32, block: Bytes },
 }
 
-/// Writes these as one frame.
+/// Writes these changes as one frame.
 fn write(log: &mut Log, changes: &[Change]) -> Result<u64, WriteFailure> {
     let mut frame = log.begin_frame()?;
     for change in changes {
@@ -69,7 +69,7 @@ fn content(opened: &Opened) -> Content {
     opened.queues.iter().map(|(number, queue)| (*number, queue.entries.keys().copied().collect())).collect()
 }
 
-/// Writes a small log of several frames; the length of the file and the content after each.
+/// Writes a small log of several frames; returns the length of the file and the content after each.
 fn small_log(folder: &Path) -> Vec<(u64, Content)> {
     let mut opened = Log::open(folder, &options()).unwrap();
     let mut stages = vec![(opened.log.active_bytes(), content(&opened))];
@@ -88,7 +88,7 @@ fn small_log(folder: &Path) -> Vec<(u64, Content)> {
     stages
 }
 
-/// All files of a folder with their bytes, the lock left out.
+/// All files of a folder with their bytes, except the lock.
 fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut all = BTreeMap::new();
     for file in std::fs::read_dir(folder).unwrap() {
@@ -148,7 +148,7 @@ fn a_log_truncated_at_any_byte_opens_with_its_complete_frames() {
     }
 }
 
-/// After whatever was found, the log takes another frame and has it at the next opening.
+/// Whatever was found, the log accepts another frame, which the next opening finds.
 fn assert_log_continues(folder: &Path, mut opened: Opened, mut content_before: Content) {
     write(&mut opened.log, &[Change::Define(9), put(&[(9, 1)], "new")]).unwrap();
     drop(opened);
@@ -225,7 +225,7 @@ fn bytes_marked_as_durable_are_never_truncated() {
         assert!(matches!(error, OpenError::Damaged { .. }), "cut at {length}: {error}");
         assert_eq!(files(folder.path()), cut, "nothing is changed");
     }
-    // What is behind the mark may still be torn.
+    // Data after the mark may still be torn.
     let folder = folder_of(&whole);
     let mut opened = Log::open(folder.path(), &options()).unwrap();
     write(&mut opened.log, &[put(&[(1, 3)], "behind")]).unwrap();
@@ -272,14 +272,14 @@ fn missing_oldest_segments_are_reported_message_by_message() {
     assert_eq!(missing(), (0, 3));
     write(&mut opened.log, &[Change::Remove(2, 1), put(&[(1, 3)], "later")]).unwrap();
     assert_eq!(missing(), (1, 2));
-    // What came later is no concern of the first segment.
+    // Later messages do not concern the first segment.
     write(&mut opened.log, &[Change::Remove(1, 3), Change::Remove(1, 2)]).unwrap();
     assert_eq!(missing(), (0, 1));
     write(&mut opened.log, &[Change::Delete(2)]).unwrap();
     assert_eq!(missing(), (0, 0), "then it may be unlinked");
 }
 
-/// A log of two segments; its files.
+/// The files and content of a log with two segments.
 fn two_segments() -> (BTreeMap<String, Vec<u8>>, Content) {
     let folder = tempfile::tempdir().unwrap();
     let stages = small_log(folder.path());
@@ -327,7 +327,7 @@ fn a_missing_truncated_or_misplaced_newest_segment_is_damage() {
         files.remove(FIRST);
         files.get_mut(SECOND).unwrap().truncate(60);
     });
-    // Nothing may be written behind what does not read.
+    // Nothing may be written after an unreadable part.
     check(|files| {
         files.get_mut(FIRST).unwrap().pop();
         files.get_mut(SECOND).unwrap().truncate(60);
@@ -370,7 +370,7 @@ fn a_failed_write_is_truncated_and_the_next_succeeds() {
 fn frame_like_bytes_inside_a_message_are_not_a_frame() {
     let folder = tempfile::tempdir().unwrap();
     let mut opened = Log::open(folder.path(), &options()).unwrap();
-    // A frame as another log would have it: the salt differs.
+    // A frame of another log, which has a different salt.
     let mut foreign = FrameBuffer::default();
     foreign.begin();
     let fake = String::from_utf8_lossy(foreign.finish(3, 0)).into_owned();
@@ -392,7 +392,7 @@ fn a_folder_in_use_is_refused() {
     Log::open(folder.path(), &options()).unwrap();
 }
 
-/// A log in which the two messages of queue 2 were copied into a second segment, one of them delivered meanwhile.
+/// A log in which the two messages of queue 2 were copied into a second segment, and one of them was delivered meanwhile.
 fn copied_log(folder: &Path) {
     small_log(folder);
     let mut opened = Log::open(folder, &options()).unwrap();
@@ -425,7 +425,7 @@ fn copied_messages_exist_once_with_or_without_their_first_segment() {
         assert_eq!([read(1), read(2), read(3)].map(|body| body.to_vec()), [b"both".to_vec(), b"moved".to_vec(), b"new".to_vec()]);
         assert_eq!(opened.queues[&2].definition.next_sequence, 4);
         drop(opened);
-        // The second time it is gone: nothing lives in it.
+        // The second time it is already removed: it has no live messages.
         let _ = std::fs::remove_file(folder.path().join(FIRST));
     }
 }
@@ -459,7 +459,7 @@ fn a_copy_of_an_unknown_message_is_damage() {
     }
 }
 
-/// Makes a segment one of format version 1, as an older Weir wrote it.
+/// Changes a segment to format version 1, as written by an older Weir.
 fn downgrade_format(path: &Path) {
     let mut bytes = std::fs::read(path).unwrap();
     let header = Header { version: 1, ..Header::decode(&bytes).unwrap() };

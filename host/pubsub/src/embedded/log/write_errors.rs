@@ -1,4 +1,4 @@
-//! Repeated write failures: logged once, then from time to time with their count.
+//! Repeated write failures: logged once, then at intervals with their count.
 
 use std::path::Path;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::chain;
 
-/// How often lasting failures are logged.
+/// How often continuing failures are logged.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Whether the last write failed.

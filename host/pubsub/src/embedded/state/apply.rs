@@ -62,7 +62,7 @@ impl State {
         self.collect_wakeups(touched, wakeups)
     }
 
-    /// The wakeups of steps, with those of the queues that they touched.
+    /// The wake-ups of steps, with those of the queues that they touched.
     fn collect_wakeups(&mut self, mut touched: Vec<u64>, mut wakeups: Vec<Wakeups>) -> Wakeups {
         touched.sort_unstable();
         touched.dedup();
@@ -74,7 +74,7 @@ impl State {
         let sharers = sharers(targets.len());
         for (number, sequence) in targets {
             let Some(queue) = self.queues.get_mut(number) else { continue };
-            // Beyond the limit of the cache, messages are read back from the log; a message without a place in the log must stay in memory.
+            // Above the limit of the cache, messages are read back from the log; a message without a position in the log must stay in memory.
             let cached = position.segment == 0 || self.cached_bytes + stored.memory_bytes <= self.options.cached_bytes;
             let entry = Entry {
                 sequence: *sequence,
@@ -97,7 +97,7 @@ impl State {
         }
     }
 
-    /// Shows a message that was copied forward at its new place.
+    /// Sets the new position of a message that was copied forward.
     fn apply_move(&mut self, targets: &[Moved], position: LogPosition) {
         let sharers = sharers(targets.len());
         for moved in targets {
@@ -173,8 +173,8 @@ impl State {
         }
     }
 
-    /// Undoes the steps of a group that could not be written: everything is as it was before. Operations of the broker itself are repeated
-    /// later ([`Step::to_repeat`]): messages that are to be marked stay in that state, and their consumers get the reason.
+    /// Undoes the steps of a group that could not be written, which restores the state before. The broker's own operations are repeated later
+    /// ([`Step::to_repeat`]): messages to be marked stay in that state, and their consumers get the reason.
     pub(crate) fn undo(&mut self, steps: Vec<Step>, failure: &WriteFailure) -> Wakeups {
         let mut touched = Vec::new();
         let mut wakeups = Vec::new();
@@ -209,7 +209,7 @@ impl State {
         self.collect_wakeups(touched, wakeups)
     }
 
-    /// Puts back an empty queue; its consumers may have left in the meantime.
+    /// Restores an empty queue; its consumers may have left in the meantime.
     fn undo_delete(&mut self, mut state: QueueState) {
         state.consumers.retain(|consumer| self.consumers.contains_key(consumer));
         state.exclusive &= !state.consumers.is_empty();

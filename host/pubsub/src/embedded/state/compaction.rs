@@ -1,5 +1,5 @@
-//! Compaction: the live messages of the oldest segment are copied to the end of the log, so that this segment and the dead ones behind it
-//! can be removed. This file decides which messages are copied and when; `commit/upkeep.rs` copies them.
+//! Compaction: the live messages of the oldest segment are copied to the end of the log, so that this segment and the dead ones after it can be
+//! removed. This file decides which messages are copied and when; `commit/maintenance.rs` copies them.
 
 use super::entry::Located;
 use super::group::Group;
@@ -11,17 +11,17 @@ use crate::embedded::log_position::{LogPosition, Moved};
 use crate::embedded::numbers::FIRST_EPHEMERAL;
 use crate::lock::lock;
 
-/// The log may take this many times the live bytes, plus one segment. At three times, half a byte is copied for each byte written.
+/// The log may take this many times the live bytes, plus one segment. At a factor of three, half a byte is copied for each byte written.
 const LOG_PER_LIVE: u64 = 3;
-/// Upper limit of messages in one portion: bounds how long the lock is held.
+/// Maximum number of messages in one portion: bounds how long the lock is held.
 const PORTION_COUNT: usize = 4096;
 
-/// Whether the log takes so much more than its live bytes that its oldest segment should be copied.
+/// Whether the log exceeds its live bytes so much that its oldest segment should be copied.
 pub(crate) fn is_due(log_bytes: u64, live_bytes: u64, segment_bytes: u64) -> bool {
     log_bytes > live_bytes.saturating_mul(LOG_PER_LIVE).saturating_add(segment_bytes)
 }
 
-/// The compaction of one segment: first all queues are searched for its messages, then these are copied in the order of their offsets.
+/// The compaction of one segment: all queues are searched for its messages, which are then copied in the order of their offsets.
 #[derive(Debug)]
 pub(crate) struct Compaction {
     segment: u32,
@@ -30,7 +30,7 @@ pub(crate) struct Compaction {
     /// The sequence to continue after in the last of them.
     after: Option<u64>,
     found: Vec<Located>,
-    /// How many of these were copied or are gone.
+    /// The number of these that were copied or are gone.
     done_count: usize,
 }
 
@@ -40,13 +40,13 @@ impl Compaction {
         Compaction { segment, queues, after: None, found: Vec::new(), done_count: 0 }
     }
 
-    /// The segment that is compacted.
+    /// The segment being compacted.
     pub(crate) fn segment(&self) -> u32 {
         self.segment
     }
 
-    /// Examines about `limit_count` messages; `true` once all are done. Messages that change hands in the meantime may be missed; a later
-    /// compaction of the same segment finds them.
+    /// Examines about `limit_count` messages; `true` once all are done. Messages that change hands concurrently may be missed; a later compaction of
+    /// the same segment finds them.
     pub(crate) fn look(&mut self, state: &State, limit_count: usize) -> bool {
         let mut left_count = limit_count;
         while let Some(number) = self.queues.last() {
@@ -74,7 +74,7 @@ impl Compaction {
 
     /// The next messages to copy, up to about `limit_bytes`.
     ///
-    /// Earlier deliveries must be recorded in the log by this commit or before it: the delivery counts returned here presume that.
+    /// Earlier deliveries must be recorded in the log before or by this commit: the returned delivery counts assume that.
     pub(crate) fn next_portion(&mut self, state: &State, limit_bytes: u64) -> Vec<Copied> {
         let mut portion = Vec::new();
         let (mut bytes, mut count) = (0, 0);
@@ -101,17 +101,17 @@ impl Compaction {
     }
 }
 
-/// Whether the last delivery of a message, which is counted in memory, is not recorded in the log yet: its consumer has prefetched it, or
-/// received it just now.
+/// Whether the last delivery of a message, which is counted in memory, is not recorded in the log yet: its consumer has prefetched it, or has just
+/// received it.
 fn is_delivery_unknown(state: &State, queue: &QueueState, sequence: u64) -> bool {
     let Some(consumer) = queue.holder(sequence).and_then(|id| state.consumers.get(&id)) else { return false };
-    // Under one lock: on receipt a message moves from one to the other.
+    // Under one lock: on receipt a message moves from one list to the other.
     let buffer = lock(&consumer.slot.buffer);
     buffer.messages.iter().any(|prefetched| prefetched.sequence == sequence && !prefetched.counted_ahead)
         || buffer.received.iter().any(|(first, last)| (*first..=*last).contains(&sequence))
 }
 
-/// A message to be copied: where it is, and the queues that have it.
+/// A message to be copied: its position, and the queues that have it.
 #[derive(Debug)]
 pub(crate) struct Copied {
     pub(crate) targets: Vec<Moved>,
@@ -120,8 +120,8 @@ pub(crate) struct Copied {
 }
 
 impl State {
-    /// Decides how to go on with a message that is damaged where it should be copied from: it is written from memory if it is cached, and
-    /// set aside otherwise. `Some` if it stays because a consumer has received it.
+    /// Decides how to treat a message whose source is damaged: it is written from memory if it is cached, and set aside otherwise. Returns `Some` if
+    /// it stays because a consumer has received it.
     pub(crate) fn rescue(&mut self, copied: Copied, damage: Box<Damage>, steps: &mut Vec<Step>) -> Option<()> {
         let Copied { mut targets, size_bytes, position } = copied;
         // Some may have left their queues since they were found.

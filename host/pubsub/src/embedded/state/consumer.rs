@@ -1,4 +1,4 @@
-//! Consumers, as the state machine keeps them, and what each shares with the caller that reads.
+//! Consumers in the state machine, and the part that each shares with its reader.
 
 use std::collections::VecDeque;
 use std::sync::atomic::AtomicBool;
@@ -21,8 +21,7 @@ pub(crate) struct Slot {
     pub(crate) buffer: Mutex<Buffer>,
 }
 
-/// Prefetched messages that were not received yet, and the sequences received since these were last collected for the log (ranges, ends
-/// included).
+/// Prefetched messages that are not received yet, and the sequences received since they were last collected for the log (ranges, ends included).
 #[derive(Debug, Default)]
 pub(crate) struct Buffer {
     pub(crate) messages: VecDeque<Prefetched>,
@@ -40,13 +39,13 @@ pub(crate) struct Prefetched {
 }
 
 impl Prefetched {
-    /// Whether its requester no longer waits for an answer.
+    /// Whether the requester no longer waits for an answer.
     pub(crate) fn is_expired(&self, now: Instant) -> bool {
         matches!(&self.body, Body::Memory(stored) if stored.is_expired(now))
     }
 }
 
-/// The message itself, or its place in the log.
+/// The message itself, or its position in the log.
 #[derive(Clone, Debug)]
 pub(crate) enum Body {
     Memory(Arc<Stored>),
@@ -59,15 +58,15 @@ pub(crate) struct ConsumerState {
     pub(super) window: Window,
     /// Settles of deliveries from queues in memory that are waiting for the log: later ones queue up behind them.
     pub(crate) settling_count: u32,
-    /// It was given the reason why its queue delivers nothing.
+    /// Whether it was given the reason why its queue delivers nothing.
     pub(super) has_block_reason: bool,
-    /// Deliveries whose settles were refused, in the order of the calls: until the first of them is repeated or given back, all others are
-    /// refused too, so that none takes effect before it.
+    /// Deliveries whose settles were refused, in the order of the calls: until the first of them is repeated or requeued, all others are refused too,
+    /// so that none takes effect before it.
     pub(super) refused: VecDeque<u64>,
     pub(super) slot: Arc<Slot>,
 }
 
-/// Consumers to wake once the lock is free.
+/// Consumers to wake after the lock is released.
 #[derive(Debug, Default)]
 #[must_use]
 pub(crate) struct Wakeups(pub(super) Vec<Arc<Slot>>);

@@ -64,8 +64,8 @@ impl State {
                 group.answers.push(Answer::Unit(done, outcome));
             }
             Operation::Delete { queue, done } => {
-                // The queue stays until the deletion is durable: a consumer that leaves or gives back in the meantime finds it, and there
-                // is nothing to undo.
+                // The queue stays until the deletion is durable: a consumer that leaves or requeues in the meantime finds it, and there is nothing to
+                // undo.
                 group.steps.extend(self.find(&queue).map(|number| Step::Delete { number }));
                 group.answers.push(Answer::Unit(done, Ok(())));
             }
@@ -142,7 +142,7 @@ impl State {
         }
         self.check_settle_order(receipt)?;
         if let Err(error) = self.check_outputs(&outputs) {
-            // A full output queue concerns this delivery alone: later ones need not wait.
+            // A full output queue affects this delivery only: later ones need not wait.
             if !matches!(error, PubsubError::QueueFull { .. }) {
                 self.refuse(receipt.consumer, receipt.delivery);
             }
@@ -167,9 +167,9 @@ impl State {
         Ok(Settled::Done { dropped_count })
     }
 
-    /// Refuses outputs whose required queue is missing, or that exceed the bound of a queue.
+    /// Refuses outputs whose required queue is missing, or that would exceed the bound of a queue.
     fn check_outputs(&mut self, outputs: &[Outgoing]) -> Result<()> {
-        // Bytes that earlier outputs add to each queue that refuses. Few settles have any.
+        // Bytes that earlier outputs add to each refusing queue. Few settles have any.
         let mut added: Vec<(u64, u64)> = Vec::new();
         for output in outputs.iter().filter(|output| output.topic.class().has_queues()) {
             let subscribers = self.subscribers.get(&output.topic).filter(|subscribers| !subscribers.queues.is_empty());
@@ -192,7 +192,7 @@ impl State {
         Ok(())
     }
 
-    /// Refuses a settle while an earlier one of the same consumer was refused and not repeated: otherwise it would take effect first.
+    /// Refuses a settle if an earlier one of the same consumer was refused and not repeated, since it would take effect first.
     fn check_settle_order(&mut self, receipt: &Receipt) -> Result<()> {
         let Some(consumer) = self.consumers.get_mut(&receipt.consumer) else { return Ok(()) };
         match consumer.refused.front() {
@@ -209,14 +209,14 @@ impl State {
         Err(PubsubError::unavailable("an earlier settle of this consumer failed: repeat that one first, or requeue its message"))
     }
 
-    /// Records that the next settle in turn did not take effect.
+    /// Records that the settle whose turn it was did not take effect.
     pub(super) fn refuse(&mut self, consumer: u64, sequence: u64) {
         if let Some(consumer) = self.consumers.get_mut(&consumer) {
             consumer.refused.push_front(sequence);
         }
     }
 
-    /// Puts a message into all queues of a durable topic; `false` if there are none.
+    /// Puts a message into all queues of a durable topic; `false` if it has none.
     fn put(&mut self, topic: &Topic, stored: Arc<Stored>, steps: &mut Vec<Step>) -> bool {
         let Some(subscribers) = self.subscribers.get(topic) else { return false };
         let mut targets = Vec::with_capacity(subscribers.queues.len());
@@ -251,7 +251,7 @@ impl State {
         Ok(true)
     }
 
-    /// Removes one message and puts another into a queue, both or neither.
+    /// Removes one message and puts another into a queue, atomically.
     fn decide_redrive(&mut self, moved: &Redriven, stored: Arc<Stored>, group: &mut Group, now: Instant) -> Result<bool> {
         let Redriven { from, position, to } = moved;
         let number = self.find(from).ok_or_else(|| not_found(from))?;
@@ -263,7 +263,7 @@ impl State {
         self.decide_take(from, *position, &mut group.steps)
     }
 
-    /// Changes the bound of a queue to the refusing one of a specification; another caller may have done so in the meantime.
+    /// Changes the bound of a queue to the refusing one of a specification, unless another caller has done so in the meantime.
     fn decide_bound(&mut self, spec: QueueSpec, steps: &mut Vec<Step>) -> Result<()> {
         match self.find_boundable(&spec).and_then(|number| self.queues.get(&number)) {
             Some(queue) => {

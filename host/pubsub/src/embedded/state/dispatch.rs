@@ -1,4 +1,4 @@
-//! Dispatch: which consumer gets which message, and what happens to its messages when it gives them back or leaves.
+//! Dispatch: which consumer gets which message, and what happens to its messages when it requeues them or leaves.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::error::{PubsubError, Result};
 use crate::lock::lock;
 use crate::topic::Queue;
 
-/// Upper limit of messages in one prefetch: enough to keep the lock cheap, few enough to share them fairly.
+/// Maximum number of messages in one prefetch: large enough to keep locking cheap, small enough to share messages fairly.
 const BATCH_COUNT: usize = 64;
 
 impl State {
@@ -46,8 +46,8 @@ impl State {
         Ok((id, number, slot))
     }
 
-    /// A consumer gets no more messages and no longer counts as one of its queue; `true` when it may have settles under way, so that
-    /// [`State::finish_leaving`] must follow them.
+    /// Stops a consumer: it gets no more messages and no longer counts as one of its queue. Returns `true` if it may have settles in flight, which
+    /// [`State::finish_leaving`] must then follow.
     pub(crate) fn begin_leaving(&mut self, consumer: u64, buffer: Buffer) -> (bool, Wakeups) {
         let Some(state) = self.consumers.get_mut(&consumer) else { return (false, Wakeups::default()) };
         state.window.set_count(0);
@@ -72,7 +72,7 @@ impl State {
         (false, self.wake(&[number]))
     }
 
-    /// Gives back the messages that a consumer still holds after it left.
+    /// Requeues the messages that a consumer still holds after it left.
     pub(crate) fn finish_leaving(&mut self, consumer: u64) -> Wakeups {
         let Some(state) = self.consumers.remove(&consumer) else { return Wakeups::default() };
         let Some(queue) = self.queues.get_mut(&state.queue) else { return Wakeups::default() };
@@ -83,7 +83,7 @@ impl State {
             }
         }
         queue.leaving_count -= 1;
-        // Unread messages were put back earlier, when it began to leave.
+        // Unread messages were already put back when it began to leave.
         let first = queue.first_ready().map(|entry| entry.sequence).into_iter().chain(held).min();
         if let Some(first) = first {
             self.recall(state.queue, first);
@@ -91,7 +91,7 @@ impl State {
         self.wake(&[state.queue])
     }
 
-    /// Gives back a message that a consumer holds: it is redelivered first.
+    /// Requeues a message that a consumer holds: it is redelivered first.
     pub(crate) fn requeue(&mut self, queue: u64, sequence: u64, consumer: u64) -> Wakeups {
         let Some(state) = self.queues.get_mut(&queue) else { return Wakeups::default() };
         let Some(entry) = state.unhold(sequence, consumer) else { return Wakeups::default() };
@@ -104,7 +104,7 @@ impl State {
         self.wake(&[queue])
     }
 
-    /// Takes back prefetched messages that were not received yet and follow one that was given back: that one comes first.
+    /// Takes back prefetched messages that are not received yet and follow a requeued message, which must come first.
     pub(super) fn recall(&mut self, number: u64, behind: u64) {
         let Some(queue) = self.queues.get_mut(&number) else { return };
         for id in queue.consumers.clone() {
@@ -120,14 +120,14 @@ impl State {
         }
     }
 
-    /// Notes which messages of a durable queue were received (ranges of sequences, ends included), to be recorded in the log.
+    /// Records which messages of a durable queue were received (ranges of sequences, ends included), for the log.
     pub(crate) fn note_received(&mut self, queue: u64, received: Vec<(u64, u64)>) {
         if let Some(queue) = self.queues.get_mut(&queue) {
             note_received(queue, &mut self.uncounted, received);
         }
     }
 
-    /// Changes how many messages a consumer may hold.
+    /// Changes the maximum number of messages that a consumer may hold.
     pub(crate) fn set_window(&mut self, consumer: u64, window: u64) -> Wakeups {
         let Some(state) = self.consumers.get_mut(&consumer) else { return Wakeups::default() };
         state.window.set_count(window);
@@ -135,7 +135,7 @@ impl State {
         self.wake(&[queue])
     }
 
-    /// The consumers of these queues that have room, where there is a message for them.
+    /// The consumers of these queues that have room, if there is a message for them.
     pub(crate) fn wake(&self, queues: &[u64]) -> Wakeups {
         let mut slots = Vec::new();
         for queue in queues.iter().filter_map(|number| self.queues.get(number)) {
@@ -154,7 +154,7 @@ impl State {
         queue.consumers.len() > 1 && queue.consumers.iter().filter_map(|id| self.consumers.get(id)).any(has_waiting)
     }
 
-    /// Takes the next messages for a consumer: as many as fit its window, and no more than its share.
+    /// Takes the next messages for a consumer: as many as fit its window, but no more than its share.
     pub(crate) fn prefetch(&mut self, consumer: u64, now: Instant) -> Prefetch {
         let Some(state) = self.consumers.get_mut(&consumer) else { return Prefetch::Gone };
         let Some(queue) = self.queues.get_mut(&state.queue) else { return Prefetch::Gone };
@@ -192,7 +192,7 @@ impl State {
         }
     }
 
-    /// Takes half of the unread messages of another consumer of the same queue, for one that has none.
+    /// Takes half of the unread messages of another consumer of the same queue, for a consumer without any.
     pub(crate) fn steal(&mut self, thief: u64) -> Vec<Prefetched> {
         let Some(state) = self.consumers.get(&thief) else { return Vec::new() };
         let (number, window) = (state.queue, state.window);
@@ -221,7 +221,7 @@ impl State {
     }
 }
 
-/// How many of these messages, from the first on, fit into a window.
+/// How many of these messages, from the first, fit into a window.
 fn fitting_count<'a>(messages: impl Iterator<Item = &'a Prefetched>, window: &Window) -> usize {
     let mut taken = Load::default();
     messages
@@ -234,7 +234,7 @@ fn fitting_count<'a>(messages: impl Iterator<Item = &'a Prefetched>, window: &Wi
         .count()
 }
 
-/// Puts back a message that a consumer did not receive: it was not delivered. A message set aside in the meantime is no longer held.
+/// Puts back a message that a consumer did not receive, which does not count as delivered. A message set aside in the meantime is no longer held.
 fn unread(queue: &mut QueueState, window: &mut Window, prefetched: &Prefetched, consumer: u64) {
     if let Some(mut entry) = queue.unhold(prefetched.sequence, consumer) {
         window.held.remove(entry.size_bytes);
@@ -262,8 +262,8 @@ fn hand_out(queue: &mut QueueState, mut entry: Entry, consumer: u64) -> Prefetch
     prefetched
 }
 
-/// Picks the messages to mark before they are delivered. Messages that were never delivered are marked together. One that was delivered may
-/// have crashed the last process; it is marked alone, so that it does not raise the delivery counts of those behind it.
+/// Selects the messages to mark before they are delivered. Messages that were never delivered are marked together. One that was delivered before may
+/// have crashed the last process; it is marked alone, so that the delivery counts of those after it do not increase.
 fn begin_marking(queue: &mut QueueState, window: &Window) -> Vec<u64> {
     let mut taken = Load::default();
     let is_fresh = |entry: &&mut Entry| {

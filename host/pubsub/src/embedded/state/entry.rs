@@ -1,4 +1,4 @@
-//! Messages, as queues keep them.
+//! Entries of queues: messages with their delivery state.
 
 use std::sync::Arc;
 
@@ -15,8 +15,8 @@ const TARGET_BYTES: u64 = 12;
 pub(crate) enum Counting {
     /// Recorded with the next commit: a crash may lose one count.
     Lazy,
-    /// The message was there when the broker was opened, so it may have crashed the last process: its delivery must be recorded before it
-    /// is delivered.
+    /// The message was in the queue when the broker was opened, so it may have crashed the last process: its delivery must be recorded before it is
+    /// delivered.
     Suspect,
     /// That record is being written.
     Marking,
@@ -30,7 +30,7 @@ pub(crate) struct Entry {
     pub(crate) sequence: u64,
     pub(crate) position: LogPosition,
     pub(crate) size_bytes: u32,
-    /// Queues named by its record in the log, its own included: they share the bytes.
+    /// The number of queues in its record in the log, including its own, which share the bytes.
     pub(crate) sharers: u16,
     /// Deliveries so far, including one counted ahead.
     pub(crate) deliveries: u32,
@@ -40,7 +40,7 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    /// Memory that its message takes.
+    /// The memory of its message, in bytes.
     pub(crate) fn memory_bytes(&self) -> u64 {
         self.stored.as_ref().map_or(0, |stored| stored.memory_bytes)
     }
@@ -56,7 +56,7 @@ pub(crate) fn sharers(targets_count: usize) -> u16 {
     u16::try_from(targets_count).unwrap_or(u16::MAX)
 }
 
-/// A message found in the segment that is searched for.
+/// A message located in the segment to compact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Located {
     pub(crate) offset: u32,

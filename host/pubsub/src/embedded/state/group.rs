@@ -1,5 +1,4 @@
-//! Groups: operations that are committed together. They are decided in order, written as one frame, and applied, or undone if the write
-//! failed.
+//! Groups: operations that are committed together. They are decided in order, written as one frame, and applied, or undone if the write failed.
 
 use super::operation::{Done, Permit};
 use super::step::Step;
@@ -7,7 +6,7 @@ use crate::backend::{Deletion, Settled};
 use crate::embedded::refusal::WriteFailure;
 use crate::error::Result;
 
-/// An answer with the channel of its caller.
+/// A result with the channel of its caller.
 #[derive(Debug)]
 pub(crate) enum Answer {
     Unit(Done<()>, Result<()>),
@@ -31,7 +30,7 @@ impl Group {
         steps.iter().any(Step::is_durable)
     }
 
-    /// Sends all answers.
+    /// Sends all results.
     pub(crate) fn answer(self) {
         for answer in self.answers {
             // The caller may have stopped waiting.

@@ -1,4 +1,4 @@
-//! Queues and mailboxes in memory: how messages enter them.
+//! Queues and mailboxes in memory: adding messages to them.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::error::{PubsubError, Result};
 use crate::topic::Topic;
 
 impl State {
-    /// Refuses a message of an external sender that a queue in memory has no room for; expired messages are removed first.
+    /// Refuses a message of an external sender if a queue in memory has no room for it; expired messages are removed first.
     pub(super) fn check_request_room(&mut self, number: u64, stored: &Stored, now: Instant) -> Result<()> {
         let (limit_bytes, limit_count) = (self.options.request_queue_bytes, self.options.request_queue_count);
         let Some(queue) = self.queues.get_mut(&number) else { return Ok(()) };
@@ -35,9 +35,9 @@ impl State {
         Err(PubsubError::full(format!("queue {}", queue.name), queue.memory_bytes(), limit_bytes))
     }
 
-    /// The queues of a `request` topic that receive a message of an external sender: those with room. Subscriptions do not affect each
-    /// other: a full queue misses the message and counts it as dropped. The message is refused if no queue has room, or, where some queues
-    /// have an exclusive consumer, if none of those has: they belong to the service that answers, and others only listen.
+    /// The queues of a `request` topic that receive a message of an external sender: those with room. Subscriptions do not affect each other: a full
+    /// queue misses the message and counts it as dropped. The message is refused if no queue has room, or, if some queues have an exclusive consumer,
+    /// if none of those has: they belong to the service that answers, and others only listen.
     pub(crate) fn request_targets(&mut self, topic: &Topic, stored: &Stored, now: Instant) -> Result<Vec<u64>> {
         let numbers = self.subscribers.get(topic).map(|subscribers| subscribers.queues.clone()).unwrap_or_default();
         let is_exclusive = |number: &u64| self.queues.get(number).is_some_and(|queue| queue.exclusive);

@@ -1,4 +1,4 @@
-//! Live messages and bytes of each segment of the log: those that some queue still has.
+//! Live messages and bytes of each segment of the log: those that are still in some queue.
 
 use std::collections::BTreeMap;
 

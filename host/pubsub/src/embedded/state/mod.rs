@@ -1,4 +1,4 @@
-//! The state machine: which messages the queues have, and which consumer holds which. No IO, and no waiting.
+//! The state machine: which messages the queues have, and which consumer holds which. It does no IO and never waits.
 //!
 //! - `queues`: the state, guarded by one lock, with its queues and the subscribers of each topic; `queue`, `entry`, `stored`, `live`: what a queue
 //!   consists of; `in_memory`: queues and mailboxes that skip the log.

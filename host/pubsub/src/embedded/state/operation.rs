@@ -10,10 +10,10 @@ use crate::embedded::damage::Damage;
 use crate::error::Result;
 use crate::topic::{Queue, Topic};
 
-/// The channel for the answer.
+/// The channel for the result.
 pub(crate) type Done<T> = oneshot::Sender<Result<T>>;
 
-/// The share of admission that a message occupies until it is durable; released when dropped.
+/// A message's share of admission, occupied until the message is durable; released when dropped.
 pub(crate) type Permit = OwnedSemaphorePermit;
 
 /// An output of a settle.
@@ -53,7 +53,7 @@ pub(crate) enum Operation {
         queue: u64,
         sequences: Vec<u64>,
     },
-    /// A message cannot be read; `holder` is the consumer that holds it, if any.
+    /// A message is unreadable; `holder` is the consumer that holds it, if any.
     SetAside {
         queue: u64,
         sequence: u64,
@@ -91,13 +91,13 @@ pub(crate) struct Redriven {
 }
 
 impl Operation {
-    /// Whether it changes the set of queues, so that it is committed alone.
+    /// Whether it changes the set of queues, and is therefore committed alone.
     pub(crate) fn is_structural(&self) -> bool {
         let changes = matches!(self, Operation::Create { .. } | Operation::Bound { .. } | Operation::Delete { .. });
         changes || matches!(self, Operation::DeleteIfEmpty { .. })
     }
 
-    /// Roughly the bytes that it adds to a frame.
+    /// Approximate number of bytes that it adds to a frame.
     pub(crate) fn size_bytes(&self) -> u64 {
         match self {
             Operation::Publish { stored, .. } | Operation::Redrive { stored, .. } => stored.size_bytes,

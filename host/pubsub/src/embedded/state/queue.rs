@@ -1,4 +1,4 @@
-//! One queue: its messages, their order, and which consumer holds which. No IO; the time is passed in.
+//! One queue: its messages, their order, and which consumer holds which. It does no IO; the time is passed in.
 
 use std::collections::hash_map;
 use std::collections::{BTreeMap, VecDeque};
@@ -20,26 +20,26 @@ struct HeldMessage {
     consumer: u64,
 }
 
-/// One queue. Its messages are ready, held by a consumer, or part of a commit under way; the counters cover all three.
+/// One queue. Its messages are ready, held by a consumer, or part of a commit in progress; the counters include all three.
 #[derive(Debug)]
 pub(crate) struct QueueState {
     pub(crate) name: Queue,
     pub(crate) number: u64,
     pub(super) overflow: Overflow,
     pub(super) next_sequence: u64,
-    /// Never delivered, or given back before the broker was opened: in order of sequence; delivered after all of `returned`.
+    /// Never delivered, or requeued before the broker was opened: in order of sequence; delivered after all of `returned`.
     ready: VecDeque<Entry>,
-    /// Given back: redelivered first, in order of sequence.
+    /// Requeued: redelivered first, in order of sequence.
     returned: BTreeMap<u64, Entry>,
     held: NumberMap<HeldMessage>,
     pub(super) consumers: Vec<u64>,
     pub(super) exclusive: bool,
-    /// Consumers that left while settles of theirs may be on the way to the log: until these are decided, nothing is delivered, so that the
-    /// messages they give back come first.
+    /// Consumers that left with settles possibly on the way to the log: until these are decided, nothing is delivered, so that the messages they
+    /// requeue come first.
     pub(super) leaving_count: u32,
     depth_count: u64,
     size_bytes: u64,
-    /// Memory that its cached messages take.
+    /// The memory of its cached messages, in bytes.
     memory_bytes: u64,
     pub(super) dropped_count: u64,
     /// Messages dropped because of the bound before the broker was opened.
@@ -50,11 +50,11 @@ pub(crate) struct QueueState {
     is_refusing: bool,
     /// Messages that were missing when the broker was opened or were found damaged since.
     pub(super) damaged_count: u64,
-    /// Why deliveries that must be recorded first cannot be, as of the last attempt.
+    /// Why deliveries that must be recorded first cannot be recorded, as of the last attempt.
     pub(super) blocked: Option<WriteFailure>,
-    /// Bytes added by the commit under way.
+    /// Bytes added by the commit in progress.
     pub(super) incoming_bytes: u64,
-    /// Bytes removed by the commit under way.
+    /// Bytes removed by the commit in progress.
     pub(super) outgoing_bytes: u64,
     /// Deliveries not recorded in the log yet: ranges of sequences, ends included.
     pub(super) uncounted: Vec<(u64, u64)>,
@@ -127,9 +127,9 @@ impl QueueState {
         self.depth_count
     }
 
-    /// Messages in it, expired requests excluded.
+    /// The number of messages, excluding expired requests.
     pub(super) fn unexpired_count(&self, now: Instant) -> u64 {
-        // Durable queues may be long, and nothing in them expires.
+        // Durable queues may be long, and their messages do not expire.
         if self.number < FIRST_EPHEMERAL {
             return self.depth_count;
         }
@@ -145,7 +145,7 @@ impl QueueState {
         self.ready.len() + self.returned.len()
     }
 
-    /// Its size once the commit under way is done.
+    /// Its size after the commit in progress.
     pub(crate) fn projected_size_bytes(&self) -> u64 {
         (self.size_bytes + self.incoming_bytes).saturating_sub(self.outgoing_bytes)
     }
@@ -157,7 +157,7 @@ impl QueueState {
         sequence
     }
 
-    /// Adds a message behind all others.
+    /// Adds a message after all others.
     pub(super) fn append(&mut self, entry: Entry) {
         debug_assert!(self.ready.back().is_none_or(|last| last.sequence < entry.sequence));
         self.depth_count += 1;
@@ -167,8 +167,8 @@ impl QueueState {
         self.ready.push_back(entry);
     }
 
-    /// Counts a message that was dropped because of the queue's own bound. Logs the first, the tenth, the hundredth and so on, since
-    /// nothing else may show that a consumer is missing.
+    /// Counts a message that was dropped because of the queue's own bound. Logs the first, the tenth, the hundredth and so on, since nothing else may
+    /// show that a consumer is missing.
     pub(super) fn count_drop(&mut self) {
         self.dropped_count += 1;
         let (topic, subscription, dropped_count) = (self.name.topic(), self.name.subscription(), self.dropped_count);
@@ -177,7 +177,7 @@ impl QueueState {
         }
     }
 
-    /// Counts a message of the topic that other queues got and this one did not, because it is full. Logged like drops.
+    /// Counts a message of the topic that this queue did not get because it is full, although others did. Logged like drops.
     pub(super) fn count_missed(&mut self) {
         self.dropped_count += 1;
         let (topic, subscription, dropped_count) = (self.name.topic(), self.name.subscription(), self.dropped_count);
@@ -202,7 +202,7 @@ impl QueueState {
         Err(PubsubError::full(format!("queue {}", self.name), used_bytes, limit_bytes))
     }
 
-    /// Counts a message that was refused because of the queue's own bound. Logs the first in a row.
+    /// Counts a message that was refused because of the queue's own bound. Logs the first one in a row.
     fn count_refusal(&mut self) {
         self.refused_count += 1;
         if !std::mem::replace(&mut self.is_refusing, true) {
@@ -223,7 +223,7 @@ impl QueueState {
         self.is_refusing = false;
     }
 
-    /// Takes the next message, to hold or drop it; the counters stay.
+    /// Takes the next message, to hold or drop it; the counters are unchanged.
     pub(super) fn pop_ready(&mut self) -> Option<Entry> {
         match self.returned.pop_first() {
             Some((_, entry)) => Some(entry),
@@ -262,7 +262,7 @@ impl QueueState {
         self.ready.get(at)
     }
 
-    /// One message, ready or held, to change its place.
+    /// One message, ready or held, for changing its position.
     pub(super) fn entry_mut(&mut self, sequence: u64) -> Option<&mut Entry> {
         if self.held.contains_key(&sequence) {
             return self.held.get_mut(&sequence).map(|held| &mut held.entry);
@@ -275,8 +275,8 @@ impl QueueState {
         self.held.get(&sequence).map(|held| held.consumer)
     }
 
-    /// Searches for messages of a segment. The first call searches all held and returned messages; each call searches up to `limit_count`
-    /// of those never delivered. Returns how many it examined, and the sequence to continue after; `None` when all are done.
+    /// Searches for messages of a segment. The first call searches all held and requeued messages; each call searches up to `limit_count` of those
+    /// never delivered. Returns how many it examined, and the sequence to continue after; `None` when all are done.
     pub(super) fn locate(&self, segment: u32, after: Option<u64>, limit_count: usize, found: &mut Vec<Located>) -> (usize, Option<u64>) {
         let located = |entry: &Entry| Located { offset: entry.position.offset, queue: self.number, sequence: entry.sequence };
         let is_there = |entry: &&Entry| entry.position.segment == segment;
@@ -293,7 +293,7 @@ impl QueueState {
         (looked_count + end - start, next)
     }
 
-    /// Takes one ready message; the counters stay.
+    /// Takes one ready message; the counters are unchanged.
     pub(super) fn take_ready(&mut self, sequence: u64) -> Option<Entry> {
         if let Some(entry) = self.returned.remove(&sequence) {
             return Some(entry);
@@ -304,7 +304,7 @@ impl QueueState {
 
     /// Ready messages after a sequence, in order of sequence.
     pub(crate) fn ready_after(&self, after: u64, limit: usize) -> Vec<Entry> {
-        // Returned messages normally precede the others, but the result must be in order of sequence in any case.
+        // Requeued messages normally precede the others, but the result must be in order of sequence in any case.
         let start = self.ready.partition_point(|entry| entry.sequence <= after);
         let mut found: Vec<Entry> = self
             .returned
@@ -329,12 +329,12 @@ impl QueueState {
         self.held.get(&sequence).is_some_and(|held| held.consumer == consumer)
     }
 
-    /// The place of a message that this consumer holds.
+    /// The position of a message that this consumer holds.
     pub(super) fn held_place(&self, sequence: u64, consumer: u64) -> Option<LogPosition> {
         self.held.get(&sequence).filter(|held| held.consumer == consumer).map(|held| held.entry.position)
     }
 
-    /// Takes a message from the consumer that holds it; the counters stay.
+    /// Takes a message from the consumer that holds it; the counters are unchanged.
     pub(super) fn unhold(&mut self, sequence: u64, consumer: u64) -> Option<Entry> {
         match self.held.entry(sequence) {
             hash_map::Entry::Occupied(held) if held.get().consumer == consumer => Some(held.remove().entry),
@@ -342,7 +342,7 @@ impl QueueState {
         }
     }
 
-    /// Passes a held message on to another consumer.
+    /// Transfers a held message to another consumer.
     pub(super) fn pass_on(&mut self, sequence: u64, from: u64, to: u64) -> bool {
         match self.held.get_mut(&sequence) {
             Some(held) if held.consumer == from => {
@@ -363,7 +363,7 @@ impl QueueState {
         self.held.iter().filter(|(_, held)| held.consumer == consumer).map(|(sequence, _)| *sequence).collect()
     }
 
-    /// Subtracts a message that was taken before from the counters.
+    /// Subtracts a message that was already taken from the counters.
     pub(super) fn forget(&mut self, entry: &Entry) {
         self.depth_count -= 1;
         self.size_bytes -= u64::from(entry.size_bytes);

@@ -1,7 +1,7 @@
 //! All queues, their consumers, and the subscribers of each topic.
 //!
-//! One lock guards it. Changes of durable state pass through [`State::decide`], the log, and [`State::apply`] (`decide.rs`, `apply.rs`);
-//! all others take effect at once.
+//! One lock guards it. Changes of durable state go through [`State::decide`], the log, and [`State::apply`] (`decide.rs`, `apply.rs`); all others
+//! take effect immediately.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use crate::error::{PubsubError, Result};
 use crate::mailbox::Mailbox;
 use crate::topic::{Queue, Topic};
 
-/// What receives the messages of a topic.
+/// The queues and mailboxes that receive the messages of a topic.
 #[derive(Debug, Default)]
 pub(crate) struct Subscribers {
     pub(super) queues: Vec<u64>,
@@ -39,7 +39,7 @@ pub(crate) struct State {
     pub(super) last_consumer: u64,
     pub(super) next_durable: u64,
     next_ephemeral: u64,
-    /// Memory taken by cached messages of durable queues.
+    /// The memory of cached messages of durable queues, in bytes.
     pub(super) cached_bytes: u64,
     /// Live messages of each segment.
     pub(crate) live: LiveSegments,
@@ -50,14 +50,14 @@ pub(crate) struct State {
     pub(crate) closed: bool,
 }
 
-/// Whether a queue has the refusing bound of a specification now.
+/// The result of giving a queue the refusing bound of a specification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Bounded {
-    /// Yes.
+    /// The queue has the bound now.
     Done,
     /// Not yet: it is durable, so the log must record the change.
     InLog,
-    /// No: it is missing, had that bound before, or must not get it.
+    /// No: the queue is missing, already had that bound, or must not get it.
     Not,
 }
 
@@ -79,7 +79,7 @@ impl State {
         }
     }
 
-    /// Adds a queue of the log with its messages, in order of sequence.
+    /// Restores a queue of the log with its messages, in order of sequence.
     pub(crate) fn restore_queue(&mut self, definition: Definition, missing_count: u64, entries: impl Iterator<Item = Entry>) {
         let number = definition.number;
         let mut queue = QueueState::new(definition.queue, number, definition.overflow);
@@ -94,7 +94,7 @@ impl State {
         self.insert_queue(queue);
     }
 
-    /// All queues of the log, as a new segment defines them.
+    /// All queues of the log, for the first frame of a new segment.
     pub(crate) fn definitions(&self) -> Vec<Definition> {
         let durable = self.queues.values().filter(|queue| queue.number < FIRST_EPHEMERAL);
         let mut definitions: Vec<_> = durable.map(QueueState::definition).collect();
@@ -102,12 +102,12 @@ impl State {
         definitions
     }
 
-    /// Messages in all queues of the log.
+    /// The number of messages in all queues of the log.
     pub(crate) fn messages_count(&self) -> u64 {
         self.queues.values().filter(|queue| queue.number < FIRST_EPHEMERAL).map(QueueState::depth_count).sum()
     }
 
-    /// The definitions before these decided steps, which are not written yet.
+    /// The definitions before these steps, which are decided but not written yet.
     pub(crate) fn definitions_before(&self, steps: &[Step]) -> Vec<Definition> {
         let mut definitions: BTreeMap<u64, Definition> = self.definitions().into_iter().map(|it| (it.number, it)).collect();
         for step in steps {
@@ -128,12 +128,12 @@ impl State {
         definitions.into_values().collect()
     }
 
-    /// Refuses if the broker is closed.
+    /// Fails if the broker is closed.
     pub(crate) fn check_open(&self) -> Result<()> {
         if self.closed { Err(closed()) } else { Ok(()) }
     }
 
-    /// Closes the state: consumers and mailboxes are closed, and nothing more is accepted.
+    /// Closes all consumers and mailboxes; nothing more is accepted.
     pub(crate) fn close(&mut self) {
         self.closed = true;
         for consumer in self.consumers.values() {
@@ -156,7 +156,7 @@ impl State {
         self.find(queue).and_then(|number| self.queues.get(&number)).ok_or_else(|| not_found(queue))
     }
 
-    /// The current place of a message, if its queue still has it.
+    /// The current position of a message, if its queue still has it.
     pub(crate) fn place_of(&self, queue: u64, sequence: u64) -> Option<LogPosition> {
         self.queues.get(&queue)?.entry(sequence).map(|entry| entry.position)
     }
@@ -218,7 +218,7 @@ impl State {
         Some(state)
     }
 
-    /// Releases the messages of a removed queue and wakeups its consumers for good.
+    /// Releases the messages of a removed queue and wakes its consumers, which then end.
     pub(crate) fn discard(&mut self, state: QueueState) {
         for consumer in &state.consumers {
             if let Some(consumer) = self.consumers.get(consumer) {

@@ -1,4 +1,4 @@
-//! Steps: the changes that follow from decided operations.
+//! Steps: the changes that result from decided operations.
 
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ pub(crate) enum Reason {
 /// The content of a message that is copied forward.
 #[derive(Debug)]
 pub(crate) enum Content {
-    /// As it is in the log, with its length and checksum.
+    /// As stored in the log, with its length and checksum.
     Block(Bytes),
     /// From memory, because it is damaged in the log.
     Memory(Arc<Stored>),
@@ -50,7 +50,7 @@ pub(crate) enum Step {
         entry: Entry,
         reason: Reason,
     },
-    /// A message is written again further on in the log; the queues that have it read it there from now on.
+    /// A message is written again later in the log; its queues use the new position from then on.
     Move {
         targets: Vec<Moved>,
         size_bytes: u32,
@@ -63,12 +63,12 @@ pub(crate) enum Step {
         first: u64,
         last: u64,
     },
-    /// Messages may be delivered now: their deliveries are recorded.
+    /// Messages can be delivered now that their deliveries are recorded.
     Marked {
         queue: u64,
         sequences: Vec<u64>,
     },
-    /// A message that was read at an outdated place is given back.
+    /// A message that was read at an outdated position is requeued.
     Return {
         queue: u64,
         sequence: u64,
@@ -89,7 +89,7 @@ pub(crate) enum Step {
     Bound {
         definition: Definition,
     },
-    /// An empty queue is deleted; it is already removed, so nothing can enter it.
+    /// An empty queue is deleted; it was already removed from the state, so nothing can enter it.
     DeleteEmpty {
         state: Box<QueueState>,
     },
@@ -107,7 +107,7 @@ pub(crate) enum Step {
         queue: u64,
         stored: Arc<Stored>,
     },
-    /// A settle of a delivery from memory has passed through the log.
+    /// A settle of a delivery from memory has passed the log.
     Unblock {
         consumer: u64,
     },
@@ -132,7 +132,7 @@ impl Step {
 }
 
 impl Step {
-    /// The operation to repeat if the step could not be written, where no caller repeats it.
+    /// The operation to repeat if the step could not be written and no caller repeats it.
     pub(crate) fn to_repeat(&self) -> Option<Operation> {
         match self {
             Step::Marked { queue, sequences } => Some(Operation::Mark { queue: *queue, sequences: sequences.clone() }),

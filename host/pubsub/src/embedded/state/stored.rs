@@ -14,14 +14,14 @@ pub(crate) struct Stored {
     pub(crate) message: Message,
     /// For requests: when the requester stops waiting.
     pub(super) expires_at: Option<Instant>,
-    /// Body and properties, as bounds and stats count them.
+    /// The size of body and properties in bytes, as counted for bounds and statistics.
     pub(crate) size_bytes: u64,
-    /// Memory that it takes.
+    /// Its memory use in bytes.
     pub(crate) memory_bytes: u64,
 }
 
 impl Stored {
-    /// Takes over a message for a topic of this class; the time to live of a request begins now, others have none.
+    /// Stores a message for a topic of this class; the time to live of a request begins now, others have none.
     pub(crate) fn of(class: Class, message: Message) -> Arc<Self> {
         let time_to_live = message.expires_in.filter(|_| class == Class::Request);
         let expires_at = time_to_live.and_then(|wait| Instant::now().checked_add(wait));

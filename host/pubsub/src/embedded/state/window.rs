@@ -6,7 +6,7 @@ use crate::backend::ConsumerOptions;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Load {
     pub(super) count: u64,
-    /// Bodies and properties.
+    /// The size of bodies and properties.
     pub(super) bytes: u64,
 }
 
@@ -36,17 +36,17 @@ impl Window {
         Window { bound, held: Load::default() }
     }
 
-    /// Changes the bound on the number of messages; with 0 nothing fits.
+    /// Changes the maximum number of messages; with 0 nothing fits.
     pub(super) fn set_count(&mut self, count: u64) {
         self.bound.count = count;
     }
 
-    /// Whether one more message may fit, if it is small.
+    /// Whether one more message fits, if it is small enough.
     pub(super) fn has_room(&self) -> bool {
         self.held.count < self.bound.count && (self.held.count == 0 || self.held.bytes < self.bound.bytes)
     }
 
-    /// Whether a message of this size fits beside the held ones and `more`. The first message always fits.
+    /// Whether a message of this size fits in addition to the held ones and `more`. The first message always fits.
     pub(super) fn fits(&self, more: Load, size_bytes: u32) -> bool {
         let (count, bytes) = (self.held.count + more.count, self.held.bytes + more.bytes);
         count < self.bound.count && (count == 0 || bytes + u64::from(size_bytes) <= self.bound.bytes)

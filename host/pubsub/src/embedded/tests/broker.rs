@@ -1,4 +1,4 @@
-//! The broker as its callers see it; what every backend promises is tested by the conformance suite.
+//! The broker as seen by its callers; the guarantees of every backend are tested by the conformance suite.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -40,7 +40,7 @@ async fn consumer(broker: &EmbeddedBroker, text: &str) -> Box<dyn Consumer> {
     broker.consumer(&topic(text), &"s".parse().unwrap(), ConsumerOptions::default()).await.unwrap()
 }
 
-/// The next message, which must come soon.
+/// The next message, which must arrive soon.
 async fn next(consumer: &dyn Consumer) -> Delivery {
     tokio::time::timeout(Duration::from_secs(20), consumer.receive()).await.expect("no message came").unwrap()
 }
@@ -96,7 +96,7 @@ async fn consumers_of_one_queue_share_its_messages() {
     }
     let first = consumer(&broker, "flow:tg:a").await;
     next(&*first).await;
-    // All were in the hands of the first; the second gets what the first did not begin.
+    // The first held all messages; the second gets those that the first had not received.
     let second = consumer(&broker, "flow:tg:a").await;
     next(&*second).await;
     next(&*second).await;
@@ -205,7 +205,7 @@ async fn a_part_of_an_answer_that_was_stored_twice_is_read_once() {
     let responder = consumer(&broker, "request:tg:ask").await;
     let id = next(&*responder).await.message.properties.get(CORRELATION_ID).unwrap().to_owned();
     let producer = broker.producer(&answer).await.unwrap();
-    // Parts without an id may be alike.
+    // Parts without an id may be identical.
     for (number, body) in [(Some(1), "a"), (Some(1), "a"), (Some(2), "b"), (None, "c"), (None, "c")] {
         let part = Message::new(body).with(CORRELATION_ID, id.clone()).with(crate::message::WEIR_PART, "more");
         producer.publish_confirmed(Message { id: number.map(MessageId), ..part }).await.unwrap();
@@ -225,7 +225,7 @@ async fn a_prefetched_request_that_expires_is_not_delivered() {
     let _first = requester.begin(Message::new("first"), Duration::from_secs(30)).await.unwrap();
     let mut second = requester.begin(Message::new("second"), Duration::from_millis(20)).await.unwrap();
     let responder = consumer(&broker, "request:tg:ask").await;
-    // Both are taken out of the queue at once.
+    // Both are taken from the queue at once.
     let delivery = next(&*responder).await;
     let left = delivery.message.expires_in.unwrap();
     assert!(left > Duration::ZERO && left <= Duration::from_secs(30), "{left:?} is left");
@@ -292,7 +292,7 @@ async fn a_recovered_message_is_counted_before_delivery() {
     for count in 1..4 {
         let broker = broker(&folder);
         let reader = consumer(&broker, "flow:tg:a").await;
-        // Nothing is committed after the delivery, as if the process died of it.
+        // Nothing is committed after the delivery, as if it had crashed the process.
         assert_eq!(next(&*reader).await.delivery_count.at_least(), count);
         broker.close().await;
     }
@@ -373,7 +373,7 @@ async fn a_full_queue_refuses_publishers_but_not_settles() {
     create(&broker, "flow:tg:a").await;
     let b = create(&broker, "flow:tg:b").await;
     create(&broker, "request:tg:r").await;
-    // What is in memory is bounded by the memory that it takes.
+    // Messages in memory are limited by their memory use.
     for (text, used, limit) in [("flow:tg:a", 8, 10), ("flow:tg:b", 8, 10), ("request:tg:r", Message::new("12345678").memory_bytes(), 500)]
     {
         publish(&broker, text, "12345678").await;
@@ -484,7 +484,7 @@ async fn a_second_close_releases_the_folder_if_the_first_was_dropped() {
         let broker = EmbeddedBroker::open(folder.path(), EmbeddedOptions::default()).unwrap();
         create(&broker, "flow:tg:a").await;
         let mut first = Box::pin(broker.close());
-        // Where the thread has ended by then, the call is over before it is dropped.
+        // If the thread has already ended, the call completes before it is dropped.
         let _ = futures_util::poll!(&mut first);
         drop(first);
         broker.close().await;

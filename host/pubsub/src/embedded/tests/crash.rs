@@ -1,4 +1,4 @@
-//! A child process that is killed while it publishes and settles, again and again on one folder.
+//! A child process that is killed while it publishes and settles, repeatedly, on one folder.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
@@ -14,7 +14,7 @@ use crate::embedded::{EmbeddedBroker, EmbeddedOptions};
 use crate::message::Message;
 use crate::topic::Queue;
 
-/// Tells the child its folder; without it the child's test does nothing.
+/// The child's folder; without it the child's test does nothing.
 const FOLDER: &str = "WEIR_TEST_CRASH_FOLDER";
 const ROUNDS: usize = 8;
 
@@ -27,7 +27,7 @@ fn open(folder: &Path) -> Arc<EmbeddedBroker> {
     EmbeddedBroker::open(folder, options).unwrap()
 }
 
-/// Passes messages through a queue of their own, so that `a` and `b` are copied forward all the time.
+/// Passes messages through a separate queue, so that `a` and `b` are copied forward all the time.
 async fn run_background_traffic(broker: Arc<EmbeddedBroker>) {
     let noise = queue("noise");
     broker.ensure_queue(&QueueSpec::new(noise.clone())).await.unwrap();
@@ -40,7 +40,7 @@ async fn run_background_traffic(broker: Arc<EmbeddedBroker>) {
     }
 }
 
-/// Publishes numbers to `a` and moves them on to `b`, and tells both once they are done, until it is killed.
+/// Publishes numbers to `a`, moves them to `b`, and prints both operations when they are done, until it is killed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn child() {
     let Some(folder) = std::env::var_os(FOLDER) else { return };
@@ -52,7 +52,7 @@ async fn child() {
     let (a, b) = (queue("a"), queue("b"));
     let producer = broker.producer(a.topic()).await.unwrap();
     tokio::spawn(async move {
-        // The process number keeps the numbers of the rounds apart.
+        // The process id distinguishes the numbers of different rounds.
         for at in 0_u64.. {
             let number = format!("{}-{at}", std::process::id());
             producer.publish_confirmed(Message::new(number.clone())).await.unwrap();
@@ -72,7 +72,7 @@ async fn child() {
     }
 }
 
-/// Starts the child, reads what it tells until so many lines have come, and kills it; then the lines that were still on their way.
+/// Starts the child, reads its output up to this many lines, and kills it; returns all lines, including those still in the pipe.
 fn run_and_kill(folder: &Path, lines_count: usize) -> Vec<String> {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "embedded::tests::crash::child", "--nocapture", "--test-threads=1"])
@@ -85,7 +85,7 @@ fn run_and_kill(folder: &Path, lines_count: usize) -> Vec<String> {
     let mut seen: Vec<String> = lines.by_ref().filter(told).take(lines_count).collect();
     child.kill().unwrap();
     child.wait().unwrap();
-    // The last line may be cut.
+    // The last line may be truncated.
     let mut rest: Vec<String> = lines.filter(told).collect();
     rest.pop();
     seen.extend(rest);
@@ -121,7 +121,7 @@ async fn confirmed_operations_survive_kill_9_exactly_once() {
         }
         for (number, position) in &told {
             let found = positions.get(number).map(|positions| positions[0]);
-            // What was published may have been moved without our having heard of it.
+            // A published message may have been moved without the test having read that.
             assert!(
                 found == Some(*position) || found == Some("b"),
                 "round {round}, killed after {lines_count} lines: {number} in {found:?}"

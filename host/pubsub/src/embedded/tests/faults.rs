@@ -1,4 +1,4 @@
-//! The broker while its disk does not keep its word: bytes that change, files that go, writes that fail.
+//! The broker on a faulty disk: bytes that change, files that disappear, writes that fail.
 
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -15,9 +15,9 @@ use crate::topic::{Queue, Topic};
 
 const FIRST: &str = "00000000000000000001.log";
 
-/// Nothing stays in memory, so that all is read back.
+/// Without a cache, so that everything is read back.
 fn options() -> EmbeddedOptions {
-    // Without a reserve, in which a write that fails for want of space would go through.
+    // Without a reserve, in which a write that fails for lack of space would succeed.
     EmbeddedOptions { held_reserve_bytes: 0, sync: SyncMode::None, cached_bytes: 0, ..EmbeddedOptions::default() }
 }
 
@@ -33,7 +33,7 @@ async fn create(broker: &EmbeddedBroker, queue: &Queue) {
     broker.create_queue(&QueueSpec::new(queue.clone())).await.unwrap();
 }
 
-/// Publishes numbered messages with bodies that are found in the file.
+/// Publishes numbered messages whose bodies can be found in the file.
 async fn publish(broker: &EmbeddedBroker, queue: &Queue, numbers: std::ops::Range<u32>) {
     let producer = broker.producer(queue.topic()).await.unwrap();
     for number in numbers {
@@ -54,7 +54,7 @@ async fn within_deadline<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(20), future).await.expect("it must come soon")
 }
 
-/// Receives and settles until so many came; their numbers.
+/// Receives and settles this many messages; returns their numbers.
 async fn take(broker: &EmbeddedBroker, consumer: &dyn Consumer, count: usize) -> Vec<u32> {
     let mut numbers = Vec::new();
     for _ in 0..count {
@@ -65,14 +65,14 @@ async fn take(broker: &EmbeddedBroker, consumer: &dyn Consumer, count: usize) ->
     numbers
 }
 
-/// Changes one byte of the body with this number, in the file.
+/// Changes one byte of the body with this number in the file.
 fn flip(folder: &tempfile::TempDir, number: u32) {
     let path = folder.path().join(FIRST);
     let mut bytes = std::fs::read(&path).unwrap();
     let body = format!("body-{number:04}");
     let at = bytes.windows(body.len()).position(|found| found == body.as_bytes()).unwrap();
     bytes[at + 100] ^= 0x40;
-    // In place, so that a file that is open has it too.
+    // In place, so that an open file is changed too.
     std::os::unix::fs::FileExt::write_all_at(&std::fs::File::options().write(true).open(&path).unwrap(), &bytes, 0).unwrap();
 }
 
@@ -101,7 +101,7 @@ async fn a_damaged_message_is_set_aside_in_each_queue_and_the_others_stay_in_ord
     flip(&folder, 7);
     let expected: Vec<u32> = (0..20).filter(|number| *number != 7).collect();
     for queue in [&one, &two] {
-        // A window of one, which the damaged message must not fill.
+        // A window of one, which the damaged message must not occupy.
         let reader = consumer(&broker, queue, 1).await;
         assert_eq!(take(&broker, &*reader, 19).await, expected);
         let stats = broker.stats(queue).await.unwrap();
@@ -193,7 +193,7 @@ async fn a_failed_read_discards_nothing() {
     let broker = open(&folder);
     create(&broker, &a).await;
     publish(&broker, &a, 0..5).await;
-    // A folder in place of the file can be opened and not be read.
+    // A folder in place of the file can be opened but not read.
     let (path, aside) = (folder.path().join(FIRST), folder.path().join("aside"));
     std::fs::rename(&path, &aside).unwrap();
     std::fs::create_dir(&path).unwrap();
@@ -227,7 +227,7 @@ async fn an_unwritable_disk_is_reported_to_readers_once_and_recovers() {
     let reader = consumer(&broker, &a, 256).await;
     let error = within_deadline(reader.receive()).await.unwrap_err();
     assert!(matches!(&error, PubsubError::Stalled { .. } if crate::error_text::chain(&error).contains("full")), "{error}");
-    // Who comes later is told too, and who was told waits.
+    // A later consumer gets the reason too; one that already got it waits.
     let later = consumer(&broker, &a, 256).await;
     assert!(within_deadline(later.receive()).await.is_err());
     let waits = reader.receive();
@@ -278,13 +278,13 @@ async fn later_settles_wait_for_the_repetition_of_a_failed_one() {
     let settle = |at: usize| broker.settle(&held[at].receipt, outputs(b.topic(), &held[at]));
     broker.shared.failing_writes_are_counted.store(1, Ordering::Relaxed);
     assert!(matches!(settle(0).await, Err(Unsettled { error: PubsubError::Unavailable { .. }, .. })));
-    // The disk takes writes again, and nobody has repeated the first one yet.
+    // Writes succeed again, but the first settle has not been repeated.
     assert!(matches!(settle(1).await, Err(Unsettled { error: PubsubError::Unavailable { .. }, .. })));
     let all = [settle(0), settle(1), settle(2)];
     for settled in all {
         assert_eq!(settled.await.unwrap(), Settled::Done { dropped_count: 0 });
     }
-    // One that will not be repeated makes room for the others by being given back.
+    // Requeueing a delivery whose settle will not be repeated unblocks the others.
     broker.shared.failing_writes_are_counted.store(1, Ordering::Relaxed);
     assert!(settle(3).await.is_err());
     assert!(settle(4).await.is_err());

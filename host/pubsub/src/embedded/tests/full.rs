@@ -1,4 +1,4 @@
-//! A disk that other programs fill: a small tmpfs, mounted for the test, which needs the rights of root.
+//! A disk filled by other programs: a small tmpfs, mounted for the test, which requires root.
 
 use std::fs::File;
 use std::io::Write;
@@ -18,7 +18,7 @@ use crate::topic::Queue;
 
 const DISK_BYTES: u64 = 64 << 20;
 
-/// A disk of its own; unmounted when it is dropped.
+/// A separate disk; unmounted when dropped.
 struct Disk(tempfile::TempDir);
 
 impl Disk {
@@ -34,7 +34,7 @@ impl Disk {
         self.0.path().join("queues")
     }
 
-    /// Fills the disk to its last byte, and takes whatever becomes free, until the filler is dropped.
+    /// Fills the disk completely, and takes space that becomes free, until the filler is dropped.
     fn fill(&self) -> Filler {
         let (path, stop) = (self.0.path().join("filler"), Arc::new(AtomicBool::new(false)));
         let (is_stopped, (full, is_full)) = (stop.clone(), std::sync::mpsc::sync_channel(1));
@@ -90,7 +90,7 @@ async fn publish(broker: &EmbeddedBroker, name: &str, bytes: usize) -> Result<()
     broker.producer(queue(name).topic()).await.unwrap().publish_confirmed(Message::new(vec![1; bytes])).await
 }
 
-/// Settles so many of `in`; each puts a small message into `out`.
+/// Settles this many messages of `in`; each produces a small message in `out`.
 async fn work(broker: &EmbeddedBroker, count: usize) {
     let (from, to) = (queue("in"), queue("out"));
     let reader = broker.consumer(from.topic(), from.subscription(), ConsumerOptions::default()).await.unwrap();
@@ -125,7 +125,7 @@ async fn settles_succeed_on_a_full_disk_while_publishers_are_refused() {
         let first = shown(&broker, &queue("in"), 1).await[0].named();
         assert!(broker.remove(&queue("in"), &first).await.unwrap());
         broker.close().await;
-        // The next process finds a full disk, and no reserve.
+        // The next process finds a full disk without a reserve.
         let broker = open(&disk, disk_reserve_percent);
         assert_eq!((depth(&broker, "in").await, depth(&broker, "out").await), (999, 500));
         work(&broker, 499).await;
@@ -146,7 +146,7 @@ async fn the_reserved_share_of_the_disk_accounts_for_bytes_written() {
     let broker = open(&disk, 20);
     broker.create_queue(&QueueSpec::new(queue("in"))).await.unwrap();
     let producer = broker.producer(queue("in").topic()).await.unwrap();
-    // Far faster than one look a second.
+    // Much faster than one measurement per second.
     let refused = loop {
         if let Err(error) = producer.publish_confirmed(Message::new(vec![1; 100_000])).await {
             break error;
@@ -170,7 +170,7 @@ async fn old_messages_are_copied_forward_on_a_disk_too_full_for_publishers() {
     let filler = disk.fill();
     work(&broker, count).await;
     drop(filler);
-    // Everything but the old message is gone; its segment does not keep those behind it.
+    // Only the old message is left; its segment does not keep those after it.
     let end = tokio::time::Instant::now() + Duration::from_secs(20);
     while DiskUse::of(&disk.queues()).unwrap().free_bytes < DISK_BYTES / 100 * 85 {
         assert!(tokio::time::Instant::now() < end, "{:?}", DiskUse::of(&disk.queues()));
@@ -187,7 +187,7 @@ async fn a_queue_cannot_be_made_on_a_full_disk_until_it_has_room() {
     let filler = disk.fill();
     let broker = open(&disk, 0);
     let spec = |number: u32| QueueSpec::new(queue(&format!("q{number}")));
-    // What is left of the log's last block takes some.
+    // The rest of the log's last block has room for some.
     let mut made_count = 0;
     let refused = loop {
         match broker.create_queue(&spec(made_count)).await {

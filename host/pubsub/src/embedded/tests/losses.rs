@@ -1,4 +1,4 @@
-//! The broker while parts of its log go: cut, overwritten or removed, while it runs or before it starts.
+//! The broker while parts of its log are truncated, overwritten or removed, at runtime or before it starts.
 
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
@@ -43,7 +43,7 @@ impl Fault {
     }
 }
 
-/// Which of the segments is damaged.
+/// Which segment is damaged.
 #[derive(Clone, Copy, Debug)]
 enum Which {
     Oldest,
@@ -71,7 +71,7 @@ fn segments(folder: &Path) -> Vec<PathBuf> {
 }
 
 fn log_bytes(folder: &Path) -> u64 {
-    // A segment may go between the two looks.
+    // A segment may be removed between the two calls.
     segments(folder).iter().map(|path| path.metadata().map_or(0, |found| found.len())).sum()
 }
 
@@ -114,14 +114,14 @@ async fn within_deadline<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(60), future).await.expect("it must come soon")
 }
 
-/// Settles the next message; its number.
+/// Settles the next message; returns its number.
 async fn take_one(broker: &EmbeddedBroker, reader: &dyn Consumer) -> usize {
     let delivery = within_deadline(reader.receive()).await.unwrap();
     broker.settle(&delivery.receipt, Vec::new()).await.unwrap();
     std::str::from_utf8(&delivery.message.body[..6]).unwrap().parse().unwrap()
 }
 
-/// Settles everything up to the message with this number; what came.
+/// Settles all messages up to the one with this number; returns those received.
 async fn take_until(broker: &EmbeddedBroker, name: &str, last: usize) -> Vec<usize> {
     let reader = consumer(broker, name, 16).await;
     let mut taken = Vec::new();
@@ -131,7 +131,7 @@ async fn take_until(broker: &EmbeddedBroker, name: &str, last: usize) -> Vec<usi
     taken
 }
 
-/// A folder with messages of a queue that is not read, and a neighbour's half of which is settled, in many segments.
+/// A folder with messages of a queue that is not read, and of a second one that is half settled, in many segments.
 async fn backlog(folder: &Path) {
     let broker = with_queues(folder, &["dead", "busy"], 0).await;
     let reader = consumer(&broker, "busy", 4).await;
@@ -164,13 +164,13 @@ async fn losses_in_old_segments_are_counted_on_opening_and_the_rest_is_served() 
             let damaged_count = figures(&broker, &queue("dead")).await.damaged_count;
             assert_eq!(taken.len() as u64 + damaged_count, COUNT as u64, "{case}");
             assert!(taken.is_sorted() && taken.iter().collect::<BTreeSet<_>>().len() == taken.len(), "{case}");
-            // Messages that were not settled and not lost all come; a few that were settled may come again.
+            // All unsettled messages that were not lost are delivered; a few settled ones may be redelivered.
             let taken: BTreeSet<usize> = take_until(&broker, "busy", COUNT - 1).await.into_iter().collect();
             let busy = figures(&broker, &queue("busy")).await;
             let absent_count = (COUNT / 2..COUNT).filter(|number| !taken.contains(number)).count() as u64;
             assert!(absent_count <= busy.damaged_count, "{absent_count} of {}: {case}", busy.damaged_count);
             assert!(taken.len() >= COUNT / 2 - 30, "{case}");
-            // It goes on, also over the next start.
+            // The broker continues, also after the next start.
             publish(&broker, "dead", COUNT..COUNT + 50).await;
             broker.close().await;
             drop(broker);
@@ -189,7 +189,7 @@ async fn losses_in_old_segments_at_run_time_stop_neither_copying_nor_the_next_st
             publish(&broker, "dead", 0..COUNT).await;
             fault.strike(&which.of(folder.path()));
             let reader = consumer(&broker, "busy", 4).await;
-            // As much as copies everything that is left once or more; a rest after each damaged message would let the log grow.
+            // Enough to copy all remaining messages once or more; pausing after each damaged message would let the log grow.
             let allowed = 4 * (COUNT as u64 * 320) + 2 * SEGMENT_BYTES;
             for number in 0..5 * COUNT {
                 publish(&broker, "busy", number..number + 1).await;

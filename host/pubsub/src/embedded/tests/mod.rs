@@ -1,4 +1,4 @@
-//! The whole broker, with files. What every backend promises is tested by the conformance suite.
+//! The whole broker, with files. The guarantees of every backend are tested by the conformance suite.
 
 mod broker;
 mod crash;

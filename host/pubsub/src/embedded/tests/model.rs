@@ -19,10 +19,10 @@ use crate::embedded::{EmbeddedBroker, EmbeddedOptions, SyncMode};
 use crate::message::Message;
 use crate::topic::{Class, Queue, Topic};
 
-/// Queue 1 and 2 read topic `a`, queue 3 reads topic `b`.
+/// Queues 1 and 2 read topic `a`, queue 3 reads topic `b`.
 const QUEUES: [(u64, &str); 3] = [(1, "a"), (2, "a"), (3, "b")];
 
-/// A few messages: whatever happens with segments happens all the time.
+/// A few messages, so that everything about segments happens all the time.
 const SEGMENT_BYTES: u64 = 600;
 
 fn topic(name: &str) -> Topic {
@@ -65,7 +65,7 @@ struct Kept {
     deliveries: u32,
 }
 
-/// What each queue holds, in order.
+/// The content of each queue, in order.
 #[derive(Default)]
 struct Model {
     queues: [BTreeMap<u64, Kept>; 3],
@@ -82,7 +82,7 @@ impl Model {
         body
     }
 
-    /// Hands out the first message that nobody holds.
+    /// Delivers the first message that is not held.
     fn receive(&mut self, queue: usize, consumer: usize) -> Option<Kept> {
         let kept = self.queues[queue].values_mut().find(|kept| kept.holder.is_none())?;
         kept.holder = Some(consumer);
@@ -99,12 +99,12 @@ impl Model {
     }
 }
 
-/// The state machine by itself: consumer `c` reads queue `c % 3`; every other settle cannot be written.
+/// The state machine on its own: consumer `c` reads queue `c % 3`; every other settle cannot be written.
 struct StateMachineFixture {
     state: State,
     consumers: [u64; 6],
     held: [Vec<(u64, String)>; 6],
-    /// What each consumer has to repeat or give back before anything else is settled, in order.
+    /// The deliveries that each consumer must repeat or requeue before it can settle others, in order.
     refused: [Vec<u64>; 6],
     model: Model,
     settles: usize,
@@ -127,7 +127,7 @@ impl StateMachineFixture {
         self.consumers[consumer] = self.state.add_consumer(&queue(number, name), ConsumerOptions::default()).unwrap().0;
     }
 
-    /// Decides, and applies or takes back.
+    /// Decides, and applies or undoes.
     fn run(&mut self, operation: Operation, is_written: bool) {
         let mut group = Group::default();
         self.state.decide(operation, &mut group, Instant::now());
@@ -259,7 +259,7 @@ proptest! {
     }
 }
 
-/// The whole broker with files; one consumer for each queue, so that the order is known.
+/// The whole broker with files; one consumer for each queue, so that the order is determined.
 struct BrokerFixture {
     folder: tempfile::TempDir,
     broker: Option<Arc<EmbeddedBroker>>,
@@ -280,7 +280,7 @@ impl BrokerFixture {
         fixture
     }
 
-    /// Segments of a few messages and hardly any cache, so that all that is rare happens all the time.
+    /// Segments of a few messages and hardly any cache, so that rare cases happen all the time.
     fn open(&mut self) {
         let options =
             EmbeddedOptions { sync: SyncMode::None, segment_bytes: SEGMENT_BYTES, cached_bytes: 1 << 10, ..EmbeddedOptions::default() };
@@ -315,7 +315,7 @@ impl BrokerFixture {
         let Some(kept) = self.model.receive(at, at) else { return };
         let delivery = tokio::time::timeout(Duration::from_secs(20), self.consumers[at].receive()).await.expect("no message").unwrap();
         assert_eq!(delivery.message.body.as_ref(), kept.body.as_bytes());
-        // One too many for what was marked together with others when it was found, and not reached before the next opening.
+        // One too many if it was marked together with others and not received before the next opening.
         let too_many = delivery.delivery_count.at_least() - kept.deliveries;
         assert!(too_many <= 1, "{} deliveries counted of {}", delivery.delivery_count.at_least(), kept.deliveries);
         self.held[at].push(delivery);
@@ -358,7 +358,7 @@ impl BrokerFixture {
         let name = queue(number, name);
         let seen = shown(&self.broker(), &name, 9).await;
         let Some(chosen) = seen.get(nth) else { return };
-        // A consumer may have it at hand by then.
+        // A consumer may have prefetched it by then.
         if self.broker().remove(&name, &chosen.named()).await.unwrap() {
             let order = self.model.at(at, std::str::from_utf8(&chosen.message.as_ref().unwrap().body).unwrap()).unwrap();
             self.model.queues[at].remove(&order);
@@ -377,13 +377,13 @@ impl BrokerFixture {
         self.join_all().await;
     }
 
-    /// However it went, the log does not grow beyond what lives.
+    /// Whatever happened, the log does not grow beyond the bound for its live messages.
     fn check_log(&self) {
         let held: u64 = self.model.queues.iter().flat_map(BTreeMap::values).map(|kept| kept.body.len() as u64 + 60).sum();
         let files = std::fs::read_dir(self.folder.path()).unwrap().map(Result::unwrap);
         let segments = files.filter(|file| file.path().extension().is_some_and(|it| it == "log"));
         let bytes: u64 = segments.map(|file| file.metadata().map_or(0, |found| found.len())).sum();
-        // Each segment begins with what defines three queues.
+        // Each segment begins with the definitions of three queues.
         assert!(bytes <= 4 * held + 4 * SEGMENT_BYTES, "{bytes} bytes of log for {held} that live");
     }
 

@@ -1,4 +1,4 @@
-//! How much of the disk the log takes: old messages do not keep what is dead, and what is copied forward stays what it was.
+//! Disk usage of the log: old messages do not keep dead segments, and messages that are copied forward stay unchanged.
 
 use std::num::NonZeroU32;
 use std::path::Path;
@@ -12,7 +12,7 @@ use crate::message::Message;
 use crate::topic::{Queue, Topic};
 
 const SEGMENT_BYTES: u64 = 64 << 10;
-/// Beside a message: what it counts against bounds leaves out its id and lengths, and the log has a record around it.
+/// The overhead of a message: its counted size excludes its id and lengths, and it is stored in a record.
 const RECORD_BYTES: u64 = 100;
 
 fn queue(name: &str) -> Queue {
@@ -39,23 +39,23 @@ async fn publish(broker: &EmbeddedBroker, name: &str, body: Vec<u8>) {
     broker.producer(queue(name).topic()).await.unwrap().publish_confirmed(Message::new(body)).await.unwrap();
 }
 
-/// Bytes of all segments, as the folder has them.
+/// The size of all segment files in the folder.
 fn log_bytes(folder: &Path) -> u64 {
     let lengths = std::fs::read_dir(folder).unwrap().filter_map(|file| {
         let file = file.unwrap();
-        // A segment may go between the two looks.
+        // A segment may be removed between the two calls.
         file.path().extension().is_some_and(|it| it == "log").then(|| file.metadata().map_or(0, |found| found.len()))
     });
     lengths.sum()
 }
 
-/// What may be on the disk: four times what lives, and two segments.
+/// The limit on disk: four times the live bytes, and two segments.
 fn allowed_bytes(broker: &EmbeddedBroker) -> u64 {
     let live: u64 = broker.queues().iter().map(|(_, stats)| stats.size_bytes.unwrap() + stats.depth_count.unwrap() * RECORD_BYTES).sum();
     4 * live + 2 * SEGMENT_BYTES
 }
 
-/// A neighbour through which everything passes at once.
+/// A second queue whose messages are settled immediately.
 struct Neighbour {
     broker: Arc<EmbeddedBroker>,
     reader: Box<dyn Consumer>,
@@ -73,7 +73,7 @@ impl Neighbour {
         assert_eq!(self.broker.settle(&delivery.receipt, Vec::new()).await.unwrap(), Settled::Done { dropped_count: 0 });
     }
 
-    /// Passes messages until the log had to be copied from its beginning to its end several times; the bound is checked after each.
+    /// Passes messages until the log was copied completely several times; the bound is checked after each.
     async fn pass_many(&self, folder: &Path, messages: usize) {
         for _ in 0..messages {
             self.pass(1000).await;
@@ -130,7 +130,7 @@ async fn a_message_held_by_a_consumer_is_copied_with_its_delivery_count() {
     for body in 0..5 {
         publish(&broker, "held", vec![body; 10]).await;
     }
-    // All five are at hand; the first was received three times, the second once, the third is at hand only.
+    // All five are prefetched; the first was received three times, the second once, the third not at all.
     let reader = consumer(&broker, "held", 5).await;
     for _ in 0..2 {
         let first = receive(&*reader).await;
@@ -166,7 +166,7 @@ async fn a_message_of_several_queues_is_copied_once() {
     publish(&broker, "shared", vec![3; 20_000]).await;
     Neighbour::of(&broker).await.pass_many(folder.path(), 300).await;
     let copied = broker.commit_stats().copied_bytes_count;
-    // Five times, in which it would be eight times as much for each queue by itself.
+    // About five copies of the message; copying it for each queue separately would be eight times as much.
     assert!((20_000..160_000).contains(&copied), "{copied}");
     broker.close().await;
     let broker = open(folder.path());
@@ -189,7 +189,7 @@ async fn segments_after_an_old_message_are_removed_with_it() {
         let delivery = receive(&*reader).await;
         broker.settle(&delivery.receipt, Vec::new()).await.unwrap();
     }
-    // A few go with each commit, the rest when nothing is asked for.
+    // A few go with each commit, the rest when idle.
     let end = tokio::time::Instant::now() + Duration::from_secs(20);
     while log_bytes(folder.path()) > 2 * SEGMENT_BYTES {
         assert!(tokio::time::Instant::now() < end, "{} bytes are left", log_bytes(folder.path()));

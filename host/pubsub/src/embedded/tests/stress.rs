@@ -1,4 +1,4 @@
-//! Many tasks at once on one queue: everything arrives, once, and nobody waits for ever.
+//! Many concurrent tasks on one queue: every message arrives once, and no task waits forever.
 
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
@@ -26,7 +26,7 @@ fn options(window: u32) -> ConsumerOptions {
     ConsumerOptions { window: NonZeroU32::new(window).unwrap(), ..ConsumerOptions::default() }
 }
 
-/// Moves messages from `a` to `b` until all are there; now and then it gives one back, or goes and leaves what it holds.
+/// Moves messages from `a` to `b` until all are moved; occasionally requeues one, or leaves with unsettled messages.
 async fn read(broker: Arc<EmbeddedBroker>, moved: Arc<AtomicU32>) {
     let (a, b) = (queue("a"), queue("b"));
     while moved.load(Ordering::Relaxed) < MESSAGES {
@@ -34,7 +34,7 @@ async fn read(broker: Arc<EmbeddedBroker>, moved: Arc<AtomicU32>) {
         let consumer = broker.consumer(a.topic(), a.subscription(), options(window)).await.unwrap();
         let count = rand::rng().random_range(1..200);
         for _ in 0..count {
-            // The last messages may go to others.
+            // The last messages may go to other readers.
             let Ok(delivery) = tokio::time::timeout(Duration::from_millis(50), consumer.receive()).await else { break };
             let delivery = delivery.unwrap();
             if rand::rng().random_range(0..20) == 0 {
@@ -60,7 +60,7 @@ async fn publish(broker: Arc<EmbeddedBroker>, from: u32) {
     }
 }
 
-/// Passes messages through a queue of their own until all are moved, so that the others are copied forward meanwhile.
+/// Passes messages through a separate queue until all are moved, so that the others are copied forward meanwhile.
 async fn run_background_traffic(broker: Arc<EmbeddedBroker>, moved: Arc<AtomicU32>) {
     let noise = queue("noise");
     let producer = broker.producer(noise.topic()).await.unwrap();
@@ -75,7 +75,7 @@ async fn run_background_traffic(broker: Arc<EmbeddedBroker>, moved: Arc<AtomicU3
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn every_message_arrives_once_while_consumers_come_and_go() {
     let folder = tempfile::tempdir().unwrap();
-    // Small, so that reading back, new segments and reclaim take part.
+    // Small, so that reading back, new segments and reclaiming are included.
     let small = EmbeddedOptions { segment_bytes: 32 << 10, cached_bytes: 64 << 10, sync: SyncMode::None, ..EmbeddedOptions::default() };
     let broker = EmbeddedBroker::open(folder.path(), small).unwrap();
     for name in ["a", "b", "noise"] {
