@@ -35,16 +35,16 @@ impl Checked {
         }
     }
 
-    /// Where the component of a project goes unless another file is named.
+    /// The default file for the component of a project.
     pub fn component_file(&self, folder: &Path) -> PathBuf {
         folder.join(format!("{}.wasm", self.manifest.name))
     }
 }
 
-/// Builds the component of a project into a file. Blocks, for as long as the tools of the language take.
+/// Builds the component of a project into a file. Blocks until the language's tools have finished.
 ///
 /// # Errors
-/// [`ProjectError`], which says what is missing or wrong. The file is then as it was.
+/// [`ProjectError`], which names what is missing or wrong. The file is then unchanged.
 pub fn build(folder: &Path, checked: &Checked, output: &Path, purpose: Purpose, steps: &Steps<'_>) -> Result<Built, ProjectError> {
     let folder = &folder.canonicalize().map_err(ProjectError::file(folder, "read"))?;
     let weir = folder.join(".weir");
@@ -62,7 +62,7 @@ pub fn build(folder: &Path, checked: &Checked, output: &Path, purpose: Purpose, 
     Ok(Built { file: output.to_owned(), inspected })
 }
 
-/// The check that a deployment makes, with the settings' defaults. What needs a flag at the deployment may be built all the same.
+/// The check that a deployment makes, with the settings' defaults. A component that can only be deployed with a flag passes.
 fn check(component: &[u8]) -> Result<Inspected, ComponentFault> {
     let unchecked = |error: weir_runtime::RuntimeError| ComponentFault::Engine { problem: weir_pubsub::chain(&error) };
     let checker = Checker::new(HostSettings::instances_for_this_machine()).map_err(unchecked)?;
@@ -73,7 +73,7 @@ fn check(component: &[u8]) -> Result<Inspected, ComponentFault> {
     })
 }
 
-/// Written beside and renamed, so that a deployment never reads half of it.
+/// Writes a temporary file and renames it, so that a deployment never reads a partial file.
 fn write(file: &Path, bytes: &[u8]) -> Result<(), ProjectError> {
     let part = file.with_extension("wasm.part");
     let written = fs::write(&part, bytes).and_then(|()| fs::rename(&part, file));

@@ -19,7 +19,7 @@ pub struct ManifestError {
     pub problem: String,
 }
 
-/// Why something could not be done with a project. Each says what to do, in itself or by [`ProjectError::fix`].
+/// Why an operation on a project failed. The message or [`ProjectError::fix`] states what to do.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProjectError {
@@ -37,7 +37,7 @@ pub enum ProjectError {
     Fixture {
         /// The file.
         file: PathBuf,
-        /// The line, where it is known.
+        /// The line, if known.
         line: Option<usize>,
         /// What is wrong and what to do.
         problem: String,
@@ -49,22 +49,22 @@ pub enum ProjectError {
         path: PathBuf,
         /// `read`, `written` or `made`.
         verb: &'static str,
-        /// What the system says.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// Something is where a new project should go.
+    /// The path of a new project is already in use.
     #[error("{} already exists and is not overwritten", path.display())]
     Exists {
-        /// What is there.
+        /// The existing path.
         path: PathBuf,
     },
-    /// A name that a component cannot have.
+    /// Not a valid component name.
     #[error("`{name}` is not a valid component name: use lower-case words joined by `-`, for example word-counter")]
     BadName {
         /// The name.
         name: String,
     },
-    /// A tool that the language needs is not there.
+    /// A tool that the language needs is missing.
     #[error("{tool} is missing: {needed_for}")]
     MissingTool {
         /// Which.
@@ -77,14 +77,14 @@ pub enum ProjectError {
     /// A step of the build failed.
     #[error("{step} failed")]
     Step {
-        /// What was done, as a command.
+        /// The step, as a command.
         step: String,
-        /// What it printed, whole.
+        /// Its complete output.
         output: String,
         /// What to do, where that is known.
         fix: Option<String>,
     },
-    /// What was built is not a component that a host can run.
+    /// The build produced a component that a host cannot run.
     #[error("{}: {problem}", file.display())]
     Component {
         /// The file.
@@ -111,7 +111,7 @@ impl ProjectError {
         ProjectError::Component { file: file.into(), problem: chain(fault), fix: None }
     }
 
-    /// What to do about it, where it does not say so itself.
+    /// What to do about it, unless the message already states it.
     pub fn fix(&self) -> Option<String> {
         match self {
             ProjectError::NoManifest { .. } => {

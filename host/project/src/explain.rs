@@ -1,8 +1,8 @@
-//! The words of serde about a key or a value, as people need them: with the nearest name. Pure.
+//! Serde's messages about keys and values, made readable and with the nearest valid name. Pure.
 
 use weir_pubsub::nearest;
 
-/// What serde says of a key or value that does not exist, with the name that was probably meant.
+/// Serde's message about an unknown key or value, with the name that was probably meant.
 pub(crate) fn explained(message: &str) -> String {
     let message = without_place(message.lines().next().unwrap_or_default());
     for (start, what) in [("unknown field `", "unknown key"), ("unknown variant `", "unknown value")] {
@@ -21,7 +21,7 @@ pub(crate) fn explained(message: &str) -> String {
     }
 }
 
-/// JSON's errors end with their place, which is shown before them.
+/// Errors of serde_json end with line and column; the caller shows those before the message.
 fn without_place(message: &str) -> &str {
     match message.rsplit_once(" at line ") {
         Some((before, place)) if place.split(" column ").all(|number| number.parse::<u64>().is_ok()) => before,

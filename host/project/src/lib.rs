@@ -1,8 +1,8 @@
 //! An author's project: a folder with `weir.toml`, sources of one language, and fixtures.
 //!
-//! `manifest` reads `weir.toml` and makes the descriptor of it; `languages` holds what is particular to each language: its template and its
-//! build; `building` runs a build, stamps the descriptor and checks the component as a deployment would; `harness` runs a component in the
-//! real runtime without a broker; `fixture` holds what goes into it and what must come out.
+//! `manifest` reads `weir.toml` and makes the descriptor from it; `languages` has the template and the build of each language; `building` runs a
+//! build, stamps the descriptor and checks the component as a deployment would; `harness` runs a component in the real runtime without a broker;
+//! `fixture` has its inputs and expected results.
 
 mod building;
 mod error;

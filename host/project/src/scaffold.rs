@@ -1,4 +1,4 @@
-//! A new project, of the template of its language.
+//! Creates a project from the template of its language.
 
 use std::fs;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::error::{MANIFEST_NAME, ProjectError};
 use crate::languages::{Language, sdk_folder};
 
-/// Makes a project in a folder that is not there yet, or empty. The folder's name is the component's.
+/// Creates a project in a folder that does not exist yet or is empty. The folder's name becomes the component's.
 ///
 /// # Errors
 /// `Exists` and `BadName` before anything is written; `File`.
@@ -35,7 +35,7 @@ fn filled(text: &str, language: &Language, name: &str) -> String {
 
 fn check_name(name: &str) -> Result<(), ProjectError> {
     let is_word = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
-    // Packages cannot begin with a digit in every language, nor be called as the SDK is.
+    // Not all languages allow a package name that begins with a digit, and the name must differ from the SDK's.
     match name.split('-').all(is_word) && !name.starts_with(|c: char| c.is_ascii_digit()) && !["weir", "weir-sdk"].contains(&name) {
         true => Ok(()),
         false => Err(ProjectError::BadName { name: weir_pubsub::shown(name) }),

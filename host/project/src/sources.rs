@@ -1,17 +1,17 @@
-//! The sources of a project as they are on disk: to know whether a component is older, and when something changes.
+//! Snapshots of the sources of a project on disk, to find out whether a component is older and when something changes.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-/// Folders that hold no sources: what tools make.
+/// Folders without sources, made by tools.
 const SKIPPED: [&str; 6] = [".weir", ".git", "target", "node_modules", "__pycache__", ".venv"];
-/// A file that npm makes.
+/// A file written by npm.
 const SKIPPED_FILE: &str = "package-lock.json";
-/// Files that builds make.
+/// Files written by builds.
 const SKIPPED_ENDINGS: [&str; 3] = ["wasm", "pyc", "lock"];
-/// The most files that are looked at: a folder with more is not a project.
+/// Maximum number of files in a snapshot; a folder with more is not a project.
 const MAX_FILES_COUNT: usize = 20_000;
 
 /// The files of a project with the time and size of each.
@@ -19,7 +19,7 @@ const MAX_FILES_COUNT: usize = 20_000;
 pub struct Snapshot(BTreeMap<PathBuf, (SystemTime, u64)>);
 
 impl Snapshot {
-    /// Looks at all sources of a folder. What cannot be read is left out.
+    /// Takes a snapshot of all sources of a folder. Omits what cannot be read.
     pub fn of(folder: &Path) -> Self {
         let (mut found, mut open) = (BTreeMap::new(), vec![folder.to_owned()]);
         while let Some(folder) = open.pop() {
@@ -46,7 +46,7 @@ impl Snapshot {
     }
 }
 
-/// When the sources of a project were last changed, its fixtures left out: they are no part of the component.
+/// When the sources of a project were last changed. Fixtures do not count: they are not part of the component.
 pub fn newest_change(folder: &Path) -> Option<SystemTime> {
     let fixtures = folder.join("tests");
     let snapshot = Snapshot::of(folder);

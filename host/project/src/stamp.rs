@@ -1,4 +1,4 @@
-//! The descriptor in a component: a custom section of the component itself, which hosts prefer to one in a core module. Pure.
+//! Puts the descriptor into a component: as a custom section of the component itself, which hosts prefer to one in a core module. Pure.
 
 use weir_runtime::DESCRIPTOR_SECTION;
 
@@ -6,7 +6,7 @@ use weir_runtime::DESCRIPTOR_SECTION;
 const HEADER_BYTES: usize = 8;
 const CUSTOM: u8 = 0;
 
-/// The component with this descriptor, in place of one that was stamped before.
+/// The component with this descriptor, which replaces one that was stamped before.
 pub fn stamp(component: &[u8], descriptor: &str) -> Vec<u8> {
     let mut stamped = without_descriptor(component);
     let name = DESCRIPTOR_SECTION.as_bytes();
@@ -20,7 +20,7 @@ pub fn stamp(component: &[u8], descriptor: &str) -> Vec<u8> {
     stamped
 }
 
-/// The component without descriptors at its top. From the first section that cannot be read on it is left as it is: the check names it.
+/// The component without top-level descriptors. Everything from the first unreadable section on stays unchanged: the check reports it.
 fn without_descriptor(component: &[u8]) -> Vec<u8> {
     let (header, mut rest) = component.split_at(component.len().min(HEADER_BYTES));
     let mut kept = header.to_vec();

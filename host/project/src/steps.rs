@@ -1,4 +1,4 @@
-//! The tools of a language, run one after the other.
+//! Runs the tools of a language, one after the other.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -6,12 +6,12 @@ use std::process::{Command, Stdio};
 
 use crate::error::ProjectError;
 
-/// How much of what a failed step printed is kept, in bytes: its end.
+/// Maximum size of the output kept of a failed step, in bytes: its end.
 const MAX_OUTPUT_BYTES: usize = 64 << 10;
 
-/// The steps of a build: what is run is told before it is run.
+/// The steps of a build: each is reported before it runs.
 pub struct Steps<'a> {
-    /// Takes a line about each step.
+    /// Receives a line about each step.
     pub print_note: &'a (dyn Fn(&str) + Sync),
 }
 
@@ -24,7 +24,7 @@ impl Steps<'_> {
         self.ended(shown, command).map(|(printed, _)| printed)
     }
 
-    /// The same for a tool that warns on standard error: what it printed there is told.
+    /// Like `run`, for a tool that warns on standard error: reports what it printed there.
     pub(crate) fn run_warning(&self, shown: &str, command: &mut Command) -> Result<String, ProjectError> {
         let (printed, warnings) = self.ended(shown, command)?;
         warnings.lines().for_each(|line| (self.print_note)(line));
@@ -40,7 +40,7 @@ impl Steps<'_> {
         if ended.status.success() {
             return Ok((printed, warnings));
         }
-        // Tools report errors on standard error: of a long output the end is kept.
+        // Tools report errors on standard error, so the end of a long output is kept.
         let output = format!("{printed}{warnings}");
         Err(failed(end_of(output.trim_end())))
     }
@@ -56,7 +56,7 @@ fn end_of(output: &str) -> String {
     output[output.ceil_char_boundary(output.len().saturating_sub(MAX_OUTPUT_BYTES))..].to_owned()
 }
 
-/// A program on the path, by its name.
+/// A program in `PATH`, by its name.
 pub(crate) fn program(name: &str) -> Option<PathBuf> {
     program_in(name, std::env::var_os("PATH"))
 }

@@ -1,4 +1,4 @@
-//! The log of a component under test: caught where the runtime logs it, on the thread of the case.
+//! The log of a component under test: captured where the runtime emits it, on the thread of the case.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,7 +10,7 @@ use tracing_subscriber::layer::{Context, SubscriberExt};
 
 use super::observed::LogLine;
 
-/// The target under which the runtime logs what components say.
+/// The target under which the runtime logs what components log.
 const TARGET: &str = "weir::component";
 
 /// The lines since they were last taken.
@@ -18,7 +18,7 @@ const TARGET: &str = "weir::component";
 pub(super) struct Capture(Arc<Mutex<Vec<LogLine>>>);
 
 impl Capture {
-    /// What is to be the default of the thread.
+    /// The subscriber to set as the thread's default.
     pub(super) fn subscriber(&self) -> impl Subscriber + Send + Sync {
         tracing_subscriber::registry().with(CaptureLayer(self.clone()))
     }

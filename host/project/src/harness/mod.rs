@@ -1,4 +1,4 @@
-//! A component in the real runtime, with everything around it but a broker: what a host would do for its messages, and what it makes of them.
+//! Runs a component in the real runtime with everything except a broker: does what a host would do for each message and records the results.
 
 mod capture;
 mod observed;
@@ -22,7 +22,7 @@ use crate::error::ProjectError;
 
 /// The flow and the variant that a component under test runs in.
 const FLOW: &str = "test";
-/// Slots of instances: one for each case that runs, and more for components of several memories.
+/// Instance slots: one for each running case, and more for components with several memories.
 const INSTANCES_COUNT: u32 = 64;
 
 /// A component that was loaded.
@@ -32,18 +32,18 @@ pub struct Harness {
     record: ComponentRecord,
 }
 
-/// What an instance is given, and the messages that it handles, in order.
+/// The inputs of an instance, and the messages that it handles, in order.
 #[derive(Clone, Debug, Default)]
 pub struct Case {
-    /// The flow and the variant that it runs in; those of tests unless set.
+    /// The flow and the variant that it runs in; by default those for tests.
     pub flow: Option<(String, String)>,
-    /// Parameters as texts.
+    /// Parameters as strings.
     pub parameters: BTreeMap<String, String>,
     /// Values of the configuration by type and key.
     pub config: BTreeMap<String, BTreeMap<String, String>>,
-    /// Answers of services, by the name of the request; each is given once.
+    /// Answers of services, by the name of the request; each is used once.
     pub answers: BTreeMap<String, Vec<Answer>>,
-    /// Outputs beside those of the descriptor, for a component that leaves them open.
+    /// Outputs in addition to those of the descriptor, for a component with open outputs.
     pub outputs: Vec<String>,
     /// Limits in place of those that the component requests.
     pub limits: GivenLimits,
@@ -58,21 +58,21 @@ pub struct Step {
     pub input: String,
     /// The message. Its id is set if it has none.
     pub message: Message,
-    /// Which attempt it is, from 1.
+    /// The attempt, from 1.
     pub attempt: u32,
 }
 
-/// Why a case could not be run to its end.
+/// Why a case could not be completed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CaseError {
-    /// The instance could not be set up: the component refused, or broke off.
+    /// The setup failed: the component returned an error or trapped.
     Setup(String),
     /// The case does not fit the component.
     Case(String),
 }
 
 impl Harness {
-    /// Loads a component; compiled code is kept in a folder, that of other components there is removed. Blocks for up to seconds.
+    /// Loads a component. Its compiled code is cached in a folder; code of other components there is removed. Blocks for up to several seconds.
     ///
     /// # Errors
     /// `Component`, `Runtime`.
@@ -93,12 +93,12 @@ impl Harness {
         Ok(Harness { loaded, component, record: inspected.into() })
     }
 
-    /// What the component says of itself.
+    /// The component's descriptor.
     pub fn descriptor(&self) -> &Descriptor {
         &self.record.descriptor
     }
 
-    /// Runs a case in an instance of its own, on this thread. Blocks.
+    /// Runs a case in its own instance, on this thread. Blocks.
     ///
     /// # Errors
     /// [`Broken`]: none, or not all, of the messages were handled.
@@ -114,13 +114,13 @@ impl Harness {
         let stub = Arc::new(StubBroker::new(self.descriptor(), &entry, case.answers.clone()));
         let program = Arc::new(self.program(case, &entry, stub.clone())?);
         let mut instance = start(&program, case).await?;
-        // What the setup logs belongs to no message.
+        // The setup's log is not attributed to a message.
         drop(capture.take());
         let mut observed = Vec::with_capacity(case.steps.len());
         let mut messages_count = 0;
         for (at, step) in case.steps.iter().enumerate() {
             let input = self.input(&step.input)?;
-            // A later attempt is one at the message before it.
+            // A later attempt repeats the message before it.
             messages_count += usize::from(step.attempt == 1 || messages_count == 0);
             let message = self.message(step, messages_count);
             let outcome = instance.handle(input, &message, step.attempt).await;
@@ -134,7 +134,7 @@ impl Harness {
     }
 
     fn program(&self, case: &Case, entry: &Entry, stub: Arc<StubBroker>) -> Result<Program, CaseError> {
-        // A deployment may be given more than is granted without a flag; here nothing is at stake.
+        // A deployment needs a flag for higher limits; a test does not.
         let most = GrantableLimits { time_ms: u64::MAX, ..GrantableLimits::default() };
         let limits = self.descriptor().limits.granted(&case.limits, &most).map_err(|error| CaseError::Case(error.to_string()))?;
         let record = ComponentRecord { limits, ..self.record.clone() };
@@ -145,7 +145,7 @@ impl Harness {
         program.map_err(|error| CaseError::Case(weir_pubsub::chain(&error)))
     }
 
-    /// What the flow service would write: a topic for everything that the descriptor names.
+    /// The entry that the flow service would write: a topic for each name in the descriptor.
     fn entry(&self, case: &Case) -> Entry {
         let descriptor = self.descriptor();
         let flow = case.flow.as_ref().map_or(FLOW, |(flow, _)| flow);
@@ -195,7 +195,7 @@ async fn start(program: &Arc<Program>, case: &Case) -> Result<Instance, CaseErro
     })
 }
 
-/// Code of earlier builds of a component, which takes tens of MiB in some languages.
+/// Removes the code of earlier builds, which takes tens of MiB in some languages.
 fn remove_other_code(folder: &Path, digest: &str) {
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         if !entry.file_name().to_string_lossy().starts_with(digest) {
@@ -204,7 +204,7 @@ fn remove_other_code(folder: &Path, digest: &str) {
     }
 }
 
-/// How long a delay is, for people and fixtures.
+/// A delay in milliseconds, for people and fixtures.
 pub(crate) fn in_ms(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

@@ -12,17 +12,17 @@ use super::stub_broker::StubBroker;
 /// What came of one message.
 #[derive(Clone, Debug, Default)]
 pub struct Observed {
-    /// What would leave to each output, in order.
+    /// The messages sent to each output, in order.
     pub outputs: BTreeMap<String, Vec<Message>>,
     /// The parts of the answer, if the message was a request.
     pub replies: Vec<Message>,
-    /// The requests that were made: name and message, in order.
+    /// The requests made: name and message, in order.
     pub requests: Vec<(String, Message)>,
-    /// Why it was not handled.
+    /// Why the message was not handled.
     pub failure: Option<ObservedFailure>,
-    /// What was logged, standard output and error included.
+    /// What was logged, including standard output and standard error.
     pub log: Vec<LogLine>,
-    /// Requests for which no answer was given.
+    /// Requests for which the fixture has no answer.
     pub unanswered: Vec<String>,
 }
 
@@ -31,13 +31,13 @@ pub struct Observed {
 pub struct ObservedFailure {
     /// `retry`, `busy` or `reject` of the component; `trap` or `timeout` of the host.
     pub verdict: &'static str,
-    /// For people.
+    /// The reason, for people.
     pub reason: String,
-    /// The wait that the component asks for.
+    /// The delay that the component requests, in milliseconds.
     pub delay_ms: Option<u64>,
 }
 
-/// A line of the log.
+/// A log line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogLine {
     /// `trace` to `error`.

@@ -1,4 +1,4 @@
-//! What stands in for the broker: services that give the answers they were given, and a place where everything that leaves is kept.
+//! A stub broker: services that return prepared answers, and a store for everything that is sent.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::num::NonZeroU32;
@@ -15,15 +15,15 @@ use weir_pubsub::{
     Unsettled, WEIR_ERROR, WEIR_PART,
 };
 
-/// Parts of answers that wait to be read; more than any answer of a fixture has.
+/// Capacity for unread parts of answers; more than any answer of a fixture has.
 const MAX_PARTS_COUNT: usize = 4_096;
 
-/// What a service says to one request.
+/// The response of a service to one request.
 #[derive(Clone, Debug)]
 pub enum Answer {
     /// The parts of an answer.
     Parts(Vec<Message>),
-    /// Nothing, until the time is up.
+    /// No answer until the time-out.
     TimeOut,
     /// The request cannot be sent now.
     Unavailable(String),
@@ -33,7 +33,7 @@ pub enum Answer {
     Invalid,
 }
 
-/// What left while a message was handled.
+/// What was sent while a message was handled.
 #[derive(Default)]
 pub(super) struct SentMessages {
     pub(super) replies: Vec<Message>,
@@ -41,12 +41,12 @@ pub(super) struct SentMessages {
     pub(super) unanswered: Vec<String>,
 }
 
-/// The stand-in.
+/// The stub.
 pub(super) struct StubBroker(Arc<Inner>);
 
 struct Inner {
     limits: Limits,
-    /// The name of a request by the topic that it goes to, and the topic of its answers.
+    /// By request topic: the request's name and the topic of its answers.
     requests: HashMap<Topic, (String, Topic)>,
     outputs: HashMap<Topic, String>,
     state: Mutex<State>,
@@ -56,7 +56,7 @@ struct Inner {
 struct State {
     left: SentMessages,
     answers: BTreeMap<String, VecDeque<Answer>>,
-    /// Who reads answers, by their topic.
+    /// The readers of answers, by topic.
     readers: HashMap<Topic, mpsc::Sender<Message>>,
 }
 
@@ -71,7 +71,7 @@ impl StubBroker {
         StubBroker(Arc::new(Inner { limits: Limits::default(), requests, outputs, state }))
     }
 
-    /// What left since this was last asked for.
+    /// What was sent since the last call.
     pub(super) fn take(&self) -> SentMessages {
         std::mem::take(&mut self.0.state().left)
     }
@@ -119,11 +119,11 @@ impl Inner {
     }
 }
 
-/// What arrives as an answer.
+/// The messages of an answer.
 fn parts(answer: Answer, name: &str) -> Result<Vec<Message>> {
     match answer {
         Answer::Parts(parts) => Ok(parts),
-        // Its time is over when it arrives.
+        // It has already expired when it arrives.
         Answer::TimeOut => Ok(vec![Message { expires_in: Some(Duration::ZERO), ..Message::default() }]),
         Answer::Failed(reason) => {
             let body = serde_json::json!({"error": {"type": "failed", "message": reason}}).to_string();

@@ -1,4 +1,4 @@
-//! The languages that a project can be written in. A further one is a folder here and a line in [`LANGUAGES`].
+//! The languages that a project can be written in. To add one, add a folder here and a line in [`LANGUAGES`].
 
 mod js;
 mod python;
@@ -21,15 +21,15 @@ pub struct Language {
     pub name: &'static str,
     /// Its name for people.
     pub title: &'static str,
-    /// The author's source unless the manifest names another, relative to the project's folder.
+    /// The default source file, relative to the project's folder.
     pub(crate) default_source: &'static str,
-    /// The files of a new project: path and text, of which `{{NAME}}`, `{{IDENT}}` and `{{SDK}}` are filled in.
+    /// The files of a new project: path and text, in which `{{NAME}}`, `{{IDENT}}` and `{{SDK}}` are substituted.
     pub(crate) template: &'static [(&'static str, &'static str)],
-    /// What an author whose component has no handler is to do.
+    /// The fix shown if the component has no handler.
     pub(crate) handler: &'static str,
-    /// What `{{SDK}}` stands for: how the project depends on the SDK, given the folder `sdk` of a checkout if there is one.
+    /// The value of `{{SDK}}`: the dependency on the SDK, given the folder `sdk` of a checkout if there is one.
     pub(crate) sdk: fn(Option<&Path>) -> String,
-    /// Makes a component without a descriptor, or with one that the stamp replaces; returns its file.
+    /// Builds a component without a descriptor, or with one that the stamp replaces; returns its file.
     pub(crate) build: fn(&BuildContext<'_>) -> Result<PathBuf, ProjectError>,
 }
 
@@ -50,9 +50,9 @@ pub(crate) struct BuildContext<'a> {
     pub(crate) source: &'a Path,
     /// The descriptor as JSON.
     pub(crate) descriptor: &'a str,
-    /// `.weir` in the folder, which is there: for tools and whatever else may be made again.
+    /// `.weir` in the folder, which exists: for tools and anything else that can be regenerated.
     pub(crate) weir: PathBuf,
-    /// What the component is for.
+    /// The purpose of the build.
     pub(crate) purpose: Purpose,
     /// Runs the tools.
     pub(crate) steps: &'a Steps<'a>,
@@ -61,7 +61,7 @@ pub(crate) struct BuildContext<'a> {
 /// A language by its name.
 ///
 /// # Errors
-/// A text with the name that was probably meant, and all that there are.
+/// A message with the name that was probably meant, and all valid names.
 pub fn language(name: &str) -> Result<&'static Language, String> {
     LANGUAGES.iter().find(|language| language.name == name).copied().ok_or_else(|| {
         let names = || LANGUAGES.iter().map(|language| language.name);
@@ -71,7 +71,7 @@ pub fn language(name: &str) -> Result<&'static Language, String> {
     })
 }
 
-/// The folder `sdk` of the checkout that this program was built in, if it is still there: the SDK is taken from it then.
+/// The folder `sdk` of the checkout that this program was built in, if it still exists; the SDK is then taken from it.
 pub(crate) fn sdk_folder() -> Option<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2)?.join("sdk");
     folder.join("rust/Cargo.toml").is_file().then_some(folder)

@@ -1,4 +1,4 @@
-//! The descriptor that a manifest makes. Pure.
+//! Makes the descriptor from a manifest. Pure.
 
 use serde_json::{Map, Value, json};
 use weir_config::records::{Descriptor, DescriptorError, descriptor_faults};
@@ -9,7 +9,7 @@ use super::{Consumer, Grant, Kind, Limits, Manifest, Named, Parameter, Producer,
 type Fault = (String, String);
 
 impl Manifest {
-    /// The descriptor, checked as a host checks it.
+    /// The descriptor, with the same checks as in a host.
     pub(super) fn descriptor(&self) -> Result<Descriptor, Fault> {
         if self.consumers.is_empty() {
             return Err(("consumers".to_owned(), "it is empty: list the inputs, for example consumers = [\"input\"]".to_owned()));
@@ -125,7 +125,7 @@ impl Parameter {
             ("enum", json!(choices)),
             ("description", json!(self.description)),
         ]);
-        // Also where it is empty.
+        // Even if it is empty.
         if let Some(default) = default {
             value["default"] = default.into();
         }
@@ -133,7 +133,7 @@ impl Parameter {
     }
 }
 
-/// A value as the text that a processor is given: strings as they are, all else as JSON.
+/// A value as the string that a processor receives: strings as they are, other values as JSON.
 fn text_of(value: &toml::Value) -> Option<String> {
     match value {
         toml::Value::String(text) => Some(text.clone()),

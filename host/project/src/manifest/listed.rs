@@ -1,4 +1,4 @@
-//! Values that can be written in two ways: elements of a list by their name alone, sizes and times with their unit.
+//! Values with a short form: list elements as just their name, sizes and times with a unit.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -8,7 +8,7 @@ use serde::de::{DeserializeOwned, Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use weir_config::units::{parse_size, parse_time};
 
-/// A list in which a plain string stands for `{ name = string }`.
+/// A list in which a plain string means `{ name = string }`.
 pub(super) fn listed<'de, D: Deserializer<'de>, T: DeserializeOwned>(deserializer: D) -> Result<Vec<T>, D::Error> {
     Ok(Vec::<Item<T>>::deserialize(deserializer)?.into_iter().map(|item| item.0).collect())
 }
@@ -39,7 +39,7 @@ impl<'de, T: DeserializeOwned> Visitor<'de> for ItemVisitor<T> {
     }
 }
 
-/// A number with a unit, or without one in the smallest.
+/// A number with a unit, or without one in the smallest unit.
 #[derive(Deserialize)]
 #[serde(untagged, expecting = "expected a string with a unit, for example \"64 MiB\" or \"30 s\"")]
 enum Measure {

@@ -1,4 +1,4 @@
-//! `weir.toml`: what an author says of a processor. `wit/manifest.schema.json` describes it for editors.
+//! `weir.toml`: the author's description of a processor. `wit/manifest.schema.json` describes it for editors.
 
 mod descriptor;
 mod listed;
@@ -15,7 +15,7 @@ use self::listed::{listed, size, time};
 use crate::error::ManifestError;
 use crate::languages::{Language, language};
 
-/// What an author says of a processor.
+/// The author's description of a processor.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Manifest {
@@ -142,7 +142,7 @@ pub struct Checked {
 }
 
 impl Manifest {
-    /// Reads and checks the text of a manifest. The file is for errors alone.
+    /// Parses and checks the text of a manifest. `file` is only used in errors.
     ///
     /// # Errors
     /// [`ManifestError`], naming file, line and key.

@@ -125,7 +125,7 @@ fn a_fault_names_the_line_the_key_and_a_suggestion() {
     check("", "the key `language` is missing");
 }
 
-/// The keys that the parser knows in a table, by what it says of one that does not exist.
+/// The keys that the parser accepts in a table, taken from its error about an unknown one.
 fn keys(of: &str) -> BTreeSet<String> {
     let text = match of {
         "" => format!("{MINIMAL_MANIFEST}zzzzzz = 1"),

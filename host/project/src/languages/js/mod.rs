@@ -1,5 +1,5 @@
-//! JavaScript and TypeScript: the tools in the project's `node_modules`, by npm; the build of the SDK bundles the source and makes the
-//! component with componentize-js.
+//! JavaScript and TypeScript: npm installs the tools in the project's `node_modules`; the SDK's build bundles the source and makes the component with
+//! componentize-js.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,13 +9,13 @@ use super::{BuildContext, Language, SDK_VERSION};
 use crate::error::ProjectError;
 use crate::steps::program;
 
-/// The contract, which the build takes from a folder.
+/// The contract, which the build reads from a folder.
 const CONTRACT: &str = include_str!("../../../../../wit/processor.wit");
-/// What is installed: npm is run again when that changes.
+/// Records what is installed; npm is run again when that changes.
 const INSTALLED: &str = "node_modules/.weir-installed";
 const BUILD: &str = "node_modules/weir-sdk/build/cli.js";
 const HANDLER: &str = "write: export const handler = processor((doc) => { ... })";
-/// The first that the build's tools run on.
+/// The minimum major version for the build's tools.
 const MIN_NODE: u32 = 20;
 
 pub(super) const JS: Language = Language {
@@ -55,10 +55,10 @@ pub(super) const TS: Language = Language {
     build,
 };
 
-/// The packages of a project besides its own. A package of the SDK has the JavaScript engine, prepared; with its sources it is prepared by the
-/// first build.
+/// The packages of a project besides its own. The packaged SDK contains the prepared JavaScript engine; with the SDK's sources, the first build
+/// prepares it.
 fn sdk(folder: Option<&Path>) -> String {
-    // componentize-js needs the last one to start, and does not say so.
+    // componentize-js needs the last one to start, but does not declare it.
     let of_path = [
         ("@bytecodealliance/componentize-js", "0.23.0"),
         ("@bytecodealliance/jco", "1.35.0"),
@@ -105,7 +105,7 @@ fn node() -> Result<PathBuf, ProjectError> {
     }
 }
 
-/// Has npm install what package.json names, unless that is done.
+/// Installs the packages of package.json with npm, unless they are already installed.
 fn install(context: &BuildContext<'_>) -> Result<(), ProjectError> {
     let manifest = context.folder.join("package.json");
     let wanted = fs::read_to_string(&manifest).map_err(ProjectError::file(&manifest, "read"))?;
@@ -122,7 +122,7 @@ fn install(context: &BuildContext<'_>) -> Result<(), ProjectError> {
     let mut command = Command::new(&npm);
     command.current_dir(context.folder).args([verb, "--no-audit", "--no-fund", "--loglevel=error"]);
     match context.steps.run(&format!("npm {verb}"), &mut command) {
-        // Somebody changed package.json by hand: npm brings the lock file up to date.
+        // package.json was edited by hand: `npm install` updates the lock file.
         Err(ProjectError::Step { output, .. }) if verb == "ci" && output.contains(" in sync") => {
             let mut install = Command::new(&npm);
             install.current_dir(context.folder).args(["install", "--no-audit", "--no-fund", "--loglevel=error"]);

@@ -8,7 +8,7 @@ use super::{BuildContext, Language, SDK_VERSION, sdk_folder};
 use crate::error::ProjectError;
 use crate::steps::program;
 
-/// What is installed, beside the environment: it is made anew when that changes.
+/// Records what is installed in the environment, which is recreated when that changes.
 const INSTALLED: &str = "weir-installed.txt";
 const REQUIREMENTS: &str = "requirements.txt";
 
@@ -40,12 +40,12 @@ fn build(context: &BuildContext<'_>) -> Result<PathBuf, ProjectError> {
     let mut command = Command::new(&python);
     command.current_dir(context.folder).args(["-m", "weir.build", "--project", ".", "--source"]).arg(context.source);
     command.arg("--descriptor").arg(&descriptor).arg("--work").arg(context.weir.join("build")).arg("--output").arg(&output);
-    // What it warns of goes to standard error, which is shown where the build succeeds, too.
+    // It warns on standard error, which is shown even if the build succeeds.
     context.steps.run_warning("componentize-py", &mut command)?;
     Ok(output)
 }
 
-/// The Python of the project's own environment, with all that the project requires in it.
+/// The Python of the project's own environment, with all requirements installed.
 fn environment(context: &BuildContext<'_>) -> Result<PathBuf, ProjectError> {
     let folder = context.weir.join("venv");
     let python = folder.join("bin/python");
@@ -94,7 +94,7 @@ fn make(context: &BuildContext<'_>, folder: &Path) -> Result<(), ProjectError> {
     Ok(())
 }
 
-/// What the environment is to hold, as a text.
+/// What the environment must contain, as a string.
 fn wanted(requirements: &Path) -> Result<String, ProjectError> {
     let required = match requirements.is_file() {
         true => fs::read_to_string(requirements).map_err(ProjectError::file(requirements, "read"))?,

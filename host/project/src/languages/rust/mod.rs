@@ -10,7 +10,7 @@ use crate::error::ProjectError;
 use crate::steps::program;
 
 const TARGET: &str = "wasm32-wasip2";
-/// What makes a build of one crate take a second, with its dependencies built.
+/// Settings that reduce a build of one crate to a second once its dependencies are built.
 const QUICK: [&str; 4] =
     ["profile.release.lto=\"off\"", "profile.release.codegen-units=16", "profile.release.incremental=true", "profile.release.opt-level=1"];
 
@@ -47,7 +47,7 @@ fn build(context: &BuildContext<'_>) -> Result<PathBuf, ProjectError> {
     }
     check_target(context.folder)?;
     let mut command = Command::new(cargo);
-    // The embedded paths of panics must not depend on where the crates lie, so that the same sources give the same bytes.
+    // The paths embedded for panics must not depend on where the crates are, so that the same sources give the same bytes.
     let config = format!("target.{TARGET}.rustflags = [{}]", remaps().join(", "));
     command.current_dir(context.folder).args(["build", "--release", "--target", TARGET, "--message-format=json-render-diagnostics"]);
     if context.purpose == Purpose::Try {
@@ -62,7 +62,7 @@ fn build(context: &BuildContext<'_>) -> Result<PathBuf, ProjectError> {
     })
 }
 
-/// The error without cargo's messages for programs.
+/// The error without cargo's machine-readable messages.
 fn readable(error: ProjectError) -> ProjectError {
     match error {
         ProjectError::Step { step, output, fix } => {
@@ -82,10 +82,10 @@ fn cargo() -> Result<PathBuf, ProjectError> {
     })
 }
 
-/// Checks that the standard library of the target is there: without it cargo prints an error for each crate.
+/// Checks that the target's standard library is installed: without it cargo prints an error for each crate.
 fn check_target(folder: &Path) -> Result<(), ProjectError> {
     let asked = Command::new("rustc").current_dir(folder).args(["--print", "sysroot"]).output();
-    // Where rustc does not answer, cargo says why.
+    // If rustc fails, cargo reports why.
     let Ok(answer) = asked else { return Ok(()) };
     let sysroot = PathBuf::from(String::from_utf8_lossy(&answer.stdout).trim());
     if !sysroot.is_dir() || sysroot.join("lib/rustlib").join(TARGET).is_dir() {
@@ -106,7 +106,7 @@ fn remaps() -> Vec<String> {
     pairs.into_iter().filter_map(shown).collect()
 }
 
-/// What cargo says of each thing that it made.
+/// Cargo's message about each artifact.
 #[derive(Deserialize)]
 struct Artifact {
     reason: String,
@@ -116,7 +116,7 @@ struct Artifact {
     filenames: Vec<PathBuf>,
 }
 
-/// The component of this crate, by cargo's messages.
+/// The component of this crate, from cargo's messages.
 fn artifact(printed: &str, manifest: &Path) -> Option<PathBuf> {
     let manifest = manifest.canonicalize().ok()?;
     let is_ours = |artifact: &Artifact| {
