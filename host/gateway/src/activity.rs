@@ -21,31 +21,31 @@ use tokio::time::Instant;
 
 use crate::error::GatewayError;
 
-/// A connection without a request under way for so long gives way.
+/// A connection without a request in progress for this long gives way.
 const IDLE_TIME: Duration = Duration::from_secs(1);
 /// A connection whose peer has read nothing for this long, although there is something to read, gives way.
 const STALLED_TIME: Duration = Duration::from_secs(2);
-/// How often a connection looks whether it has to.
+/// How often a connection checks whether it has to give way.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
-/// No time: it is not quiet, not stalled.
+/// The connection is not quiet or not stalled.
 const NEVER: u64 = u64::MAX;
 
 /// The activity of one connection.
 pub(crate) struct ConnectionActivity {
     begun: Instant,
     requests_count: AtomicUsize,
-    /// Since when, in milliseconds from its begin.
+    /// Since when, in milliseconds after `begun`.
     quiet_since: AtomicU64,
     stalled_since: AtomicU64,
-    /// The gateway ends, and what waits for an answer gets one now. Of each connection, so that no request touches a lock of all.
+    /// Notified on shutdown: a request without a response yet is answered now. Per connection, so that requests do not share a lock.
     cut_off: Notify,
 }
 
-/// How many wait for a place that a connection could give them.
+/// The number of connections waiting for a slot that another one could release.
 #[derive(Default)]
 pub(crate) struct WaiterCount(AtomicUsize);
 
-/// Waits for a place, until it is dropped.
+/// Counts a waiting connection until it is dropped.
 pub(crate) struct WaitGuard(Arc<WaiterCount>);
 
 impl WaiterCount {
@@ -68,9 +68,9 @@ impl Drop for WaitGuard {
 /// How a connection gives way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum YieldReason {
-    /// Nothing is under way: it takes one request that is on its way already, and ends.
+    /// No request is in progress: it serves one that may already have been sent, and ends.
     Quiet,
-    /// Its peer does not read: it is cut.
+    /// Its peer does not read: it is closed.
     Stalled,
 }
 
@@ -85,22 +85,22 @@ impl ConnectionActivity {
         }
     }
 
-    /// Quiet counts from now on.
+    /// The idle time starts now.
     pub(crate) fn restart(&self) {
         self.quiet_since.store(self.now(), Ordering::Relaxed);
     }
 
-    /// Output begins to wait for its reader.
+    /// Output starts to wait for the peer.
     pub(crate) fn stall(&self) {
         self.stalled_since.store(self.now(), Ordering::Relaxed);
     }
 
-    /// The reader reads.
+    /// The peer reads.
     pub(crate) fn flow(&self) {
         self.stalled_since.store(NEVER, Ordering::Relaxed);
     }
 
-    /// Answers the request under way at once, with an error: its connection would be cut off otherwise.
+    /// Answers the request in progress immediately with an error; otherwise its connection would be closed without a response.
     pub(crate) fn cut_off(&self) {
         self.cut_off.notify_one();
     }
@@ -118,7 +118,7 @@ impl ConnectionActivity {
         }
     }
 
-    /// Waits for a last request that was on its way; never returns if one came.
+    /// Waits for a last request that was already sent; never returns if one arrives.
     pub(crate) async fn stays_quiet(&self) {
         tokio::time::sleep(IDLE_TIME).await;
         if self.requests_count.load(Ordering::Relaxed) > 0 {
@@ -148,7 +148,7 @@ impl ConnectionActivity {
     }
 }
 
-/// A request is under way, until this is dropped.
+/// A request is in progress until this is dropped.
 struct RequestGuard(Arc<ConnectionActivity>);
 
 impl Drop for RequestGuard {
@@ -158,7 +158,7 @@ impl Drop for RequestGuard {
     }
 }
 
-/// The routes as one connection has them.
+/// The routes, with the activity of one connection.
 pub(crate) struct TrackedService {
     routes: TowerToHyperService<Router>,
     activity: Arc<ConnectionActivity>,
@@ -189,7 +189,7 @@ impl Service<Request<Incoming>> for TrackedService {
     }
 }
 
-/// The body of an answer: its request is under way until it is written.
+/// The body of a response: its request is in progress until the body is written.
 pub(crate) struct TrackedBody {
     body: Body,
     _in_flight: RequestGuard,

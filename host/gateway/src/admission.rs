@@ -1,4 +1,4 @@
-//! Admission of connections above the limit. They wait; requests for health and metrics are recognized by peeking and use reserved places, and if too
+//! Admission of connections above the limit. They wait; requests for health and metrics are recognized by peeking and use reserved slots, and if too
 //! many wait, the one that has waited longest is refused.
 
 use std::collections::VecDeque;
@@ -17,19 +17,19 @@ use crate::error::GatewayError;
 use crate::settings::GatewaySettings;
 use crate::tls::{IncomingConnection, Opened, Stream};
 
-/// How many wait: with all places and WebSockets still below the 1,024 file descriptors that a process has by default.
+/// The maximum of waiting connections: with all slots and WebSockets still below the default limit of 1,024 file descriptors.
 const WAITING_COUNT: usize = 64;
-/// Places for health and figures, which are answered at once.
+/// Slots reserved for health and metrics, which are answered immediately.
 const HEALTH_COUNT: usize = 8;
-/// The number of connections that are answered at once that there is no place; others are just closed.
+/// The number of connections that are sent a refusal at the same time; others are just closed.
 const REFUSED_COUNT: usize = 32;
-/// The paths that may use a reserved place.
+/// The paths that may use a reserved slot.
 const HEALTH_PATHS: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
-/// How much of a request is looked at.
+/// How much of a request is examined.
 const HEAD_BYTES: usize = 4 << 10;
-/// For all of a refusal.
+/// Time limit for a whole refusal.
 const REFUSAL_TIME: Duration = Duration::from_secs(2);
-/// How often the rest of a head is looked for.
+/// How often to check for the rest of a head.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// The waiting connections.
@@ -38,25 +38,25 @@ pub(crate) struct Admission {
     health: Arc<Semaphore>,
     refused: Arc<Semaphore>,
     waiters: Arc<WaiterCount>,
-    /// Of each that waits, the oldest first: cancelled when it left or has to.
+    /// One per waiting connection, oldest first; cancelled when it has left or must leave.
     waiting: VecDeque<CancellationToken>,
     limit_count: usize,
     time: Duration,
 }
 
-/// How a connection leaves the room.
+/// The outcome of a wait.
 pub(crate) enum AdmissionOutcome {
-    /// There is a place for it.
+    /// It got a slot.
     Admitted(IncomingConnection, OwnedSemaphorePermit),
-    /// It asks for health or figures.
+    /// It requests health or metrics.
     HealthOnly(IncomingConnection, OwnedSemaphorePermit),
-    /// Too many others came, or it was too long.
+    /// Too many others arrived, or it waited too long.
     Refused(RefusedConnection),
-    /// Its peer went.
+    /// Its peer closed it.
     Gone,
 }
 
-/// A connection that is refused because there is no place.
+/// A connection that is refused because all slots are taken.
 pub(crate) struct RefusedConnection {
     incoming: IncomingConnection,
     place: Option<OwnedSemaphorePermit>,
@@ -64,7 +64,7 @@ pub(crate) struct RefusedConnection {
 }
 
 impl Admission {
-    /// An empty room before these places.
+    /// No waiting connections yet.
     pub(crate) fn new(places: Arc<Semaphore>, waiters: Arc<WaiterCount>, settings: &GatewaySettings) -> Self {
         Admission {
             places,
@@ -92,7 +92,7 @@ impl Admission {
         async move {
             let _left = token.clone().drop_guard();
             let _waits = waits;
-            // The wait for such a place is one of the branches, too: it has the bounds of every other.
+            // The wait for a reserved slot is inside a branch of the select, so it has the same bounds as any other wait.
             let for_health = async {
                 if asks_for_health(&mut incoming).await { WaitEnd::Health(health.acquire_owned().await.ok()) } else { WaitEnd::Gone }
             };
@@ -122,7 +122,7 @@ enum WaitEnd {
     Gone,
 }
 
-/// Waits until a whole request for health or figures is there; `false` when the peer went. Never returns for another request.
+/// Waits for a whole request for health or metrics; `false` if the peer closed the connection. Never returns for another request.
 async fn asks_for_health(incoming: &mut IncomingConnection) -> bool {
     let (mut head, mut seen_count) = (Vec::new(), 0);
     loop {
@@ -132,14 +132,14 @@ async fn asks_for_health(incoming: &mut IncomingConnection) -> bool {
         match asks(&head) {
             Some(true) => return true,
             Some(false) => std::future::pending().await,
-            // Without TLS all that has come is seen again, and at once.
+            // Without TLS, peeking returns all bytes received so far again, without waiting.
             None if head.len() == seen_count => tokio::time::sleep(POLL_INTERVAL).await,
             None => seen_count = head.len(),
         }
     }
 }
 
-/// Whether a request asks for health or figures; `None` while it may.
+/// Whether a request is for health or metrics; `None` while undecided.
 fn asks(head: &[u8]) -> Option<bool> {
     let begins = |path: &str| {
         let line = format!("GET {path}");
@@ -171,7 +171,7 @@ impl RefusedConnection {
     }
 }
 
-/// Answers the request of a connection by an error, whatever it is, and closes the connection. Not for long: its request may not have come yet.
+/// Answers whatever a connection requests with an error and closes it, within a time limit: the request may not have arrived yet.
 pub(crate) async fn refuse(stream: Stream, error: impl Fn() -> GatewayError) {
     let answer = service_fn(|_| {
         let error = error();
@@ -190,7 +190,7 @@ mod tests {
 
     use super::*;
 
-    /// A connection that asks for health.
+    /// A connection that requests health.
     async fn details_requester(listener: &TcpListener) -> (TcpStream, IncomingConnection) {
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         client.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();

@@ -1,4 +1,4 @@
-//! Bodies of requests: what they may be, how large, and how long they may take.
+//! Bodies of requests: their type, size and time limits.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use crate::held::Received;
 const DRAINED_BYTES: u64 = 256 << 20;
 const DRAIN_TIME: Duration = Duration::from_secs(10);
 
-/// The media type of a stream of JSON texts, one a line.
+/// The media type of JSON Lines.
 pub(crate) const NDJSON: &str = "application/x-ndjson";
 
 /// The media type of a request without its parameters, in lower case.
@@ -30,12 +30,12 @@ pub(crate) fn media_type(headers: &HeaderMap) -> String {
 
 /// Refuses a body that is not of the media type.
 pub(crate) fn expect_type(headers: &HeaderMap, expected: &'static str) -> Result<()> {
-    // Nearly all say it in these letters: nothing is copied then.
+    // Nearly all requests spell it exactly like this, which needs no copy.
     let said = headers.get(CONTENT_TYPE).map(|value| value.as_bytes()).unwrap_or_default();
     if said == expected.as_bytes() || media_type(headers) == expected { Ok(()) } else { Err(wrong_type(headers, expected)) }
 }
 
-/// Says what is taken in place of what was said.
+/// The error for another type, with the accepted one.
 pub(crate) fn wrong_type(headers: &HeaderMap, expected: &'static str) -> GatewayError {
     let actual = media_type(headers);
     let actual = if actual.is_empty() { "of no type".to_owned() } else { weir_pubsub::shown(&actual) };
@@ -48,7 +48,7 @@ pub(crate) async fn read_json(request: Request, limit_bytes: usize, time: Durati
     read(request, limit_bytes, time).await
 }
 
-/// Reads a whole JSON body as what it has to be.
+/// Reads and deserializes a whole JSON body.
 pub(crate) async fn read_as<T: DeserializeOwned>(request: Request, limit_bytes: usize, time: Duration) -> Result<T> {
     let body = read_json(request, limit_bytes, time).await?;
     serde_json::from_slice(&body).map_err(|source| match source.is_data() {
@@ -109,10 +109,10 @@ async fn collect(
     }
 }
 
-/// A body as it comes: one that comes in one piece, as small ones do, is not copied.
+/// A body as it arrives. One that arrives in one piece, as small ones do, is not copied.
 #[derive(Default)]
 struct Pieces {
-    /// Its size, where it was said: nothing is moved while it grows then.
+    /// Its size, if announced; the buffer then never has to grow.
     announced_bytes: Option<usize>,
     first: Bytes,
     all: BytesMut,
@@ -150,7 +150,7 @@ fn broken(error: &axum::Error) -> GatewayError {
     GatewayError::BodyBroken { problem: weir_pubsub::chain(error) }
 }
 
-/// Reads and forgets what is left of a body, up to a bound.
+/// Reads and discards the rest of a body, up to a limit.
 pub(crate) async fn drain(stream: &mut BodyDataStream) {
     let all = async {
         let mut left = DRAINED_BYTES;
@@ -168,7 +168,7 @@ pub(crate) async fn drain(stream: &mut BodyDataStream) {
 pub(crate) struct Lines {
     stream: BodyDataStream,
     buffer: BytesMut,
-    /// Of the buffer.
+    /// The buffer's share of the budget.
     share: Share,
     /// How long the sender may pause.
     pause_time: Duration,
@@ -179,14 +179,14 @@ pub(crate) struct Lines {
 }
 
 impl Lines {
-    /// Lines of at most so many bytes, of a sender that pauses no longer than this.
+    /// Lines of at most `limit_bytes`, from a sender that pauses no longer than `pause_time`.
     pub(crate) fn new(body: Body, limit_bytes: usize, share: Share, pause_time: Duration) -> Self {
         let (stream, buffer) = (body.into_data_stream(), BytesMut::new());
         Lines { stream, buffer, share, pause_time, searched: 0, number: 0, limit_bytes, ended: false }
     }
 
-    /// The next line that is not blank, with its number from 1 and without its end; `None` after the last one. White space before a line
-    /// is left out: a sender that has nothing to send yet sends some from time to time.
+    /// The next line that is not blank, with its number from 1 and without its end; `None` after the last one. White space before a line is skipped:
+    /// a sender with nothing to send yet sends some as a keep-alive.
     ///
     /// # Cancel safety
     /// No line is lost.
@@ -206,13 +206,13 @@ impl Lines {
 
     /// Reads one piece of the body.
     async fn read_on(&mut self) -> Result<()> {
-        // Before the next piece is there, so that it is not lost when this is cancelled.
+        // Before the next piece is received, so that cancellation does not lose it.
         self.share.resize_soon(self.buffer.capacity()).await?;
         match tokio::time::timeout(self.pause_time, self.stream.next()).await {
             Ok(Some(chunk)) => self.buffer.extend_from_slice(&chunk.map_err(|error| broken(&error))?),
             Ok(None) => self.ended = true,
             Err(_) => {
-                // Nothing more is expected of it, so that its connection ends at once.
+                // The rest is not drained, so that the connection ends immediately.
                 self.ended = true;
                 let problem =
                     format!("no data arrived for {} s: send white space or a blank line during a pause", self.pause_time.as_secs());
@@ -248,13 +248,13 @@ impl Lines {
         Ok(Some(line))
     }
 
-    /// Forgets white space at the beginning of a line.
+    /// Discards white space at the beginning of a line.
     fn skip_blanks(&mut self) {
         let blank_count = self.buffer.iter().take_while(|byte| matches!(byte, b' ' | b'\t' | b'\r')).count();
         self.buffer.advance(blank_count);
     }
 
-    /// Reads and forgets the rest, up to a bound.
+    /// Reads and discards the rest, up to a limit.
     pub(crate) async fn drain(mut self) {
         if !self.ended {
             drain(&mut self.stream).await;

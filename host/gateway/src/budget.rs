@@ -1,7 +1,7 @@
-//! The bytes of requests and answers that the gateway holds at once, of all its callers together.
+//! The limit on bytes of requests and responses in memory, for all callers together.
 //!
-//! Everyone who keeps such bytes in memory has a [`Share`], whose first [`FREE_BYTES`] are not counted: they are limited by the number of
-//! connections, so that a status request or a stop is served while others use up the budget.
+//! Code that keeps such bytes in memory has a [`Share`], whose first [`FREE_BYTES`] are not counted: the number of connections limits them, so that a
+//! status request or a stop is served even if others use up the budget.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ pub(crate) const FREE_BYTES: usize = 64 << 10;
 /// How long a stream of messages waits for other shares to be released before it ends.
 const WAIT_TIME: Duration = Duration::from_secs(2);
 
-/// How many bytes may be held, and how many are.
+/// The limit and the bytes held now.
 pub(crate) struct Budget {
     limit_bytes: usize,
     held_bytes: AtomicUsize,
@@ -31,12 +31,12 @@ impl Budget {
         Budget { limit_bytes, held_bytes: AtomicUsize::new(0), refused_count: AtomicU64::new(0), returned: Notify::new() }
     }
 
-    /// A share that holds nothing yet.
+    /// An empty share.
     pub(crate) fn share(self: &Arc<Self>) -> Share {
         Share { budget: self.clone(), counted_bytes: 0 }
     }
 
-    /// A share of so many bytes.
+    /// A share of this many bytes.
     ///
     /// # Errors
     /// `Overloaded`.
@@ -55,7 +55,7 @@ impl Budget {
         self.held_bytes.load(Ordering::Relaxed)
     }
 
-    /// How often something was refused.
+    /// The number of refusals.
     pub(crate) fn refused_count(&self) -> u64 {
         self.refused_count.load(Ordering::Relaxed)
     }
@@ -78,10 +78,10 @@ pub(crate) struct Share {
 }
 
 impl Share {
-    /// Makes it as large as what is held.
+    /// Resizes it to the bytes held.
     ///
     /// # Errors
-    /// `Overloaded`; it is as large as before then.
+    /// `Overloaded`; the size is then unchanged.
     pub(crate) fn resize(&mut self, bytes: usize) -> Result<()> {
         if self.try_resize(bytes) { Ok(()) } else { Err(self.budget.refusal()) }
     }
@@ -89,7 +89,7 @@ impl Share {
     /// As [`Share::resize`], but waits for other shares to be released first.
     ///
     /// # Cancel safety
-    /// It is as large as before.
+    /// The size is unchanged.
     pub(crate) async fn resize_soon(&mut self, bytes: usize) -> Result<()> {
         let budget = self.budget.clone();
         let deadline = Instant::now() + WAIT_TIME;

@@ -2,7 +2,7 @@
 
 use x509_parser::time::ASN1Time;
 
-/// A moment as people read it, `2026-11-29 16:40:28 UTC`; none for one that no certificate can have.
+/// A time for people, `2026-11-29 16:40:28 UTC`; `None` if it is out of range.
 pub(crate) fn date(time: &ASN1Time) -> Option<String> {
     let at = ASN1Time::from_timestamp(time.timestamp()).ok()?.to_datetime();
     let (date, clock) = ((at.year(), u8::from(at.month()), at.day()), (at.hour(), at.minute(), at.second()));

@@ -1,9 +1,8 @@
-//! The connections of the gateway: how many there may be, how long one may wait with its next request, and how long an answer may wait
-//! for its reader.
+//! The connections of the gateway: their maximum number, how long one may stay idle, and how long a response may wait for its reader.
 //!
-//! Served here and not by axum, which sets no bounds: connections that say nothing would take the file descriptors that the broker needs.
-//! When all places are taken, further connections wait in a [admission](crate::room), those that are quiet or not read give way, and requests for
-//! health and figures are served all the same.
+//! Served here and not by axum, which sets no limits: idle connections would take the file descriptors that the broker needs. When all slots are
+//! taken, further connections wait for [admission](crate::admission), idle and stalled ones give way, and requests for health and metrics are still
+//! served.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -23,17 +22,17 @@ use crate::error::GatewayError;
 use crate::settings::GatewaySettings;
 use crate::tls::{IncomingConnection, Opened, Stream};
 
-/// The wait after a connection could not be accepted, most often for lack of file descriptors: they are released when others end.
+/// The wait after a failed accept, usually for lack of file descriptors, which are released when other connections end.
 const ACCEPT_WAIT: Duration = Duration::from_secs(1);
-/// How long the handshake of TLS may take: a slow line and a busy machine, not a connection that says nothing.
+/// Time limit for the TLS handshake: enough for a slow network and a busy machine, but closes silent connections.
 const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 /// The read-ahead buffer of one connection, and the maximum size of a request's head.
 const READ_AHEAD_BYTES: usize = 128 << 10;
 
-/// Serves until the token is cancelled; then takes no more requests, and returns when those under way are answered.
+/// Serves until the token is cancelled; then accepts no more requests, and returns when those in progress are answered.
 ///
 /// # Cancel safety
-/// Dropping the future ends all connections at once.
+/// Dropping the future closes all connections immediately.
 pub(crate) async fn serve(listener: TcpListener, router: Router, settings: &GatewaySettings, token: &CancellationToken) {
     let places = Arc::new(Semaphore::new(settings.max_connections_count));
     let server = Arc::new(Server::new(router, settings, token.clone()));
@@ -99,7 +98,7 @@ impl Server {
 
     async fn work(&self, mut incoming: IncomingConnection, _place: OwnedSemaphorePermit) {
         let activity = incoming.activity().clone();
-        // It may have waited in the room.
+        // It may have waited for admission.
         activity.restart();
         let opened = tokio::select! {
             biased;
@@ -118,7 +117,7 @@ impl Server {
     }
 
     async fn serve(&self, stream: Stream, activity: Arc<ConnectionActivity>) {
-        // It is looked at with each request: a lock of this connection's own costs others nothing.
+        // Polled with each request; a child token has its own lock, so connections do not contend.
         let token = self.token.child_token();
         let connection =
             self.http.serve_connection(TokioIo::new(stream), TrackedService::new(self.router.clone(), activity.clone())).with_upgrades();
@@ -144,7 +143,7 @@ impl Server {
         ended(served);
     }
 
-    /// Serves what is under way. When the gateway ends, it is answered in time.
+    /// Serves the requests in progress. On shutdown they are answered in time.
     async fn serve_to_end(
         &self,
         mut connection: Pin<&mut impl Future<Output = hyper::Result<()>>>,
@@ -159,15 +158,15 @@ impl Server {
         }
     }
 
-    /// Waits until the gateway ends and what is under way has had its time.
+    /// Waits until shutdown has begun and the time for requests in progress has expired.
     async fn drain_expired(&self) {
         self.token.cancelled().await;
         tokio::time::sleep(self.drain_timeout).await;
     }
 
-    /// Answers one request for health or figures, and not for long.
+    /// Answers one request for health or metrics, within a time limit.
     async fn answer_health(&self, incoming: IncomingConnection, _place: OwnedSemaphorePermit) {
-        /// Above what `/metrics` may take.
+        /// Longer than `/metrics` may take.
         const TIME: Duration = Duration::from_secs(10);
         let activity = incoming.activity().clone();
         let Some(stream) = incoming.into_stream() else { return };

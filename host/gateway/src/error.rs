@@ -13,14 +13,14 @@ use crate::store_fault::StoreFault;
 /// The result of a request.
 pub(crate) type Result<T, E = GatewayError> = std::result::Result<T, E>;
 
-/// Why a request was not done.
+/// Why a request failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum GatewayError {
-    /// It shows no token, and this gateway has one.
+    /// It has no token, and this gateway requires one.
     #[error("this gateway requires a token; none was sent: send the header `Authorization: Bearer TOKEN`; {}", TOKEN_ADVICE)]
     MissingToken,
-    /// It shows another token.
+    /// Its token is not valid here.
     #[error("the token is not valid for this gateway; {}", TOKEN_ADVICE)]
     WrongToken,
     /// Its token does not permit it.
@@ -33,7 +33,7 @@ pub enum GatewayError {
         /// The scope of the token.
         scope: Scope,
     },
-    /// It came without TLS to a port with TLS.
+    /// It was sent without TLS to a port with TLS.
     #[error("this port requires TLS: use https:// in the address, or wss:// for a WebSocket")]
     NotTls,
     /// A web page sent it.
@@ -53,7 +53,7 @@ pub enum GatewayError {
         /// The header's value.
         site: String,
     },
-    /// It names another machine.
+    /// Its `Host` header names another machine.
     #[error("refused: `Host: {host}` is not this machine; use localhost, 127.0.0.1 or [::1]")]
     ForeignHost {
         /// The header's value.
@@ -67,12 +67,12 @@ pub enum GatewayError {
         /// The given type.
         actual: String,
     },
-    /// The body is larger than the path takes.
+    /// The body is larger than the path accepts.
     #[error("the body {}; this path accepts at most {limit_bytes}", size(*.actual_bytes))]
     BodyTooLarge {
-        /// Its size, where it was said.
+        /// Its size, if announced.
         actual_bytes: Option<u64>,
-        /// The accepted type.
+        /// The limit, in bytes.
         limit_bytes: usize,
     },
     /// A request to a service is larger than a message may be.
@@ -85,7 +85,7 @@ pub enum GatewayError {
         service: &'static str,
         /// The request's size.
         actual_bytes: u64,
-        /// The accepted type.
+        /// The limit, in bytes.
         limit_bytes: u64,
     },
     /// A line of a body is larger than a message may be.
@@ -93,10 +93,10 @@ pub enum GatewayError {
     LineTooLarge {
         /// Its number, from 1.
         number: u64,
-        /// The accepted type.
+        /// The limit, in bytes.
         limit_bytes: usize,
     },
-    /// The body did not come, or ended before its end.
+    /// The body did not arrive, or was incomplete.
     #[error("the body could not be read: {problem}")]
     BodyBroken {
         /// Why, for people.
@@ -118,7 +118,7 @@ pub enum GatewayError {
         what: String,
         /// Its size, as far as it was read.
         actual_bytes: usize,
-        /// The accepted type.
+        /// The limit, in bytes.
         limit_bytes: usize,
     },
     /// A WebSocket message is not text.
@@ -130,22 +130,22 @@ pub enum GatewayError {
     /// The service does not exist.
     #[error("service `{service}` does not exist: use `config` or `flow`, or with the field `flow` an interface of that flow")]
     UnknownService {
-        /// The operation that was requested.
+        /// The requested service.
         service: String,
     },
-    /// A reader of what passes was too slow.
+    /// A reader of a tap was too slow.
     #[error("{missed_count} messages were missed because they arrived faster than they were read")]
     Missed {
         /// How many.
         missed_count: u64,
     },
-    /// More WebSockets would be too many.
+    /// The maximum of open WebSockets is reached.
     #[error("{limit_count} WebSockets are open, the maximum: close some, or try again later")]
     TooManySockets {
         /// How many may be open.
         limit_count: usize,
     },
-    /// Bodies and answers of all callers would take too much memory.
+    /// Requests and responses of all callers use the maximum of memory.
     #[error(
         "the gateway already holds nearly {limit_bytes} bytes of requests and answers, and at most {limit_bytes} are allowed: try again in a \
          moment, send and request less at a time, or raise the setting `gateway.max-held-bytes`"
@@ -163,7 +163,7 @@ pub enum GatewayError {
         /// How many may be open.
         limit_count: usize,
     },
-    /// A field has a value that is not taken.
+    /// A field has a value that is not accepted.
     #[error("{field}: {problem}")]
     BadField {
         /// Which.
@@ -174,17 +174,17 @@ pub enum GatewayError {
     /// The path does not exist.
     #[error("{method} {path} does not exist; docs/wire.md lists the paths")]
     UnknownPath {
-        /// The requested path.
+        /// The requested method.
         method: String,
-        /// Where.
+        /// The requested path.
         path: String,
     },
-    /// The path is there, but not for this method.
+    /// The path exists, but not for this method.
     #[error("{method} {path} is not supported: {next}")]
     WrongMethod {
-        /// The requested path.
+        /// The requested method.
         method: String,
-        /// Where.
+        /// The requested path.
         path: String,
         /// The alternative.
         next: String,
@@ -203,7 +203,7 @@ pub enum GatewayError {
     UnknownFlow {
         /// Its id.
         flow: String,
-        /// Those that are there.
+        /// The existing ones.
         known: Vec<String>,
     },
     /// The flow has stopped, or is stopping.
@@ -212,7 +212,7 @@ pub enum GatewayError {
         /// Its id.
         flow: String,
     },
-    /// The flow is about to be no more, unless it holds messages.
+    /// The flow is being stopped, unless it holds messages.
     #[error(
         "flow `{flow}` is being stopped, unless it still holds messages: try again in a moment; `weir flow show {flow}` shows its state"
     )]
@@ -220,7 +220,7 @@ pub enum GatewayError {
         /// Its id.
         flow: String,
     },
-    /// The flow is not there yet.
+    /// The flow is still being started.
     #[error("flow `{flow}` is being started: try again in a moment; `weir flow show {flow}` shows its state")]
     FlowStarting {
         /// Its id.
@@ -229,7 +229,7 @@ pub enum GatewayError {
     /// The gateway's follower cannot fetch.
     #[error("the gateway has not read version {version} of the configuration yet: try again in a moment; `GET /readyz` shows the cause")]
     Behind {
-        /// The version that is needed.
+        /// The required version.
         version: u64,
     },
     /// The flow has no such interface.
@@ -237,9 +237,9 @@ pub enum GatewayError {
     UnknownInterface {
         /// The flow.
         flow: String,
-        /// The operation that was requested.
+        /// The requested interface.
         interface: String,
-        /// Those that are there.
+        /// The existing ones.
         known: Vec<String>,
     },
     /// The interface cannot do this.
@@ -259,7 +259,7 @@ pub enum GatewayError {
         flow: String,
         /// The type of its error.
         kind: String,
-        /// Its own words.
+        /// Its message.
         said: String,
     },
     /// The file is not a component that a host can run.
@@ -268,14 +268,14 @@ pub enum GatewayError {
         /// The problem and the fix.
         problem: String,
     },
-    /// The version belongs to other bytes.
+    /// The version is used by another file.
     #[error("{key} is already used by another file ({taken}, yours is {given}): deploy yours under another version")]
     VersionTaken {
         /// `NAME@VERSION`.
         key: String,
-        /// The digest that has it.
+        /// The digest of the deployed file.
         taken: Digest,
-        /// The digest that the host requires.
+        /// The digest of the given file.
         given: Digest,
     },
     /// The version was deployed with other limits.
@@ -329,7 +329,7 @@ pub enum GatewayError {
         /// Its position or id.
         letter: String,
     },
-    /// Another gateway keeps the components, and this request did not get there.
+    /// Another gateway stores the components, and this request did not reach it.
     #[error(transparent)]
     StoreElsewhere(#[from] StoreFault),
     /// The store of components failed.
@@ -350,13 +350,13 @@ pub enum GatewayError {
     /// The request took too long.
     #[error("not completed within {limit_s} s; it may still be executed")]
     TimedOut {
-        /// How long it may take.
+        /// The limit, in seconds.
         limit_s: u64,
     },
-    /// The gateway is ending.
+    /// The gateway is shutting down.
     #[error("Weir is shutting down")]
     ShuttingDown,
-    /// The gateway is ending and cannot wait for the answer.
+    /// The gateway is shutting down and cannot wait for the answer.
     #[error(
         "Weir is shutting down and did not wait for the answer: the request may have been handled; check, then send it again once Weir is \
              running"
@@ -388,7 +388,7 @@ fn listed(what: &str, names: &[String]) -> String {
 }
 
 impl GatewayError {
-    /// An error of the broker with what was tried.
+    /// For `map_err`: an error of the broker, with the operation.
     pub(crate) fn broker(what: impl Into<String>) -> impl FnOnce(PubsubError) -> Self {
         let what = what.into();
         move |source| GatewayError::Broker { what, source }
@@ -453,7 +453,7 @@ impl GatewayError {
         }
     }
 
-    /// The header `WWW-Authenticate`, where a token is missing, wrong or of too small a scope.
+    /// The value of the header `WWW-Authenticate` if a token is missing, invalid or of too small a scope.
     pub(crate) fn wanted(&self) -> Option<&'static str> {
         match self {
             GatewayError::SmallScope { needed: Scope::Read, .. } => Some("Bearer error=\"insufficient_scope\", scope=\"read\""),
@@ -465,12 +465,12 @@ impl GatewayError {
         }
     }
 
-    /// Whether the gateway has too much to do, whatever the request is.
+    /// Whether the gateway is overloaded, regardless of the request.
     pub(crate) fn is_busy(&self) -> bool {
         matches!(self, GatewayError::Overloaded { .. } | GatewayError::TooManySockets { .. } | GatewayError::TooManyConnections { .. })
     }
 
-    /// Whether the broker could not be reached, and may be later.
+    /// Whether the broker is temporarily unreachable.
     pub(crate) fn is_unavailable(&self) -> bool {
         matches!(self, GatewayError::Broker { source: PubsubError::Unavailable { .. }, .. })
     }

@@ -26,8 +26,8 @@ impl IntoResponse for GatewayError {
     }
 }
 
-/// An error on one of the paths that Weir shares with others: there every error is an answer of status 200, except that the gateway has too
-/// much to do, which is 503 on every path, and that the token does not permit it, which is 403 on every path.
+/// An error on one of the paths that Weir shares with others. There, errors are answers of status 200, except overload, which is 503 on every path,
+/// and a token that does not permit the request, which is 403 on every path.
 pub(crate) struct SharedPathError(GatewayError);
 
 impl<E: Into<GatewayError>> From<E> for SharedPathError {

@@ -5,7 +5,7 @@ use weir_config::ConfigError;
 use weir_config::protocol::Bound;
 use weir_pubsub::PubsubError;
 
-/// Of the config service. What fails whenever it is tried again is told apart from what may pass.
+/// Of the config service. Permanent and temporary failures have different statuses.
 pub(crate) fn kind_of_config(error: &ConfigError) -> (StatusCode, &'static str) {
     match error {
         _ if error.exceeded() == Some(Bound::Configuration) => (StatusCode::INSUFFICIENT_STORAGE, "configuration-full"),

@@ -1,4 +1,4 @@
-//! Components as hosts fetch them: from a gateway, by digest.
+//! Fetches components for hosts: from a gateway, by digest.
 
 use async_trait::async_trait;
 use axum::http::{Method, StatusCode};
@@ -13,7 +13,7 @@ use crate::remote::RemoteGateway;
 
 /// How much of an error response is read.
 const ERROR_BYTES: usize = 64 << 10;
-/// Characters of it that are passed on.
+/// Maximum number of its characters that are passed on.
 const MESSAGE_COUNT: usize = 1_000;
 
 #[async_trait]
@@ -63,7 +63,7 @@ fn refused(status: StatusCode, said: Option<&str>) -> RemoteFault {
     })
 }
 
-/// The message of an error response of a gateway; none if it is not from a gateway.
+/// The message of an error response of a gateway; `None` if it is not from a gateway.
 async fn error_of(mut response: Response) -> Option<String> {
     let mut body = Vec::new();
     while let Some(piece) = response.chunk().await.ok()? {
@@ -75,7 +75,7 @@ async fn error_of(mut response: Response) -> Option<String> {
     serde_json::from_slice::<ErrorAnswer>(&body).ok().map(|answer| shown(&answer.error.message))
 }
 
-/// For one line of a log. A cause comes last and what to do behind it, so that less would cut off what counts.
+/// Formats a message for one log line. The cause and the fix come last, so a shorter limit would cut off what matters.
 fn shown(message: &str) -> String {
     message.chars().take(MESSAGE_COUNT).map(|char| if char.is_control() { ' ' } else { char }).collect()
 }

@@ -12,7 +12,7 @@ use weir_pubsub::{Backend, PubsubError, Queue, QueueStats};
 use crate::error::{GatewayError, Result};
 use crate::protocol::{FlowProcessor, FlowSummary, InterfaceKind, QueueSummary};
 
-/// All flows as the configuration has them.
+/// All flows in the configuration.
 pub(crate) struct Records {
     /// The version of the configuration.
     pub(crate) version: u64,
@@ -28,7 +28,7 @@ impl Records {
     }
 }
 
-/// All flows, those that cannot be read apart.
+/// All flows, with unreadable ones kept separate.
 pub(crate) async fn read(config: &ConfigClient) -> Result<Records> {
     let values = config.values(FLOW_TYPE).await.map_err(GatewayError::Config)?;
     let mut records = Records { version: values.version, readable: BTreeMap::new(), unreadable: BTreeMap::new() };
@@ -41,7 +41,7 @@ pub(crate) async fn read(config: &ConfigClient) -> Result<Records> {
     Ok(records)
 }
 
-/// The flows that can be read, with the version of the configuration.
+/// The readable flows, with the version of the configuration.
 pub(crate) async fn records(config: &ConfigClient) -> Result<(u64, BTreeMap<String, FlowRecord>)> {
     let records = read(config).await?;
     for (flow, error) in &records.unreadable {
@@ -50,7 +50,7 @@ pub(crate) async fn records(config: &ConfigClient) -> Result<(u64, BTreeMap<Stri
     Ok((records.version, records.readable))
 }
 
-/// Flows as people see them. All their entries are read at once: one request per flow would dominate the time.
+/// Summaries of flows. All entries are read with one request: one per flow would dominate the time.
 pub(crate) async fn summaries(config: &ConfigClient, records: &Records) -> Result<Vec<FlowSummary>> {
     let named = records.readable.values().filter_map(|record| record.plan.as_ref()).flat_map(|plan| &plan.entries);
     let named: BTreeSet<(&str, &str)> = named.map(|entry| (entry.processor.as_str(), entry.variant.as_str())).collect();
@@ -129,12 +129,12 @@ impl QueueSummary {
         self.depth_count.or_else(|| Some(self.ready_count? + self.unsettled_count?))
     }
 
-    /// The same of a queue's name.
+    /// The summary of a queue of which only the name is known.
     pub(crate) fn of(queue: &Queue) -> Self {
         Self::unknown(queue.topic().as_str(), queue.subscription().as_str())
     }
 
-    /// A queue of which only the name is known.
+    /// The same from topic and subscription.
     pub(crate) fn unknown(topic: &str, subscription: &str) -> Self {
         QueueSummary {
             topic: topic.to_owned(),
@@ -156,7 +156,7 @@ impl QueueSummary {
         }
     }
 
-    /// Asks the broker what is in it.
+    /// Requests its figures from the broker.
     pub(crate) async fn look(&mut self, backend: &dyn Backend) -> Result<()> {
         let (Ok(topic), Ok(subscription)) = (self.topic.parse(), self.subscription.parse()) else { return Ok(()) };
         let Ok(queue) = Queue::new(topic, subscription) else { return Ok(()) };

@@ -1,5 +1,5 @@
-//! Requests about the bytes of components, at a gateway that keeps none: they are sent on as they are to the one that does, which checks,
-//! stores and records, so that nothing there is removed between the bytes and their record. Neither body is ever in memory as a whole.
+//! Requests about the bytes of components, at a gateway that stores none: they are forwarded unchanged to the gateway that does, which checks, stores
+//! and records, so that nothing is removed there between storing the bytes and recording them. Neither body is ever in memory as a whole.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,11 +23,11 @@ use crate::remote::{RemoteGateway, TlsFault};
 use crate::settings::GatewaySettings;
 use crate::store_fault::StoreFault;
 
-/// Marks a request that a gateway sent on: it is not sent on again, so that gateways which name each other do not send it for ever.
+/// Marks a forwarded request. It is not forwarded again, so that gateways that name each other do not forward it in a loop.
 const FORWARDED: HeaderName = HeaderName::from_static("weir-forwarded");
 
-/// How long the gateway that keeps the components may take to show that it lives, before anything is sent there: one that is stopped or hangs
-/// is answered for at once, and not after the time that it would have for its work.
+/// Time limit for the liveness check of the gateway that stores the components, before anything is sent to it: if it is stopped or hangs, the request
+/// fails after this time instead of the longer time limit of its work.
 const LIVENESS_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Where the bytes of components are stored.
@@ -45,10 +45,10 @@ impl From<ComponentFolder> for Components {
     }
 }
 
-/// A body that is on its way, and what is left of it.
+/// A body in transfer, and the rest of it.
 type Upload = Arc<Mutex<BodyDataStream>>;
 
-/// Sends a request on to the gateway that keeps the components; its answer.
+/// Forwards a request to the gateway that stores the components, and returns its response.
 pub(crate) async fn forward(settings: &GatewaySettings, store: &RemoteGateway, request: Request) -> Result<Response> {
     if request.headers().contains_key(&FORWARDED) {
         return Err(StoreFault::ForwardedTwice { url: store.url().to_owned() }.into());
@@ -60,7 +60,7 @@ pub(crate) async fn forward(settings: &GatewaySettings, store: &RemoteGateway, r
         Err(away) => Err(away.into()),
     };
     if sent.is_err() {
-        // So that its sender gets to read why.
+        // Drained so that the sender receives the error.
         let mut left = body.lock().await;
         drain(&mut left).await;
     }
@@ -79,7 +79,7 @@ async fn alive(store: &RemoteGateway) -> Result<(), StoreFault> {
 
 async fn send(settings: &GatewaySettings, store: &RemoteGateway, parts: &Parts, body: Upload) -> Result<reqwest::Response> {
     let url = store.url().to_owned();
-    // The store gives up earlier, and says why.
+    // The store gives up earlier and reports why.
     let time = settings.body_timeout + settings.service_timeout;
     let silent = |_| StoreFault::Away { url: url.clone(), problem: format!("it did not answer within {} s", time.as_secs()) };
     let answered = tokio::time::timeout(time, onward(store, parts, body).send()).await.map_err(silent)?;

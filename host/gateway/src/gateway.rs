@@ -24,11 +24,11 @@ use crate::services::Services;
 use crate::settings::GatewaySettings;
 use crate::turns::Turns;
 
-/// Checks the bytes of a component without running it, under the `memory-bytes` that its deployment asks for, if it does: the record to
-/// keep, or what is wrong and how to fix it. It may block for seconds.
+/// Checks the bytes of a component without running it, under the `memory-bytes` that its deployment requests, if any. Returns the record to store, or
+/// what is wrong and how to fix it. It may block for seconds.
 pub type Inspect = Arc<dyn Fn(&[u8], &GivenLimits) -> Result<ComponentRecord, String> + Send + Sync>;
 
-/// Finds the files of compiled code that no host would use when only these digests are named. It reads a folder.
+/// Finds the files of compiled code that no host would use if only these digests are in use. It reads a folder.
 pub type UnusedCode = Arc<dyn Fn(&BTreeSet<Digest>) -> std::io::Result<Vec<UnusedFile>> + Send + Sync>;
 
 /// The parts of a gateway.
@@ -39,11 +39,11 @@ pub struct GatewayParts {
     pub config: ConfigClient,
     /// Where the bytes of components are stored.
     pub components: Components,
-    /// How components are checked.
+    /// Checks components.
     pub inspect: Inspect,
     /// The defaults of components whose deployment gives no value.
     pub defaults: ComponentDefaults,
-    /// How compiled code that nothing needs is found.
+    /// Finds unused compiled code.
     pub unused_code: UnusedCode,
     /// The topicspace that is served.
     pub topicspace: String,
@@ -51,7 +51,7 @@ pub struct GatewayParts {
     pub contract: &'static str,
     /// How many lines the log of the process has dropped, for `/metrics`.
     pub dropped_log_lines: fn() -> u64,
-    /// Bounds.
+    /// Limits and time-outs.
     pub settings: GatewaySettings,
 }
 
@@ -63,7 +63,7 @@ pub(crate) struct Gateway {
     pub(crate) inspect: Inspect,
     pub(crate) defaults: ComponentDefaults,
     pub(crate) unused_code: UnusedCode,
-    /// One check of a component at a time: each may take a processor for seconds.
+    /// Limits the checks of components to one at a time: each may use a CPU core for seconds.
     pub(crate) checks: Semaphore,
     /// Turns at the store of components.
     pub(crate) turns: Turns,
@@ -76,21 +76,21 @@ pub(crate) struct Gateway {
     pub(crate) services: Services,
     pub(crate) dispatch: Arc<Dispatch>,
     pub(crate) hosts: Hosts,
-    /// How hosts are asked for their details.
+    /// Requests details from hosts.
     pub(crate) details_requester: DetailsRequester,
     pub(crate) requests: Requests,
     pub(crate) open: Arc<Open>,
-    /// Bytes of requests and answers that are held.
+    /// The budget for bytes of requests and responses.
     pub(crate) budget: Arc<Budget>,
     /// Leases on messages of exits.
     pub(crate) leases: Arc<Leases>,
-    /// Places of WebSockets.
+    /// Slots for WebSockets.
     pub(crate) sockets: Arc<Semaphore>,
-    /// Cancelled when the gateway ends: streams end then.
+    /// Cancelled on shutdown: streams end then.
     pub(crate) stopping: CancellationToken,
 }
 
-/// The background subscriptions of a gateway, until it ends.
+/// The background subscriptions of a gateway, until shutdown.
 pub(crate) struct Listeners {
     /// The hosts' reports.
     pub(crate) reports: Reports,
@@ -98,11 +98,11 @@ pub(crate) struct Listeners {
     pub(crate) follower: Follower,
 }
 
-/// The state as handlers get it.
+/// The state as passed to handlers.
 pub(crate) type Shared = Arc<Gateway>;
 
 impl Gateway {
-    /// Connects to the services and binds to the hosts' reports. No service needs to be there yet.
+    /// Connects to the services and subscribes to the hosts' reports. The services need not be running yet.
     pub(crate) async fn connect(
         parts: GatewayParts,
         document: fn() -> &'static OpenApi,

@@ -1,13 +1,13 @@
 //! Access control of a gateway.
 //!
-//! A request with a token of the gateway is accepted from anywhere, web pages included: a page has the token only if it was given to it. It
-//! must have the [scope](crate::scope) that its path requires. A request without one reaches only the open paths of a gateway that has tokens:
-//! programs of any machine may, under any name of the gateway, as load balancers check its health; web pages may not.
+//! A request with a token of the gateway is accepted from anywhere, web pages included: a page has the token only if it was given to it. It must have
+//! the [scope](crate::scope) that its path requires. On a gateway that has tokens, a request without one reaches only the open paths: it may come
+//! from programs on any machine and use any host name, for health checks of load balancers, but not from web pages.
 //!
-//! A gateway without tokens serves only programs of this machine, and no web page: a page of any site can make a browser send requests to
+//! A gateway without tokens serves only programs on this machine and no web pages: a page of any site can make a browser send requests to
 //! `localhost`. Three headers that a page cannot change reveal such a request, and all are checked first:
-//! - `Origin` accompanies every request that a script may read or that changes something, and every WebSocket;
-//! - `Sec-Fetch-Site` (Fetch Metadata, W3C) accompanies all requests, also those of an `<img>` or a `no-cors` fetch, which carry no `Origin`;
+//! - `Origin` accompanies every request whose response a script may read or that changes something, and every WebSocket;
+//! - `Sec-Fetch-Site` (Fetch Metadata, W3C) accompanies all requests, including those of an `<img>` or a `no-cors` fetch, which have no `Origin`;
 //! - `Host` reveals a page whose own name points at this machine (DNS rebinding).
 //!
 //! The only exception is a person following a link to the [pages to read](is_page).
@@ -25,12 +25,12 @@ use crate::error::{GatewayError, Result};
 use crate::scope::AccessRule;
 use crate::tokens::Tokens;
 
-/// Where a request of a browser comes from, relative to the gateway.
+/// The origin of a browser's request, relative to the gateway.
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// How a browser will use the response.
 const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 
-/// Refuses a request whose sender may not use this gateway, or not a path that requires this; otherwise the request carries its [sender](Caller).
+/// Refuses a request whose sender may not use this gateway or a path with this access rule; otherwise attaches the [sender](Caller) to the request.
 pub(crate) async fn admit(tokens: Option<&Tokens>, need: AccessRule, request: Request) -> Result<Request> {
     let (mut parts, body) = request.into_parts();
     match check(tokens, need, &parts) {
@@ -39,7 +39,7 @@ pub(crate) async fn admit(tokens: Option<&Tokens>, need: AccessRule, request: Re
             Ok(Request::from_parts(parts, body))
         }
         Err(error) => {
-            // The sender of a large body gets to read why instead of a broken connection.
+            // The sender of a large body receives the error instead of a broken connection.
             body::drain(&mut body.into_data_stream()).await;
             Err(error)
         }
@@ -61,13 +61,13 @@ fn check(tokens: Option<&Tokens>, need: AccessRule, request: &Parts) -> Result<C
     }
 }
 
-/// The pages that a browser may open by a link from elsewhere: they are the same everywhere and change nothing.
+/// The pages that a browser may open from a link on another site: they are the same for everyone and change nothing.
 fn is_page(path: &str) -> bool {
     ["/", "/api/v1/weir/docs"].contains(&path)
 }
 
-/// The token of a request: `Authorization: Bearer TOKEN`. The query is looked at for WebSockets only, where browsers can set no header:
-/// addresses are logged and kept in histories.
+/// The token of a request: `Authorization: Bearer TOKEN`. The query is used for WebSockets only, where browsers cannot set headers: URLs are logged
+/// and kept in histories.
 fn shown_token(request: &Parts) -> Option<Vec<u8>> {
     if let Some(header) = request.headers.get(AUTHORIZATION) {
         let (scheme, token) = header.as_bytes().split_at_checked("Bearer ".len())?;
@@ -78,7 +78,7 @@ fn shown_token(request: &Parts) -> Option<Vec<u8>> {
     query.split('&').find_map(|field| field.strip_prefix("token=")).map(unescaped)
 }
 
-/// Reads `%2B` and the like. A `+` stays one: no token holds a space, and clients send it both ways.
+/// Decodes percent-encoding. A `+` stays a `+`: tokens do not contain spaces, and clients send it both ways.
 fn unescaped(text: &str) -> Vec<u8> {
     percent_decode_str(text).collect()
 }
@@ -88,7 +88,7 @@ fn local_program_only(request: &Parts) -> Result<()> {
     local_host_only(&request.headers, request.uri.authority())
 }
 
-/// Refuses what a web page of another site sends.
+/// Refuses requests of web pages of other sites.
 fn program_only(request: &Parts) -> Result<()> {
     if let Some(origin) = request.headers.get(ORIGIN) {
         return Err(GatewayError::ForeignOrigin { origin: shown(origin.as_bytes()) });
@@ -102,7 +102,7 @@ fn is_navigation(request: &Parts) -> bool {
     request.method == Method::GET && mode == Some(b"navigate".as_slice())
 }
 
-/// Programs send no `Sec-Fetch-Site`; what the gateway's own page loads is `same-origin`, what a person typed is `none`.
+/// Programs send no `Sec-Fetch-Site`; it is `same-origin` for what the gateway's own page loads, and `none` for a typed address.
 fn refuse_foreign_site(headers: &HeaderMap) -> Result<()> {
     let foreign = headers.get_all(&SEC_FETCH_SITE).iter().find(|site| !matches!(site.as_bytes(), b"same-origin" | b"none"));
     foreign.map_or(Ok(()), |site| Err(GatewayError::ForeignSite { site: shown(site.as_bytes()) }))
@@ -161,7 +161,7 @@ mod tests {
         Tokens::one(Token::new(TOKEN).unwrap())
     }
 
-    /// As a request to one of the paths without variables, or to none of them.
+    /// Checks a request to a path without variables, or to an unknown path.
     fn check(tokens: Option<&Tokens>, request: &Parts) -> Result<Caller> {
         super::check(tokens, serve::access_rules().of(&request.method, Some(request.uri.path())), request)
     }
@@ -195,7 +195,7 @@ mod tests {
         let allowed = |uri: &str, method: Method, pairs: &[(&str, &str)]| {
             let mut parts = request(uri, &[&[("host", "localhost")], pairs].concat());
             parts.method = method;
-            // An open path is guarded alike on a gateway that has a token.
+            // On a gateway with a token, an open path is guarded in the same way.
             let alike = check(Some(&token), &parts).is_ok();
             let allowed = check(None, &parts).is_ok();
             assert!(!is_open(parts.uri.path()) || alike == allowed, "{uri}");

@@ -1,5 +1,5 @@
-//! Bodies of requests and answers over HTTP within the [budget](crate::budget): a request's is counted until its handler is done, an answer's
-//! until the connection has written it.
+//! Counts bodies of HTTP requests and responses in the [budget](crate::budget): that of a request until its handler is done, that of a response until
+//! the connection has written it.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,12 +20,12 @@ use crate::error::Result;
 pub(crate) struct Received(Arc<Mutex<Share>>);
 
 impl Received {
-    /// That of a request.
+    /// The share of a request.
     pub(crate) fn of(extensions: &Extensions) -> Option<Self> {
         extensions.get::<Received>().cloned()
     }
 
-    /// Makes it as large as what was read.
+    /// Resizes it to the bytes read.
     ///
     /// # Errors
     /// `Overloaded`.
@@ -34,14 +34,14 @@ impl Received {
     }
 }
 
-/// Begins to count what a request holds.
+/// Starts counting the bytes of a request.
 pub(crate) fn begin(budget: &Arc<Budget>, request: &mut Request) -> Received {
     let received = Received(Arc::new(Mutex::new(budget.share())));
     request.extensions_mut().insert(received.clone());
     received
 }
 
-/// Counts a response in place of its request; one that does not fit becomes an error.
+/// Counts a response in place of its request; replaces one that exceeds the budget by an error.
 pub(crate) fn answer(received: &Received, response: Response, budget: &Arc<Budget>) -> Response {
     let _ = received.resize(0);
     counted(response, budget)
@@ -50,7 +50,7 @@ pub(crate) fn answer(received: &Received, response: Response, budget: &Arc<Budge
 fn counted(response: Response, budget: &Arc<Budget>) -> Response {
     let size = response.body().size_hint();
     let whole = match size.exact() {
-        // All but few answers.
+        // Nearly all responses.
         Some(bytes) if bytes <= FREE_BYTES as u64 => return response,
         Some(bytes) => match budget.hold(usize::try_from(bytes).unwrap_or(usize::MAX)) {
             Ok(share) => Some(share),
@@ -62,10 +62,10 @@ fn counted(response: Response, budget: &Arc<Budget>) -> Response {
     response.map(|body| Body::new(CountedBody { body, whole, budget }))
 }
 
-/// The body of a response, whose chunks are counted for as long as the connection keeps them.
+/// The body of a response, whose chunks are counted while the connection holds them.
 struct CountedBody {
     body: Body,
-    /// For a body of known size: its first chunk is the whole.
+    /// For a body of known size, which is a single chunk.
     whole: Option<Share>,
     budget: Arc<Budget>,
 }
@@ -97,7 +97,7 @@ impl HttpBody for CountedBody {
     }
 }
 
-/// Bytes that are counted until the last copy of them is gone.
+/// Bytes that are counted until the last clone is dropped.
 struct CountedBytes {
     data: Bytes,
     _share: Share,

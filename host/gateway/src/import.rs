@@ -1,5 +1,5 @@
-//! An import: messages on their way into one topic, as many at once as the broker writes in one group, in the order in which they were sent. Only if
-//! the queue is full and read at the same time, messages in flight behind a refused one may overtake it.
+//! An import: sends messages to one topic in order, with as many in flight as the broker writes in one group. Only if the queue is full and being
+//! read, messages in flight after a refused one may overtake it.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
@@ -16,10 +16,10 @@ use crate::protocol::{ErrorBody, Imported};
 
 /// Messages sent to the broker whose outcome is pending: enough to fill its groups of writes.
 const IN_FLIGHT_COUNT: usize = 256;
-/// Their bodies together.
+/// Total size of their bodies.
 const IN_FLIGHT_BYTES: usize = 8 << 20;
 
-/// How long what is under way may take to be confirmed after the flow or Weir has stopped.
+/// How long messages in flight may take to be confirmed after the flow or Weir has stopped.
 const CONFIRM_TIME: Duration = Duration::from_secs(2);
 
 /// Why an import ends early.
@@ -38,7 +38,7 @@ impl From<GatewayError> for Ended {
 
 /// A message that is stored.
 pub(crate) struct Stored {
-    /// Its number among those of the request.
+    /// Its number within the request.
     pub(crate) number: u64,
     /// Its id.
     pub(crate) id: MessageId,
@@ -46,14 +46,14 @@ pub(crate) struct Stored {
 
 /// A message that was handed to the broker.
 pub(crate) struct Sent {
-    /// Among those of the request, as its sender counts them.
+    /// Its number within the request, as counted by the sender.
     number: u64,
-    /// Among those of the import, from 0.
+    /// Its number within the import, from 0.
     order: u64,
     message: Message,
 }
 
-/// A message, and what became of it.
+/// A message and its outcome.
 type Outcome = (Sent, Result<(), PubsubError>);
 
 /// A message that is published and not confirmed.
@@ -62,20 +62,20 @@ struct InFlight {
     confirm: Confirm,
 }
 
-/// Counts what became of the messages.
+/// Counts the outcomes of messages.
 #[derive(Default)]
 struct Tally {
     sent_count: u64,
-    /// Those from the first on that are stored, up to one of which that is not known.
+    /// The number of stored messages from the first one on, up to one with an unknown outcome.
     stored_count: u64,
-    /// Stored ones behind them.
+    /// Stored ones after that.
     stored_behind: BTreeSet<u64>,
-    /// Those that the broker refused: it has not stored them.
+    /// The number of messages that the broker refused and did not store.
     refused_count: u64,
 }
 
 impl Tally {
-    /// The place of one message more.
+    /// Counts one more message, and returns its number.
     fn send(&mut self) -> u64 {
         self.sent_count += 1;
         self.sent_count - 1
@@ -93,35 +93,35 @@ impl Tally {
         self.refused_count += u64::from(!matches!(error, PubsubError::OutcomeUnknown { .. }));
     }
 
-    /// A refused one is sent again.
+    /// A refused one is resent.
     fn repeat(&mut self) {
         self.refused_count -= 1;
     }
 
-    /// Those behind the counted ones that may be stored too.
+    /// The number of messages after the counted ones that may be stored, too.
     fn unconfirmed_count(&self) -> u64 {
         self.sent_count - self.stored_count - self.refused_count
     }
 }
 
-/// An import that is under way.
+/// An import in progress.
 pub(crate) struct Import {
     producer: SharedProducer,
-    /// The oldest first; they are confirmed in this order.
+    /// Oldest first; they are confirmed in this order.
     in_flight: VecDeque<InFlight>,
     in_flight_bytes: usize,
-    /// Those that a full queue refused, to be sent again in this order.
+    /// Messages refused by a full queue, to be resent in this order.
     refused: VecDeque<Sent>,
-    /// Of what is in flight.
+    /// The share of messages in flight.
     share: Share,
     tally: Tally,
-    /// Where each stored message is reported; none if not requested.
+    /// Collects the stored messages; `None` if not requested.
     answers: Option<Vec<Stored>>,
     full_queue_timeout: Duration,
 }
 
 impl Import {
-    /// Begins one; a full queue is waited for as long as is said.
+    /// Starts an import, which waits at most `full_queue_timeout` for a full queue.
     pub(crate) fn new(producer: SharedProducer, share: Share, full_queue_timeout: Duration) -> Self {
         Import {
             producer,
@@ -135,7 +135,7 @@ impl Import {
         }
     }
 
-    /// Notes each message that is stored from now on.
+    /// Records each message that is stored from now on.
     pub(crate) fn answering(mut self) -> Self {
         self.answers = Some(Vec::new());
         self
@@ -151,10 +151,10 @@ impl Import {
         self.answers.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
-    /// Hands one message to the broker, as soon as there is room among those that are under way.
+    /// Passes one message to the broker, as soon as the limits of messages in flight permit.
     ///
     /// # Cancel safety
-    /// The message may have been handed over, and counts as such if it was.
+    /// The message may have been passed on, and is counted if it was.
     pub(crate) async fn send(&mut self, number: u64, body: Bytes) -> Result<(), Ended> {
         while self.in_flight.len() >= IN_FLIGHT_COUNT || self.in_flight_bytes + body.len() > IN_FLIGHT_BYTES {
             let Some(outcome) = self.next().await else { break };
@@ -168,14 +168,14 @@ impl Import {
         }
         let message = Message { id: Some(MessageId::random(&mut rand::rng())), ..Message::new(body) };
         let sent = Sent { number, order: self.tally.send(), message };
-        // A message that is refused immediately waits for its turn like the others.
+        // The outcome of a message that is refused immediately is taken in order like the others.
         let confirm = self.producer.publish(sent.message.clone()).await.unwrap_or_else(|error| Confirm::resolved(Err(error)));
         self.in_flight_bytes += sent.message.body.len();
         self.in_flight.push_back(InFlight { sent, confirm });
         Ok(())
     }
 
-    /// The outcome of the oldest message that is under way, to be [taken](Import::take); `None` if none is.
+    /// The outcome of the oldest message in flight, to be [recorded](Import::take); `None` if there is none.
     ///
     /// # Cancel safety
     /// No outcome is lost.
@@ -187,7 +187,7 @@ impl Import {
         Some((sent, outcome))
     }
 
-    /// Takes an outcome, and all others that are known by now: a group of writes ends for all its messages at once.
+    /// Records an outcome and all others known by now: a group of writes completes for all its messages at once.
     pub(crate) async fn take_known(&mut self, first: Outcome) -> Result<(), Ended> {
         let mut next = Some(first);
         while let Some(outcome) = next {
@@ -197,8 +197,7 @@ impl Import {
         Ok(())
     }
 
-    /// Waits until everything is stored. When `over` ends before that, what is under way has a short time to be confirmed, and nothing is sent
-    /// again.
+    /// Waits until everything is stored. If `over` completes first, messages in flight get a short time to be confirmed, and nothing is resent.
     pub(crate) async fn finish(&mut self, over: impl Future<Output = GatewayError>) -> Result<(), Ended> {
         let error = tokio::select! {
             biased;
@@ -224,7 +223,7 @@ impl Import {
         first_error
     }
 
-    /// Records an outcome. A message refused by a full queue is kept, and it and those after it are sent again, before any others.
+    /// Records an outcome. A message refused by a full queue is kept; it and those after it are resent before any others.
     async fn take(&mut self, outcome: Outcome) -> Result<(), Ended> {
         if let Some(error) = self.note(outcome) {
             return Err(Ended::Broker(error));
@@ -236,7 +235,7 @@ impl Import {
         Ok(())
     }
 
-    /// The error, unless it was stored or its queue is full.
+    /// The error, unless the message was stored or its queue is full.
     fn note(&mut self, (sent, outcome): Outcome) -> Option<PubsubError> {
         let Err(error) = outcome else {
             self.store(&sent);
@@ -311,7 +310,7 @@ mod tests {
         tally.store(2);
         tally.fail(&PubsubError::unavailable("away"));
         tally.fail(&full);
-        // In doubt: 1, which is unknown, 2, which is stored, and 5, which is not answered.
+        // Unconfirmed: 1 (unknown), 2 (stored) and 5 (not answered).
         assert_eq!((tally.stored_count, tally.unconfirmed_count()), (1, 3));
         tally.repeat();
         assert_eq!((tally.stored_count, tally.unconfirmed_count()), (1, 4));

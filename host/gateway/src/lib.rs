@@ -1,7 +1,7 @@
-//! The HTTP gateway: the way into a running Weir for people, programs and the command line.
+//! The HTTP gateway: the interface of a running Weir for people, programs and the command line.
 //!
-//! It reaches the config and flow services through their queues only. A client that presents one of its [`Tokens`] may use it within the token's
-//! [`Scope`]; without tokens, programs of this machine may use it, and requests from web pages or to other hosts are refused.
+//! It reaches the config and flow services only through their queues. A client that presents one of its [`Tokens`] may use it within the token's
+//! [`Scope`]; without tokens, programs on this machine may use it, and requests from web pages or to other hosts are refused.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -22,7 +22,7 @@
 //!     config: ConfigClient::connect(backend.clone(), "tg").await?,
 //!     backend,
 //!     components: ComponentFolder::new(folder.join("components")).into(),
-//!     // `weir up` checks components by `weir_runtime::Checker`; this gateway takes none.
+//! // `weir up` checks components with `weir_runtime::Checker`; this gateway accepts none.
 //!     inspect: Arc::new(|_, _| Err("no components are deployed here".to_owned())),
 //!     defaults: Default::default(),
 //!     unused_code: Arc::new(|_| Ok(Vec::new())),
@@ -36,7 +36,7 @@
 //! let stop = CancellationToken::new();
 //! let serving = tokio::spawn(weir_gateway::serve(listener, parts, stop.clone()));
 //!
-//! // It serves although no service is there yet; `/readyz` says what is missing.
+//! // It serves although no service is running yet; `/readyz` reports what is missing.
 //! let client = reqwest::Client::builder().no_proxy().build()?;
 //! assert!(client.get(format!("http://{address}/healthz")).send().await?.status().is_success());
 //! assert_eq!(client.get(format!("http://{address}/nothing")).send().await?.status(), 404);

@@ -1,14 +1,14 @@
-//! Messages as JSON Lines: `{"id", "properties", "body"}`. A body that is not JSON is given as `text`, and one that is not UTF-8 either as `base64`,
-//! in place of `body`.
+//! Messages as JSON Lines: `{"id", "properties", "body"}`. A body that is not JSON is in `text` instead of `body`, and one that is not UTF-8 in
+//! `base64`.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::de::IgnoredAny;
 use weir_pubsub::Message;
 
-/// Whether bytes are one JSON text.
+/// Checks that bytes are one JSON document.
 pub(crate) fn check_json(bytes: &[u8]) -> Result<(), serde_json::Error> {
-    // What stands within quotes would not be looked at below.
+    // UTF-8 within strings would not be checked below.
     match std::str::from_utf8(bytes) {
         Ok(text) => serde_json::from_str::<IgnoredAny>(text).map(|_| ()),
         Err(error) => Err(serde::de::Error::custom(format!("it is not UTF-8 from byte {} on", error.valid_up_to()))),
@@ -21,7 +21,7 @@ pub(crate) fn write(message: &Message, out: &mut Vec<u8>) {
     write_fields(message, out);
 }
 
-/// Writes a message that was handed out under a lease, with its line end.
+/// Writes a message delivered under a lease, with its line end.
 pub(crate) fn write_with_receipt(receipt: u64, message: &Message, out: &mut Vec<u8>) {
     out.extend_from_slice(format!("{{\"receipt\":{receipt},").as_bytes());
     write_fields(message, out);
@@ -50,7 +50,7 @@ fn write_fields(message: &Message, out: &mut Vec<u8>) {
 fn write_body(body: &[u8], out: &mut Vec<u8>) {
     if check_json(body).is_ok() {
         out.extend_from_slice(b"\"body\":");
-        // A line end in a JSON text can only be white space between its parts.
+        // A line end in JSON can only be white space between tokens.
         out.extend(body.iter().map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte }));
     } else if let Ok(text) = std::str::from_utf8(body) {
         out.extend_from_slice(b"\"text\":");

@@ -1,5 +1,4 @@
-//! What every request passes before its handler and every response after it: one layer, since each layer of a router costs every request some
-//! allocations.
+//! The middleware for every request and response: one layer, since each layer of a router costs every request some allocations.
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
@@ -9,9 +8,9 @@ use crate::gateway::{Gateway, Shared};
 use crate::paths::AccessRules;
 use crate::{guard, held, pages};
 
-/// Counts a request, lets it in or not, and counts the bytes that it and its answer hold.
+/// Counts a request, checks access, and counts the bytes of the request and its response in the budget.
 pub(crate) async fn pass(State((gateway, access_rules)): State<(Shared, &'static AccessRules)>, request: Request, next: Next) -> Response {
-    // Outermost: what is refused is counted too.
+    // Outermost, so that refused requests are counted, too.
     let waiting = gateway.requests.begin(&request);
     let response = match pages::is_readable(&gateway, &request) {
         false => admitted(&gateway, access_rules, request, next).await,

@@ -1,4 +1,4 @@
-//! Answers of one JSON text a line.
+//! Responses in JSON Lines.
 
 use axum::body::Body;
 use axum::http::HeaderValue;
@@ -10,7 +10,7 @@ use crate::body::NDJSON;
 use crate::error::GatewayError;
 use crate::protocol::ErrorAnswer;
 
-/// An answer of one JSON text a line.
+/// A response in JSON Lines.
 pub(crate) fn ndjson(body: Body) -> Response {
     let mut response = Response::new(body);
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(NDJSON));

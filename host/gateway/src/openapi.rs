@@ -1,5 +1,4 @@
-//! What the gateway takes and answers, as a document for programs (OpenAPI 3.1). Paths, bodies and shapes come from the code that serves
-//! them; here is what holds for all of them.
+//! The OpenAPI 3.1 document of the gateway. Paths, bodies and schemas come from the code that serves them; this module adds what they have in common.
 
 use axum::http::Method;
 use utoipa::openapi::path::Operation;
@@ -14,7 +13,7 @@ use crate::paths::{AccessRules, Paths};
 use crate::protocol::ErrorAnswer;
 use crate::scope::AccessRule;
 
-/// How the token is called among the security schemes.
+/// The name of the security scheme of the token.
 const TOKEN: &str = "token";
 const UNAUTHORIZED: &str = "Unauthorized";
 const FORBIDDEN: &str = "Forbidden";
@@ -25,7 +24,7 @@ const ABOUT: &str = "The HTTP interface of a running Weir. Top-level field names
 const ABOUT_TOKEN: &str = "A token of the gateway, if `weir up` was started with any: every path requires one unless stated otherwise. A \
      token has a scope, `read`, `operate` or `deploy`, each including those before it. For a WebSocket, `?token=TOKEN` may be appended to \
      the address.";
-/// What each group of paths is.
+/// The groups of paths, with descriptions.
 const GROUPS: [(&str, &str); 6] = [
     ("services", "Compatible with TrustGraph 2.3: every error except 401 and 403 is an answer with status 200 and `error`."),
     ("flows", "Messages into flows and out of them."),
@@ -53,7 +52,7 @@ fn outline() -> OpenApi {
     OpenApiBuilder::new().info(info).tags(Some(GROUPS.map(tag))).security(Some(security)).build()
 }
 
-/// Adds to each operation what the guard and the one place for errors answer on every path.
+/// Adds the responses that are possible on every path, from access control and error handling, to each operation.
 fn whole(mut document: OpenApi, needs: &AccessRules) -> OpenApi {
     let components = document.components.get_or_insert_default();
     let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(ABOUT_TOKEN)).build();

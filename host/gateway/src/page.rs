@@ -1,4 +1,4 @@
-//! The OpenAPI document as one page of HTML for people, without scripts and without anything from elsewhere.
+//! The OpenAPI document as one page of HTML for people, without scripts or external resources.
 
 mod markup;
 mod shape;
@@ -68,7 +68,7 @@ fn link(operation: &Operation<'_>) -> String {
     format!("<a href=\"#{}\"><b class=\"{}\">{}</b>{}</a>", operation.id(), operation.method, operation.method, path(operation.path))
 }
 
-/// A path that a line may end behind each of its slashes.
+/// A path with a possible line break after each slash.
 fn path(path: &str) -> String {
     escaped(path).replace('/', "<wbr>/")
 }

@@ -1,4 +1,4 @@
-//! The list of paths while it is made: none gets into it without its description and what it [requires](Need).
+//! Builds the list of paths: each is added together with its description and its [access rule](AccessRule).
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 use crate::gateway::Shared;
 use crate::scope::{AccessRule, Scope};
 
-/// Paths, each with its description and what it requires.
+/// Paths, each with its description and access rule.
 pub(crate) struct Paths {
     router: OpenApiRouter<Shared>,
     access_rules: AccessRules,
@@ -22,12 +22,12 @@ pub(crate) struct Paths {
 pub(crate) struct AccessRules(BTreeMap<String, Vec<(Method, AccessRule)>>);
 
 impl Paths {
-    /// None yet.
+    /// An empty list.
     pub(crate) fn new() -> Self {
         Paths { router: OpenApiRouter::new(), access_rules: AccessRules::default() }
     }
 
-    /// With further ones that require this.
+    /// Adds paths with this access rule.
     pub(crate) fn with(mut self, need: AccessRule, routes: UtoipaMethodRouter<Shared>) -> Self {
         for (path, item) in &routes.1.paths {
             let methods = methods(item).map(|(method, _)| (method, need));
@@ -42,7 +42,7 @@ impl Paths {
         Router::from(self.router)
     }
 
-    /// The description of all, and what each requires.
+    /// The description of all paths, and the access rules.
     pub(crate) fn into_openapi(self) -> (OpenApi, AccessRules) {
         (self.router.into_openapi(), self.access_rules)
     }

@@ -1,4 +1,4 @@
-//! What Weir's own paths answer, in kebab-case. The command line reads the same types.
+//! Responses of Weir's own paths, in kebab-case. The command line parses the same types.
 
 mod host_report;
 mod imported;
@@ -439,7 +439,7 @@ pub struct DeadLetterFailure {
 }
 
 impl DeadLetterFailure {
-    /// One of which nothing else is known.
+    /// A failure with nothing but its kind.
     pub(crate) fn of(kind: &str) -> Self {
         DeadLetterFailure { kind: kind.to_owned(), ..Self::default() }
     }

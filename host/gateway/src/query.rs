@@ -1,4 +1,4 @@
-//! Queries of addresses, with errors like all others.
+//! Query strings, with errors in the common format.
 
 use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 
 use crate::error::GatewayError;
 
-/// The fields behind the `?` of an address.
+/// The fields of a query string.
 pub(crate) struct Fields<T>(pub(crate) T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Fields<T> {

@@ -1,7 +1,7 @@
-//! Reading again after the connection to the broker was lost, and while the broker cannot deliver.
+//! Resubscribing after the connection to the broker was lost, and waiting while the broker cannot deliver.
 //!
-//! Not a [`Recovery`](weir_pubsub::Recovery): a reader here belongs to one connection of a client, of which there may be hundreds, and each
-//! would log the same outage. It ends with an error that the client gets, and at its deadline.
+//! Not a [`Recovery`](weir_pubsub::Recovery): a reader here belongs to one connection of a client, of which there may be hundreds, and each would log
+//! the same outage. It ends at its deadline, or with an error that is sent to the client.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::error::Result;
 const FIRST_WAIT: Duration = Duration::from_millis(50);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
-/// The waits of one reader, which it keeps for as long as it lives: one that is lost again at once waits longer each time.
+/// The backoff of one reader for its whole life: if it is lost again immediately, it waits longer each time.
 pub(crate) struct ReaderBackoff {
     backoff: Backoff,
     next_try: Option<Instant>,
@@ -26,12 +26,12 @@ impl ReaderBackoff {
         ReaderBackoff { backoff: Backoff::new(FIRST_WAIT, LONGEST_WAIT), next_try: None, is_well: true }
     }
 
-    /// Something was read: the next wait is a short one.
+    /// Something was read: the next wait is short again.
     pub(crate) fn reset(&mut self) {
         self.is_well = true;
     }
 
-    /// Waits before the next try.
+    /// Waits before the next attempt.
     ///
     /// # Cancel safety
     /// The wait is continued by the next call.
@@ -45,7 +45,7 @@ impl ReaderBackoff {
         self.next_try = None;
     }
 
-    /// Makes a reader again, with a wait before each try, as soon as the broker can be reached.
+    /// Recreates a reader as soon as the broker can be reached, with a wait before each attempt.
     ///
     /// # Errors
     /// The first error that is not about the broker being unavailable.
@@ -63,7 +63,7 @@ impl ReaderBackoff {
     }
 }
 
-/// Does something for as long as there is time; `None` when it is up. Without a deadline there is time for ever.
+/// Runs `work` until the deadline; `None` if it expires. Without a deadline there is no time limit.
 ///
 /// # Cancel safety
 /// That of the work.

@@ -1,5 +1,5 @@
-//! A client of a gateway: its URL, which certificates it trusts, and the token that it sends. The command line, hosts that fetch components
-//! and gateways that forward to another one reach a gateway only by it.
+//! A client of a gateway: its URL, trusted certificates and token. The command line, hosts that fetch components and gateways that forward requests
+//! use only this client.
 
 mod error;
 mod fault;
@@ -23,7 +23,7 @@ const CONNECT_TIME: Duration = Duration::from_secs(5);
 pub enum TokenReach {
     /// Over TLS to any address, and without TLS within this machine.
     Encrypted,
-    /// To the URL as it is: a running Weir on this machine noted it beside the token.
+    /// To the URL as it is: a running Weir on this machine recorded it next to the token.
     Noted,
 }
 
@@ -32,7 +32,7 @@ pub enum TokenReach {
 pub struct RemoteGateway {
     http: reqwest::Client,
     url: String,
-    /// The header with the token, which is marked as sensitive: it is never shown.
+    /// The header with the token, marked as sensitive so that it is never shown.
     authorization: Option<HeaderValue>,
 }
 
@@ -49,9 +49,9 @@ impl RemoteGateway {
             return Err(RemoteError::TokenInClear { url });
         }
         let authorization = token.map(authorization).transpose()?;
-        // A proxy of the environment has no business between Weir's own processes; a gateway redirects nowhere.
+        // Connections between Weir's own processes must not use a proxy of the environment; a gateway never redirects.
         let http = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).connect_timeout(CONNECT_TIME);
-        // A gateway that has no room reads nothing meanwhile: by default the system would break the connection after 30 s.
+        // A gateway whose slots are all taken does not read meanwhile: by default the connection would be aborted after 30 s.
         #[cfg(target_os = "linux")]
         let http = http.tcp_user_timeout(None);
         let http = trust::apply(http, if is_encrypted { Some(trust) } else { None })?.build()?;
@@ -63,7 +63,7 @@ impl RemoteGateway {
         &self.url
     }
 
-    /// Begins a request to a path, which begins with a slash; the token goes with it.
+    /// Creates a request to a path, which begins with a slash, with the token.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let request = self.http.request(method, format!("{}{path}", self.url));
         match &self.authorization {
@@ -72,7 +72,7 @@ impl RemoteGateway {
         }
     }
 
-    /// The TLS problem between a client and the gateway, if that is why a request failed.
+    /// The TLS problem between client and gateway, if it made a request fail.
     pub fn tls_fault(error: &reqwest::Error) -> Option<TlsFault> {
         TlsFault::of(error)
     }
@@ -91,7 +91,7 @@ fn parse(url: &str) -> Result<Url, RemoteError> {
     if is_usable && is_bare { Ok(parsed) } else { Err(bad()) }
 }
 
-/// Whether a URL leads to this machine.
+/// Whether a URL is for this machine.
 fn is_local(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default();
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);

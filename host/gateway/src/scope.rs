@@ -10,12 +10,12 @@ pub(crate) use self::operation::{Required, of_config, of_flow};
 /// The scope of a token. Each scope includes those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Scope {
-    /// To look: status, lists, figures, configuration, dead letters, copies of messages, and the bytes of components. Nothing changes.
+    /// Read-only access: status, lists, figures, configuration, dead letters, copies of messages, and the bytes of components.
     Read,
-    /// To run flows: start, stop and swap them, send, take messages, work on dead letters, and change configuration that decides neither
-    /// what is deployed nor what is recorded of flows.
+    /// Operating flows: start, stop and swap them, send and take messages, process dead letters, and change configuration except what decides what is
+    /// deployed and what is recorded of flows.
     Operate,
-    /// To decide what runs: deploy and remove components, and write any configuration.
+    /// Deciding what runs: deploy and remove components, and write any configuration.
     Deploy,
 }
 
@@ -25,10 +25,10 @@ pub enum Scope {
 pub struct NotAScope;
 
 impl Scope {
-    /// All, the smallest first.
+    /// All scopes, smallest first.
     pub const ALL: [Scope; 3] = [Scope::Read, Scope::Operate, Scope::Deploy];
 
-    /// As a token file has it.
+    /// The word used in token files.
     pub fn word(self) -> &'static str {
         match self {
             Scope::Read => "read",
@@ -59,12 +59,12 @@ pub(crate) enum AccessRule {
     Open,
     /// A token of this scope.
     Scope(Scope),
-    /// A token; of which scope is decided by the [operation] in the request.
+    /// A token whose required scope depends on the [operation] in the request.
     ByOperation,
 }
 
 impl AccessRule {
-    /// The scope without which nothing at all is possible on the path; none where it is open.
+    /// The minimum scope for any request to the path; `None` if it is open.
     pub(crate) fn least(self) -> Option<Scope> {
         match self {
             AccessRule::Open => None,

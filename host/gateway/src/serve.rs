@@ -19,36 +19,37 @@ use crate::scope::AccessRule::{self, ByOperation, Open};
 use crate::scope::Scope;
 use crate::{connections, middleware, openapi, routes};
 
-/// Serves until the token is cancelled; then takes no more requests, ends the streams, and returns when those under way are done.
+/// Serves until the token is cancelled; then accepts no more requests, ends the streams, and returns when requests in progress are done.
 ///
 /// # Errors
 /// If the broker is unreachable at the start, or the topicspace is not a valid part of a topic. The services need not be available: until they are,
 /// requests are answered with that error, and the flows are read as soon as the config service answers.
 ///
 /// # Cancel safety
-/// Dropping the future ends the server at once; what it had accepted of an import is stored or not.
+/// Dropping the future stops the server immediately; accepted messages of an import may or may not be stored.
 pub async fn serve(listener: TcpListener, parts: GatewayParts, token: CancellationToken) -> Result<()> {
     let (gateway, listeners) = Gateway::connect(parts, document, token.clone()).await?;
     let hosts = listeners.reports.listen(&gateway.hosts, token.clone());
     let flows = listeners.follower.run(token.clone());
     let server = connections::serve(listener, router(gateway.clone()), &gateway.settings, &token);
     tokio::join!(server, hosts, flows);
-    // WebSockets are no longer part of the server. Each releases its place when it has ended.
+    // WebSockets are no longer part of the server. Each releases its slot when it has ended.
     let _ = gateway.sockets.acquire_many(gateway.settings.max_sockets_count as u32).await;
     Ok(())
 }
 
-/// To look.
+/// For read-only requests.
 const READ: AccessRule = AccessRule::Scope(Scope::Read);
-/// To run flows, and to put messages into them or take them out.
+/// For operating flows, and for sending and taking messages.
 const OPERATE: AccessRule = AccessRule::Scope(Scope::Operate);
-/// To change what is deployed.
+/// For changing what is deployed.
 const DEPLOY: AccessRule = AccessRule::Scope(Scope::Deploy);
 
-/// Every path, with the scope that it requires and what the OpenAPI document says of it: a path without one of the two cannot be added here.
+/// All paths, each with its access rule and OpenAPI description: a path cannot be added without both.
 ///
-/// Open paths are those for supervisors and load balancers, which have no secret and receive no names and no figures (`/metrics` shows both, and
-/// `/readyz` with a token); and the description of the paths, which is the same everywhere and for browsers, which cannot present a token for a page.
+/// Open paths are those for supervisors and load balancers, which have no secret and receive neither names nor figures (`/metrics` shows both, as
+/// does `/readyz` with a token), and the description of the paths, which is the same everywhere and is opened by browsers, which cannot present a
+/// token for a page.
 pub(crate) fn paths() -> Paths {
     Paths::new()
         .with(Open, routes!(routes::health::healthz))

@@ -1,4 +1,4 @@
-//! The two services for clients that speak their protocols: a request out, its answer back, nothing read or changed between.
+//! Passes requests and answers between clients and the two services, in the services' own protocols.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,7 +48,7 @@ async fn connect(backend: &Arc<dyn Backend>, topicspace: &str, service: Service)
         .map_err(GatewayError::broker(format!("the gateway could not connect to the {} service", service.name())))
 }
 
-/// A request as it goes out, if its caller may send it.
+/// The request to send, if its caller may send it.
 fn permitted(request: Bytes, caller: Caller, required: fn(&[u8]) -> Required) -> Result<Bytes> {
     if !caller.is_unbounded() {
         let Required { scope, what } = required(&request);
@@ -62,7 +62,7 @@ async fn ask(service: &Requester, name: &'static str, request: Bytes, time: Dura
     translate::answer(&answer.body)
 }
 
-/// Why there is no answer of a service, and whether it may have done what was requested.
+/// Why a service did not answer, and whether it may have executed the request.
 fn not_answered(name: &'static str, error: PubsubError) -> GatewayError {
     match error {
         PubsubError::TooLarge { actual_bytes, limit_bytes, .. } => {

@@ -1,4 +1,4 @@
-//! Messages of an exit that were handed over, on their way to being settled.
+//! Settles messages of an exit that were delivered.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::error::{GatewayError, Result};
 /// The maximum number of settles whose outcome is awaited later.
 const SETTLING_COUNT: usize = 1024;
 
-/// Settles that are under way.
+/// Pending settles.
 pub(crate) struct Settling {
     backend: Arc<dyn Backend>,
     in_flight: VecDeque<BoxFuture<'static, Result<Settled, Unsettled>>>,
@@ -22,7 +22,7 @@ impl Settling {
         Settling { backend, in_flight: VecDeque::new() }
     }
 
-    /// Settles these, and waits only while too many are under way.
+    /// Settles these; waits only while too many settles are pending.
     pub(crate) async fn settle(&mut self, receipts: impl Iterator<Item = Receipt>) -> Result<()> {
         let receipts: Vec<Receipt> = receipts.collect();
         self.in_flight.extend(self.backend.acknowledge(&receipts));

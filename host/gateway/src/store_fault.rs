@@ -1,8 +1,8 @@
-//! Why the store of components, another gateway, does not answer.
+//! Errors of the store of components at another gateway.
 
 use axum::http::StatusCode;
 
-/// Why a request did not get to the gateway that keeps the components.
+/// Why a request did not reach the gateway that stores the components.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreFault {
@@ -26,12 +26,12 @@ pub enum StoreFault {
         /// 401 or 403.
         status: u16,
     },
-    /// A gateway sent the request on to this one, which would send it on again.
+    /// The request was already forwarded to this gateway, which would forward it again.
     #[error(
         "this gateway does not store components but forwards requests for them to {url} (gateway.components-from), and this request was already forwarded: set gateway.components-from of the gateway that it came from to the one that stores them"
     )]
     ForwardedTwice {
-        /// Where it would go.
+        /// The gateway to which it would be forwarded.
         url: String,
     },
 }

@@ -15,14 +15,14 @@ use tokio_rustls::TlsAcceptor;
 pub use self::identity::{BadIdentity, TlsIdentity, Validity};
 pub(crate) use self::incoming::{IncomingConnection, Opened, Stream};
 
-/// The TLS of a gateway. Cloning is cheap, and clones get a new certificate together.
+/// The TLS configuration of a gateway. Cloning is cheap, and a new certificate applies to all clones.
 #[derive(Clone)]
 pub struct TlsServer {
     acceptor: TlsAcceptor,
     current: Arc<Current>,
 }
 
-/// What new connections are shown.
+/// The certificate for new connections.
 #[derive(Debug)]
 struct Current(RwLock<Arc<CertifiedKey>>);
 
@@ -37,7 +37,7 @@ impl TlsServer {
         TlsServer { acceptor: TlsAcceptor::from(Arc::new(config)), current }
     }
 
-    /// Shows this certificate to connections from now on; those that are open go on.
+    /// Uses this certificate for new connections; open ones continue.
     pub fn replace(&self, identity: &TlsIdentity) {
         *self.current.0.write().unwrap_or_else(PoisonError::into_inner) = identity.certified_key();
     }

@@ -5,18 +5,18 @@ use std::fmt;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-/// Shorter ones could be found by trying.
+/// Shorter tokens could be guessed.
 const MIN_LENGTH: usize = 16;
-/// Longer ones do not get through every proxy's limit on headers.
+/// Longer tokens exceed some proxies' limit on headers.
 const MAX_LENGTH: usize = 1024;
 
-/// What callers must show. Only its digest is kept, so that neither a log nor a dump of the memory tells it.
+/// A token that callers must present. Only its digest is kept, so that neither a log nor a memory dump reveals it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token {
     digest: [u8; 32],
 }
 
-/// Why a text cannot be a token. The text itself is never told.
+/// Why a string is not a valid token. The string itself is never shown.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BadToken {
@@ -26,19 +26,19 @@ pub enum BadToken {
         /// Its characters.
         count: usize,
     },
-    /// A character that headers or addresses do not take as it is.
+    /// A character that is not allowed unescaped in headers or URLs.
     #[error("a token may contain only letters, digits and the characters - . _ ~ + / =; character {position} is not one of them")]
     Character {
-        /// Its place, from 1.
+        /// Its position, from 1.
         position: usize,
     },
 }
 
 impl Token {
-    /// Takes a token's text.
+    /// Parses a token.
     ///
     /// # Errors
-    /// [`BadToken`] where it is too short to keep anybody out, or holds what a header does not take.
+    /// [`BadToken`] if it is too short to be secure, too long, or has a character that is not allowed.
     pub fn new(text: &str) -> Result<Self, BadToken> {
         let allowed = |c: char| c.is_ascii_alphanumeric() || "-._~+/=".contains(c);
         if let Some(at) = text.chars().position(|c| !allowed(c)) {
@@ -50,7 +50,7 @@ impl Token {
         Ok(Token { digest: digest(text.as_bytes()) })
     }
 
-    /// Whether a caller showed it. The time that this takes tells nothing of the token: all bytes of the digests are compared.
+    /// Whether a caller presented this token. The comparison of the digests takes constant time.
     pub(crate) fn is(&self, shown: &[u8]) -> bool {
         self.digest.ct_eq(&digest(shown)).into()
     }

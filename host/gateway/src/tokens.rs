@@ -1,5 +1,4 @@
-//! The tokens of a gateway, each with its scope: as a file lists them, and as requests are checked by them. They can be replaced while the
-//! gateway runs.
+//! The tokens of a gateway, each with its scope: parses token files, and checks requests. The tokens can be replaced while the gateway runs.
 
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -7,10 +6,10 @@ use std::sync::{Arc, PoisonError, RwLock};
 use crate::scope::{NotAScope, Scope};
 use crate::token::{BadToken, Token};
 
-/// More are not tokens of programs and teams but accounts, which a proxy manages better; each is compared with every request.
+/// More would not be tokens of programs and teams but accounts, which a proxy manages better; every request is compared with each.
 const MAX_COUNT: usize = 100;
 
-/// What callers may show. Cloning is cheap, and clones are replaced together.
+/// The valid tokens. Cloning is cheap, and replacing them applies to all clones.
 #[derive(Clone)]
 pub struct Tokens(Arc<RwLock<Vec<(Scope, Token)>>>);
 
@@ -19,12 +18,12 @@ pub struct Tokens(Arc<RwLock<Vec<(Scope, Token)>>>);
 pub struct TokenLine<'a> {
     /// The scope of the token.
     pub scope: Scope,
-    /// The token itself, to be checked or sent, never to be shown.
+    /// The token itself, to check or send it; never show it.
     pub text: &'a str,
     token: Token,
 }
 
-/// Why a text is not a list of tokens. The tokens are never told.
+/// Why a text is not a list of tokens. The tokens are never shown.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BadTokens {
@@ -36,13 +35,13 @@ pub enum BadTokens {
         /// Its words.
         count: usize,
     },
-    /// The line begins with something else than a scope.
+    /// The line does not begin with a scope.
     #[error("line {line}: its first word {NotAScope}")]
     Scope {
         /// Its number, from 1.
         line: usize,
     },
-    /// The line's token cannot be one.
+    /// The line's token is invalid.
     #[error("line {line}: {problem}")]
     Token {
         /// Its number, from 1.
@@ -50,7 +49,7 @@ pub enum BadTokens {
         /// Why.
         problem: BadToken,
     },
-    /// A token stands there twice.
+    /// Two lines have the same token.
     #[error("lines {first} and {second} have the same token: use a different one in each line")]
     Twice {
         /// The number of the first, from 1.
@@ -58,10 +57,10 @@ pub enum BadTokens {
         /// That of the other.
         second: usize,
     },
-    /// There are too many.
+    /// There are too many tokens.
     #[error("it has more than {MAX_COUNT} tokens")]
     TooMany,
-    /// There is none.
+    /// There is no token.
     #[error(
         "it contains no token: write a line `SCOPE TOKEN` with the scope read, operate or deploy; generate a token with `openssl rand -hex \
              32`"
@@ -69,8 +68,7 @@ pub enum BadTokens {
     None,
 }
 
-/// Reads the text of a token file: a line `SCOPE TOKEN` for each token, or a token alone, which has all scopes. Blank lines and those that begin
-/// with `#` are skipped.
+/// Parses a token file: per line `SCOPE TOKEN`, or only a token, which has all scopes. Blank lines and those that begin with `#` are skipped.
 ///
 /// # Errors
 /// [`BadTokens`], with the line.
@@ -115,12 +113,12 @@ impl Tokens {
         Tokens(Arc::new(RwLock::new(vec![(Scope::Deploy, token)])))
     }
 
-    /// From now on requests are checked by these lines; those that were let in go on.
+    /// Replaces the tokens for new requests; admitted ones continue.
     pub fn replace(&self, lines: &[TokenLine<'_>]) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = listed(lines);
     }
 
-    /// What a token permits that a caller showed; none where it is none of these. The time that this takes tells nothing of the tokens.
+    /// The scope of a token that a caller presented; `None` if it is not valid. The time that this takes does not depend on the tokens.
     pub(crate) fn scope_of(&self, shown: &[u8]) -> Option<Scope> {
         let tokens = self.0.read().unwrap_or_else(PoisonError::into_inner);
         tokens.iter().fold(None, |found, (scope, token)| if token.is(shown) { Some(*scope) } else { found })

@@ -1,5 +1,5 @@
-//! Names on the gateway are in kebab-case (`flow-id`), names on the services' queues in snake_case (`flow_id`). Only the names of the
-//! outermost object are translated: what is below it belongs to the user (parameters, definitions, keys).
+//! Translates field names: kebab-case on the gateway (`flow-id`), snake_case on the services' queues (`flow_id`). Only the names of the outermost
+//! object are translated: what is below belongs to the user (parameters, definitions, keys).
 
 use std::collections::BTreeMap;
 
@@ -9,15 +9,15 @@ use serde_json::{Map, Value};
 
 use crate::error::{GatewayError, Result};
 
-/// The field by which a step of the flow service takes room that is kept free for it.
+/// The field with which a step of the flow service uses space that is reserved for it.
 const RESERVE: &str = "reserve";
 
-/// A request as the flow service takes it.
+/// The request in the flow service's format.
 pub(crate) fn flow_request(body: &[u8]) -> Result<Bytes> {
     request(body).map(|fields| Bytes::from(Value::Object(fields).to_string()))
 }
 
-/// A request as the config service takes it, without what is not for clients of the gateway.
+/// The request in the config service's format, without fields that clients of the gateway may not use.
 pub(crate) fn config_request(body: &[u8]) -> Result<Bytes> {
     let mut fields = request(body)?;
     fields.remove(RESERVE);
@@ -29,9 +29,9 @@ fn request(body: &[u8]) -> Result<Map<String, Value>> {
     Ok(fields.into_iter().map(|(name, value)| (name.replace('-', "_"), value)).collect())
 }
 
-/// An answer as the gateway gives it: fields that are null are left out, empty ones stay.
+/// The answer in the gateway's format: null fields are omitted, empty ones stay.
 pub(crate) fn answer(body: &[u8]) -> Result<Bytes> {
-    // Answers may be large: what is below the outermost names is copied once, and not read.
+    // Answers may be large: values are copied once and not parsed.
     let fields: BTreeMap<String, &RawValue> =
         serde_json::from_slice(body).map_err(|source| GatewayError::NotJson { what: "the service's answer".to_owned(), source })?;
     let kept = fields.into_iter().filter(|(_, value)| value.get() != "null");

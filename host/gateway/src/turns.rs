@@ -1,11 +1,11 @@
-//! Turns at the store of components: deployments side by side, and what removes bytes alone.
+//! Access to the store of components: shared for deployments, exclusive for removing bytes.
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// Deployments that store bytes at a time; further ones wait.
+/// Maximum number of deployments that store bytes concurrently; further ones wait.
 const DEPLOYMENTS_COUNT: u32 = 16;
 
-/// The turns. Whoever stores bytes has one until they are named by a record, so that what removes bytes that nothing names never takes those.
+/// The turns. A deployment that stores bytes holds one until a record names them, so that removing unreferenced bytes cannot remove those.
 pub(crate) struct Turns(Semaphore);
 
 impl Default for Turns {
@@ -23,7 +23,7 @@ impl Turns {
         self.0.acquire().await.expect("the semaphore is never closed")
     }
 
-    /// All turns: no deployment is under way.
+    /// All turns: no deployment is in progress.
     ///
     /// # Cancel safety
     /// Yes.

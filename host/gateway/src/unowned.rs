@@ -1,4 +1,4 @@
-//! Queues that belong to no flow: what remains in the broker when the configuration was lost or replaced.
+//! Queues without a flow, which remain in the broker if the configuration was lost or replaced.
 
 use std::collections::HashSet;
 
@@ -10,17 +10,17 @@ use weir_pubsub::{Backend, PubsubError, Queue, chain};
 use crate::error::{GatewayError, Result};
 use crate::protocol::QueueSummary;
 
-/// Queues that are logged one by one at the start; the rest is counted.
+/// Maximum number of queues that are logged individually on start-up; the rest is counted.
 const LOGGED_COUNT: usize = 20;
 
 /// A queue by topic and subscription.
 type Name = (String, String);
 
-/// The queues that belong neither to a flow nor to a service, with what is in them. `known` are the queues of the flows as they were read
-/// last. A queue counts only if a second reading finds no flow for it either, so that neither a start nor a stop in between shows.
+/// The queues that belong neither to a flow nor to a service, with their contents. `known` are the queues of the flows as last read. A queue is only
+/// included if a second reading does not find a flow for it either, so that a start or stop in between has no effect.
 ///
 /// # Errors
-/// When the broker or the config service cannot be asked.
+/// If the broker or the config service cannot be reached.
 ///
 /// # Cancel safety
 /// It only reads.
@@ -31,7 +31,7 @@ pub(crate) async fn queues(
     known: &[QueueSummary],
 ) -> Result<Vec<QueueSummary>> {
     let all = match backend.inspect().list_queues().await {
-        // Then nothing can be found, and nothing is claimed.
+        // The broker cannot list queues, so none are reported.
         Err(PubsubError::Unsupported { .. }) => return Ok(Vec::new()),
         all => all.map_err(GatewayError::broker("the queues cannot be listed"))?,
     };
@@ -49,13 +49,13 @@ pub(crate) async fn queues(
     for (topic, subscription) in unowned {
         let mut queue = QueueSummary { is_unowned: true, ..QueueSummary::unknown(&topic, &subscription) };
         queue.look(backend).await?;
-        // It was deleted meanwhile.
+        // Skips a queue that was deleted meanwhile.
         found.extend((!queue.is_missing).then_some(queue));
     }
     Ok(found)
 }
 
-/// Logs a warning for each queue that belongs to no flow, and another if the configuration is empty beside messages.
+/// Logs a warning for each queue without a flow, and another if the configuration is empty although there are messages.
 pub async fn warn_of_unowned_queues(backend: &dyn Backend, config: &ConfigClient, topicspace: &str) {
     if let Err(error) = warn(backend, config, topicspace).await {
         tracing::warn!(error = %chain(&error), "search for unowned queues failed");
@@ -74,7 +74,7 @@ async fn warn(backend: &dyn Backend, config: &ConfigClient, topicspace: &str) ->
     let mut letters = QueueSummary::of(&names::dead_letters(topicspace).map_err(GatewayError::topicspace)?);
     letters.look(backend).await?;
     let messages_count: u64 = unowned.iter().chain([&letters]).filter_map(|queue| queue.depth_count.or(queue.ready_count)).sum();
-    // Letters in flight alone are no sign of a lost configuration; letters that the broker does not count may be one.
+    // Dead letters in flight alone do not indicate a lost configuration; dead letters that the broker does not count may.
     let may_hold = !letters.is_missing && letters.depth_count.or(letters.ready_count) != Some(0);
     if !may_hold && unowned.is_empty() || !is_empty(config).await? {
         return Ok(());
@@ -98,7 +98,7 @@ async fn warn(backend: &dyn Backend, config: &ConfigClient, topicspace: &str) ->
     Ok(())
 }
 
-/// Whether there is neither a flow nor a blueprint nor a component.
+/// Whether there are no flows, blueprints or components.
 async fn is_empty(config: &ConfigClient) -> Result<bool> {
     for config_type in [FLOW_TYPE, BLUEPRINT_TYPE, COMPONENT_TYPE] {
         if !config.list(config_type).await.map_err(GatewayError::Config)?.value.is_empty() {
@@ -108,14 +108,14 @@ async fn is_empty(config: &ConfigClient) -> Result<bool> {
     Ok(true)
 }
 
-/// The queues that are neither known nor a service's own.
+/// The queues that are neither known nor belong to a service.
 fn beyond(all: &[Queue], known: &HashSet<Name>, own: &[Queue]) -> Vec<Name> {
     let others = all.iter().filter(|queue| !own.contains(queue));
     let names = others.map(|queue| (queue.topic().to_string(), queue.subscription().to_string()));
     names.filter(|name| !known.contains(name)).collect()
 }
 
-/// The queues of all flows; `None` if a record does not name its queues, so that nothing can be said about the others.
+/// The queues of all flows; `None` if a record does not name its queues, so that the owners of other queues are unknown.
 fn owned<'r>(records: impl Iterator<Item = &'r str>) -> Option<HashSet<Name>> {
     let mut owned = HashSet::new();
     for record in records {

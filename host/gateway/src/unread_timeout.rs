@@ -1,5 +1,5 @@
-//! A connection whose peer must read: when output waits for longer than a time and nothing of it goes, writing fails, which ends the
-//! connection and whatever was writing to it.
+//! A connection whose peer must read: if output waits for longer than the time-out without progress, writing fails, which ends the connection and its
+//! writers.
 
 use std::io::{self, ErrorKind, IoSlice};
 use std::pin::Pin;
@@ -12,25 +12,25 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use crate::activity::ConnectionActivity;
 
-/// A stream whose writes fail with `TimedOut` when the peer takes nothing for a time.
+/// A stream whose writes fail with `TimedOut` if the peer reads nothing for the time-out.
 pub(crate) struct Reading<S> {
     stream: S,
     unread_timeout: Duration,
-    /// Told when output waits.
+    /// Notified when output waits.
     activity: Arc<ConnectionActivity>,
-    /// Made at the first wait, and used again for later ones.
+    /// Created at the first wait, and reused for later ones.
     timer: Option<Pin<Box<Sleep>>>,
-    /// Whether output waits, so that the timer counts.
+    /// Whether output waits and the timer is running.
     is_waiting: bool,
 }
 
 impl<S> Reading<S> {
-    /// The same stream, with a bound on how long its output may wait.
+    /// Wraps a stream, with a limit on how long its output may wait.
     pub(crate) fn new(stream: S, unread_timeout: Duration, activity: Arc<ConnectionActivity>) -> Self {
         Reading { stream, unread_timeout, activity, timer: None, is_waiting: false }
     }
 
-    /// What a write came to, or that the peer did not read for too long.
+    /// The result of a write, or `TimedOut` if the peer did not read for too long.
     fn bounded<T>(&mut self, context: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if written.is_ready() {
             if std::mem::take(&mut self.is_waiting) {

@@ -1,4 +1,4 @@
-//! Dead letters: which ones a caller means, which flow each is from, and what is done with them. The paths are in [`crate::routes`].
+//! Dead letters: selecting them, finding the flow that each is from, and processing them. The paths are in [`crate::routes`].
 
 mod owners;
 mod processing;
@@ -14,7 +14,7 @@ pub(crate) use owners::Owners;
 pub(crate) use processing::{Action, Outcome, Portion, work};
 pub(crate) use selection::{DeadLetterKey, Selection, parse_key};
 
-/// The number of dead letters whose beginnings are in memory at a time.
+/// The number of dead letters whose heads are in memory at a time.
 pub(crate) const PAGE_COUNT: u32 = 128;
 
 /// The queue of the dead letters.
@@ -22,12 +22,12 @@ pub(crate) fn queue(gateway: &Gateway) -> Result<Queue> {
     names::dead_letters(&gateway.topicspace).map_err(GatewayError::topicspace)
 }
 
-/// A field that should hold a position and does not.
+/// The error for a field that is not a valid position.
 pub(crate) fn wrong(field: &'static str) -> impl FnOnce(NotACursor) -> GatewayError {
     move |error| GatewayError::BadField { field: field.to_owned(), problem: format!("is not a position: {error}") }
 }
 
-/// The beginnings of the dead letters after a position. None if the queue is missing: the flow service creates it.
+/// The heads of the dead letters after a position. Empty if the queue is missing: the flow service creates it.
 pub(crate) async fn list_heads(gateway: &Gateway, start: Start, count: u32, body_bytes: usize) -> Result<Page> {
     match gateway.backend.inspect().browse(&queue(gateway)?, start, count, body_bytes).await {
         Err(PubsubError::QueueNotFound { .. }) => Ok(Page::default()),
@@ -35,10 +35,10 @@ pub(crate) async fn list_heads(gateway: &Gateway, start: Start, count: u32, body
     }
 }
 
-/// One letter whole; `None` if it is not there or is being read by a consumer of the queue.
+/// One whole dead letter; `None` if it does not exist or is held by a consumer of the queue.
 pub(crate) async fn whole(gateway: &Gateway, at: Cursor) -> Result<Option<Browsed>, PubsubError> {
     let Ok(queue) = queue(gateway) else { return Ok(None) };
-    // Only once it is known to exist: otherwise the next one would be read, which may be large.
+    // Only if it exists: otherwise the next one would be read, which may be large.
     let head = gateway.backend.inspect().browse(&queue, Start::At(at), 1, 0).await?;
     if head.messages.first().is_none_or(|head| head.cursor != at) {
         return Ok(None);

@@ -1,4 +1,4 @@
-//! Which flows and which processor a dead letter is from. Pure.
+//! Finds the flows and the processor that a dead letter is from. Pure.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -6,10 +6,10 @@ use weir_config::names::{parts_of_subscription, spec_of_subscription};
 use weir_config::records::DeadLetter;
 use weir_flow::protocol::FlowRecord;
 
-/// Where a letter is from.
+/// The origin of a dead letter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Owner {
-    /// The flows that use its queue: several share one. Where no flow does any more: the variant, which is mostly the flow's id.
+    /// The flows that use its queue; several can share one. If no flow uses it any more: the variant, which is usually the flow's id.
     pub(crate) flows: Vec<String>,
     /// The processor.
     pub(crate) processor: String,
@@ -17,7 +17,7 @@ pub(crate) struct Owner {
     pub(crate) variant: String,
 }
 
-/// The owners of all queues that flows have now.
+/// The owners of all current queues of flows.
 pub(crate) struct Owners(HashMap<(String, String), Owner>);
 
 impl Owners {
@@ -41,7 +41,7 @@ impl Owners {
         Owners(owners)
     }
 
-    /// The owner of a letter; `None` where its subscription is not that of a processor.
+    /// The owner of a dead letter; `None` if its subscription is not that of a processor.
     pub(crate) fn owner(&self, dead_letter: &DeadLetter) -> Option<Owner> {
         let known = self.0.get(&(dead_letter.topic.clone(), dead_letter.subscription.clone()));
         known.cloned().or_else(|| of_subscription(&dead_letter.subscription))

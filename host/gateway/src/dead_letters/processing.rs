@@ -1,4 +1,4 @@
-//! Sending dead letters again and deleting them: in portions, so that neither many nor large ones are in memory together.
+//! Redrives and deletes dead letters, in batches that bound the memory used by many or large ones.
 
 use std::collections::{HashMap, HashSet};
 
@@ -13,34 +13,35 @@ use crate::error::{GatewayError, Result};
 use crate::gateway::Gateway;
 use crate::protocol::{DeadLetterFailure, Position};
 
-/// Letters that are on their way together: they share a commit.
+/// Dead letters in flight together: they share a commit.
 const BATCH_COUNT: usize = 64;
-/// Their bodies together, about; one may be larger by itself.
+/// Approximate total size of their bodies; a single one may be larger.
 const BATCH_BYTES: u64 = 4 << 20;
 /// Bodies up to this size are read together with the heads.
 const SMALL_BYTES: usize = 16 << 10;
-/// Letters that are described when they fail; all are counted.
+/// The number of failed dead letters that are described; all are counted.
 const DESCRIBED_COUNT: usize = 100;
-/// How long a description may be.
+/// Maximum size of a description.
 const DESCRIBED_BYTES: usize = 1 << 10;
 
 /// The operation on dead letters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
-    /// Send each again to the queue that it came from.
+    /// Resend each to the queue that it came from.
     Redrive,
     /// Remove each.
     Delete,
 }
 
-/// Which part of the queue is worked on.
+/// The part of the queue to process.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Portion {
     /// Where to begin.
     pub(crate) start: Start,
-    /// Letters up to this position; unless given, up to the newest one at the beginning, so that what is given up again meanwhile is left.
+    /// The last position to process; by default the newest one at the beginning, so that messages dead-lettered again meanwhile are not processed
+    /// twice.
     pub(crate) through: Option<Cursor>,
-    /// End after so many letters; a page may add some. Ignored where a cursor does not keep its place: what is done once would be read again.
+    /// End after this many dead letters; the last page may add some. Ignored if cursors are not stable positions: processed ones would be read again.
     pub(crate) limit_count: Option<u32>,
 }
 
@@ -52,18 +53,18 @@ pub(crate) struct Outcome {
     pub(crate) failures: Vec<DeadLetterFailure>,
     /// Where to continue, if the limit ended it.
     pub(crate) next_after: Option<Cursor>,
-    /// Up to where letters are looked at.
+    /// The last position that is examined.
     pub(crate) through: Option<Cursor>,
 }
 
-/// A selected letter.
+/// A selected dead letter.
 struct SelectedDeadLetter {
     head: Browsed,
     read: Option<DeadLetter>,
     owner: Option<Owner>,
 }
 
-/// Why a letter stays.
+/// Why a dead letter stays.
 struct Refusal {
     kind: &'static str,
     message: String,
@@ -79,7 +80,7 @@ fn refusal<T>(kind: &'static str, message: impl Into<String>) -> Result<T, Refus
 /// If the dead letters cannot be read at all. Those processed before stay processed.
 ///
 /// # Cancel safety
-/// Each letter is sent again, deleted, or still there.
+/// Each dead letter is resent, deleted, or unchanged.
 pub(crate) async fn work(
     gateway: &Gateway,
     action: Action,
@@ -106,13 +107,13 @@ pub(crate) async fn work(
     Ok(work.outcome)
 }
 
-/// Which letters are worked on: those that were there at the beginning.
+/// The dead letters to process: those that existed at the beginning.
 struct Extent {
-    /// Where letters have places: the last of them.
+    /// If cursors are positions: the last one.
     through: Option<Cursor>,
-    /// Where they have none: those that were not seen yet. `None` where the queue is deeper than the broker looks.
+    /// If they are not: those not seen yet. `None` if the queue is deeper than the broker can browse.
     unseen: Option<HashSet<Cursor>>,
-    /// Letters without a place that were seen: one that is given up again meanwhile must not be taken for another.
+    /// Dead letters without a position that were seen: one that is dead-lettered again meanwhile must not count as another.
     seen: HashSet<Cursor>,
     /// Whether all were seen.
     is_over: bool,
@@ -128,7 +129,7 @@ impl Extent {
         Extent { through: None, unseen, seen: HashSet::new(), is_over: false }
     }
 
-    /// Whether a letter is worked on; to be asked in the order of the queue.
+    /// Whether to process a dead letter. Call it in the order of the queue.
     fn takes(&mut self, cursor: Cursor) -> bool {
         if cursor.is_position() {
             self.is_over |= self.through.is_some_and(|end| cursor >= end);
@@ -150,7 +151,7 @@ struct BatchRun<'a> {
     gateway: &'a Gateway,
     action: Action,
     owners: &'a Owners,
-    /// Queues that nothing can be sent to now, so that the order of their letters is kept, with the reason.
+    /// Queues that cannot be sent to now, with the reason. Nothing more is sent to them, which keeps the order of their messages.
     stuck: HashMap<Queue, (&'static str, String)>,
     outcome: Outcome,
 }
@@ -199,7 +200,7 @@ impl BatchRun<'_> {
         }
     }
 
-    /// What is there as the first page is read.
+    /// What exists when the first page is read.
     async fn extent(&self, page: &Page, through: Option<Cursor>) -> Extent {
         if page.messages.iter().all(|head| head.cursor.is_position()) {
             return Extent::up_to(through);
@@ -211,7 +212,7 @@ impl BatchRun<'_> {
         Extent::of(all.as_ref().map(|page| &*page.messages))
     }
 
-    /// Works on these letters, a batch at a time.
+    /// Processes these dead letters, one batch at a time.
     async fn process_all(&mut self, list_heads: Vec<Browsed>) -> Result<()> {
         let mut batch = Vec::new();
         let mut bytes = 0;
@@ -248,7 +249,8 @@ impl BatchRun<'_> {
                 }
             }
         });
-        // All are begun in their order, which is that of the target's queue then, unless it is full and read at once: a later one may find room.
+        // All are started in order, which becomes the order of the target queue, unless that is full and being read: then a later one may find room
+        // first.
         let moved = join_all(moves).await;
         for ((dead_letter, _), (to, outcome)) in ready.into_iter().zip(moved) {
             match outcome {
@@ -266,7 +268,7 @@ impl BatchRun<'_> {
         Ok(())
     }
 
-    /// Where a letter goes, and the message that goes there; nothing for one that is deleted.
+    /// The target of a dead letter and the message to send; `None` if it is to be deleted.
     async fn prepare(&self, dead_letter: &SelectedDeadLetter) -> Result<Option<(Queue, Message)>, Refusal> {
         if self.action == Action::Delete {
             return Ok(None);
@@ -287,7 +289,7 @@ impl BatchRun<'_> {
         Ok(Some((to, DeadLetter::original(&message))))
     }
 
-    /// Why a letter was not sent.
+    /// Why a dead letter was not sent.
     fn refused(&mut self, dead_letter: &SelectedDeadLetter, to: Option<Queue>, error: &PubsubError) -> Refusal {
         let flows = dead_letter.owner.as_ref().map(|owner| owner.flows.join(", ")).unwrap_or_default();
         let (kind, message, is_stuck) = match (error, &to) {
@@ -333,7 +335,7 @@ impl BatchRun<'_> {
         }
     }
 
-    /// Reports what was named and is not there, and that some cannot be seen.
+    /// Reports named dead letters that do not exist, and those that cannot be seen.
     async fn report_missing(&mut self, selection: &Selection) -> Result<()> {
         for wanted in selection.missing() {
             let (position, id) = match wanted {
@@ -374,7 +376,7 @@ fn in_flight(stats: &QueueStats) -> Option<String> {
 
 const GONE: &str = "it was resent, deleted or taken by a consumer in the meantime";
 
-/// The queue that a letter came from, if it can be sent there.
+/// The queue that a dead letter came from, if it can be sent there.
 fn target(dead_letter: &SelectedDeadLetter, letters: &Queue) -> Result<Queue, Refusal> {
     if let Err(problem) = &dead_letter.head.message {
         return refusal("unreadable", problem.clone());

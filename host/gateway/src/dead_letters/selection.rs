@@ -1,4 +1,4 @@
-//! Which dead letters a caller means. Pure.
+//! The selection of dead letters in a request. Pure.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashSet};
@@ -9,26 +9,26 @@ use super::owners::Owner;
 use crate::error::{GatewayError, Result};
 use crate::protocol::{DeadLetterId, DeadLetterOrder};
 
-/// Ids in one request, at most.
+/// Maximum number of ids in one request.
 const MAX_IDS_COUNT: usize = 10_000;
 
-/// How a letter is named.
+/// How a dead letter is named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DeadLetterKey {
-    /// By its place in the queue.
+    /// By its position in the queue.
     Position(Cursor),
     /// By the message's id.
     Id(MessageId),
 }
 
-/// Which letters.
+/// The selected dead letters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Selection {
     /// These.
     Named {
         /// By position.
         positions: HashSet<Cursor>,
-        /// By the message's id; with whether one was found.
+        /// By the message's id, with whether it was found.
         ids: BTreeMap<MessageId, bool>,
     },
     /// Those of a flow, a processor, or a processor in a flow.
@@ -110,7 +110,7 @@ impl Selection {
     }
 }
 
-/// In the order of the queue, where the broker's cursors have one.
+/// In the order of the queue, if the broker's cursors are ordered.
 fn sorted(positions: &HashSet<Cursor>) -> Vec<Cursor> {
     let mut sorted: Vec<Cursor> = positions.iter().copied().collect();
     sorted.sort_by(|one, other| one.partial_cmp(other).unwrap_or(Ordering::Equal));

@@ -20,8 +20,8 @@ pub(crate) async fn send(dispatch: &Dispatch, interface: &Interface, body: Bytes
     }
 }
 
-/// Sends a request to a `request` interface, and returns the body of the answer, of its last part if it has several. An error of the responder is an
-/// answer too.
+/// Sends a request to a `request` interface, and returns the body of the answer, or of its last part if it has several. An error from the responder
+/// is returned as an answer, too.
 pub(crate) async fn ask(dispatch: &Dispatch, interface: &Arc<Interface>, body: Bytes, time: Duration) -> Result<Bytes> {
     let mut answer = Answer::begin(dispatch, interface, body, time).await?;
     let mut last = Bytes::new();
@@ -31,16 +31,16 @@ pub(crate) async fn ask(dispatch: &Dispatch, interface: &Arc<Interface>, body: B
     Ok(last)
 }
 
-/// An answer that is under way.
+/// An answer in progress.
 pub(crate) struct Answer {
     interface: Arc<Interface>,
     replies: Replies,
-    /// Takes the parts in for as long as it lives.
+    /// Receives the parts while it lives.
     _requester: SharedRequester,
 }
 
 impl Answer {
-    /// Asks; the parts are read from what is returned.
+    /// Sends the request. Read the parts of the answer with [`Answer::next`].
     pub(crate) async fn begin(dispatch: &Dispatch, interface: &Arc<Interface>, body: Bytes, time: Duration) -> Result<Self> {
         let requester = dispatch.requester(interface).await?;
         match requester.begin(Message::new(body), time).await {
@@ -81,7 +81,7 @@ fn said(part: &Message, kind: &str) -> String {
     text.unwrap_or(kind).to_owned()
 }
 
-/// Why a message did not go into a flow.
+/// Why a message was not sent into a flow.
 pub(crate) async fn not_sent(dispatch: &Dispatch, interface: &Interface, error: PubsubError) -> GatewayError {
     let what = format!("the message was not sent to interface `{}` of flow `{}`", interface.name, interface.flow);
     match error {

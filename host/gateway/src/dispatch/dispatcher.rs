@@ -1,4 +1,4 @@
-//! A way to or from the broker that is shared.
+//! Shared producers and requesters.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -9,10 +9,10 @@ use crate::metrics::open::Opened;
 
 /// Sends to an interface.
 pub(crate) type SharedProducer = Arc<Dispatcher<Box<dyn Producer>>>;
-/// Asks an interface.
+/// Sends requests to an interface.
 pub(crate) type SharedRequester = Arc<Dispatcher<Requester>>;
 
-/// A way to or from the broker, counted while it lives.
+/// A producer or requester, counted while it lives.
 pub(crate) struct Dispatcher<T> {
     way: T,
     _counted: Opened,

@@ -1,4 +1,4 @@
-//! A running flow: what it offers to the outside, and the ways there.
+//! A running flow: its interfaces, and the producers and requesters for them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -46,7 +46,7 @@ impl Flow {
         self.offered == record.interfaces
     }
 
-    /// One of its interfaces; the errors name what there is.
+    /// One of its interfaces; the errors list the existing ones.
     pub(crate) fn interface(&self, name: &str) -> Result<Arc<Interface>> {
         match self.interfaces.get(name) {
             Some(Ok(interface)) => Ok(interface.clone()),
@@ -58,12 +58,12 @@ impl Flow {
         }
     }
 
-    /// Records whether it is being stopped in a way that may still be refused: its readers continue meanwhile, its writers wait.
+    /// Records whether a stop that may still be refused is in progress: meanwhile its readers continue and its writers wait.
     pub(crate) fn set_undecided(&self, is_undecided: bool) {
         self.undecided.send_replace(is_undecided);
     }
 
-    /// Ends what uses it.
+    /// Ends all its users.
     pub(crate) fn stop(&self) {
         self.stopped.cancel();
     }
@@ -79,15 +79,15 @@ pub(crate) struct Interface {
     pub(crate) line: InterfaceTarget,
     /// Cancelled when the flow is stopped, not while its stop may still be refused.
     pub(crate) stopped: CancellationToken,
-    /// Whether the flow is being stopped in a way that may still be refused.
+    /// Whether a stop that may still be refused is in progress.
     undecided: watch::Receiver<bool>,
 }
 
 /// The traffic of an interface, with its connection.
 pub(crate) enum InterfaceTarget {
-    /// Messages go in, or come out.
+    /// Messages enter or leave the flow.
     Flow { topic: Topic, producer: OnceCell<SharedProducer> },
-    /// Requests go in and their answers come back.
+    /// Requests and their answers.
     Request { request: Topic, response: Topic, requester: OnceCell<SharedRequester> },
 }
 
@@ -104,19 +104,19 @@ impl InterfaceTarget {
 }
 
 impl Interface {
-    /// Where the interface's messages, or its requests, go.
+    /// The topic of the interface's messages or requests.
     pub(crate) fn input_topic(&self) -> &Topic {
         let (InterfaceTarget::Flow { topic, .. } | InterfaceTarget::Request { request: topic, .. }) = &self.line;
         topic
     }
 
-    /// The way into a `flow` interface.
+    /// The producer for a `flow` interface.
     pub(super) async fn producer(&self, link: &Link) -> Result<SharedProducer> {
         let InterfaceTarget::Flow { topic, producer } = &self.line else { return Err(self.takes_requests()) };
         producer.get_or_try_init(|| link.producer(topic)).await.cloned()
     }
 
-    /// The connection to the responder of a `request` interface.
+    /// The requester for a `request` interface.
     pub(super) async fn requester(&self, link: &Link) -> Result<SharedRequester> {
         let InterfaceTarget::Request { request, response, requester } = &self.line else {
             return Err(self.wrong("accepts messages but does not answer: use `weir send`".to_owned()));
@@ -132,7 +132,7 @@ impl Interface {
         Queue::new(topic.clone(), subscription).map_err(|error| self.wrong(format!("cannot have an exit: {error}")))
     }
 
-    /// Waits while the flow's stop may still be refused: until the flow runs on or is stopped.
+    /// Waits while the flow's stop may still be refused: until the flow continues or is stopped.
     ///
     /// # Cancel safety
     /// Yes.
@@ -149,7 +149,7 @@ impl Interface {
         wrong(&self.flow, &self.name, problem)
     }
 
-    /// Why what used it has ended.
+    /// The error for users of a stopped flow.
     pub(crate) fn gone(&self) -> GatewayError {
         GatewayError::FlowStopped { flow: self.flow.clone() }
     }

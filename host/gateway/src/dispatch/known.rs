@@ -1,4 +1,4 @@
-//! The flows that are known, by their records.
+//! The known flows, from their records.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -24,14 +24,14 @@ pub(super) struct KnownFlows {
 #[derive(Clone)]
 pub(super) enum FlowState {
     Running(Arc<Flow>),
-    /// It is being stopped in a way that may still be refused.
+    /// A stop that may still be refused is in progress.
     Undecided(Arc<Flow>),
     Starting,
     Stopping,
 }
 
 impl KnownFlows {
-    /// Takes over the records of all flows as they are now; those that are new or changed are read.
+    /// Applies the current records of all flows. Only new and changed ones are parsed.
     pub(super) fn apply(&mut self, records: &Content) {
         let gone: Vec<String> = self.records.keys().filter(|id| !records.contains_key(*id)).cloned().collect();
         for id in gone {
@@ -50,7 +50,7 @@ impl KnownFlows {
         known.is_none_or(|known| known != text)
     }
 
-    /// Takes over one record that is new or changed.
+    /// Applies one new or changed record.
     fn take(&mut self, id: &str, text: &str) {
         let record = match read(text) {
             Ok(record) => record,
@@ -88,7 +88,7 @@ impl KnownFlows {
         self.stopped.insert(id.to_owned());
     }
 
-    /// Whether there was such a flow, which runs no more.
+    /// Whether such a flow existed and was stopped.
     pub(super) fn was_stopped(&self, id: &str) -> bool {
         self.stopped.contains(id)
             || matches!(self.records.get(id), Some((_, FlowState::Stopping | FlowState::Undecided(_) | FlowState::Running(_))))

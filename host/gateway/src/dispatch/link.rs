@@ -1,4 +1,4 @@
-//! The broker, as it is reached for interfaces.
+//! Connects interfaces to the broker.
 
 use std::sync::Arc;
 
@@ -8,10 +8,10 @@ use super::dispatcher::{Dispatcher, SharedProducer, SharedRequester};
 use crate::error::{GatewayError, Result};
 use crate::metrics::open::{Open, What};
 
-/// Makes the ways to the broker, and counts those that are open.
+/// Creates producers and requesters, and counts the open ones.
 pub(crate) struct Link {
     backend: Arc<dyn Backend>,
-    /// The subscription to answers.
+    /// The subscription for answers.
     subscription: Subscription,
     open: Arc<Open>,
 }
@@ -25,13 +25,13 @@ impl Link {
         &*self.backend
     }
 
-    /// A way into a topic.
+    /// A producer for a topic.
     pub(super) async fn producer(&self, topic: &Topic) -> Result<SharedProducer> {
         let made = self.backend.producer(topic).await.map_err(GatewayError::broker("the broker cannot be reached"))?;
         Ok(Arc::new(Dispatcher::new(made, self.open.begin(What::Producer))))
     }
 
-    /// A connection to the responder of the requests on a topic.
+    /// A requester for the requests on a topic.
     pub(super) async fn requester(&self, request: &Topic, response: &Topic) -> Result<SharedRequester> {
         let made = Requester::connect(self.backend.clone(), request, response, &self.subscription).await;
         let made = made.map_err(GatewayError::broker("the broker cannot be reached"))?;

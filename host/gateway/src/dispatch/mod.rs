@@ -31,36 +31,35 @@ pub(crate) use self::dispatcher::SharedProducer;
 pub(crate) use self::flow::{Interface, InterfaceTarget};
 pub(crate) use self::link::Link;
 
-/// How long the follower may be behind. In one process it is some milliseconds; longer than this it cannot fetch.
+/// How long the follower may lag behind. In one process it takes a few milliseconds; after this time it cannot fetch.
 const BEHIND_TIME: Duration = Duration::from_secs(5);
 
-/// The flows that run, and the ways to their interfaces.
+/// The running flows, with producers and requesters for their interfaces.
 pub(crate) struct Dispatch {
     config: ConfigClient,
     link: Link,
-    /// Cancelled when the gateway ends.
+    /// Cancelled on shutdown.
     stopping: CancellationToken,
     known: RwLock<KnownFlows>,
-    /// The version of the configuration that is applied.
+    /// The applied version of the configuration.
     version: watch::Receiver<u64>,
     follower: watch::Receiver<FollowerStatus>,
 }
 
 impl Dispatch {
-    /// Nothing is known before the first [change](Dispatch::apply), with which the follower of this handle calls it.
+    /// No flows are known before the first [change](Dispatch::apply) from the follower of this handle.
     pub(crate) fn new(config: ConfigClient, link: Link, follower: &FollowerHandle, stopping: CancellationToken) -> Self {
         let (version, follower) = (follower.version(), follower.status());
         Dispatch { config, link, stopping, known: RwLock::default(), version, follower }
     }
 
-    /// Takes over the records of all flows as they are now.
+    /// Applies the current records of all flows.
     pub(crate) fn apply(&self, change: &Change) {
         let Some(records) = change.types.get(FLOW_TYPE) else { return };
         self.known.write().unwrap_or_else(PoisonError::into_inner).apply(records);
     }
 
-    /// Why the flows are not known as they are now, if they are not.
-    /// The cause is only for callers with the token.
+    /// Why the known flows may be out of date, if they are. The cause is only for callers with the token.
     pub(crate) fn problem(&self, caller: Caller) -> Option<String> {
         let status = self.follower.borrow();
         let problem = match (&status.fetch_error, status.version) {
@@ -72,7 +71,7 @@ impl Dispatch {
         Some(cause.map_or_else(|| problem.to_owned(), |error| format!("{problem}: {error}")))
     }
 
-    /// Finds an interface of a running flow; the errors name what there is.
+    /// Finds an interface of a running flow; the errors list the existing ones.
     pub(crate) async fn find(&self, flow: &str, interface: &str) -> Result<Arc<Interface>> {
         if let Some(FlowState::Running(flow)) = self.known(flow) {
             return flow.interface(interface);
@@ -80,12 +79,13 @@ impl Dispatch {
         self.find_flow(flow).await?.interface(interface)
     }
 
-    /// Whether the flow of an interface was stopped, as the configuration is now. A stop that may still be refused is waited for.
+    /// Whether the flow of an interface was stopped, according to the current configuration. Waits for the outcome of a stop that may still be
+    /// refused.
     pub(crate) async fn is_stopped(&self, interface: &Interface) -> bool {
         if !interface.stopped.is_cancelled()
             && let Ok(version) = self.config.version().await
         {
-            // If it stays behind, what is known has to do.
+            // If the follower stays behind, the known state is used.
             let _ = self.wait_for_version(version).await;
             let _ = tokio::time::timeout(BEHIND_TIME, interface.decided()).await;
         }
@@ -97,17 +97,17 @@ impl Dispatch {
         self.link.backend()
     }
 
-    /// The way into a `flow` interface.
+    /// The producer for a `flow` interface.
     pub(crate) async fn producer(&self, interface: &Interface) -> Result<SharedProducer> {
         interface.producer(&self.link).await
     }
 
-    /// The connection to the responder of a `request` interface.
+    /// The requester for a `request` interface.
     pub(crate) async fn requester(&self, interface: &Interface) -> Result<SharedRequester> {
         interface.requester(&self.link).await
     }
 
-    /// Why what uses an interface has to end: waits until the flow is stopped or the gateway ends.
+    /// Waits until the flow is stopped or the gateway shuts down, and returns why users of the interface must end.
     pub(crate) async fn over(&self, interface: &Interface) -> GatewayError {
         tokio::select! {
             biased;
@@ -144,13 +144,13 @@ impl Dispatch {
         Ok(GatewayError::UnknownFlow { flow: id.to_owned(), known })
     }
 
-    /// Waits until what is known is at least as new as this version.
+    /// Waits until at least this version is applied.
     async fn wait_for_version(&self, version: u64) -> Result<()> {
         let mut applied = self.version.clone();
         let reached = tokio::time::timeout(BEHIND_TIME, applied.wait_for(|applied| *applied >= version)).await;
         match reached {
             Ok(Ok(_)) => Ok(()),
-            // The follower ends with the gateway.
+            // The follower only ends on shutdown.
             Ok(Err(_)) => Err(GatewayError::ShuttingDown),
             Err(_) => Err(GatewayError::Behind { version }),
         }

@@ -1,4 +1,4 @@
-//! Batches of messages on their way to a reader that does not acknowledge: each is followed by a ping, whose pong settles it. Pure.
+//! Batches of messages for a reader that does not acknowledge: each is followed by a ping, whose pong settles it. Pure.
 
 use std::time::Duration;
 
@@ -8,18 +8,18 @@ use weir_pubsub::Receipt;
 
 use super::held::MAX_COUNT;
 
-/// Bytes of a batch, where it has more than one message.
+/// Maximum size of a batch of more than one message.
 pub(crate) const BATCH_BYTES: usize = 64 << 10;
-/// A pong within this time lets batches grow, one after [`SLOW`] makes them smaller: a reader that works on each message before it reads
-/// the next one answers the ping behind the batch after all of them.
+/// A pong within this time makes batches larger, one after [`SLOW`] smaller: a reader that handles each message before it reads the next answers the
+/// ping after the whole batch.
 const FAST: Duration = Duration::from_millis(250);
 const SLOW: Duration = Duration::from_secs(2);
 
-/// The batch that is on its way, and how large the next one may be.
+/// The batch in flight, and the size limit of the next one.
 pub(crate) struct Batches {
     /// How long a reader may take to answer.
     answer_timeout: Duration,
-    /// Messages of the next batch.
+    /// Maximum number of messages in the next batch.
     limit_count: usize,
     /// The number of the batch that was sent last.
     number: u64,
@@ -32,12 +32,12 @@ struct Batch {
 }
 
 impl Batches {
-    /// The first batch has one message. A reader has twice the time between two pings to answer, as one that is silent has.
+    /// The first batch has one message. A reader has two ping intervals to answer, the same as an idle one.
     pub(crate) fn new(ping_interval: Duration) -> Self {
         Batches { answer_timeout: ping_interval * 2, limit_count: 1, number: 0, on_its_way: None }
     }
 
-    /// Whether a batch was sent and not answered.
+    /// Whether a batch is in flight.
     pub(crate) fn is_on_its_way(&self) -> bool {
         self.on_its_way.is_some()
     }
@@ -47,14 +47,14 @@ impl Batches {
         count < self.limit_count && bytes < BATCH_BYTES
     }
 
-    /// Notes that a batch is sent: what the ping behind it carries.
+    /// Records that a batch is sent, and returns the payload of the ping that follows it.
     pub(crate) fn sent(&mut self, receipts: Vec<Receipt>, now: Instant) -> Bytes {
         self.number += 1;
         self.on_its_way = Some(Batch { receipts, sent: now });
         Bytes::copy_from_slice(&self.number.to_be_bytes())
     }
 
-    /// When a reader that has not answered by then is ended; `None` while nothing is on its way.
+    /// When a reader that has not answered is disconnected; `None` while no batch is in flight.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         self.on_its_way.as_ref().map(|batch| batch.sent + self.answer_timeout)
     }

@@ -1,4 +1,4 @@
-//! The messages that a lease holds, and the rest of its window. Pure: independent of broker and connection.
+//! The messages held under a lease, and its remaining window. Pure: independent of broker and connection.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -6,26 +6,26 @@ use std::time::Duration;
 use tokio::time::Instant;
 use weir_pubsub::Receipt;
 
-/// Messages that may be unacknowledged at once.
+/// Maximum number of unacknowledged messages.
 pub(super) const MAX_COUNT: usize = 1024;
-/// Bytes of their lines, where there is more than one.
+/// Maximum size of their lines, if there is more than one.
 const MAX_BYTES: usize = 1 << 20;
 
-/// The messages that were handed out under a lease and not acknowledged yet.
+/// The messages that were delivered under a lease and are not acknowledged yet.
 ///
-/// Receipts are numbered from 1, in the order in which messages are handed out. The lease runs out when nothing was acknowledged for its
-/// time while something was there to be acknowledged.
+/// Receipts are numbered from 1 in the order of delivery. The lease expires when nothing was acknowledged for the lease time although messages were
+/// unacknowledged.
 #[derive(Debug)]
 pub(super) struct Held {
     lease_time: Duration,
-    /// How many messages may still be handed out; `None`: any number.
+    /// How many messages may still be delivered; `None`: unlimited.
     left_count: Option<u64>,
-    /// The number of the oldest one here, or of the next one.
+    /// The number of the oldest unacknowledged message, or of the next one if there is none.
     first: u64,
     /// In the order of their numbers, each with the size of its line.
     unacknowledged: VecDeque<(Receipt, usize)>,
     size_bytes: usize,
-    /// None while nothing is unacknowledged.
+    /// `None` while nothing is unacknowledged.
     deadline: Option<Instant>,
     has_ended: bool,
 }
@@ -33,9 +33,9 @@ pub(super) struct Held {
 /// Why an acknowledgement changes nothing.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Refused {
-    /// The lease ran out, or has ended otherwise.
+    /// The lease has expired or ended.
     Ended,
-    /// No message of this number was handed out.
+    /// No message of this number was delivered.
     NeverHandedOut {
         /// The number of the last one; 0 if there is none.
         last: u64,
@@ -43,7 +43,7 @@ pub(super) enum Refused {
 }
 
 impl Held {
-    /// Holds nothing, and will hand out at most so many messages.
+    /// Holds nothing yet; at most `count` messages will be delivered.
     pub(super) fn new(count: Option<u64>, lease_time: Duration) -> Self {
         let unacknowledged = VecDeque::new();
         Held { lease_time, left_count: count, first: 1, unacknowledged, size_bytes: 0, deadline: None, has_ended: false }
@@ -59,29 +59,29 @@ impl Held {
         self.left_count != Some(0)
     }
 
-    /// How many messages may be held in all, acknowledged ones aside, where the count has an end: what is beyond it is left to other takers.
+    /// How many messages may be unacknowledged, if the count is limited: further ones are left to other consumers.
     pub(super) fn window(&self) -> Option<usize> {
         let left = usize::try_from(self.left_count?).unwrap_or(MAX_COUNT);
         Some(left.saturating_add(self.unacknowledged.len()).clamp(1, MAX_COUNT))
     }
 
-    /// Whether one more message of this size may be handed out before others are acknowledged. A single message always may.
+    /// Whether one more message of this size may be delivered before others are acknowledged. A single message always may.
     pub(super) fn has_room(&self, size_bytes: usize) -> bool {
         let fits = self.unacknowledged.len() < MAX_COUNT && self.size_bytes + size_bytes <= MAX_BYTES;
         fits || self.unacknowledged.is_empty()
     }
 
-    /// Whether everything that was handed out is acknowledged.
+    /// Whether everything delivered is acknowledged.
     pub(super) fn is_empty(&self) -> bool {
         self.unacknowledged.is_empty()
     }
 
-    /// How many are not.
+    /// The number of unacknowledged messages.
     pub(super) fn count(&self) -> usize {
         self.unacknowledged.len()
     }
 
-    /// Notes that a message is handed out, under [`Held::next_number`].
+    /// Records the delivery of a message under [`Held::next_number`].
     pub(super) fn hand_out(&mut self, receipt: Receipt, size_bytes: usize, now: Instant) {
         if self.unacknowledged.is_empty() {
             self.deadline = Some(now + self.lease_time);
@@ -91,7 +91,7 @@ impl Held {
         self.left_count = self.left_count.map(|left| left.saturating_sub(1));
     }
 
-    /// Acknowledges all messages up to a number, and renews the lease: what is to be settled.
+    /// Acknowledges all messages up to a number, and renews the lease. Returns the receipts to settle.
     pub(super) fn acknowledge(&mut self, through: u64, now: Instant) -> Result<Vec<Receipt>, Refused> {
         if self.expire(now) {
             return Err(Refused::Ended);
@@ -108,23 +108,23 @@ impl Held {
         Ok(acknowledged.into_iter().map(|(receipt, _)| receipt).collect())
     }
 
-    /// Whether the lease has ended, by its time too.
+    /// Whether the lease has ended, including by expiry.
     pub(super) fn expire(&mut self, now: Instant) -> bool {
         self.has_ended |= self.deadline.is_some_and(|deadline| deadline <= now);
         self.has_ended
     }
 
-    /// Whether the lease has ended, as far as it was looked at.
+    /// Whether the lease had ended at the last check.
     pub(super) fn has_ended(&self) -> bool {
         self.has_ended
     }
 
-    /// Ends the lease: nothing is acknowledged any more.
+    /// Ends the lease: nothing can be acknowledged any more.
     pub(super) fn end(&mut self) {
         self.has_ended = true;
     }
 
-    /// When the lease runs out, as far as it is known now.
+    /// When the lease expires unless it is renewed.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.deadline
     }

@@ -18,7 +18,7 @@ use weir_pubsub::{Backend, Receipt, Settled, Unsettled};
 use super::held::{Held, Refused};
 use crate::error::{GatewayError, Result};
 
-/// Names a lease: 128 random bits, so that it cannot be guessed. On the wire: 32 hexadecimal digits.
+/// The id of a lease: 128 random bits, so that it cannot be guessed. On the wire: 32 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct LeaseId(u128);
 
@@ -29,7 +29,7 @@ impl LeaseId {
         LeaseId(u128::from_be_bytes(bytes))
     }
 
-    /// Reads what a lease's first line has.
+    /// Parses the id as written on the wire.
     pub(crate) fn read(text: &str) -> Option<Self> {
         let is_hexadecimal = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
         u128::from_str_radix(text, 16).ok().filter(|_| is_hexadecimal).map(LeaseId)
@@ -42,19 +42,19 @@ impl std::fmt::Display for LeaseId {
     }
 }
 
-/// The leases of a gateway that have not ended. There is one for each connection that takes from an exit.
+/// The active leases of a gateway, one for each connection that takes from an exit.
 #[derive(Default)]
 pub(crate) struct Leases(Mutex<HashMap<LeaseId, Arc<Lease>>>);
 
 impl Leases {
-    /// Makes a lease, which ends when what is returned is dropped.
+    /// Registers a lease, which ends when the returned value is dropped.
     pub(crate) fn begin(self: &Arc<Self>, lease: Lease) -> Registered {
         let lease = Arc::new(lease);
         self.all().insert(lease.id, lease.clone());
         Registered { leases: self.clone(), lease }
     }
 
-    /// A lease that has not ended.
+    /// Finds an active lease.
     pub(crate) fn find(&self, id: LeaseId) -> Option<Arc<Lease>> {
         self.all().get(&id).cloned()
     }
@@ -71,7 +71,7 @@ pub(crate) struct Registered {
 }
 
 impl Registered {
-    /// The lease itself, to be waited for beside this.
+    /// The lease itself, to wait for it independently of this.
     pub(super) fn shared(&self) -> Arc<Lease> {
         self.lease.clone()
     }
@@ -93,7 +93,7 @@ impl Drop for Registered {
     }
 }
 
-/// The right to acknowledge the messages that one connection was handed.
+/// The right to acknowledge the messages delivered to one connection.
 pub(crate) struct Lease {
     id: LeaseId,
     flow: String,
@@ -102,11 +102,11 @@ pub(crate) struct Lease {
     held: Mutex<Held>,
     /// Settles whose outcome is pending.
     settling_count: AtomicUsize,
-    /// Told when something was acknowledged, or handed out where nothing was held.
+    /// Notified when a message is acknowledged, or delivered while none was held.
     changed: Notify,
-    /// Cancelled when the taker has ended it.
+    /// Cancelled when the client ends it.
     released: CancellationToken,
-    /// Cancelled when everything that was not acknowledged is requeued.
+    /// Cancelled once everything unacknowledged is requeued.
     gone: CancellationToken,
 }
 
@@ -130,19 +130,18 @@ impl Lease {
         self.id
     }
 
-    /// Whether it is one of this exit.
+    /// Whether it belongs to this exit.
     pub(crate) fn is_of(&self, flow: &str, interface: &str) -> bool {
         self.flow == flow && self.interface == interface
     }
 
-    /// Settles all messages up to a receipt, and renews the lease or ends it: how many were settled.
+    /// Settles all messages up to a receipt, and renews or ends the lease. Returns how many were settled.
     ///
     /// # Errors
-    /// `LeaseEnded`, `BadField` for a receipt that was never handed out. When a settle fails the lease ends: what was not settled is
-    /// delivered again.
+    /// `LeaseEnded`, `BadField` for a receipt that was never delivered. If a settle fails, the lease ends and what was not settled is redelivered.
     pub(crate) async fn acknowledge(&self, through: u64, then: Then) -> Result<u64> {
         let in_flight = self.begin_settling(through, then)?;
-        // They were counted with them; until their outcome is known, or the requester is gone.
+        // `begin_settling` counted them: they count until their outcome is known or the requester is gone.
         let _counted = Counted { total: &self.settling_count, count: in_flight.len() };
         let mut settled_count = 0;
         for settling in in_flight {
@@ -158,7 +157,7 @@ impl Lease {
         Ok(settled_count)
     }
 
-    /// Submits the settles under the lock: they are ahead of the consumer's leaving then.
+    /// Submits the settles under the lock, so that they precede the drop of the consumer.
     fn begin_settling(&self, through: u64, then: Then) -> Result<Vec<BoxFuture<'static, Result<Settled, Unsettled>>>> {
         let mut held = self.held();
         let receipts = held.acknowledge(through, Instant::now()).map_err(|refused| match refused {
@@ -175,7 +174,7 @@ impl Lease {
         self.settling_count.fetch_add(receipts.len(), Ordering::AcqRel);
         let in_flight = self.backend.acknowledge(&receipts);
         if then == Then::End {
-            // Nothing is handed out in place of what was acknowledged.
+            // The acknowledged messages are not replaced by new ones.
             held.end();
             self.release();
         }
@@ -194,7 +193,7 @@ impl Lease {
         self.gone.cancelled().await;
     }
 
-    /// From here on nothing is acknowledged.
+    /// From here on nothing can be acknowledged.
     pub(super) fn close(&self) {
         self.held().end();
     }
@@ -215,7 +214,7 @@ impl Lease {
         self.held().may_take()
     }
 
-    /// How many messages the consumer may hold, where that changes.
+    /// How many messages the consumer may hold, if that is not constant.
     pub(super) fn window(&self) -> Option<NonZeroU32> {
         let window = self.held().window()?;
         NonZeroU32::new(window as u32)
@@ -236,7 +235,7 @@ impl Lease {
         held.hand_out(receipt, size_bytes, Instant::now());
         drop(held);
         if was_empty {
-            // The time of the lease begins to run.
+            // The lease time starts now.
             self.changed.notify_waiters();
         }
         HandedOut::Done
@@ -247,7 +246,7 @@ impl Lease {
         self.becomes(|held| held.has_room(size_bytes)).await;
     }
 
-    /// Waits until everything that was handed out is acknowledged.
+    /// Waits until everything delivered is acknowledged.
     pub(super) async fn emptied(&self) {
         self.becomes(Held::is_empty).await;
     }
@@ -264,7 +263,7 @@ impl Lease {
         }
     }
 
-    /// Waits until the lease has run out, or was ended by its taker.
+    /// Waits until the lease has expired or was ended by the client.
     pub(super) async fn over(&self) -> LeaseEnd {
         loop {
             let mut changed = pin!(self.changed.notified());
@@ -282,7 +281,7 @@ impl Lease {
             tokio::select! {
                 biased;
                 () = self.released.cancelled() => return LeaseEnd::Released,
-                // Renewed meanwhile or not: the next look shows.
+                // It may have been renewed: the next iteration checks.
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {}
                 () = changed, if deadline.is_none() => {}
             }
@@ -297,13 +296,13 @@ impl Lease {
 /// The next step after an acknowledgement.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Then {
-    /// Further messages.
+    /// Deliver further messages.
     GoOn,
-    /// The end of the lease.
+    /// End the lease.
     End,
 }
 
-/// Whether a message was handed out.
+/// Whether a message was delivered.
 #[derive(PartialEq, Eq)]
 pub(super) enum HandedOut {
     /// It was.
@@ -314,9 +313,9 @@ pub(super) enum HandedOut {
 
 /// How a lease ends before its stream does.
 pub(super) enum LeaseEnd {
-    /// Nothing was acknowledged for its time.
+    /// Nothing was acknowledged within the lease time.
     RanOut,
-    /// The taker has ended it, or a settle failed.
+    /// The client ended it, or a settle failed.
     Released,
 }
 

@@ -1,4 +1,4 @@
-//! The queue of an exit, read and read again.
+//! Consumers of exits.
 
 use std::num::NonZeroU32;
 
@@ -8,7 +8,7 @@ use crate::dispatch::{Dispatch, Interface};
 use crate::error::{GatewayError, Result};
 use crate::reader_backoff::ReaderBackoff;
 
-/// Reads the exit of an interface; `None` where it has none.
+/// A consumer of the interface's exit; `None` if it has no exit.
 pub(crate) async fn consumer(dispatch: &Dispatch, interface: &Interface, window: NonZeroU32) -> Result<Option<Box<dyn Consumer>>> {
     let queue = interface.exit_queue()?;
     let options = ConsumerOptions { window, ..ConsumerOptions::default() };
@@ -20,7 +20,7 @@ pub(crate) async fn consumer(dispatch: &Dispatch, interface: &Interface, window:
     }
 }
 
-/// Reads the exit again, after the connection to the broker was lost: as soon as there is one.
+/// A new consumer after the connection to the broker was lost; waits for the connection.
 pub(crate) async fn consumer_again(
     dispatch: &Dispatch,
     interface: &Interface,

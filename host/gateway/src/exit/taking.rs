@@ -1,4 +1,4 @@
-//! From an exit to a connection: a task of its own, so that a lease runs out and a stop is seen although the connection is not read.
+//! Moves messages from an exit to a connection, in a separate task, so that leases expire and stops are noticed even if the connection is not read.
 
 use std::num::NonZeroU32;
 use std::pin::pin;
@@ -26,15 +26,14 @@ use crate::reader_backoff::{ReaderBackoff, until_deadline};
 
 /// The window of the consumer of an exit: the maximum of unacknowledged messages.
 pub(crate) const WINDOW: NonZeroU32 = NonZeroU32::new(MAX_COUNT as u32).expect("it is not 0");
-/// Pieces that wait for the connection.
+/// Maximum number of chunks waiting for the connection.
 const PIECES_COUNT: usize = 2;
-/// How long messages that another reader holds are waited for before an exit counts as empty: those of one that went a moment ago are
-/// on their way back.
+/// How long to wait for messages held by another consumer before an exit counts as empty: those of a consumer that has just left are being requeued.
 const REQUEUE_WAIT: Duration = Duration::from_secs(1);
-/// How many times to wait for messages that are neither held nor available; report such a case with the log.
+/// How often to wait for messages that are neither held nor available; report such a case with the log.
 const MAX_POLLS: u32 = 30;
 
-/// The same where the broker does not know whether there are messages.
+/// The same if the broker does not know whether there are messages.
 const MAX_POLLS_WITHOUT_FIGURES: u32 = 3;
 
 /// Takes from an exit for one connection.
@@ -43,7 +42,7 @@ pub(crate) struct Taking {
     pub(crate) interface: Arc<Interface>,
     pub(crate) queue: Queue,
     pub(crate) consumer: Box<dyn Consumer>,
-    /// Its waits after losses.
+    /// The backoff after a lost consumer.
     pub(crate) reader_backoff: ReaderBackoff,
     pub(crate) lease: Registered,
     /// End if no message arrived for this long; `None`: continue.
@@ -61,7 +60,7 @@ pub(crate) fn lines(taking: Taking) -> Body {
             if let Some(piece) = receiver.recv().await {
                 return Some((Ok::<_, GatewayError>(piece), (receiver, task)));
             }
-            // It has ended; a panic of it is not taken for the end of the messages.
+            // The task has ended; a panic must not look like the end of the messages.
             let error = task?.await.err()?;
             tracing::error!(error = %weir_pubsub::chain(&error), "exit stream panicked");
             Some((Ok(error_line(&GatewayError::Broken { what: "taking from the exit" })), (receiver, None)))
@@ -74,11 +73,11 @@ pub(crate) fn lines(taking: Taking) -> Body {
 enum Step {
     /// More.
     More,
-    /// Nothing: the count is reached, or the exit is empty, and everything is acknowledged; or the connection has gone.
+    /// End: the count is reached, or the exit is empty, and everything is acknowledged; or the connection is closed.
     End,
 }
 
-/// A line that is not handed out yet.
+/// A line that is not delivered yet.
 struct Next {
     receipt: Receipt,
     line: Vec<u8>,
@@ -88,14 +87,14 @@ impl Taking {
     async fn run(mut self, pieces: mpsc::Sender<Bytes>) {
         let error = self.pump(&pieces).await.err();
         let Taking { consumer, lease, open, .. } = self;
-        // Everything that was not acknowledged goes back at once. An acknowledgement after that is refused.
+        // Everything unacknowledged is requeued immediately. Later acknowledgements are refused.
         lease.close();
         drop(consumer);
         drop(lease);
         drop(open);
         if let Some(error) = error {
             tracing::debug!(error = %weir_pubsub::chain(&error), "exit stream ended");
-            // It waits for the connection, which is bounded: one that does not read is closed.
+            // This wait is bounded: a connection that does not read is closed.
             let _ = pieces.send(error_line(&error)).await;
         }
     }
@@ -126,7 +125,7 @@ impl Taking {
         }
     }
 
-    /// Hands out a message and those that are there already, once the connection takes them.
+    /// Delivers a message and those already available, once the connection accepts them.
     async fn step(&mut self, pieces: &mpsc::Sender<Bytes>, next: &mut Option<Next>) -> Result<Step> {
         let Ok(permit) = pieces.reserve().await else { return Ok(Step::End) };
         if next.is_none() {
@@ -145,7 +144,7 @@ impl Taking {
         Ok(Step::More)
     }
 
-    /// The line that waits, for which there is room, and those of the messages that are there already.
+    /// The waiting line, for which there is room, and the lines of messages that are already available.
     fn batch(&self, next: &mut Option<Next>) -> Bytes {
         let mut lines = Vec::new();
         while let Some(Next { receipt, line }) = next.take() {
@@ -170,7 +169,7 @@ impl Taking {
         Bytes::from(lines)
     }
 
-    /// The next message; `None` when none came for the time that is waited.
+    /// The next message; `None` if none arrived within the wait.
     async fn receive(&mut self) -> Result<Option<Delivery>> {
         let mut ends_at = self.wait.map(|wait| Instant::now() + wait);
         let mut looks_count = 0;
@@ -185,7 +184,7 @@ impl Taking {
                         subscribed?;
                         continue;
                     }
-                    // Whether the exit is empty is not known.
+                    // It is unknown whether the exit is empty.
                     None => return Err(cut_off(&self.dispatch, &self.interface, error).await),
                 },
                 // The consumer continues automatically, with its messages.
@@ -199,7 +198,7 @@ impl Taking {
             let before_count = self.lease.held_count();
             let stats = match self.dispatch.backend().inspect().stats(&self.queue).await {
                 Ok(stats) => stats,
-                // It is about the figures alone: whether the consumer was lost is for the consumer to say.
+                // Only the figures are unavailable: the consumer itself reports whether it was lost.
                 Err(PubsubError::Unavailable { .. }) => QueueStats::default(),
                 Err(error) => return Err(cut_off(&self.dispatch, &self.interface, error).await),
             };
@@ -217,7 +216,7 @@ impl Taking {
         }
     }
 
-    /// The consumer, which fetches no more ahead than the count allows.
+    /// The consumer, with its prefetch limited to the remaining count.
     fn fitting(&self) -> &dyn Consumer {
         if let Some(window) = self.lease.window() {
             self.consumer.set_window(window);
@@ -244,7 +243,7 @@ fn may_come(stats: &QueueStats, own_count: u64, looks_count: u32) -> bool {
     }
 }
 
-/// Why an exit cannot be read on.
+/// Why an exit cannot be read any further.
 pub(crate) async fn cut_off(dispatch: &Dispatch, interface: &Interface, error: PubsubError) -> GatewayError {
     match error {
         PubsubError::QueueNotFound { .. } if dispatch.is_stopped(interface).await => interface.gone(),

@@ -1,4 +1,4 @@
-//! Asking hosts for their details.
+//! Requests for the details of hosts.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use tokio::sync::OnceCell;
 use weir_config::records::DetailsRequest;
 use weir_pubsub::{Backend, Message, Producer, PubsubError, Topic};
 
-/// Asks hosts for their details.
+/// Requests the details of hosts.
 pub(crate) struct DetailsRequester {
     backend: Arc<dyn Backend>,
     topic: Topic,
@@ -18,7 +18,7 @@ impl DetailsRequester {
         DetailsRequester { backend, topic, producer: OnceCell::new() }
     }
 
-    /// Asks all hosts; the details that answer carry the id.
+    /// Sends a request to all hosts; the details sent in response contain the id.
     ///
     /// # Errors
     /// As [`Producer::publish`].

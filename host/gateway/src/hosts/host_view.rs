@@ -1,4 +1,4 @@
-//! A host as the gateway shows it.
+//! The gateway's view of a host.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use weir_config::records::{HostStatus, ProcessorState, ProcessorStatus};
 
 use crate::protocol::{HostReport, Presence};
 
-/// Details of a host. Its processors stay JSON as the host wrote it, since most readers only pass them on.
+/// Details of a host. Its processors stay raw JSON as received, since most code only passes them on.
 #[derive(Debug)]
 pub(super) struct Details {
     pub(super) status: HostStatus,
@@ -18,27 +18,27 @@ pub(super) struct Details {
 }
 
 impl Details {
-    /// Of a host that has never answered.
+    /// For a host that has never answered.
     pub(super) fn without_processors(status: HostStatus) -> Self {
         let processors = RawValue::from_string("[]".to_owned()).expect("an empty array is JSON");
         Details { status, serves: None, processors }
     }
 }
 
-/// A host with its newest details and their age. Written as JSON it is a [`HostReport`].
+/// A host with its newest details and their age. Serializes as a [`HostReport`].
 #[derive(Clone, Debug)]
 pub(crate) struct ShownHost {
     pub(crate) age_ms: u64,
     pub(super) presence: Presence,
     pub(super) heard_ms: u64,
     pub(super) clock_ahead_ms: i64,
-    /// As in the details, with what is wrong with the newest summary.
+    /// As in the details, with the problem of the newest summary.
     pub(super) status: HostStatus,
     pub(super) details: Arc<Details>,
 }
 
 impl ShownHost {
-    /// Shows the processors of flows that are gone as stopping.
+    /// Shows the processors of removed flows as stopping.
     pub(crate) fn stop_processors(&mut self, is_gone: impl Fn(&str) -> bool) {
         let mut processors = self.processors();
         let of_gone = |status: &&mut ProcessorStatus| status.flow.as_deref().is_some_and(&is_gone);
@@ -53,7 +53,7 @@ impl ShownHost {
         self.presence == Presence::Reporting
     }
 
-    /// With all fields, for readers that need them.
+    /// With all fields parsed.
     pub(crate) fn report(&self) -> HostReport {
         let (status, serves) = (self.status.clone(), self.details.serves.clone());
         let ShownHost { age_ms, presence, heard_ms, clock_ahead_ms, .. } = *self;

@@ -20,60 +20,60 @@ pub(crate) use self::host_view::ShownHost;
 pub(crate) use self::report_subscriptions::Reports;
 use crate::protocol::Presence;
 
-/// A host that reported nothing for so long is silent: it reports every 5 s.
+/// A host that has not reported for this long is silent; hosts report every 5 s.
 const MISSED_AFTER: Duration = Duration::from_secs(15);
 /// How long a silent host is shown, so that operators notice it.
 const HOST_EXPIRY: Duration = Duration::from_secs(120);
-/// Reports by which a host's clock is judged: one that was long on its way makes the clock look behind.
+/// The number of reports used to estimate a host's clock: a single delayed one makes the clock look behind.
 const CLOCKS_COUNT: usize = 4;
-/// Hosts that are remembered; beyond it the one that was silent longest is forgotten.
+/// Maximum number of hosts kept; above it, the host that has been silent longest is removed.
 const MAX_HOSTS_COUNT: usize = 1000;
 
-/// How long hosts may take to answer a request for details. Later, their previous details are shown, with their age.
+/// How long to wait for hosts to answer a request for details. After that, their previous details are shown, with their age.
 const RESPONSE_TIMEOUT: Duration = Duration::from_millis(500);
-/// How long to wait for a first host where none is known.
+/// How long to wait for a first host if none is known.
 const FIRST_ANSWER_TIME: Duration = Duration::from_millis(100);
-/// A host that reported nothing for so long is not waited for: it has missed its turn.
+/// A host that has not reported for this long is not waited for: it has missed a report.
 const SILENT_AFTER: Duration = Duration::from_secs(7);
-/// Answered requests that are remembered of a host.
+/// Number of answered requests kept per host.
 const ANSWERS_COUNT: usize = 1_024;
 
 /// The newest reports of each host.
 #[derive(Default)]
 pub(crate) struct Hosts {
     known: Mutex<BTreeMap<String, HostEntry>>,
-    /// Of details that come in several messages.
+    /// Parts of details that arrive in several messages.
     parts: Mutex<ReportParts<ReceivedDetails>>,
     report_received: Notify,
 }
 
 /// The state of a host.
 struct HostEntry {
-    /// When it was last heard of.
+    /// When its last report arrived.
     at: Instant,
     /// From its newest report, of either kind.
     status: HostStatus,
     /// Why its newest summary is incomplete, if it is.
     summary_problem: Option<String>,
-    /// Its newest details, and when they came.
+    /// Its newest details, and when they arrived.
     details: Option<(Instant, Arc<Details>)>,
-    /// The newest requests that it has answered.
+    /// The most recent requests that it has answered.
     answered: VecDeque<u64>,
-    /// How much its clock was ahead when its newest reports came, in milliseconds.
+    /// How far its clock was ahead when its newest reports arrived, in milliseconds.
     clocks_ahead_ms: VecDeque<i64>,
     /// It has stopped. Reports that arrive later were sent before.
     has_stopped: bool,
 }
 
 impl Hosts {
-    /// The hosts that report, without their processors, from their newest reports.
+    /// The reporting hosts, from their newest reports, without their processors.
     pub(crate) fn statuses(&self) -> Vec<HostStatus> {
         let now = Instant::now();
         let known = self.present(now);
         known.values().filter(|known| known.is_shown() && !known.is_silent(now)).map(|known| known.status.clone()).collect()
     }
 
-    /// The hosts that are there or have lately become silent, as they are now: each is asked, and its answer waited for, for half a second at most.
+    /// The current state of hosts that report or have recently become silent. Requests details from all and waits at most 500 ms for the answers.
     ///
     /// # Cancel safety
     /// Yes.
@@ -100,14 +100,14 @@ impl Hosts {
         self.present(now).values().filter(|known| known.is_shown()).map(|known| known.shown(now)).collect()
     }
 
-    /// The hosts that are not gone, and those that have stopped.
+    /// The hosts that have not expired, including stopped ones.
     fn present(&self, now: Instant) -> MutexGuard<'_, BTreeMap<String, HostEntry>> {
         let mut known = self.lock();
         known.retain(|_, known| now.duration_since(known.at) < HOST_EXPIRY);
         known
     }
 
-    /// Whether all hosts that are not silent have answered a request, and one at least has.
+    /// Whether all hosts that are not silent have answered a request, and at least one has.
     fn have_answered(&self, id: u64) -> bool {
         let now = Instant::now();
         let known = self.lock();
@@ -120,7 +120,7 @@ impl Hosts {
         self.lock().values().any(|known| known.is_waited_for(now))
     }
 
-    /// Takes a summary, or a part of one: each has what concerns the host itself, and the rest is for others.
+    /// Processes a summary or a part of one. Each part describes the host itself; the rest is not used here.
     fn take_summary(&self, body: &[u8]) {
         match serde_json::from_slice::<HostStatus>(body) {
             Ok(status) => self.note(status, None),
@@ -128,7 +128,7 @@ impl Hosts {
         }
     }
 
-    /// Takes details, or a part of them.
+    /// Processes details or a part of them.
     fn take_details(&self, body: &[u8]) {
         let part = match ReceivedDetails::read(body) {
             Ok(part) => part,
@@ -141,7 +141,7 @@ impl Hosts {
         let Some(mut whole) = whole else { return };
         let processors = whole.processors();
         let ReceivedDetails { mut status, serves, answers, .. } = whole;
-        // A host of this version writes them by the type that reads them.
+        // A host of the same version writes them with the type that reads them.
         let is_same_version = status.version == env!("CARGO_PKG_VERSION");
         let details = match (!is_same_version).then(|| unreadable(&processors)).flatten() {
             None => Details { status: status.clone(), serves, processors },
@@ -159,7 +159,7 @@ impl Hosts {
         self.report_received.notify_waiters();
     }
 
-    /// Notes a report, of details with what they answer.
+    /// Records a report; for details, with the requests that they answer.
     fn note(&self, status: HostStatus, details: Option<(Details, Vec<u64>)>) {
         let at = Instant::now();
         let mut all = self.lock();
@@ -218,7 +218,7 @@ impl HostEntry {
         now.duration_since(self.at) > MISSED_AFTER
     }
 
-    /// With the newest details; without its processors if it has never answered.
+    /// The host with its newest details; without processors if it has never answered.
     fn shown(&self, now: Instant) -> ShownHost {
         let (at, details) = match &self.details {
             Some((at, details)) => (*at, details.clone()),
@@ -242,7 +242,7 @@ pub(crate) fn now_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }
 
-/// Why the processors of a host cannot be passed on, if they cannot: nothing that the gateway answers may be unreadable because of one host.
+/// Why the processors of a host cannot be passed on, if they cannot: one host must not make a response of the gateway unreadable.
 fn unreadable(processors: &RawValue) -> Option<serde_json::Error> {
     serde_json::from_str::<Vec<ProcessorStatus>>(processors.get()).err()
 }
@@ -272,7 +272,7 @@ mod tests {
         shown(hosts).into_iter().map(|report| (report.status.host, report.status.config_version)).collect()
     }
 
-    /// Details of so many processors.
+    /// Details of `count` processors.
     fn details(host: &str, config_version: u64, count: usize, answers: &[u64], max_bytes: usize) -> Vec<Vec<u8>> {
         let processor = |variant: usize| {
             let mut processor =

@@ -1,4 +1,4 @@
-//! Subscriptions to what hosts report. One that is lost is made again, also after a panic.
+//! Subscriptions to hosts' reports. A lost one is recreated, also after a panic.
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,7 +15,7 @@ pub(crate) struct Reports {
 }
 
 impl Reports {
-    /// Subscribes: what is reported from now on is heard.
+    /// Subscribes: receives all reports from now on.
     ///
     /// # Errors
     /// As [`Backend::consumer`].
@@ -35,7 +35,7 @@ impl Reports {
     }
 }
 
-/// How a message is processed.
+/// Processes a message.
 type Take = fn(&Hosts, &[u8]);
 
 /// One of the subscriptions.
@@ -44,7 +44,7 @@ struct Source {
     topic: Topic,
     subscription: Subscription,
     take: Take,
-    /// The subscription that is there already.
+    /// The existing subscription.
     first: Mutex<Option<Box<dyn Consumer>>>,
 }
 

@@ -1,7 +1,7 @@
 //! Figures of hosts, flows and queues as samples. No IO here.
 //!
 //! A processor's component is not a label of its counters: they continue across a swap, and under a new label they would begin with everything
-//! counted before. The running component is a separate family, to be joined.
+//! counted before. The running component is a separate family to join with.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ const STATES: [(ProcessorState, &str); 6] = [
     (ProcessorState::Stopping, "stopping"),
 ];
 
-/// A figure: its name, what it is, and where it is found.
+/// A figure: its name, its description, and how to read it.
 type Figure<T, V = u64> = (&'static str, &'static str, fn(&T) -> V);
 
 const HOST_GAUGES: [Figure<HostReport, f64>; 3] = [
@@ -62,7 +62,7 @@ pub(crate) fn log(dropped_lines_count: u64, out: &mut Text) {
     out.counter("weir_log_lines_dropped_total", help).sample(&[], dropped_lines_count);
 }
 
-/// Whether what the other figures come from could be asked.
+/// Whether the sources of the other figures answered.
 pub(crate) fn reachable(services: [(&str, bool); 2], out: &mut Text) {
     let mut family = out.gauge("weir_service_reachable", "1 if the service answers; otherwise its metrics are omitted.");
     for (service, is_reachable) in services {
@@ -85,7 +85,7 @@ pub(crate) fn config(version: u64, records: &BTreeMap<String, FlowRecord>, out: 
     }
 }
 
-/// The bytes of requests and answers that the gateway holds.
+/// The bytes of requests and responses that the gateway holds.
 pub(crate) fn held(budget: &Budget, out: &mut Text) {
     let help = "Bytes of requests and answers that the gateway holds, excluding the first 64 KiB of each.";
     out.gauge("weir_gateway_held_bytes", help).sample(&[], budget.held_bytes());
@@ -95,7 +95,7 @@ pub(crate) fn held(budget: &Budget, out: &mut Text) {
     out.counter("weir_gateway_overloaded_total", help).sample(&[], budget.refused_count());
 }
 
-/// Hosts and their processors, as they last reported.
+/// Hosts and their processors, from their last reports.
 pub(crate) fn hosts(hosts: &[HostReport], out: &mut Text) {
     for (name, help, value) in HOST_GAUGES {
         let mut family = out.gauge(name, help);
@@ -168,7 +168,7 @@ fn labels<'a>(host: &'a HostReport, status: &'a ProcessorStatus) -> [(&'a str, &
     ]
 }
 
-/// Queues. For a missing one only that is reported.
+/// Queues. A missing one has only the sample of its absence.
 pub(crate) fn queues(queues: &[QueueSummary], out: &mut Text) {
     let mut exists = out.gauge("weir_queue_exists", "1 if the queue exists, 0 if a flow uses it and it is missing.");
     for queue in queues {

@@ -10,15 +10,15 @@ use super::text::Text;
 pub(crate) enum What {
     /// Sends to a `flow` interface.
     Producer,
-    /// Asks a `request` interface, and holds a subscription to its answers.
+    /// Sends requests to a `request` interface, and holds a subscription to its answers.
     Requester,
     /// A WebSocket with many requests.
     Socket,
-    /// Messages on their way into a flow.
+    /// An import into a flow.
     Import,
-    /// A WebSocket that messages leave a flow by.
+    /// A WebSocket that exports messages from a flow.
     Export,
-    /// A copy of what passes.
+    /// A tap.
     Tap,
     /// Takes messages out of an exit.
     Exit,
@@ -28,12 +28,12 @@ const DISPATCHERS: [(What, &str); 2] = [(What::Producer, "producer"), (What::Req
 const STREAMS: [(What, &str); 5] =
     [(What::Socket, "socket"), (What::Import, "import"), (What::Export, "export"), (What::Tap, "tap"), (What::Exit, "exit")];
 
-/// Counts of what is open.
+/// Counts of open resources.
 #[derive(Default)]
 pub(crate) struct Open([AtomicU64; DISPATCHERS.len() + STREAMS.len()]);
 
 impl Open {
-    /// Counts one more, until what is returned is dropped.
+    /// Counts one more until the returned value is dropped.
     pub(crate) fn begin(self: &Arc<Self>, what: What) -> Opened {
         self.count_of(what).fetch_add(1, Ordering::Relaxed);
         Opened { open: self.clone(), what }
@@ -60,7 +60,7 @@ impl Open {
     }
 }
 
-/// Something that is open until this is dropped.
+/// An open resource, counted until this is dropped.
 pub(crate) struct Opened {
     open: Arc<Open>,
     what: What,

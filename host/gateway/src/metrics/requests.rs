@@ -1,4 +1,4 @@
-//! The gateway's own requests: how many, on which route, with which status, and how long until the answer began.
+//! The gateway's own requests: number by route and status, and the time until the response began.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::text::{Family, Text};
 
-/// Upper ends of the buckets, in seconds: those that OpenTelemetry recommends for requests over HTTP.
+/// Upper bounds of the buckets, in seconds: those that OpenTelemetry recommends for HTTP requests.
 const BUCKETS_S: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
 /// The label for unknown routes and methods: all are counted as one.
 const OTHER: &str = "other";
@@ -19,12 +19,12 @@ const OTHER: &str = "other";
 /// Counts of requests since the gateway's start.
 #[derive(Default)]
 pub(crate) struct Requests {
-    /// By route, so that a request to a known route copies no name.
+    /// By route, so that a request to a known route does not copy its name.
     answered: Mutex<BTreeMap<String, BTreeMap<Key, Durations>>>,
     waiting_count: AtomicU64,
 }
 
-/// The labels of requests of a route: the number is limited by methods and error statuses.
+/// The labels of requests of a route: their number is limited by methods and error statuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Key {
     method: &'static str,
@@ -33,13 +33,13 @@ struct Key {
 
 #[derive(Default)]
 struct Durations {
-    /// Those that fall into each bucket and into no smaller one.
+    /// The count of each bucket, not cumulative.
     counts: [u64; BUCKETS_S.len()],
     count: u64,
     sum: Duration,
 }
 
-/// A request that waits for its answer, until this is dropped: its caller may go before.
+/// Counts a request as waiting until this is dropped, since its caller may disconnect before the response.
 pub(crate) struct Waiting<'a> {
     requests: &'a Requests,
     begun: Instant,
@@ -67,7 +67,7 @@ impl Drop for Waiting<'_> {
 }
 
 impl Requests {
-    /// Begins to count a request.
+    /// Starts counting a request.
     pub(crate) fn begin(&self, request: &Request) -> Waiting<'_> {
         self.waiting_count.fetch_add(1, Ordering::Relaxed);
         let route = request.extensions().get::<MatchedPath>().cloned();
@@ -88,7 +88,7 @@ impl Requests {
         }
     }
 
-    /// Writes what was counted.
+    /// Writes the counts.
     pub(crate) fn write(&self, out: &mut Text) {
         let waiting = self.waiting_count.load(Ordering::Relaxed);
         out.gauge("weir_gateway_requests_waiting", "Requests whose answer has not started.").sample(&[], waiting);

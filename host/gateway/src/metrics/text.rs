@@ -36,7 +36,7 @@ impl Text {
         Family { out: &mut self.out, name }
     }
 
-    /// All that was written.
+    /// The whole text.
     pub(crate) fn finish(self) -> String {
         self.out
     }

@@ -1,23 +1,23 @@
-//! Texts of the document as HTML.
+//! Renders strings of the document as HTML.
 
 use serde_json::Value;
 
-/// A text of the document; an empty one where there is none.
+/// A string of the document; empty if it is not a string.
 pub(super) fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
 
-/// The fields of an object; none of anything else.
+/// The fields of an object; none if it is not an object.
 pub(super) fn fields(value: &Value) -> impl Iterator<Item = (&str, &Value)> + Clone {
     value.as_object().into_iter().flatten().map(|(name, value)| (name.as_str(), value))
 }
 
-/// A text that stands for itself.
+/// Escapes text.
 pub(super) fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
-/// A text in which what stands between backticks is code.
+/// Inline text, with `<code>` for what is between backticks.
 pub(super) fn inline(text: &str) -> String {
     let part = |(at, part): (usize, &str)| if at % 2 == 1 { format!("<code>{}</code>", escaped(part)) } else { escaped(part) };
     text.split('`').enumerate().map(part).collect()

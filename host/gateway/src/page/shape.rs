@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::markup::{escaped, fields, inline, prose, text};
 
-/// A schema in a few words, with links to the shapes that it names.
+/// A schema in a few words, with links to the named schemas.
 pub(super) fn of(schema: &Value) -> String {
     if let Some(name) = schema["$ref"].as_str() {
         let name = name.rsplit('/').next().unwrap_or_default();
@@ -38,7 +38,7 @@ fn of_type(name: &str, schema: &Value) -> String {
     }
 }
 
-/// A named shape with its fields.
+/// A named schema with its fields.
 pub(super) fn section(name: &str, schema: &Value) -> String {
     let rows: String = parts(schema).flat_map(|part| fields(&part["properties"]).map(|(field, of)| row(field, of, part))).collect();
     let mixed: Vec<String> = parts(schema).filter(|part| part["$ref"].is_string()).map(of).collect();
@@ -47,7 +47,7 @@ pub(super) fn section(name: &str, schema: &Value) -> String {
     format!("<section id=\"shape-{name}\"><h3><code>{name}</code></h3>{}{body}</section>", prose(text(&schema["description"])))
 }
 
-/// The shape itself, or what it is put together of.
+/// The schema itself, or its `allOf` parts.
 fn parts(schema: &Value) -> impl Iterator<Item = &Value> {
     match schema["allOf"].as_array() {
         Some(parts) => parts.iter(),

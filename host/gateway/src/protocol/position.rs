@@ -1,4 +1,4 @@
-//! Positions of dead letters on the wire: the text of a cursor, as a number where it is one.
+//! Positions of dead letters on the wire: a cursor as a string, or as a number if it is one.
 
 use std::fmt;
 
@@ -18,15 +18,15 @@ pub enum Position {
 }
 
 impl Position {
-    /// Reads it.
+    /// Parses it.
     ///
     /// # Errors
-    /// When it names no place of any broker.
+    /// If it is not a position of any broker.
     pub fn cursor(&self) -> Result<Cursor, NotACursor> {
         self.to_string().parse()
     }
 
-    /// Where to begin in order to go on behind it; 0 stands for the beginning.
+    /// Where to start in order to continue after it; 0 means the beginning.
     ///
     /// # Errors
     /// As [`Position::cursor`].
@@ -34,7 +34,7 @@ impl Position {
         if self.to_string() == "0" { Ok(Start::Oldest) } else { Ok(Start::Behind(self.cursor()?)) }
     }
 
-    /// Whether it is known to be behind another.
+    /// Whether it is known to be after another.
     pub fn is_behind(&self, other: &Position) -> bool {
         matches!((self.cursor(), other.cursor()), (Ok(own), Ok(other)) if own > other)
     }

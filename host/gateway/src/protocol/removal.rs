@@ -1,4 +1,4 @@
-//! Removing deployments, and files that nothing names.
+//! Removing deployments and unused files.
 
 use std::io;
 use std::path::PathBuf;
@@ -67,7 +67,7 @@ pub struct PrunedFile {
 }
 
 impl PrunedFile {
-    /// Of a file in the folder of components or of compiled code.
+    /// The entry for a file in the folder of components or of compiled code.
     pub(crate) fn of(file: &UnusedFile) -> Self {
         let kind = match file.path.extension().and_then(|extension| extension.to_str()) {
             Some("wasm") => "component",
@@ -79,7 +79,7 @@ impl PrunedFile {
     }
 }
 
-/// What was removed of these files, or in a dry run would be; `failures` could not be removed.
+/// Which of these files were removed or, in a dry run, would be; `failures` could not be removed.
 pub fn pruned(files: &[UnusedFile], dry_run: bool, failures: &[(PathBuf, io::Error)]) -> Pruned {
     let gone = files.iter().filter(|file| failures.iter().all(|(failed, _)| *failed != file.path));
     let files: Vec<PrunedFile> = gone.map(PrunedFile::of).collect();

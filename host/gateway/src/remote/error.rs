@@ -14,19 +14,19 @@ pub enum RemoteError {
         /// As it was given.
         url: String,
     },
-    /// The URL holds a user name or password, which a request would not send; it is shown without them.
+    /// The URL contains a user name or password, which a request would not send; it is shown without them.
     #[error("the gateway's address {url} contains a user name or password: use a token instead")]
     UserInfo {
         /// Without them.
         url: String,
     },
-    /// The token would be readable on the way.
+    /// The token would be readable in transit.
     #[error("the token is not sent to {url}: without TLS it could be read in transit")]
     TokenInClear {
         /// The gateway's URL.
         url: String,
     },
-    /// The token is not one.
+    /// The token is malformed.
     #[error(transparent)]
     BadToken(#[from] BadToken),
     /// The file of the CAs cannot be read.
@@ -38,7 +38,7 @@ pub enum RemoteError {
         #[source]
         source: std::io::Error,
     },
-    /// The file of the CAs holds no certificate that can be used.
+    /// The CA file has no usable certificate.
     #[error("the CA file {} {problem}", file.display())]
     BadAuthorities {
         /// Which.

@@ -1,4 +1,4 @@
-//! Why a client and a gateway did not agree on TLS, in words that name what to do.
+//! TLS errors between a client and a gateway, with the fix.
 
 use std::error::Error;
 use std::fmt;
@@ -7,29 +7,29 @@ use rustls::pki_types::UnixTime;
 use rustls::{AlertDescription, CertificateError, InvalidMessage};
 use x509_parser::time::ASN1Time;
 
-/// Why a gateway's TLS was refused. Its text is the problem; [`next`](TlsFault::next) is the fix.
+/// Why a gateway's TLS was refused. `Display` is the problem; [`next`](TlsFault::next) is the fix.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TlsFault {
     /// Another CA signed the certificate.
     UnknownAuthority,
     /// The certificate has other names.
     WrongName {
-        /// The operation that was requested.
+        /// The expected name.
         expected: String,
         /// The names in the certificate.
         named: Vec<String>,
     },
-    /// The certificate is out of date.
+    /// The certificate has expired.
     Expired {
-        /// Since when, if it is known.
+        /// Since when, if known.
         since: Option<String>,
     },
-    /// The certificate is for the future.
+    /// The certificate is not valid yet.
     NotYetValid {
-        /// From when on, if it is known.
+        /// From when on, if known.
         from: Option<String>,
     },
-    /// It is not the certificate that the running Weir noted in its data folder.
+    /// It is not the certificate that the running Weir recorded in its data folder.
     NotTheNoted,
     /// The certificate is that of a CA itself.
     IsAuthority,
@@ -37,7 +37,7 @@ pub enum TlsFault {
     NotTls,
     /// Any other problem.
     Other {
-        /// In the words of the library.
+        /// The library's message.
         problem: String,
     },
 }
@@ -47,7 +47,7 @@ impl TlsFault {
     pub(super) fn of(error: &reqwest::Error) -> Option<Self> {
         let mut cause: Option<&(dyn Error + 'static)> = error.source();
         while let Some(error) = cause {
-            // An I/O error does not have the error that it was made of among its causes, but that one's.
+            // `source` of an I/O error skips the wrapped error and returns that error's source.
             let inner = error.downcast_ref::<std::io::Error>().and_then(|error| error.get_ref());
             let found = error.downcast_ref::<rustls::Error>().or_else(|| inner?.downcast_ref::<rustls::Error>());
             if let Some(found) = found {

@@ -16,21 +16,21 @@ use weir_config::records::Digest;
 
 use super::error::RemoteError;
 
-/// More than the CAs of an operating system take.
+/// Larger than the CA bundle of an operating system.
 const MAX_FILE_BYTES: u64 = 4 << 20;
 
 /// Which certificates of a gateway are trusted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Trust {
-    /// Those that the CAs of the operating system signed.
+    /// Those signed by the CAs of the operating system.
     System,
-    /// Those that the CAs in this PEM file signed, and no others.
+    /// Those signed by the CAs in this PEM file, and no others.
     Authorities(PathBuf),
-    /// The one with this SHA-256 digest, whatever its name and dates are: a running Weir noted it in its own data folder.
+    /// The one with this SHA-256 digest, whatever its names and dates: a running Weir recorded it in its own data folder.
     Certificate(Digest),
 }
 
-/// Has a client trust so much; `None`: it uses no TLS, and the system's CAs need not be read.
+/// Configures what a client trusts; `None`: it does not use TLS, and the system's CAs are not read.
 pub(super) fn apply(http: ClientBuilder, trust: Option<&Trust>) -> Result<ClientBuilder, RemoteError> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let config = || {
@@ -57,7 +57,7 @@ fn authorities(file: &Path) -> Result<RootCertStore, RemoteError> {
     roots(&pem).map_err(|problem| RemoteError::BadAuthorities { file: PathBuf::from(file), problem })
 }
 
-/// The CAs in a PEM text, or what is wrong with it.
+/// The CAs in PEM data, or the problem with it.
 fn roots(pem: &[u8]) -> Result<RootCertStore, String> {
     if pem.len() as u64 > MAX_FILE_BYTES {
         return Err(format!("has more than {MAX_FILE_BYTES} bytes: give a PEM file with the CA certificate"));
@@ -73,7 +73,7 @@ fn roots(pem: &[u8]) -> Result<RootCertStore, String> {
     }
 }
 
-/// Trusts one certificate by its digest: that its key is used is checked as ever.
+/// Trusts one certificate by its digest. The handshake signature is verified as usual.
 #[derive(Debug)]
 struct OneCertificate {
     digest: Digest,

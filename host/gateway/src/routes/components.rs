@@ -24,7 +24,7 @@ use crate::gateway::{Gateway, Shared};
 use crate::protocol::{Deployed, ErrorAnswer, Unreached};
 use crate::query::Fields;
 
-/// Types of entries that are read at a time.
+/// Number of entry types that are read concurrently.
 const READS_COUNT: usize = 16;
 
 /// Under which name and version, by default the descriptor's; and the limits that are given for it, as a JSON object.
@@ -71,7 +71,7 @@ pub(crate) async fn post(State(gateway): State<Shared>, Fields(target): Fields<T
     check_limits(&limits, &gateway)?;
     let record = inspect(&gateway, bytes.clone(), limits).await?;
     let (name, version) = name_of(target, &record.descriptor)?;
-    // Before anything is written: what fails must leave nothing.
+    // Before anything is written, so that a failure leaves nothing behind.
     let not_reached = unreached(&gateway, &name, record.digest).await?;
     let key = deployment_key(&name, &version);
     let (record, unchanged) = store(&gateway, folder, &bytes, &key, record).await?;
@@ -106,7 +106,7 @@ pub(crate) async fn get(State(gateway): State<Shared>, Path(digest): Path<String
     Ok((headers, Body::from_stream(stored.into_stream())).into_response())
 }
 
-/// Stores bytes and record. Of a deployment that is refused no bytes stay that were not there before.
+/// Stores bytes and record. If the deployment is refused, bytes that were not there before are removed.
 async fn store(
     gateway: &Gateway,
     folder: &ComponentFolder,
@@ -121,7 +121,7 @@ async fn store(
     folder.put(bytes).await.map_err(GatewayError::ComponentStore)?;
     let put = record_deployment(&gateway.config, key, record).await;
     drop(turn);
-    // After an answer that did not come the record may be written all the same.
+    // If no answer arrived, the record may still have been written.
     let may_be_written = matches!(&put, Err(GatewayError::Config(ConfigError::Unavailable { .. } | ConfigError::UnreadableAnswer { .. })));
     if put.is_err() && !may_be_written && !was_there {
         removal::drop_unnamed(gateway, folder, digest).await;
@@ -129,7 +129,7 @@ async fn store(
     put
 }
 
-/// Refuses a version that belongs to other bytes before anything is stored.
+/// Refuses a version that is used by another file, before anything is stored.
 async fn refuse_taken(gateway: &Gateway, key: &str, given: Digest) -> Result<()> {
     let text = gateway.config.get_one(COMPONENT_TYPE, key).await.map_err(GatewayError::Config)?;
     match text.and_then(|text| serde_json::from_str::<ComponentRecord>(&text).ok()) {
@@ -165,8 +165,8 @@ fn name_of(target: Target, descriptor: &Descriptor) -> Result<(String, String)> 
     }
 }
 
-/// Records a deployment unless it is there; the record that stands, and whether it stood before. A record that is there never changes. The
-/// bytes must be in the store.
+/// Records a deployment unless it exists. Returns the stored record, and whether it existed before. An existing record never changes. The bytes must
+/// be in the store.
 ///
 /// # Errors
 /// `VersionTaken`, `VersionFixed`, `BadDeployment`, `Config`.
@@ -189,7 +189,7 @@ pub async fn record_deployment(config: &ConfigClient, key: &str, record: Compone
     }
 }
 
-/// A record that some other program wrote.
+/// The error for an unreadable record, written by another program.
 pub(super) fn unreadable(key: &str, error: &serde_json::Error) -> GatewayError {
     GatewayError::BadDeployment { key: key.to_owned(), problem: error.to_string() }
 }
@@ -204,7 +204,7 @@ async fn write_record(config: &ConfigClient, key: &str, record: &ComponentRecord
     }
 }
 
-/// Refuses what the broker would refuse each time.
+/// Refuses limits whose messages the broker would always refuse.
 fn check_limits(limits: &GivenLimits, gateway: &Gateway) -> Result<()> {
     let most = gateway.backend.limits().max_settle_bytes;
     match limits.sends_bytes {
@@ -229,8 +229,8 @@ fn bad_limits(problem: String) -> GatewayError {
     GatewayError::BadField { field: "limits".to_owned(), problem }
 }
 
-/// The running entries of this component's name that run another digest, or none. They are read type by type: all together may be more than
-/// one answer carries.
+/// The running entries of this component's name that run another digest, or none. They are read type by type, since all together may exceed one
+/// response.
 async fn unreached(gateway: &Gateway, name: &str, digest: Digest) -> Result<Vec<Unreached>> {
     let types = gateway.config.types().await.map_err(GatewayError::Config)?.0.value;
     let types: Vec<String> = types.into_iter().filter(|config_type| processor_of_entry_type(config_type).is_some()).collect();

@@ -1,4 +1,4 @@
-//! `GET /api/v1/weir/dead-letters` and `.../{letter}`: looks at the messages that could not be handled, and takes none.
+//! `GET /api/v1/weir/dead-letters` and `.../{letter}`: shows dead letters without removing them.
 
 use axum::body::Body;
 use axum::extract::{Path, State};
@@ -21,16 +21,16 @@ use crate::ndjson::ndjson;
 use crate::protocol::{DeadLetterId, DeadLetterLine, DeadLetterOrder, DeadLetterSummary, DeadLetters, Position};
 use crate::query::Fields;
 
-/// Letters of one answer, unless asked for others, and at most.
+/// Default and maximum number of dead letters in one response.
 const DEFAULT_LIMIT: u32 = 100;
 const MAX_LIMIT: u32 = 1000;
 /// How much of a body is shown.
 const SHOWN_BYTES: usize = 2048;
-/// Texts of one answer, about.
+/// Approximate size of the text in one response.
 const ANSWER_BYTES: usize = 1 << 20;
-/// Letters that one answer looks at: of many, few may be selected.
+/// Maximum number of dead letters examined for one response: few of many may be selected.
 const EXAMINED_COUNT: usize = 50_000;
-/// Letters of one id that are shown whole. There is one for each queue that gave the message up.
+/// Maximum number of dead letters of one id that are shown whole. There is one for each queue whose consumer gave up the message.
 const WHOLE_COUNT: usize = 16;
 
 /// Which letters.
@@ -88,7 +88,7 @@ pub(crate) async fn get(State(gateway): State<Shared>, Fields(extent): Fields<Li
     Ok(Json(DeadLetters { depth_count: depth, ..listed }))
 }
 
-/// The selected letters from a place on, as far as one answer goes.
+/// The selected dead letters from a position on, up to the limits of one response.
 async fn list(gateway: &Gateway, mut selection: Selection, owners: &Owners, mut start: Start, limit: usize) -> Result<DeadLetters> {
     let mut listed = DeadLetters::default();
     let (mut bytes, mut looked_at_count) = (0, 0);
@@ -156,20 +156,20 @@ pub(crate) async fn whole(
     let owners = Owners::of(&records);
     let mut lines = Vec::new();
     for head in found {
-        // One that was damaged since is not shown.
+        // One that was damaged since is skipped.
         let Ok(message) = &head.message else { continue };
         lines.extend_from_slice(b"{\"letter\":");
         serde_json::to_writer(&mut lines, &summary(&head, &owners)).map_err(|_| GatewayError::Broken { what: "writing a dead letter" })?;
         lines.extend_from_slice(b",\"message\":");
         line::write(message, &mut lines);
-        // The message has a line end of its own, which belongs behind the whole.
+        // The message ends with its own line end, which must follow the whole object.
         lines.pop();
         lines.extend_from_slice(b"}\n");
     }
     Ok(ndjson(Body::from(lines)))
 }
 
-/// The positions of the letters of a message.
+/// The positions of the dead letters of a message.
 async fn cursors_of(gateway: &Gateway, id: MessageId) -> Result<Vec<Cursor>> {
     let mut found = Vec::new();
     let mut start = Start::Oldest;

@@ -1,4 +1,4 @@
-//! `GET /api/v1/weir/deployments/{deployment}`: one deployment with the limits that hold for it.
+//! `GET /api/v1/weir/deployments/{deployment}`: one deployment with its effective limits.
 
 use std::collections::BTreeMap;
 

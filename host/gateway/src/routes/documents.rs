@@ -1,5 +1,4 @@
-//! `GET /api/v1/weir/openapi.json`: what the gateway takes and answers, for programs. `GET /api/v1/weir/docs`: the same for people;
-//! `GET /` leads there.
+//! `GET /api/v1/weir/openapi.json`: the OpenAPI document. `GET /api/v1/weir/docs`: the same as a page for people; `GET /` redirects there.
 
 use std::sync::OnceLock;
 
@@ -13,7 +12,7 @@ use crate::error::{GatewayError, Result};
 use crate::gateway::Shared;
 use crate::page;
 
-/// The page is one file: it may load and run nothing.
+/// The page is self-contained: it may not load or run anything.
 const NOTHING_ELSE: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// This document.

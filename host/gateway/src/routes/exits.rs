@@ -1,4 +1,4 @@
-//! `POST /api/v1/weir/flows/{flow}/exits/{interface}/take` and `.../acknowledge`: messages that left a flow, under a lease.
+//! `POST /api/v1/weir/flows/{flow}/exits/{interface}/take` and `.../acknowledge`: takes messages from exits, under a lease.
 
 use std::time::Duration;
 
@@ -18,9 +18,9 @@ use crate::ndjson::ndjson;
 use crate::protocol::{Acknowledge, Acknowledged, ErrorAnswer, TakeRequest, TakenLine};
 use crate::reader_backoff::ReaderBackoff;
 
-/// How long a lease lasts without an acknowledgement, unless the request has another time: a pause of the taker, not one that stands still.
+/// Default lease time: how long a lease lasts without an acknowledgement. It tolerates pauses of the client, but not a hung one.
 const LEASE_TIME: Duration = Duration::from_secs(60);
-/// Below it a lease runs out while its messages are on their way; above it a taker that stands still keeps messages from all others.
+/// Below this, a lease expires while its messages are in transit; above, a hung client withholds messages from all others.
 const LEASE_MS: std::ops::RangeInclusive<u64> = 100..=3_600_000;
 
 /// Takes messages from an exit, under a lease with acknowledgement.
@@ -98,7 +98,7 @@ pub(crate) async fn acknowledge(
     Ok(Json(Acknowledged { acknowledged_count }))
 }
 
-/// The response to methods other than POST at the paths of an exit, and to all of them at the path whose GET took messages without an
+/// The response to methods other than POST on the paths of an exit, and to all methods on the former path whose GET took messages without
 /// acknowledgement; `None` for any other path.
 pub(crate) fn moved(method: &Method, path: &str) -> Option<Response> {
     let (flow, behind) = path.strip_prefix("/api/v1/weir/flows/")?.split_once('/')?;
@@ -123,7 +123,7 @@ async fn read<T: DeserializeOwned>(gateway: &Gateway, request: Request, fields: 
         problem: format!("must be a JSON object with {fields}{cause}"),
     };
     match serde_json::from_slice(&body) {
-        // A list would be read as the fields in their order.
+        // An array would be read as the fields in order.
         Ok(_) if !body.trim_ascii_start().starts_with(b"{") => Err(bad("")),
         Ok(read) => Ok(read),
         Err(source) if source.is_data() => Err(bad(&format!(": {source}"))),

@@ -1,7 +1,7 @@
-//! `/api/v1/flow/{flow}/export/{interface}`: messages out of a flow over a WebSocket, one JSON text each.
+//! `/api/v1/flow/{flow}/export/{interface}`: messages out of a flow over a WebSocket, one JSON document each.
 //!
-//! Where the interface has an exit they are taken from it: each goes to one reader, and is settled after the pong to a ping that was sent
-//! behind it. Otherwise what passes from now on is copied, and a reader that is too slow is ended, not shown a gap.
+//! If the interface has an exit, messages are taken from it: each goes to one reader, and is settled after the pong to a ping that was sent after it.
+//! Otherwise messages that pass from now on are copied, and a reader that is too slow is disconnected instead of getting a gap.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ use crate::reader_backoff::ReaderBackoff;
 use crate::settling::Settling;
 use crate::socket::{Connection, End, Gone, Received, Upgrade};
 
-/// The limit for messages of a reader: none are expected.
+/// Size limit for messages from the reader: none are expected.
 const MAX_HEARD_BYTES: usize = 64 << 10;
 
 /// Streams messages out of a flow over a WebSocket, one JSON document per message.
@@ -61,22 +61,22 @@ pub(crate) async fn get(State(gateway): State<Shared>, Path((flow, name)): Path<
 
 /// Where messages come from.
 enum Source {
-    /// They are taken, and settled once the reader has them.
+    /// Messages are taken, and settled once the reader has received them.
     Exit { consumer: Box<dyn Consumer>, batches: Batches, reader_backoff: ReaderBackoff },
-    /// They are copies.
+    /// Messages are copied.
     Tap(Box<dyn Consumer>),
 }
 
 impl Source {
-    /// The next message, once it may be sent. If the consumer of an exit was lost, it is read again, and unsettled messages are redelivered; a lost
-    /// tap has missed messages, and ends.
+    /// The next message, once it may be sent. A lost consumer of an exit is recreated, and unsettled messages are redelivered; a lost tap has missed
+    /// messages and ends.
     ///
     /// # Cancel safety
     /// No message is lost.
     async fn next(&mut self, gateway: &Gateway, interface: &Interface) -> Result<Delivery> {
         loop {
             let consumer = match self {
-                // One batch is on its way at a time.
+                // Only one batch is in flight at a time.
                 Source::Exit { batches, .. } if batches.is_on_its_way() => std::future::pending().await,
                 Source::Exit { consumer, .. } | Source::Tap(consumer) => consumer,
             };
@@ -97,7 +97,7 @@ impl Source {
         }
     }
 
-    /// One that is there already, if the batch has room for it.
+    /// A message that is already available, if the batch has room for it.
     fn next_of_batch(&self, count: usize, bytes: usize) -> Option<Result<Delivery, PubsubError>> {
         match self {
             Source::Exit { consumer, batches, .. } if batches.has_room(count, bytes) => consumer.receive().now_or_never(),
@@ -106,7 +106,7 @@ impl Source {
         }
     }
 
-    /// When a reader that has not answered by then is ended.
+    /// When a reader that has not answered is disconnected.
     fn deadline(&self) -> Option<Instant> {
         match self {
             Source::Exit { batches, .. } => batches.deadline(),
@@ -124,11 +124,11 @@ struct Export {
 
 /// How an export ends.
 enum StreamEnd {
-    /// The reader closes.
+    /// The reader closed the WebSocket.
     Closed,
-    /// The reader went, or does not read.
+    /// The reader disconnected, or does not read.
     Gone,
-    /// Something is wrong.
+    /// It failed.
     Failed(GatewayError),
 }
 
@@ -144,7 +144,7 @@ impl Export {
         if let Err(error) = self.settling.finish().await {
             tracing::warn!(error = %weir_pubsub::chain(&error), "export ended");
         }
-        // Unsettled messages are requeued now, not when the other side has closed.
+        // Unsettled messages are requeued now, not after the peer has closed.
         drop(self.source);
         match last {
             StreamEnd::Closed => connection.acknowledge().await,
@@ -174,7 +174,7 @@ impl Export {
         }
     }
 
-    /// Hands over a message and those that are there already, with a ping behind them where they are taken.
+    /// Sends a message and those already available, followed by a ping if they are from an exit.
     async fn hand_over(&mut self, first: Delivery, connection: &mut Connection) -> Result<(), StreamEnd> {
         let mut receipts: Vec<Receipt> = Vec::new();
         let mut bytes = 0;
@@ -193,12 +193,12 @@ impl Export {
             Some(Err(error)) if !matches!(error, PubsubError::Unavailable { .. } | PubsubError::Stalled { .. }) => {
                 Err(StreamEnd::Failed(cut_off(&self.gateway, &self.interface, error).await))
             }
-            // A consumer that was lost says so again.
+            // A lost consumer reports this again.
             _ => Ok(()),
         }
     }
 
-    /// A pong settles what is before its ping; besides, it only matters how a reader ends.
+    /// A pong settles everything before its ping. Otherwise only the end of the reader matters.
     async fn heard(&mut self, received: Received) -> Result<(), StreamEnd> {
         match (received, &mut self.source) {
             (Received::Pong(carried), Source::Exit { batches, .. }) => match batches.answered(&carried, Instant::now()) {

@@ -1,4 +1,4 @@
-//! `/healthz`: the process answers. `/readyz`: what it needs to do its work is there too.
+//! `/healthz`: liveness. `/readyz`: readiness, including what the gateway depends on.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::error::{GatewayError, Result};
 use crate::gateway::{Gateway, Shared};
 use crate::protocol::{ErrorAnswer, Health, MissingService, ServiceName};
 
-/// How long a service may take: less than probes commonly wait.
+/// Time limit for a service: less than the usual time-out of probes.
 const READY_TIME: Duration = Duration::from_secs(2);
 
 /// Liveness: the process answers.
@@ -47,7 +47,7 @@ pub(crate) async fn readyz(State(gateway): State<Shared>, Extension(caller): Ext
         Caller::Trusted(_) => format!("{} does not answer: {problem}", service.title()),
         Caller::Unknown => format!("{} does not answer", service.title()),
     });
-    // First, since the rest may come of it.
+    // First, since it may cause the rest.
     let outage = gateway.backend.outage().map(|outage| match caller {
         Caller::Trusted(_) => outage,
         Caller::Unknown => "the broker is not working".to_owned(),

@@ -1,7 +1,7 @@
 //! `POST /api/v1/weir/flows/{flow}/interfaces/{interface}/messages?answers=`: many messages into a flow, each stored durably.
 //!
-//! The body is read no faster than the broker stores, so a sender of any number of messages needs no memory here and is held up by a
-//! full queue as by a slow line. With `answers=true` it is also read no faster than the answers are.
+//! The body is read no faster than the broker stores, so memory use does not depend on the number of messages, and a full queue applies back-pressure
+//! to the sender. With `answers=true` it is also read no faster than the answers.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -137,9 +137,9 @@ async fn step(gateway: &Gateway, interface: &Interface, import: &mut Import, lin
 async fn forward(interface: &Interface, import: &mut Import, lines: &mut Lines) -> Result<Step, Ended> {
     tokio::select! {
         biased;
-        // Messages stored meanwhile are counted, so that nothing waits for a sender that pauses.
+        // Counts messages stored meanwhile, so that they do not wait for a sender that pauses.
         Some(outcome) = import.next() => import.take_known(outcome).await.map(|()| Step::Done),
-        // Nothing is accepted while it is not decided whether the flow is stopped.
+        // Accepts nothing while the flow's stop may still be refused.
         next = async { interface.decided().await; lines.next().await } => {
             let Some((number, text)) = next? else { return Ok(Step::End) };
             line::check_json(&text).map_err(|source| GatewayError::NotJson { what: format!("line {number}"), source })?;
@@ -150,7 +150,7 @@ async fn forward(interface: &Interface, import: &mut Import, lines: &mut Lines) 
 
 async fn import_array(gateway: &Gateway, interface: &Interface, import: &mut Import, request: Request) -> Result<(), Ended> {
     let body = body::read(request, gateway.settings.max_body_bytes, gateway.settings.body_timeout).await?;
-    // As they are written: reading them would change numbers and the order of fields, and refuse what lies deep.
+    // Kept as written: parsing would change numbers and the order of fields, and refuse deeply nested values.
     let messages: Vec<&RawValue> = serde_json::from_slice(&body).map_err(not_a_list)?;
     let mut sent = Ok(());
     for (number, message) in (1..).zip(messages) {
@@ -174,8 +174,8 @@ fn not_a_list(source: serde_json::Error) -> GatewayError {
     GatewayError::NotJson { what: "the body".to_owned(), source }
 }
 
-/// Streams a line for each stored message, and finally the result of an import without answers. The body is read when the connection requests more
-/// lines: a caller that reads none is not read from.
+/// Streams a line for each stored message, and finally the result of an import without answers. The body is only read when the connection requests
+/// more lines: a caller that does not read is not read from.
 fn answered(gateway: Shared, interface: Arc<Interface>, import: Import, body: Body, open: Opened) -> Response {
     let lines = lines_of(&gateway, body);
     let answers = Answers { gateway, interface, import, lines, told: false, _open: open };
@@ -184,7 +184,7 @@ fn answered(gateway: Shared, interface: Arc<Interface>, import: Import, body: Bo
         match answers.next().await {
             Some(lines) => Some((Ok::<_, GatewayError>(lines), Some(answers))),
             None => {
-                // The sender of a refused body gets to read why instead of a broken connection.
+                // The sender of a refused body receives the error instead of a broken connection.
                 answers.lines.drain().await;
                 None
             }
@@ -198,13 +198,13 @@ struct Answers {
     interface: Arc<Interface>,
     import: Import,
     lines: Lines,
-    /// Whether the last line was given.
+    /// Whether the last line was returned.
     told: bool,
     _open: Opened,
 }
 
 impl Answers {
-    /// The next lines; `None` behind the last one.
+    /// The next lines; `None` after the last one.
     async fn next(&mut self) -> Option<Bytes> {
         if self.told {
             return None;
@@ -221,7 +221,7 @@ impl Answers {
         }
     }
 
-    /// The lines of what was stored since this was called last.
+    /// The lines for messages stored since the last call.
     fn lines(&mut self) -> Vec<u8> {
         let mut lines = Vec::new();
         for stored in self.import.take_answers() {

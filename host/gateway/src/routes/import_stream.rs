@@ -1,4 +1,4 @@
-//! `/api/v1/flow/{flow}/import/{interface}?answers=`: messages into a flow over a WebSocket, one JSON text each.
+//! `/api/v1/flow/{flow}/import/{interface}?answers=`: messages into a flow over a WebSocket, one JSON document each.
 //!
 //! It is read no faster than the broker stores. The peer's close is acknowledged once everything before it is stored, so the acknowledgement confirms
 //! that.
@@ -31,7 +31,7 @@ pub(crate) struct StreamQuery {
     /// Answer `{"message": NUMBER, "id": ID}` for each message as soon as it is stored; NUMBER is its number in the stream, from 1.
     #[serde(default)]
     answers: bool,
-    /// Read by whoever lets the request in.
+    /// Read by the access control.
     #[serde(default, rename = "token")]
     #[param(ignore)]
     _token: Option<IgnoredAny>,
@@ -74,17 +74,17 @@ struct Stream {
     gateway: Shared,
     interface: Arc<Interface>,
     import: Import,
-    /// Of the message that was read last, from 1.
+    /// The number of the last message read, from 1.
     number: u64,
 }
 
 /// How an import ends.
 enum StreamEnd {
-    /// The peer closes.
+    /// The peer closed the WebSocket.
     Closed,
-    /// The peer went, or does not read its answers.
+    /// The peer disconnected, or does not read its answers.
     Gone,
-    /// Something is wrong.
+    /// It failed.
     Failed(Ended),
 }
 
@@ -108,7 +108,7 @@ impl Stream {
         }
     }
 
-    /// Reads and sends until it ends.
+    /// Reads and sends until the end.
     async fn pump(&mut self, connection: &mut Connection) -> StreamEnd {
         let (gateway, interface) = (self.gateway.clone(), self.interface.clone());
         let mut over = pin!(gateway.dispatch.over(&interface));
@@ -131,9 +131,9 @@ impl Stream {
     async fn forward(&mut self, interface: &Interface, connection: &mut Connection) -> Result<(), StreamEnd> {
         tokio::select! {
             biased;
-            // Messages stored meanwhile are reported, so that nothing waits for a sender that pauses.
+            // Reports messages stored meanwhile, so that they do not wait for a sender that pauses.
             Some(outcome) = self.import.next() => self.import.take_known(outcome).await.map_err(StreamEnd::from),
-            // Nothing is accepted while it is not decided whether the flow is stopped.
+            // Accepts nothing while the flow's stop may still be refused.
             received = async { interface.decided().await; connection.receive().await } => self.take(received).await,
         }
     }
@@ -163,7 +163,7 @@ impl Stream {
         Err(StreamEnd::Failed(error.into()))
     }
 
-    /// Tells what was stored since this was called last.
+    /// Reports what was stored since the last call.
     async fn answer(&mut self, connection: &mut Connection) -> Result<(), StreamEnd> {
         let answers = self.import.take_answers();
         if answers.is_empty() {
@@ -176,7 +176,7 @@ impl Stream {
         connection.flush().await.map_err(|_| StreamEnd::Gone)
     }
 
-    /// Tells why it ends, behind the last answers.
+    /// Reports why it ends, after the last answers.
     async fn tell(&mut self, error: GatewayError, mut connection: Connection) {
         let last = self.import.imported(Some(error.to_body()));
         let last = serde_json::to_string(&last).unwrap_or_default();

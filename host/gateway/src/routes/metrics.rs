@@ -18,7 +18,7 @@ use crate::metrics::figures;
 use crate::metrics::text::{MEDIA_TYPE, Text};
 use crate::protocol::QueueSummary;
 
-/// How long the config service or the broker may take: both together less than the 10 s that a scrape commonly has.
+/// Time limit for the config service and for the broker: together less than the usual scrape time-out of 10 s.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// All metrics in the text format of Prometheus.
@@ -57,7 +57,7 @@ async fn in_time<T>(asked: impl Future<Output = Result<T>>) -> Option<T> {
     answer.inspect_err(|error| tracing::warn!(error = %weir_pubsub::chain(error), "some metrics omitted")).ok()
 }
 
-/// All queues, those in which requests wait for the services included. Without the flows' records it is unknown which belong to flows.
+/// All queues, including the request queues of the services. Without the flows' records it is unknown which belong to flows.
 async fn all_queues(gateway: &Gateway, records: Option<&BTreeMap<String, FlowRecord>>) -> Result<Vec<QueueSummary>> {
     let mut all = match records {
         Some(records) => queues::all(gateway, records).await?,

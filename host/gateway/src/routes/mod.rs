@@ -1,4 +1,4 @@
-//! One file per resource. A path is added by a function here, with what the document says of it, and a line in [`crate::serve`].
+//! One file per resource. To add a path, add a function with its OpenAPI description here, and a line in [`crate::serve`].
 
 pub(crate) mod components;
 pub(crate) mod dead_letters;

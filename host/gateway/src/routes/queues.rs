@@ -1,4 +1,4 @@
-//! `GET /api/v1/weir/queues`: the queues of flows, the dead letters and the queues of no flow, with what is in them.
+//! `GET /api/v1/weir/queues`: the queues of flows, the dead-letter queue and queues without a flow, with their contents.
 
 use std::collections::BTreeMap;
 
@@ -21,18 +21,18 @@ pub(crate) async fn get(State(gateway): State<Shared>) -> Result<Json<Queues>> {
     Ok(Json(Queues { queues: all(&gateway, &records).await? }))
 }
 
-/// The queues of these flows, the dead letters, and the queues that belong to no flow.
+/// The queues of these flows, the dead-letter queue, and queues without a flow.
 pub(crate) async fn all(gateway: &Gateway, records: &BTreeMap<String, FlowRecord>) -> Result<Vec<QueueSummary>> {
     let mut queues = with_depths(gateway, records).await?;
     queues.extend(unowned::queues(&*gateway.backend, &gateway.config, &gateway.topicspace, &queues).await?);
     Ok(queues)
 }
 
-/// The queues of these flows and the dead letters.
+/// The queues of these flows and the dead-letter queue.
 pub(crate) async fn with_depths(gateway: &Gateway, records: &BTreeMap<String, FlowRecord>) -> Result<Vec<QueueSummary>> {
     let mut queues = flows::queues(records);
     queues.push(QueueSummary::of(&dead_letters::queue(gateway)?));
-    // Side by side: the broker answers what waits for it in one go.
+    // Concurrently: the broker answers all waiting requests together.
     try_join_all(queues.iter_mut().map(|queue| queue.look(&*gateway.backend))).await?;
     Ok(queues)
 }

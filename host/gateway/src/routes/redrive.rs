@@ -1,4 +1,4 @@
-//! `POST /api/v1/weir/dead-letters/redrive` and `.../delete`: sends dead letters again to the queues that they came from, and removes them.
+//! `POST /api/v1/weir/dead-letters/redrive` and `.../delete`: resends dead letters to the queues that they came from, or deletes them.
 
 use axum::Json;
 use axum::extract::{Request, State};
@@ -11,7 +11,7 @@ use crate::flows;
 use crate::gateway::Shared;
 use crate::protocol::{DeadLetterOrder, DeadLettersDeleted, DeadLettersRedriven, Position};
 
-/// A request: 10,000 ids and some more.
+/// Maximum size of a request: fits more than 10,000 ids.
 const MAX_ORDER_BYTES: usize = 1 << 20;
 
 /// Resends dead letters, each to the queue that it came from, with the message's id.

@@ -1,4 +1,4 @@
-//! `POST /api/v1/weir/components/remove` and `.../prune`: takes deployments away, and the files that nothing names any more.
+//! `POST /api/v1/weir/components/remove` and `.../prune`: removes deployments, and files that are no longer used.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +16,7 @@ use crate::gateway::{Gateway, Shared};
 use crate::protocol::{ErrorAnswer, PruneRequest, Pruned, RemoveComponent, RemovedComponent, pruned};
 
 const MAX_REQUEST_BYTES: usize = 64 << 10;
-/// Entries that an error lists.
+/// Maximum number of entries that an error lists.
 const LISTED_COUNT: usize = 20;
 
 /// Removes a deployment: its record, so that it can no longer be started. Its file stays until it is pruned.
@@ -107,7 +107,7 @@ async fn removed(files: Vec<UnusedFile>) -> Vec<(std::path::PathBuf, std::io::Er
     tokio::task::spawn_blocking(move || remove_unused(&files)).await.unwrap_or_default()
 }
 
-/// Removes the bytes of a component that was refused, unless something names them.
+/// Removes the bytes of a component that was refused, unless something refers to them.
 pub(crate) async fn drop_unnamed(gateway: &Gateway, folder: &ComponentFolder, digest: Digest) {
     let _alone = gateway.turns.alone().await;
     let Ok(everything) = gateway.config.state_of(names_components).await else { return };

@@ -59,7 +59,7 @@ pub(crate) async fn post(
     let answer = Answer::begin(&gateway.dispatch, &interface, body, timeout).await?;
     let mut parts = Parts { gateway, answer, ended: false };
     let first = parts.next().await?;
-    // A part is handed over before the next one is waited for.
+    // A part is sent before waiting for the next one.
     let lines = stream::unfold((first, parts), |(first, mut parts)| async move {
         let line = match first {
             Some(line) => line,

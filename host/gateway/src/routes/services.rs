@@ -1,4 +1,4 @@
-//! `POST /api/v1/config` and `POST /api/v1/flow`: the two services as they are, with the gateway's names.
+//! `POST /api/v1/config` and `POST /api/v1/flow`: direct access to the two services, with the gateway's field names.
 
 use axum::Extension;
 use axum::body::Body;
@@ -59,7 +59,7 @@ pub(crate) async fn flow(
     Ok(json(gateway.services.ask_flow(&body, caller).await?))
 }
 
-/// An answer of JSON that is there as bytes.
+/// A response from JSON bytes.
 pub(crate) fn json(bytes: Bytes) -> Response {
     let mut response = Response::new(Body::from(bytes));
     response.headers_mut().insert(CONTENT_TYPE, axum::http::HeaderValue::from_static("application/json"));

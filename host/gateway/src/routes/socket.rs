@@ -1,7 +1,7 @@
-//! `/api/v1/socket`: many requests on one WebSocket, answered as they are done.
+//! `/api/v1/socket`: many requests on one WebSocket, answered in the order of completion.
 //!
-//! A bounded number of requests per caller is in flight; more are not read. Each reserves room for its answer before it is sent, and keeps it until
-//! the connection has taken the answer, so that a caller who does not read is soon not read from either, and disconnected after a time-out. The
+//! A bounded number of requests per caller is in flight; more are not read. Each reserves a slot for its answer before it is sent, and keeps it until
+//! the answer is written to the connection, so that a caller that does not read is soon no longer read from, and disconnected after a time-out. The
 //! answers count against the gateway's budget: one that does not fit is dropped and becomes an error.
 
 use axum::Extension;
@@ -39,7 +39,7 @@ use crate::socket::{self, Connection, End, Gone, Place, Received, Refused, Socke
 pub(crate) async fn get(State(gateway): State<Shared>, Extension(caller): Extension<Caller>, upgrade: Upgrade) -> Result<Response> {
     let limit_bytes = gateway.settings.max_body_bytes;
     upgrade.accept(gateway, What::Socket, limit_bytes, move |gateway, connection| async move {
-        // A place for each request, and one for parts of answers.
+        // A slot for each request, and one for parts of answers.
         let (answers, answered) = mpsc::channel(gateway.settings.socket_requests_count + 1);
         let mut requests = Requests { gateway, caller, answers, answered, in_flight: JoinSet::new() };
         requests.serve(connection).await;
@@ -55,7 +55,7 @@ struct Requests {
     in_flight: JoinSet<()>,
 }
 
-/// An answer, or a part of one, with what it holds.
+/// An answer, or a part of one, with the resources that it holds.
 struct Answered {
     text: String,
     share: Share,
@@ -64,9 +64,9 @@ struct Answered {
 /// The next step of a socket.
 enum Step {
     Next,
-    /// The peer went, or does not read.
+    /// The peer disconnected, or does not read.
     Gone,
-    /// The peer closes.
+    /// The peer closed the WebSocket.
     Closed,
     /// It ends with this error.
     Failed(GatewayError),
@@ -132,7 +132,7 @@ impl Requests {
         }
     }
 
-    /// Begins to work on a request, unless it is too much together with all others.
+    /// Starts a request, unless the budget is exhausted.
     fn begin(&mut self, asked: SocketRequest) -> Result<(), (String, GatewayError)> {
         let held = match self.gateway.budget.hold(asked.request.len()) {
             Ok(held) => held,
@@ -168,7 +168,7 @@ impl Requests {
     }
 }
 
-/// Works on one request; its last answer.
+/// Executes one request and returns its last answer.
 async fn work(gateway: &Gateway, caller: Caller, asked: SocketRequest, answers: &mpsc::Sender<Answered>) -> Answered {
     let SocketRequest { id, target, request } = asked;
     let worked = match target {
@@ -188,7 +188,7 @@ fn service_answer(gateway: &Gateway, id: &str, answer: Result<Bytes>) -> Result<
     Ok(Answered { text: socket::service_answer(id, &answer), share })
 }
 
-/// Sends to an interface or asks it; gives the last answer, after all parts before it.
+/// Sends a message or a request to an interface; sends all parts but the last, and returns that.
 async fn ask(gateway: &Gateway, (flow, name): (&str, &str), body: Bytes, id: &str, answers: &mpsc::Sender<Answered>) -> Result<Answered> {
     let answered = |body: &[u8], place| -> Result<Answered> {
         let share = gateway.budget.hold(body.len())?;

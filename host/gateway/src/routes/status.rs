@@ -16,10 +16,10 @@ use crate::gateway::{Gateway, Shared};
 use crate::hosts::{ShownHost, now_ms};
 use crate::protocol::{FlowSummary, MissingService, QueueSummary, ServiceName, Status};
 
-/// A report that is older says nothing of flows that were stopped since.
+/// Reports older than this do not reflect flows that were stopped since.
 const OLD_MS: u64 = 1_000;
 
-/// How long a service may take before it is shown as missing.
+/// Time limit for a service before it is shown as missing.
 const SERVICE_TIME: Duration = Duration::from_secs(5);
 
 /// The current state: the hosts' answers (for a host that does not answer within half a second, its last report and its age), the flows,
@@ -30,7 +30,7 @@ pub(crate) async fn get(State(gateway): State<Shared>) -> Result<Json<Answer>> {
     let mut looking = pin!(look(&gateway));
     let mut details_requester = pin!(missing_services(&gateway, SERVICE_TIME));
     let is_config = |missing: &[MissingService]| missing.iter().any(|missing| missing.service == ServiceName::Config);
-    // A config service that does not answer is not waited for as long as its requests would take.
+    // Does not wait for the time-out of requests if the config service does not answer.
     let (looked, missing) = tokio::select! {
         looked = &mut looking => (Some(looked), details_requester.await),
         missing = &mut details_requester => match is_config(&missing) {
@@ -74,10 +74,9 @@ async fn look(gateway: &Gateway) -> Result<(Vec<ShownHost>, ObservedState)> {
         let types = gateway.config.types().await.map_err(GatewayError::Config)?;
         Ok((hosts, types))
     };
-    // Side by side, since each waits for another part of Weir.
+    // Concurrently, since each waits for a different part of Weir.
     let ((mut hosts, (types, config_usage)), mut looked) = tokio::try_join!(hosts, StatusParts::at(gateway))?;
-    // The flows are to be of after the hosts' answers: of a flow that stops in between, the hosts are shown as they were, and the flow is
-    // not there.
+    // The flows must be read after the hosts' answers: if a flow stops in between, the hosts still show it, and the flow is absent.
     if types.version != looked.records.version {
         looked = StatusParts::at(gateway).await?;
     }
@@ -87,7 +86,7 @@ async fn look(gateway: &Gateway) -> Result<(Vec<ShownHost>, ObservedState)> {
     Ok((hosts, ObservedState { config_version: records.version, config_usage, flows, queues }))
 }
 
-/// A [`Status`] as it is written: the processors of hosts are passed on.
+/// A [`Status`] for serialization: the processors of hosts are passed on unparsed.
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) struct Answer {

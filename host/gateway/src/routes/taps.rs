@@ -1,4 +1,4 @@
-//! `GET /api/v1/weir/flows/{flow}/taps/{interface}`: shows what passes from now on, and takes nothing.
+//! `GET /api/v1/weir/flows/{flow}/taps/{interface}`: copies messages that pass from now on, without taking any.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ use crate::protocol::MessageLine;
 use crate::query::Fields;
 use crate::reader_backoff::{ReaderBackoff, until_deadline};
 
-/// Messages that wait for a slow reader; then the oldest are dropped, and the gap is shown as `{"missed": COUNT}`.
+/// Maximum number of messages buffered for a slow reader; above it the oldest are dropped, and the gap is reported as `{"missed": COUNT}`.
 const BUFFERED_COUNT: NonZeroU32 = NonZeroU32::MIN.saturating_add(1023);
 
 /// How much to read.
@@ -71,12 +71,12 @@ pub(crate) async fn get(
     Ok(ndjson(Body::from_stream(lines)))
 }
 
-/// A copy of what goes to an interface from now on.
+/// Copies messages sent to an interface from now on.
 pub(super) async fn tap(gateway: &Gateway, interface: &Interface) -> Result<Box<dyn Consumer>> {
     gateway.backend.inspect().tap(interface.input_topic(), BUFFERED_COUNT).await.map_err(GatewayError::broker("the topic cannot be tapped"))
 }
 
-/// Copies again what goes to an interface, after the connection to the broker was lost: as soon as there is one.
+/// Recreates a tap after the connection to the broker was lost; waits for the connection.
 async fn tap_again(gateway: &Gateway, interface: &Interface, reader_backoff: &mut ReaderBackoff) -> Result<Box<dyn Consumer>> {
     tokio::select! {
         biased;
@@ -90,11 +90,11 @@ struct Tap {
     gateway: Shared,
     interface: Arc<Interface>,
     reader: Box<dyn Consumer>,
-    /// Its waits after losses.
+    /// The backoff after a lost connection.
     reader_backoff: ReaderBackoff,
     left: Option<u64>,
     wait: Option<Duration>,
-    /// When it ends without another message: a time that began before a loss.
+    /// When it ends without another message: the rest of a wait that began before the connection was lost.
     ends_at: Option<Instant>,
     _open: Opened,
 }
@@ -104,7 +104,7 @@ impl Tap {
         if self.left == Some(0) {
             return None;
         }
-        // A loss is not a message: the time that was waited before it counts.
+        // A lost connection does not restart the wait: the time before it counts.
         let ends_at = self.ends_at.take().or(self.wait.map(|wait| Instant::now() + wait));
         let error = match receive(&self.gateway, &self.interface, &*self.reader, ends_at).await {
             Next::Delivery(delivery) => {
@@ -118,7 +118,7 @@ impl Tap {
             Next::End => return None,
             Next::Stopped => self.interface.gone(),
             Next::ShuttingDown => GatewayError::ShuttingDown,
-            // Messages that passed without a connection are unknown.
+            // The number of messages that passed without a connection is unknown.
             Next::Failed(PubsubError::Unavailable { .. }) => {
                 match until_deadline(ends_at, tap_again(&self.gateway, &self.interface, &mut self.reader_backoff)).await {
                     Some(Err(error)) => error,
@@ -142,13 +142,13 @@ impl Tap {
 enum Next {
     /// A message.
     Delivery(Box<Delivery>),
-    /// The broker reports why it is missing.
+    /// The broker reports why there is none.
     Failed(PubsubError),
     /// The flow was stopped.
     Stopped,
-    /// No message came in time.
+    /// No message arrived in time.
     End,
-    /// Weir stops.
+    /// Weir is shutting down.
     ShuttingDown,
 }
 

@@ -11,8 +11,8 @@ use weir_config::protocol::Request;
 
 use super::Scope;
 
-/// Config types that decide what runs: what is deployed, what processors are given, and what the flow service has recorded, from which it
-/// writes entries and deletes queues.
+/// Config types that decide what runs: deployments, what processors receive, and the records of the flow service, from which it writes entries and
+/// deletes queues.
 const DEPLOYED_TYPES: [&str; 7] = [COMPONENT_TYPE, DESCRIPTOR_TYPE, FLOW_TYPE, FLOW_SERVICE_TYPE, LEFTOVER_TYPE, QUEUE_MADE_TYPE, "parked"];
 
 /// A scope, and what requires it.

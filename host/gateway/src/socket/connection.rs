@@ -1,4 +1,4 @@
-//! A WebSocket with limits on silence, on unread output, and on input after its close.
+//! A WebSocket with limits on idle time, unread output, and input after the close.
 
 use std::time::Duration;
 
@@ -20,36 +20,36 @@ use crate::budget::Share;
 use crate::error::GatewayError;
 use crate::gateway::Gateway;
 
-/// How much is drained after the close was sent, so that a peer that still writes can read it; and for how long.
+/// How much input is drained, and for how long, after the close was sent, so that a peer that is still writing can read it.
 const DRAINED_BYTES: usize = 256 << 20;
 const DRAIN_TIME: Duration = Duration::from_secs(10);
-/// A peer that sends nothing for this long after the close, not even its own, is not awaited: stopping Weir would wait too.
+/// A peer that sends nothing for this long after the close, not even its own close, is not waited for: it would delay the shutdown of Weir.
 const DRAIN_PAUSE: Duration = Duration::from_secs(2);
 
-/// A message of the peer, or how it closed.
+/// A message from the peer, or how it closed.
 pub(crate) enum Received {
-    /// A text.
+    /// A text message.
     Text(Bytes),
-    /// A message of bytes.
+    /// A binary message.
     Binary,
-    /// The answer to a [ping](Connection::ping), with what that carried.
+    /// The answer to a [ping](Connection::ping), with its payload.
     Pong(Bytes),
-    /// It closes: messages so far can still be processed, and then the close [acknowledged](Connection::acknowledge).
+    /// The peer closes: messages so far can still be processed, and then the close [acknowledged](Connection::acknowledge).
     Closed,
-    /// A message that is larger than was agreed; nothing can be read behind it.
+    /// A message above the limit; nothing after it can be read.
     TooLarge {
-        /// Its size, as far as it is known.
+        /// Its size, as far as known.
         actual_bytes: usize,
     },
     /// An unreadable message, for example text that is not UTF-8; nothing after it can be read.
     Unreadable(String),
     /// The rest of a message exceeds the budget; nothing after it can be read.
     Refused(GatewayError),
-    /// It went without a word, or was silent for too long.
+    /// The peer disconnected without a close, or was silent for too long.
     Cut(String),
 }
 
-/// The peer went, or does not read.
+/// The peer disconnected, or does not read.
 pub(crate) struct Gone;
 
 type Stream = WebSocketStream<Counted<TokioIo<Upgraded>>>;
@@ -57,14 +57,14 @@ type Stream = WebSocketStream<Counted<TokioIo<Upgraded>>>;
 /// A WebSocket.
 pub(crate) struct Connection {
     stream: Stream,
-    /// The stream reported all errors that it can distinguish.
+    /// The stream has reported an error and cannot be read any more.
     is_unreadable: bool,
     pings: Interval,
     is_silent: bool,
-    /// The payload of the newest ping: a peer may answer only that one, so a keep-alive ping carries the same.
+    /// The payload of the newest ping: a peer may answer only that one, so keep-alive pings have the same payload.
     newest_ping: Bytes,
     unread_timeout: Duration,
-    /// Of what was fed and is not flushed.
+    /// The share of output that was fed but not flushed.
     share: Share,
     unflushed_bytes: usize,
 }
@@ -90,7 +90,7 @@ impl Connection {
         }
     }
 
-    /// Waits for what comes next. A peer that is silent is asked by a ping whether it is still there.
+    /// Waits for the next event. Sends pings to an idle peer.
     ///
     /// # Cancel safety
     /// No message is lost.
@@ -116,7 +116,7 @@ impl Connection {
                 Some(Ok(Message::Binary(_))) => return Received::Binary,
                 Some(Ok(Message::Close(_))) => return Received::Closed,
                 Some(Ok(Message::Pong(carried))) if !carried.is_empty() && carried == self.newest_ping => return Received::Pong(carried),
-                // The stream answers pings by itself.
+                // The stream answers pings automatically.
                 Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
                 Some(Err(error)) => return self.failed(error),
                 None => return Received::Cut("it disconnected".to_owned()),
@@ -124,7 +124,7 @@ impl Connection {
         }
     }
 
-    /// The bytes were read and are not kept here any more.
+    /// Releases the bytes of a message that was read.
     fn count(&mut self, next: Option<&Result<Message, Error>>) {
         /// The head of a small frame: its kind, its length and its mask.
         const HEAD_BYTES: usize = 6;
@@ -147,20 +147,20 @@ impl Connection {
         }
     }
 
-    /// Sends a text.
+    /// Sends a text message.
     pub(crate) async fn send(&mut self, text: impl Into<Utf8Bytes>) -> Result<(), Gone> {
         self.feed(Message::Text(text.into())).await?;
         self.flush().await
     }
 
-    /// Sends a text that is counted already.
+    /// Sends a text message that is already counted.
     pub(crate) async fn send_held(&mut self, text: String, share: Share) -> Result<(), Gone> {
         let sent = within(self.unread_timeout, self.stream.send(Message::Text(text.into()))).await;
         drop(share);
         sent
     }
 
-    /// Puts a message on the way, which may wait for the next [flush](Connection::flush).
+    /// Buffers a message, which may wait for the next [flush](Connection::flush).
     pub(crate) async fn feed(&mut self, message: Message) -> Result<(), Gone> {
         self.unflushed_bytes += message.len();
         if let Err(error) = self.share.resize_soon(self.unflushed_bytes).await {
@@ -170,7 +170,7 @@ impl Connection {
         within(self.unread_timeout, self.stream.feed(message)).await
     }
 
-    /// Hands everything to the connection.
+    /// Writes everything to the connection.
     pub(crate) async fn flush(&mut self) -> Result<(), Gone> {
         within(self.unread_timeout, self.stream.flush()).await?;
         self.unflushed_bytes = 0;
@@ -178,7 +178,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Sends a ping behind everything that was fed: its pong shows that the peer's library has all of it.
+    /// Sends a ping after everything that was fed: its pong shows that the peer's library has received all of it.
     pub(crate) async fn ping(&mut self, carried: Bytes) -> Result<(), Gone> {
         self.newest_ping = carried.clone();
         self.feed(Message::Ping(carried)).await?;
@@ -190,7 +190,7 @@ impl Connection {
         let _ = self.flush().await;
     }
 
-    /// Closes it: sends the reason, and drains input, so that a peer that still writes can read it.
+    /// Closes the WebSocket: sends the reason, and drains input, so that a peer that is still writing can read it.
     pub(crate) async fn end(mut self, end: &End) {
         let frame = CloseFrame { code: end.code(), reason: end.reason().into() };
         if within(self.unread_timeout, self.stream.send(Message::Close(Some(frame)))).await.is_ok() {
@@ -205,7 +205,7 @@ impl Connection {
             match tokio::time::timeout(DRAIN_PAUSE, self.stream.next()).await {
                 Ok(Some(Ok(message))) => left = left.saturating_sub(message.len()),
                 Ok(Some(Err(error))) => drop(self.failed(error)),
-                // The peer has answered, or does not.
+                // The peer has answered, or will not.
                 Ok(None) | Err(_) => return,
             }
             if left == 0 {

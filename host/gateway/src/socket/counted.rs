@@ -1,4 +1,4 @@
-//! The bytes of a message that is on its way in over a WebSocket, within the [budget](crate::budget).
+//! Counts the bytes of an incoming WebSocket message in the [budget](crate::budget).
 
 use std::io;
 use std::pin::Pin;
@@ -18,7 +18,7 @@ pub(super) struct Counted<S> {
 
 enum Counting {
     On,
-    /// Input is dropped at once.
+    /// Input is discarded immediately.
     Off,
 }
 
@@ -27,19 +27,19 @@ impl<S> Counted<S> {
         Counted { stream, share, read_bytes: 0, counting: Counting::On }
     }
 
-    /// The message is complete: its owner counts it from now on.
+    /// Releases the bytes of a complete message: its owner counts them from now on.
     pub(super) fn release(&mut self) {
         self.read_bytes = 0;
         self.share.try_resize(0);
     }
 
-    /// Something small that came between the parts of a message, which is still on its way.
+    /// Releases a small frame that arrived between the parts of an incomplete message.
     pub(super) fn let_go_of(&mut self, bytes: usize) {
         self.read_bytes = self.read_bytes.saturating_sub(bytes);
         self.share.try_resize(self.read_bytes);
     }
 
-    /// Nothing of what comes is kept any more.
+    /// Stops counting: further input is discarded.
     pub(super) fn count_no_more(&mut self) {
         self.release();
         self.counting = Counting::Off;

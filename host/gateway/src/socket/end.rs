@@ -1,4 +1,4 @@
-//! Why a WebSocket ends, in the words and numbers of its protocol.
+//! The close codes and reasons of WebSockets.
 
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use weir_pubsub::PubsubError;
@@ -16,7 +16,7 @@ pub(crate) struct End {
 }
 
 impl End {
-    /// The end that this error leads to.
+    /// The close for this error.
     pub(crate) fn of(error: &GatewayError) -> Self {
         End { code: code_of(error), reason: shortened(&weir_pubsub::chain(error)) }
     }

@@ -8,7 +8,7 @@ use crate::error::GatewayError;
 use crate::line;
 use crate::protocol::ErrorBody;
 
-/// The id comes back with every answer, so its length is limited.
+/// The id is repeated in every answer, so its length is limited.
 const MAX_ID_BYTES: usize = 256;
 
 /// One request.
@@ -41,7 +41,7 @@ pub(crate) enum Target {
 /// An invalid request.
 #[derive(Debug)]
 pub(crate) struct Refused {
-    /// Its id, where one could be read.
+    /// Its id, if it could be read.
     pub(crate) id: Option<String>,
     /// The problem.
     pub(crate) error: GatewayError,
@@ -109,7 +109,7 @@ fn bad(field: &str, problem: String) -> GatewayError {
 /// Whether more parts of an answer follow.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Place {
-    /// Some do.
+    /// More parts follow.
     Before,
     /// It is the last one.
     Last,
@@ -136,7 +136,7 @@ pub(crate) fn error(id: Option<&str>, error: &ErrorBody) -> String {
     }
 }
 
-/// An answer of the config or flow service, whose errors are fields of it.
+/// An answer of the config or flow service, whose errors are in its fields.
 pub(crate) fn service_answer(id: &str, body: &[u8]) -> String {
     #[derive(Deserialize)]
     struct Failed {

@@ -1,4 +1,4 @@
-//! WebSockets: from the request to the connection, and what is common to all of them. What goes over them is in `routes/`.
+//! WebSockets: the upgrade, the connection, and what all of them have in common. Their protocols are in `routes/`.
 
 mod connection;
 mod counted;

@@ -1,7 +1,7 @@
-//! From a request to a WebSocket.
+//! Upgrades a request to a WebSocket.
 //!
-//! Written here and not taken from axum: there a connection cannot be read on after a message that is too large, and its sender, who still
-//! writes, would get a broken connection in place of the reason.
+//! Written here instead of using axum: there a connection cannot be read any further after a message that is too large, and its sender, which is
+//! still writing, would get a broken connection instead of the reason.
 
 use std::panic::AssertUnwindSafe;
 
@@ -44,14 +44,14 @@ impl<S: Send + Sync> FromRequestParts<S> for Upgrade {
     }
 }
 
-/// Whether a header is a list that holds this word.
+/// Whether a header is a list that contains this word.
 fn names(headers: &HeaderMap, header: &HeaderName, word: &str) -> bool {
     let mut words = headers.get_all(header).iter().filter_map(|value| value.to_str().ok()).flat_map(|text| text.split(','));
     words.any(|found| found.trim().eq_ignore_ascii_case(word))
 }
 
 impl Upgrade {
-    /// Makes it one, of messages up to so many bytes, and lets it work until `run` ends; unless too many are open.
+    /// Upgrades the request, with messages up to `max_message_bytes`, and executes `run` with it. Fails if too many WebSockets are open.
     pub(crate) fn accept<F, R>(self, gateway: Shared, what: What, max_message_bytes: usize, run: F) -> Result<Response>
     where
         F: FnOnce(Shared, Connection) -> R + Send + 'static,
@@ -62,7 +62,7 @@ impl Upgrade {
         let open = gateway.open.begin(what);
         let accept = derive_accept_key(self.key.as_bytes());
         tokio::spawn(async move {
-            // The place and the count end with the task, whatever ends it.
+            // The slot and the count are released when the task ends for any reason.
             let _held = (place, open);
             match self.upgraded.await {
                 Ok(upgraded) => {

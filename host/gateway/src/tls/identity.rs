@@ -17,10 +17,10 @@ use x509_parser::time::ASN1Time;
 
 use crate::certificate::date;
 
-/// More than any chain of certificates takes.
+/// Larger than any chain of certificates.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 
-/// What a gateway shows to those who connect: a certificate with those of the CAs between, and its key.
+/// The identity that a gateway presents to clients: a certificate with its intermediate CAs, and its key.
 #[derive(Clone, Debug)]
 pub struct TlsIdentity {
     key: Arc<CertifiedKey>,
@@ -29,22 +29,22 @@ pub struct TlsIdentity {
     until: ASN1Time,
 }
 
-/// Whether a certificate is within its dates.
+/// Whether a certificate is within its validity period.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Validity {
-    /// It is.
+    /// It is valid.
     Valid {
-        /// Its last moment.
+        /// The end of its validity.
         until: String,
-        /// How long that is.
+        /// The time left.
         left: Duration,
     },
-    /// It is out of date.
+    /// It has expired.
     Expired {
         /// Since when.
         since: String,
     },
-    /// It is for the future.
+    /// It is not valid yet.
     NotYet {
         /// From when on.
         from: String,
@@ -66,7 +66,7 @@ pub enum BadIdentity {
         #[source]
         source: std::io::Error,
     },
-    /// A file is not what it should be.
+    /// A file is not a valid certificate or key.
     #[error("the TLS {what} {} {problem}", file.display())]
     Unusable {
         /// `certificate` or `key`.
@@ -76,7 +76,7 @@ pub enum BadIdentity {
         /// The problem.
         problem: String,
     },
-    /// They do not belong together.
+    /// The key does not belong to the certificate.
     #[error("the TLS key {} does not belong to the certificate {}", key.display(), certificate.display())]
     Different {
         /// The certificate's file.
@@ -87,7 +87,7 @@ pub enum BadIdentity {
 }
 
 impl TlsIdentity {
-    /// Reads a certificate, which other certificates of its chain may follow, and its key.
+    /// Reads a certificate, optionally followed by others of its chain, and its key.
     ///
     /// # Errors
     /// [`BadIdentity`], with the file.
@@ -112,7 +112,7 @@ impl TlsIdentity {
         self.digest
     }
 
-    /// Whether the certificate is within its dates at this moment.
+    /// Whether the certificate is within its validity period at this time.
     pub fn validity(&self, now: SystemTime) -> Validity {
         let now = now.duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX));
         let shown = |time| date(time).unwrap_or_default();
@@ -154,7 +154,7 @@ fn key_problem(error: &pem::Error) -> String {
         pem::Error::NoItemsFound => {
             "contains no usable private key: give a PEM file that contains `-----BEGIN PRIVATE KEY-----`, without a passphrase".to_owned()
         }
-        // What was read may be a part of the key.
+        // The parser's error may contain a part of the key.
         _ => "is damaged: its PEM cannot be read".to_owned(),
     }
 }

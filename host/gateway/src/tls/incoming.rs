@@ -1,6 +1,6 @@
-//! A connection on its way to its first request: as it came, with or without TLS.
+//! A connection before its first request, with or without TLS.
 //!
-//! Each step can be given up and taken again, since a connection that waits for a place is looked at meanwhile and then goes on with one.
+//! Each step can be cancelled and resumed, since a connection is examined while it waits for a slot and continues once it has one.
 
 use std::io::{self, ErrorKind, IoSlice};
 use std::pin::Pin;
@@ -19,13 +19,13 @@ use super::TlsServer;
 use crate::activity::ConnectionActivity;
 use crate::unread_timeout::Reading;
 
-/// What a connection begins with whose client speaks TLS: a record of its handshake.
+/// The first byte of a connection of a TLS client: a handshake record.
 const HANDSHAKE_RECORD: u8 = 22;
 
 /// A connection that is ready for HTTP.
 pub(crate) type Stream = Either<Reading<TcpStream>, ReadAhead<TlsStream<Reading<TcpStream>>>>;
 
-/// A connection that came.
+/// An accepted connection.
 pub(crate) struct IncomingConnection {
     state: State,
     tls: Option<TlsServer>,
@@ -34,26 +34,26 @@ pub(crate) struct IncomingConnection {
 }
 
 enum State {
-    /// Nothing of it was read.
+    /// Nothing was read yet.
     Fresh(TcpStream),
     Shaking(Box<Accept<Reading<TcpStream>>>),
     Secure {
         stream: Box<TlsStream<Reading<TcpStream>>>,
-        /// What was read to look at it.
+        /// What was read to examine it.
         read: Vec<u8>,
     },
     /// The handshake failed.
     Lost,
 }
 
-/// How a connection begins.
+/// The outcome of opening a connection.
 #[derive(Debug)]
 pub(crate) enum Opened {
     /// Requests can be read.
     Ready,
-    /// Its client does not speak TLS, and this gateway does.
+    /// Its client does not use TLS, which this gateway requires.
     NotTls,
-    /// It came to nothing.
+    /// The handshake failed.
     Failed(io::Error),
 }
 
@@ -62,15 +62,15 @@ impl IncomingConnection {
         IncomingConnection { state: State::Fresh(stream), tls, unread_timeout, activity: Arc::new(ConnectionActivity::new()) }
     }
 
-    /// What the connection does.
+    /// The activity of the connection.
     pub(crate) fn activity(&self) -> &Arc<ConnectionActivity> {
         &self.activity
     }
 
-    /// Goes on until requests can be read.
+    /// Continues until requests can be read.
     ///
     /// # Cancel safety
-    /// Nothing is lost: it goes on with the next call.
+    /// Nothing is lost: the next call continues.
     pub(crate) async fn open(&mut self) -> Opened {
         match self.shake_hands().await {
             Ok(opened) => opened,
@@ -105,8 +105,8 @@ impl IncomingConnection {
         }
     }
 
-    /// Waits for bytes until there are more than `known_count` or these many, and shows all that can be looked at; none when the peer went. Of a
-    /// client that does not speak TLS, where this gateway does, there are never any.
+    /// Waits for bytes and peeks up to `limit_bytes` of them into `head`; none if the peer disconnected. Without TLS on a port that requires it,
+    /// there are never any.
     ///
     /// # Cancel safety
     /// Nothing is lost.
@@ -137,7 +137,7 @@ impl IncomingConnection {
         Ok(())
     }
 
-    /// The connection, once it is [ready](Opened::Ready), or without TLS; none if it came to nothing.
+    /// The connection, once it is [ready](Opened::Ready), or without TLS; `None` if the handshake failed.
     pub(crate) fn into_stream(self) -> Option<Stream> {
         match self.state {
             State::Fresh(stream) => Some(Either::Left(Reading::new(stream, self.unread_timeout, self.activity))),
@@ -147,7 +147,7 @@ impl IncomingConnection {
     }
 }
 
-/// A stream of which something was read, which is read first.
+/// A stream with bytes that were read ahead, which are read first.
 pub(crate) struct ReadAhead<S> {
     read: Bytes,
     stream: S,
