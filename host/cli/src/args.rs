@@ -1,4 +1,4 @@
-//! The command line's words. The texts here are its documentation: `weir help COMMAND` shows them.
+//! The command line's arguments. The doc comments here are its documentation: `weir help COMMAND` shows them.
 
 mod access;
 mod components;
@@ -45,7 +45,7 @@ pub(crate) struct Arguments {
     pub(crate) command: Command,
 }
 
-/// The data folder unless another is named.
+/// The default data folder.
 pub(crate) const DEFAULT_DATA: &str = "./weir-data";
 
 const AFTER_HELP: &str = "\
@@ -183,7 +183,7 @@ pub(crate) struct SettingFlags {
 }
 
 impl SettingFlags {
-    /// What was given: the flag, the setting's name, and the value.
+    /// The given settings: flag, name and value of each.
     pub(crate) fn given(&self) -> Vec<(String, &str, &str)> {
         let own = self.of_roles.own().map(|(flag, name, value)| (flag, name, value.as_deref()));
         let store = ("--components-from", "gateway.components-from", self.components_from.as_deref());
@@ -192,7 +192,7 @@ impl SettingFlags {
             let (name, value) = text.split_once('=').unwrap_or((text, ""));
             ("--set".to_owned(), name, value)
         });
-        // `--set` comes last, so it has the last word.
+        // `--set` comes last, so it takes precedence.
         own.chain(any).collect()
     }
 }

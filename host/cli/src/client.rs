@@ -1,4 +1,4 @@
-//! The way to a running Weir: its gateway.
+//! The client of a running Weir's gateway.
 
 use std::io::BufRead;
 use std::path::Path;
@@ -18,7 +18,7 @@ use crate::folder::{read_note, read_token};
 use crate::problem::{Exit, Problem};
 use crate::token::Secret;
 
-/// After a request to a service that may have been carried out.
+/// The fix after a request to a service that may have been executed.
 pub(crate) const CHECK_WHETHER_DONE: &str =
     "check whether it was done before repeating it: weir flow list shows the flows, weir config list the configuration";
 
@@ -27,15 +27,15 @@ const RESPONSE_TIMEOUT: Duration = Duration::from_secs(330);
 /// A connection to the gateway.
 pub(crate) struct Client {
     gateway: RemoteGateway,
-    /// Where the address is from, for errors.
+    /// The source of the address, for errors.
     from: String,
-    /// How `weir up` is started on the same folder, for errors.
+    /// The command that starts `weir up` on the same folder, for errors.
     up: String,
-    /// What the gateway may want to see.
+    /// The token for the gateway, if any.
     token: Option<Secret>,
 }
 
-/// What is needed to reach a gateway.
+/// The data needed to reach a gateway.
 struct Target {
     url: String,
     from: String,
@@ -45,8 +45,8 @@ struct Target {
 }
 
 impl Client {
-    /// Finds the gateway's address: as given, else as noted in the data folder; and its token: as given, else that of the folder, which
-    /// is shown to the address that is noted in the same folder and to no other. A certificate that is noted there is trusted.
+    /// Finds the gateway's address: the given one, otherwise the one recorded in the data folder; and its token: the given one, otherwise that of the
+    /// folder, which is only sent to the address recorded in the same folder. A certificate recorded there is trusted.
     pub(crate) fn find(reach: &Reach, data: &Path) -> Result<Self, Problem> {
         let up = format!("weir up{}", data_option(data));
         let given = Secret::of_environment()?;
@@ -61,7 +61,7 @@ impl Client {
             None => noted(data, given, &up)?,
         };
         let Target { url, from, token, trust, reach } = target;
-        // What no header takes would look like a broken connection.
+        // A token that is not valid in a header would look like a broken connection.
         token.as_ref().map(Secret::to_token).transpose()?;
         let gateway = RemoteGateway::new(&url, &trust, token.as_ref().map(Secret::text), reach).map_err(unusable)?;
         Ok(Client { gateway, from, up, token })
@@ -96,23 +96,23 @@ impl Client {
         }
     }
 
-    /// Asks the config service, the flow service, or an interface of a flow.
+    /// Sends a request to the config service, the flow service, or an interface of a flow.
     pub(crate) async fn post<T: DeserializeOwned>(&self, path: &str, body: impl Into<Body>) -> Result<T, Problem> {
         let request = self.request(Method::POST, path).timeout(RESPONSE_TIMEOUT).header("content-type", "application/json");
         self.answer(request.body(body)).await
     }
 
-    /// Asks the flow service.
+    /// Sends a request to the flow service.
     pub(crate) async fn ask_flow(&self, request: &Value) -> Result<Value, Problem> {
         self.post("/api/v1/flow", request.to_string()).await
     }
 
-    /// Sends a body of any size and media type; no limit on its time.
+    /// Sends a body of any size and media type, without a time limit.
     pub(crate) async fn upload(&self, path: &str, media_type: &str, body: Body) -> Result<Response, Problem> {
         self.begin(self.request(Method::POST, path).header("content-type", media_type).body(body)).await
     }
 
-    /// Reads the bytes of a resource; no limit on their time.
+    /// Reads the bytes of a resource, without a time limit.
     pub(crate) async fn bytes(&self, path: &str) -> Result<Bytes, Problem> {
         let response = self.request(Method::GET, path).send().await.map_err(|error| self.unread(error))?;
         if !response.status().is_success() {
@@ -121,17 +121,17 @@ impl Client {
         response.bytes().await.map_err(|error| self.unread(error))
     }
 
-    /// Begins to read lines of JSON; no limit on their time.
+    /// Starts reading JSON Lines, without a time limit.
     pub(crate) async fn lines(&self, path: &str) -> Result<Lines, Problem> {
         self.lines_in(self.request(Method::GET, path).send().await.map_err(|error| self.unread(error))?).await
     }
 
-    /// The same for what is answered to a JSON body.
+    /// The same for the response to a JSON body.
     pub(crate) async fn lines_of(&self, path: &str, body: Vec<u8>) -> Result<Lines, Problem> {
         self.read_lines(self.request(Method::POST, path).header("content-type", "application/json").body(body)).await
     }
 
-    /// The same for what is answered to a body of any size and media type, while that is still read.
+    /// The same for the response to a body of any size and media type, while that is still being sent.
     pub(crate) async fn lines_of_stream(&self, path: &str, media_type: &str, body: Body) -> Result<Lines, Problem> {
         self.read_lines(self.request(Method::POST, path).header("content-type", media_type).body(body)).await
     }
@@ -147,7 +147,7 @@ impl Client {
         Ok(Lines { response, buffer: BytesMut::new() })
     }
 
-    /// Reads an answer, which may be an error whatever its status.
+    /// Reads a response, which may be an error with any status.
     pub(crate) async fn read<T: DeserializeOwned>(&self, response: Response) -> Result<T, Problem> {
         let status = response.status();
         let body = response.bytes().await.map_err(|error| self.unreachable(error))?;
@@ -232,7 +232,7 @@ impl Client {
     }
 }
 
-/// What is noted in a data folder: the address, the certificate, and the token unless another one was given.
+/// What is recorded in a data folder: the address, the certificate, and the token unless another one was given.
 fn noted(data: &Path, given: Option<Secret>, up: &str) -> Result<Target, Problem> {
     if data.exists() && !data.is_dir() {
         let what = format!("the data folder {} is not a folder", data.display());
@@ -251,7 +251,7 @@ fn noted(data: &Path, given: Option<Secret>, up: &str) -> Result<Target, Problem
     Ok(Target { url: note.url, from: place.display().to_string(), token, trust, reach: TokenReach::Noted })
 }
 
-/// A gateway to which no request can be made.
+/// The problem of a gateway to which requests cannot be sent.
 fn unusable(error: RemoteError) -> Problem {
     let (exit, next) = match &error {
         RemoteError::BadUrl { .. } => (Exit::Usage, "for example --gateway http://127.0.0.1:8088 or --gateway https://weir.example:8088"),
@@ -271,15 +271,15 @@ fn unusable(error: RemoteError) -> Problem {
     }
 }
 
-/// ` --data DIR` where it is not the default.
+/// ` --data DIR` if it is not the default.
 pub(crate) fn data_option(data: &Path) -> String {
     if data == Path::new(crate::args::DEFAULT_DATA) { String::new() } else { format!(" --data {}", data.display()) }
 }
 
-/// What has no meaning in a path.
+/// Characters without a special meaning in paths are not escaped.
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
-/// A part of a path, with everything escaped that has a meaning in one.
+/// A part of a path, with all special characters escaped.
 pub(crate) fn escaped(part: &str) -> String {
     utf8_percent_encode(part, PLAIN).to_string()
 }
@@ -303,7 +303,7 @@ pub(crate) fn of_answer(error: &ErrorBody) -> Problem {
         "lease-ended" => {
             problem.next("`weir take` was suspended, or the reader of its output stalled: run it again with a longer lease (--lease 10m)")
         }
-        // A stopped flow has no messages left, so nothing of it is delivered again.
+        // A stopped flow has no messages left, so nothing is redelivered.
         "flow-stopped" => problem.next("see which flows run: weir status"),
         "insufficient-scope" => problem.next("set WEIR_TOKEN to a token of that scope, or give the data folder of that Weir: --data DIR"),
         "tls-required" => problem.next("use https:// in --gateway, and --ca FILE unless the system trusts the certificate"),
@@ -313,7 +313,7 @@ pub(crate) fn of_answer(error: &ErrorBody) -> Problem {
     }
 }
 
-/// Lines of an answer.
+/// Lines of a response.
 pub(crate) struct Lines {
     response: Response,
     buffer: BytesMut,
@@ -336,7 +336,7 @@ impl Lines {
         }
     }
 
-    /// All lines that have come, at least one, each with its end; `None` at the end.
+    /// All lines that have arrived, at least one, each with its line end; `None` at the end.
     pub(crate) async fn next_all(&mut self) -> Result<Option<BytesMut>, Problem> {
         let mut searched = 0;
         loop {
@@ -350,7 +350,7 @@ impl Lines {
         }
     }
 
-    /// Whether more has come.
+    /// Reads on; `false` at the end.
     async fn read_on(&mut self) -> Result<bool, Problem> {
         let chunk = self.response.chunk().await.map_err(|error| {
             Problem::new(Exit::Unavailable, "the stream ended early: Weir was stopped, or the connection was lost")
@@ -365,10 +365,10 @@ impl Lines {
     }
 }
 
-/// The length of the first line with its end; `None` where no line ends.
+/// The length of the first line with its end; `None` if there is no line end.
 pub(crate) fn line_end(mut bytes: &[u8]) -> Option<usize> {
     let all = bytes;
-    // Searches faster than a loop over the bytes; it reads from memory, which does not fail.
+    // Faster than a loop over the bytes; reading from memory cannot fail.
     let length = bytes.skip_until(b'\n').ok()?;
     all[..length].ends_with(b"\n").then_some(length)
 }

@@ -1,4 +1,4 @@
-//! The data folder: who may use it, and where things are in it.
+//! The data folder: its lock and its layout.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::Write;
@@ -14,20 +14,20 @@ use crate::holder::Holder;
 use crate::problem::{Exit, Problem};
 use crate::token::Secret;
 
-/// A data folder that this process alone uses, until it is dropped or the process ends.
+/// A data folder locked for this process, until this is dropped or the process ends.
 #[derive(Debug)]
 pub(crate) struct DataFolder {
     path: PathBuf,
     is_disk_full: bool,
-    /// The lock goes with the file, also when the process is killed.
+    /// The lock is released with the file, even if the process is killed.
     _lock: File,
 }
 
-/// The format of the whole folder: which files are in it and what they mean. A version that cannot go on with what an older one wrote raises it;
-/// the log and the configuration have format versions of their own besides.
+/// The format of the whole folder: which files are in it and what they mean. A version that is incompatible with what an older one wrote increments
+/// it; the log and the configuration have their own format versions as well.
 pub(crate) const FORMAT: u32 = 1;
 
-/// The format of a data folder, as it is noted in it.
+/// The format of a data folder, as recorded in it.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) struct VersionFile {
@@ -37,14 +37,14 @@ pub(crate) struct VersionFile {
     pub(crate) weir: String,
 }
 
-/// The address of a running Weir, as it is noted in its data folder.
+/// The address of a running Weir, as recorded in its data folder.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct GatewayFile {
     /// `http://ADDRESS:PORT`, with TLS `https://ADDRESS:PORT`.
     pub(crate) url: String,
     /// The process.
     pub(crate) pid: u32,
-    /// The digest of its certificate, where it has one: commands on this folder trust it.
+    /// The digest of its certificate, if any: commands on this folder trust it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) certificate: Option<Digest>,
 }
@@ -61,7 +61,7 @@ pub(crate) struct GatewayAccess {
 }
 
 impl DataFolder {
-    /// Makes the folder if it is not there, and locks it for this process, which runs as this command: `weir run host`.
+    /// Creates the folder if it is missing, and locks it for this process. `command` is what it runs as, for example `weir run host`.
     pub(crate) fn lock(path: &Path, command: &str) -> Result<Self, Problem> {
         let unusable = |error: std::io::Error| {
             Problem::new(Exit::NoFolder, format!("the data folder {} cannot be used", path.display()))
@@ -78,7 +78,7 @@ impl DataFolder {
         }
         let is_disk_full = disk_reserve::make_room(path);
         match Holder::this(command).write_to(&mut lock) {
-            // Only a second process that finds it locked would name this one.
+            // The id is only used in the error of a second process that finds the folder locked.
             Err(error) if error.kind() == std::io::ErrorKind::StorageFull => {
                 tracing::warn!(error = %chain(&error), "process id not recorded in LOCK")
             }
@@ -86,7 +86,7 @@ impl DataFolder {
         }
         note_version(path)?;
         let folder = DataFolder { path: path.to_owned(), is_disk_full, _lock: lock };
-        // What a killed process left would lead the other commands astray while this one starts.
+        // Stale records of a killed process would mislead other commands while this one starts.
         folder.remove_notes().map_err(unusable)?;
         Ok(folder)
     }
@@ -116,19 +116,19 @@ impl DataFolder {
         self.path.join("components")
     }
 
-    /// Compiled code, which may be deleted at any time that Weir does not run.
+    /// Compiled code, which may be deleted whenever Weir is not running.
     pub(crate) fn cache(&self) -> PathBuf {
         self.path.join("cache")
     }
 
-    /// Notes the gateway's address for the other commands: the whole note or none.
+    /// Atomically records the gateway's address for other commands.
     pub(crate) fn write_note(&self, noted: &GatewayAccess) -> std::io::Result<()> {
         let note = GatewayFile { url: noted.url.clone(), pid: std::process::id(), certificate: noted.certificate };
         write_whole(&note_path(&self.path), &note)
     }
 
-    /// Keeps the gateway's token for the other commands, in place of an older one, in a file that only its owner can read, whoever may enter
-    /// the folder.
+    /// Stores the gateway's token for other commands, replacing an older one, in a file that only its owner can read, regardless of the folder's
+    /// permissions.
     pub(crate) fn write_token(&self, token: &Secret) -> std::io::Result<()> {
         let path = token_path(&self.path);
         let part = path.with_extension("token.part");
@@ -144,7 +144,7 @@ impl DataFolder {
         fs::rename(part, path)
     }
 
-    /// Removes the note and the token.
+    /// Removes the recorded address and token.
     pub(crate) fn remove_notes(&self) -> std::io::Result<()> {
         for path in [note_path(&self.path), token_path(&self.path), token_path(&self.path).with_extension("token.part")] {
             match fs::remove_file(path) {
@@ -162,17 +162,17 @@ pub(crate) fn read_token(folder: &Path) -> Result<Option<Secret>, Problem> {
     if path.exists() { Secret::of_file(&path).map(Some) } else { Ok(None) }
 }
 
-/// The note in a data folder, if there is one.
+/// The address recorded in a data folder, if any.
 pub(crate) fn read_note(folder: &Path) -> std::io::Result<Option<GatewayFile>> {
     read_whole(&note_path(folder))
 }
 
-/// The format of a data folder; none where no Weir has run on it.
+/// The format of a data folder; `None` if Weir has never run on it.
 pub(crate) fn read_version(folder: &Path) -> std::io::Result<Option<VersionFile>> {
     read_whole(&version_path(folder))
 }
 
-/// Refuses a folder of a newer format, and notes ours in any other.
+/// Refuses a folder of a newer format; otherwise records our format.
 fn note_version(folder: &Path) -> Result<(), Problem> {
     let path = version_path(folder);
     let unreadable = |error: std::io::Error| {
@@ -202,7 +202,7 @@ fn note_version(folder: &Path) -> Result<(), Problem> {
         }
         Some(found) if found.data_format == ours.data_format && found.weir == ours.weir => Ok(()),
         found => match write_whole(&path, &ours) {
-            // Its format stands there already; only the version that used it last is an older one.
+            // The format is already recorded; only the recorded version of Weir is out of date.
             Err(error) if error.kind() == std::io::ErrorKind::StorageFull && found.is_some_and(|it| it.data_format == FORMAT) => {
                 tracing::warn!(error = %chain(&error), path = %path.display(), "version not recorded");
                 Ok(())
@@ -212,19 +212,19 @@ fn note_version(folder: &Path) -> Result<(), Problem> {
     }
 }
 
-/// What to do about a version note that cannot be read.
+/// What to do about an unreadable version file.
 pub(crate) fn fix_hint(folder: &Path) -> String {
     let (path, ours) = (version_path(folder), env!("CARGO_PKG_VERSION"));
     format!("if Weir {ours} or an older one used the folder last, delete {} and start again; otherwise restore a backup", path.display())
 }
 
-/// Writes JSON to a file: the whole of it or nothing, and durably, so that a loss of power does not leave an empty file either.
+/// Writes JSON to a file atomically and durably, so that a power failure does not leave an empty file.
 fn write_whole(path: &Path, value: &impl Serialize) -> std::io::Result<()> {
     let part = path.with_extension("json.part");
     let text = serde_json::to_vec(value).map_err(std::io::Error::other)?;
     let written = write_durably(&part, path, &text);
     if written.is_err() {
-        // The first error is the one that counts.
+        // The first error is returned.
         let _ = fs::remove_file(part);
     }
     written
@@ -238,7 +238,7 @@ fn write_durably(part: &Path, path: &Path, bytes: &[u8]) -> std::io::Result<()> 
     sync_folder_of(path)
 }
 
-/// Flushes the folder of a file, so that its name is durable too.
+/// Syncs the folder of a file, so that its name is durable, too.
 pub(crate) fn sync_folder_of(path: &Path) -> std::io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(folder)?.sync_all()
@@ -266,13 +266,13 @@ fn version_path(folder: &Path) -> PathBuf {
 
 fn in_use(path: &Path, lock: &File, command: &str) -> Problem {
     let by = Holder::read_from(lock).map_or_else(|| "another process".to_owned(), |holder| holder.to_string());
-    // Beside a gateway, another one needs an address of its own, too.
+    // A second gateway also needs its own address.
     let listen = if ["weir up", "weir run gateway"].contains(&command) { " --listen 127.0.0.1:0" } else { "" };
     Problem::new(Exit::NoFolder, format!("the data folder {} is in use by {by}", path.display()))
         .next(format!("stop that Weir first, or give this one its own folder: {command} --data DIR{listen}"))
 }
 
-/// Makes a folder that only its owner can enter: messages are in it.
+/// Creates a folder that only its owner can enter, since it contains messages.
 pub(crate) fn make_private(path: &Path) -> std::io::Result<()> {
     if path.is_dir() {
         return Ok(());

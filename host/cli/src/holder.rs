@@ -1,4 +1,4 @@
-//! Which process has a data folder: what it writes into the file `LOCK`, which it holds a lock on.
+//! The process that uses a data folder, as recorded in the file `LOCK`, on which it holds a lock.
 
 use std::fmt;
 use std::fs::File;
@@ -6,17 +6,17 @@ use std::io::{Read, Write};
 
 use serde::{Deserialize, Serialize};
 
-/// The longest name of a machine that is shown, in characters: that of Linux.
+/// Maximum length of a machine's name, in characters: the limit of Linux.
 const MAX_NAME_LENGTH: usize = 64;
-/// More than any holder writes.
+/// Larger than any record of a holder.
 const READ_BYTES: u64 = 4 << 10;
 
-/// The process that has a data folder.
+/// The process that uses a data folder.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Holder {
     /// The process id on its machine.
     pid: u32,
-    /// What it runs as, for people: `weir run host`. None of an older version.
+    /// What it runs as, for people: `weir run host`. `None` for older versions.
     #[serde(default)]
     command: Option<String>,
     /// Its machine.
@@ -25,29 +25,29 @@ pub(crate) struct Holder {
 }
 
 impl Holder {
-    /// This process, which runs as this command.
+    /// This process, running as this command.
     pub(crate) fn this(command: &str) -> Self {
         Holder { pid: std::process::id(), command: Some(command.to_owned()), machine: Some(machine()) }
     }
 
-    /// What it runs as, where that is a role without a gateway.
+    /// What it runs as, if that is a role without a gateway.
     pub(crate) fn without_gateway(&self) -> Option<&str> {
         let command = self.command.as_deref()?;
         command.starts_with("weir run ").then_some(command).filter(|command| *command != "weir run gateway")
     }
 
-    /// Writes it in place of what the file holds.
+    /// Replaces the content of the file.
     pub(crate) fn write_to(&self, file: &mut File) -> std::io::Result<()> {
         file.set_len(0)?;
         file.write_all(&serde_json::to_vec(self).map_err(std::io::Error::other)?)
     }
 
-    /// What a file holds; none where it holds something else.
+    /// Reads a file; `None` if its content is something else.
     pub(crate) fn read_from(file: &File) -> Option<Self> {
         let mut text = String::new();
         file.take(READ_BYTES).read_to_string(&mut text).ok()?;
         match text.trim().parse() {
-            // As older versions wrote it.
+            // The format of older versions.
             Ok(pid) => Some(Holder { pid, command: None, machine: None }),
             Err(_) => serde_json::from_str(&text).ok(),
         }
@@ -67,7 +67,7 @@ impl fmt::Display for Holder {
     }
 }
 
-/// The name of this machine, or of the container; `localhost` where it is not known.
+/// The name of this machine or container; `localhost` if unknown.
 pub(crate) fn machine() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").or_else(|_| std::env::var("HOSTNAME")).unwrap_or_default();
     let name: String = name.trim().chars().filter(|c| !c.is_control()).take(MAX_NAME_LENGTH).collect();

@@ -1,4 +1,4 @@
-//! What of the hosts of a Weir needs attention: names that two have, versions that differ, clocks that are off.
+//! Problems with the hosts of a Weir: duplicate names, different versions, wrong clocks.
 
 use std::collections::BTreeMap;
 
@@ -6,10 +6,10 @@ use weir_gateway::protocol::{HostReport, Presence, Status};
 
 use crate::output::age;
 
-/// How far two clocks may be apart.
+/// How far two clocks may differ.
 pub(crate) const CLOCK_SLACK_MS: u64 = 60_000;
 
-/// What a host is called where there are others: its name, with its process where another one has that name.
+/// The label of a host: its name, with its process if another host has the same name.
 pub(crate) fn label(host: &HostReport, all: &[HostReport]) -> String {
     let is_alone = all.iter().filter(|other| other.status.label() == host.status.label()).count() <= 1;
     if is_alone { host.status.label().to_owned() } else { format!("{} ({})", host.status.label(), host.status.process()) }
@@ -20,10 +20,10 @@ pub(crate) fn reporting(hosts: &[HostReport]) -> impl Iterator<Item = &HostRepor
     hosts.iter().filter(|host| host.presence == Presence::Reporting)
 }
 
-/// A host that did not answer for so long when it was asked may be the earlier process of one that was started again.
+/// A host that has not answered requests for this long may be the previous process of one that was restarted.
 const ANSWERED_MS: u64 = 1_000;
 
-/// Names that several hosts have. One that is silent, or does not answer, is the earlier process of a host that was started again.
+/// Names that several hosts have. A host that is silent or does not answer is the previous process of one that was restarted.
 pub(crate) fn duplicate_names(hosts: &[HostReport]) -> Vec<String> {
     let mut by_name: BTreeMap<&str, Vec<&HostReport>> = BTreeMap::new();
     let answering = reporting(hosts).filter(|host| host.age_ms <= ANSWERED_MS);
@@ -40,7 +40,7 @@ pub(crate) fn duplicate_names(hosts: &[HostReport]) -> Vec<String> {
 pub(crate) fn other_versions(status: &Status) -> Vec<String> {
     let told = |host: &HostReport| {
         let is_other_weir = host.status.version != status.version;
-        // A gateway that does not report its own is older itself.
+        // A gateway that does not report its own version is older.
         let is_other_contract = !status.contract.is_empty() && host.status.contract != status.contract;
         if !is_other_weir && !is_other_contract {
             return None;
@@ -59,7 +59,7 @@ pub(crate) fn other_versions(status: &Status) -> Vec<String> {
     reporting(&status.hosts).filter_map(told).collect()
 }
 
-/// Clocks that are off: of hosts against the gateway's, and of the gateway against this machine's, in milliseconds since 1970.
+/// Wrong clocks: of hosts compared with the gateway's, and of the gateway compared with this machine's, in milliseconds since 1970.
 pub(crate) fn clock_problems(status: &Status, now_ms: u64) -> Vec<String> {
     let gateway = (status.time_ms > 0).then(|| status.time_ms.cast_signed().saturating_sub(now_ms.cast_signed()));
     let gateway = gateway.and_then(|ahead_ms| apart("the gateway's clock", ahead_ms, "this machine's"));

@@ -1,6 +1,6 @@
-//! The log: on standard error, as lines for people or as JSON for programs.
+//! The log on standard error, as lines for people or JSON for programs.
 //!
-//! Lines go through a [`Buffer`] and are written by a thread of its own: whatever becomes of standard error, what logs goes on.
+//! Lines go through a [`Buffer`] and are written by a separate thread, so that code that logs never blocks or fails because of standard error.
 
 mod buffer;
 
@@ -21,42 +21,42 @@ use tracing_subscriber::fmt::time::FormatTime;
 use self::buffer::{Buffer, Output};
 use crate::settings::{LOGGED, LogFormat, Settings};
 
-/// How long the end of the process waits for the lines that are not written yet: a log that can be written takes milliseconds.
+/// How long to wait at the end of the process for lines that are not written yet; normally this takes milliseconds.
 const LAST_LINES_TIME: Duration = Duration::from_secs(1);
 
 /// The log of this process.
 static BUFFER: Buffer = Buffer::new();
-/// Whether all that goes to standard error goes through the buffer.
+/// Whether all output to standard error goes through the buffer.
 static NEVER_WAITS: AtomicBool = AtomicBool::new(false);
 
-/// The log lines of the client library for RabbitMQ, whose errors Weir reports itself, are off unless a filter names their targets.
+/// Disables the log of the RabbitMQ client library, whose errors Weir reports itself, unless the filter names its targets.
 fn filter(text: &str) -> EnvFilter {
     EnvFilter::new(format!("lapin=off,async_rs=off,{text}"))
 }
 
-/// Begins to log as `weir up` is told to.
+/// Starts logging according to the settings of `weir up`.
 pub(crate) fn start(settings: &Settings) {
     let filter = filter(&settings.log_filter);
     match settings.log_format {
         LogFormat::Text => start_text(filter),
         LogFormat::Json => {
             let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| Line).log_internal_errors(false);
-            // One flat object a line: a program finds each field by its name alone.
+            // One flat object per line, so that programs find each field by its name.
             lines.json().flatten_event(true).with_current_span(false).with_span_list(false).init();
         }
     }
     NEVER_WAITS.store(start_writing().is_ok(), Ordering::Relaxed);
 }
 
-/// Begins to log for a command, which says nearly nothing: as `WEIR_LOG` has it.
+/// Starts logging for a command, which logs very little, according to `WEIR_LOG`.
 pub(crate) fn start_for_commands() {
     let given = std::env::var("WEIR_LOG").ok().filter(|text| EnvFilter::try_new(text).is_ok());
     start_text(filter(given.as_deref().unwrap_or(LOGGED)));
-    // Without the thread the command works all the same, and its log is dropped and counted.
+    // Without the thread the command still works; its log is dropped and counted.
     let _ = start_writing();
 }
 
-/// Prints a text on standard error, behind the lines that were logged. `weir up` does not wait for a reader of it, as a command does.
+/// Prints text on standard error, after the lines logged so far. Unlike a command, `weir up` does not wait for the reader.
 pub(crate) fn print(text: &str) {
     if NEVER_WAITS.load(Ordering::Relaxed) {
         let colours = anstream::AutoStream::choice(&io::stderr()) != anstream::ColorChoice::Never;
@@ -64,7 +64,7 @@ pub(crate) fn print(text: &str) {
         return BUFFER.push(if colours { text.to_owned() } else { plain() }.as_bytes());
     }
     BUFFER.flush(LAST_LINES_TIME);
-    // If standard error is closed the text is lost.
+    // If standard error is closed, the text is lost.
     drop(anstream::stderr().lock().write_all(text.as_bytes()));
 }
 
@@ -73,7 +73,7 @@ pub(crate) fn dropped_count() -> u64 {
     BUFFER.dropped_count()
 }
 
-/// When it is dropped, the lines that are not written yet are, for up to [`LAST_LINES_TIME`].
+/// When dropped, writes the remaining lines, for up to [`LAST_LINES_TIME`].
 #[must_use]
 pub(crate) struct LastLines;
 
@@ -85,21 +85,21 @@ impl Drop for LastLines {
 
 fn start_text(filter: EnvFilter) {
     let colours = anstream::AutoStream::choice(&io::stderr()) != anstream::ColorChoice::Never;
-    // It would print a failed write to standard error, and panic when that fails too.
+    // Otherwise it would print a failed write to standard error, and panic if that fails, too.
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| Line).with_ansi(colours).log_internal_errors(false);
     lines.with_timer(TimeOfDay).with_target(false).init();
 }
 
 fn start_writing() -> io::Result<()> {
     std::panic::set_hook(Box::new(log_panic));
-    // A duplicate, so that no lock of the standard library is held while a write stands still.
+    // A duplicate, so that a blocked write does not hold a lock of the standard library.
     let file = File::from(io::stderr().as_fd().try_clone_to_owned()?);
     let report = |lines_count| tracing::warn!(lines_count, "log lines dropped");
     std::thread::Builder::new().name("weir-stderr".to_owned()).spawn(move || BUFFER.write_to(StandardError(file), report))?;
     Ok(())
 }
 
-/// A panic is a line of the log like any other. The hook of the standard library waits for a reader of standard error.
+/// Logs a panic like any other event. The hook of the standard library would wait for the reader of standard error.
 fn log_panic(info: &PanicHookInfo<'_>) {
     let thread = std::thread::current();
     let backtrace = Backtrace::capture();
@@ -113,7 +113,7 @@ fn log_panic(info: &PanicHookInfo<'_>) {
     );
 }
 
-/// Takes one line; `tracing-subscriber` gives each with one call.
+/// Receives one line; `tracing-subscriber` writes each with one call.
 struct Line;
 
 impl Write for Line {
@@ -148,7 +148,7 @@ impl Output for StandardError {
     }
 }
 
-/// The time of day, UTC, to the millisecond: for whoever watches. JSON has the whole of it.
+/// The time of day in UTC, in milliseconds, for people. JSON contains the full timestamp.
 struct TimeOfDay;
 
 impl FormatTime for TimeOfDay {

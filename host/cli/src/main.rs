@@ -1,4 +1,4 @@
-//! The binary `weir`: every role of a running Weir, and the command line that speaks to one.
+//! The binary `weir`: all roles of a running Weir, and the command line that connects to one.
 
 mod args;
 mod client;
@@ -37,7 +37,7 @@ use commands::{Session, suggest::Names, up::Ended};
 use output::Format;
 use problem::{Exit, Problem};
 
-/// What a second signal ends `weir up` with: 128 and the number of SIGINT, as shells have it.
+/// The exit code of `weir up` after a second signal: 128 plus the number of SIGINT, as in shells.
 const LEFT_AT_ONCE: u8 = 130;
 
 fn main() -> ExitCode {
@@ -50,7 +50,7 @@ fn main() -> ExitCode {
             } else {
                 error.print()
             };
-            // Where the terminal is closed there is nobody to tell.
+            // A closed terminal is ignored.
             drop(shown);
             return if error.use_stderr() { ExitCode::from(Exit::Usage as u8) } else { ExitCode::SUCCESS };
         }
@@ -59,7 +59,7 @@ fn main() -> ExitCode {
     match start(arguments) {
         Ok(code) => code,
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
-        // Only our own writing fails with an error that has nothing around it.
+        // Only our own writes return a bare I/O error.
         Err(error) if error.is::<std::io::Error>() => {
             let problem = Problem::new(Exit::Failed, "the output cannot be written").because(error);
             ExitCode::from(report::report(&problem.into(), json))
@@ -83,11 +83,11 @@ fn print_hiding(error: &clap::Error, arguments: impl Iterator<Item = String>) ->
 
 fn start(arguments: Arguments) -> Result<ExitCode> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
-    // A component may run for 10 ms at a time. By default a thread looks for sockets, timers and tasks of others once in 61 turns.
+    // A component may run for 10 ms at a time. By default a thread polls sockets, timers and the global queue only once in 61 ticks.
     builder.event_interval(1).global_queue_interval(1);
     let runtime = builder.enable_all().build().context("the async runtime did not start")?;
     let outcome = runtime.block_on(run(arguments));
-    // A thread that waits for standard input must not keep the process.
+    // A thread that waits for standard input must not keep the process alive.
     runtime.shutdown_background();
     outcome
 }
@@ -164,10 +164,10 @@ fn exit_code(ended: Ended) -> ExitCode {
     }
 }
 
-/// Runs a command that speaks to a gateway.
+/// Runs a command that connects to a gateway.
 async fn ask(session: &Session, command: Command) -> Result<()> {
     match command {
-        // They speak to none, or to none alone, or have an exit code of their own.
+        // They do not connect to a gateway, or not only to one, or have their own exit codes.
         Command::Take(_)
         | Command::Up(_)
         | Command::Run(_)
@@ -197,7 +197,7 @@ async fn ask(session: &Session, command: Command) -> Result<()> {
     }
 }
 
-/// An error with what was probably meant, where Weir refused a name.
+/// Adds what was probably meant, if Weir refused a name.
 async fn advised(session: &Session, names: &Names, error: anyhow::Error) -> anyhow::Error {
     match error.downcast::<Problem>() {
         Ok(problem) if problem.exit == Exit::Failed => match names.advice(session).await {
@@ -209,7 +209,7 @@ async fn advised(session: &Session, names: &Names, error: anyhow::Error) -> anyh
     }
 }
 
-/// Whether whoever read our output has gone, which is no failure: `weir tail ... | head`.
+/// Whether the reader of our output has exited, which is not a failure: `weir tail ... | head`.
 fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
 }

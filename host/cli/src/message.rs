@@ -1,14 +1,14 @@
-//! A line of a stream of messages, with its body byte for byte: reading it as values would change numbers, drop repeated fields, and
-//! refuse JSON that nests deep or holds half a character.
+//! A line of a stream of messages, with its body byte for byte: parsing it into values would change numbers, drop repeated fields, and refuse JSON
+//! that is deeply nested or contains a lone surrogate.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use weir_gateway::protocol::ErrorBody;
 
-/// A line as the gateway has it.
+/// A line in the gateway's format.
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct Line<'a> {
-    /// Where it was handed out under a lease.
+    /// Present if it was delivered under a lease.
     pub(crate) receipt: Option<u64>,
     #[serde(borrow)]
     id: Option<&'a RawValue>,
@@ -21,18 +21,18 @@ pub(crate) struct Line<'a> {
     whole_body: Option<&'a [u8]>,
     text: Option<String>,
     base64: Option<String>,
-    /// Messages that were not shown; `null` where their number is not known.
+    /// Number of missed messages; `null` if unknown.
     #[serde(default, deserialize_with = "present")]
     pub(crate) missed: Option<Option<u64>>,
     error: Option<ErrorBody>,
 }
 
-/// A field that is there, `null` included.
+/// A field that is present, even if it is `null`.
 fn present<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(field: D) -> Result<Option<T>, D::Error> {
     T::deserialize(field).map(Some)
 }
 
-/// A value of a line with the white space around it, which belongs to a body: the gateway adds none.
+/// A value of a line with the white space around it, which is part of the body: the gateway adds none.
 fn with_white_space<'a>(line: &'a [u8], value: &str) -> &'a [u8] {
     let at = value.as_ptr() as usize - line.as_ptr() as usize;
     let (before, behind) = (&line[..at], &line[at + value.len()..]);
@@ -45,14 +45,14 @@ impl<'a> Line<'a> {
     /// Reads a line.
     ///
     /// # Errors
-    /// When it is not a JSON object, or a field has a value of another kind.
+    /// If it is not a JSON object, or a field has the wrong type.
     pub(crate) fn read(line: &'a [u8]) -> serde_json::Result<Self> {
         let mut read: Self = serde_json::from_slice(line)?;
         read.whole_body = read.body.map(|body| with_white_space(line, body.get()));
         Ok(read)
     }
 
-    /// The error that ends a stream, where this is one.
+    /// The error that ends a stream, if this is one.
     pub(crate) fn error(&self) -> Option<&ErrorBody> {
         self.error.as_ref().filter(|_| self.id.is_none() && self.properties.is_none())
     }

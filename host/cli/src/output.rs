@@ -1,4 +1,4 @@
-//! What goes to standard output: tables for people, JSON for programs.
+//! Standard output: tables for people, JSON for programs.
 
 use std::io::{self, Write};
 
@@ -6,7 +6,7 @@ use anstyle::Style;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 use serde::Serialize;
 
-/// A text in a table, in columns: what is longer is cut before, and no column becomes narrower.
+/// Limits of a table cell, in columns: longer text is cut first, and no column becomes narrower.
 const MAX_CELL: usize = 200;
 const MIN_CELL: usize = 6;
 
@@ -36,13 +36,13 @@ pub(crate) fn heading(text: &str) -> io::Result<()> {
     line(&bold(text))
 }
 
-/// A text in bold; where colours are off, printing takes that out.
+/// Text in bold; printing strips this if colours are off.
 pub(crate) fn bold(text: &str) -> String {
     let bold = Style::new().bold();
     format!("{bold}{text}{bold:#}")
 }
 
-/// How many columns a table may have: those of the terminal, else 100.
+/// The width of tables in columns: that of the terminal, otherwise 100.
 pub(crate) fn width() -> usize {
     match terminal_size::terminal_size_of(io::stdout()) {
         Some((terminal_size::Width(columns), _)) => columns.into(),
@@ -50,7 +50,7 @@ pub(crate) fn width() -> usize {
     }
 }
 
-/// A table that is as wide as is given: texts that are too long for that lose their middle, as both ends tell more.
+/// A table of at most this width: text that is too long loses its middle, as both ends are more informative.
 pub(crate) fn fitted(headings: &[&str], numbers: &[usize], mut rows: Vec<Vec<String>>, width: usize) -> String {
     for row in &mut rows {
         row.iter_mut().for_each(|cell| *cell = cut(cell, MAX_CELL));
@@ -80,19 +80,19 @@ fn cut_middle(text: &str, length: usize) -> String {
     text.chars().take(head).chain("...".chars()).chain(text.chars().skip(count - tail)).collect()
 }
 
-/// A text of several lines behind a label, its lines below each other, without control characters.
+/// A label followed by text of several aligned lines, without control characters.
 pub(crate) fn block(label: &str, text: &str) -> String {
     let clean = |line: &str| line.replace('\t', "    ").chars().filter(|c| !c.is_control()).collect::<String>();
     let lines: Vec<String> = text.trim_end().lines().map(clean).collect();
     format!("{label}{}", lines.join(&format!("\n{}", " ".repeat(label.len()))))
 }
 
-/// One line of text as several that are not wider than is given, each behind an indent.
+/// Wraps a line of text to this width, with each line indented.
 pub(crate) fn wrapped(text: &str, indent: &str, width: usize) -> String {
     let room = width.saturating_sub(indent.len()).max(MIN_CELL);
     let mut lines: Vec<String> = vec![String::new()];
     for word in text.split(' ') {
-        // What is wider than a line is broken.
+        // Words wider than a line are broken.
         let mut rest: Vec<char> = word.chars().collect();
         while !rest.is_empty() {
             let part: String = rest.drain(..rest.len().min(room)).collect();
@@ -109,7 +109,7 @@ pub(crate) fn wrapped(text: &str, indent: &str, width: usize) -> String {
     lines.iter().map(|line| format!("{indent}{line}")).collect::<Vec<_>>().join("\n")
 }
 
-/// A table without frames, in which numbers stand to the right.
+/// A table without borders, with numbers right-aligned.
 pub(crate) fn table(headings: &[&str], numbers: &[usize], rows: Vec<Vec<String>>) -> String {
     let mut table = Table::new();
     table.load_style(comfy_table::presets::NOTHING);
@@ -127,7 +127,7 @@ pub(crate) fn table(headings: &[&str], numbers: &[usize], rows: Vec<Vec<String>>
     table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
 }
 
-/// A number with a comma between each three digits.
+/// A number with commas as thousands separators.
 pub(crate) fn number(number: u64) -> String {
     let digits = number.to_string();
     let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
@@ -169,7 +169,7 @@ pub(crate) fn size(bytes: u64) -> String {
     format!("{value:.1} {}", UNITS[unit])
 }
 
-/// A time limit: in seconds where it is a whole number of them.
+/// A time limit: in seconds if it is a whole number of seconds.
 pub(crate) fn time_limit(ms: u64) -> String {
     if ms.is_multiple_of(1000) { format!("{} s", number(ms / 1000)) } else { format!("{} ms", number(ms)) }
 }
@@ -184,10 +184,10 @@ pub(crate) fn age(milliseconds: u64) -> String {
     }
 }
 
-/// A moment in UTC, as RFC 3339 has it, in whole seconds; from milliseconds since 1970.
+/// A time in UTC in the format of RFC 3339, in whole seconds; from milliseconds since 1970.
 pub(crate) fn utc(ms: u64) -> String {
     let (days, seconds) = (ms / 86_400_000, ms / 1000 % 86_400);
-    // Days are counted from 0000-03-01, so that a leap day is the last of its year; 400 years are always as long.
+    // Days are counted from 0000-03-01, so that a leap day is the last of its year; 400 years always have the same length.
     let days = days + 719_468;
     let (era, day_of_era) = (days / 146_097, days % 146_097);
     let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
@@ -199,7 +199,7 @@ pub(crate) fn utc(ms: u64) -> String {
     format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", seconds / 3600, seconds / 60 % 60, seconds % 60)
 }
 
-/// One line of a text, cut where it is longer, without control characters.
+/// Text on one line, cut to a length, without control characters.
 pub(crate) fn cut(text: &str, length: usize) -> String {
     let clean: String = text.split_whitespace().collect::<Vec<_>>().join(" ").chars().filter(|c| !c.is_control()).collect();
     if clean.chars().count() <= length {

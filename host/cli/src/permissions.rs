@@ -1,4 +1,4 @@
-//! What other users of the machine may do with the data folder and the token file.
+//! Permissions of other users of the machine on the data folder and the token file.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -9,15 +9,15 @@ use crate::problem::{Exit, Problem};
 /// What to do about a data folder that every user may write to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum SharedFolder {
-    /// It is not used: others could exchange components, which Weir runs, and messages.
+    /// Refuse to use it: others could replace messages and components, which Weir runs.
     #[default]
     Refuse,
-    /// It is used all the same, with a warning.
+    /// Use it, with a warning.
     Allow,
 }
 
 impl SharedFolder {
-    /// As the setting has it.
+    /// The word used in the setting.
     pub(crate) fn word(self) -> &'static str {
         match self {
             SharedFolder::Refuse => "refuse",
@@ -26,10 +26,10 @@ impl SharedFolder {
     }
 }
 
-/// Which other users have a right on a file.
+/// The other users with a permission on a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OtherUsers {
-    /// None but the owner.
+    /// Only the owner.
     None,
     /// Those of its group.
     Group,
@@ -46,7 +46,7 @@ impl OtherUsers {
         }
     }
 
-    /// As texts name them.
+    /// Their name in messages.
     pub(crate) fn named(self) -> &'static str {
         match self {
             OtherUsers::None => "only its owner",
@@ -56,17 +56,17 @@ impl OtherUsers {
     }
 }
 
-/// The rights on a file, `0o755` for example; none where it cannot be looked at, which is told where it is used.
+/// The permissions of a file, for example `0o755`; 0 if they cannot be read, which is reported when the file is used.
 pub(crate) fn mode(path: &Path) -> u32 {
     fs::metadata(path).map(|found| found.permissions().mode() & 0o777).unwrap_or_default()
 }
 
-/// Who besides its owner may write to a folder of these rights.
+/// The users besides the owner that may write to a folder with these permissions.
 pub(crate) fn writers(mode: u32) -> OtherUsers {
     OtherUsers::of(mode, 0o002)
 }
 
-/// Who besides its owner may read a file of these rights.
+/// The users besides the owner that may read a file with these permissions.
 pub(crate) fn readers(mode: u32) -> OtherUsers {
     OtherUsers::of(mode, 0o004)
 }
@@ -82,7 +82,7 @@ pub(crate) fn check_folder(path: &Path, shared: SharedFolder) -> Result<(), Prob
     Ok(())
 }
 
-/// What others may do that they probably should not: to be told at each start.
+/// Warnings about excessive permissions of others, for each start.
 pub(crate) fn warnings(folder: &Path, token_file: Option<&Path>, tls_key: Option<&Path>) -> Vec<String> {
     let of_folder = (writers(mode(folder)) != OtherUsers::None).then(|| format!("{}: chmod 700 {}", in_folder(folder), folder.display()));
     let of_token = token_file.and_then(|file| token_readable(file).map(|what| format!("{what}: chmod 600 {}", file.display())));
@@ -90,7 +90,7 @@ pub(crate) fn warnings(folder: &Path, token_file: Option<&Path>, tls_key: Option
     of_folder.into_iter().chain(of_token).chain(of_key).collect()
 }
 
-/// What is wrong with the rights on a data folder that others may write to.
+/// The problem with the permissions of a data folder that others may write to.
 pub(crate) fn in_folder(path: &Path) -> String {
     let mode = mode(path);
     format!(
@@ -100,14 +100,14 @@ pub(crate) fn in_folder(path: &Path) -> String {
     )
 }
 
-/// What is wrong with the rights on a token file, if others may read it.
+/// The problem with the permissions of a token file, if others may read it.
 pub(crate) fn token_readable(file: &Path) -> Option<String> {
     let mode = mode(file);
     let readers = readers(mode);
     (readers != OtherUsers::None).then(|| format!("the token file {} can be read by {} (mode {mode:o})", file.display(), readers.named()))
 }
 
-/// What is wrong with the rights on the key of TLS, if all users may read it; a group that reads keys is common.
+/// The problem with the permissions of the TLS key, if all users may read it; a group that may read keys is common.
 pub(crate) fn key_readable(file: &Path) -> Option<String> {
     let mode = mode(file);
     (readers(mode) == OtherUsers::All)

@@ -1,15 +1,15 @@
-//! Errors as people read them: what and where, why, and what to do next; and the exit code that scripts read.
+//! Errors for people (what and where, why, and what to do next), and exit codes for scripts.
 
 use std::fmt;
 
-/// What an exit code means. The numbers follow sysexits.h.
+/// Exit codes. The numbers follow sysexits.h.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
     /// Weir refused or failed.
     Failed = 1,
-    /// The command line makes no sense.
+    /// The command line is invalid.
     Usage = 64,
-    /// The input is not what it should be.
+    /// The input is invalid.
     BadInput = 65,
     /// A file cannot be read.
     NoInput = 66,
@@ -17,16 +17,16 @@ pub(crate) enum Exit {
     Unavailable = 69,
     /// The data folder cannot be used.
     NoFolder = 73,
-    /// The gateway wants a token, and it was not given or is another one.
+    /// The gateway requires a token that was not given or is not valid.
     NoPermission = 77,
-    /// The settings are wrong.
+    /// The settings are invalid.
     Settings = 78,
 }
 
 /// What is wrong in particular, each for people and for programs.
 pub(crate) type Details = Vec<(String, serde_json::Value)>;
 
-/// An error with its exit code and, where there is one, the next step.
+/// An error with its exit code and, if known, the next step.
 #[derive(Debug)]
 pub(crate) struct Problem {
     /// For scripts.
@@ -45,14 +45,14 @@ impl Problem {
         Problem { exit, what: what.into(), details: Vec::new(), next: None, source: None }
     }
 
-    /// The same with its cause.
+    /// Adds the cause.
     #[must_use]
     pub(crate) fn because(mut self, source: impl Into<anyhow::Error>) -> Self {
         self.source = Some(source.into());
         self
     }
 
-    /// The same with what is wrong in particular, each for people and for programs.
+    /// Adds details of what is wrong, each for people and for programs.
     #[must_use]
     pub(crate) fn with_details(mut self, details: Details) -> Self {
         self.details = details;
@@ -81,13 +81,13 @@ impl Problem {
         self
     }
 
-    /// The same with what to do next, unless that is known better.
+    /// Adds the next step, unless there already is one.
     #[must_use]
     pub(crate) fn or_next(self, next: impl Into<String>) -> Self {
         if self.next.is_some() { self } else { self.next(next) }
     }
 
-    /// The same with advice before what to do next.
+    /// Adds advice before the next step.
     #[must_use]
     pub(crate) fn advised(mut self, advice: &str) -> Self {
         self.next = Some(self.next.map_or_else(|| advice.to_owned(), |next| format!("{advice} {next}")));

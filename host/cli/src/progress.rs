@@ -1,4 +1,4 @@
-//! What takes longer than a second says so: one line on the terminal that changes in place, and is gone when the work is done.
+//! Progress of work that takes longer than a second: one line on the terminal that is updated in place and removed when the work is done.
 
 use std::future::Future;
 use std::io::{self, IsTerminal, Write};
@@ -11,20 +11,20 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use crate::output::{self, Format};
 
-/// What is done by then says nothing.
+/// Work that is done by then does not show progress.
 const SILENT: Duration = Duration::from_secs(1);
 const DRAW_EVERY: Duration = Duration::from_millis(200);
-/// Back to the line's beginning, and clear it.
+/// Returns to the start of the line, and clears it.
 const REDRAW: &str = "\r\u{1b}[K";
 
-/// How far something is. Clones count together.
+/// The progress of some work. Clones share their count.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Counter(Arc<Counts>);
 
 #[derive(Debug, Default)]
 struct Counts {
     done_bytes: AtomicU64,
-    /// 0: not known.
+    /// 0 if unknown.
     total_bytes: AtomicU64,
     unit: Unit,
 }
@@ -38,14 +38,14 @@ enum Unit {
 }
 
 impl Counter {
-    /// One that knows where the end is.
+    /// A counter with a known total.
     pub(crate) fn of_total(total_bytes: u64) -> Self {
         let counter = Counter::default();
         counter.0.total_bytes.store(total_bytes, Ordering::Relaxed);
         counter
     }
 
-    /// One that counts things, not bytes.
+    /// A counter of things instead of bytes.
     pub(crate) fn of_things() -> Self {
         Counter(Arc::new(Counts { unit: Unit::Things, ..Counts::default() }))
     }
@@ -56,7 +56,7 @@ impl Counter {
     }
 }
 
-/// Does something, and tells people of it meanwhile where they watch: on a terminal, and not where programs read.
+/// Executes work and shows its progress, on a terminal and only in text format.
 pub(crate) async fn during<T>(format: Format, what: &str, counter: &Counter, work: impl Future<Output = T>) -> T {
     let is_dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
     if format == Format::Json || is_dumb || !io::stderr().is_terminal() {
@@ -85,7 +85,7 @@ pub(crate) async fn during<T>(format: Format, what: &str, counter: &Counter, wor
     }
 }
 
-/// Where standard error is closed there is nobody to tell.
+/// A closed standard error is ignored.
 fn draw(text: &str) {
     let mut out = io::stderr().lock();
     drop(out.write_all(text.as_bytes()).and_then(|()| out.flush()));
@@ -103,7 +103,7 @@ fn line(what: &str, elapsed: Duration, Counter(counts): &Counter) -> String {
     let rate = output::size((done as f64 / elapsed.as_secs_f64()) as u64);
     let amount = match total {
         0 => output::size(done),
-        // All of it has left, and the answer is awaited.
+        // Everything is sent, and the answer is awaited.
         total if done >= total => return format!("{what}: {} sent, waiting for the answer ... {seconds} s", output::size(total)),
         total => format!("{} of {}", output::size(done), output::size(total)),
     };

@@ -1,27 +1,27 @@
-//! What is shown again and again: in place on a terminal, one behind the other where output goes elsewhere.
+//! Output that is refreshed: in place on a terminal, otherwise appended.
 
 use std::io::{self, IsTerminal, Write};
 
 use terminal_size::{Height, Width};
 
-/// The width where output goes to no terminal.
+/// The width if output is not a terminal.
 const PLAIN_WIDTH: usize = 80;
 const TOP_LEFT: &str = "\u{1b}[H";
 const CLEAR: &str = "\u{1b}[2J";
 const CLEAR_LINE: &str = "\u{1b}[K";
 const CLEAR_BELOW: &str = "\u{1b}[J";
 
-/// Where it is shown.
+/// The screen.
 #[derive(Debug, Default)]
 pub(crate) struct Screen {
     used: bool,
 }
 
 impl Screen {
-    /// Shows what `text` makes for a width, and for a height where there is one.
+    /// Shows the result of `text` for a width and, on a terminal, a height.
     pub(crate) fn show(&mut self, text: impl FnOnce(usize, Option<usize>) -> String) -> io::Result<()> {
         let first = !std::mem::replace(&mut self.used, true);
-        // A dumb one cannot go back to its top.
+        // A dumb terminal cannot move the cursor to the top.
         if !io::stdout().is_terminal() || std::env::var_os("TERM").is_none_or(|term| term == "dumb") {
             let gap = if first { "" } else { "\n" };
             write!(anstream::stdout().lock(), "{gap}{}", text(PLAIN_WIDTH, None))?;
@@ -29,7 +29,7 @@ impl Screen {
         }
         let (Width(width), Height(height)) = terminal_size::terminal_size().unwrap_or((Width(80), Height(24)));
         let lines = fitting(&text(width.into(), Some(height.into())), height.into());
-        // Orders to the terminal go around what takes colours out of the text.
+        // Control sequences bypass the stream that strips colours from the text.
         io::stdout().write_all(if first { CLEAR } else { "" }.as_bytes())?;
         io::stdout().write_all(TOP_LEFT.as_bytes())?;
         for line in lines {
@@ -42,7 +42,7 @@ impl Screen {
     }
 }
 
-/// The lines that fit above the cursor's own.
+/// The lines that fit above the cursor's line.
 fn fitting(text: &str, height: usize) -> Vec<String> {
     let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
     let room = height.saturating_sub(1).max(1);

@@ -1,20 +1,20 @@
-//! Signals: the first requests a graceful shutdown, the second forces it; SIGHUP has files reread.
+//! Signals: the first requests a graceful shutdown, the second forces it; SIGHUP rereads files.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// The signals that end Weir. They are caught from the moment this is made.
+/// The signals that end Weir. They are caught from the creation of this value on.
 pub(crate) struct Signals {
     interrupt: Signal,
     terminate: Signal,
 }
 
 impl Signals {
-    /// Begins to catch them.
+    /// Starts catching them.
     pub(crate) fn catch() -> std::io::Result<Self> {
         Ok(Signals { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
     }
 
-    /// Waits for the next one; its name.
+    /// Waits for the next one, and returns its name.
     ///
     /// # Cancel safety
     /// No signal is lost.
@@ -26,11 +26,11 @@ impl Signals {
     }
 }
 
-/// SIGHUP, once something can be reread. Until then it ends Weir, as it does when a terminal is closed.
+/// SIGHUP, once something can be reread. Otherwise it ends Weir, for example when a terminal is closed.
 pub(crate) struct Hangups(Option<Signal>);
 
 impl Hangups {
-    /// Begins to catch it, unless there is nothing to reread.
+    /// Starts catching it, unless there is nothing to reread.
     pub(crate) fn catch(has_files: bool) -> std::io::Result<Self> {
         has_files.then(|| signal(SignalKind::hangup())).transpose().map(Hangups)
     }

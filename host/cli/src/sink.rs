@@ -1,7 +1,7 @@
-//! Standard output, for what must not be lost on its way: it is known how much of it the other side has.
+//! Standard output for data that must not be lost: tracks how much the other side has received.
 //!
-//! A file has what was written to it. A pipe's reader has what is no longer in the pipe. Terminals, sockets and devices show no more than
-//! that a write succeeded.
+//! A file has what was written to it. A pipe's reader has received what is no longer in the pipe. Terminals, sockets and devices show only that a
+//! write succeeded.
 
 use std::io::{self, ErrorKind};
 use std::os::fd::AsFd;
@@ -13,11 +13,11 @@ use rustix::fs::{FileType, SeekFrom, fstat, ftruncate, seek};
 use rustix::io::{Errno, ioctl_fionread, write};
 use tokio_util::sync::CancellationToken;
 
-/// What a pipe with any room takes without waiting.
+/// The size that a pipe with any free space accepts without blocking.
 const PIECE_BYTES: usize = 4096;
-/// How long a cancelled write goes on, at most.
+/// How long a cancelled write may continue.
 const CANCEL_TIMEOUT: Duration = Duration::from_millis(100);
-/// The wait between two looks whether a pipe is empty, which nothing announces: the first, and the longest.
+/// The first and the longest wait between checks whether a pipe is empty, for which there is no notification.
 const FIRST_PAUSE: Duration = Duration::from_micros(20);
 const LONGEST_PAUSE: Duration = Duration::from_millis(20);
 
@@ -25,7 +25,7 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(20);
 enum Kind {
     /// Writes never wait for a reader.
     File,
-    /// What was read of it can be seen.
+    /// It is possible to see how much was read.
     Pipe,
     /// A terminal, a socket or a device.
     Other,
@@ -37,7 +37,7 @@ pub(crate) struct Sink<F> {
     kind: Kind,
 }
 
-/// How far a write is, for others to see, and whether it is to end early.
+/// The progress of a write, visible to other threads, and whether it is cancelled.
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
     out_bytes: AtomicUsize,
@@ -45,7 +45,7 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// Bytes that the other side has.
+    /// Bytes that the other side has received.
     pub(crate) fn out_bytes(&self) -> usize {
         self.out_bytes.load(Ordering::Acquire)
     }
@@ -60,16 +60,16 @@ impl Progress {
     }
 }
 
-/// How a write ended. In each case [`Progress`] has how much the other side has.
+/// How a write ended. In each case [`Progress`] has how much the other side has received.
 #[derive(Debug)]
 pub(crate) enum WriteOutcome {
-    /// It has all.
+    /// The other side has received everything.
     All,
-    /// It has gone, which is no error.
+    /// The other side has exited, which is not an error.
     Gone,
     /// The write was cancelled.
     Cancelled,
-    /// It takes no more.
+    /// Writing failed.
     Failed(io::Error),
 }
 
@@ -77,7 +77,7 @@ impl<F: AsFd> Sink<F> {
     /// An output of any kind.
     ///
     /// # Errors
-    /// When the system does not know it.
+    /// If its type cannot be determined.
     pub(crate) fn new(out: F) -> io::Result<Self> {
         let kind = match FileType::from_raw_mode(fstat(&out)?.st_mode) {
             FileType::RegularFile => Kind::File,
@@ -87,7 +87,7 @@ impl<F: AsFd> Sink<F> {
         Ok(Sink { out, kind })
     }
 
-    /// Writes everything, and waits until the other side has it. Blocks the thread.
+    /// Writes everything, and waits until the other side has received it. Blocks the thread.
     pub(crate) fn put(&self, bytes: &[u8], progress: &Progress) -> WriteOutcome {
         let written = match self.kind {
             Kind::File => self.write_file(bytes, progress),
@@ -99,7 +99,7 @@ impl<F: AsFd> Sink<F> {
         }
     }
 
-    /// Takes back the last bytes that were written to a file, if nothing was written behind them: half a line is none.
+    /// Removes the last bytes written to a file, if nothing was written after them: a partial line is useless.
     pub(crate) fn take_back(&self, count: usize) {
         let cut = || -> rustix::io::Result<()> {
             let (at, size) = (seek(&self.out, SeekFrom::Current(0))?, fstat(&self.out)?.st_size as u64);
@@ -110,7 +110,7 @@ impl<F: AsFd> Sink<F> {
             Ok(())
         };
         if self.kind == Kind::File && count > 0 {
-            // Where it cannot be taken back it stays: it was not acknowledged.
+            // If this fails, the bytes stay: they were not acknowledged.
             let _ = cut();
         }
     }
@@ -129,7 +129,7 @@ impl<F: AsFd> Sink<F> {
         Ok(())
     }
 
-    /// Writes only what is taken at once, so that a reader that stalls does not hold the thread.
+    /// Writes only what is accepted without blocking, so that a stalled reader does not block the thread.
     fn write_pieces(&self, bytes: &[u8], progress: &Progress) -> Result<(), WriteOutcome> {
         let mut written = 0;
         while written < bytes.len() {
@@ -152,7 +152,7 @@ impl<F: AsFd> Sink<F> {
         self.drain(written, progress)
     }
 
-    /// Waits until the other side has what was written.
+    /// Waits until the other side has received what was written.
     fn drain(&self, written: usize, progress: &Progress) -> Result<(), WriteOutcome> {
         let mut pause = FIRST_PAUSE;
         loop {
@@ -174,7 +174,7 @@ impl<F: AsFd> Sink<F> {
         self.note(written, progress).map_or_else(|failed| failed, |()| WriteOutcome::Gone)
     }
 
-    /// Notes how much of what was written the other side has. Other programs that write to the same pipe only make it less.
+    /// Records how much of what was written the other side has received. Other programs that write to the same pipe can only reduce it.
     fn note(&self, written: usize, progress: &Progress) -> Result<(), WriteOutcome> {
         let unread = match self.kind {
             Kind::Pipe => ioctl_fionread(&self.out).map_err(|error| WriteOutcome::Failed(error.into()))?,
@@ -196,7 +196,7 @@ impl<F: AsFd> Sink<F> {
     }
 }
 
-/// A token that is cancelled when the reader of standard output goes, also while nothing is written to it.
+/// A token that is cancelled when the reader of standard output exits, even while nothing is written to it.
 pub(crate) fn reader_gone() -> io::Result<CancellationToken> {
     let gone = CancellationToken::new();
     let sink = Sink::new(io::stdout())?;
@@ -204,7 +204,7 @@ pub(crate) fn reader_gone() -> io::Result<CancellationToken> {
         return Ok(gone);
     }
     let told = gone.clone();
-    // It ends with the process: it waits for nothing but the reader, and holds nothing.
+    // The thread ends with the process: it only waits for the reader, and holds no resources.
     std::thread::Builder::new().name("reader".to_owned()).spawn(move || {
         loop {
             let mut watched = [PollFd::new(&sink.out, PollFlags::empty())];

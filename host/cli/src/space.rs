@@ -9,17 +9,17 @@ use weir_pubsub::chain;
 use crate::disk_reserve::{adjust, reserve};
 use crate::folder::{DataFolder, GatewayAccess};
 
-/// Often, since a write that comes before the look fails.
+/// Frequent, since a write before the next check fails.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
-/// Writes the address and the token for local commands. What cannot be written keeps nothing from working: `false` then.
+/// Writes the address and the token for local commands. Failure is not fatal: returns `false`.
 pub(crate) fn note(folder: &DataFolder, noted: &GatewayAccess) -> bool {
     let token = noted.secret.as_ref().map_or(Ok(()), |secret| folder.write_token(secret));
     let written = token.and_then(|()| folder.write_note(noted));
     if let Err(error) = &written {
         tracing::warn!(error = %chain(error), url = noted.url, folder = %folder.path().display(), "address not recorded in the data folder: \
              local commands need --gateway URL");
-        // Half of it would mislead them.
+        // A partial record would mislead them.
         if let Err(error) = folder.remove_notes() {
             tracing::warn!(error = %chain(&error), "leftover of the address record not removed");
         }
@@ -27,7 +27,7 @@ pub(crate) fn note(folder: &DataFolder, noted: &GatewayAccess) -> bool {
     written.is_ok()
 }
 
-/// Holds the reserve, gives it up while the disk is full, and writes what could not be noted once there is room. It never ends.
+/// Maintains the reserve, releases it while the disk is full, and retries failed records once there is space. Never returns.
 ///
 /// # Cancel safety
 /// It can be dropped at any time; the reserve stays for the next process.
@@ -42,7 +42,7 @@ pub(crate) async fn keep(folder: &DataFolder, noted: &GatewayAccess, mut is_note
             let is_full = adjust(&path, &mut held);
             (held, is_full)
         });
-        // Only a panic ends it otherwise, and then there is no reserve until the next look.
+        // It only fails on a panic; then there is no reserve until the next check.
         let is_full;
         (held, is_full) = looked.await.unwrap_or_else(|_| (reserve(folder.path()), was_full));
         if is_full != was_full {

@@ -1,22 +1,22 @@
-//! Watches all roles: none may end by itself, and the first that does ends the process with its reason.
+//! Supervises all roles: none may end unexpectedly, and the first one that does ends the process with its reason.
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, select_all};
 
-/// A role, and the reason for which it ended, once it has.
+/// A role, and the reason why it ended, once it has.
 pub(crate) struct Watched<'a> {
     role: &'static str,
     ended: BoxFuture<'a, String>,
 }
 
 impl<'a> Watched<'a> {
-    /// Watches a role by a future that returns when the role has ended by itself.
+    /// Watches a role with a future that completes when the role has ended unexpectedly.
     pub(crate) fn new(role: &'static str, ended: impl Future<Output = String> + Send + 'a) -> Self {
         Watched { role, ended: ended.boxed() }
     }
 }
 
-/// A role that ended by itself.
+/// A role that ended unexpectedly.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct EndedRole {
     /// Which, for people.
@@ -25,8 +25,7 @@ pub(crate) struct EndedRole {
     pub(crate) reason: String,
 }
 
-/// Waits for the first role that ends. Of several that have ended it is the one that is named first, so a role stands before those that
-/// need it.
+/// Waits for the first role that ends. If several have ended, returns the first in the list, so list a role before those that depend on it.
 ///
 /// # Cancel safety
 /// That of the futures.

@@ -1,5 +1,5 @@
-//! The tokens that open the gateway: where `weir up` and the other commands get them from. They are never printed, and never arguments,
-//! which every user of the machine could read.
+//! Tokens of the gateway: where `weir up` and the other commands get them from. They are never printed and never arguments, which every user of the
+//! machine could read.
 
 use std::fmt;
 use std::fs::File;
@@ -12,10 +12,10 @@ use crate::problem::{Exit, Problem};
 
 /// The environment variable with the token.
 const VARIABLE: &str = "WEIR_TOKEN";
-/// The largest token file: more than all tokens with a comment each take.
+/// Maximum size of a token file: larger than all tokens with a comment each.
 const MAX_FILE_BYTES: u64 = 64 << 10;
 
-/// A token's text, and where it is from.
+/// A token and its source.
 #[derive(Clone)]
 pub(crate) struct Secret {
     text: String,
@@ -23,7 +23,7 @@ pub(crate) struct Secret {
 }
 
 impl Secret {
-    /// That of the environment, if it is there. An empty one is an error, since it would leave open what it is meant to protect.
+    /// The token in the environment, if set. An empty one is an error, since it would leave the gateway unprotected.
     pub(crate) fn of_environment() -> Result<Option<Self>, Problem> {
         match std::env::var_os(VARIABLE) {
             None => Ok(None),
@@ -34,18 +34,18 @@ impl Secret {
         }
     }
 
-    /// That of a file with a token; of several it is that of the largest scope.
+    /// The token in a file; if there are several, the one with the largest scope.
     pub(crate) fn of_file(file: &Path) -> Result<Self, Problem> {
         Ok(TokenFile::read(file)?.widest())
     }
 
-    /// The same as the gateway checks it.
+    /// The token in the form that the gateway checks.
     pub(crate) fn to_token(&self) -> Result<Token, Problem> {
         Token::new(&self.text)
             .map_err(|error| Problem::new(Exit::Usage, format!("the content of {} is not a valid gateway token", self.from)).because(error))
     }
 
-    /// The text itself, to be sent or kept.
+    /// The token itself, to send or store it.
     pub(crate) fn text(&self) -> &str {
         &self.text
     }
@@ -56,14 +56,14 @@ impl Secret {
     }
 }
 
-/// A file of tokens, each with its scope, as `weir up` takes them.
+/// A file of tokens, each with its scope, in the format of `weir up`.
 pub(crate) struct TokenFile {
     text: String,
     from: String,
 }
 
 impl TokenFile {
-    /// Reads a file; what is in it can be used.
+    /// Reads and checks a file.
     pub(crate) fn read(file: &Path) -> Result<Self, Problem> {
         let read = TokenFile { text: read(file)?, from: file.display().to_string() };
         match read_tokens(&read.text) {
@@ -72,22 +72,22 @@ impl TokenFile {
         }
     }
 
-    /// As the gateway checks them.
+    /// The tokens in the form that the gateway checks.
     pub(crate) fn tokens(&self) -> Tokens {
         Tokens::new(&self.lines())
     }
 
-    /// Has the gateway check these from now on.
+    /// Replaces the gateway's tokens with these.
     pub(crate) fn replace(&self, tokens: &Tokens) {
         tokens.replace(&self.lines());
     }
 
-    /// How many they are.
+    /// Their number.
     pub(crate) fn count(&self) -> usize {
         self.lines().len()
     }
 
-    /// The first one of the largest scope.
+    /// The first one with the largest scope.
     pub(crate) fn widest(&self) -> Secret {
         let lines = self.lines();
         let widest = lines.iter().rev().max_by_key(|line| line.scope);
@@ -99,7 +99,7 @@ impl TokenFile {
     }
 }
 
-/// The text of a file that may be anything.
+/// The text of a file with arbitrary content.
 fn read(file: &Path) -> Result<String, Problem> {
     let mut text = String::new();
     let read = File::open(file).and_then(|opened| opened.take(MAX_FILE_BYTES + 1).read_to_string(&mut text));

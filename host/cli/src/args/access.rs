@@ -1,4 +1,4 @@
-//! Flags for who may reach the gateway.
+//! Flags for access to the gateway.
 
 use clap::Args;
 
@@ -28,7 +28,7 @@ pub(crate) struct AccessFlags {
 }
 
 impl AccessFlags {
-    /// What was given: the flag, the setting's name, and the value.
+    /// For each flag: its name, the setting's name, and the value if given.
     pub(super) fn given(&self) -> impl Iterator<Item = (&'static str, &'static str, Option<&str>)> {
         let texts = [
             ("--listen", "listen", &self.listen),

@@ -1,8 +1,8 @@
-//! The words of `weir components` and `weir prune`.
+//! Arguments of `weir components` and `weir prune`.
 
 use clap::{Args, Subcommand};
 
-/// What `weir help prune` adds.
+/// The additional help of `weir help prune`.
 pub(super) const PRUNE_HELP: &str = "\
 Removes component files that no deployment, entry or flow refers to (see weir components remove), compiled code of such components or of \
 another version of Weir's engine, and leftovers of interrupted writes. A running Weir does the work itself; without one, the data folder is \

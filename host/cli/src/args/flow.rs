@@ -1,4 +1,4 @@
-//! The words of `weir flow`, and the names that they share with others.
+//! Arguments of `weir flow`, and names shared with other commands.
 
 use clap::Subcommand;
 
@@ -46,7 +46,7 @@ pub(super) fn parse_parameter(text: &str) -> Result<(String, String), String> {
     }
 }
 
-/// The name of a processor, as blueprints have it before the colon.
+/// Parses the name of a processor: the part before the colon in blueprints.
 pub(super) fn parse_processor(text: &str) -> Result<String, String> {
     match text.split_once('=') {
         Some((name, file)) => Err(format!("give only the name and deploy the file first: weir deploy {name} {file}")),
@@ -54,7 +54,7 @@ pub(super) fn parse_processor(text: &str) -> Result<String, String> {
     }
 }
 
-/// Whether this can be a processor's name.
+/// Checks that this is a valid processor name.
 pub(super) fn check_processor(name: &str) -> Result<(), String> {
     match name.is_empty() || name.contains(':') || name.contains(char::is_control) {
         true => Err("a processor's name must not be empty or contain a colon, for example --processor splitter".to_owned()),

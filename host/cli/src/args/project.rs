@@ -1,4 +1,4 @@
-//! The words of the commands for authors: `weir new`, `weir build`, `weir test`.
+//! Arguments of the commands for authors: `weir new`, `weir build`, `weir test`, `weir replay`, `weir dev`.
 
 use std::path::PathBuf;
 
@@ -7,13 +7,13 @@ use weir_project::{Language, language};
 
 use super::flow::parse_parameter;
 
-/// What `weir help build` adds.
+/// The additional help of `weir help build`.
 pub(super) const BUILD_HELP: &str = "\
 The folder contains weir.toml, which names the language, the component and its inputs, outputs and parameters. Nothing is installed outside \
 the folder: Python's tools go into .weir/venv, those of JavaScript and TypeScript into node_modules. Tools missing on this machine are \
 reported, with how to install them. The component is checked as `weir deploy` checks it.";
 
-/// What `weir help test` adds.
+/// The additional help of `weir help test`.
 pub(super) const TEST_HELP: &str = "\
 Each file tests/*.json is a fixture: parameters, configuration, answers of services, and messages with the expected result of each. The \
 component runs in the real runtime under its limits, without a broker. Fixtures run in parallel, the messages of one in order in one \
@@ -58,7 +58,7 @@ pub(crate) struct Test {
     pub(crate) update: bool,
 }
 
-/// What `weir help replay` adds.
+/// The additional help of `weir help replay`.
 pub(super) const REPLAY_HELP: &str = "\
 Runs the message of a dead letter through a component on this machine, in the real runtime, with the current parameters of the processor's \
 entry and the current configuration. Nothing is sent, and the letter stays: what would be sent is printed. Requests to services fail as \
@@ -77,7 +77,7 @@ pub(crate) struct Replay {
     pub(crate) deployment: Option<String>,
 }
 
-/// What `weir help dev` adds.
+/// The additional help of `weir help dev`.
 pub(super) const DEV_HELP: &str = "\
 On each change the component is built (faster and less optimised than by weir build), its fixtures are run, and it is deployed as \
 VERSION-dev.DIGEST and swapped into the flow without downtime. If a step fails, the flow keeps running the previous version. Without \

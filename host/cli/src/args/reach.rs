@@ -1,4 +1,4 @@
-//! Where a command finds a running Weir, and which certificates of it are trusted.
+//! How a command finds a running Weir, and which of its certificates it trusts.
 
 use std::path::PathBuf;
 

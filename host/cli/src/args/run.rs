@@ -80,7 +80,7 @@ pub(crate) struct RoleFlags {
 }
 
 impl RoleFlags {
-    /// What was given but for `--set`: the flag, the setting's name, and the value.
+    /// For each flag except `--set`: its name, the setting's name, and the value if given.
     pub(super) fn own(&self) -> impl Iterator<Item = (&'static str, &'static str, &Option<String>)> {
         [
             ("--grace", "grace", &self.grace),
@@ -99,7 +99,7 @@ impl RoleFlags {
 pub(crate) struct ServedProcessor {
     /// Its name.
     pub(crate) name: String,
-    /// The component that its entries without one run; none: the newest deployment of the name.
+    /// The component for its entries without one; `None`: the newest deployment of the name.
     pub(crate) file: Option<PathBuf>,
 }
 
@@ -112,7 +112,7 @@ pub(super) fn parse_served(text: &str) -> Result<ServedProcessor, String> {
     }
 }
 
-/// The longest name of a host, in characters.
+/// Maximum length of a host's name, in characters.
 const MAX_HOST_NAME_LENGTH: usize = 64;
 
 fn parse_host_name(text: &str) -> Result<String, String> {

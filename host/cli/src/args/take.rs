@@ -1,4 +1,4 @@
-//! The words of `weir take`.
+//! Arguments of `weir take`.
 
 use std::time::Duration;
 

@@ -39,7 +39,7 @@ async fn put(session: &Session, name: &str, file: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The text of a blueprint, which must be there.
+/// The text of a blueprint, which must exist.
 async fn find(session: &Session, name: &str) -> Result<String, Problem> {
     let answer = session.client.ask_flow(&json!({"operation": "get-blueprint", "blueprint-name": name})).await?;
     answer.get("blueprint-definition").and_then(Value::as_str).map(str::to_owned).ok_or_else(|| {
@@ -51,7 +51,7 @@ async fn get(session: &Session, name: &str) -> Result<()> {
     let text = find(session, name).await?;
     match serde_json::from_str::<Value>(&text) {
         Ok(_) => output::line(text.trim_end())?,
-        // Another program stored it; it is shown as it is.
+        // Another program stored it; it is shown unchanged.
         Err(_) => output::json(&text)?,
     }
     Ok(())
@@ -74,7 +74,7 @@ async fn list(session: &Session) -> Result<()> {
 }
 
 async fn delete(session: &Session, name: &str) -> Result<()> {
-    // The service does not mind, but who misspelt the name would think that it is gone.
+    // The service accepts unknown names, but after a typo the user would believe the blueprint was deleted.
     find(session, name).await?;
     session.client.ask_flow(&json!({"operation": "delete-blueprint", "blueprint-name": name})).await?;
     match session.format {

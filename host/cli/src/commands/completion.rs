@@ -1,4 +1,4 @@
-//! `weir completion`: what shells complete by.
+//! `weir completion`: completion scripts of shells.
 
 use anyhow::Result;
 use clap::CommandFactory;

@@ -1,4 +1,4 @@
-//! `weir components`: lists what is deployed, shows a deployment, and removes one.
+//! `weir components`: lists, shows and removes deployments.
 
 mod show;
 

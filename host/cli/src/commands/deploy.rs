@@ -1,4 +1,4 @@
-//! `weir deploy`: brings a component.
+//! `weir deploy`: deploys a component.
 
 use std::path::Path;
 
@@ -56,7 +56,7 @@ async fn upload(session: &Session, path: &Path, query: &str) -> Result<Deployed,
     })
 }
 
-/// A body that counts what has left.
+/// A body that counts the bytes sent.
 fn in_pieces(bytes: Bytes, sent: Counter) -> Body {
     Body::wrap_stream(stream::unfold((bytes, sent), |(mut rest, sent)| async move {
         if rest.is_empty() {
@@ -118,7 +118,7 @@ fn print(deployed: &Deployed) -> std::io::Result<()> {
     deployed.not_reached.iter().try_for_each(|entry| output::line(&format!("  {}", swap_command(entry, &component))))
 }
 
-/// The limits that this version has in place of the settings, for people: those of `--limit`, and those that the component requests.
+/// The limits of this version that override the settings, for people: those of `--limit`, and those that the component requests.
 fn granted(limits: &GivenLimits) -> Option<String> {
     let GivenLimits { memory_bytes, time_ms, sends_count, sends_bytes, log_bytes_per_minute } = limits;
     let parts = [
@@ -132,7 +132,7 @@ fn granted(limits: &GivenLimits) -> Option<String> {
     (!parts.is_empty()).then(|| parts.join(", "))
 }
 
-/// The command by which an entry gets a component.
+/// The command that swaps an entry to a component.
 fn swap_command(entry: &Unreached, component: &str) -> String {
     let Unreached { processor, variant, flow, flows, .. } = entry;
     let Some(flow) = flow.as_ref().or(flows.first()) else {

@@ -53,7 +53,7 @@ fn unique(parameters: Vec<(String, String)>) -> Result<BTreeMap<String, String>,
 }
 
 async fn stop(session: &Session, flow: &str, discard: bool) -> Result<()> {
-    // Only for the report: what is there when the queues are deleted is decided by the flow service.
+    // Only for the report: the flow service decides what the queues contain when they are deleted.
     let count = if discard { backlog_count(session, flow).await? } else { Some(0) };
     let backlog = if discard { "discard" } else { "refuse" };
     let request = json!({"operation": "stop-flow", "flow-id": flow, "backlog": backlog});
@@ -75,7 +75,7 @@ async fn stop(session: &Session, flow: &str, discard: bool) -> Result<()> {
     Ok(())
 }
 
-/// Messages in the queues that are the flow's own, if the broker counts them.
+/// Messages in the queues that only this flow uses, if the broker counts them.
 async fn backlog_count(session: &Session, flow: &str) -> Result<Option<u64>> {
     let Queues { queues } = session.client.get("/api/v1/weir/queues").await?;
     Ok(queues.iter().filter(|queue| queue.flows == [flow] && !queue.is_missing).map(QueueSummary::held_count).sum())
@@ -119,7 +119,7 @@ async fn show(session: &Session, flow: &str) -> Result<()> {
     Ok(())
 }
 
-/// A flow that must be there.
+/// Finds a flow, which must exist.
 pub(crate) async fn find(session: &Session, flow: &str) -> Result<FlowSummary, Problem> {
     let Status { flows, .. } = status::whole(session).await?;
     among(flows, flow)

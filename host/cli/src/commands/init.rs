@@ -1,4 +1,4 @@
-//! `weir init`: a data folder with a settings file that explains every setting; and the exchange on a broker elsewhere.
+//! `weir init`: creates a data folder with a settings file that explains every setting, and prepares an external broker.
 
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Write};
@@ -19,15 +19,15 @@ use crate::problem::{Exit, Problem};
 use crate::roles::{make_exchange, reach_within, refused};
 use crate::settings::{self, FILE_NAME, Settings, template};
 
-/// How long a broker may take to answer, and how long it is waited for where it does not.
+/// How long a broker may take to answer, and to accept a connection.
 const BROKER_TIME: Duration = Duration::from_secs(12);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long its management API may take for all that is asked and set.
+/// Time limit for all requests to its management API.
 const MANAGEMENT_TIME: Duration = Duration::from_secs(60);
-/// The variable of the setting `broker.url`.
+/// The environment variable of the setting `broker.url`.
 const BROKER_VARIABLE: &str = "WEIR_BROKER_URL";
 
-/// Makes the folder and the file; a file that is there is left as it is. Where the settings name a broker elsewhere, prepares that.
+/// Creates the folder and the file; an existing file is not changed. If the settings name an external broker, prepares that.
 pub(crate) async fn run(data: &Path, format: Format, command: &Init) -> Result<()> {
     let Init { broker, broker_management, pulsar_admin, settings } = command.clone();
     let flags = RoleFlags { broker, broker_management, pulsar_admin, settings, ..RoleFlags::default() };
@@ -37,7 +37,7 @@ pub(crate) async fn run(data: &Path, format: Format, command: &Init) -> Result<(
         || flags.settings.is_some()
         || std::env::var_os(BROKER_VARIABLE).is_some();
     let flags = flags.into();
-    // A settings file that is wrong is another command's matter, unless it is needed here.
+    // An invalid settings file is reported by other commands, unless it is needed here.
     let loaded = if is_asked { settings::load(data, &flags)? } else { settings::load(data, &flags).unwrap_or_default() };
     if !loaded.settings.broker.kind().is_shared {
         let path = make_file(data)?;
@@ -53,7 +53,7 @@ pub(crate) async fn run(data: &Path, format: Format, command: &Init) -> Result<(
     if let Some(warning) = settings::exposed_password(&loaded) {
         print_note(&warning);
     }
-    // Preparing the broker may be repeated, and the file may be the one that names it.
+    // Preparing the broker can be repeated, and the existing file may name the broker.
     if !data.join(FILE_NAME).exists() {
         make_file(data)?;
     }
@@ -65,18 +65,18 @@ pub(crate) async fn run(data: &Path, format: Format, command: &Init) -> Result<(
     }
 }
 
-/// What is on the broker now.
+/// The state of the broker now.
 struct Prepared {
     notices: Vec<Notice>,
     policies: Vec<Policy>,
-    /// Why the broker cannot be used, where that may be for the lack of what is to be set by hand.
+    /// Why the broker cannot be used, if the reason may be missing manual configuration.
     refused: Option<Problem>,
 }
 
 async fn prepare(settings: &Settings) -> Result<Prepared> {
     let silent = |what: String, next: &str| Problem::new(Exit::Unavailable, what).next(format!("{next}; then run this again"));
-    // The exchange is made where the broker has one. The queue of requests to the config service follows the policies: by it the broker shows
-    // whether it permits such queues.
+    // Creates the exchange, if the broker has exchanges. The config service's request queue is created after the policies: it shows whether the
+    // broker permits such queues.
     let reached = tokio::time::timeout(BROKER_TIME, reach_within(settings, CONNECT_TIMEOUT)).await;
     let backend = reached.map_err(|_| {
         let what = format!("the broker {} cannot be reached", shown_url(&settings.broker.url));
@@ -89,7 +89,7 @@ async fn prepare(settings: &Settings) -> Result<Prepared> {
             .because(error)
             .next(settings.broker.kind().policies_fix)
     })?;
-    // Where tenant and namespaces are new, it shows only now whether broker and admin API belong together.
+    // If tenant and namespaces are new, this is the first step that shows whether broker and admin API belong together.
     make_exchange(&*backend, settings).await?;
     let queue = CONFIG_SERVICE.requests(&settings.topicspace)?;
     let refused = match backend.ensure_queue(&QueueSpec::new(queue)).await {
@@ -141,7 +141,7 @@ fn is_by_hand(policy: &Policy) -> bool {
     !matches!(policy.state, PolicyState::Set | PolicyState::NotNeeded(_))
 }
 
-/// A line about a policy of which the broker shows whether it is there.
+/// A line about a policy whose existence the broker reports.
 fn known_policy(policy: &Policy) -> Option<String> {
     let Policy { name, .. } = policy;
     match &policy.state {
@@ -166,7 +166,7 @@ fn policy_json(policy: &Policy) -> serde_json::Value {
     json!({"name": policy.name, "command": policy.command, "why": policy.reason, "state": state, "detail": detail, "new": policy.is_new})
 }
 
-/// Makes the folder and the file; its path.
+/// Creates the folder and the file, and returns its path.
 fn make_file(data: &Path) -> Result<PathBuf> {
     let unusable = |error: std::io::Error| {
         Problem::new(Exit::NoFolder, format!("the data folder {} cannot be created", data.display()))
@@ -175,10 +175,10 @@ fn make_file(data: &Path) -> Result<PathBuf> {
     };
     folder::make_private(data).map_err(unusable)?;
     let path = data.join(FILE_NAME);
-    // What is there is never written over, not even by two at a time.
+    // Never overwrites an existing file, even if two processes do this at the same time.
     match OpenOptions::new().write(true).create_new(true).open(&path) {
         Ok(mut file) => write(&mut file, &path).map_err(|error| {
-            // Half a file would pass for one that somebody wrote.
+            // A partial file would look like one that a user wrote.
             let _ = std::fs::remove_file(&path);
             unusable(error)
         })?,

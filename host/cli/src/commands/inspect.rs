@@ -1,4 +1,4 @@
-//! `weir inspect`: what a component is and needs, read from its file alone.
+//! `weir inspect`: describes a component and its requirements, from its file alone.
 
 use std::path::Path;
 
@@ -15,11 +15,11 @@ use crate::input::read_input;
 use crate::output::{self, Format};
 use crate::problem::{Exit, Problem};
 
-/// How wide the text is, and where it begins.
+/// Width and indentation of the text, in columns.
 const WIDTH: usize = 96;
 const INDENT: usize = 12;
 
-/// Runs the command. A component that this Weir cannot run is shown all the same, and is an error.
+/// Runs the command. A component that this Weir cannot run is still shown, but is an error.
 pub(crate) fn run(format: Format, command: &Inspect) -> Result<()> {
     let file = if command.file == Path::new("-") { "standard input".to_owned() } else { command.file.display().to_string() };
     let bytes = read_input(&command.file)?;
@@ -135,7 +135,7 @@ fn request(spec: &RequestSpec) -> String {
     described(&text, &spec.description)
 }
 
-/// The interfaces that are called, a line for each package.
+/// The imported interfaces, one line per package.
 fn called(imports: &[String]) -> Vec<String> {
     let mut lines: Vec<(String, Vec<&str>)> = Vec::new();
     for name in imports {
@@ -184,7 +184,7 @@ fn parameter(spec: &ParameterSpec) -> String {
     described(&format!("{kind}{unless_set}"), &spec.description)
 }
 
-/// A name and its values, each on lines of its own.
+/// A name and its values, each value on its own lines.
 fn fact(name: &str, indent: usize, values: Vec<String>) -> std::io::Result<()> {
     let values = if values.is_empty() { vec!["none".to_owned()] } else { values };
     for (at, value) in values.iter().enumerate() {
@@ -194,7 +194,7 @@ fn fact(name: &str, indent: usize, values: Vec<String>) -> std::io::Result<()> {
     Ok(())
 }
 
-/// A text in lines of at most [`WIDTH`], of which all but the first begin with spaces. It is somebody else's: without control characters.
+/// Text wrapped to lines of at most [`WIDTH`], indented except for the first. Control characters are removed, since the text is untrusted.
 fn wrapped(text: &str, indent: usize) -> String {
     let (mut lines, mut width) = (String::new(), indent);
     for word in text.split_whitespace() {

@@ -30,7 +30,7 @@ use crate::client::Client;
 use crate::output::Format;
 use crate::problem::{Exit, Problem};
 
-/// What every command but `up` works with.
+/// The context of every command except `up`.
 pub(crate) struct Session {
     /// The gateway.
     pub(crate) client: Client,
@@ -38,21 +38,21 @@ pub(crate) struct Session {
     pub(crate) format: Format,
 }
 
-/// Checks that bytes are one JSON text before they are sent anywhere.
+/// Checks that bytes are one JSON document before they are sent.
 pub(crate) fn check_json(bytes: &[u8], what: &str) -> Result<(), Problem> {
     let wrong = |error: anyhow::Error| Problem::new(Exit::BadInput, format!("{what} is not JSON")).because(error);
-    // What stands within quotes is not looked at below.
+    // UTF-8 within strings is not checked below.
     let text = std::str::from_utf8(bytes).map_err(|error| wrong(error.into()).next("JSON must be UTF-8: save it as UTF-8"))?;
     serde_json::from_str::<serde::de::IgnoredAny>(text).map(|_| ()).map_err(|error| wrong(error.into()))
 }
 
-/// Says something to people beside the output, on standard error.
+/// Prints a note for people on standard error.
 pub(crate) fn print_note(text: &str) {
-    // Where standard error is closed there is nobody to tell.
+    // A closed standard error is ignored.
     drop(writeln!(anstream::stderr().lock(), "{text}"));
 }
 
-/// What an answer of the flow service tells besides, for people.
+/// The notes in an answer of the flow service, for people.
 pub(crate) fn notes(answer: &serde_json::Value) -> Vec<&str> {
     answer.get("notes").and_then(serde_json::Value::as_array).into_iter().flatten().filter_map(serde_json::Value::as_str).collect()
 }

@@ -39,11 +39,11 @@ async fn through_gateway(reach: &Reach, data: &Path, command: &Prune) -> Result<
     Ok(Client::find(reach, data)?.post("/api/v1/weir/components/prune", request.to_string()).await?)
 }
 
-/// Without an address: under the folder's lock, or through the Weir that holds it.
+/// Without a given address: under the folder's lock, or through the Weir that holds it.
 async fn on_folder(data: &Path, command: &Prune) -> Result<Pruned> {
     let is_noted = read_note(data).is_ok_and(|note| note.is_some());
     if !data.join("config.sqlite").exists() {
-        // The data folder of a gateway whose config service is elsewhere.
+        // The data folder belongs to a gateway with an external config service.
         if is_noted {
             return through_gateway(&Reach::default(), data, command).await;
         }

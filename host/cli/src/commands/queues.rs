@@ -1,4 +1,4 @@
-//! `weir queues`: what is in each queue.
+//! `weir queues`: the contents of each queue.
 
 use anyhow::Result;
 use weir_gateway::protocol::Queues;
@@ -11,7 +11,7 @@ use crate::output::{self, Format};
 pub(crate) async fn run(session: &Session, command: args::Queues) -> Result<()> {
     let Queues { mut queues } = session.client.get("/api/v1/weir/queues").await?;
     if let Some(wanted) = &command.flow {
-        // A flow without queues is not one that is not there.
+        // Distinguishes a flow without queues from one that does not exist.
         flow::find(session, wanted).await?;
         queues.retain(|queue| queue.flows.contains(wanted));
     }

@@ -1,4 +1,4 @@
-//! `weir request`: asks an interface of a flow and prints its answer, part by part.
+//! `weir request`: sends a request to an interface of a flow and prints its answer, part by part.
 
 use std::io::IsTerminal;
 use std::path::Path;
@@ -22,13 +22,13 @@ pub(crate) async fn run(session: &Session, command: Request) -> Result<()> {
     let what = format!("waiting for {} of flow {}", command.interface, command.flow);
     let asked = during(session.format, &what, &Counter::default(), session.client.lines_of(&path, body)).await;
     let mut lines = asked.map_err(|problem| match problem.exit {
-        // An interface changes nothing that a service would show.
+        // The services do not show the effect of a request to an interface, so their next step does not apply.
         Exit::Unavailable if problem.next_step().is_none_or(|next| next == CHECK_WHETHER_DONE) => {
             problem.next(format!("check its processors: weir flow show {}", command.flow))
         }
         _ => problem,
     })?;
-    // The line is gone before a part of the answer is printed in its place.
+    // The progress line is removed before a part of the answer is printed in its place.
     while let Some(line) = during(session.format, &what, &Counter::default(), lines.next()).await? {
         tail::print(session.format, &line)?;
     }

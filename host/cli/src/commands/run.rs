@@ -1,4 +1,4 @@
-//! `weir run ROLE`: one role in this process, which waits for what it needs.
+//! `weir run ROLE`: one role in this process, which waits for its dependencies.
 
 use std::path::Path;
 use std::pin::pin;
@@ -29,7 +29,7 @@ pub(crate) fn flags(run: &Run) -> SettingFlags {
     }
 }
 
-/// The role as it is called on the command line.
+/// The name of the role on the command line.
 pub(crate) fn word(run: &Run) -> &'static str {
     match run {
         Run::Config(_) => "config",
@@ -39,7 +39,7 @@ pub(crate) fn word(run: &Run) -> &'static str {
     }
 }
 
-/// Runs until a signal comes or the role fails.
+/// Runs until a signal arrives or the role fails.
 pub(crate) async fn run(data: &Path, reach: Reach, format: Format, settings: Settings, run: Run) -> Result<Ended> {
     let role = word(&run);
     if !settings.broker.kind().is_shared {
@@ -86,14 +86,14 @@ pub(crate) async fn run(data: &Path, reach: Reach, format: Format, settings: Set
     ended_role.map_or(Ok(ended), |ended_role| Err(problem(&ended_role, role).into()))
 }
 
-/// Notes how commands on the data folder reach a gateway, and whether that could be noted.
+/// Records how commands on the data folder reach a gateway. Also returns whether that succeeded.
 fn note(folder: &DataFolder, access: Option<&Access>, single: &Single) -> Option<(GatewayAccess, bool)> {
     let noted = access?.noted(single.address()?);
     let is_noted = space::note(folder, &noted);
     Some((noted, is_noted))
 }
 
-/// Waits for the end: a signal, or a fault of the role. Files of a gateway are reread meanwhile when that is asked for.
+/// Waits for a signal or a failure of the role. Meanwhile rereads the files of a gateway on request.
 async fn work(
     single: &mut Single,
     folder: &DataFolder,
@@ -133,7 +133,7 @@ async fn work(
     }
 }
 
-/// What the role is started with.
+/// The parameters to start the role with.
 fn choose(run: Run, reach: Reach, access: Option<&Access>) -> Result<Chosen<'_>, Problem> {
     match (run, access) {
         (Run::Config(_), _) => Ok(Chosen::Config),

@@ -1,4 +1,4 @@
-//! `weir send`: messages into a flow, or one request to it.
+//! `weir send`: sends messages into a flow, or one request to it.
 
 use std::io::{BufRead, BufReader, IsTerminal, Read};
 use std::path::{Path, PathBuf};
@@ -20,10 +20,10 @@ use crate::output::{self, Format};
 use crate::problem::{Exit, Problem};
 use crate::progress::{Counter, during};
 
-/// Pieces that are read ahead of the gateway.
+/// Maximum number of chunks read ahead of the gateway.
 const READ_AHEAD_COUNT: usize = 64;
 const PIECE_BYTES: usize = 64 << 10;
-/// What is sent while the input pauses, and how often: well below the shortest `gateway.body-time`.
+/// Keep-alive sent while the input pauses, and its interval: well below the shortest `gateway.body-time`.
 const BLANK: &[u8] = b" ";
 const BLANK_TIME: Duration = Duration::from_millis(500);
 const NDJSON: &str = "application/x-ndjson";
@@ -70,7 +70,7 @@ async fn one(session: &Session, command: &Send, body: Vec<u8>) -> Result<()> {
     let path = format!("/api/v1/flow/{}/service/{}", escaped(&command.flow), escaped(&command.interface));
     let what = format!("sending to {} of flow {}", command.interface, command.flow);
     let answer: Value = during(session.format, &what, &Counter::default(), session.client.post(&path, body)).await?;
-    // A `flow` interface answers `{}`; the answer of a request is shown as it is.
+    // A `flow` interface answers `{}`; the answer of a request is shown unchanged.
     match session.format {
         Format::Text if answer == json!({}) => output::line("sent 1 message")?,
         _ => output::json(&answer)?,
@@ -78,7 +78,7 @@ async fn one(session: &Session, command: &Send, body: Vec<u8>) -> Result<()> {
     Ok(())
 }
 
-/// Any number of messages, read no faster than they are stored.
+/// Sends any number of messages, read no faster than they are stored.
 async fn many<F>(session: &Session, command: &Send, feed: F) -> Result<()>
 where
     F: FnOnce(&mpsc::Sender<Bytes>) -> Result<(), Stopped> + std::marker::Send + 'static,
@@ -111,13 +111,13 @@ where
         }
         return Err(Problem::new(of_answer(&error).exit, format!("not everything was sent; {stored}")).because(of_answer(&error)).into());
     }
-    // The gateway has the end of the stream, so the reader is done.
+    // The gateway has received the end of the stream, so the reader is done.
     if let Err(Stopped::Input(problem)) = reader.await? {
         let stored = format!("sending ended early; messages stored before it: {}", output::number(answer.count));
         return Err(Problem::new(problem.exit, stored).because(problem).into());
     }
     match session.format {
-        // The ids are what was asked for.
+        // Only the ids were requested.
         _ if command.ids => {}
         Format::Json => output::json(&json!({"count": answer.count}))?,
         Format::Text if answer.count == 1 => output::line("sent 1 message")?,
@@ -126,10 +126,10 @@ where
     Ok(())
 }
 
-/// Where in the body the next piece begins.
+/// Where in the body the next chunk begins.
 #[derive(Clone, Copy)]
 enum Begin {
-    /// At the beginning of a line, where white space means nothing.
+    /// At the beginning of a line, where white space is ignored.
     OfLine,
     /// Within a line.
     WithinLine,
@@ -145,7 +145,7 @@ impl Begin {
     }
 }
 
-/// The next piece of the body, or white space while there is none: the gateway gives up a sender that stands still.
+/// The next chunk of the body, or white space while there is none: the gateway disconnects a sender that stalls.
 async fn next_piece(read: &mut mpsc::Receiver<Bytes>, begin: Begin) -> Option<Bytes> {
     match begin {
         Begin::OfLine => tokio::time::timeout(BLANK_TIME, read.recv()).await.unwrap_or(Some(Bytes::from_static(BLANK))),
@@ -153,7 +153,7 @@ async fn next_piece(read: &mut mpsc::Receiver<Bytes>, begin: Begin) -> Option<By
     }
 }
 
-/// Prints the id of each message as soon as it is stored, and returns what the last line of the answer says.
+/// Prints the id of each message as soon as it is stored, and returns the last line of the answer.
 async fn print_ids(session: &Session, path: &str, body: Body) -> Result<Imported> {
     let mut lines = session.client.lines_of_stream(path, NDJSON, body).await?;
     let mut last = Imported::default();
@@ -170,7 +170,7 @@ async fn print_ids(session: &Session, path: &str, body: Body) -> Result<Imported
     Ok(last)
 }
 
-/// What is known of a stream that was cut off.
+/// The problem of a stream that was interrupted.
 fn cut_off(problem: Problem, stored_count: u64) -> Problem {
     let what = format!("not everything was sent; messages that are known to be stored: {}", output::number(stored_count));
     Problem::new(problem.exit, what).because(problem).next("some of the following may be stored too; weir queues FLOW shows what arrived")
@@ -191,14 +191,14 @@ async fn read_import(session: &Session, response: reqwest::Response) -> Result<I
     serde_json::from_value(answer).map_err(|error| Problem::new(Exit::Failed, "the gateway's answer cannot be read").because(error))
 }
 
-/// What of a file becomes a message.
+/// How a file becomes messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mode {
-    /// Every line, as it is.
+    /// Each line, unchanged.
     Lines,
-    /// The whole file, which is JSON.
+    /// The whole file as JSON.
     Json,
-    /// The whole file, which is text.
+    /// The whole file as text.
     Text,
 }
 
@@ -214,9 +214,9 @@ impl Mode {
 
 /// Why reading ended before the end.
 enum Stopped {
-    /// The gateway takes no more; it says why.
+    /// The gateway accepts no more; its response has the reason.
     Gateway,
-    /// The input is not what it should be.
+    /// The input is invalid.
     Input(Problem),
 }
 
@@ -245,7 +245,7 @@ fn feed(file: &Path, mode: Mode, pieces: &mpsc::Sender<Bytes>) -> Result<(), Sto
     Ok(())
 }
 
-/// Passes lines on in large pieces, the last one with its end, so that the next file begins on a line of its own.
+/// Passes lines on in large chunks, the last line with its end, so that the next file begins on a new line.
 fn feed_lines(input: impl Read, pieces: &mpsc::Sender<Bytes>) -> std::io::Result<()> {
     let mut input = BufReader::with_capacity(PIECE_BYTES, input);
     loop {
@@ -264,7 +264,7 @@ fn as_line(file: &Path, bytes: Vec<u8>) -> Result<Bytes, Problem> {
     Ok(Bytes::from(on_one_line(bytes)))
 }
 
-/// A JSON text as one line: a line end in it can only be white space between its parts.
+/// A JSON document as one line: a line end in it can only be white space between tokens.
 fn on_one_line(mut bytes: Vec<u8>) -> Vec<u8> {
     bytes.iter_mut().filter(|byte| matches!(byte, b'\n' | b'\r')).for_each(|byte| *byte = b' ');
     bytes.push(b'\n');

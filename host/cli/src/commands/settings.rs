@@ -1,4 +1,4 @@
-//! `weir settings`: what `weir up` would go by, and where each value is from.
+//! `weir settings`: the settings that `weir up` would use, and the source of each value.
 
 use std::path::Path;
 
@@ -25,7 +25,7 @@ pub(crate) fn run(data: &Path, format: Format, command: &args::Settings) -> Resu
     Ok(())
 }
 
-/// Where the token is from, which is never shown itself; as `weir up` has it.
+/// The source of the token that `weir up` would use; the token itself is never shown.
 fn token_from(loaded: &Loaded) -> Option<String> {
     let file = loaded.settings.token_file.as_ref().map(|file| file.display().to_string());
     file.or_else(|| std::env::var_os("WEIR_TOKEN").map(|_| "WEIR_TOKEN".to_owned()))
@@ -35,7 +35,7 @@ fn print(loaded: &Loaded, token: Option<&str>) -> std::io::Result<()> {
     let row = |definition: &Definition| {
         let from = match loaded.place(definition) {
             None => "default".to_owned(),
-            // The file is named once, below.
+            // The file name is shown once, below.
             Some(Place::File { line, .. }) => format!("file, line {line}"),
             Some(Place::Environment(name)) => name.clone(),
             Some(Place::Flag(flag)) => flag.clone(),

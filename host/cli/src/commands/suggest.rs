@@ -1,4 +1,4 @@
-//! "Did you mean": after a command failed, the names that it used are held against those that are there.
+//! "Did you mean": after a command failed, compares the names that it used with existing ones.
 
 use serde_json::{Value, json};
 use weir_gateway::protocol::Status;
@@ -7,7 +7,7 @@ use super::Session;
 use crate::args::{Blueprint, Command, DeadLetters, Flow};
 use weir_pubsub::nearest;
 
-/// The names of a command that others gave.
+/// The names in a command that refer to existing things.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Names {
     flow: Option<String>,
@@ -17,7 +17,7 @@ pub(crate) struct Names {
 }
 
 impl Names {
-    /// Those of what a command means to find; none for what it makes.
+    /// The names that a command looks up, not those that it creates.
     pub(crate) fn of(command: &Command) -> Self {
         let flow = |flow: &str| Names { flow: Some(flow.to_owned()), ..Names::default() };
         let blueprint = |blueprint: &str| Names { blueprint: Some(blueprint.to_owned()), ..Names::default() };
@@ -37,7 +37,7 @@ impl Names {
         }
     }
 
-    /// What was meant, for people, if one of the names is not there and another is near it. What cannot be looked up gives no advice.
+    /// The suggestion, for people, if one of the names does not exist and a similar one does. No suggestion if names cannot be looked up.
     pub(crate) async fn advice(&self, session: &Session) -> Option<String> {
         if let Some(blueprint) = &self.blueprint {
             let answer = session.client.ask_flow(&json!({"operation": "list-blueprints"})).await.ok()?;

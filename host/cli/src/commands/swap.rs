@@ -1,4 +1,4 @@
-//! `weir swap`: another component for a processor of a running flow, while messages flow.
+//! `weir swap`: replaces the component of a processor in a running flow.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -18,9 +18,9 @@ use crate::output::{self, Format};
 use crate::problem::{Exit, Problem};
 use crate::progress::{Counter, during};
 
-/// How often hosts are looked at.
+/// How often hosts are polled.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
-/// How long a refusal that may pass by itself, such as a component that cannot be fetched at the moment, is waited out.
+/// How long to tolerate a refusal that may be temporary, for example if a component cannot be fetched at the moment.
 const PASSING: Duration = Duration::from_secs(5);
 
 #[derive(Deserialize)]
@@ -42,27 +42,27 @@ pub(crate) async fn run(session: &Session, swap: Swap) -> Result<()> {
     Ok(show(&swapped, waited.as_ref())?)
 }
 
-/// Swaps, and waits if that is asked for.
+/// Swaps, and waits if requested.
 pub(crate) async fn perform(session: &Session, swap: &Swap) -> Result<(Swapped, Option<SwapOutcome>)> {
     let begun = begin(session, swap, KeepPrevious::Previous).await?;
     let waited = if swap.wait { Some(begun.finish(session, swap).await?) } else { None };
     Ok((begun.swapped, waited))
 }
 
-/// A swap that is in the configuration, and that hosts may not have made yet.
+/// A swap that is in the configuration, but may not be applied by hosts yet.
 pub(crate) struct StartedSwap {
     /// What it did.
     pub(crate) swapped: Swapped,
-    /// What hosts said before it.
+    /// The hosts' reports before it.
     before: Vec<HostReport>,
 }
 
-/// What the entry of a swap keeps to go back to, in case that hosts refuse the new component for good.
+/// What the entry of a swap keeps for a rollback if hosts reject the new component permanently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum KeepPrevious {
-    /// What it named.
+    /// The previous component.
     Previous,
-    /// Nothing: what it named can be removed.
+    /// Nothing: the previous component can be removed.
     Nothing,
 }
 
@@ -85,7 +85,7 @@ impl StartedSwap {
     }
 }
 
-/// The components that the entry of a swap names now, by all hosts that have it.
+/// The components that the entry of a swap names now, according to all hosts that have it.
 pub(crate) async fn named(session: &Session, swapped: &Swapped) -> Result<BTreeSet<String>> {
     let hosts = status::whole(session).await?.hosts;
     let of_hosts = reporting(&hosts).filter_map(|report| of_host(report, swapped));
@@ -119,7 +119,7 @@ pub(crate) fn show(swapped: &Swapped, waited: Option<&SwapOutcome>) -> std::io::
     }
 }
 
-/// Who has it now.
+/// The outcome of waiting for a swap.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct SwapOutcome {
     /// The hosts that run the component.
@@ -136,11 +136,11 @@ async fn wait(session: &Session, swap: &Swap, swapped: &Swapped, before: &[HostR
     loop {
         ticks.tick().await;
         let why = match status::whole(session).await {
-            // It may be back before the time is up.
+            // It may be reachable again before the time-out.
             Err(problem) if problem.exit == Exit::Unavailable => problem.to_string(),
             Err(problem) => return Err(problem),
             Ok(Status { hosts, config_version, .. }) => {
-                // The first one that is seen after the swap has it.
+                // The first version seen after the swap includes it.
                 let config_version = *of_swap.get_or_insert(config_version);
                 let progress = progress(swapped, config_version, before, &hosts);
                 if !matches!(progress, Progress::Refused { .. }) {
@@ -190,20 +190,20 @@ fn broken(swapped: &Swapped, host: &str, problem: String) -> Problem {
         .next("the swap stays in effect; fix the cause, or swap to another component")
 }
 
-/// How far a swap has come. Hosts are called by their labels.
+/// The progress of a swap. Hosts are named by their labels.
 #[derive(Debug, PartialEq)]
 enum Progress {
     /// All hosts that serve the processor run it.
     Done(SwapOutcome),
-    /// A host cannot run it; whether that host still handles messages with the previous one.
+    /// A host cannot run it, and whether that host still handles messages with the previous component.
     Refused { host: String, refusal: Refusal, previous_runs: bool },
-    /// A host has it and cannot take messages with it, for a reason that was there before the swap or that waiting does not change.
+    /// A host has it but cannot handle messages with it, for a reason that existed before the swap or that waiting does not change.
     Broken { host: String, problem: String },
     /// Not yet, and why, for people.
     Waiting(String),
 }
 
-/// Decides by what hosts said before the swap and what they say now, and by a version of the configuration that has the swap.
+/// Determines the progress from the hosts' reports before the swap and now, and a configuration version that includes the swap.
 fn progress(swapped: &Swapped, config_version: u64, before: &[HostReport], now: &[HostReport]) -> Progress {
     let (mut waited, mut waiting) = (SwapOutcome::default(), None);
     for report in reporting(now) {
@@ -228,12 +228,12 @@ fn progress(swapped: &Swapped, config_version: u64, before: &[HostReport], now: 
     }
 }
 
-/// How far a swap has come in one host.
+/// The progress of a swap in one host.
 enum HostProgress {
-    /// It has nothing to do with it.
+    /// The host is not affected.
     Other,
     Runs,
-    /// Why not yet, for people: what the host does.
+    /// Why not yet, for people: what the host is doing.
     Waiting(String),
     Refused {
         refusal: Refusal,
@@ -242,7 +242,7 @@ enum HostProgress {
     Broken(String),
 }
 
-/// A refusal of before the swap says nothing about this swap.
+/// A refusal from before the swap does not concern this swap.
 fn of_one(swapped: &Swapped, config_version: u64, before: &[HostReport], report: &HostReport) -> HostProgress {
     let Some(status) = of_host(report, swapped) else {
         let may_serve = report.serves.as_ref().is_none_or(|names| names.contains(&swapped.processor));
@@ -255,7 +255,7 @@ fn of_one(swapped: &Swapped, config_version: u64, before: &[HostReport], report:
         return HostProgress::Runs;
     }
     let old = before.iter().find(|old| old.status.host == report.status.host).and_then(|old| of_host(old, swapped));
-    // The host forgets what it said of a component when an entry names it: what it says then is of this swap, or known already.
+    // A host clears its refusal of a component when an entry names it: a later refusal is about this swap, or was already known.
     let has_seen_it = status.wanted.as_ref() == Some(&swapped.component);
     match &status.refused {
         Some(refusal)

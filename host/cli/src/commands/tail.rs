@@ -1,4 +1,4 @@
-//! `weir tail`: shows the messages that pass an interface, and takes none.
+//! `weir tail`: shows the messages that pass an interface, without taking any.
 
 use std::io::Write;
 
@@ -12,7 +12,7 @@ use crate::output::Format;
 use crate::problem::{Exit, Problem};
 use crate::sink::reader_gone;
 
-/// Refuses an option that is gone, before anything is asked of a running Weir.
+/// Refuses a removed option, before connecting to a running Weir.
 pub(crate) fn check(command: &Tail) -> Result<(), Problem> {
     if !command.from_exit {
         return Ok(());
@@ -22,7 +22,7 @@ pub(crate) fn check(command: &Tail) -> Result<(), Problem> {
         .next(format!("use weir take {} {}{count}, which acknowledges each message once it is written", command.flow, command.interface)))
 }
 
-/// Prints message by message until the count or the idle time is reached, or the reader of the output goes.
+/// Prints messages until the count or the idle time is reached, or the reader of the output exits.
 pub(crate) async fn run(session: &Session, command: Tail) -> Result<()> {
     let mut path = format!("/api/v1/weir/flows/{}/taps/{}", escaped(&command.flow), escaped(&command.interface));
     let count = command.count.map(|count| format!("count={count}"));
@@ -44,7 +44,7 @@ pub(crate) async fn run(session: &Session, command: Tail) -> Result<()> {
     }
 }
 
-/// Prints a line of a stream of messages: its body, or for programs the whole of it, byte for byte. One that is an error is returned as such.
+/// Prints a line of a stream of messages: its body, or for programs the whole line, byte for byte. Returns an error line as an error.
 pub(crate) fn print(format: Format, line: &[u8]) -> Result<()> {
     let read = Line::read(line)?;
     if let Some(error) = read.error() {

@@ -1,4 +1,4 @@
-//! `weir take`: takes messages out of an exit, each acknowledged once the output has it.
+//! `weir take`: takes messages out of an exit; each is acknowledged once the output has received it.
 
 mod batch;
 
@@ -23,22 +23,23 @@ use crate::problem::{Exit, Problem};
 use crate::shutdown::Signals;
 use crate::sink::{Progress, Sink, WriteOutcome, reader_gone};
 
-/// What is written before it is acknowledged, where it is more than one message.
+/// Maximum size of a batch of more than one message that is written before it is acknowledged.
 const BATCH_BYTES: usize = 64 << 10;
-/// Half of what may be unacknowledged: the other half is on its way meanwhile.
+/// Maximum number of messages in a batch: half of what may be unacknowledged; the other half is in flight meanwhile.
 const BATCH_COUNT: usize = 512;
-/// Pieces of the stream that were read ahead, at least one message each: all that the gateway hands out without an acknowledgement.
+/// Maximum number of chunks of the stream read ahead, with at least one message each: everything that the gateway delivers without an
+/// acknowledgement.
 const READ_AHEAD_COUNT: usize = 1024;
-/// How long the reason of a refused acknowledgement is waited for: the stream has it.
+/// How long to wait for the reason of a refused acknowledgement, which the stream contains.
 const REASON_TIME: Duration = Duration::from_secs(2);
-/// How often a batch that waits for its reader is looked at: what the reader has by then is acknowledged, which renews the lease.
+/// How often a batch that is blocked on its reader is checked: what the reader has received is acknowledged, which renews the lease.
 const PART_TIME: Duration = Duration::from_secs(1);
-/// How long a cancelled write is waited for.
+/// How long to wait for a cancelled write.
 const CANCEL_TIME: Duration = Duration::from_secs(2);
-/// How long giving back is waited for: the end of the connection does it, too.
+/// How long to wait for requeuing, which closing the connection also does.
 const END_TIME: Duration = Duration::from_secs(5);
 
-/// Runs the command; the exit code.
+/// Runs the command, and returns the exit code.
 pub(crate) async fn run(session: &Session, command: Take) -> Result<ExitCode> {
     let mut signals = Signals::catch()?;
     let gone = reader_gone()?;
@@ -87,13 +88,13 @@ async fn lease_of(lines: &mut Lines) -> Result<String> {
 enum Last {
     /// The stream has ended, and everything is acknowledged.
     Done,
-    /// The reader of the output has gone.
+    /// The reader of the output has exited.
     Gone,
     /// A signal.
     Signal(&'static str),
-    /// The stream broke off, or has ended with an error.
+    /// The stream was interrupted or ended with an error.
     StreamFailed,
-    /// Something else.
+    /// Another problem.
     Failed(Problem),
 }
 
@@ -104,10 +105,10 @@ struct Taking<'a> {
     sink: Arc<Sink<io::Stdout>>,
     signals: Signals,
     gone: CancellationToken,
-    /// Cancelled when the stream broke off.
+    /// Cancelled when the stream was interrupted.
     stream_failed: CancellationToken,
     received: mpsc::Receiver<Messages>,
-    /// Those that were received and are in no batch yet.
+    /// Messages that were received and are not in a batch yet.
     pending: Messages,
     reader: JoinHandle<Result<(), Problem>>,
 }
@@ -125,13 +126,13 @@ impl Taking<'_> {
             }
             Last::Failed(problem) => Err(problem.into()),
         };
-        // Everything that is not acknowledged is back in the exit when this ends.
+        // Everything unacknowledged is back in the exit when this completes.
         let end = self.acknowledge(0, End::Now);
         let _ = timeout(END_TIME, end).await;
         ended
     }
 
-    /// Writes and acknowledges batch by batch, until it ends.
+    /// Writes and acknowledges batches until the end.
     async fn pump(&mut self) -> Last {
         let mut limit_count = 1;
         loop {
@@ -152,7 +153,7 @@ impl Taking<'_> {
         }
     }
 
-    /// The messages that are there already, up to a limit.
+    /// The messages already available, up to a limit.
     fn batch(&mut self, limit_count: usize) -> Batch {
         let mut batch = Batch::default();
         batch.fill(&mut self.pending, limit_count, BATCH_BYTES);
@@ -165,7 +166,7 @@ impl Taking<'_> {
         batch
     }
 
-    /// Writes a batch and acknowledges what the output has of it; `None`: all of it.
+    /// Writes a batch and acknowledges what the output has received; `None`: all of it.
     async fn put(&mut self, mut batch: Batch) -> Option<Last> {
         let progress = Arc::new(Progress::default());
         let bytes = batch.take_bytes();
@@ -213,7 +214,7 @@ impl Taking<'_> {
         }
     }
 
-    /// Why an acknowledgement was refused: the stream has the reason, where it ended first.
+    /// Why an acknowledgement was refused: if the stream ended first, it contains the reason.
     async fn reason(&self, problem: Problem) -> Last {
         match timeout(REASON_TIME, self.stream_failed.cancelled()).await {
             Ok(()) => Last::StreamFailed,
@@ -235,7 +236,7 @@ impl Taking<'_> {
     /// How the stream has ended.
     async fn stream_end(&mut self) -> Result<()> {
         let Err(problem) = (&mut self.reader).await? else { return Ok(()) };
-        // One that has a next step already is a stopped flow, say: nothing is delivered again then.
+        // A problem with its own next step is for example a stopped flow: nothing is redelivered then.
         let next = "unacknowledged messages are redelivered, which may duplicate those of one batch: run it again";
         Err(problem.or_next(next).into())
     }
@@ -255,19 +256,19 @@ async fn more(pending: &mut Messages, received: &mut mpsc::Receiver<Messages>) -
 /// Whether an acknowledgement ends the lease.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum End {
-    /// It does: everything else is given back.
+    /// It does: everything else is requeued.
     Now,
     /// More follow.
     Later,
 }
 
-/// What was written when it was cancelled.
+/// Cancels a write, and returns what was written.
 async fn cancelled(progress: &Progress, writing: JoinHandle<WriteOutcome>) -> Option<WriteOutcome> {
     progress.cancel();
     timeout(CANCEL_TIME, writing).await.unwrap_or(Ok(WriteOutcome::Cancelled)).ok()
 }
 
-/// What a shell shows for a program that a signal has ended.
+/// The exit code that shells report for a program ended by this signal.
 fn code_of(signal: &str) -> ExitCode {
     ExitCode::from(if signal == "SIGINT" { 130 } else { 143 })
 }

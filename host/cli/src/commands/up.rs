@@ -19,30 +19,30 @@ use crate::shutdown::{Hangups, Signals};
 use crate::space;
 use crate::supervisor::EndedRole;
 
-/// How long the start waits for standard output to take the banner.
+/// How long start-up waits for the banner to be written to standard output.
 const BANNER_TIME: Duration = Duration::from_secs(1);
 
 /// How `weir up` ended.
 pub(crate) enum Ended {
-    /// As it was told, with everything in order.
+    /// As requested, gracefully.
     Gracefully,
-    /// By a second signal, which did not wait for messages in work.
+    /// By a second signal, without waiting for messages in flight.
     AtOnce,
 }
 
-/// How far the start came.
+/// How far start-up got.
 enum Started {
     /// Everything runs.
     Up(Roles),
-    /// Everything runs, and a signal came meanwhile.
+    /// Everything runs, and a signal arrived meanwhile.
     ToStop(Roles),
-    /// A second signal came.
+    /// A second signal arrived.
     AtOnce,
-    /// A signal came before there was anything to stop.
+    /// A signal arrived before there was anything to stop.
     NotYet,
 }
 
-/// Runs until a signal comes or a role fails.
+/// Runs until a signal arrives or a role fails.
 pub(crate) async fn run(data: &Path, format: Format, settings: Settings) -> Result<Ended> {
     end_with_parent();
     let mut signals = Signals::catch().context("signals cannot be caught")?;
@@ -73,7 +73,7 @@ pub(crate) async fn run(data: &Path, format: Format, settings: Settings) -> Resu
     if let Some(EndedRole { role, reason }) = &ended_role {
         tracing::error!(role, error = reason, "a role ended, weir is stopping");
     }
-    // The other commands shall not find a Weir that takes nothing more.
+    // Other commands must not find a Weir that no longer accepts requests.
     if let Err(error) = folder.remove_notes() {
         tracing::warn!(error = %chain(&error), "record of the gateway's address cannot be removed");
     }
@@ -82,7 +82,7 @@ pub(crate) async fn run(data: &Path, format: Format, settings: Settings) -> Resu
     ended_role.map_or(Ok(ended), |ended_role| Err(problem(&ended_role, data, &kept).into()))
 }
 
-/// Runs until a role ends by itself, which is returned, or a signal comes. Files are reread meanwhile when that is asked for.
+/// Runs until a role ends unexpectedly, which is returned, or a signal arrives. Meanwhile rereads files on request.
 async fn run_until_end(
     roles: &mut Roles,
     folder: &DataFolder,
@@ -107,10 +107,10 @@ async fn run_until_end(
     }
 }
 
-/// Set by a process whose Weir must end with it, however it ends.
+/// Environment variable set by a process whose Weir must end with it, however it ends.
 pub(super) const ENDS_WITH_PARENT: &str = "_WEIR_ENDS_WITH_PARENT";
 
-/// Has the system end this process as soon as the one that started it is gone, if that one asks for it.
+/// Lets the system end this process when its parent exits, if the parent requests it.
 fn end_with_parent() {
     #[cfg(target_os = "linux")]
     if std::env::var_os(ENDS_WITH_PARENT).is_some() {
@@ -121,19 +121,19 @@ fn end_with_parent() {
     }
 }
 
-/// What an operator should see at once of a start on a full disk.
+/// Warnings for operators on start-up, for example about a full disk.
 fn warnings(folder: &DataFolder, url: &str, is_noted: bool) -> Vec<String> {
     let full = "\n  warning: the disk is full: no messages are accepted until it has room; those in the queues are processed";
     let full = folder.is_disk_full().then(|| full.to_owned());
     full.into_iter().chain((!is_noted).then(|| format!("\n{}", unnoted(url)))).collect()
 }
 
-/// The warning that local commands will not find the gateway.
+/// The warning that local commands cannot find the gateway.
 pub(super) fn unnoted(url: &str) -> String {
     format!("  warning: the address could not be recorded in the data folder: local commands need --gateway {url}")
 }
 
-/// Starts everything. A broker elsewhere may have to be waited for, which a signal ends.
+/// Starts everything. May have to wait for an external broker; a signal ends that wait.
 async fn begin(folder: &DataFolder, settings: &Settings, access: &Access, signals: &mut Signals) -> Result<Started> {
     let prerequisites = Prerequisites::take(folder, settings);
     if !settings.broker.kind().is_shared {
@@ -149,7 +149,7 @@ async fn begin(folder: &DataFolder, settings: &Settings, access: &Access, signal
     start(Roles::start(prerequisites, folder, settings, access), signals).await
 }
 
-/// Waits for the start. A signal during it does not cut it off: what was begun is stopped in order when it is there.
+/// Waits for start-up. A signal does not cancel it: what was started is stopped in order afterwards.
 async fn start(starting: impl Future<Output = Result<Roles>>, signals: &mut Signals) -> Result<Started> {
     let mut starting = pin!(starting);
     let signal = tokio::select! {
@@ -183,7 +183,7 @@ fn problem(EndedRole { role, reason }: &EndedRole, data: &Path, kept: &str) -> P
     ))
 }
 
-/// Prints what people read first. A reader of standard output that stands still or is gone does not stop Weir.
+/// Prints the banner. A reader of standard output that stalls or has exited does not stop Weir.
 pub(super) async fn announce(banner: String) {
     let printing = tokio::task::spawn_blocking(move || output::line(&banner));
     match tokio::time::timeout(BANNER_TIME, printing).await {

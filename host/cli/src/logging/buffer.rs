@@ -1,8 +1,8 @@
-//! Log lines on their way to standard error: a bounded buffer, which never waits, and one thread that writes.
+//! Log lines for standard error: a bounded buffer that never blocks, and one writer thread.
 //!
-//! Nothing that logs may wait for the reader of the log or fail with it. A write that fails is repeated; meanwhile the buffer fills, and what
-//! does not fit is dropped and counted. `tracing-appender` has such a thread too, but it bounds lines and not bytes, and loses the
-//! lines of a failed write without a count.
+//! Code that logs must not wait for the reader of the log or fail because of it. A failed write is retried; meanwhile the buffer fills, and what does
+//! not fit is dropped and counted. `tracing-appender` has such a thread too, but it limits lines instead of bytes, and loses the lines of a failed
+//! write without counting them.
 
 use std::cell::Cell;
 use std::io::{self, ErrorKind, Write};
@@ -10,23 +10,23 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// Bytes that may be in the buffer: several seconds of a busy log. One line passes whole, however long, if it is alone.
+/// Maximum size of the buffer: several seconds of a busy log. A single line of any length is accepted if the buffer is empty.
 const MAX_BYTES: usize = 4 << 20;
-/// Lines that may be in the buffer: what [`MAX_BYTES`] holds of lines of usual length.
+/// Maximum number of lines in the buffer: about what fits into [`MAX_BYTES`] at the usual length.
 const MAX_LINES_COUNT: usize = 1 << 15;
-/// Waits between two tries after a failed write. The longest is how late the log goes on after a full disk was freed.
+/// Waits between attempts after a failed write. The longest is the delay until the log continues after a full disk was freed.
 const FIRST_WAIT: Duration = Duration::from_millis(20);
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
 thread_local! {
-    /// Set in the thread that writes. Its own lines are never dropped: they report how many were.
+    /// Set in the writer thread. Its own lines are never dropped: they report how many were.
     static IS_WRITER: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Lines that were logged and are not written yet.
+/// Lines that were logged but not written yet.
 pub(super) struct Buffer {
     inner: Mutex<Inner>,
-    /// A line came, a flush was requested, or everything is written.
+    /// A line was added, a flush was requested, or everything is written.
     changed: Condvar,
     dropped_count: AtomicU64,
 }
@@ -34,11 +34,11 @@ pub(super) struct Buffer {
 struct Inner {
     waiting: Vec<u8>,
     waiting_count: usize,
-    /// Taken by the thread, and not written yet.
+    /// Taken by the thread, but not written yet.
     writing_bytes: usize,
-    /// Dropped, and not reported in the log yet.
+    /// Dropped, but not reported in the log yet.
     unreported_count: u64,
-    /// A flush waits: the next try is made at once.
+    /// A flush is waiting: the next attempt is immediate.
     is_hurried: bool,
 }
 
@@ -59,7 +59,7 @@ impl Buffer {
         Buffer { inner: Mutex::new(inner), changed: Condvar::new(), dropped_count: AtomicU64::new(0) }
     }
 
-    /// Adds a line, or drops and counts it. Returns at once.
+    /// Adds a line, or drops and counts it. Returns immediately.
     pub(super) fn push(&self, line: &[u8]) {
         let mut inner = self.lock();
         if !inner.has_room(line.len()) && !IS_WRITER.get() {
@@ -78,16 +78,16 @@ impl Buffer {
         self.dropped_count.load(Ordering::Relaxed)
     }
 
-    /// Waits until everything is written, for as long as `within` at most.
+    /// Waits until everything is written, for `within` at most.
     pub(super) fn flush(&self, within: Duration) {
         let mut inner = self.lock();
         inner.is_hurried = true;
         self.changed.notify_all();
-        // Whether it was enough makes no difference: the lines that are left cannot be written.
+        // The outcome does not matter: remaining lines cannot be written.
         let _ = self.changed.wait_timeout_while(inner, within, |inner| !inner.is_written());
     }
 
-    /// Writes what comes for as long as the process lives. `report` logs that so many lines were dropped.
+    /// Writes lines for the life of the process. `report` logs how many lines were dropped.
     pub(super) fn write_to(&self, mut out: impl Output, report: impl Fn(u64)) {
         IS_WRITER.set(true);
         loop {
@@ -111,7 +111,7 @@ impl Buffer {
         std::mem::take(&mut inner.waiting)
     }
 
-    /// Writes all of it, as often as it takes.
+    /// Writes all of it, with any number of attempts.
     fn write(&self, out: &mut impl Output, mut rest: &[u8]) {
         let mut wait = FIRST_WAIT;
         while !rest.is_empty() {
@@ -132,7 +132,7 @@ impl Buffer {
         }
     }
 
-    /// Waits before the next try, unless a flush is waiting.
+    /// Waits before the next attempt, unless a flush is waiting.
     fn pause(&self, wait: &mut Duration) {
         let inner = self.lock();
         let paused = self.changed.wait_timeout_while(inner, *wait, |inner| !inner.is_hurried);
@@ -145,9 +145,9 @@ impl Buffer {
     }
 }
 
-/// Where lines go.
+/// The destination of lines.
 pub(super) trait Output: Write {
-    /// Waits until a write that would block can be repeated, for as long as `within` at most.
+    /// Waits until a write that would block can be retried, for `within` at most.
     fn wait_until_writable(&self, within: Duration) -> io::Result<()>;
 }
 
@@ -160,7 +160,7 @@ mod tests {
 
     const SOON: Duration = Duration::from_secs(30);
 
-    /// Gives each write the next of the prepared answers; without one it stands still, as a full pipe does.
+    /// Answers each write with the next prepared result; without one it blocks, like a full pipe.
     struct Scripted {
         answers: Receiver<io::Result<usize>>,
         written: Arc<Mutex<Vec<u8>>>,
@@ -188,7 +188,7 @@ mod tests {
     type Answers = SyncSender<io::Result<usize>>;
     type Written = Arc<Mutex<Vec<u8>>>;
 
-    /// A buffer with its thread, what answers its writes, and what was written.
+    /// A buffer with its thread, the sender of results for its writes, and what was written.
     fn start() -> (&'static Buffer, Answers, Written) {
         let buffer: &Buffer = Box::leak(Box::new(Buffer::new()));
         let (sender, answers) = sync_channel(100);
@@ -232,7 +232,7 @@ mod tests {
         let (buffer, answers, written) = start();
         buffer.push(b"first\n");
         let line = vec![b'x'; MAX_BYTES / 4];
-        // The output stands still: neither these calls nor the flush wait for it.
+        // The output is blocked: neither these calls nor the flush wait for it.
         (0..10).for_each(|_| buffer.push(&line));
         buffer.flush(Duration::from_millis(10));
         let dropped_count = buffer.dropped_count();

@@ -1,4 +1,4 @@
-//! Who may reach the gateway: its address, tokens and certificate. Tokens and certificate are files that are reread on SIGHUP.
+//! Access to the gateway: its address, tokens and certificate. Tokens and certificate are in files that are reread on SIGHUP.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -14,10 +14,10 @@ use crate::problem::{Exit, Problem};
 use crate::settings::Settings;
 use crate::token::{Secret, TokenFile};
 
-/// A certificate that ends within this time should be renewed: most are renewed a month before their end.
+/// A certificate that expires within this time should be renewed: most are renewed a month before they expire.
 pub(crate) const RENEWAL_TIME: Duration = Duration::from_secs(14 * 24 * 3_600);
 
-/// Who may reach a gateway.
+/// Access to a gateway.
 pub(crate) struct Access {
     token_file: Option<PathBuf>,
     tls_files: Option<(PathBuf, PathBuf)>,
@@ -25,7 +25,7 @@ pub(crate) struct Access {
     /// The token with the largest scope, for commands on the same data folder.
     secret: Option<Secret>,
     tls: Option<TlsServer>,
-    /// The digest of the certificate that new connections are shown.
+    /// The digest of the certificate for new connections.
     certificate: Option<Digest>,
 }
 
@@ -66,13 +66,13 @@ impl Access {
         self.token_file.is_some() || self.tls_files.is_some()
     }
 
-    /// What commands on the data folder reach a gateway by that listens on this address.
+    /// How commands on the data folder reach a gateway that listens on this address.
     pub(crate) fn noted(&self, address: SocketAddr) -> GatewayAccess {
         let scheme = if self.tls.is_some() { "https" } else { "http" };
         GatewayAccess { url: format!("{scheme}://{}", from_here(address)), secret: self.secret.clone(), certificate: self.certificate }
     }
 
-    /// Rereads tokens and certificate. A file that cannot be used is logged, and what was read before stays in use.
+    /// Rereads tokens and certificate. An unusable file is logged, and what was read before stays in use.
     pub(crate) fn reread(&mut self) {
         if let (Some(file), Some(tokens)) = (&self.token_file, &self.tokens) {
             match TokenFile::read(file) {
@@ -119,7 +119,7 @@ fn warn_about_dates(identity: &TlsIdentity) {
     }
 }
 
-/// Refuses an address that other machines can reach, unless there is what protects it: all that is missing at once.
+/// Refuses an address that other machines can reach unless it is protected. Reports everything missing at once.
 pub(crate) fn check(listen: SocketAddr, has_tokens: bool, is_encrypted: bool) -> Result<(), Problem> {
     let missing = missing(listen.ip(), has_tokens, is_encrypted);
     if missing.is_empty() {
@@ -142,7 +142,7 @@ fn missing(address: IpAddr, has_tokens: bool, is_encrypted: bool) -> Vec<&'stati
     needed.into_iter().filter(|(is_there, _)| !address.is_loopback() && !is_there).map(|(_, text)| text).collect()
 }
 
-/// The address by which programs of this machine reach one that is listened on.
+/// The address with which programs on this machine reach a listening address.
 fn from_here(address: SocketAddr) -> SocketAddr {
     match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => SocketAddr::from((Ipv4Addr::LOCALHOST, address.port())),

@@ -1,4 +1,4 @@
-//! All roles in one process, started in the order in which they need each other and ended in the reverse one.
+//! All roles in one process, started in the order of their dependencies and stopped in the reverse order.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use crate::folder::DataFolder;
 use crate::settings::Settings;
 use crate::supervisor::{EndedRole, Watched, first_to_end};
 
-/// How long the connection to the broker may take to close; a broker that does not answer must not keep the process.
+/// Time limit for closing the connection to the broker: a broker that does not answer must not keep the process alive.
 const CLOSE_LIMIT: Duration = Duration::from_secs(10);
 
 /// Everything that `weir up` runs.
@@ -35,7 +35,7 @@ pub(crate) struct Roles {
     gateway: GatewayRole,
 }
 
-/// What is needed before anything can be started.
+/// Prerequisites for starting anything.
 pub(crate) struct Prerequisites {
     listener: TcpListener,
     engine: EngineStart,
@@ -43,7 +43,7 @@ pub(crate) struct Prerequisites {
 }
 
 impl Prerequisites {
-    /// Takes the gateway's address and connects to the broker, which is waited for. The engine of the host is made meanwhile.
+    /// Binds the gateway's address and connects to the broker, waiting for it if necessary. Creates the engine of the host meanwhile.
     ///
     /// # Cancel safety
     /// Yes, except with the embedded broker.
@@ -56,7 +56,7 @@ impl Prerequisites {
 }
 
 impl Roles {
-    /// Starts everything; what is returned answers requests.
+    /// Starts everything. The returned roles answer requests.
     pub(crate) async fn start(
         prerequisites: Prerequisites,
         folder: &DataFolder,
@@ -73,7 +73,7 @@ impl Roles {
         let client = context.config_client().await?;
         let config = config::start(&context, &client).await?;
         let flow = flow::start(&context, client.clone(), config.is_answered()).await?;
-        // On a broker that others use too, queues of no flow may be theirs.
+        // On a shared broker, queues without a flow may belong to other programs.
         if config.is_running() && !backend.is_shared() {
             weir_gateway::warn_of_unowned_queues(&*backend, &client, context.topicspace()).await;
         }
@@ -87,14 +87,14 @@ impl Roles {
         Ok(Roles { address, backend, config, flow, host, gateway })
     }
 
-    /// What was found at the start that people should know.
+    /// Notices for people about what was found on start-up.
     pub(crate) fn notices(&self) -> Vec<Notice> {
         let of_services = [self.config.notice(), self.flow.notice()].into_iter().flatten();
         let of_services = of_services.map(|text| Notice { count: None, text });
         self.backend.notices().into_iter().chain(of_services).collect()
     }
 
-    /// Waits until a role ends by itself, which none should.
+    /// Waits until a role ends unexpectedly.
     ///
     /// # Cancel safety
     /// Yes.
@@ -110,20 +110,20 @@ impl Roles {
         .await
     }
 
-    /// Ends everything: first no more intake, then the messages in work, then the services, then the queues.
+    /// Stops everything: first the intake, then messages in flight, then the services, then the queues.
     pub(crate) async fn stop(self, grace: Duration) {
         // Without the broker nothing can be settled, so there is nothing to wait for.
         let grace = if is_broken(&*self.backend) { Duration::ZERO } else { grace };
         let deadline = Instant::now() + grace;
         let left = || deadline.saturating_duration_since(Instant::now());
         self.gateway.stop(left() / 2).await;
-        // The host says itself whom the grace time did not suffice for.
+        // The host itself reports processors that exceeded the grace period.
         self.host.stop(left()).await;
         let services = async {
             self.flow.stop().await;
             self.config.stop().await;
         };
-        // An operation of the flow service that is cut off here is finished or undone at the next start.
+        // An operation of the flow service that is aborted here is completed or undone on the next start.
         if tokio::time::timeout(left().max(Duration::from_secs(1)), services).await.is_err() {
             tracing::warn!("services aborted");
         }
@@ -141,7 +141,7 @@ pub(super) async fn close(backend: &dyn Backend) {
     close_within(CLOSE_LIMIT, backend.close()).await;
 }
 
-/// Waits for the end of the broker or of its connection, but not for ever.
+/// Waits for the end of the broker or of its connection, with a time limit.
 async fn close_within(limit: Duration, closing: impl Future<Output = ()>) {
     if tokio::time::timeout(limit, closing).await.is_err() {
         tracing::warn!(limit_s = limit.as_secs(), "broker not closed within its time limit; confirmed messages are stored");

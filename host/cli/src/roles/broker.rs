@@ -1,4 +1,4 @@
-//! The way to the broker.
+//! Connecting to the broker.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,15 +12,15 @@ use crate::folder::DataFolder;
 use crate::problem::{Exit, Problem};
 use crate::settings::Settings;
 
-/// How soon the broker is asked again.
+/// The wait before the next attempt.
 const TRY_TIME: Duration = Duration::from_millis(200);
 /// The topic of a message that only shows whether the broker accepts it.
 const PROBE: &str = "weir-probe";
 
-/// Connects to the broker that the settings name. One that cannot be reached is waited for.
+/// Connects to the broker of the settings. Waits for one that cannot be reached.
 ///
 /// # Cancel safety
-/// Yes, except of the embedded broker, which goes on opening its folder.
+/// Yes, except with the embedded broker, which continues opening its folder.
 pub(super) async fn open(folder: &DataFolder, settings: &Settings) -> anyhow::Result<Arc<dyn Backend>> {
     let broker = BrokerSettings { folder: folder.queues(), ..settings.broker.clone() };
     let connecting = async { connect(&broker).await.map_err(|error| not_opened(folder, settings, error)) };
@@ -46,7 +46,7 @@ pub(super) async fn open(folder: &DataFolder, settings: &Settings) -> anyhow::Re
     }
 }
 
-/// Makes the exchange of the topicspace, which is the first thing that the broker can refuse.
+/// Creates the exchange of the topicspace, which is the first operation that the broker can refuse.
 pub(crate) async fn make_exchange(backend: &dyn Backend, settings: &Settings) -> Result<(), Problem> {
     let topic = exchange_topic(settings)?;
     let make = || async {
@@ -58,7 +58,7 @@ pub(crate) async fn make_exchange(backend: &dyn Backend, settings: &Settings) ->
     Recovery::of("exchange of the topicspace").get(make).await.map(|_| ()).map_err(|error| refused(settings, error))
 }
 
-/// Connects and makes the exchange, for who waits no longer for a broker than this, once for each of the two.
+/// Connects and creates the exchange, waiting at most `patience` for each of the two.
 pub(crate) async fn reach_within(settings: &Settings, patience: Duration) -> Result<Arc<dyn Backend>, Problem> {
     let mut broker = settings.broker.clone();
     broker.pulsar.patience = Some(patience);
@@ -81,7 +81,7 @@ fn exchange_topic(settings: &Settings) -> Result<Topic, Problem> {
     topic.map_err(|error| Problem::new(Exit::Settings, "the topicspace cannot be used").because(error))
 }
 
-/// Publishes a message that nothing reads: a broker under a memory or disk alarm takes none, and says so only then.
+/// Publishes a message that has no consumer: a broker under a memory or disk alarm accepts none, and reports this only on publishing.
 ///
 /// # Errors
 /// Those of publishing.
@@ -110,7 +110,7 @@ fn not_connected(settings: &Settings, error: ConnectError) -> Problem {
     }
 }
 
-/// The broker does not answer, or not as it should, for a reason that may pass.
+/// The broker does not answer, or answers with an error that may be temporary.
 fn not_reached(settings: &Settings, error: impl Into<anyhow::Error>) -> Problem {
     let error = error.into();
     let what = format!("the broker {} cannot be reached", shown_url(&settings.broker.url));
@@ -126,7 +126,7 @@ fn not_opened(folder: &DataFolder, settings: &Settings, error: ConnectError) -> 
     }
 }
 
-/// The broker refuses what Weir needs: a setting is wrong, or the broker is set up otherwise.
+/// The broker refuses what Weir needs: a setting is wrong, or the broker is configured differently.
 pub(crate) fn refused(settings: &Settings, error: impl Into<anyhow::Error>) -> Problem {
     let error = error.into();
     let what = format!("the broker {} cannot be used", shown_url(&settings.broker.url));
@@ -136,13 +136,13 @@ pub(crate) fn refused(settings: &Settings, error: impl Into<anyhow::Error>) -> P
     let reason =
         reasons.filter_map(|cause| if let PubsubError::Refused { reason, .. } = cause { Some(reason.clone()) } else { None }).next();
     match reason {
-        // What is behind it is the same text in the words of the client library.
+        // Its source is the same text in the client library's wording.
         Some(reason) => problem.because(PubsubError::Refused { reason, source: None }),
         None => problem.because(error),
     }
 }
 
-/// The error of a role that did not start, with what to do where the broker refused something.
+/// The error of a role that did not start, with the fix if the broker refused something.
 pub(super) fn explained(settings: &Settings, error: anyhow::Error) -> anyhow::Error {
     let is_refusal = |error: &PubsubError| matches!(error, PubsubError::Refused { .. } | PubsubError::QueueMismatch { .. });
     let is_refused = error.chain().filter_map(|cause| cause.downcast_ref::<PubsubError>()).any(is_refusal);
@@ -172,7 +172,7 @@ fn next_step(reason: &str) -> &'static str {
     }
 }
 
-/// SIGUSR2 makes the broker fail, so that a test sees how the process ends then. Debug builds alone have it.
+/// SIGUSR2 makes the broker fail, so that tests can check how the process ends. Only in debug builds.
 #[cfg(debug_assertions)]
 fn break_on_signal(backend: &Arc<dyn Backend>) -> std::io::Result<()> {
     let mut signal = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::user_defined2())?;

@@ -1,4 +1,4 @@
-//! A component in a file that the command line names: `--processor NAME=FILE`.
+//! A component in a file given on the command line: `--processor NAME=FILE`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ use crate::input::read_input;
 use crate::problem::{Exit, Problem};
 use crate::settings::Settings;
 
-/// One that was read and checked, and whose bytes are in the folder of components.
+/// A component file that was read and checked, and whose bytes are in the folder of components.
 #[derive(Clone, Debug)]
 pub(super) struct ComponentFile {
     pub(super) processor: String,
@@ -54,19 +54,19 @@ impl ComponentFile {
         Ok(ComponentFile { processor: processor.to_owned(), file: file.to_owned(), bytes, record })
     }
 
-    /// The versions under which it may be deployed: its own, if it has one, and one that no other file has.
+    /// The versions under which it may be deployed: its own, if any, and one that is unique to the file.
     pub(super) fn versions(&self) -> Vec<String> {
         let own = self.record.descriptor.version.clone();
         own.into_iter().chain([format!("0.0.0-d{}", self.record.digest.short())]).collect()
     }
 
-    /// The component as a host runs it, under a version.
+    /// The component for a host, under a version.
     pub(super) fn given(&self, version: &str) -> GivenComponent {
         let component = ComponentRef { name: self.processor.clone(), version: version.to_owned(), digest: self.record.digest };
         GivenComponent { component, record: Arc::new(self.record.clone()) }
     }
 
-    /// The same where no gateway can be asked what is deployed.
+    /// The same if no gateway is available to check what is deployed.
     pub(super) fn given_by_itself(&self) -> GivenComponent {
         self.given(&self.versions()[0])
     }

@@ -1,4 +1,4 @@
-//! Where a host has its components from: the store in this process, a gateway, or files that were named on its command line.
+//! Where a host gets its components from: the store in this process, a gateway, or files given on its command line.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -19,22 +19,22 @@ use crate::problem::{Exit, Problem};
 use crate::settings::Settings;
 use crate::token::Secret;
 
-/// How long a start waits for the gateway to deploy a file; a host need not wait for it.
+/// How long start-up waits for the gateway to deploy a file; after that, the host starts without waiting for it.
 const DEPLOY_TIME: Duration = Duration::from_secs(10);
 
-/// What a host is provided with.
+/// The components for a host.
 pub(super) struct HostComponents {
-    /// Where it finds components by their digest.
+    /// The source of components by digest.
     pub(super) source: Arc<dyn ComponentSource>,
-    /// What it runs for entries without a component, by processor.
+    /// The components for entries without one, by processor.
     pub(super) given: BTreeMap<String, GivenComponent>,
-    /// What it may keep on disk, unless `weir prune` looks after it.
+    /// Maximum size of its cache on disk; `None` if `weir prune` manages it.
     pub(super) cache_bytes: Option<u64>,
-    /// What is still to be deployed, and where.
+    /// Files still to be deployed, and the gateways to deploy them to.
     pub(super) to_deploy: Vec<(RemoteGateway, ComponentFile)>,
 }
 
-/// For a host beside the store of components. Files are recorded as deployed.
+/// For a host in the same process as the store of components. Files are recorded as deployed.
 pub(super) async fn of_store(context: &Context<'_>, config: &ConfigClient) -> Result<HostComponents, Problem> {
     let mut given = BTreeMap::new();
     for file in ComponentFile::read_all(context, &context.settings.processor_files).await? {
@@ -43,14 +43,14 @@ pub(super) async fn of_store(context: &Context<'_>, config: &ConfigClient) -> Re
     Ok(HostComponents { source: Arc::new(context.components.clone()), given, cache_bytes: None, to_deploy: Vec::new() })
 }
 
-/// For a host by itself, which has a gateway or only files.
+/// For a separate host, which has a gateway or only files.
 pub(super) async fn of_host(context: &Context<'_>, options: &HostOptions) -> Result<HostComponents, Problem> {
     let Some(url) = &options.gateway else { return of_files(context, &options.files).await };
     let gateway = remote(url, options.token.as_ref(), options.ca.as_deref())?;
     of_gateway(context, gateway, &options.files).await
 }
 
-/// For a host that fetches components from a gateway, which files are deployed to.
+/// For a host that fetches components from a gateway, to which files are deployed.
 pub(super) async fn of_gateway(
     context: &Context<'_>,
     gateway: RemoteGateway,
@@ -78,7 +78,7 @@ pub(super) async fn of_gateway(
     Ok(HostComponents { source, given, cache_bytes: Some(settings.cache_bytes), to_deploy })
 }
 
-/// For a host that has nothing but files. What it was given earlier is removed.
+/// For a host that has only files. Components given earlier are removed.
 async fn of_files(context: &Context<'_>, files: &BTreeMap<String, PathBuf>) -> Result<HostComponents, Problem> {
     let settings = context.settings;
     if files.is_empty() || settings.processors.iter().any(|name| !files.contains_key(name)) {
@@ -97,7 +97,7 @@ async fn of_files(context: &Context<'_>, files: &BTreeMap<String, PathBuf>) -> R
     Ok(HostComponents { source, given, cache_bytes: Some(settings.cache_bytes), to_deploy: Vec::new() })
 }
 
-/// The gateway that keeps the components in place of this process, if there is one.
+/// The gateway that stores the components instead of this process, if any.
 pub(super) fn store_elsewhere(settings: &Settings) -> Result<Option<RemoteGateway>, Problem> {
     let Some(url) = &settings.components_from else { return Ok(None) };
     let token = settings.components_token_file.as_deref().map(Secret::of_file).transpose()?;

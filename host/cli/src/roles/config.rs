@@ -1,9 +1,9 @@
 //! The config service.
 //!
-//! The configuration is a file in the data folder of the process that serves it. A process on another folder must not take the requests over:
-//! the flows would vanish for all. So where another process answers them, this one runs without a config service as long as it lives. Where
-//! the lock is held and requests get no answer, it is most likely this process's own last life, until the broker notices that it is gone: then
-//! a process that has a configuration stands by, and one without waits for as long as a broker may take for that, and ends with an error.
+//! The configuration is a file in the data folder of the process that serves it. A process on another folder must not take over the requests: the
+//! flows would vanish for everyone. So if another process answers them, this one never runs a config service. If the lock is held and requests get no
+//! answer, the holder is most likely this process's previous incarnation, until the broker notices that it has exited: then a process that has a
+//! configuration stands by, and one without a configuration waits for as long as a broker may take to notice, and ends with an error.
 
 use std::time::Duration;
 
@@ -16,9 +16,9 @@ use super::standby::{POLL_INTERVAL, Role, is_held, take_over};
 use super::{Context, unusable};
 use crate::problem::{Exit, Problem};
 
-/// How long the process that has the requests may take to answer one.
+/// How long the process that serves requests may take to answer one.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a broker may count a process as alive whose machine or network is gone: three heartbeats of 10 s, and some more.
+/// How long a broker may consider a process alive after its machine or network has failed: three heartbeats of 10 s, plus a margin.
 const RELEASE_TIME: Duration = Duration::from_secs(35);
 
 /// Starts it on the store in the data folder.
@@ -56,11 +56,11 @@ pub(super) async fn start(context: &Context<'_>, client: &ConfigClient) -> anyho
     Ok(Role::StandingBy(tokio::spawn(take_over(begin, move || answers(client.clone())))))
 }
 
-/// Tries to start a service until its lock is free, for as long as the broker may take to notice that a holder is gone. `None`: another process
-/// answers requests, which is not waited out.
+/// Tries to start a service until its lock is free, for as long as the broker may take to notice that a holder has exited. `None`: another process
+/// answers requests, so there is no point in waiting.
 ///
 /// # Errors
-/// Those of the start; a problem that says that the lock is not free.
+/// Those of the start; a problem if the lock is not free.
 pub(super) async fn begin_within<S, F, G>(time: Duration, begin: impl Fn() -> F, is_answered: impl Fn() -> G) -> anyhow::Result<Option<S>>
 where
     F: Future<Output = anyhow::Result<S>>,
@@ -78,7 +78,7 @@ where
     }
 }
 
-/// Whether a config service answers. It is another process's: this one has none.
+/// Whether a config service of another process answers.
 async fn answers(client: ConfigClient) -> bool {
     let is_there = matches!(tokio::time::timeout(RESPONSE_TIMEOUT, client.version()).await, Ok(Ok(_)));
     if is_there {
@@ -99,7 +99,7 @@ fn silent(error: anyhow::Error) -> Problem {
     .next("end that process (weir doctor shows which one it is), or start Weir on the data folder that has the configuration")
 }
 
-/// An empty configuration beside queues of an earlier one is probably on the wrong folder.
+/// Warns if the configuration is empty although there are queues of an earlier one: the data folder is probably wrong.
 async fn warn_about_another_configuration(context: &Context<'_>) {
     if !context.backend.is_shared() {
         return;

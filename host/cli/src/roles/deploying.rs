@@ -1,5 +1,5 @@
-//! Files of `--processor NAME=FILE` are deployed, so that flows and other hosts know them: under the version of their descriptor, or where
-//! that is another file's or absent, under one of their digest.
+//! Deploys files of `--processor NAME=FILE`, so that flows and other hosts can use them: under the version of their descriptor, or if that is absent
+//! or used by another file, under one derived from their digest.
 
 use std::time::Duration;
 
@@ -19,9 +19,9 @@ use crate::problem::{Exit, Problem};
 
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(120);
 const RETRY_EVERY: Duration = Duration::from_secs(2);
-/// How long it waits at most before it sends the whole file again to a gateway that answered with an error.
+/// The longest wait before resending the whole file to a gateway that answered with an error.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
-/// How long a start waits for the config service, which may be another process's.
+/// How long start-up waits for the config service, which may be in another process.
 const RECORD_TIME: Duration = Duration::from_secs(60);
 
 /// Why a file is not deployed.
@@ -29,7 +29,7 @@ const RECORD_TIME: Duration = Duration::from_secs(60);
 pub(super) enum Undeployed {
     /// The gateway cannot be reached: nothing was sent.
     Away(String),
-    /// It answered with an error that may pass.
+    /// It answered with an error that may be temporary.
     NotYet(String),
     /// It refused the file.
     Refused(Problem),
@@ -38,7 +38,7 @@ pub(super) enum Undeployed {
 /// Deploys a file through a gateway.
 ///
 /// # Cancel safety
-/// It may be deployed all the same.
+/// It may still be deployed.
 pub(super) async fn deploy(gateway: &RemoteGateway, file: &ComponentFile) -> Result<GivenComponent, Undeployed> {
     for version in file.versions() {
         match post(gateway, file, &version).await? {
@@ -73,7 +73,7 @@ pub(super) async fn deploy_once_reachable(gateway: &RemoteGateway, file: &Compon
     }
 }
 
-/// Why a file was not deployed the last time: each reason is logged once.
+/// The last reason for which a file was not deployed: each reason is logged once.
 #[derive(Default)]
 struct Reported(Option<String>);
 
@@ -130,7 +130,7 @@ fn all_taken(file: &ComponentFile) -> Problem {
     Problem::new(Exit::Failed, what).next(format!("deploy it under another version: weir deploy {}@VERSION FILE", file.processor))
 }
 
-/// Sends a file; why its version cannot be used, if another one may be.
+/// Uploads a file. Returns why its version cannot be used, if another version may be accepted.
 async fn post(gateway: &RemoteGateway, file: &ComponentFile, version: &str) -> Result<Option<String>, Undeployed> {
     let path = format!("/api/v1/weir/components?name={}&version={}", escaped(&file.processor), escaped(version));
     let request = gateway.request(Method::POST, &path).timeout(RESPONSE_TIMEOUT).header("content-type", "application/wasm");
@@ -151,13 +151,13 @@ fn unsent(error: reqwest::Error) -> Undeployed {
     if is_away { Undeployed::Away(reason) } else { Undeployed::NotYet(reason) }
 }
 
-/// What a gateway made of a file, with its reason.
+/// The response of a gateway to a file, with its reason.
 #[derive(Debug, PartialEq, Eq)]
 enum Verdict {
     Deployed,
-    /// The version belongs to another file, or to this one with other limits.
+    /// The version is used by another file, or by this one with other limits.
     Taken(String),
-    /// The same may work later.
+    /// It may succeed later.
     NotYet(String),
     Refused(String),
 }

@@ -1,4 +1,4 @@
-//! The flow service. It keeps nothing in the data folder, so any process can take it over.
+//! The flow service. It stores nothing in the data folder, so any process can take it over.
 
 use anyhow::Context as _;
 use weir_config::ConfigClient;
@@ -7,7 +7,7 @@ use weir_flow::FlowService;
 use super::Context;
 use super::standby::{Role, is_held, take_over};
 
-/// Starts it. It needs the config service: where that is not yet there, it is started as soon as it is.
+/// Starts it. It needs the config service: if that is not available yet, it is started as soon as it is.
 pub(super) async fn start(context: &Context<'_>, config: ConfigClient, is_config_there: bool) -> anyhow::Result<Role<FlowService>> {
     let (backend, topicspace, settings) = (context.backend.clone(), context.topicspace().to_owned(), context.settings.flow.clone());
     let begin = move || {

@@ -20,15 +20,14 @@ use crate::logging;
 use crate::problem::{Exit, Problem};
 use crate::settings::Settings;
 
-/// A gateway at work.
+/// A running gateway.
 pub(super) struct GatewayRole {
     serving: JoinSet<Result<(), GatewayError>>,
     token: CancellationToken,
 }
 
 impl GatewayRole {
-    /// Starts it on a listener of [`bind`].
-    /// Components are kept here unless another gateway does.
+    /// Starts it on a listener of [`bind`]. It stores components unless another gateway does.
     pub(super) fn start(
         context: &Context<'_>,
         config: ConfigClient,
@@ -60,7 +59,7 @@ impl GatewayRole {
         GatewayRole { serving, token }
     }
 
-    /// Waits until it has ended by itself, and returns the reason.
+    /// Waits until it has ended unexpectedly, and returns the reason.
     ///
     /// # Cancel safety
     /// Yes.
@@ -72,7 +71,7 @@ impl GatewayRole {
         }
     }
 
-    /// Ends it: requests under way have this time.
+    /// Stops it: requests in progress have this long to complete.
     pub(super) async fn stop(mut self, time: Duration) {
         self.token.cancel();
         if tokio::time::timeout(time, self.serving.join_next()).await.is_err() {
@@ -82,7 +81,7 @@ impl GatewayRole {
     }
 }
 
-/// Takes the gateway's address.
+/// Binds the gateway's address.
 pub(super) async fn bind(listen: SocketAddr) -> Result<TcpListener, Problem> {
     TcpListener::bind(listen).await.map_err(|error| {
         Problem::new(Exit::Unavailable, format!("the gateway cannot listen on {listen}"))
@@ -91,14 +90,14 @@ pub(super) async fn bind(listen: SocketAddr) -> Result<TcpListener, Problem> {
     })
 }
 
-/// How long requests under way may take at the stop: the gateway has half of the grace time, and its last answers need some of it.
+/// How long requests in progress may take on shutdown: the gateway has half of the grace period, and its last responses need some of that.
 fn drain_timeout(grace: Duration) -> Duration {
     GatewaySettings::default().drain_timeout.min(grace / 4)
 }
 
 type MakeChecker = Box<dyn FnOnce() -> Result<Checker, RuntimeError> + Send>;
 
-/// The check of components, made when it is first needed: most starts need none.
+/// The component checker, created on first use: most starts do not need it.
 #[derive(Clone)]
 pub(super) struct LazyChecker(Arc<LazyLock<Result<Checker, RuntimeError>, MakeChecker>>);
 
@@ -112,8 +111,8 @@ impl LazyChecker {
     }
 }
 
-/// Checks components under the limits that hold for them: those that are given, then those that the component requests, as far as they are
-/// granted, then the settings. The record has the first two.
+/// Checks components under their effective limits: given limits, then those that the component requests, as far as they are granted, then the
+/// settings. The record has the first two.
 pub(super) fn inspect_with(settings: &Settings, checker: LazyChecker) -> Inspect {
     let (limits, most) = (settings.limits.clone(), settings.grantable.clone());
     Arc::new(move |bytes: &[u8], given: &GivenLimits| {
@@ -127,7 +126,7 @@ pub(super) fn inspect_with(settings: &Settings, checker: LazyChecker) -> Inspect
     })
 }
 
-/// Finds compiled code that nothing needs in the host's folder.
+/// Finds unused compiled code in the host's folder.
 fn unused_code_of(folder: &DataFolder, checker: LazyChecker) -> UnusedCode {
     let cache = folder.cache();
     Arc::new(move |named| checker.get().map_err(std::io::Error::other)?.unused_code(&cache, named))

@@ -19,29 +19,29 @@ use crate::holder::machine;
 use crate::settings::Settings;
 use crate::token::Secret;
 
-/// What a host is given besides the settings, on the command line of `weir run host` alone.
+/// Options of a host besides the settings, only from the command line of `weir run host`.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct HostOptions {
-    /// Its name in the status; none: one that no other process has.
+    /// Its name in the status; `None`: a unique one.
     pub(crate) name: Option<String>,
-    /// The gateway that has the components.
+    /// The gateway that stores the components.
     pub(crate) gateway: Option<String>,
-    /// Which CAs may have signed that gateway's certificate; none: those of the system.
+    /// CAs for that gateway's certificate; `None`: those of the system.
     pub(crate) ca: Option<PathBuf>,
-    /// What it sends to that gateway.
+    /// The token for that gateway.
     pub(crate) token: Option<Secret>,
     /// Components in files, by the name of their processor.
     pub(crate) files: BTreeMap<String, PathBuf>,
 }
 
-/// A host at work, and what it has yet to deploy.
+/// A running host, and files that it still has to deploy.
 pub(super) struct HostRole {
     host: Host,
     deploying: JoinSet<()>,
 }
 
 impl HostRole {
-    /// Waits until it has ended by itself, and returns the reason.
+    /// Waits until it has ended unexpectedly, and returns the reason.
     ///
     /// # Cancel safety
     /// Yes.
@@ -52,15 +52,15 @@ impl HostRole {
         }
     }
 
-    /// Ends it: messages in work have this time.
+    /// Stops it: messages in flight have this long to complete.
     pub(super) async fn stop(mut self, grace: Duration) {
         self.deploying.shutdown().await;
-        // It reports by itself what the grace time did not suffice for.
+        // It reports itself what exceeded the grace period.
         drop(self.host.stop(grace).await);
     }
 }
 
-/// Begins to make its engine, which needs neither the broker nor another role.
+/// Starts creating its engine, which needs neither the broker nor another role.
 pub(super) fn engine(folder: &DataFolder, settings: &Settings) -> EngineStart {
     EngineStart::begin(instances_count(settings), folder.cache())
 }
@@ -112,7 +112,7 @@ pub(super) fn defaults(settings: &Settings) -> ComponentDefaults {
     ComponentDefaults { limits: settings.limits.clone(), retry: settings.retry.clone() }
 }
 
-/// Different for each process, also where processes of several containers have one number and start together.
+/// Unique for each process, even if processes in several containers have the same id and start at the same time.
 fn host_id() -> String {
     format!("{}-{:016x}", std::process::id(), rand::random::<u64>())
 }

@@ -1,4 +1,4 @@
-//! What a process of Weir can do: each role in a file of its own, started and ended by itself, and all of them together.
+//! The roles of a Weir process: each in its own file, started and stopped separately or all together.
 
 mod access;
 mod all;
@@ -29,12 +29,12 @@ pub(crate) use self::broker::{make_exchange, reach_within, refused, try_message}
 pub(crate) use self::host::HostOptions;
 pub(crate) use self::single::{Chosen, Single};
 
-/// What a role is started with.
+/// The context to start a role in.
 struct Context<'a> {
     folder: &'a DataFolder,
     settings: &'a Settings,
     backend: Arc<dyn Backend>,
-    /// Where the bytes of components are kept and found.
+    /// The store of component bytes.
     components: ComponentFolder,
 }
 

@@ -21,7 +21,7 @@ use crate::problem::{Exit, Problem};
 use crate::settings::Settings;
 use crate::supervisor::{EndedRole, Watched, first_to_end};
 
-/// A role that was chosen on the command line, with what it needs besides the settings.
+/// The role chosen on the command line, with what it needs besides the settings.
 pub(crate) enum Chosen<'a> {
     /// The config service.
     Config,
@@ -29,11 +29,11 @@ pub(crate) enum Chosen<'a> {
     Flow,
     /// A host of processors.
     Host(HostOptions),
-    /// A gateway, and who may reach it.
+    /// A gateway, and access to it.
     Gateway(&'a Access),
 }
 
-/// A role at work, or standing by.
+/// A role that is running or standing by.
 pub(crate) struct Single {
     backend: Arc<dyn Backend>,
     waiting: Option<Waiting>,
@@ -48,16 +48,16 @@ enum Part {
 }
 
 impl Single {
-    /// Starts it. The broker is waited for, and by the flow service the config service too.
+    /// Starts it. Waits for the broker, and for the flow service also for the config service.
     ///
     /// # Cancel safety
-    /// Yes: what was begun ends.
+    /// Yes: what was started is stopped.
     pub(crate) async fn start(chosen: Chosen<'_>, folder: &DataFolder, settings: &Settings) -> anyhow::Result<Self> {
         Self::begin(chosen, folder, settings).await.map_err(|error| broker::explained(settings, error))
     }
 
     async fn begin(chosen: Chosen<'_>, folder: &DataFolder, settings: &Settings) -> anyhow::Result<Self> {
-        // First, since a port that is in use is not to be waited for.
+        // First, since waiting does not help if the port is in use.
         let listener = match &chosen {
             Chosen::Gateway(_) => Some(gateway::bind(settings.listen).await?),
             Chosen::Config | Chosen::Flow | Chosen::Host(_) => None,
@@ -114,12 +114,12 @@ impl Single {
         }
     }
 
-    /// What it still needs before it can do its work.
+    /// What it is waiting for, if anything.
     pub(crate) fn waiting(&self) -> Option<Waiting> {
         self.waiting.clone()
     }
 
-    /// What was found at the start that people should know.
+    /// Notices for people about what was found on start-up.
     pub(crate) fn notices(&self) -> Vec<Notice> {
         let of_service = match &self.part {
             Part::Config(role) => role.notice(),
@@ -130,7 +130,7 @@ impl Single {
         self.backend.notices().into_iter().chain(of_service).collect()
     }
 
-    /// Waits until it ends by itself, which it should not.
+    /// Waits until it ends unexpectedly.
     ///
     /// # Cancel safety
     /// Yes.
@@ -148,7 +148,7 @@ impl Single {
         first_to_end(vec![Watched::new("the broker", backend.failed()), Watched::new(name, ended)]).await
     }
 
-    /// Ends it, and the connection to the broker.
+    /// Stops it, and closes the connection to the broker.
     pub(crate) async fn stop(self, grace: Duration) {
         let grace = if is_broken(&*self.backend) { Duration::ZERO } else { grace };
         let deadline = Instant::now() + grace.max(Duration::from_secs(1));
@@ -160,7 +160,7 @@ impl Single {
                 Part::Gateway { role, .. } => role.stop(grace).await,
             }
         };
-        // A host drops by itself what is left at the end of the grace time, which takes a moment more.
+        // At the end of the grace period a host drops what is left itself, which takes a moment longer.
         if tokio::time::timeout_at(deadline + LONGEST_DROP, stopped).await.is_err() {
             tracing::warn!("role aborted");
         }
@@ -168,10 +168,10 @@ impl Single {
     }
 }
 
-/// How much longer than the grace time a role may take to end.
+/// How much longer than the grace period a role may take to stop.
 const LONGEST_DROP: Duration = Duration::from_secs(6);
 
-/// A config service has nothing to do beside another one.
+/// Waits until the config service has failed; it must not run beside another one.
 async fn config_failed(role: &mut Role<ConfigService>) -> String {
     if let Err(reason) = role.decided().await {
         return reason;

@@ -1,4 +1,4 @@
-//! A service of which one runs at a time on a broker: it stands by while another process holds its lock.
+//! A service that runs only once on a broker: it stands by while another process holds its lock.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use weir_config::{ConfigError, ConfigService};
 use weir_flow::{FlowError, FlowService};
 use weir_pubsub::{PubsubError, chain, task_failure};
 
-/// How often a service that stands by looks whether its lock is free.
+/// How often a service that stands by checks whether its lock is free.
 pub(super) const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A service that may stand by.
@@ -15,7 +15,7 @@ pub(super) trait Service: Send + Sized + 'static {
     /// For people.
     const NAME: &'static str;
 
-    /// Waits until it has ended by itself, and returns the reason.
+    /// Waits until it has ended unexpectedly, and returns the reason.
     async fn failed(&mut self) -> String;
 
     /// Ends it.
@@ -50,9 +50,9 @@ impl Service for FlowService {
 pub(super) enum Role<S> {
     /// It answers requests.
     Running(S),
-    /// Another process may hold the lock: a task waits until it is free. `None`: this process shall not have the service.
+    /// Another process may hold the lock: a task waits until it is free. `None`: this process must not run the service.
     StandingBy(JoinHandle<anyhow::Result<Option<S>>>),
-    /// Another process has it, and this one does not take it over.
+    /// Another process runs it, and this one does not take it over.
     Off,
 }
 
@@ -67,7 +67,7 @@ impl<S: Service> Role<S> {
         matches!(self, Role::Running(_) | Role::Off)
     }
 
-    /// For people who start Weir; nothing of a service that runs.
+    /// A notice for people on start-up; `None` if the service is running.
     pub(super) fn notice(&self) -> Option<String> {
         match self {
             Role::Running(_) => None,
@@ -76,7 +76,7 @@ impl<S: Service> Role<S> {
         }
     }
 
-    /// Waits until it has ended by itself, and returns the reason; never returns for one that is off.
+    /// Waits until it has ended unexpectedly, and returns the reason; never returns for a service that is off.
     ///
     /// # Cancel safety
     /// Yes.
@@ -90,7 +90,7 @@ impl<S: Service> Role<S> {
         }
     }
 
-    /// Waits until it does not stand by any more.
+    /// Waits until it no longer stands by.
     ///
     /// # Errors
     /// The reason for which it ended meanwhile.
@@ -124,7 +124,7 @@ impl<S: Service> Role<S> {
     }
 }
 
-/// Whether another process holds the lock of a service, or took it while the service began.
+/// Whether another process holds the lock of a service, or took it while the service was starting.
 pub(super) fn is_held(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         matches!(cause.downcast_ref(), Some(ConfigError::Held { .. }))
@@ -132,10 +132,10 @@ pub(super) fn is_held(error: &anyhow::Error) -> bool {
     })
 }
 
-/// Tries to start a service until it has its lock. A broker that is away is waited for. `None`: what has the lock shall keep it.
+/// Tries to start a service until it has its lock. Waits for an unavailable broker. `None`: the holder of the lock keeps it.
 ///
 /// # Errors
-/// Those that do not pass.
+/// Permanent ones.
 pub(super) async fn take_over<S: Service, F, G>(start: impl Fn() -> F, is_given_up: impl Fn() -> G) -> anyhow::Result<Option<S>>
 where
     F: Future<Output = anyhow::Result<S>>,

@@ -1,4 +1,4 @@
-//! What a role needs and does not find yet: it waits, and reports that once, on the terminal and in the log.
+//! Waiting for the dependencies of a role, which is reported once, on the terminal and in the log.
 
 use std::time::Duration;
 
@@ -11,13 +11,13 @@ use super::Context;
 use crate::logging;
 use crate::settings::{LogFormat, Settings};
 
-/// How long something may take before a line on the terminal reports that it is waited for.
+/// How long to wait before a line on the terminal reports it.
 pub(super) const REPORT_DELAY: Duration = Duration::from_secs(1);
 /// How long a service may take to answer.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Prints for people that something is waited for. The log has the cause.
+/// Prints for people what Weir is waiting for. The log has the cause.
 pub(super) fn print(settings: &Settings, what: &str) {
     print_line(settings.log_format, &format!("waiting for {what}; press Ctrl-C to stop Weir"));
 }
@@ -37,7 +37,7 @@ pub(crate) struct Waiting {
 }
 
 impl Waiting {
-    /// For the config service alone.
+    /// Only for the config service.
     pub(super) fn for_config(context: &Context<'_>, config: ConfigClient) -> Self {
         Waiting { config, flow: None, format: context.settings.log_format }
     }
@@ -63,7 +63,7 @@ impl Waiting {
         }
     }
 
-    /// Asks until there is an answer.
+    /// Retries until there is an answer.
     async fn until_answers<F: Future<Output = Result<(), String>>>(&self, service: &'static str, ask: impl Fn() -> F) {
         let (began, mut is_reported) = (Instant::now(), false);
         loop {

@@ -8,7 +8,7 @@ use super::{Loaded, Settings, list};
 /// Files that only TLS uses, and what is missing when one is given alone.
 const TLS_FILES: [&str; 3] = ["broker.ca-file", "broker.certificate-file", "broker.key-file"];
 
-/// What does not go together.
+/// Settings that conflict.
 pub(super) fn check(loaded: &Loaded) -> Vec<Fault> {
     let (broker, kind) = (&loaded.settings.broker, loaded.settings.broker.kind());
     let place = |name: &str| loaded.places.get(name).cloned();
@@ -41,7 +41,7 @@ pub(super) fn check(loaded: &Loaded) -> Vec<Fault> {
     alone.into_iter().collect()
 }
 
-/// Sets what has another default on this broker.
+/// Applies the defaults that differ on this broker.
 pub(super) fn adapt(loaded: &mut Loaded) {
     let is_set = list::find("broker.max-answer").is_some_and(|definition| loaded.place(definition).is_some());
     let Settings { broker, .. } = &mut loaded.settings;
@@ -50,7 +50,7 @@ pub(super) fn adapt(loaded: &mut Loaded) {
     }
 }
 
-/// The warning about a password that other users of the machine can see; none where there is none.
+/// The warning about a password that other users of the machine can see, if there is one.
 pub(crate) fn exposed_password(loaded: &Loaded) -> Option<String> {
     let exposed = |name: &str, url: &str, variable: &str| {
         let Some(Place::Flag(flag)) = loaded.places.get(name) else { return None };

@@ -1,27 +1,27 @@
-//! One setting: its name, what it may be, its default with the reason, and where it goes. The parser, the file that `weir init` writes,
-//! `weir settings show` and the table in docs/operating.md are all made of these.
+//! One setting: its name, allowed values, default with the reason, and accessors. The parser, the file that `weir init` writes, `weir settings show`
+//! and the table in docs/operating.md are generated from these.
 
 use super::Settings;
 use super::kind::{Kind, Value};
 
 /// A setting.
 pub(crate) struct Definition {
-    /// `section.name`, or a name alone.
+    /// `section.name`, or only a name.
     pub(crate) name: &'static str,
-    /// What it may be.
+    /// The allowed values.
     pub(crate) kind: Kind,
     /// What it sets.
     pub(crate) doc: &'static str,
-    /// Why its default is what it is.
+    /// The reason for its default.
     pub(crate) why: &'static str,
-    /// The flag of its own that `weir up` has for it; all others are given by `--set`.
+    /// Its own flag of `weir up`, if any; all others are given with `--set`.
     pub(crate) flag: Option<&'static str>,
     pub(super) get: fn(&Settings) -> Value,
     pub(super) set: fn(&mut Settings, &Value),
 }
 
 impl Definition {
-    /// A setting without a flag of its own.
+    /// A setting without its own flag.
     pub(super) const fn new(
         name: &'static str,
         kind: Kind,
@@ -38,7 +38,7 @@ impl Definition {
         self
     }
 
-    /// Its section; none for those that are in none.
+    /// Its section, if any.
     pub(crate) fn section(&self) -> Option<&'static str> {
         self.name.split_once('.').map(|(section, _)| section)
     }
@@ -48,21 +48,21 @@ impl Definition {
         self.name.split_once('.').map_or(self.name, |(_, key)| key)
     }
 
-    /// Its variable of the environment.
+    /// Its environment variable.
     pub(crate) fn variable(&self) -> String {
         match self.name {
-            // What is set most often, by the name that programs of this kind have for it.
+            // The most common setting has a short, conventional name.
             "log.filter" => "WEIR_LOG".to_owned(),
             name => format!("WEIR_{}", name.replace(['.', '-'], "_").to_uppercase()),
         }
     }
 
-    /// Whether it has a value where none is given. Paths and some URLs have none.
+    /// Whether it has a default. Paths and some URLs have none.
     pub(crate) fn has_default(&self) -> bool {
         !matches!(self.default(), Value::Text(text) | Value::Url(text) if text.is_empty())
     }
 
-    /// Its default; an empty text for none.
+    /// Its default; an empty string if it has none.
     pub(crate) fn default(&self) -> Value {
         (self.get)(&Settings::default())
     }

@@ -1,4 +1,4 @@
-//! What is wrong with the settings: all of it at once, each with its place.
+//! All faults in the settings, reported at once, each with its place.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -16,12 +16,12 @@ pub(crate) enum Place {
         path: PathBuf,
         /// The line, from 1.
         line: usize,
-        /// The letter in it, from 1.
+        /// The column, from 1.
         column: usize,
     },
-    /// In the environment: the variable.
+    /// In this environment variable.
     Environment(String),
-    /// On the command line: the flag.
+    /// In this flag on the command line.
     Flag(String),
 }
 
@@ -35,11 +35,11 @@ impl fmt::Display for Place {
     }
 }
 
-/// One thing that is wrong.
+/// One fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Fault {
     pub(super) place: Place,
-    /// The setting; none where a line is no setting at all.
+    /// The setting; `None` if a line is not a setting.
     pub(super) field: Option<String>,
     /// What is wrong, and what was probably meant.
     pub(super) problem: String,
@@ -61,7 +61,7 @@ impl fmt::Display for Fault {
 }
 
 impl Fault {
-    /// The line of the file; 0 elsewhere.
+    /// The line of the file; 0 if not in a file.
     pub(super) fn line(&self) -> usize {
         if let Place::File { line, .. } = self.place { line } else { 0 }
     }
@@ -79,7 +79,7 @@ impl Fault {
     }
 }
 
-/// All faults as one problem: wrong usage where only flags are wrong, else wrong settings.
+/// All faults as one problem: wrong usage if only flags are wrong, otherwise wrong settings.
 pub(super) fn problem(faults: &[Fault]) -> Problem {
     let of_flags_alone = faults.iter().all(|fault| matches!(fault.place, Place::Flag(_)));
     let exit = if of_flags_alone { Exit::Usage } else { Exit::Settings };

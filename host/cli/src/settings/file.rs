@@ -1,4 +1,4 @@
-//! The settings file: TOML, in which every name is one that is known.
+//! The settings file: TOML without unknown names.
 
 use std::ops::Range;
 use std::path::Path;
@@ -11,20 +11,20 @@ use super::kind::Value;
 use super::list;
 use weir_pubsub::nearest;
 
-/// What a file holds: the settings with the line of each, and everything that is wrong.
+/// The contents of a file: the settings with the line of each, and all faults.
 pub(super) struct Found {
     pub(super) values: Vec<(&'static Definition, Value, Place)>,
     pub(super) faults: Vec<Fault>,
 }
 
-/// Reads a file's text.
+/// Parses a settings file.
 pub(super) fn read(path: &Path, text: &str) -> Found {
     let mut reader = Reader { path, text, found: Found { values: Vec::new(), faults: Vec::new() } };
     let (document, errors) = DeTable::parse_recoverable(text);
     for error in &errors {
         reader.fault(&error.span().unwrap_or(0..0), None, error.message().to_owned(), None);
     }
-    // Where the text is no TOML, what was made of it says nothing more.
+    // On lines that are not valid TOML, further faults are meaningless.
     let broken: Vec<usize> = reader.found.faults.iter().map(Fault::line).collect();
     let read = reader.found.faults.len();
     for (key, value) in document.get_ref() {
@@ -119,10 +119,10 @@ fn sections() -> String {
     names.join(", ")
 }
 
-/// What is wrong with a name that is none, and which was probably meant.
+/// The problem with an unknown name, and the name that was probably meant.
 pub(super) fn unknown(name: &str) -> String {
     let key = name.rsplit('.').next().unwrap_or(name);
-    // A name in the wrong section, or in none, is meant just as well, and before others that look like it.
+    // The same name in another section is preferred to similar names.
     let mut elsewhere = list::all().filter(|definition| definition.key() == key).map(|definition| definition.name);
     let only = elsewhere.next().filter(|_| elsewhere.next().is_none());
     match only.or_else(|| nearest(name, list::all().map(|definition| definition.name))) {

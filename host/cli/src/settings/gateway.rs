@@ -7,7 +7,7 @@ const CERT: &str = "gateway.tls-cert";
 const KEY: &str = "gateway.tls-key";
 const PROXY: &str = "gateway.behind-proxy";
 
-/// What does not go together.
+/// Settings that conflict.
 pub(super) fn check(loaded: &Loaded) -> Option<Fault> {
     let place = |name: &str| loaded.places.get(name).cloned();
     let fault = |name: &str, problem: &str| {

@@ -1,4 +1,4 @@
-//! What a setting may be: how its text is read, and what is told of it.
+//! Types of settings: how they are parsed, and how they are described.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -12,9 +12,9 @@ use weir_pubsub::{Class, Topic, check_management_url, check_pulsar_admin_url, ch
 /// A setting's value.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) enum Value {
-    /// A text.
+    /// A string.
     Text(String),
-    /// The URL of a broker or of its management API, which is shown without its password; empty for none.
+    /// The URL of a broker or of its management API, which is shown without its password; empty if not set.
     Url(String),
     /// A number.
     Count(u64),
@@ -25,12 +25,12 @@ pub(crate) enum Value {
 }
 
 impl Value {
-    /// The text, of a URL with its password; of anything else nothing.
+    /// The string, or the URL with its password; empty for other kinds.
     pub(super) fn text(&self) -> &str {
         if let Value::Text(text) | Value::Url(text) = self { text } else { "" }
     }
 
-    /// The number, of bytes too; of a time its milliseconds.
+    /// The number, the size in bytes, or the time in milliseconds.
     pub(super) fn number(&self) -> u64 {
         match self {
             Value::Text(_) | Value::Url(_) => 0,
@@ -39,12 +39,12 @@ impl Value {
         }
     }
 
-    /// The time; of anything else none.
+    /// The time; zero for other kinds.
     pub(super) fn time(&self) -> Duration {
         if let Value::Time(time) = self { *time } else { Duration::ZERO }
     }
 
-    /// As it stands in a settings file.
+    /// As in a settings file.
     pub(crate) fn to_toml(&self) -> String {
         match self {
             Value::Count(number) => number.to_string(),
@@ -52,7 +52,7 @@ impl Value {
         }
     }
 
-    /// As JSON: a number, or the text that a settings file would have.
+    /// As JSON: a number, or the string as in a settings file.
     pub(crate) fn to_json(&self) -> serde_json::Value {
         match self {
             Value::Count(number) => (*number).into(),
@@ -74,44 +74,44 @@ impl fmt::Display for Value {
     }
 }
 
-/// As it is shown.
+/// As it is displayed.
 impl fmt::Debug for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.to_toml())
     }
 }
 
-/// What a value may be, with its bounds.
+/// The type of a value, with its bounds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Kind {
     /// An address with a port.
     Address,
-    /// What is logged.
+    /// A log filter.
     Filter,
     /// The second part of a topic.
     Topicspace,
-    /// A file. Without a default: a text that is empty, as a variable that was not filled in is, must not turn off what it is for.
+    /// A file, without a default. An empty string is an error, so that an empty variable does not disable the feature.
     Path,
     /// The URL of a gateway. Without a default.
     GatewayUrl,
-    /// The URL of a broker, which may hold a password.
+    /// The URL of a broker, which may contain a password.
     BrokerUrl,
-    /// The URL of a broker's management API, which may hold a password. Without a default.
+    /// The URL of a broker's management API, which may contain a password. Without a default.
     ManagementUrl,
-    /// The address of the admin API of a Pulsar.
+    /// The URL of Pulsar's admin API.
     PulsarAdminUrl,
     /// One of some words.
     Word(&'static [&'static str]),
-    /// A number, from and to.
+    /// A number within these bounds.
     Count(u64, u64),
-    /// Bytes, from and to.
+    /// Bytes within these bounds.
     Size(u64, u64),
-    /// A time, from and to.
+    /// A time within these bounds.
     Time(Duration, Duration),
 }
 
 impl Kind {
-    /// Reads a text: of the environment, of a flag, or within quotes in a file. What is wrong does not repeat what is allowed.
+    /// Parses a string from the environment, a flag, or a quoted value in a file. The error does not repeat what is allowed.
     pub(super) fn read(&self, text: &str) -> Result<Value, String> {
         match self {
             Kind::Address => match text.parse::<SocketAddr>() {
@@ -161,7 +161,7 @@ impl Kind {
         }
     }
 
-    /// Takes a number that stands without quotes.
+    /// Accepts a number without quotes.
     pub(super) fn read_number(&self, number: u64) -> Result<Value, String> {
         match self {
             Kind::Count(..) => self.count(number),
@@ -187,7 +187,7 @@ impl Kind {
         }
     }
 
-    /// Whether texts of it may hold a password.
+    /// Whether its values may contain a password.
     pub(super) fn is_secret(&self) -> bool {
         matches!(self, Kind::BrokerUrl | Kind::ManagementUrl)
     }
@@ -214,7 +214,7 @@ impl Kind {
     }
 }
 
-/// Without what a request would not send.
+/// Parses the URL, without parts that a request would not send.
 fn read_gateway_url(text: &str) -> Result<String, String> {
     let url = reqwest::Url::parse(text).map_err(|error| format!("{text:?} is not a URL: {error}"))?;
     if !url.username().is_empty() || url.password().is_some() {

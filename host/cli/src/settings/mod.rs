@@ -1,4 +1,4 @@
-//! What an operator sets: defaults, then the settings file, then the environment, then flags; each wins over those before it.
+//! The settings: defaults, settings file, environment, flags; each takes precedence over those before it.
 
 mod broker;
 mod definition;
@@ -37,13 +37,13 @@ use weir_pubsub::nearest;
 
 /// The settings file in a data folder.
 pub(crate) const FILE_NAME: &str = "settings.toml";
-/// What a component's manifest is called, which is no settings file.
+/// The file name of a component's manifest, which is not a settings file.
 const MANIFEST_NAME: &str = "weir.toml";
-/// What is logged unless somebody says otherwise: what changes in Weir, and what is amiss elsewhere.
+/// The default log filter: state changes in Weir, and warnings of other crates.
 pub(crate) const LOGGED: &str = "warn,weir=info,weir_pubsub=info,weir_config=info,weir_flow=info,weir_runtime=info,weir_gateway=info";
-/// The largest settings file: more than all settings with a page of comment each.
+/// Maximum size of a settings file: larger than all settings with a page of comments each.
 const MAX_FILE_BYTES: u64 = 1 << 20;
-/// Variables that are no settings: those of all commands.
+/// Variables that are not settings: those of all commands.
 const OTHER_VARIABLES: [&str; 5] = ["WEIR_CA", "WEIR_DATA", "WEIR_GATEWAY", "WEIR_SETTINGS", "WEIR_TOKEN"];
 
 /// How log lines are written.
@@ -65,56 +65,56 @@ impl LogFormat {
     }
 }
 
-/// All settings of `weir up`. The defaults are those of the parts that they are for.
+/// All settings of `weir up`. The defaults are those of the crates that they configure.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     /// The gateway's address.
     pub(crate) listen: SocketAddr,
-    /// How long messages in work may take at the end.
+    /// Shutdown grace period for messages in flight.
     pub(crate) grace: Duration,
     /// Whether to use a data folder that all users may write to.
     pub(crate) shared_folder: SharedFolder,
-    /// What is logged.
+    /// The log filter.
     pub(crate) log_filter: String,
-    /// How it is logged.
+    /// The log format.
     pub(crate) log_format: LogFormat,
-    /// Instances of components at a time; 0: by the machine's memory.
+    /// Maximum number of component instances; 0: depends on the machine's memory.
     pub(crate) instances_count: u32,
-    /// The processors that the host serves; every entry that names a component if there are none. Given on the command line alone.
+    /// The processors that the host serves; if empty, every entry that names a component. Only from the command line.
     pub(crate) processors: BTreeSet<String>,
-    /// The components in files for entries of these without one. Given on the command line alone.
+    /// The component files for entries of these processors without a component. Only from the command line.
     pub(crate) processor_files: BTreeMap<String, PathBuf>,
-    /// What processors may hold together of what they send and is not settled, in bytes.
+    /// Maximum size of unsettled outputs of all processors together, in bytes.
     pub(crate) outputs_bytes: u64,
-    /// What a host that fetches components may keep of them on disk, with their compiled code, in bytes.
+    /// Maximum size of the disk cache of a host that fetches components, including compiled code, in bytes.
     pub(crate) cache_bytes: u64,
-    /// The gateway that keeps the components, in place of this one.
+    /// The gateway that stores the components instead of this one.
     pub(crate) components_from: Option<String>,
-    /// Where the token for that gateway is.
+    /// The file with the token for that gateway.
     pub(crate) components_token_file: Option<PathBuf>,
-    /// Which CAs may have signed its certificate; none: those of the system.
+    /// CAs for its certificate; `None`: those of the system.
     pub(crate) components_ca_file: Option<PathBuf>,
-    /// Where the gateway's tokens are, which themselves are never settings: settings are shown.
+    /// The file with the gateway's tokens. Tokens themselves are never settings, since settings are shown.
     pub(crate) token_file: Option<PathBuf>,
     /// The gateway's certificate.
     pub(crate) tls_cert: Option<PathBuf>,
     /// Its key.
     pub(crate) tls_key: Option<PathBuf>,
-    /// Whether a proxy in front of the gateway does TLS.
+    /// Whether a proxy in front of the gateway terminates TLS.
     pub(crate) behind_proxy: bool,
-    /// The gateway's bounds.
+    /// The gateway's limits.
     pub(crate) gateway: GatewaySettings,
-    /// The flow service's bounds.
+    /// The flow service's limits.
     pub(crate) flow: FlowSettings,
     /// The queues.
     pub(crate) broker: BrokerSettings,
     /// The name under which the programs of one Weir share the broker.
     pub(crate) topicspace: String,
-    /// Limits of components that were deployed without others.
+    /// Limits of components that were deployed without their own.
     pub(crate) limits: ComponentLimits,
-    /// The most that a component is granted of the limits that it requests.
+    /// Upper bounds for limits that a component requests.
     pub(crate) grantable: GrantableLimits,
-    /// How their failed messages are tried again.
+    /// The retry policy for their failed messages.
     pub(crate) retry: RetryPolicy,
 }
 
@@ -154,9 +154,9 @@ impl Default for Settings {
 pub(crate) struct Loaded {
     /// The settings.
     pub(crate) settings: Settings,
-    /// The file that was read, if there is one.
+    /// The file that was read, if any.
     pub(crate) file: Option<PathBuf>,
-    /// What may be a mistake, for people.
+    /// Possible mistakes, for people.
     pub(crate) notes: Vec<String>,
     places: BTreeMap<&'static str, Place>,
 }
@@ -167,7 +167,7 @@ impl Loaded {
         (definition.get)(&self.settings)
     }
 
-    /// Where it was given; none: it is the default.
+    /// Where it was given; `None` if it is the default.
     pub(crate) fn place(&self, definition: &Definition) -> Option<&Place> {
         self.places.get(definition.name)
     }
@@ -178,12 +178,12 @@ impl Loaded {
     }
 }
 
-/// Reads the settings for a data folder. All that is wrong is told at once.
+/// Reads the settings for a data folder. Reports all faults at once.
 pub(crate) fn load(data: &Path, flags: &SettingFlags) -> Result<Loaded, Problem> {
     load_from(read_file(data, flags.of_roles.settings.as_deref())?, std::env::vars_os(), flags)
 }
 
-/// The same from what was read already.
+/// The same from sources that are already read.
 fn load_from(
     file: Option<(PathBuf, String)>,
     environment: impl Iterator<Item = (OsString, OsString)>,
@@ -216,7 +216,7 @@ fn read_environment(environment: impl Iterator<Item = (OsString, OsString)>, loa
         let Some((_, definition)) = known.iter().find(|(known, _)| *known == name) else {
             let names = known.iter().map(|(known, _)| known.as_str());
             let meant = nearest(&name, names).filter(|_| !OTHER_VARIABLES.contains(&name.as_str()));
-            // It may be another program's, so it is no fault.
+            // It may belong to another program, so it is not a fault.
             loaded.notes.extend(meant.map(|meant| format!("the environment has {name}, which is not a setting; did you mean {meant}?")));
             continue;
         };
@@ -249,7 +249,7 @@ fn wrong(definition: &Definition, place: Place, problem: String) -> Fault {
     Fault { place, field: Some(definition.name.to_owned()), problem, allowed: Some(definition.kind.allowed()) }
 }
 
-/// The settings file's text: of the one that was named, which must be there, else of the one in the data folder, if it is there.
+/// The text of the settings file: the given one, which must exist, otherwise the one in the data folder, if it exists.
 fn read_file(data: &Path, named: Option<&Path>) -> Result<Option<(PathBuf, String)>, Problem> {
     if let Some(path) = named.filter(|path| path.file_name().is_some_and(|name| name == MANIFEST_NAME)) {
         let what = format!("{} is a component's manifest by its name, not a settings file", path.display());
@@ -266,7 +266,7 @@ fn read_file(data: &Path, named: Option<&Path>) -> Result<Option<(PathBuf, Strin
     };
     let size_bytes = match fs::metadata(&path) {
         Ok(found) => found.len(),
-        // A data folder need not have one, nor be one yet.
+        // The data folder may not have one, or may not exist yet.
         Err(error) if named.is_none() && matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(None),
         Err(error) => return Err(unreadable(error)),
     };

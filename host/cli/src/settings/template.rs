@@ -11,10 +11,10 @@ const HEAD: &str = "\
 # Times are written like \"500ms\", \"30s\", \"2m\" or \"1h\", sizes like \"64KiB\", \"16MiB\" or \"1GiB\".
 # `weir settings show` lists every value and its source. Changes take effect at the next start.
 ";
-/// As wide as the documents of the project are.
+/// The maximum line width.
 const WIDTH: usize = 100;
 
-/// Its text.
+/// The text of the file.
 pub(crate) fn template() -> String {
     let mut text = HEAD.to_owned();
     let mut section = None;

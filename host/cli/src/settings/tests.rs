@@ -1,4 +1,4 @@
-//! Which source wins over which, and that all faults are told.
+//! The precedence of sources, and that all faults are reported.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use super::*;
@@ -50,7 +50,7 @@ fn the_file_of_init_sets_nothing_and_documents_everything() {
     let text = template();
     let quiet = load_with(&text, &[], &SettingFlags::default()).unwrap();
     assert!(all().all(|definition| quiet.place(definition).is_none()));
-    // With every default uncommented it says just the defaults.
+    // With every default uncommented, it gives exactly the defaults.
     let spoken: Vec<&str> = text.lines().map(|line| line.strip_prefix("# ").filter(|rest| rest.contains(" = ")).unwrap_or(line)).collect();
     let spoken = load_with(&spoken.join("\n"), &[], &SettingFlags::default()).unwrap();
     let mut with_default = all().filter(|definition| definition.has_default());

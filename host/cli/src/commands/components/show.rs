@@ -1,4 +1,4 @@
-//! `weir components show`: one deployment with what holds for it.
+//! `weir components show`: one deployment with its effective limits.
 
 use std::collections::BTreeMap;
 

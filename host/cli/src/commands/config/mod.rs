@@ -21,17 +21,17 @@ use crate::problem::{Exit, Problem};
 use crate::shutdown::Signals;
 use weir_pubsub::nearest;
 
-/// How often `watch` asks for the version.
+/// How often `watch` polls the version.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
-/// Types that are changed by commands of their own.
+/// Types that have their own commands for changes.
 const GUARDED: &[&str] = &[FLOW_TYPE, COMPONENT_TYPE, LEFTOVER_TYPE, FLOW_SERVICE_TYPE];
-/// What is shown of a value in a list.
+/// Maximum number of characters of a value shown in a list.
 const SHOWN_COUNT: usize = 60;
 
 /// Values by type and key.
 pub(crate) type Values = BTreeMap<String, BTreeMap<String, String>>;
 
-/// What is read of the config service's answers.
+/// The used fields of the config service's answers.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Answer {
@@ -65,7 +65,7 @@ pub(crate) async fn run(session: &Session, command: Config) -> Result<()> {
     }
 }
 
-/// Refuses what other commands keep in order, unless it is wanted all the same.
+/// Refuses types that are managed by other commands, unless forced.
 fn guard(config_type: &str, force: bool) -> Result<(), Problem> {
     if force || !(GUARDED.contains(&config_type) || config_type.starts_with(ENTRY_TYPE_PREFIX)) {
         return Ok(());
@@ -81,7 +81,7 @@ async fn ask(session: &Session, request: &Value) -> Result<Answer, Problem> {
     session.client.post("/api/v1/config", request.to_string()).await
 }
 
-/// The value, which must be there.
+/// The value, which must exist.
 pub(crate) async fn find(session: &Session, config_type: &str, key: &str) -> Result<(u64, String), Problem> {
     let mut answer = ask(session, &json!({"operation": "get", "keys": [{"type": config_type, "key": key}]})).await?;
     match answer.values.pop().and_then(|stored| stored.value) {
@@ -94,7 +94,7 @@ async fn unknown(session: &Session, config_type: &str, key: &str) -> Problem {
     let (config_type_shown, key_shown) = (output::cut(config_type, 200), output::cut(key, 200));
     let problem = Problem::new(Exit::Failed, format!("the configuration has no `{key_shown}` of type `{config_type_shown}`"));
     let list = format!("weir config list {config_type_shown} shows all keys");
-    // The hint is not worth an error of its own.
+    // A failure to get the hint is not reported.
     let Ok((_, values)) = everything(session, None).await else { return problem.next(list) };
     let Some(keys) = values.get(config_type) else {
         return match nearest(config_type, values.keys().map(String::as_str)) {
@@ -201,7 +201,7 @@ pub(crate) async fn everything(session: &Session, config_type: Option<&str>) -> 
     Ok((version, BTreeMap::from([(config_type.to_owned(), keys)])))
 }
 
-/// Prints what changes from now on, until a signal comes. Changes between two looks show as one.
+/// Prints changes from now on, until a signal arrives. Changes between two polls are shown as one.
 async fn watch(session: &Session, config_type: Option<&str>) -> Result<()> {
     let mut signals = Signals::catch()?;
     let (mut version, mut values) = everything(session, config_type).await?;
@@ -227,9 +227,9 @@ async fn watch(session: &Session, config_type: Option<&str>) -> Result<()> {
     }
 }
 
-/// What is stored, if that is of another version.
+/// The stored values, if the version differs.
 async fn newer(session: &Session, config_type: Option<&str>, version: u64) -> Result<Option<(u64, Values)>, Problem> {
-    // The keys of one type are the cheapest that comes with the version.
+    // Listing the keys of one type is the cheapest request that returns the version.
     let request = json!({"operation": "list", "type": config_type.unwrap_or_default()});
     if ask(session, &request).await?.version == version {
         return Ok(None);
@@ -242,13 +242,13 @@ async fn newer(session: &Session, config_type: Option<&str>, version: u64) -> Re
 struct Change<'v> {
     config_type: &'v str,
     key: &'v str,
-    /// None: it was deleted.
+    /// `None`: it was deleted.
     value: Option<&'v str>,
     /// Whether there was a value before.
     known: bool,
 }
 
-/// What is different, by type and key.
+/// The differences, by type and key.
 fn changes<'v>(old: &'v Values, new: &'v Values) -> Vec<Change<'v>> {
     let at = |values: &'v Values, config_type: &str, key: &str| values.get(config_type).and_then(|keys| keys.get(key)).map(String::as_str);
     let keys = |values: &'v Values| {

@@ -1,4 +1,4 @@
-//! Reading what may be too much for one answer: what an earlier version stored can be above the limit of today.
+//! Reads configurations that may exceed one answer: those stored by earlier versions can be above today's limit.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ pub(super) async fn all(session: &Session) -> Result<(u64, Values), Problem> {
     Ok((version, all))
 }
 
-/// The values of a type, if need be one by one.
+/// The values of a type, one by one if necessary.
 pub(super) async fn values(session: &Session, config_type: &str) -> Result<(u64, BTreeMap<String, String>), Problem> {
     let problem = match ask(session, &json!({"operation": "getvalues", "type": config_type})).await {
         Ok(answer) => return Ok((answer.version, of(answer.values).collect())),
@@ -36,7 +36,7 @@ pub(super) async fn values(session: &Session, config_type: &str) -> Result<(u64,
         }
         Ok((version, keys))
     };
-    // What went wrong at first says more.
+    // The first problem is more informative.
     one_by_one.await.map_err(|_: Problem| problem)
 }
 

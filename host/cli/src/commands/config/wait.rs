@@ -1,4 +1,4 @@
-//! Waiting until a value of the configuration is at work, and hearing who cannot use it.
+//! Waits until hosts have applied a configuration value, and reports processors that cannot use it.
 
 use std::time::Duration;
 
@@ -10,13 +10,13 @@ use crate::commands::{Session, status};
 use crate::hosts::label;
 use crate::problem::{Exit, Problem};
 
-/// How often the hosts are looked at.
+/// How often the hosts are polled.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
-/// How long errors of processors are looked for once hosts have the value: processors are set up again a moment later.
+/// How long to watch for errors of processors once hosts have the value: processors are set up again shortly after.
 const ERROR_WATCH_TIME: Duration = Duration::from_millis(500);
 
-/// Waits until all hosts work by the configuration as it is now, and tells how many there are. That a processor cannot use it is an error;
-/// `before` is what hosts said before the change.
+/// Waits until all hosts have applied the current configuration, and returns their number. It is an error if a processor cannot use it; `before` are
+/// the hosts' reports before the change.
 pub(super) async fn for_hosts(session: &Session, time: Duration, before: &[HostReport]) -> Result<usize, Problem> {
     let end = Instant::now() + time;
     let mut ticks = tokio::time::interval(POLL_INTERVAL);
@@ -55,12 +55,12 @@ fn refused(status: &ProcessorStatus) -> Problem {
     problem.next("if the error concerns the value, store a valid one: until then the processor keeps its previous configuration")
 }
 
-/// The first processor with an error that is not over and began after the change. Each host's own clock tells: by it, the report from before
-/// the change was made then.
+/// The first processor with a current error that began after the change, according to its host's own clock, which gives the time of the report from
+/// before the change.
 fn new_error<'h>(before: &[HostReport], now: &'h [HostReport]) -> Option<&'h ProcessorStatus> {
     let changed_ms = |report: &HostReport| {
         let old = before.iter().find(|old| old.status.host == report.status.host);
-        // A host that was not there before has nothing older.
+        // A new host has no older errors.
         old.map_or(0, |old| old.status.time_ms + old.age_ms)
     };
     let is_newer = |status: &ProcessorStatus, than_ms: u64| {

@@ -1,4 +1,4 @@
-//! Sending dead letters again and deleting them, in portions, so that it is seen how far it is.
+//! Redrives and deletes dead letters in batches, to show progress.
 
 use anyhow::Result;
 use serde::Deserialize;
@@ -11,12 +11,12 @@ use crate::output;
 use crate::problem::{Exit, Problem};
 use crate::progress::{Counter, during};
 
-/// Letters of one request: some tenths of a second.
+/// Number of dead letters per request, which takes some tenths of a second.
 const PORTION_COUNT: u32 = 1000;
-/// Failures that are shown; all are counted.
+/// Maximum number of failures shown; all are counted.
 const SHOWN_COUNT: usize = 100;
 
-/// What is done with letters.
+/// The operation on dead letters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Action {
     Redrive,
@@ -45,7 +45,7 @@ impl Action {
         }
     }
 
-    /// What repeating the command does after it was cut off.
+    /// The effect of repeating the command after it was interrupted.
     fn repeating(self) -> &'static str {
         match self {
             Action::Redrive => {
@@ -85,7 +85,7 @@ struct Outcome {
     failures: Vec<DeadLetterFailure>,
 }
 
-/// The selection as the gateway reads it.
+/// The selection in the gateway's format.
 pub(super) fn order(letters: &DeadLetterSelection) -> DeadLetterOrder {
     let ids = (!letters.ids.is_empty()).then(|| letters.ids.iter().cloned().map(DeadLetterId::Text).collect());
     DeadLetterOrder {
@@ -97,7 +97,7 @@ pub(super) fn order(letters: &DeadLetterSelection) -> DeadLetterOrder {
     }
 }
 
-/// Works on all selected letters, up to a position if one is given, and shows what became of them; `before` belongs to the same answer.
+/// Processes all selected dead letters, up to a position if one is given, and shows the outcome; `before` belongs to the same output.
 pub(super) async fn work(
     session: &Session,
     action: Action,
@@ -141,7 +141,7 @@ async fn portions(
     }
 }
 
-/// Shows what became of the letters. Of what was cut off or refused, only what is known.
+/// Shows the outcome. After an interruption or refusal, only what is known.
 fn show(session: &Session, action: Action, outcome: &Outcome, is_complete: bool, before: Value) -> std::io::Result<()> {
     let is_known = is_complete || outcome.done_count > 0 || outcome.failed_count > 0;
     if session.format == output::Format::Json {
@@ -166,11 +166,11 @@ fn show(session: &Session, action: Action, outcome: &Outcome, is_complete: bool,
     }
 }
 
-/// Why not all letters were worked on. After a lost answer some of them may have been: what is true then, and what repeating it does.
+/// Why not all dead letters were processed. After a lost answer some may have been: states what is known, and the effect of repeating the command.
 fn unfinished(action: Action, outcome: &Outcome, is_by_id: bool, problem: Problem) -> Problem {
     let (exit, done) = (problem.exit, action.done());
     let outer = match (exit, outcome.done_count) {
-        // A problem with a step of its own came before the request was sent.
+        // A problem with its own next step occurred before the request was sent.
         (Exit::Unavailable, count) if count > 0 || problem.next_step().is_none() => {
             let gone = match is_by_id {
                 true => format!("; letters that were {done} are reported as not found"),
@@ -190,7 +190,7 @@ fn counted(count: u64) -> String {
     if count == 1 { "1 dead letter".to_owned() } else { format!("{} dead letters", output::number(count)) }
 }
 
-/// The letters that stay, for people and for programs.
+/// The dead letters that stay, for people and for programs.
 fn details(outcome: &Outcome) -> Vec<(String, Value)> {
     let mut details: Vec<(String, Value)> = outcome.failures.iter().map(|failure| (told(failure), json!(failure))).collect();
     let left = outcome.failed_count.saturating_sub(details.len() as u64);
@@ -206,7 +206,7 @@ fn failure(action: Action, outcome: &Outcome, failed: u64) -> Problem {
     problem.next("letters that were not found are gone; the others remain: weir dead-letters list")
 }
 
-/// A letter that stays, in one line.
+/// A dead letter that stays, in one line.
 fn told(failure: &DeadLetterFailure) -> String {
     let mut parts = Vec::new();
     parts.extend(failure.position.as_ref().map(Position::to_string));

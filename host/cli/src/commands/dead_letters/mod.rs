@@ -16,7 +16,7 @@ use crate::client::escaped;
 use crate::output::{self, Format};
 use crate::problem::{Exit, Problem};
 
-/// Letters of one request for a list, at most.
+/// Maximum number of dead letters per list request.
 const PAGE_COUNT: u32 = 1000;
 
 /// Runs one of the commands.
@@ -38,7 +38,7 @@ async fn send_again(session: &Session, redrive: &Redrive) -> Result<()> {
     batches::work(session, Action::Redrive, &redrive.letters, ready.through, ready.swapped).await
 }
 
-/// The letters of a flow and a processor, a page at a time.
+/// The dead letters of a flow and a processor, one page at a time.
 struct Pages<'s> {
     session: &'s Session,
     query: String,
@@ -63,7 +63,7 @@ impl<'s> Pages<'s> {
     }
 }
 
-/// The part of a query that begins behind a position.
+/// The part of a query that selects what is after a position.
 fn behind(after: Option<&Position>) -> String {
     after.map_or(String::new(), |after| format!("&after={}", escaped(&after.to_string())))
 }
@@ -114,7 +114,7 @@ fn title(letter: &DeadLetterSummary) -> String {
         (true, true) => String::new(),
     };
     let attempts = match (letter.error.as_str(), letter.attempts_count) {
-        // No attempt came to an end, so none was counted; the reason says how often it was delivered.
+        // No attempt was completed, so none was counted; the reason states the number of deliveries.
         ("deliveries", 0) => "with no completed attempt".to_owned(),
         (_, 1) => "after 1 attempt".to_owned(),
         (_, count) => format!("after {count} attempts"),
@@ -128,14 +128,14 @@ fn from(letter: &DeadLetterSummary) -> String {
     format!("{} ({}){flows}", letter.topic, letter.subscription)
 }
 
-/// One letter with its message.
+/// One dead letter with its message.
 #[derive(Deserialize)]
 struct ShownDeadLetter {
     letter: DeadLetterSummary,
     message: Message,
 }
 
-/// A message as a line of the gateway has it: one of `body`, `text` and `base64` is there.
+/// A message in the gateway's line format: exactly one of `body`, `text` and `base64` is present.
 #[derive(Deserialize)]
 struct Message {
     properties: Map<String, Value>,
@@ -166,7 +166,7 @@ async fn show(session: &Session, letters: &DeadLetterSelection) -> Result<()> {
     }
 }
 
-/// Shows the letters of a flow or a processor, or all that are there now; what goes meanwhile is left out.
+/// Shows the dead letters of a flow or a processor, or all current ones; omits those that are removed meanwhile.
 async fn show_selected(session: &Session, letters: &DeadLetterSelection) -> Result<()> {
     let mut pages = Pages::new(session, letters.flow.as_deref(), letters.processor.as_deref());
     let mut newest = None;
@@ -227,7 +227,7 @@ fn print_whole(ShownDeadLetter { letter, message }: &ShownDeadLetter) -> Result<
         Message { body: Some(body), .. } => serde_json::to_string_pretty(body)?,
         Message { text: Some(text), .. } => text.clone(),
         Message { base64: Some(base64), .. } => format!("base64: {base64}"),
-        // A body that is the JSON text `null`.
+        // The body is the JSON value `null`.
         _ => "null".to_owned(),
     };
     output::line(&output::block("    ", &body))?;

@@ -1,4 +1,4 @@
-//! `--redrive_to`: swaps the processor of the selected letters before they are sent again.
+//! `redrive --to`: swaps the processor of the selected dead letters before they are resent.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,21 +18,21 @@ use crate::problem::{Exit, Problem};
 /// An entry: processor and variant.
 type Entry = (String, String);
 
-/// What the selected letters are from.
+/// The origins of the selected dead letters.
 #[derive(Debug, Default)]
 struct Selected {
     entries: BTreeSet<Entry>,
-    /// The newest letter at the time: what arrives later is not sent.
+    /// The newest dead letter at that time: later ones are not sent.
     newest: Option<Position>,
 }
 
-/// What was swapped, and up to which letter may be sent now.
+/// What was swapped, and the last dead letter that may be sent now.
 pub(super) struct SwappedSelection {
     pub(super) swapped: Value,
     pub(super) through: Option<Position>,
 }
 
-/// Swaps each entry that the selected letters are from, and waits until all hosts run the component. Nothing is sent by it.
+/// Swaps each entry that the selected dead letters are from, and waits until all hosts run the component. Sends nothing.
 pub(super) async fn swap_first(session: &Session, redrive: &Redrive, component: &str) -> Result<SwappedSelection> {
     let selected = look(session, &redrive.letters).await?;
     let Status { flows, .. } = status::whole(session).await?;
@@ -52,7 +52,7 @@ pub(super) async fn swap_first(session: &Session, redrive: &Redrive, component: 
     Ok(SwappedSelection { swapped: swapped.into(), through: selected.newest })
 }
 
-/// Says first that nothing was sent; what went wrong, with its own exit code and next step, stays the cause.
+/// Adds that nothing was sent; the original problem becomes the cause, with its exit code and next step.
 fn as_problem(error: anyhow::Error, told: &str) -> anyhow::Error {
     match error.downcast::<Problem>() {
         Ok(problem) => {
@@ -70,7 +70,7 @@ fn as_problem(error: anyhow::Error, told: &str) -> anyhow::Error {
     }
 }
 
-/// Which entries the selected letters are from.
+/// Finds the entries that the selected dead letters are from.
 async fn look(session: &Session, letters: &DeadLetterSelection) -> Result<Selected> {
     let mut selected = Selected::default();
     if letters.ids.is_empty() {
@@ -104,7 +104,7 @@ async fn pages(session: &Session, query: &str, selected: &mut Selected) -> Resul
     }
 }
 
-/// One swap for each entry that a flow has, or why there must be none.
+/// One swap for each entry that a flow has, or why it is refused.
 fn plan(selected: &Selected, flows: &[FlowSummary], redrive: &Redrive, component: &str) -> Result<Vec<Swap>, Problem> {
     let processors: BTreeSet<&str> = selected.entries.iter().map(|(processor, _)| processor.as_str()).collect();
     if processors.len() > 1 {
@@ -145,7 +145,7 @@ fn plan(selected: &Selected, flows: &[FlowSummary], redrive: &Redrive, component
     Ok(swaps)
 }
 
-/// What is shown where there is nothing to swap.
+/// The output if there is nothing to swap.
 pub(super) fn show_none(session: &Session, ready: &SwappedSelection) -> std::io::Result<()> {
     let is_empty = ready.swapped.as_array().is_some_and(Vec::is_empty);
     if is_empty && session.format == Format::Text { output::line("nothing to swap") } else { Ok(()) }

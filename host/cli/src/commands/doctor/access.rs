@@ -1,4 +1,4 @@
-//! The files that decide who may reach the gateway: tokens, certificate and key.
+//! The files that control access to the gateway: tokens, certificate and key.
 
 use std::path::Path;
 use std::time::SystemTime;
@@ -12,7 +12,7 @@ use crate::roles::{RENEWAL_TIME, check_access, identity};
 use crate::settings::Settings;
 use crate::token::TokenFile;
 
-/// All of them; nothing of what is not set.
+/// Checks all files that are set.
 pub(super) fn check(settings: &Settings) -> Vec<Finding> {
     let files = settings.tls_cert.as_deref().zip(settings.tls_key.as_deref());
     let of_address = address(settings);
@@ -21,7 +21,7 @@ pub(super) fn check(settings: &Settings) -> Vec<Finding> {
     of_address.into_iter().chain(settings.token_file.as_deref().map(tokens)).chain(of_certificate).chain(of_key).collect()
 }
 
-/// What an address that other machines can reach lacks.
+/// What is missing for an address that other machines can reach.
 fn address(settings: &Settings) -> Option<Finding> {
     let has_tokens = settings.token_file.is_some() || std::env::var_os("WEIR_TOKEN").is_some();
     let problem = check_access(settings.listen, has_tokens, settings.tls_cert.is_some() || settings.behind_proxy).err()?;

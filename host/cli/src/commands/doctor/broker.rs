@@ -1,4 +1,4 @@
-//! A broker elsewhere: whether it is reached, what its user may do there, and what only its operator sees. The probe leaves nothing behind.
+//! An external broker: whether it is reachable, the permissions of its user, and what only its operator sets. The probe leaves nothing behind.
 
 use std::time::Duration;
 
@@ -13,15 +13,15 @@ use crate::problem::Problem;
 use crate::roles::{reach_within, refused, try_message};
 use crate::settings::Settings;
 
-/// How long the broker may take to answer, and how long it is waited for where it does not.
+/// How long the broker may take to answer, and to accept a connection.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
 /// How long the broker may take to confirm a message.
 const CONFIRM_TIME: Duration = Duration::from_secs(5);
-/// How long it may take to store one in a queue.
+/// How long the broker may take to store a message in a queue.
 const STORE_TIME: Duration = Duration::from_secs(5);
 
-/// All checks of a broker elsewhere; none of the one inside the process.
+/// All checks of an external broker; none for the embedded one.
 pub(super) async fn check(settings: &Settings) -> Vec<Finding> {
     const CHECK: &str = "broker";
     if !settings.broker.kind().is_shared {
@@ -53,12 +53,12 @@ pub(super) async fn check(settings: &Settings) -> Vec<Finding> {
     findings
 }
 
-/// Whether it accepts messages.
+/// Checks that it accepts messages.
 async fn messages(backend: &dyn Backend, settings: &Settings) -> Finding {
     const CHECK: &str = "messages";
     const NEXT: &str = "free memory or disk on the broker's nodes, and on those that store for it; its log reports alarms";
     let tried = match timeout(CONFIRM_TIME, try_message(backend, settings)).await {
-        // A broker that cannot store anything still passes on signals.
+        // A broker that cannot store messages still passes on signals.
         Ok(Ok(())) => timeout(STORE_TIME + RESPONSE_TIMEOUT, store_message(backend, settings)).await,
         tried => tried,
     };
@@ -73,14 +73,14 @@ async fn messages(backend: &dyn Backend, settings: &Settings) -> Finding {
     }
 }
 
-/// Publishes a message to a queue like those of flows, which is deleted again, also where that takes too long.
+/// Publishes a message to a queue like those of flows, and deletes the queue again, even if publishing times out.
 async fn store_message(backend: &dyn Backend, settings: &Settings) -> Result<(), PubsubError> {
     let queue = probe_queue(Class::Flow, settings)?;
     let stored = async {
         backend.create_queue(&QueueSpec::new(queue.clone())).await?;
         backend.producer(queue.topic()).await?.publish_confirmed(Message::new("probe")).await
     };
-    // It is deleted in any case, which must not wait for long.
+    // The queue is deleted in any case, without waiting long.
     let stored = timeout(STORE_TIME, stored).await;
     let deleted = backend.delete_queue(&queue, Delete::Always).await;
     stored.unwrap_or_else(|_| {
@@ -89,14 +89,14 @@ async fn store_message(backend: &dyn Backend, settings: &Settings) -> Result<(),
     deleted.map(|_| ())
 }
 
-/// A queue of this process alone.
+/// A queue only for this process.
 fn probe_queue(class: Class, settings: &Settings) -> Result<Queue, PubsubError> {
     let named = Topic::new(class, &settings.topicspace, &format!("weir-doctor-{}", std::process::id()))
         .and_then(|topic| Queue::new(topic, "probe".parse()?));
     named.map_err(|error| PubsubError::refused_because("the topicspace cannot be used", error))
 }
 
-/// Makes a queue like those of requests, and deletes it.
+/// Creates a queue like those of requests, and deletes it.
 async fn probe(backend: &dyn Backend, settings: &Settings) -> Result<(), Problem> {
     let queue = probe_queue(Class::Request, settings).map_err(|error| refused(settings, error))?;
     let refused = |error: PubsubError| refused(settings, error);
@@ -110,7 +110,7 @@ fn refusal(check: &'static str, problem: &Problem) -> Finding {
     fail(check, chain(problem), problem.next_step().unwrap_or("check the broker's log"))
 }
 
-/// Whether request queues are as TrustGraph's own services declare them, and what that means then.
+/// Whether request queues match the declarations of TrustGraph's own services, and the consequences.
 fn request_queues(backend: &dyn Backend, known: &RequestQueues) -> Finding {
     const CHECK: &str = "request queues";
     match backend.notices().first() {
@@ -119,7 +119,7 @@ fn request_queues(backend: &dyn Backend, known: &RequestQueues) -> Finding {
     }
 }
 
-/// How long a look at the locks may take: the node of one may be away, which the broker says after some seconds.
+/// Time limit for checking the locks: the node of one may be down, which the broker reports after some seconds.
 const LOCKS_TIME: Duration = Duration::from_secs(25);
 
 async fn locks(backend: &dyn Backend, topicspace: &str) -> Vec<Finding> {
@@ -129,10 +129,10 @@ async fn locks(backend: &dyn Backend, topicspace: &str) -> Vec<Finding> {
     }
 }
 
-/// How long the management API may take to answer all that is asked.
+/// Time limit for all requests to the management API.
 const MANAGEMENT_TIME: Duration = Duration::from_secs(30);
 
-/// What only the broker's operator sets.
+/// Policies, which only the broker's operator can set.
 async fn policies(backend: &dyn Backend, settings: &Settings) -> Vec<Finding> {
     const CHECK: &str = "queue policies";
     match timeout(MANAGEMENT_TIME, backend.policies(&settings.topicspace, Provision::Look)).await {

@@ -8,10 +8,10 @@ use crate::client::Client;
 use crate::output::cut;
 use crate::problem::Problem;
 
-/// Deployments that are named; the rest is counted.
+/// Maximum number of deployments named; the rest is counted.
 const NAMED_COUNT: usize = 20;
 
-/// Each deployment whose record cannot be read or is out of bounds: other programs write records too.
+/// Reports each deployment whose record cannot be read or is out of bounds: other programs can write records, too.
 pub(super) async fn check(client: &Client) -> Option<Finding> {
     const CHECK: &str = "components";
     let request = json!({"operation": "getvalues", "type": COMPONENT_TYPE}).to_string();

@@ -10,14 +10,14 @@ use super::{Finding, Grade, fail, ok, skip, warn};
 use crate::output::{number_if_known, size, size_if_known};
 use crate::settings::Settings;
 
-/// Above the reserve by so much there is time to do something.
+/// Free space within this margin above the reserve is a warning.
 const NEAR_PERCENT: u64 = 5;
-/// The broker keeps its log below this many times what is in the queues, and two segments.
+/// The broker keeps its log below this multiple of the queues' content, plus two segments.
 const LOG_PER_LIVE: u64 = 4;
 
-/// Whether the disk has room: where the queues are on it, by the rule by which the broker accepts messages.
+/// Whether the disk has space: if the queues are on it, by the rule by which the broker accepts messages.
 pub(super) fn check(data: &Path, settings: &Settings) -> Finding {
-    // A folder that is yet to be made will be on the disk of the nearest one that is there.
+    // A missing folder will be created on the disk of its nearest existing ancestor.
     let there = std::path::absolute(data).unwrap_or_else(|_| data.to_owned());
     let there = there.ancestors().find(|folder| folder.is_dir()).unwrap_or(data);
     match DiskUse::of(there) {
@@ -45,7 +45,7 @@ fn check_disk_use(disk: DiskUse, reserve_percent: u64) -> Finding {
     ok("disk", what)
 }
 
-/// The disk of a data folder without queues: the configuration and components are on it.
+/// The disk of a data folder without queues: it has the configuration and components.
 fn check_disk_without_queues(disk: DiskUse) -> Finding {
     let what = format!("{}; the broker stores the queues elsewhere", used(disk));
     if disk.used_bytes() > disk.limit_bytes(NEAR_PERCENT) {
@@ -59,7 +59,7 @@ fn used(disk: DiskUse) -> String {
     format!("{percent} % of {} used, {} free", size(disk.total_bytes), size(disk.free_bytes))
 }
 
-/// What the log takes beside what is in the queues, and which queue holds most of it.
+/// The size of the log compared with the queues' content, and the queue that occupies most of it.
 pub(super) fn check_log(data: &Path, settings: &Settings, queues: &[QueueSummary]) -> Finding {
     let Some(storage) = settings.broker.storage() else {
         return skip("log", "not applicable: the broker stores the queues elsewhere", "check its disk with the broker's own tools");

@@ -12,21 +12,21 @@ use crate::folder::{FORMAT, fix_hint, read_note, read_version};
 use crate::holder::Holder;
 use crate::permissions::{self, OtherUsers, SharedFolder};
 
-/// The oldest time that a clock can show: when this was written.
+/// The earliest plausible time: when this was written.
 const WRITTEN: Duration = Duration::from_secs(1_790_000_000);
-/// How far behind a file's time the clock may be: two disks need not agree to the second.
+/// How far the clock may be behind a file's time: file times on another disk may differ slightly.
 const CLOCK_SLACK: Duration = Duration::from_secs(60);
 
-/// Who uses the folder.
+/// The use of the folder.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum State {
-    /// Nobody, or there is none.
+    /// Not in use, or missing.
     Free,
-    /// A process, if it is known.
+    /// In use by this process, if known.
     Used(Option<Holder>),
 }
 
-/// Whether it is there, private, writable, in use, and of a format that is known.
+/// Checks that it exists, is private, writable and in a known format, and whether it is in use.
 pub(super) fn check(data: &Path, shared: SharedFolder) -> (State, Vec<Finding>) {
     const CHECK: &str = "data folder";
     match fs::metadata(data) {
@@ -54,7 +54,7 @@ pub(super) fn check(data: &Path, shared: SharedFolder) -> (State, Vec<Finding>) 
     findings.extend(configuration(data));
     let (state, of_lock) = lock(data);
     findings.push(of_lock);
-    // A Weir that runs has written it.
+    // A running Weir maintains it.
     findings.extend(mark(data).filter(|_| state == State::Free));
     (state, findings)
 }
@@ -78,7 +78,7 @@ fn writable(data: &Path) -> Finding {
     const CHECK: &str = "writing";
     let probe = data.join(format!("doctor-{}.part", std::process::id()));
     let written = fs::write(&probe, "probe");
-    // It is not there where it could not be written.
+    // It does not exist if it could not be written.
     let _ = fs::remove_file(&probe);
     match written {
         Ok(()) => ok(CHECK, "writable"),
@@ -88,7 +88,7 @@ fn writable(data: &Path) -> Finding {
     }
 }
 
-/// The bytes of messages that were damaged, which Weir keeps for people.
+/// Damaged bytes of messages, which Weir keeps for inspection.
 fn damaged(data: &Path) -> Option<Finding> {
     let folder = data.join("queues");
     let found = damaged_files(&folder).unwrap_or_default();
@@ -97,7 +97,7 @@ fn damaged(data: &Path) -> Option<Finding> {
     (!found.is_empty()).then(|| warn("damage", what, "check the disk; recover what you need from these files, then delete them"))
 }
 
-/// The note of how far the log was whole, without which lost segments leave no trace.
+/// The record of how far the log was complete, without which lost segments are not noticed.
 fn mark(data: &Path) -> Option<Finding> {
     let folder = data.join("queues");
     let detail = lost_mark(&folder).ok().flatten()?;
@@ -105,7 +105,7 @@ fn mark(data: &Path) -> Option<Finding> {
     Some(fail("mark", what, "check the disk and restore a backup if messages are missing; the next start rewrites it"))
 }
 
-/// Whether the configuration is missing beside queues.
+/// Whether the configuration is missing although there are queues.
 fn configuration(data: &Path) -> Option<Finding> {
     let is_missing = fs::metadata(data.join("config.sqlite"))
         .map_or_else(|error| error.kind() == std::io::ErrorKind::NotFound, |found| found.len() == 0);
@@ -153,7 +153,7 @@ fn lock(data: &Path) -> (State, Finding) {
     match file.try_lock() {
         Ok(()) => match read_note(data) {
             Ok(None) => (State::Free, ok(CHECK, "not in use")),
-            // It does not hold anybody up.
+            // It does not block the next start.
             _ => (State::Free, ok(CHECK, "not in use; the last shutdown was not clean, the next start recovers from it")),
         },
         Err(TryLockError::WouldBlock) => {
@@ -167,7 +167,7 @@ fn lock(data: &Path) -> (State, Finding) {
     }
 }
 
-/// Whether the clock is plausible, and not behind what was written before.
+/// Checks that the clock is plausible, and not behind the times of files.
 pub(super) fn check_clock(data: &Path) -> Finding {
     let newest = ["config.sqlite", "config.sqlite-wal", "queues", "version.json"]
         .iter()

@@ -1,4 +1,4 @@
-//! The hosts of processors: whether they are there, have the configuration, and fit together.
+//! The hosts of processors: whether they report, have the configuration, and are compatible.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -1,15 +1,15 @@
-//! Which processes hold the locks of the services of which one runs at a time, or why none can.
+//! The holders of the locks of services that run only once at a time, or why a lock cannot be held.
 
 use weir_config::names::{CONFIG_SERVICE, FLOW_SERVICE, Service};
 use weir_pubsub::{Backend, LockHolder, PubsubError, Result, chain};
 
 use super::{Finding, fail, ok, warn};
 
-/// Looks at both locks, without disturbing the processes that hold them or stand by.
+/// Checks both locks, without disturbing the processes that hold them or stand by.
 pub(super) async fn check(backend: &dyn Backend, topicspace: &str) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (check, service) in [("config lock", CONFIG_SERVICE), ("flow lock", FLOW_SERVICE)] {
-        // A topicspace that cannot be one is reported by the settings.
+        // An invalid topicspace is reported by the check of the settings.
         let Ok(lock) = service.lock(topicspace) else { continue };
         findings.push(finding(check, service, backend.inspect().lock_holder(&lock).await));
     }

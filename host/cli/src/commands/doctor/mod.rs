@@ -1,5 +1,5 @@
-//! `weir doctor`: looks at everything that is amiss again and again, each with what to do. It works with and without a running Weir, and
-//! changes nothing, unless it is told to remove orphans.
+//! `weir doctor`: checks for common problems, each with a fix. It works with and without a running Weir, and changes nothing, unless it is requested
+//! to remove orphans.
 
 mod access;
 mod broker;
@@ -26,16 +26,16 @@ use crate::args;
 use crate::output::{self, Format};
 use crate::settings::{self, Loaded};
 
-/// How a check ended.
+/// The grade of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Grade {
     /// As it should be.
     Ok,
-    /// It works, but somebody should look.
+    /// It works, but needs attention.
     Warn,
     /// It does not work.
     Fail,
-    /// It could not be checked from here.
+    /// It could not be checked.
     Skip,
 }
 
@@ -61,7 +61,7 @@ impl Grade {
     }
 }
 
-/// What one check found.
+/// The result of one check.
 #[derive(Debug)]
 pub(super) struct Finding {
     check: &'static str,
@@ -75,7 +75,7 @@ pub(super) fn ok(check: &'static str, what: impl Into<String>) -> Finding {
     Finding { check, grade: Grade::Ok, what: what.into(), next: None }
 }
 
-/// It works, but somebody should look.
+/// It works, but needs attention.
 pub(super) fn warn(check: &'static str, what: impl Into<String>, next: impl Into<String>) -> Finding {
     Finding { check, grade: Grade::Warn, what: what.into(), next: Some(next.into()) }
 }
@@ -85,12 +85,12 @@ pub(super) fn fail(check: &'static str, what: impl Into<String>, next: impl Into
     Finding { check, grade: Grade::Fail, what: what.into(), next: Some(next.into()) }
 }
 
-/// It could not be checked from here.
+/// It could not be checked.
 pub(super) fn skip(check: &'static str, what: impl Into<String>, next: impl Into<String>) -> Finding {
     Finding { check, grade: Grade::Skip, what: what.into(), next: Some(next.into()) }
 }
 
-/// Runs all checks, and fails if one does.
+/// Runs all checks, and fails if one fails.
 pub(crate) async fn run(data: &Path, reach: &args::Reach, format: Format, command: &args::Doctor) -> Result<ExitCode> {
     let mut findings = Vec::new();
     let (loaded, of_settings) = check_settings(data, &command.flags);
@@ -109,7 +109,7 @@ pub(crate) async fn run(data: &Path, reach: &args::Reach, format: Format, comman
     Ok(if findings.iter().any(|finding| finding.grade == Grade::Fail) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// The settings, or the defaults where they are wrong.
+/// The settings, or the defaults if they are invalid.
 fn check_settings(data: &Path, flags: &args::SettingFlags) -> (Loaded, Finding) {
     match settings::load(data, flags) {
         Ok(loaded) => {

@@ -1,4 +1,4 @@
-//! Queues that Weir made and that no flow names any more; and, on a broker that others use too, queues that are theirs.
+//! Queues that Weir created and that no flow uses any more; and, on a shared broker, queues of other programs.
 
 use serde_json::json;
 use weir_flow::protocol::{Backlog, Orphan};
@@ -11,12 +11,12 @@ use crate::client::Client;
 use crate::output::number;
 use crate::settings::Settings;
 
-/// Queues that are named; the rest is counted.
+/// Maximum number of queues named; the rest is counted.
 const NAMED_COUNT: usize = 20;
 
 const CHECK: &str = "orphans";
 
-/// What is reported while a service is missing without which orphans are unknown.
+/// The finding if a service is missing that is needed to identify orphans.
 pub(super) fn not_checked(command: &args::Doctor) -> Finding {
     let next = "repeat this once all services answer";
     match command.remove_orphans {
@@ -25,7 +25,7 @@ pub(super) fn not_checked(command: &args::Doctor) -> Finding {
     }
 }
 
-/// Looks for orphans, and removes them if that is asked for. `unowned` are all queues that no flow names, as far as the broker lists them.
+/// Looks for orphans, and removes them if requested. `unowned` are all queues without a flow, as far as the broker lists them.
 pub(super) async fn check(client: &Client, unowned: &[QueueSummary], settings: &Settings, command: &args::Doctor) -> Vec<Finding> {
     let request = match (command.remove_orphans, command.discard) {
         (false, _) => json!({"operation": "list-orphans"}),
@@ -54,7 +54,7 @@ pub(super) async fn check(client: &Client, unowned: &[QueueSummary], settings: &
 
 fn of_orphans(check: &'static str, orphans: &[Orphan], is_removing: bool) -> Finding {
     let (removed, kept): (Vec<&Orphan>, Vec<&Orphan>) = orphans.iter().partition(|orphan| orphan.is_removed);
-    // What reads a queue that no flow names may be about to leave.
+    // The subscriber of a queue without a flow may be about to disconnect.
     let kept: Vec<&Orphan> = kept.into_iter().filter(|orphan| is_removing || orphan.kept_because.is_none()).collect();
     let removed_text = match removed.len() {
         0 => "no leftover queues".to_owned(),
@@ -96,7 +96,7 @@ fn named(orphans: &[&Orphan]) -> String {
     names.join(", ")
 }
 
-/// Queues on the same virtual host that look like those of flows, which other programs made. They are never deleted.
+/// Queues on the same virtual host that look like those of flows but were created by other programs. They are never deleted.
 fn of_others(others: &[QueueSummary], settings: &Settings) -> Finding {
     const CHECK: &str = "other queues";
     let listing = settings.broker.kind().listing.filter(|_| settings.broker.management.is_none());

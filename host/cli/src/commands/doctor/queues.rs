@@ -1,4 +1,4 @@
-//! The queues of flows, and those of dead letters: whether they are there, and how full they are.
+//! The queues of flows, and the dead-letter queue: whether they exist, and how full they are.
 
 use weir_gateway::protocol::QueueSummary;
 
@@ -9,14 +9,14 @@ use crate::output::{number, number_if_known, size, size_if_known};
 /// A queue above this share of its limit is nearly full.
 const NEARLY_FULL_PERCENT: u64 = 80;
 
-/// By the limit of one queue, if the broker has one that is set here.
+/// Checks the queues of flows, against the limit of one queue if the broker has one that is set here.
 pub(super) fn of_flows(queues: &[QueueSummary], limit_bytes: Option<u64>) -> Finding {
     const CHECK: &str = "queues";
     let missing: Vec<String> = queues.iter().filter(|it| it.is_missing).map(|it| format!("{} is missing", it.topic)).collect();
     if !missing.is_empty() {
         return fail(CHECK, some(&missing), "they are created again within 30 s; if not, stop the flow and start it");
     }
-    // The exit of a flow has a limit of its own, above which it drops its oldest.
+    // The exit of a flow has its own limit, above which it drops its oldest messages.
     let full = |limit_bytes: u64, percent: u64| {
         let is_near = move |size: u64| size.saturating_mul(100) >= limit_bytes.saturating_mul(percent);
         let near = move |it: &&QueueSummary| it.exit.is_none() && it.size_bytes.is_some_and(is_near);
@@ -35,7 +35,7 @@ pub(super) fn of_flows(queues: &[QueueSummary], limit_bytes: Option<u64>) -> Fin
     }
 }
 
-/// What is known of the sizes of queues of which none is nearly full.
+/// What is known about the sizes of queues if none is nearly full.
 fn fullness(queues: &[QueueSummary]) -> String {
     match queues.iter().filter(|it| it.size_bytes.is_none()).count() {
         0 => "none nearly full".to_owned(),
@@ -76,11 +76,11 @@ fn dropping(queues: &[QueueSummary], full: String) -> Finding {
     ok(CHECK, format!("{} queues with {} messages, {full}{depths}{losses}{dropped}", queues.len(), number(waiting)))
 }
 
-/// Of dead letters, which have a bound of their own and refuse what is above it.
+/// Checks the dead-letter queue, which has its own limit and refuses messages above it.
 pub(super) fn dead_letters(queues: &[QueueSummary]) -> Finding {
     const CHECK: &str = "dead letters";
     const NEXT: &str = "weir dead-letters list shows why; then weir dead-letters redrive or delete, or raise dead-letters.max-bytes";
-    // Of a broker that counts only those that are ready, these.
+    // If the broker counts only ready messages, their number.
     let count: Option<u64> = queues.iter().map(|queue| queue.depth_count.or(queue.ready_count)).sum();
     let filled = |queue: &QueueSummary| format!("{} of {}", size_if_known(queue.size_bytes), size_if_known(queue.limit_bytes));
     if let Some(queue) = queues.iter().find(|queue| queue.is_full == Some(true)) {

@@ -1,4 +1,4 @@
-//! Messages that wait and that nothing reads.
+//! Queues with messages but without a consumer.
 
 use weir_config::names::spec_of_subscription;
 use weir_config::records::ProcessorState;
@@ -10,7 +10,7 @@ use crate::output::number;
 
 const CHECK: &str = "readers";
 
-/// Whether each queue of a processor has something that reads it.
+/// Checks that each queue of a processor has a consumer.
 pub(super) fn check(status: &Status) -> Finding {
     let unread: Vec<&QueueSummary> = status.queues.iter().filter(|queue| is_unread(queue) && !is_starting(status, queue)).collect();
     let waiting: Vec<&&QueueSummary> = unread.iter().filter(|queue| queue.may_hold_messages()).collect();
@@ -46,17 +46,17 @@ fn told(queue: &QueueSummary) -> String {
     format!("{messages} on {} without a subscriber ({})", queue.topic, queue.subscription)
 }
 
-/// One of a processor that is known to have no reader.
+/// A queue of a processor that is known to have no consumer.
 fn is_unread(queue: &QueueSummary) -> bool {
     queue.consumer_count == Some(0) && is_of_processor(queue)
 }
 
-/// A queue of a processor of a flow; exits wait for whoever takes them, and what no flow owns is for another check.
+/// A queue of a processor of a flow; exits wait for clients, and queues without a flow have another check.
 fn is_of_processor(queue: &QueueSummary) -> bool {
     queue.exit.is_none() && !queue.is_missing && !queue.flows.is_empty()
 }
 
-/// Whether a host makes the queue's processor ready.
+/// Whether a host is starting the queue's processor.
 fn is_starting(status: &Status, queue: &QueueSummary) -> bool {
     let starting = status.hosts.iter().flat_map(|host| &host.processors).filter(|it| it.state == ProcessorState::Starting);
     starting.into_iter().any(|it| belongs(queue, &it.processor, &it.variant))
@@ -66,7 +66,7 @@ fn belongs(queue: &QueueSummary, processor: &str, variant: &str) -> bool {
     spec_of_subscription(&queue.subscription, processor, variant).is_some()
 }
 
-/// What gives the first of them a reader.
+/// How to get a consumer for the first of them.
 fn next(status: &Status, queue: &QueueSummary) -> String {
     match processor(status, queue) {
         Some((flow, processor)) if processor.component.is_none() => format!(

@@ -1,4 +1,4 @@
-//! What a running Weir says of itself; where none runs, whether one could be started.
+//! Checks a running Weir; if none runs, whether one could be started.
 
 use std::net::TcpListener;
 use std::path::Path;
@@ -21,15 +21,15 @@ use crate::output::{cut, size};
 use crate::problem::Problem;
 use crate::settings::Settings;
 
-/// How long something that was just started may go unreported.
+/// How long something that was just started may take to report.
 const REPORTING: Duration = Duration::from_secs(6);
 const POLL_INTERVAL: Duration = Duration::from_millis(300);
-/// Characters of a processor's problem that are shown: its cause comes last, behind the digests that it names.
+/// Maximum number of characters of a processor's problem shown: its cause comes last, after the digests that it names.
 const PROBLEM_COUNT: usize = 600;
-/// How many of a kind are named; the rest is counted.
+/// How many items of a kind are named; the rest is counted.
 const NAMED_COUNT: usize = 5;
 
-/// All checks that a gateway is needed for.
+/// All checks that need a gateway.
 pub(super) async fn check(data: &Path, reach: &args::Reach, state: &State, settings: &Settings, command: &args::Doctor) -> Vec<Finding> {
     let client = match Client::find(reach, data) {
         Ok(client) => client,
@@ -55,11 +55,11 @@ pub(super) async fn check(data: &Path, reach: &args::Reach, state: &State, setti
     match status {
         Ok(status) => {
             findings.extend(of_status(&status, settings));
-            // A service that is missing is not asked again: it would be waited for as long as a request may take.
+            // Does not send requests to a missing service: each would wait for the time-out.
             if status.missing.is_empty() {
                 let unowned: Vec<QueueSummary> = status.queues.iter().filter(|queue| queue.is_unowned).cloned().collect();
                 findings.extend(orphans::check(&client, &unowned, settings, command).await);
-                // On a broker that others use too, queues say nothing of the configuration.
+                // On a shared broker, queues do not indicate anything about the configuration.
                 if !settings.broker.kind().is_shared {
                     findings.extend(unowned::check_configuration(&client, &status).await);
                 }
@@ -67,7 +67,7 @@ pub(super) async fn check(data: &Path, reach: &args::Reach, state: &State, setti
             } else {
                 findings.push(orphans::not_checked(command));
             }
-            // The queues of a broker elsewhere are not on this disk.
+            // The queues of an external broker are not on this disk.
             findings.extend((!settings.broker.kind().is_shared).then(|| log(data, gateway, settings, &status.queues)));
         }
         Err(problem) => findings.push(fail("status", chain(&problem), "check the log of `weir up`")),
@@ -75,7 +75,7 @@ pub(super) async fn check(data: &Path, reach: &args::Reach, state: &State, setti
     findings
 }
 
-/// What it means that no gateway is noted in the data folder.
+/// What it means if no gateway is recorded in the data folder.
 fn unnoted(data: &Path, reach: &args::Reach, state: &State, settings: &Settings, problem: &Problem) -> Finding {
     if reach.gateway.is_some() {
         let next = problem.next_step().unwrap_or("check the address that --gateway or WEIR_GATEWAY names");
@@ -97,7 +97,7 @@ fn unnoted(data: &Path, reach: &args::Reach, state: &State, settings: &Settings,
     }
 }
 
-/// The log is read from the data folder. A gateway that was named may be one of another folder or machine.
+/// The log is read from the data folder. An explicitly given gateway may use another folder or machine.
 fn log(data: &Path, gateway: Option<&str>, settings: &Settings, queues: &[QueueSummary]) -> Finding {
     let noted = || read_note(data).ok().flatten().map(|note| note.url);
     match gateway.map(|url| url.trim_end_matches('/')) {
@@ -110,7 +110,7 @@ fn log(data: &Path, gateway: Option<&str>, settings: &Settings, queues: &[QueueS
     }
 }
 
-/// Whether the gateway has all that it needs.
+/// Whether the gateway is ready.
 fn readiness(client: &Client, readiness_problem: Option<String>) -> Finding {
     const CHECK: &str = "gateway";
     match readiness_problem {
@@ -123,8 +123,8 @@ fn readiness(client: &Client, readiness_problem: Option<String>) -> Finding {
     }
 }
 
-/// The status, and why the gateway is not ready if it is not, after what was just started had its time to report: a gateway hears of a host
-/// some seconds after both were started.
+/// The status, and why the gateway is not ready if it is not, once everything that was just started has had time to report: a gateway receives the
+/// first report of a host some seconds after both were started.
 async fn settled(client: &Client, mut readiness_problem: Option<String>) -> (Result<Status, Problem>, Option<String>) {
     let end = Instant::now() + REPORTING;
     let mut ticks = tokio::time::interval(POLL_INTERVAL);
@@ -134,7 +134,7 @@ async fn settled(client: &Client, mut readiness_problem: Option<String>) -> (Res
         if let (Some(reason), Ok(_)) = (&readiness_problem, &answer) {
             readiness_problem = client.readiness_problem().await.unwrap_or_else(|_| Some(reason.clone()));
         }
-        // What a broker's failure hides is not reported soon.
+        // While the broker fails, waiting for reports is pointless.
         let is_done = match &answer {
             Ok(status) => status.broker_problem.is_some() || (is_settled(status) && readiness_problem.is_none()),
             Err(_) => true,
@@ -145,7 +145,7 @@ async fn settled(client: &Client, mut readiness_problem: Option<String>) -> (Res
     }
 }
 
-/// Whether everything that was just started has reported and begun its work: a host's first report may come before its first configuration.
+/// Whether everything that was just started has reported and is working: a host's first report may precede its first configuration.
 fn is_settled(status: &Status) -> bool {
     status.missing.is_empty()
         && hosts::check(status).iter().all(|finding| finding.grade != Grade::Fail)
@@ -190,14 +190,14 @@ fn of_status(status: &Status, settings: &Settings) -> Vec<Finding> {
     findings.extend(status.config_usage.as_ref().map(configuration));
     findings.push(readers::check(status));
     let owned: Vec<_> = status.queues.iter().filter(|queue| !queue.is_unowned).cloned().collect();
-    // Queues with a bound of their own, which refuse what is above it, are the dead letters.
+    // Unlike the queues of flows, the dead-letter queue has no flows.
     let (letters, of_flows): (Vec<_>, Vec<_>) = owned.into_iter().partition(|queue| queue.flows.is_empty());
     findings.push(queues::of_flows(&of_flows, settings.broker.storage().map(|storage| storage.queue_limit_bytes)));
     findings.push(queues::dead_letters(&letters));
     findings
 }
 
-/// A service that does not answer, and what starts one.
+/// A service that does not answer, and how to start it.
 fn missing(MissingService { service, problem }: &MissingService) -> Finding {
     let (check, next) = match service {
         ServiceName::Config => (
@@ -213,7 +213,7 @@ fn missing(MissingService { service, problem }: &MissingService) -> Finding {
     fail(check, format!("it does not answer: {}", cut(problem, 300)), next)
 }
 
-/// The whole configuration has a bound, so that it can be read at once.
+/// The size of the configuration, which is limited so that it can be read with one request.
 fn configuration(usage: &Usage) -> Finding {
     const CHECK: &str = "config";
     let Usage { size_bytes, limit_bytes } = *usage;
@@ -262,7 +262,7 @@ fn processors(hosts: &[HostReport]) -> Finding {
     let is_bad = |(_, status): &(&HostReport, &ProcessorStatus)| {
         matches!(status.state, ProcessorState::Failing | ProcessorState::Broken) || status.refused.is_some()
     };
-    // With one host it is known which.
+    // With a single host its name is omitted.
     let on = |host: &HostReport| if hosts.len() == 1 { String::new() } else { format!(" on host {}", label(host, hosts)) };
     let print_note = |(host, status): (&HostReport, &ProcessorStatus)| {
         let why = status.refused.as_ref().map(|refusal| refusal.problem.as_str()).or(status.last_error.as_deref()).unwrap_or(
@@ -303,7 +303,7 @@ fn processors(hosts: &[HostReport]) -> Finding {
     }
 }
 
-/// The first few, and how many more there are.
+/// The first items, and the number of further ones.
 pub(super) fn some(all: &[String]) -> String {
     let named = all.iter().take(NAMED_COUNT).cloned().collect::<Vec<_>>().join("\n");
     match all.len().saturating_sub(NAMED_COUNT) {

@@ -1,4 +1,4 @@
-//! Queues that belong to no flow, and a configuration that is empty beside messages.
+//! Queues without a flow, and a configuration that is empty although there are messages.
 
 use serde_json::{Value, json};
 use weir_config::records::COMPONENT_TYPE;
@@ -10,10 +10,10 @@ use crate::client::Client;
 use crate::output::{number, size_if_known};
 use crate::problem::Problem;
 
-/// Queues that are named; the rest is counted.
+/// Maximum number of queues named; the rest is counted.
 const NAMED_COUNT: usize = 50;
 
-/// Each queue that belongs to no flow.
+/// Reports each queue without a flow.
 pub(super) fn check(unowned: &[QueueSummary]) -> Option<Finding> {
     const CHECK: &str = "queues";
     const NEXT: &str = "if the configuration was lost, restore a backup of the data folder; otherwise start the flow again under its old \
@@ -41,7 +41,7 @@ pub(super) fn check(unowned: &[QueueSummary]) -> Option<Finding> {
     Some(finding(CHECK, lines.join("\n"), NEXT))
 }
 
-/// Whether the configuration is empty beside queues that are not.
+/// Checks whether the configuration is empty although queues are not.
 pub(super) async fn check_configuration(client: &Client, status: &Status) -> Option<Finding> {
     const CHECK: &str = "configuration";
     if !status.flows.is_empty() {
@@ -58,7 +58,7 @@ pub(super) async fn check_configuration(client: &Client, status: &Status) -> Opt
     Some(finding)
 }
 
-/// What an empty configuration means beside these queues.
+/// The meaning of an empty configuration if there are these queues.
 fn beside_queues(check: &'static str, queues: &[QueueSummary]) -> Option<Finding> {
     const NEXT: &str = "stop Weir and restore a backup of the whole data folder; or deploy the components, store the blueprints and start the \
                         flows again under their old names: they continue with these messages";

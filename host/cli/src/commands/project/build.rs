@@ -1,4 +1,4 @@
-//! `weir build`: makes the component of a project.
+//! `weir build`: builds the component of a project.
 
 use std::path::{Path, PathBuf};
 
@@ -33,12 +33,12 @@ pub(crate) fn run(format: Format, command: &Build) -> Result<()> {
     Ok(())
 }
 
-/// Builds, telling each step on standard error.
+/// Builds, reporting each step on standard error.
 pub(crate) fn build(folder: &Path, checked: &Checked, output: &Path) -> Result<Built, Problem> {
     weir_project::build(folder, checked, output, Purpose::Ship, &Steps { print_note: &print_step }).map_err(problem)
 }
 
-/// The project's component, built if it is not there or older than its sources.
+/// The project's component, built if it is missing or older than its sources.
 pub(crate) fn built(folder: &Path, checked: &Checked) -> Result<PathBuf, Problem> {
     let file = checked.component_file(folder);
     let modified = file.metadata().and_then(|meta| meta.modified()).ok();

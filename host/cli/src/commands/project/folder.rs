@@ -1,12 +1,12 @@
-//! A folder for a while.
+//! A temporary folder.
 
 use std::path::{Path, PathBuf};
 
-/// A folder of this process alone, removed when this is dropped.
+/// A folder only for this process, removed when this is dropped.
 pub(super) struct Folder(PathBuf);
 
 impl Folder {
-    /// Makes one, which only this user can enter.
+    /// Creates one that only this user can enter.
     pub(super) fn make(purpose: &str) -> std::io::Result<Self> {
         use std::os::unix::fs::DirBuilderExt;
         let name = format!("weir-{purpose}-{}-{:08x}", std::process::id(), rand::random::<u32>());
@@ -22,7 +22,7 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        // What cannot be removed lies in the system's own folder for such things.
+        // What cannot be removed stays in the system's folder for temporary files.
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }

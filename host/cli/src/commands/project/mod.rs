@@ -1,4 +1,4 @@
-//! The commands for authors. They work in the folder of a project, and need no running Weir.
+//! The commands for authors. Most work in the folder of a project, without a running Weir.
 
 pub(crate) mod build;
 pub(crate) mod dev;
@@ -12,7 +12,7 @@ use weir_project::ProjectError;
 use super::print_note;
 use crate::problem::{Exit, Problem};
 
-/// An error of a project as a problem: what a failed tool printed comes before it.
+/// An error of a project as a problem. Prints the output of a failed tool first.
 pub(crate) fn problem(error: ProjectError) -> Problem {
     if let Some(output) = error.output() {
         print_note(output);
@@ -36,7 +36,7 @@ pub(crate) fn problem(error: ProjectError) -> Problem {
     }
 }
 
-/// Tells a step of a build.
+/// Reports a step of a build.
 pub(crate) fn print_step(line: &str) {
     print_note(&format!("  {line}"));
 }

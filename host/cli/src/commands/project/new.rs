@@ -1,4 +1,4 @@
-//! `weir new`: makes a project.
+//! `weir new`: creates a project.
 
 use anyhow::Result;
 use weir_project::{Language, MANIFEST_NAME, make};

@@ -22,14 +22,14 @@ use crate::input::read_input;
 use crate::output::{self, Format};
 use crate::problem::{Exit, Problem};
 
-/// One letter with its message.
+/// One dead letter with its message.
 #[derive(Deserialize)]
 struct ReplayedDeadLetter {
     letter: DeadLetterSummary,
     message: Line,
 }
 
-/// A message as a line of the gateway has it.
+/// A message in the gateway's line format.
 #[derive(Deserialize)]
 struct Line {
     properties: Map<String, Value>,
@@ -39,7 +39,7 @@ struct Line {
     base64: Option<String>,
 }
 
-/// What a letter is replayed with.
+/// The component that a dead letter is replayed with.
 struct Subject {
     /// The file or deployment, for people.
     name: String,
@@ -56,7 +56,7 @@ pub(crate) async fn run(session: &Session, command: &Replay) -> Result<()> {
     let folder = Folder::make("replay").map_err(|error| Problem::new(Exit::Failed, "no temporary folder can be created").because(error))?;
     let harness = Harness::load(Path::new(&subject.name), &subject.bytes, folder.path()).map_err(problem)?;
     let (version, case) = case(session, &harness, (&letter, &message), entry, subject.limits).await?;
-    // The case has a runtime of its own, which no thread of this one may block on.
+    // The case has its own async runtime, which threads of this one may not block on.
     let observed = std::thread::scope(|scope| scope.spawn(|| harness.run(&case)).join());
     let observed = observed.map_err(|_| Problem::new(Exit::Failed, "the replay was aborted"))?;
     match session.format {
@@ -133,9 +133,9 @@ async fn case(
     Ok((version, Case { flow, parameters: entry.parameters, config, outputs, limits, steps: vec![step], ..Case::default() }))
 }
 
-/// The message as it was before it was given up.
+/// The message before it became a dead letter.
 fn message(letter: &DeadLetterSummary, line: &Line) -> Message {
-    // The gateway does not show the content type, but which of the three the body is.
+    // The gateway does not show the content type; it follows from which of the three fields contains the body.
     let (body, content_type) = match line {
         Line { text: Some(text), .. } => (text.clone().into_bytes(), Some("text/plain")),
         Line { base64: Some(text), .. } => (weir_project::decoded(text).unwrap_or_default(), Some("application/octet-stream")),

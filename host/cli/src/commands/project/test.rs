@@ -14,7 +14,7 @@ use crate::input::read_input;
 use crate::output::{self, Format};
 use crate::problem::{Exit, Problem};
 
-/// Where the compiled code of a project's component is kept.
+/// The cache of a project's compiled code.
 const CODE_FOLDER: &str = ".weir/code";
 
 /// Runs the command. Exit code 1 if a fixture differs.
@@ -36,7 +36,7 @@ pub(crate) fn run(format: Format, command: &Test) -> Result<ExitCode> {
     Ok(if reports.iter().all(is_good) { ExitCode::SUCCESS } else { ExitCode::from(Exit::Failed as u8) })
 }
 
-/// Loads a component to be tested in a project.
+/// Loads a component for testing in a project.
 pub(crate) fn load(folder: &Path, component: &Path) -> Result<Harness, Problem> {
     let bytes = read_input(component)?;
     Harness::load(component, &bytes, &folder.join(CODE_FOLDER)).map_err(problem)
@@ -61,7 +61,7 @@ fn chosen(folder: &Path, names: &[String]) -> Result<Vec<PathBuf>, Problem> {
     Ok(chosen)
 }
 
-/// Writes what came out where it differs; the files that were written.
+/// Writes the observed results into fixtures that differ; returns the written files.
 fn update(reports: &[Report]) -> Result<Vec<PathBuf>, Problem> {
     let mut updated = Vec::new();
     for report in reports {
@@ -97,7 +97,7 @@ pub(crate) fn print(folder: &Path, reports: &[Report], updated: &[PathBuf]) -> s
     }
 }
 
-/// How many fixtures, for people.
+/// The number of fixtures, for people.
 pub(crate) fn fixtures_count(count: usize) -> String {
     format!("{count} fixture{}", if count == 1 { "" } else { "s" })
 }

@@ -1,4 +1,4 @@
-//! The hosts in the status: their processes, when they reported, what each runs, and how far each is with a swap.
+//! The hosts in the status: their processes, reports, components, and swap progress.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use weir_gateway::protocol::{HostReport, Presence, Status};
 
 use crate::output;
 
-/// All hosts as a table; of many, those first that need a look.
+/// All hosts as a table; if there are many, those needing attention come first.
 pub(super) fn table(status: &Status, width: usize, rows_count: usize) -> Option<String> {
     let mut all: Vec<&HostReport> = status.hosts.iter().collect();
     all.sort_by_key(|host| (rank(host, status), host.status.label().to_owned(), host.status.host.clone()));
@@ -29,7 +29,7 @@ pub(super) fn table(status: &Status, width: usize, rows_count: usize) -> Option<
     Some(if left_count == 0 { table } else { format!("{table}\n{left_count} more: weir status --all") })
 }
 
-/// Lower: it should be looked at sooner.
+/// Lower ranks need attention sooner.
 fn rank(host: &HostReport, status: &Status) -> u8 {
     match host.presence {
         Presence::Silent => 0,
@@ -58,7 +58,7 @@ fn config(host: &HostReport, status: &Status) -> &'static str {
     }
 }
 
-/// The components that it runs, those first that most variants run.
+/// The components that it runs, ordered by the number of variants that run them.
 fn runs(host: &HostReport) -> String {
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
     for component in host.processors.iter().filter_map(|status| status.component.as_ref()) {
@@ -71,7 +71,7 @@ fn runs(host: &HostReport) -> String {
     if told.is_empty() { NONE.to_owned() } else { told.join(", ") }
 }
 
-/// What it is to run in place of what it runs.
+/// The components that it is switching to.
 fn swaps(host: &HostReport) -> String {
     let told = |status: &ProcessorStatus| {
         let wanted = status.wanted.as_ref()?;

@@ -1,5 +1,5 @@
-//! `weir status`: everything at a glance, in the width of the terminal or, where there is none, 100 columns. Of many, those that need a look
-//! come first, and the rest is counted.
+//! `weir status`: an overview, in the width of the terminal or, without one, 100 columns. In long lists, items needing attention come first, and the
+//! rest is counted.
 
 mod hosts;
 mod tables;
@@ -19,15 +19,15 @@ use crate::problem::{Exit, Problem};
 use crate::screen::Screen;
 use crate::shutdown::Signals;
 
-/// How often `--watch` looks.
+/// The refresh interval of `--watch`.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
-/// Rows of each table, unless all are asked for.
+/// Maximum number of rows of each table, unless all are requested.
 const ROWS_COUNT: usize = 20;
-/// Lines of the status that are no rows: headings, gaps, and what is counted. With an error that takes three lines.
+/// Lines of the status that are not rows: headings, gaps and counts, with an error of three lines.
 const OTHER_LINES_COUNT: usize = 18;
-/// Figures that are older are shown with their age.
+/// Figures older than this are shown with their age.
 const OLD_MS: u64 = 1_000;
-/// Fewer tell nothing.
+/// Fewer rows are not useful.
 const MIN_ROWS_COUNT: usize = 3;
 
 /// Runs the command.
@@ -49,7 +49,7 @@ pub(crate) async fn run(session: &Session, command: args::Status) -> Result<()> 
     }
 }
 
-/// What is shown is not the whole status then, which a script must see.
+/// The status shown is incomplete, which scripts must be able to detect.
 fn no_config(problem: &str) -> Problem {
     Problem::new(Exit::Unavailable, "the config service does not answer: flows and queues are unknown")
         .because(anyhow::Error::msg(problem.to_owned()))
@@ -62,7 +62,7 @@ fn no_config(problem: &str) -> Problem {
 /// The status with its flows and queues.
 ///
 /// # Errors
-/// Also where the config service does not answer: what is not known is not to be taken for nothing.
+/// Also if the config service does not answer: unknown must not look like empty.
 pub(crate) async fn whole(session: &Session) -> Result<Status, Problem> {
     let status: Status = session.client.get("/api/v1/weir/status").await?;
     match missing_config(&status) {
@@ -71,7 +71,7 @@ pub(crate) async fn whole(session: &Session) -> Result<Status, Problem> {
     }
 }
 
-/// How it shows that the config service does not answer, where it does not.
+/// Why the config service does not answer, if it does not.
 fn missing_config(status: &Status) -> Option<&str> {
     let missing = status.missing.iter().find(|missing| missing.service == ServiceName::Config)?;
     Some(&missing.problem)
@@ -81,7 +81,7 @@ async fn look(session: &Session) -> Result<Status> {
     Ok(session.client.get("/api/v1/weir/status").await?)
 }
 
-/// Shows it again each second until a signal comes: in place on a terminal, else one behind the other.
+/// Refreshes it each second until a signal arrives: in place on a terminal, otherwise appended.
 async fn watch(session: &Session, command: &args::Status) -> Result<()> {
     let mut signals = Signals::catch()?;
     let mut screen = Screen::default();
@@ -126,13 +126,13 @@ fn text(url: &str, status: &Status, width: usize, rows_count: usize) -> String {
     }
     push_section(&mut text, "HOSTS", hosts::table(status, width, rows_count));
     push_section(&mut text, "FLOWS", flows(&status.flows, width, rows_count));
-    // What a silent host reported last is not what it does.
+    // The last report of a silent host is not its current state.
     let there: Vec<HostReport> = reporting(&status.hosts).cloned().collect();
     text.push_str(&sections(&there, &status.queues, width, rows_count));
     text
 }
 
-/// What people should know first, a line each.
+/// What needs attention first, one line each.
 fn attention(status: &Status) -> Vec<String> {
     let missing = status
         .missing

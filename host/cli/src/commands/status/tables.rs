@@ -8,7 +8,7 @@ use weir_gateway::protocol::{FlowSummary, HostReport, QueueSummary};
 
 use crate::output;
 
-/// What processors do, what is in queues, and the last errors.
+/// The states of processors, the contents of queues, and the last errors.
 pub(crate) fn sections(hosts: &[HostReport], of_queues: &[QueueSummary], width: usize, rows_count: usize) -> String {
     let mut text = String::new();
     push_section(&mut text, "PROCESSORS", processors(hosts, width, rows_count));
@@ -18,7 +18,7 @@ pub(crate) fn sections(hosts: &[HostReport], of_queues: &[QueueSummary], width: 
     text
 }
 
-/// Adds a section, if there is anything in it.
+/// Adds a section unless it is empty.
 pub(super) fn push_section(text: &mut String, heading: &str, table: Option<String>) {
     let Some(table) = table else { return };
     let _ = writeln!(text, "\n{}\n{table}", output::bold(heading));
@@ -36,7 +36,7 @@ struct Totals {
 }
 
 impl Totals {
-    /// Lower: somebody should look at it sooner.
+    /// Lower ranks need attention sooner.
     fn rank(&self) -> u8 {
         let is_well = self.states.iter().all(|state| *state == "running");
         match self {
@@ -63,7 +63,7 @@ impl Totals {
     }
 }
 
-/// Beside the state: work waits because all instance slots of the host are in use.
+/// Shown next to the state: messages wait because all instance slots of the host are in use.
 const NO_SLOT: &str = "no-slot";
 
 fn state(state: ProcessorState) -> &'static str {
@@ -77,7 +77,7 @@ fn state(state: ProcessorState) -> &'static str {
     }
 }
 
-/// What runs and, where that is something else, what should.
+/// The running component and, if different, the desired one.
 fn runs(status: &ProcessorStatus) -> String {
     let runs = status.component.as_ref().map(ComponentRef::key);
     match status.wanted.as_ref().map(ComponentRef::key) {
@@ -114,12 +114,12 @@ fn processors(hosts: &[HostReport], width: usize, rows_count: usize) -> Option<S
     (!rows.is_empty()).then(|| counted(output::fitted(&headings, &[4, 5, 6, 7, 8], rows, width), left, "more: weir status --all"))
 }
 
-/// A table, and how many rows were left out of it.
+/// A table, and the number of omitted rows.
 fn counted(table: String, left_count: usize, words: &str) -> String {
     if left_count == 0 { table } else { format!("{table}\n{} {words}", output::number(left_count as u64)) }
 }
 
-/// The flows, those first that do not just run.
+/// The flows, those that are not simply running first.
 pub(super) fn flows(flows: &[FlowSummary], width: usize, rows_count: usize) -> Option<String> {
     let mut all: Vec<&FlowSummary> = flows.iter().collect();
     all.sort_by_key(|flow| flow.status == "running");
@@ -137,7 +137,7 @@ pub(crate) fn flow_table(flows: &[FlowSummary], width: usize) -> String {
     output::fitted(&["flow", "status", "blueprint", "interfaces", "description"], &[], flows.iter().map(row).collect(), width)
 }
 
-/// The queues; of more than are to be shown, only those that hold or have lost something.
+/// The queues; if there are more than `rows_count`, only those with messages or lost messages.
 fn busy_queues(of: &[QueueSummary], width: usize, rows_count: usize) -> Option<String> {
     if of.len() <= rows_count {
         return queues(of, width);
@@ -165,7 +165,7 @@ fn rate(per_1000_s: u64) -> String {
     }
 }
 
-/// Queues that refuse messages because of a bound of their own, and what to do.
+/// Queues that refuse messages because of their own limit, and what to do.
 fn full_queues(of: &[QueueSummary], width: usize) -> Option<String> {
     let told = |queue: &QueueSummary| {
         let (size, limit) = (output::size_if_known(queue.size_bytes), output::size_if_known(queue.limit_bytes));
@@ -180,7 +180,7 @@ fn full_queues(of: &[QueueSummary], width: usize) -> Option<String> {
     (!full.is_empty()).then(|| full.join("\n"))
 }
 
-/// What is in a queue. Of a broker that counts only the messages that wait, these, by that word.
+/// The number of messages in a queue. If the broker counts only ready messages, their number, labelled as such.
 fn messages(queue: &QueueSummary) -> String {
     match (queue.depth_count, queue.ready_count) {
         _ if queue.is_missing => "missing".to_owned(),
@@ -189,7 +189,7 @@ fn messages(queue: &QueueSummary) -> String {
     }
 }
 
-/// Queues as a table; none where there are none.
+/// Queues as a table; `None` if there are none.
 pub(crate) fn queues(queues: &[QueueSummary], width: usize) -> Option<String> {
     let row = |queue: &QueueSummary| {
         let reader = match &queue.exit {
@@ -221,7 +221,7 @@ pub(crate) fn queues(queues: &[QueueSummary], width: usize) -> Option<String> {
     Some(text)
 }
 
-/// An error of each processor: those that are not over first, then the newest.
+/// The last error of each processor: current ones first, then the newest.
 fn errors(hosts: &[HostReport], width: usize, rows_count: usize) -> Option<String> {
     let mut all: Vec<(&HostReport, &ProcessorStatus)> =
         hosts.iter().flat_map(|host| host.processors.iter().map(move |status| (host, status))).collect();

@@ -1,4 +1,4 @@
-//! Messages from the stream to the output, and which of them the output has.
+//! Passes messages from the stream to the output, and tracks which of them the output has received.
 
 use std::collections::VecDeque;
 
@@ -10,13 +10,13 @@ use crate::message::Line;
 use crate::output::{self, Format};
 use crate::problem::{Exit, Problem};
 
-/// Messages that came together, as they are written.
+/// Messages that arrived together, in output format.
 #[derive(Default)]
 pub(super) struct Messages {
     bytes: Vec<u8>,
-    /// Where each message that is not [moved](Batch::fill) ends in the bytes, and its receipt.
+    /// For each message that is not [moved](Batch::fill) yet, its end in the bytes and its receipt.
     ends: VecDeque<(usize, u64)>,
-    /// Bytes of those that are.
+    /// The bytes of moved messages.
     start: usize,
 }
 
@@ -70,7 +70,7 @@ pub(super) async fn read(
     outcome
 }
 
-/// The messages of lines, up to the first line that is none.
+/// The messages of lines, up to the first line that is not a message.
 fn messages_of(mut lines: &[u8], format: Format) -> (Messages, Result<(), Problem>) {
     let mut messages = Messages { bytes: Vec::with_capacity(lines.len()), ..Messages::default() };
     while let Some(end) = line_end(lines) {
@@ -87,9 +87,9 @@ fn messages_of(mut lines: &[u8], format: Format) -> (Messages, Result<(), Proble
 #[derive(Default)]
 pub(super) struct Batch {
     bytes: Vec<u8>,
-    /// Where each message ends in the bytes, and its receipt.
+    /// For each message, its end in the bytes and its receipt.
     ends: VecDeque<(usize, u64)>,
-    /// Bytes of those that are acknowledged.
+    /// The bytes of acknowledged messages.
     start: usize,
 }
 
@@ -103,12 +103,12 @@ impl Batch {
         self.ends.len() < limit_count && self.bytes.len() < limit_bytes
     }
 
-    /// Takes the bytes out, to be written.
+    /// Takes the bytes out for writing.
     pub(super) fn take_bytes(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.bytes)
     }
 
-    /// Adds messages behind the others, as many as there is room for.
+    /// Appends messages, as many as fit.
     pub(super) fn fill(&mut self, messages: &mut Messages, limit_count: usize, limit_bytes: usize) {
         let (start, moved) = (messages.start, self.bytes.len());
         while let Some((end, receipt)) = messages.ends.front().copied()
@@ -121,7 +121,7 @@ impl Batch {
         self.bytes.extend_from_slice(&messages.bytes[start..messages.start]);
     }
 
-    /// The receipt of the last message that is whole within so many bytes, unless it was told before.
+    /// The receipt of the last message that is complete within `out_bytes`, unless it was returned before.
     pub(super) fn whole(&mut self, out_bytes: usize) -> Option<u64> {
         let mut last = None;
         while let Some((end, receipt)) = self.ends.front().copied().filter(|(end, _)| *end <= out_bytes) {
@@ -132,7 +132,7 @@ impl Batch {
         last
     }
 
-    /// How much of so many bytes belongs to no whole message.
+    /// How many of `out_bytes` do not belong to a complete message.
     pub(super) fn bytes_behind(&self, out_bytes: usize) -> usize {
         out_bytes.saturating_sub(self.start)
     }

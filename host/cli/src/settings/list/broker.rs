@@ -1,4 +1,4 @@
-//! Bounds of the queues and of flows.
+//! Settings of the queues and of flows.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use super::super::kind::{Kind, Value};
 const MIB: u64 = 1 << 20;
 const TIB: u64 = 1 << 40;
 
-/// A file, or nothing where none is set.
+/// A file, or an empty string if not set.
 fn path(file: Option<&PathBuf>) -> Value {
     Value::Text(file.map(|file| file.display().to_string()).unwrap_or_default())
 }
@@ -109,7 +109,7 @@ pub(super) const LIST: &[Definition] = &[
     ),
     Definition::new(
         "broker.max-message",
-        // With less, Weir could not tell itself of a large blueprint.
+        // With less, Weir's own messages about a large blueprint would not fit.
         Kind::Size(4 * MIB, 64 * MIB),
         ("The largest body of a message", "what a component with 64 MiB of memory can hold while it processes JSON"),
         |s| Value::Size(s.broker.limits.max_message_bytes as u64),

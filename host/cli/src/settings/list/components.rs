@@ -1,4 +1,4 @@
-//! What a component may use, and how failed messages are tried again, unless its deployment says otherwise.
+//! Default limits of components, and the retry policy for failed messages, unless a deployment overrides them.
 
 use std::time::Duration;
 
@@ -53,7 +53,7 @@ pub(super) const LIST: &[Definition] = &[
     ),
     Definition::new(
         "component.send-size",
-        // What the broker takes in one settle.
+        // The limit of one settle of the broker.
         Kind::Size(KIB, 256 * MIB),
         ("Their bodies and properties together", "four times the largest message"),
         |s| Value::Size(s.limits.sends_bytes),

@@ -1,4 +1,4 @@
-//! Bounds of the gateway.
+//! Settings of the gateway.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -186,11 +186,11 @@ mod tests {
 
     #[test]
     fn every_bound_of_the_gateway_can_be_set() {
-        // A new field ends here: give it a definition above, and its row in docs/operating.md.
+        // For a new field, add a definition above and a row in docs/operating.md.
         let GatewaySettings {
-            // Of `gateway.token-file` or WEIR_TOKEN: a secret is no setting.
+            // From `gateway.token-file` or WEIR_TOKEN: a secret is not a setting.
             tokens: _,
-            // Of `gateway.tls-cert` and `gateway.tls-key`.
+            // From `gateway.tls-cert` and `gateway.tls-key`.
             tls: _,
             max_connections_count: _,
             idle_timeout: _,
@@ -205,7 +205,7 @@ mod tests {
             unread_timeout: _,
             ping_interval: _,
             full_queue_timeout: _,
-            // A part of the grace time.
+            // A part of the grace period.
             drain_timeout: _,
         } = GatewaySettings::default();
         assert_eq!(super::LIST.len(), 17, "one for each, files in place of what is in them, and whether a proxy is there");

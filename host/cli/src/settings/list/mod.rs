@@ -8,17 +8,17 @@ mod store;
 
 use super::definition::Definition;
 
-/// All settings, in the order in which they are shown; those without a section come first, as a settings file demands.
+/// All settings, in display order; those without a section come first, as TOML requires.
 pub(crate) fn all() -> impl Iterator<Item = &'static Definition> + Clone {
     [process::LIST, gateway::LIST, store::LIST, broker::LIST, components::LIST].into_iter().flatten()
 }
 
-/// The setting of a name.
+/// Finds a setting by name.
 pub(super) fn find(name: &str) -> Option<&'static Definition> {
     all().find(|definition| definition.name == name)
 }
 
-/// What a section holds, for the file that `weir init` writes.
+/// The description of a section, for the file that `weir init` writes.
 pub(crate) fn about(section: &str) -> &'static str {
     match section {
         "log" => "What `weir up` logs to standard error.",

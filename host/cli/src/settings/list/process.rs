@@ -1,4 +1,4 @@
-//! The process itself: its address, its end, its log, its host.
+//! Settings of the process itself: its address, shutdown, log and host.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Where components are, of a gateway that does not keep them itself.
+//! Where a gateway that does not store components itself gets them from.
 
 use std::path::PathBuf;
 

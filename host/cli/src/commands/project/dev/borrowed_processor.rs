@@ -1,4 +1,4 @@
-//! A processor of a running flow while its component is developed there: what ran before, and what was deployed meanwhile.
+//! A processor of a running flow that is used to develop a component: what ran before, and what was deployed meanwhile.
 
 use std::path::Path;
 use std::time::Duration;
@@ -14,10 +14,10 @@ use crate::commands::swap::KeepPrevious;
 use crate::commands::{Session, swap};
 use crate::problem::{Exit, Problem};
 
-/// How long a swap may take.
+/// Time limit for a swap.
 const SWAP_TIME: Duration = Duration::from_secs(60);
 
-/// It is given back at the end.
+/// A processor that is swapped back at the end.
 pub(super) struct BorrowedProcessor {
     session: Session,
     flow: String,
@@ -42,15 +42,15 @@ impl BorrowedProcessor {
         &self.flow
     }
 
-    /// Deploys a version and swaps it in. Development versions that nothing names any more are removed: the entry keeps the last one, in case
-    /// that hosts refuse this one.
+    /// Deploys a version and swaps it in. Development versions that are no longer referenced are removed: the entry keeps the previous one in case
+    /// hosts reject this one.
     pub(super) async fn try_out(&mut self, file: &Path, processor: String, component: &str) -> Result<(), Problem> {
         deploy_as(&self.session, file, component).await?;
         if !self.deployed.iter().any(|deployed| deployed == component) {
             self.deployed.push(component.to_owned());
         }
         let swapped = self.swap_to(processor, component).await;
-        // What cannot be removed yet is tried again at the end.
+        // What cannot be removed yet is retried at the end.
         let _ = self.remove_unused().await;
         swapped
     }
@@ -65,7 +65,7 @@ impl BorrowedProcessor {
         begun.finish(&self.session, &swap).await.map(drop)
     }
 
-    /// Swaps back to what ran before, unless another swap came in between, and removes the development versions.
+    /// Swaps back to what ran before, unless another swap happened in between, and removes the development versions.
     pub(super) async fn requeue(mut self) -> Result<(), Problem> {
         let restored = self.restore().await;
         let left = self.remove_unused().await;
@@ -96,7 +96,7 @@ impl BorrowedProcessor {
         print_status(&format!("{} of flow {} runs {before} again", last.processor, self.flow))
     }
 
-    /// Removes the development versions that nothing names; what is left, and why.
+    /// Removes unreferenced development versions. Returns those that are left, and why.
     async fn remove_unused(&mut self) -> Vec<(String, Problem)> {
         let mut left = Vec::new();
         for component in std::mem::take(&mut self.deployed) {

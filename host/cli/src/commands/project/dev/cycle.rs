@@ -1,4 +1,4 @@
-//! One round: build, test, deploy, swap.
+//! One cycle: build, test, deploy, swap.
 
 use std::path::{Path, PathBuf};
 
@@ -18,13 +18,13 @@ use crate::commands::Session;
 use crate::output::{self, Format};
 use crate::problem::{Exit, Problem};
 
-/// Rounds of one project.
+/// The cycles of one project.
 pub(super) struct DevCycles<'a> {
     command: &'a Dev,
-    /// The component's name, once it is known: it stays.
+    /// The component's name, once known; it must not change.
     name: Option<String>,
     target: Target,
-    /// What shows what leaves the flow.
+    /// Shows the output of the flow.
     listening: Option<OutputTap>,
 }
 
@@ -32,7 +32,7 @@ pub(super) struct DevCycles<'a> {
 enum Target {
     /// In a flow of a running Weir.
     Running(Box<BorrowedProcessor>),
-    /// In a Weir of its own, once something was built.
+    /// In a separate Weir, once something was built.
     Own(Option<Box<DevWeir>>),
 }
 
@@ -48,12 +48,12 @@ impl<'a> DevCycles<'a> {
         Ok(DevCycles { command, name: None, target, listening: None })
     }
 
-    /// Whether no edit can fix this.
+    /// Whether no edit of the sources can fix this.
     pub(super) fn is_hopeless(&self, error: &Problem) -> bool {
         matches!(error.exit, Exit::Unavailable | Exit::NoPermission)
     }
 
-    /// Builds and tests, which may be given up at any time.
+    /// Builds and tests. Can be cancelled at any time.
     pub(super) async fn make(&mut self, changed: &[PathBuf], is_first: bool) -> Result<BuildResult, Problem> {
         let began = Instant::now();
         if !is_first {
@@ -71,7 +71,7 @@ impl<'a> DevCycles<'a> {
         Ok(BuildResult { began, checked, file, component })
     }
 
-    /// Deploys and swaps; to its end, so that what it leaves is known.
+    /// Deploys and swaps. Must be completed, so that the resulting state is known.
     pub(super) async fn deploy(&mut self, made: &BuildResult) -> Result<(), Problem> {
         let BuildResult { began, checked, file, component } = made;
         match &mut self.target {
@@ -92,7 +92,7 @@ impl<'a> DevCycles<'a> {
         print_status(&format!("{component} runs, {} ms after the change", output::number(began.elapsed().as_millis() as u64)))
     }
 
-    /// Gives back what was borrowed of a running Weir.
+    /// Restores the processor of a running Weir.
     pub(super) async fn end(self) -> Result<(), Problem> {
         match self.target {
             Target::Running(borrowed) => borrowed.requeue().await,
@@ -101,7 +101,7 @@ impl<'a> DevCycles<'a> {
     }
 }
 
-/// What a round has built.
+/// The result of building in a cycle.
 pub(super) struct BuildResult {
     began: Instant,
     checked: Checked,
@@ -109,7 +109,7 @@ pub(super) struct BuildResult {
     component: String,
 }
 
-/// Builds and tests; the file, and the short digest of what is in it.
+/// Builds and tests; returns the file and the short digest of its content.
 fn make(folder: &Path) -> Result<(Checked, PathBuf, String), Problem> {
     let checked = Checked::read(folder).map_err(problem)?;
     let file = folder.join(".weir/dev.wasm");
@@ -128,7 +128,7 @@ fn make(folder: &Path) -> Result<(Checked, PathBuf, String), Problem> {
     Ok((checked, file, built.inspected.digest.short()))
 }
 
-/// The version of the manifest as one of development, by the digest: what is deployed once never changes.
+/// Makes a development version from the manifest's version and the digest: deployed versions never change.
 fn development_version(version: &str, digest: &str) -> String {
     let version = version.split_once('+').map_or(version, |(version, _)| version);
     let joint = if version.contains('-') { "." } else { "-" };

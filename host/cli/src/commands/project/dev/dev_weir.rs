@@ -1,4 +1,4 @@
-//! A Weir for one `weir dev`: a process of its own in a temporary folder, with a flow of one processor.
+//! A Weir for one `weir dev`: a separate process with a temporary folder and a flow of one processor.
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
@@ -23,7 +23,7 @@ use crate::problem::{Exit, Problem};
 const START_TIME: Duration = Duration::from_secs(60);
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// It ends when this is dropped.
+/// The process ends when this is dropped.
 pub(super) struct DevWeir {
     session: Session,
     child: Child,
@@ -34,7 +34,7 @@ impl DevWeir {
     /// The flow's id, and its blueprint's.
     pub(super) const FLOW: &str = "dev";
 
-    /// Starts it with a component that was built.
+    /// Starts it with a built component.
     pub(super) async fn start(
         component: &str,
         file: &Path,
@@ -77,7 +77,7 @@ impl Drop for DevWeir {
     }
 }
 
-/// One that does not run a flow yet.
+/// A process that does not run a flow yet.
 struct Starting {
     child: Option<Child>,
     folder: Option<Folder>,
@@ -111,7 +111,7 @@ impl Drop for Starting {
     }
 }
 
-/// Nothing in its folder is kept, so that it need not stop in order.
+/// Kills the process: its folder is removed, so a graceful shutdown is not needed.
 fn end(child: &mut Child) {
     let _ = child.kill();
     let _ = child.wait();
@@ -136,7 +136,7 @@ fn spawn(data: &Path) -> Result<Child, Problem> {
     Ok(child)
 }
 
-/// Shows what the component logs, and what Weir warns of.
+/// Shows the component's log and Weir's warnings.
 fn show_log(log: impl Read) {
     for line in BufReader::new(log).lines().map_while(Result::ok) {
         let shown = match serde_json::from_str::<Value>(&line) {
@@ -149,7 +149,7 @@ fn show_log(log: impl Read) {
     }
 }
 
-/// An event of the log as a line; `None` for what an author need not see.
+/// A log event as a line; `None` for events that are not relevant to authors.
 fn event_line(event: &Value) -> Option<String> {
     let text = |name: &str| event.get(name).and_then(Value::as_str);
     let level = text("level")?.to_lowercase();
@@ -203,7 +203,7 @@ fn blueprint(component: &str, descriptor: &Descriptor, parameters: &[(String, St
     })
 }
 
-/// How to send something into the flow.
+/// Prints how to send messages into the flow.
 fn tell(descriptor: &Descriptor, data: &Path) -> std::io::Result<()> {
     for consumer in &descriptor.consumers {
         let (verb, rest) = if consumer.reply.is_some() { ("request", "'JSON'") } else { ("send", "FILE.json") };

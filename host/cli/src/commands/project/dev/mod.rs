@@ -19,10 +19,10 @@ use crate::problem::{Exit, Problem};
 use crate::report;
 use crate::shutdown::Signals;
 
-/// How often the sources are looked at: a poll of some hundred files takes less than a millisecond, and sees changes on every file system.
+/// How often the sources are polled: polling some hundred files takes less than a millisecond, and detects changes on every file system.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Runs until a signal comes. An error of a round is told, and the next change begins another one.
+/// Runs until a signal arrives. Errors of a cycle are reported, and the next change starts another one.
 pub(crate) async fn run(data: &Path, reach: &Reach, format: Format, command: Dev) -> Result<()> {
     let mut signals = Signals::catch()?;
     let mut cycles = DevCycles::new(data, reach, &command)?;
@@ -31,12 +31,12 @@ pub(crate) async fn run(data: &Path, reach: &Reach, format: Format, command: Dev
     watched.and(ended.unwrap_or(Ok(())).map_err(Into::into))
 }
 
-/// Begins a round at each change, until a signal comes.
+/// Starts a cycle on each change, until a signal arrives.
 async fn watch(cycles: &mut DevCycles<'_>, command: &Dev, format: Format, signals: &mut Signals) -> Result<()> {
     let (mut seen, mut pending) = (Snapshot::default(), None);
     loop {
         let now = Snapshot::of(&command.folder);
-        // An editor writes a file in several steps: a change counts once nothing more changes.
+        // Editors write a file in several steps: a change counts once the files are stable.
         if now != seen && pending.as_ref() == Some(&now) {
             let changed = now.changed_since(&seen);
             let is_first = seen == Snapshot::default();
@@ -71,8 +71,8 @@ async fn watch(cycles: &mut DevCycles<'_>, command: &Dev, format: Format, signal
     }
 }
 
-/// Lets what changes a running Weir come to its end when a signal comes; a second one breaks it off. What came of it, and whether there was
-/// a signal.
+/// Completes work that changes a running Weir even if a signal arrives; a second signal cancels it. Returns the result, and whether there was a
+/// signal.
 async fn finish_or_break<T>(work: impl Future<Output = T>, signals: &mut Signals) -> (Option<T>, bool) {
     tokio::pin!(work);
     tokio::select! {

@@ -1,4 +1,4 @@
-//! What leaves a flow, shown as it passes.
+//! Shows the output of a flow.
 
 use tokio::task::JoinSet;
 use weir_gateway::protocol::InterfaceKind;
@@ -15,7 +15,7 @@ pub(super) struct OutputTap {
 }
 
 impl OutputTap {
-    /// Begins to show what passes the interfaces of a flow that carry messages one way.
+    /// Starts showing the messages that pass the `flow` interfaces of a flow.
     pub(super) async fn begin(session: &Session, id: &str) -> Result<Self, Problem> {
         let found = flow::find(session, id).await?;
         let mut tasks = JoinSet::new();
@@ -29,7 +29,7 @@ impl OutputTap {
 }
 
 async fn show(name: String, mut lines: Lines) {
-    // A tap that ends is begun again with the next `weir dev`; the flow goes on without it.
+    // A tap that ends is not restarted until the next `weir dev`; the flow continues without it.
     while let Ok(Some(line)) = lines.next().await {
         let Ok(read) = Line::read(&line) else { continue };
         if read.is_message() {
