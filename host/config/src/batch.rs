@@ -1,4 +1,4 @@
-//! Batches, which are written in one step, and values with the version they were read at.
+//! Batches, which are written atomically, and values with the version at which they were read.
 
 use std::collections::{HashMap, HashSet};
 
@@ -6,7 +6,7 @@ use crate::error::{ConfigError, Result};
 use crate::protocol::{Condition, Key, Request, Value};
 use crate::size::{Capacity, size_of};
 
-/// Entries of one request, at most: about a second of work for the store, so that one request cannot keep all others waiting for long.
+/// Maximum number of entries in one request: about a second of work for the store, so that one request cannot block others for long.
 pub const MAX_REQUEST_ENTRIES_COUNT: usize = 10_000;
 
 /// A value with the version of the configuration at which it was read.
@@ -18,14 +18,14 @@ pub struct Versioned<T> {
     pub value: T,
 }
 
-/// Changes that are written together: all in one step of the version and with one notify, or none.
+/// Changes that are written atomically, with one increment of the version and one notify.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Batch {
-    /// Values to write; each must have a value. Of a key that is written twice the last value counts.
+    /// Values to write; each must have a value. If a key is written twice, the last value is stored.
     pub put: Vec<Value>,
     /// Keys to delete; missing ones are not an error. None of them may be among the written ones.
     pub delete: Vec<Key>,
-    /// Conditions that must hold before; otherwise nothing changes.
+    /// Conditions that must hold before the write; otherwise nothing changes.
     pub conditions: Vec<Condition>,
     /// The capacity that it may use.
     pub capacity: Capacity,
@@ -37,28 +37,28 @@ impl Batch {
         Self::default()
     }
 
-    /// The same with a value to write.
+    /// Adds a value to write.
     #[must_use]
     pub fn put(mut self, config_type: impl Into<String>, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.put.push(Value { config_type: config_type.into(), key: key.into(), value: Some(value.into()) });
         self
     }
 
-    /// The same with a key to delete.
+    /// Adds a key to delete.
     #[must_use]
     pub fn delete(mut self, config_type: impl Into<String>, key: impl Into<String>) -> Self {
         self.delete.push(Key { config_type: config_type.into(), key: key.into() });
         self
     }
 
-    /// The same on condition that this value is stored; `None`: that there is none.
+    /// Adds the condition that this value is stored; `None`: that the key does not exist.
     #[must_use]
     pub fn on_condition(mut self, config_type: impl Into<String>, key: impl Into<String>, value: Option<String>) -> Self {
         self.conditions.push(Condition { config_type: config_type.into(), key: key.into(), value });
         self
     }
 
-    /// The same as a step that finishes or undoes what was begun, for which a part of the configuration's bound is kept free.
+    /// Marks it as a step that completes or rolls back an operation, for which a part of the configuration's limit is reserved.
     #[must_use]
     pub fn with_reserve(mut self) -> Self {
         self.capacity = Capacity::Reserve;
@@ -70,8 +70,8 @@ impl Batch {
         self.put.is_empty() && self.delete.is_empty()
     }
 
-    /// Whether the config service can accept it in one request of at most this many bytes. Check the batch that undoes a change before writing the
-    /// change.
+    /// Checks that the config service can accept it in one request of at most this many bytes. Check the batch that undoes a change before writing
+    /// the change.
     ///
     /// # Errors
     /// `Refused`, with the value that is too large.
@@ -98,7 +98,7 @@ impl Batch {
         put.chain(self.delete.iter().cloned()).collect::<HashSet<_>>().into_iter().collect()
     }
 
-    /// The size of the values that it writes in a response; of a key that is written twice, the last.
+    /// The size of the values that it writes, as in a response; if a key is written twice, that of the last value.
     pub(crate) fn put_bytes(&self) -> u64 {
         let last: HashMap<(&str, &str), &str> = self
             .put
@@ -109,7 +109,7 @@ impl Batch {
     }
 
     /// # Errors
-    /// `Refused` when it cannot be written, whatever the store holds.
+    /// `Refused` if it cannot be written regardless of the store's content.
     pub(crate) fn check(&self) -> Result<()> {
         check_count(self.put.len() + self.delete.len() + self.conditions.len())?;
         let mut written = HashSet::new();
@@ -136,7 +136,7 @@ pub(crate) fn check_count(entries: usize) -> Result<()> {
     refused(format!("the request has {entries} keys, values and conditions; the limit is {MAX_REQUEST_ENTRIES_COUNT}: split it"))
 }
 
-/// A key as errors name it, cut, control characters escaped.
+/// A key for errors: truncated, with control characters escaped.
 pub(crate) fn shown(config_type: &str, key: &str) -> String {
     format!("`{}` of type `{}`", weir_pubsub::shown(key), weir_pubsub::shown(config_type))
 }

@@ -12,14 +12,14 @@ use crate::protocol::{Key, Request, Response, Usage, Value};
 use crate::store::Everything;
 use crate::topics::ConfigTopics;
 
-/// How long a request may take. Others' clients wait as long.
+/// Time limit of a request, the same as in other clients of the protocol.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// How often a state that is read in portions is read again because something changed meanwhile.
+/// How often a state that is read in portions is reread because it changed meanwhile.
 const MAX_STATE_READS_COUNT: u32 = 10;
 
-/// Asks the config service. Cloning is cheap; clones share one subscription to the answers, and each request takes only its own.
+/// A client of the config service. Cloning is cheap; clones share one subscription for answers.
 ///
-/// Nothing is retried: a read may be repeated at will when its error [is passing](ConfigError::is_passing), a write may have been done.
+/// Nothing is retried: a read may be repeated if its error [is temporary](ConfigError::is_passing); a failed write may have been executed.
 #[derive(Clone)]
 pub struct ConfigClient {
     inner: Arc<Inner>,
@@ -32,7 +32,7 @@ struct Inner {
 }
 
 impl ConfigClient {
-    /// Binds the subscription to the answers. The service need not be there yet.
+    /// Subscribes to the answers. The service need not be running yet.
     ///
     /// # Errors
     /// `Topicspace`, `Unavailable`.
@@ -40,7 +40,7 @@ impl ConfigClient {
         Self::connect_with(backend, topicspace, TIMEOUT).await
     }
 
-    /// The same with another bound on the time of a request than 10 s.
+    /// The same with a time limit per request other than 10 s.
     ///
     /// # Errors
     /// `Topicspace`, `Unavailable`.
@@ -51,7 +51,7 @@ impl ConfigClient {
         Ok(ConfigClient { inner: Arc::new(Inner { topics, timeout, requester }) })
     }
 
-    /// The values of keys, one per key in their order, `None` for missing ones.
+    /// The values of keys, one per key in the same order, `None` for missing ones.
     ///
     /// # Errors
     /// `Unavailable`, `Answered`, `TooLarge`, `UnreadableAnswer`.
@@ -97,7 +97,7 @@ impl ConfigClient {
         }
     }
 
-    /// The values of a type, by key. Those that are too many for one answer are read in portions; the version is the lowest of them.
+    /// The values of a type, by key. If they are too large for one answer, they are read in portions; the version is the lowest of all answers.
     ///
     /// # Errors
     /// As [`ConfigClient::get`].
@@ -114,7 +114,7 @@ impl ConfigClient {
         }
     }
 
-    /// The values of those keys that are there, in as many requests as they need. The version is the lowest of all answers.
+    /// The values of the existing ones of these keys, in as many requests as needed. The version is the lowest of all answers.
     ///
     /// # Errors
     /// As [`ConfigClient::get`].
@@ -141,11 +141,11 @@ impl ConfigClient {
         Ok(read)
     }
 
-    /// The values of the types that are chosen, all of one state: at once, or in portions where everything does not fit into one answer,
-    /// again where something changed meanwhile.
+    /// A consistent snapshot of the values of the chosen types: in one request, or in portions if everything does not fit into one answer, which is
+    /// repeated if something changed meanwhile.
     ///
     /// # Errors
-    /// As [`ConfigClient::get`], and `Conflict` if something changes each time.
+    /// As [`ConfigClient::get`], and `Conflict` if something changed each time.
     pub async fn state_of(&self, chosen: impl Fn(&str) -> bool) -> Result<Versioned<Everything>> {
         match self.everything().await {
             Err(error) if error.is_about_size() => {}
@@ -185,7 +185,7 @@ impl ConfigClient {
         Ok(Versioned { version: response.version, value: response.config })
     }
 
-    /// The version as it is now.
+    /// The current version.
     ///
     /// # Errors
     /// As [`ConfigClient::get`].
@@ -193,14 +193,14 @@ impl ConfigClient {
         Ok(self.get(&[]).await?.version)
     }
 
-    /// Writes a batch: one step of the version and one notify, or nothing at all. When it returns, it is durable and the notify is out.
+    /// Writes a batch atomically, with one increment of the version and one notify. When this returns, the batch is durable and the notify is sent.
     ///
     /// # Errors
-    /// `Conflict` when a condition does not hold, `TooLarge`, `Refused` or `Answered`: nothing was changed. `Unavailable`: it may have
-    /// been written all the same.
+    /// `Conflict` if a condition does not hold, `TooLarge`, `Refused` or `Answered`: nothing was changed. `Unavailable`: the batch may still have
+    /// been written.
     ///
     /// # Cancel safety
-    /// The batch may be written all the same, whole or not at all.
+    /// The batch may still be written, completely or not at all.
     pub async fn apply(&self, batch: Batch) -> Result<()> {
         batch.check()?;
         self.ask(&batch.into_request()).await.map(|_| ())

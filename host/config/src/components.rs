@@ -1,5 +1,5 @@
-//! The folder that keeps the bytes of components, each in a file named by its digest; how they are written and read in pieces; and where a
-//! host finds them.
+//! The folder that stores the bytes of components, each in a file named after its digest; writing and reading them in chunks; and the source of
+//! components for hosts.
 
 mod files;
 mod incoming;
@@ -19,36 +19,36 @@ pub use self::incoming::Incoming;
 pub use self::reading::StoredComponent;
 pub use self::source::{ComponentBytes, ComponentSource, RemoteComponents, RemoteFault};
 
-/// A folder of files `HEX.wasm`. Its files never change, so that they can be shared and copied freely. Cloning is cheap.
+/// A folder of files `HEX.wasm`. Its files never change, so they can be shared and copied freely. Cloning is cheap.
 #[derive(Clone, Debug)]
 pub struct ComponentFolder {
     path: PathBuf,
 }
 
 impl ComponentFolder {
-    /// Names the folder; it is made when the first component comes.
+    /// A handle to the folder, which is created with the first component.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         ComponentFolder { path: path.into() }
     }
 
-    /// The file of a component, whether it is there or not.
+    /// The file of a component, whether it exists or not.
     pub fn path(&self, digest: Digest) -> PathBuf {
         self.path.join(format!("{}.wasm", digest.to_hex()))
     }
 
-    /// Keeps a component. When this returns, the file is durable and whole; a damaged one of the same digest is replaced.
+    /// Stores a component. When this returns, the file is durable and complete; a damaged one with the same digest is replaced.
     ///
     /// # Errors
     /// `ComponentFolder`.
     ///
     /// # Cancel safety
-    /// The component is kept all the same, whole or not at all.
+    /// The component may still be stored, completely or not at all.
     pub async fn put(&self, bytes: &[u8]) -> Result<Digest> {
         let (folder, bytes) = (self.clone(), bytes.to_vec());
         blocking(move || folder.put_now(&bytes)).await
     }
 
-    /// The bytes of a component, verified against its digest; `None` if it is not there.
+    /// The bytes of a component, verified against its digest; `None` if it is not stored.
     ///
     /// # Errors
     /// `ComponentFolder`, `DamagedComponent`.
@@ -57,7 +57,7 @@ impl ComponentFolder {
         blocking(move || folder.get_now(digest)).await
     }
 
-    /// Opens a component to be read in pieces, after its bytes were verified; `None` if it is not there.
+    /// Verifies a component and opens it for reading in chunks; `None` if it is not stored.
     ///
     /// # Errors
     /// `ComponentFolder`, `DamagedComponent`.
@@ -66,7 +66,7 @@ impl ComponentFolder {
         blocking(move || StoredComponent::open(digest, path)).await
     }
 
-    /// Begins to write a component that arrives in chunks, of at most this many bytes. An unfinished write leaves nothing behind.
+    /// Starts writing a component that arrives in chunks, with at most this many bytes in total. An unfinished write leaves nothing behind.
     ///
     /// # Errors
     /// `ComponentFolder`.
@@ -75,13 +75,13 @@ impl ComponentFolder {
         blocking(move || Incoming::begin(&folder, digest, path, most_bytes)).await
     }
 
-    /// Where the files are.
+    /// The folder of the files.
     pub fn folder(&self) -> &Path {
         &self.path
     }
 
-    /// The files that nothing needs when only these digests are named: bytes of other components, and what interrupted writes left. Nothing
-    /// may write to the folder meanwhile: what is half written looks like what was interrupted, however old it is.
+    /// The unused files if only these digests are referenced: bytes of other components, and leftovers of interrupted writes. Nothing may write to
+    /// the folder meanwhile: a write in progress looks like an interrupted one, regardless of its age.
     ///
     /// # Errors
     /// `ComponentFolder`.
@@ -90,7 +90,7 @@ impl ComponentFolder {
         blocking(move || folder.unused_now(&named)).await
     }
 
-    /// Removes the bytes of a component; nothing if they are not there.
+    /// Removes the bytes of a component, if they exist.
     ///
     /// # Errors
     /// `ComponentFolder`.
@@ -105,7 +105,7 @@ impl ComponentFolder {
         .await
     }
 
-    /// Whether the file of a component is there, whole or not.
+    /// Whether the file of a component exists, undamaged or not.
     pub fn has(&self, digest: Digest) -> bool {
         self.path(digest).exists()
     }
@@ -126,7 +126,7 @@ impl ComponentFolder {
         let part = part_of(&self.path, digest);
         let written = write_durably(&self.path, &part, &path, bytes);
         if written.is_err() {
-            // Leftovers of a failed write do no harm; the first error is the one to report.
+            // Leftovers of a failed write are harmless; the first error is reported.
             let _ = fs::remove_file(&part);
         }
         written.map(|()| digest).map_err(|source| ConfigError::ComponentFolder { doing: "write", path, source })
@@ -146,7 +146,7 @@ impl ComponentFolder {
 /// A file that nothing refers to.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct UnusedFile {
-    /// Where it is.
+    /// Its path.
     pub path: PathBuf,
     /// Its size.
     pub size_bytes: u64,
@@ -155,7 +155,7 @@ pub struct UnusedFile {
 /// The files of a folder whose names pass a test, in order; none if the folder does not exist.
 ///
 /// # Errors
-/// When the folder cannot be read.
+/// If the folder cannot be read.
 pub fn unused_files(folder: &Path, is_unused: impl Fn(&str) -> bool) -> io::Result<Vec<UnusedFile>> {
     let files = match fs::read_dir(folder) {
         Ok(files) => files,
@@ -174,7 +174,7 @@ pub fn unused_files(folder: &Path, is_unused: impl Fn(&str) -> bool) -> io::Resu
     Ok(unused)
 }
 
-/// Removes files; those that could not be removed, with the reason. One that is gone already counts as removed.
+/// Removes files. Returns those that could not be removed, with the reason. A missing file counts as removed.
 pub fn remove_unused(files: &[UnusedFile]) -> Vec<(PathBuf, io::Error)> {
     let remove = |file: &UnusedFile| match fs::remove_file(&file.path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Some((file.path.clone(), error)),

@@ -14,7 +14,7 @@ pub type Result<T, E = ConfigError> = std::result::Result<T, E>;
 /// What to do about an answer that is too large.
 const REQUEST_LESS: &str = "request fewer types or keys at a time";
 
-/// In the message of every error that a full disk caused.
+/// Part of the message of every error caused by a full disk.
 pub const DISK_FULL: &str = "the disk of the configuration is full";
 
 /// Why an operation on configuration failed.
@@ -29,13 +29,13 @@ pub enum ConfigError {
         /// The problem.
         source: NameError,
     },
-    /// Another config service answers on this broker: stop it, or use another topicspace.
+    /// Another config service is running on this broker: stop it, or use another topicspace.
     #[error("another config service holds {what}: stop it first, or choose another topicspace")]
     Held {
-        /// The lock, or the queue of requests.
+        /// The lock or the request queue.
         what: String,
     },
-    /// The store's file cannot be opened or is not one of ours.
+    /// The store's file cannot be opened or is not a config store.
     #[error("the config store {} cannot be opened", path.display())]
     StoreNotOpened {
         /// Which file.
@@ -43,7 +43,7 @@ pub enum ConfigError {
         /// Why.
         source: Box<dyn Error + Send + Sync>,
     },
-    /// The store failed: nothing was changed by a write that got this, unless it failed in its commit.
+    /// The store failed: a write with this error changed nothing, unless its commit failed.
     #[error("the config store failed while {doing}")]
     StoreFailed {
         /// The operation.
@@ -51,7 +51,7 @@ pub enum ConfigError {
         /// Why.
         source: Box<dyn Error + Send + Sync>,
     },
-    /// A condition of a batch does not hold: nothing was changed; read again and decide again.
+    /// A condition of a batch does not hold: nothing was changed; reread and decide again.
     #[error("conflict: {message}")]
     Conflict {
         /// The condition, and the stored value.
@@ -69,18 +69,18 @@ pub enum ConfigError {
         /// The broker's limit.
         limit_bytes: usize,
     },
-    /// The broker accepts no response of this size, regardless of the settings.
+    /// The broker does not accept a response of this size, regardless of the settings.
     #[error(
         "the answer has {actual_bytes} bytes, and the broker accepts at most {limit_bytes}: {REQUEST_LESS}, or raise its max_message_size; \
              set broker.max-answer to at most that size"
     )]
     AnswerRefused {
-        /// Of the answer.
+        /// The size of the answer.
         actual_bytes: u64,
-        /// Of the broker.
+        /// The broker's limit.
         limit_bytes: u64,
     },
-    /// Everything together would not fit into one answer any more: nothing was changed; delete something first.
+    /// The whole configuration would no longer fit into one answer: nothing was changed; delete something first.
     #[error(
         "the whole configuration would have {after_bytes} bytes; the limit is {limit_bytes}; it has {before_bytes}: delete values that are no \
              longer needed (`weir config list` shows the size of each type), or raise broker.max-answer if it is below 64 MiB"
@@ -109,7 +109,7 @@ pub enum ConfigError {
         /// Which part, and the limit.
         source: PubsubError,
     },
-    /// The service or the broker cannot be reached, or did not answer in time. A write may have been done all the same.
+    /// The service or the broker cannot be reached, or did not answer in time. A write may still have been executed.
     #[error("the config service cannot be reached")]
     Unavailable {
         /// The failed operation.
@@ -131,7 +131,7 @@ pub enum ConfigError {
         /// Why.
         source: std::io::Error,
     },
-    /// A component that came from elsewhere is another one.
+    /// The received bytes are not those of the component.
     #[error("the bytes of the component {digest} are wrong: {came}")]
     WrongComponent {
         /// Which.
@@ -139,7 +139,7 @@ pub enum ConfigError {
         /// The bytes that were received instead.
         came: WrongBytes,
     },
-    /// A component could not be fetched from where components are kept, this time.
+    /// A component could not be fetched from its store this time.
     #[error("the component {digest} was not fetched from {place}: {problem}")]
     ComponentNotFetched {
         /// Which.
@@ -158,7 +158,7 @@ pub enum ConfigError {
 }
 
 impl ConfigError {
-    /// Whether the same request may work later: the service or the broker was not there, or the store failed.
+    /// Whether the same request may succeed later: the service or the broker was unavailable, or the store failed.
     pub fn is_passing(&self) -> bool {
         match self {
             ConfigError::Unavailable { source } => source.is_passing(),
@@ -185,7 +185,7 @@ impl ConfigError {
         }
     }
 
-    /// An error of the pub/sub layer, classified by the caller's options.
+    /// An error of the pub/sub layer, classified by what the caller can do about it.
     pub(crate) fn of_pubsub(source: PubsubError) -> Self {
         match source {
             PubsubError::TooLarge { .. } => ConfigError::TooLarge { source },
@@ -198,18 +198,18 @@ impl ConfigError {
 /// The bytes are not those of the expected component.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WrongBytes {
-    /// It is longer than it may be.
+    /// It exceeds the allowed size.
     #[error("more bytes arrived than the component's size, {most_bytes}")]
     TooMany {
-        /// The actual value.
+        /// The allowed size.
         most_bytes: u64,
     },
-    /// Its digest is another.
+    /// Its digest differs.
     #[error("{size_bytes} bytes with digest {digest} arrived")]
     Other {
-        /// Theirs.
+        /// The digest of the received bytes.
         digest: Digest,
-        /// How many came.
+        /// The number of received bytes.
         size_bytes: u64,
     },
 }

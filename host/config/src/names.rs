@@ -11,24 +11,24 @@ pub const BLUEPRINT_TYPE: &str = "flow-blueprint";
 pub const FLOW_TYPE: &str = "flow";
 /// The config type of parameter types; the key is the `type` of a blueprint's parameter.
 pub const PARAMETER_TYPE: &str = "parameter-type";
-/// The config type by which programs outside of Weir declare what they consume; the key is the processor's name.
+/// The config type with which external programs declare what they consume; the key is the processor's name.
 pub const DESCRIPTOR_TYPE: &str = "descriptor";
 /// The config type of queues that could not be deleted yet; the key is the queue's name on the wire.
 pub const LEFTOVER_TYPE: &str = "leftover";
-/// The config type of queues that the flow service made; the key is the queue's name on the wire.
+/// The config type of queues that the flow service created; the key is the queue's name on the wire.
 pub const QUEUE_MADE_TYPE: &str = "queue-made";
 /// The config type of the flow service itself; the keys are [`LEADER_KEY`] and [`DONE_KEY`].
 pub const FLOW_SERVICE_TYPE: &str = "flow-service";
 /// The id of the flow service that may write: a condition of each of its writes. Each new holder of the lock writes its own.
 pub const LEADER_KEY: &str = "leader";
-/// The ids of requests to stop a flow that were done, the oldest first: one that is delivered again is answered by them.
+/// The ids of completed requests to stop a flow, oldest first: a redelivered request is answered from these.
 pub const DONE_KEY: &str = "done";
 /// The prefix of the config types of entries.
 pub const ENTRY_TYPE_PREFIX: &str = "processor:";
 
 /// The name of the dead-letter topic (class `flow`).
 const DEAD_LETTERS_TOPIC_NAME: &str = "weir-dead-letters";
-/// The one subscription that keeps them.
+/// The only subscription of that topic.
 const DEAD_LETTERS_SUBSCRIPTION: &str = "weir";
 /// The name of the topics of host reports: summaries on class `notify`, details on class `response`.
 const STATUS_TOPIC_NAME: &str = "weir-status";
@@ -40,7 +40,7 @@ const SEPARATOR: &str = "--";
 /// The placeholder for the processor in the subscription of an exit.
 const EXIT_READER: &str = "gateway";
 
-/// A service that answers requests on topics of its own.
+/// A service that answers requests on its own topics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Service {
     name: &'static str,
@@ -53,7 +53,7 @@ pub const CONFIG_SERVICE: Service = Service { name: "config", subscription: "con
 pub const FLOW_SERVICE: Service = Service { name: "flow", subscription: "flow-svc" };
 
 impl Service {
-    /// Its name, which is that of its topics too.
+    /// Its name, which is also that of its topics.
     pub fn name(self) -> &'static str {
         self.name
     }
@@ -66,7 +66,7 @@ impl Service {
         Queue::new(Topic::new(Class::Request, topicspace, self.name)?, self.subscription.parse()?)
     }
 
-    /// The lock that the one process of the service holds.
+    /// The lock of the service, which one process holds at a time.
     ///
     /// # Errors
     /// A topicspace that cannot be one.
@@ -74,7 +74,7 @@ impl Service {
         LockName::new(self.name, topicspace)
     }
 
-    /// Where it answers: `response:TOPICSPACE:NAME`.
+    /// The topic of its answers: `response:TOPICSPACE:NAME`.
     ///
     /// # Errors
     /// A topicspace that cannot be one.
@@ -82,7 +82,7 @@ impl Service {
         Topic::new(Class::Response, topicspace, self.name)
     }
 
-    /// Where it publishes changes: `notify:TOPICSPACE:NAME`.
+    /// The topic on which it publishes changes: `notify:TOPICSPACE:NAME`.
     ///
     /// # Errors
     /// A topicspace that cannot be one.
@@ -91,7 +91,7 @@ impl Service {
     }
 }
 
-/// Whether a topic carries the requests to a config or flow service, in any topicspace.
+/// Whether this is the request topic of a config or flow service in any topicspace.
 pub fn is_request_topic_of_service(topic: &Topic) -> bool {
     topic.class() == Class::Request && [CONFIG_SERVICE, FLOW_SERVICE].iter().any(|service| service.name == topic.name())
 }
@@ -109,7 +109,7 @@ pub fn is_dead_letters(topic: &str) -> bool {
     topic.parse::<Topic>().is_ok_and(|topic| topic.class() == Class::Flow && topic.name() == DEAD_LETTERS_TOPIC_NAME)
 }
 
-/// The queues that belong to the services of a topicspace and to no flow.
+/// The queues of a topicspace that belong to services instead of flows.
 ///
 /// # Errors
 /// A topicspace that cannot be one.
@@ -117,7 +117,7 @@ pub fn service_queues(topicspace: &str) -> Result<[Queue; 3], NameError> {
     Ok([CONFIG_SERVICE.requests(topicspace)?, FLOW_SERVICE.requests(topicspace)?, dead_letters(topicspace)?])
 }
 
-/// Where hosts publish their summaries: `notify:TOPICSPACE:weir-status`.
+/// The topic on which hosts publish their summaries: `notify:TOPICSPACE:weir-status`.
 ///
 /// # Errors
 /// A topicspace that cannot be one.
@@ -141,7 +141,7 @@ pub fn status_asks(topicspace: &str) -> Result<Topic, NameError> {
     Topic::new(Class::Notify, topicspace, STATUS_ASK_TOPIC_NAME)
 }
 
-/// The subscription of one input of a processor, or of one service that it sends requests to: `PROCESSOR--VARIANT--SPEC`.
+/// The subscription of one input of a processor, or for the answers of one service that it sends requests to: `PROCESSOR--VARIANT--SPEC`.
 ///
 /// # Errors
 /// A character that names cannot hold.
@@ -149,12 +149,12 @@ pub fn processor_subscription(processor: &str, variant: &str, spec: &str) -> Res
     processor_subscription_text(processor, variant, spec).parse()
 }
 
-/// The same as a string, unchecked: from records written elsewhere.
+/// The same as an unchecked string, for records written by other programs.
 pub fn processor_subscription_text(processor: &str, variant: &str, spec: &str) -> String {
     [processor, variant, spec].join(SEPARATOR)
 }
 
-/// The spec name within a subscription; `None` where it is not one of this processor and variant.
+/// The spec name in a subscription; `None` if it is not a subscription of this processor and variant.
 pub fn spec_of_subscription<'s>(subscription: &'s str, processor: &str, variant: &str) -> Option<&'s str> {
     let rest = subscription.strip_prefix(processor)?.strip_prefix(SEPARATOR)?;
     rest.strip_prefix(variant)?.strip_prefix(SEPARATOR).filter(|spec| !spec.is_empty())
@@ -168,7 +168,7 @@ pub fn parts_of_subscription(subscription: &str) -> Option<(&str, &str)> {
     Some((processor, variant))
 }
 
-/// The subscription of the queue that keeps what leaves a flow by an interface: `gateway--FLOW--INTERFACE`.
+/// The subscription of the exit queue of an interface: `gateway--FLOW--INTERFACE`.
 ///
 /// # Errors
 /// A character that names cannot hold.
@@ -176,7 +176,7 @@ pub fn exit_subscription(flow: &str, interface: &str) -> Result<Subscription, Na
     processor_subscription(EXIT_READER, flow, interface)
 }
 
-/// The interface of a flow to whose exit a subscription belongs.
+/// The interface to whose exit a subscription belongs; `None` if it is not an exit of this flow.
 pub fn interface_of_exit<'s>(subscription: &'s str, flow: &str) -> Option<&'s str> {
     spec_of_subscription(subscription, EXIT_READER, flow)
 }
@@ -191,7 +191,7 @@ pub fn processor_of_entry_type(config_type: &str) -> Option<&str> {
     config_type.strip_prefix(ENTRY_TYPE_PREFIX).filter(|name| !name.is_empty())
 }
 
-/// An entry as requests name it where a flow has several of one processor: `PROCESSOR:VARIANT`.
+/// The name of an entry in requests if a flow has several of one processor: `PROCESSOR:VARIANT`.
 pub fn entry_name(processor: &str, variant: &str) -> String {
     format!("{processor}:{variant}")
 }

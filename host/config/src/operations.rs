@@ -9,7 +9,7 @@ use crate::size::{Capacity, MAX_CONFIGURATION_BYTES};
 use crate::store::{Applied, Store};
 use weir_pubsub::chain;
 
-/// Keys that a notify carries, at most; with more it names the types alone.
+/// Maximum number of keys in a notify; with more it only has the types.
 const MAX_NOTIFIED_KEYS_COUNT: usize = 64;
 
 /// The outcome of a request.
@@ -19,7 +19,7 @@ pub(crate) struct Outcome {
     pub(crate) notify: Option<Notify>,
 }
 
-/// Performs a request. Every fault becomes a response.
+/// Executes a request. Every error becomes a response.
 pub(crate) async fn perform(store: &Store, request: Result<Request, RequestFault>, limit_bytes: usize) -> Outcome {
     let request = match request {
         Ok(request) => request,
@@ -44,13 +44,13 @@ impl Outcome {
     }
 }
 
-/// An answer that tells an error.
+/// An error response.
 pub(crate) fn refusal(kind: &str, message: String) -> Outcome {
     let error = Some(ServiceError { kind: kind.to_owned(), message });
     Outcome { response: Response { error, ..Response::default() }, notify: None }
 }
 
-/// The same of an error, with what programs go by.
+/// The same from an error, with the fields for programs.
 pub(crate) fn failure(error: &ConfigError) -> Outcome {
     let Outcome { response, notify } = refusal("config-error", chain(error));
     Outcome { response: Response { exceeded: error.exceeded(), ..response }, notify }
@@ -93,7 +93,7 @@ async fn read(store: &Store, request: Request, limit_bytes: usize) -> Result<Res
 
 async fn put(store: &Store, request: Request, limit_bytes: usize) -> Result<Outcome> {
     let put = present(request.values, "values")?;
-    // Here `keys` is an addition that others do not know: for them null means that they do not use it.
+    // Here `keys` is an extension that other clients do not know: from them, null means unused.
     let delete = request.keys.unwrap_or_default();
     write(store, Batch { put, delete, conditions: request.conditions, capacity: capacity(request.reserve) }, limit_bytes).await
 }

@@ -1,5 +1,5 @@
-//! The wire of the config service: requests, answers and notifies, as `docs/wire.md` has them. Unknown fields are ignored; a missing
-//! field is its default; `null` stays null and is refused where the field is used.
+//! The wire protocol of the config service: requests, answers and notifies, as documented in `docs/wire.md`. Unknown fields are ignored; a missing
+//! field has its default; `null` stays null and is rejected where the field is used.
 
 use std::collections::BTreeMap;
 
@@ -43,13 +43,13 @@ impl Default for Request {
     }
 }
 
-/// Why a body is no request.
+/// Why a body is not a request.
 #[derive(Debug, thiserror::Error)]
 pub enum RequestFault {
-    /// It is no JSON at all.
+    /// It is not JSON.
     #[error("the request is not JSON")]
     NotJson(#[source] serde_json::Error),
-    /// It is JSON of another shape.
+    /// It is JSON, but not an object.
     #[error("the request is a JSON {0}: send an object")]
     NotAnObject(&'static str),
     /// A field has the wrong shape.
@@ -57,13 +57,13 @@ pub enum RequestFault {
     Field {
         /// Which.
         field: &'static str,
-        /// What is wrong with it.
+        /// The problem.
         source: serde_json::Error,
     },
 }
 
 impl Request {
-    /// What is sent.
+    /// The body to send.
     pub(crate) fn body(&self) -> Vec<u8> {
         serde_json::to_vec(self).expect("plain fields always become JSON")
     }
@@ -71,7 +71,7 @@ impl Request {
     /// Reads the body of a request.
     ///
     /// # Errors
-    /// What is wrong, with the field.
+    /// The problem, with the field.
     pub fn read(body: &[u8]) -> Result<Self, RequestFault> {
         let mut fields = match serde_json::from_slice(body).map_err(RequestFault::NotJson)? {
             serde_json::Value::Object(fields) => fields,
@@ -135,7 +135,7 @@ fn empty_text() -> Option<String> {
     Some(String::new())
 }
 
-/// What descriptions call it: to them a `Value` is any JSON.
+/// Its name in schemas, where a `Value` is any JSON.
 type ConfigValue = Value;
 
 /// A condition for writing a batch.
@@ -210,7 +210,7 @@ pub struct ServiceError {
     pub message: String,
 }
 
-/// The signal that says what changed.
+/// The notification of a change.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Notify {
@@ -218,7 +218,7 @@ pub struct Notify {
     pub version: u64,
     /// The types that changed; empty means everything.
     pub types: Vec<String>,
-    /// The keys that changed, by type; left out when there are many (Weir extension).
+    /// The keys that changed, by type; omitted if there are many (Weir extension).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub keys: Option<BTreeMap<String, Vec<String>>>,
 }

@@ -1,4 +1,4 @@
-//! The config service: one request after the other from its queue; the notify after the commit, the answer after the notify.
+//! The config service: takes one request at a time from its queue; sends the notify after the commit, and the answer after the notify.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,8 +19,7 @@ use crate::store::Store;
 use crate::topics::ConfigTopics;
 use weir_pubsub::{chain, task_failure};
 
-/// How long an answer or a notify is sent again that was not confirmed: its readers may have lost nothing, and would wait for it
-/// until their time-out.
+/// How long to resend an unconfirmed answer or notify: its readers may still be connected, and would wait until their time-out.
 const REPEAT_TIME: Duration = Duration::from_secs(5);
 
 /// The running service. Dropping it ends it after the current request; [`ConfigService::stop`] also waits for that.
@@ -31,10 +30,11 @@ pub struct ConfigService {
 }
 
 impl ConfigService {
-    /// Starts the service: takes its lock, makes its queue, and notifies all subscribers to fetch everything. It answers when this returns.
+    /// Starts the service: takes its lock, creates its queue, and notifies all subscribers to fetch everything. It answers requests when this
+    /// returns.
     ///
     /// # Errors
-    /// `Held` when another service has the lock, `Topicspace`, `Unavailable`, `StoreFailed`.
+    /// `Held` if another service has the lock, `Topicspace`, `Unavailable`, `StoreFailed`.
     pub async fn start(backend: Arc<dyn Backend>, topicspace: &str, store: Store) -> Result<Self> {
         let topics = ConfigTopics::of(topicspace)?;
         let session = Session::begin(&backend, &topics, &store).await?;
@@ -43,7 +43,7 @@ impl ConfigService {
         Ok(ConfigService { token, task: Some(task) })
     }
 
-    /// Ends the service after the current request, and closes the store.
+    /// Stops the service after the current request, and closes the store.
     pub async fn stop(mut self) {
         self.token.cancel();
         let Some(task) = self.task.take() else { return };
@@ -52,7 +52,7 @@ impl ConfigService {
         }
     }
 
-    /// Waits until it has ended unexpectedly, which is always an internal fault, and returns the reason. Requests get no answer then.
+    /// Waits until it has ended unexpectedly, which is always an internal fault, and returns the reason. Requests are not answered then.
     ///
     /// # Cancel safety
     /// Yes.
@@ -83,7 +83,7 @@ struct Session {
     requests: Box<dyn Consumer>,
     answers: Box<dyn Producer>,
     notifies: Box<dyn Producer>,
-    /// Requests without an address for the answer.
+    /// Logs requests without a reply address.
     nameless: RateLimitedLog,
 }
 
@@ -96,7 +96,7 @@ async fn serve(backend: &Arc<dyn Backend>, topics: &ConfigTopics, store: &Store,
     let mut recovery = Recovery::of("lock and queue of the config service");
     while let Err(error) = session.work(token).await {
         recovery.lost(&error);
-        // Its remains would keep the lock and the queue from its successor.
+        // Otherwise its successor could not get the lock and the queue.
         drop(session);
         let begin = || Session::begin(backend, topics, store);
         let Some(next) = token.run_until_cancelled(recovery.get(begin)).await else { return };
@@ -113,7 +113,7 @@ impl Session {
     async fn open(backend: &Arc<dyn Backend>, topics: &ConfigTopics, store: &Store, version: u64) -> Result<Self, PubsubError> {
         let lock = backend.lock(&topics.lock).await?;
         backend.ensure_queue(&QueueSpec::new(topics.queue.clone())).await?;
-        // Beside the lock: services of others, which take none, are kept out where the broker can do that.
+        // In addition to the lock: keeps out services of other programs, which do not use the lock, if the broker supports it.
         let options = ConsumerOptions { sharing: Sharing::Exclusive, ..ConsumerOptions::default() };
         let requests = backend.consumer(&topics.request, topics.queue.subscription(), options).await?;
         let answers = backend.producer(&topics.response).await?;
@@ -124,7 +124,7 @@ impl Session {
         Ok(session)
     }
 
-    /// Performs requests until it is stopped (`Ok`), loses its lock, or the broker fails. A request in progress is finished.
+    /// Executes requests until it is stopped (`Ok`), loses its lock, or the broker fails. A request in progress is completed.
     async fn work(&mut self, token: &CancellationToken) -> Result<(), PubsubError> {
         loop {
             let received = tokio::select! {
@@ -150,7 +150,8 @@ impl Session {
             return Ok(());
         };
         let outcome = perform(&self.store, Request::read(&delivery.message.body), self.backend.limits().max_answer_bytes).await;
-        // Before the response: a request whose response is lost must not be performed again, since a write would then fail by its own condition.
+        // Before the response: a request whose response is lost must not be executed again, since a write would then fail because of its own
+        // condition.
         let settled = self.backend.settle(&delivery.receipt, Vec::new()).await;
         self.answer(id, outcome).await?;
         settled?;
@@ -183,7 +184,7 @@ impl Session {
         }
     }
 
-    /// Notifies all subscribers. A list of types that does not fit into a message becomes the empty one: everything.
+    /// Notifies all subscribers. A list of types that does not fit into a message is replaced by an empty one, which means everything.
     async fn notify(&self, notify: Notify) -> Result<(), PubsubError> {
         match self.notifies.publish_repeated(Message::new(json(&notify)), REPEAT_TIME).await {
             Err(PubsubError::TooLarge { .. }) => {

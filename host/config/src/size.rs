@@ -1,19 +1,19 @@
-//! The total size of the configuration: it is limited, so that everything can be read at once.
+//! The total size of the configuration, which is limited so that everything can be read with one request.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::error::{ConfigError, Result};
 
-/// Whatever a broker carries, no more than this: everything is in memory several times while it is answered and read.
+/// The limit regardless of the broker: several copies of the configuration are in memory while it is sent and read.
 pub(crate) const MAX_CONFIGURATION_BYTES: usize = 64 << 20;
-/// The size of a response beside its values.
+/// The size of a response without its values.
 const FRAME_BYTES: u64 = 256;
-/// The names of the fields of one value in an answer, with quotes, braces and commas.
+/// The size of the field names of one value in an answer, with quotes, braces and commas.
 const FIELDS_BYTES: u64 = r#"{"type":,"key":,"value":},"#.len() as u64;
-/// This part of the bound is kept free for writes that finish or undo what was begun: a sixty-fourth.
+/// One part in this many of the limit is reserved for writes that complete or roll back operations.
 const RESERVE_SHARE: u64 = 64;
 
-/// The size of everything as of one version; of others it is not known. Clones share it.
+/// The size of everything as of one version. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct CachedSize(Arc<Mutex<StoreSize>>);
 
@@ -31,7 +31,7 @@ impl CachedSize {
         (total.version == version && version > 0).then_some(total.bytes)
     }
 
-    /// Notes the size as of a version.
+    /// Records the size as of a version.
     pub(crate) fn note(&self, version: u64, bytes: u64) {
         *self.lock() = StoreSize { version, bytes };
     }
@@ -62,13 +62,13 @@ pub enum Capacity {
     /// The capacity below the reserve.
     #[default]
     Common,
-    /// The reserve too: for finishing or undoing operations, which must not fail for lack of capacity.
+    /// Including the reserve: for completing or rolling back operations, which must not fail for lack of capacity.
     Reserve,
 }
 
-/// Refuses a change after which everything would not fit into one answer. What makes it no larger always passes, and so does, within the
-/// reserve, what finishes or undoes something that was begun. Where everything is above the bound, because the broker's largest answer was
-/// lowered, one such change may add as much as the reserve, so that flows can be stopped; but never above the bound of every broker.
+/// Refuses a change after which everything would not fit into one answer. Changes that do not increase the size are always accepted, and so are,
+/// within the reserve, those that complete or roll back an operation. If the size is already above the limit, because the broker's maximum answer was
+/// lowered, one such change may add as much as the reserve, so that flows can be stopped, but never exceed the limit for all brokers.
 pub(crate) fn check_growth(before_bytes: u64, after_bytes: u64, limit_bytes: u64, room: Capacity) -> Result<()> {
     let reserve_bytes = limit_bytes / RESERVE_SHARE;
     let most_bytes = limit_bytes.saturating_sub(FRAME_BYTES + reserve_bytes);

@@ -1,4 +1,4 @@
-//! The store: SQLite through `sqlx`. The only file that names either.
+//! The store: SQLite through `sqlx`. No other file uses either.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::Path;
@@ -20,39 +20,39 @@ use crate::size::{Budget, CachedSize, check_growth, size_of};
 /// Everything, by type and key.
 pub type Everything = BTreeMap<String, BTreeMap<String, String>>;
 
-/// How long a write waits for another process that reads the file, for example a backup.
+/// How long a write waits for another process that is reading the file, for example a backup.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
-/// The newest schema that is known: the number of the last migration.
+/// The newest known schema: the number of the last migration.
 const SCHEMA: i64 = 1;
 const BEGINNING_TO_READ: &str = "starting to read";
 /// Keys per statement: each takes two of its parameters. SQLite compares each numbered parameter with all others, so that a statement of 1,000 keys
 /// takes longer than twenty of 50.
 const KEYS_PER_STATEMENT_COUNT: usize = 50;
 
-/// Connections, at most: one works, one takes the place of one that failed, and each of them may be in the middle of that.
+/// Maximum number of connections: one in use and one replacing a failed connection, each of which may be in the middle of being replaced.
 const MAX_CONNECTIONS_COUNT: u32 = 4;
 
-/// Stores the configuration in one file. A write that returned is on the disk.
+/// Stores the configuration in one file. A write is durable when it returns.
 ///
-/// Each operation is one transaction, so that it reads one consistent state. A connection that does not come out of its transaction, as after a
+/// Each operation is one transaction, so that it reads one consistent state. A connection that cannot leave its transaction, for example after a
 /// failed commit on a full disk, is replaced. Cloning is cheap.
 #[derive(Clone, Debug)]
 pub struct Store {
     pool: SqlitePool,
-    /// The next write makes the version at least this: it could not be raised at the opening if the disk was full.
+    /// The next write raises the version to at least this: on a full disk it could not be raised on opening.
     least_version: i64,
-    /// Connections, at most; one where the file is locked exclusively, so that a second one could not open it.
+    /// Maximum number of connections; 1 if the file is locked exclusively, since a second one could not open it.
     connections_count: u32,
-    /// The size of everything as of a version; of another version it is not known.
+    /// The size of everything as of a version.
     total: CachedSize,
 }
 
 /// The effect of a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Applied {
-    /// The batch was empty: the version is what it was.
+    /// The batch was empty: the version is unchanged.
     Nothing,
-    /// One step of the version.
+    /// The version was incremented.
     Step {
         /// The version after it.
         version: u64,
@@ -63,8 +63,8 @@ pub enum Applied {
 
 impl Store {
     /// Opens the store, creating it if it does not exist, and raises its version to the greater of the stored one plus 1 and the seconds since 1970,
-    /// so that a file restored from a backup never falls behind the version that others have seen. On a full disk the version is raised by the first
-    /// write, and no other process can read the file meanwhile.
+    /// so that a file restored from a backup never falls behind the version that others have seen. On a full disk the first write raises the version,
+    /// and until then no other process can read the file.
     ///
     /// # Errors
     /// `StoreNotOpened`.
@@ -101,7 +101,7 @@ impl Store {
         }
     }
 
-    /// Opens the file; exclusively it needs no memory shared by a file, for which a full disk has no room.
+    /// Opens the file. With exclusive locking, SQLite needs no shared-memory file, for which a full disk has no space.
     async fn open_in(path: &Path, now_seconds: u64, locking: SqliteLockingMode) -> sqlx::Result<Self> {
         let connections_count = if matches!(locking, SqliteLockingMode::Exclusive) { 1 } else { MAX_CONNECTIONS_COUNT };
         let pool = connect(path, locking, connections_count).await?;
@@ -126,7 +126,7 @@ impl Store {
         self.pool.close().await;
     }
 
-    /// The version as it is now.
+    /// The current version.
     ///
     /// # Errors
     /// `StoreFailed`.
@@ -136,10 +136,10 @@ impl Store {
         version_of(&mut tx).await.map_err(failed("reading the version"))
     }
 
-    /// The values of keys, in their order; `None` for missing ones.
+    /// The values of keys, in the same order; `None` for missing ones.
     ///
     /// # Errors
-    /// `Refused` for too many keys, `AnswerTooLarge` when the values have more than `limit_bytes`, `StoreFailed`.
+    /// `Refused` for too many keys, `AnswerTooLarge` if the values have more than `limit_bytes`, `StoreFailed`.
     pub async fn get(&self, keys: &[Key], limit_bytes: usize) -> Result<Versioned<Vec<Value>>> {
         check_count(keys.len())?;
         let mut connection = self.connection().await.map_err(failed(BEGINNING_TO_READ))?;
@@ -211,7 +211,7 @@ impl Store {
         Ok(Versioned { version, value: types })
     }
 
-    /// How large everything is in an answer, and how large it may become.
+    /// The size of everything in an answer, and its limit.
     ///
     /// # Errors
     /// `StoreFailed`.
@@ -222,7 +222,7 @@ impl Store {
         Ok(Usage { size_bytes, limit_bytes: limit_bytes as u64 })
     }
 
-    /// How large everything is, as of the transaction. It is measured again only where another program wrote since it was last known.
+    /// The size of everything as of the transaction. It is only recomputed if another program has written since it was last known.
     async fn total_bytes(&self, tx: &mut Transaction<'_, Sqlite>) -> sqlx::Result<u64> {
         let version = version_of(tx).await?;
         if let Some(bytes) = self.total.of(version) {
@@ -258,18 +258,18 @@ impl Store {
         Ok(Versioned { version, value: everything })
     }
 
-    /// Writes a batch: one transaction and one step of the version. An empty batch changes nothing; its conditions are checked all the same.
+    /// Writes a batch in one transaction, and increments the version. An empty batch changes nothing; its conditions are still checked.
     ///
     /// # Errors
-    /// `Refused`, `Conflict`, `StoreFailed`; nothing was changed then, except where even the version could not be read after a failed commit.
+    /// `Refused`, `Conflict`, `StoreFailed`. Nothing was changed then, unless not even the version could be read after a failed commit.
     ///
     /// # Cancel safety
-    /// The batch was written whole or not at all.
+    /// The batch was written completely or not at all.
     pub async fn apply(&self, batch: &Batch) -> Result<Applied> {
         self.apply_within(batch, usize::MAX).await
     }
 
-    /// The same, unless everything together would not fit into a response of this many bytes any more.
+    /// The same, but fails if everything together would no longer fit into a response of this many bytes.
     ///
     /// # Errors
     /// As [`Store::apply`], and `ConfigurationTooLarge`. Cancel safety is the same, too.
@@ -300,7 +300,7 @@ impl Store {
         Ok(step)
     }
 
-    /// Whether a step was stored, according to the version that a connection other than the failed one reads.
+    /// Whether a batch was stored, according to the version read through another connection than the failed one.
     async fn is_stored(&self, failed: PoolConnection<Sqlite>, step: &Applied) -> bool {
         let found = async {
             let mut connection = self.replaced(failed).await?;
@@ -317,8 +317,8 @@ impl Store {
         if connection.is_in_transaction() { self.replaced(connection).await } else { Ok(connection) }
     }
 
-    /// Another connection in place of one that failed. It is opened first: with its last connection SQLite removes files that a full disk has
-    /// no room to make again.
+    /// Replaces a failed connection. The new one is opened first: when the last connection closes, SQLite removes files that cannot be recreated on a
+    /// full disk.
     async fn replaced(&self, mut failed: PoolConnection<Sqlite>) -> sqlx::Result<PoolConnection<Sqlite>> {
         if self.connections_count == 1 {
             // It is of no use, however its end goes.
@@ -349,11 +349,11 @@ async fn connect(path: &Path, locking: SqliteLockingMode, connections_count: u32
         .busy_timeout(BUSY_TIMEOUT)
         // Logging each statement is useless; failures are our own errors.
         .disable_statement_logging();
-    // No least number: the pool would open a connection beside the first one, and wait for its locks on a slow disk until the time-out.
+    // No minimum: the pool would open a second connection, and on a slow disk wait for the locks of the first until the time-out.
     SqlitePoolOptions::new().max_connections(connections_count).max_lifetime(None).idle_timeout(None).connect_with(options).await
 }
 
-/// Whether SQLite found no room: for a page (13), or for the memory that it shares by a file (the size and the opening of it).
+/// Whether SQLite ran out of disk space: for a page (13), or for its shared-memory file (resizing or opening it).
 fn is_disk_full(error: &sqlx::Error) -> bool {
     let code = match error {
         sqlx::Error::Database(error) => error.code(),
@@ -377,7 +377,7 @@ fn opening_error(error: sqlx::Error) -> Box<dyn std::error::Error + Send + Sync>
             _ => error.into(),
         },
         _ if is_disk_full(&error) => DISK_FULL.into(),
-        // Its cause is the same once more.
+        // Its source repeats the same message.
         sqlx::Error::Database(database) => database.to_string().into(),
         _ => error.into(),
     }
@@ -401,14 +401,14 @@ async fn value_of(tx: &mut Transaction<'_, Sqlite>, config_type: &str, key: &str
         .await
 }
 
-/// Finds values by one statement: one for each key is what makes reading many slow.
+/// Finds values with one statement: one for each key would make reading many keys slow.
 async fn look_up(tx: &mut Transaction<'_, Sqlite>, keys: &[&Key], budget: &mut Budget, found: &mut HashMap<Key, String>) -> Result<()> {
     let wanted: Vec<String> = (0..keys.len()).map(|at| format!("(${}, ${})", 2 * at + 1, 2 * at + 2)).collect();
     let sql = format!(
         "SELECT type, key, value FROM (VALUES {}) AS wanted JOIN config_value ON type = wanted.column1 AND key = wanted.column2",
         wanted.join(", ")
     );
-    // Of placeholders and numbers alone.
+    // The statement consists only of placeholders and numbers.
     let query = sqlx::query(AssertSqlSafe(sql)).persistent([1, KEYS_PER_STATEMENT_COUNT].contains(&keys.len()));
     let query = keys.iter().fold(query, |query, key| query.bind(&key.config_type).bind(&key.key));
     let mut rows = query.fetch(&mut **tx);

@@ -1,4 +1,4 @@
-//! Where the config service listens, answers and notifies.
+//! The topics for requests to the config service, its answers and its notifies.
 
 use weir_pubsub::{LockName, NameError, Queue, Topic};
 
@@ -13,7 +13,7 @@ pub(crate) struct ConfigTopics {
     pub(crate) notify: Topic,
     /// The queue of requests.
     pub(crate) queue: Queue,
-    /// The lock of the one service.
+    /// The lock of the service.
     pub(crate) lock: LockName,
 }
 

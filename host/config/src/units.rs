@@ -1,4 +1,4 @@
-//! Times and sizes as people write them: `30s`, `64MiB`.
+//! Times and sizes with units: `30s`, `64MiB`.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ pub const A_SIZE: &str = "a size must be a number with B, KiB, MiB, GiB or TiB, 
 const TIME_UNITS: [(&str, u64); 4] = [("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 const SIZE_UNITS: [(&str, u64); 5] = [("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
 
-/// Reads a time.
+/// Parses a time.
 ///
 /// # Errors
 /// A string that describes the form of a time.
@@ -21,7 +21,7 @@ pub fn parse_time(text: &str) -> Result<Duration, String> {
     ms.map(Duration::from_millis).ok_or_else(|| A_TIME.to_owned())
 }
 
-/// Reads a size in bytes.
+/// Parses a size in bytes.
 ///
 /// # Errors
 /// A string that describes the form of a size.
@@ -31,13 +31,13 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
     number.parse::<u64>().ok().zip(unit_bytes).and_then(|(number, bytes)| number.checked_mul(bytes)).ok_or_else(|| A_SIZE.to_owned())
 }
 
-/// A time in the largest unit that it is a whole number of.
+/// A time in the largest unit that gives a whole number.
 pub fn shown_time(time: Duration) -> String {
     let ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     shown(ms, &TIME_UNITS, "s")
 }
 
-/// A size in the largest unit that it is a whole number of.
+/// A size in the largest unit that gives a whole number.
 pub fn shown_size(bytes: u64) -> String {
     shown(bytes, &SIZE_UNITS, "B")
 }

@@ -1,4 +1,4 @@
-//! A component that is written as it comes, in pieces: never more of it than it may have, and kept only if its bytes are those of its digest.
+//! Writes a component in chunks as they arrive: never more than the allowed size, and stored only if the bytes match the digest.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -11,13 +11,13 @@ use super::files::{blocking, part_of};
 use crate::error::{ConfigError, Result, WrongBytes};
 use crate::records::Digest;
 
-/// A file that is being written. Dropping it removes what was written.
+/// A file that is being written. Dropping this removes it.
 #[derive(Debug)]
 pub struct Incoming {
     digest: Digest,
     most_bytes: u64,
     written_bytes: u64,
-    /// Work on the file is done on another thread meanwhile, and returned.
+    /// Taken while another thread works on the file, and then put back.
     open: Option<Open>,
 }
 
@@ -29,7 +29,7 @@ struct Open {
     path: PathBuf,
 }
 
-/// A file that goes with its owner unless it was kept.
+/// A file that is removed on drop unless it was kept.
 #[derive(Debug)]
 struct Part {
     path: PathBuf,
@@ -55,15 +55,15 @@ impl Incoming {
         Ok(Incoming { digest, most_bytes, written_bytes: 0, open })
     }
 
-    /// How much was written.
+    /// The number of bytes written.
     pub fn written_bytes(&self) -> u64 {
         self.written_bytes
     }
 
-    /// Writes the next piece.
+    /// Writes the next chunk.
     ///
     /// # Errors
-    /// `ComponentFolder`; `WrongComponent` when it is longer than it may be.
+    /// `ComponentFolder`; `WrongComponent` if it exceeds the allowed size.
     ///
     /// # Cancel safety
     /// The written part is removed.
@@ -84,10 +84,10 @@ impl Incoming {
         Ok(())
     }
 
-    /// Keeps what was written, if it is the component. When this returns, the file is durable and whole.
+    /// Stores what was written, if it is the component. When this returns, the file is durable and complete.
     ///
     /// # Errors
-    /// `ComponentFolder`; `WrongComponent` when the bytes have another digest.
+    /// `ComponentFolder`; `WrongComponent` if the bytes have another digest.
     pub async fn finish(mut self) -> Result<()> {
         let open = self.open.take().ok_or_else(|| self.gone())?;
         let digest = Digest::from_sha256(open.hasher.clone().finalize().into());

@@ -1,4 +1,4 @@
-//! A component that is read in chunks, so that its size does not matter for memory.
+//! Reads a component in chunks, so that memory use does not depend on its size.
 
 use std::fs::File;
 use std::io::{self, Read, Seek};
@@ -15,7 +15,7 @@ use crate::records::Digest;
 
 const PIECE_BYTES: usize = 64 << 10;
 
-/// The file of a component, which has the bytes of its digest.
+/// The file of a component, verified against its digest.
 #[derive(Debug)]
 pub struct StoredComponent {
     file: File,
@@ -48,12 +48,12 @@ impl StoredComponent {
         Ok(Some(StoredComponent { file, size_bytes }))
     }
 
-    /// How many bytes it has.
+    /// Its size in bytes.
     pub fn size_bytes(&self) -> u64 {
         self.size_bytes
     }
 
-    /// Its bytes, of which one piece is in memory at a time.
+    /// Its bytes, with one chunk in memory at a time.
     pub fn into_stream(self) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
         stream::try_unfold(self.file, |mut file| async move {
             blocking(move || {

@@ -23,7 +23,7 @@ pub trait ComponentSource: std::fmt::Debug + Send + Sync {
         Ok(())
     }
 
-    /// The bytes of a component that is here, verified against its digest; `None` if it is not.
+    /// The bytes of a local component, verified against its digest; `None` if it is not local.
     ///
     /// # Errors
     /// `ComponentFolder`, `DamagedComponent`.
@@ -42,26 +42,26 @@ impl ComponentSource for ComponentFolder {
     }
 }
 
-/// The bytes of a component, piece by piece.
+/// The bytes of a component, in chunks.
 pub type ComponentBytes = BoxStream<'static, Result<Bytes, RemoteFault>>;
 
-/// A store of components elsewhere, as hosts read it.
+/// A remote store of components, for hosts.
 #[async_trait]
 pub trait RemoteComponents: std::fmt::Debug + Send + Sync {
     /// The address, for errors.
     fn address(&self) -> &str;
 
-    /// Begins to read a component.
+    /// Starts reading a component.
     ///
     /// # Errors
-    /// Why it is not there to be read.
+    /// Why it cannot be read.
     ///
     /// # Cancel safety
     /// Yes.
     async fn open(&self, digest: Digest) -> Result<ComponentBytes, RemoteFault>;
 }
 
-/// Why a component cannot be read elsewhere: the problem and the fix, as the end of a sentence that names component and store.
+/// Why a component cannot be read from a remote store: the problem and the fix, as the end of a sentence that names component and store.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct RemoteFault(pub String);

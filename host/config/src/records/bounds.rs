@@ -1,14 +1,14 @@
-//! Bounds on the numbers, lists and strings of records, checked while they are read: whatever is sized by them trusts them.
+//! Bounds on the numbers, lists and strings of records, checked when they are read, so that code can allocate by them without further checks.
 
 use serde_json::Value;
 
 use super::limits::MAX_MEMORY_BYTES;
 
-/// The most messages of one input that are handled side by side.
+/// Maximum number of messages of one input handled in parallel.
 pub const MAX_CONCURRENCY: u32 = 1_000;
-/// The most messages of all inputs of a variant that are handled side by side: as many as a host can have instances.
+/// Maximum number of messages of all inputs of a variant handled in parallel: the maximum number of instances of a host.
 pub const MAX_WORKERS_COUNT: u64 = 4_000;
-/// The most messages that one consumer holds unsettled.
+/// Maximum number of messages that one consumer holds unsettled.
 pub const MAX_WINDOW: u32 = 65_535;
 
 const KIB: usize = 1 << 10;
@@ -17,7 +17,7 @@ const HOUR_MS: u64 = 3_600_000;
 /// The allowed values.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Bound {
-    /// A whole number, from and to.
+    /// An integer within these bounds.
     Number(u64, u64),
     /// A string of at most this many bytes; other values are left to the type.
     Text(usize),
@@ -25,13 +25,13 @@ pub(super) enum Bound {
     List(usize),
 }
 
-/// A path to values, `*` standing for each element of a list or map, and their bound.
+/// A path to values, with `*` for each element of a list or map, and their bound.
 pub(super) type Rule = (&'static [&'static str], Bound);
 
 /// A value that is out of its bound.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct OutOfBound {
-    /// Which, with the names of elements: `consumers.input.concurrency`.
+    /// Its path, with the names of elements: `consumers.input.concurrency`.
     pub(super) field: String,
     /// The value and its allowed range.
     pub(super) problem: String,
@@ -40,7 +40,7 @@ pub(super) struct OutOfBound {
 const NAME: Bound = Bound::Text(128);
 const PROSE: Bound = Bound::Text(8 * KIB);
 
-/// Descriptors; as a whole they are bounded too.
+/// Rules for descriptors, whose total size is limited, too.
 pub(super) const DESCRIPTOR: &[Rule] = &[
     (&["name"], NAME),
     (&["version"], NAME),
@@ -83,7 +83,7 @@ pub(super) const DESCRIPTOR: &[Rule] = &[
     (&["limits", "time-ms"], Bound::Number(1, HOUR_MS)),
 ];
 
-/// Deployments, beside their descriptors and limits.
+/// Rules for deployments, except their descriptors and limits.
 pub(super) const COMPONENT: &[Rule] = &[
     (&["size-bytes"], Bound::Number(0, 1 << 40)),
     (&["world"], NAME),
@@ -120,7 +120,7 @@ fn check_path(value: &Value, path: &[&str], bound: Bound, at: &mut Vec<String>) 
     }
 }
 
-/// An element's name, or its place from 0.
+/// An element's name, or its index from 0.
 fn element_name(index: usize, item: &Value) -> String {
     match item.get("name").and_then(Value::as_str) {
         Some(name) => weir_pubsub::shown(name),
@@ -130,7 +130,7 @@ fn element_name(index: usize, item: &Value) -> String {
 
 fn check_value(value: &Value, bound: Bound, at: &[String]) -> Result<(), OutOfBound> {
     let problem = match (bound, value) {
-        // As absent.
+        // Same as absent.
         (_, Value::Null) => None,
         (Bound::Number(from, to), value) => {
             let fits = value.as_u64().is_some_and(|number| (from..=to).contains(&number));

@@ -17,7 +17,7 @@ use crate::names::deployment_key;
 #[schema(value_type = String, pattern = "^sha256:[0-9a-f]{64}$")]
 pub struct Digest([u8; 32]);
 
-/// A text that is no [`Digest`].
+/// The string is not a [`Digest`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a digest is `sha256:` and 64 lower-case hexadecimal digits")]
 pub struct NotADigest;
@@ -30,7 +30,7 @@ impl Digest {
 
     /// The 64 hexadecimal digits, fit for a file name.
     pub fn to_hex(self) -> String {
-        // By hand, since each report of a host has one or two for each of its variants.
+        // Optimised, since each report of a host has one or two for each of its variants.
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let digit = |half: u8| char::from(DIGITS[usize::from(half)]);
         let mut hex = String::with_capacity(64);
@@ -165,12 +165,12 @@ impl<'de> Deserialize<'de> for ComponentRecord {
 }
 
 impl ComponentRecord {
-    /// The limits that hold under a host's defaults.
+    /// The effective limits under a host's defaults.
     pub fn limits_over(&self, defaults: &ComponentDefaults) -> ComponentLimits {
         self.limits.over(&defaults.limits)
     }
 
-    /// How its failed messages are tried again under a host's defaults.
+    /// The effective retry policy under a host's defaults.
     pub fn retry_over(&self, defaults: &ComponentDefaults) -> RetryPolicy {
         self.retry.over(&defaults.retry)
     }

@@ -18,7 +18,7 @@ const DIGEST: &str = "weir-dead-digest";
 const COMPONENT: &str = "weir-dead-component";
 const TIME: &str = "weir-dead-time";
 const CONFIG_VERSION: &str = "weir-dead-config-version";
-/// Only if the dead letter is not the whole message.
+/// Only set if the dead letter does not contain the whole message.
 const CUT: &str = "weir-dead-cut";
 const NAMES: [&str; 10] = [TOPIC, SUBSCRIPTION, ERROR, REASON, ATTEMPTS, DIGEST, COMPONENT, TIME, CONFIG_VERSION, CUT];
 
@@ -38,7 +38,7 @@ const MAX_CONTENT_TYPE_BYTES: usize = 255;
 pub struct DeadLetter {
     /// The topic that it was sent to.
     pub topic: String,
-    /// The subscription that it was read by.
+    /// The subscription that received it.
     pub subscription: String,
     /// The kind of the last error: `retry`, `reject`, `trap`, `timeout`, `too-large` or `deliveries`.
     pub error: String,
@@ -46,7 +46,7 @@ pub struct DeadLetter {
     pub reason: String,
     /// The number of attempts.
     pub attempts_count: u32,
-    /// The digest of the component that gave it up; empty where it never reached one.
+    /// The digest of the component that gave it up; empty if it never reached one.
     pub digest: String,
     /// The deployment of that component, `NAME@VERSION`; empty in dead letters of earlier versions of Weir.
     pub component: String,
@@ -359,7 +359,7 @@ mod tests {
         assert!(reason.contains("[the body of 13 bytes, sha256 ") && reason.len() <= 8 << 10);
     }
 
-    /// Other programs send what Weir itself would refuse.
+    /// Other programs can send what Weir itself would refuse.
     #[test]
     fn a_dead_letter_of_a_message_above_other_limits_fits_too() {
         let (limits, topic) = (Limits::default(), "flow:tg:weir-dead-letters".parse().unwrap());

@@ -1,4 +1,4 @@
-//! What a component says of itself, as `wit/descriptor.schema.json` defines it.
+//! The self-description of a component, as defined by `wit/descriptor.schema.json`.
 
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use super::bounds::{self, MAX_WORKERS_COUNT};
 use super::requested::RequestedLimits;
 
-/// The largest descriptor that is read, in bytes.
+/// Maximum size of a descriptor, in bytes.
 pub const MAX_DESCRIPTOR_BYTES: usize = 64 << 10;
 
 /// Why a descriptor is not usable.
@@ -19,10 +19,10 @@ pub enum DescriptorError {
         /// Its size.
         actual_bytes: usize,
     },
-    /// Not JSON, or not of the schema's form.
+    /// Not JSON, or it does not match the schema.
     #[error("the descriptor does not match the schema weir:descriptor/1")]
     Malformed(#[source] serde_json::Error),
-    /// A schema that a later Weir made.
+    /// A schema of a later version of Weir.
     #[error("field `schema` of the descriptor is {schema}; this Weir supports 1")]
     UnknownSchema {
         /// The schema it names.
@@ -33,7 +33,7 @@ pub enum DescriptorError {
     Field {
         /// Which field, with the name of the element.
         field: String,
-        /// What is wrong with it and how to mend it.
+        /// The problem and the fix.
         problem: String,
     },
 }
@@ -158,7 +158,7 @@ pub enum ParameterKind {
 }
 
 impl ParameterKind {
-    /// What a value of the kind is, for people.
+    /// A description of values of this kind, for people.
     fn described(self) -> &'static str {
         match self {
             ParameterKind::String => "text",
@@ -187,7 +187,7 @@ pub enum ValueError {
     NotAChoice {
         /// The value.
         value: String,
-        /// Those that it may have.
+        /// The allowed values.
         choices: Vec<String>,
     },
 }
@@ -246,7 +246,7 @@ impl Descriptor {
         Ok(descriptor)
     }
 
-    /// Checks what the types alone do not say.
+    /// Checks what the types alone do not guarantee.
     ///
     /// # Errors
     /// [`DescriptorError`], naming the field.
@@ -281,7 +281,7 @@ impl Descriptor {
         self.parameters.iter().try_for_each(check_parameter)
     }
 
-    /// Checks how many messages of all inputs together are handled side by side, each with the concurrency of the deployment if it has one.
+    /// Checks how many messages of all inputs together are handled in parallel, each with the concurrency of the deployment if it has one.
     ///
     /// # Errors
     /// [`DescriptorError::Field`].
@@ -306,22 +306,22 @@ impl Descriptor {
         Ok(())
     }
 
-    /// How many messages of one input are handled side by side.
+    /// How many messages of one input are handled in parallel.
     pub fn concurrency_of(&self, consumer: &ConsumerSpec) -> u32 {
         consumer.concurrency.unwrap_or(self.concurrency).max(1)
     }
 
-    /// Whether every topic of an entry that is nothing else is an output.
+    /// Whether every topic of an entry that is not used otherwise is an output.
     pub fn has_open_outputs(&self) -> bool {
         self.producers.iter().any(|p| p.name == "*")
     }
 }
 
 impl ParameterSpec {
-    /// Checks a value against the declared type and choices; what is wrong, for people.
+    /// Checks a value against the declared type and choices.
     ///
     /// # Errors
-    /// A text that names what the value must be.
+    /// [`ValueError`], which states what the value must be.
     pub fn check_value(&self, value: &str) -> Result<(), ValueError> {
         let fits = match self.kind {
             ParameterKind::String => true,
@@ -368,7 +368,7 @@ fn a_minute() -> u32 {
     60_000
 }
 
-/// Reads a list in which a plain string stands for `{"name": string}`.
+/// Reads a list in which a plain string means `{"name": string}`.
 fn named_list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
     use serde::de::{Error, IntoDeserializer, value::MapDeserializer};
     let items = Vec::<serde_json::Value>::deserialize(deserializer)?;

@@ -9,7 +9,7 @@ use weir_pubsub::nearest;
 
 use super::descriptor::Descriptor;
 
-/// The keys of a descriptor, and of the objects in its lists, as `wit/descriptor.schema.json` has them.
+/// The keys of a descriptor and of the objects in its lists, according to `wit/descriptor.schema.json`.
 const KEYS: [(&str, &[&str]); 8] = [
     (
         "",
@@ -36,10 +36,10 @@ const KEYS: [(&str, &[&str]); 8] = [
     ("grants", &["grant", "what", "why", "optional"]),
     ("limits", &["memory-bytes", "time-ms"]),
 ];
-/// Grants that a descriptor may name. This Weir gives none of them.
+/// Grants that a descriptor may request. This version of Weir supports none of them.
 const GRANTS: [&str; 6] = ["http", "keyvalue", "config", "env", "secrets", "fs"];
 
-/// Finds keys that a descriptor does not have or has twice, and grants that do not exist or that it cannot work without; for people.
+/// Finds unknown and duplicate keys, unknown grants, and grants that the component requires; for people.
 pub fn descriptor_faults(text: &[u8], descriptor: &Descriptor) -> Vec<String> {
     let mut faults = Vec::new();
     // Invalid JSON was refused before.
@@ -85,7 +85,7 @@ fn check_keys(list: &str, fields: &[(String, Node)], faults: &mut Vec<String>) {
     }
 }
 
-/// JSON with all its keys, also those that are there twice.
+/// JSON with all its keys, including duplicates.
 enum Node {
     Object(Vec<(String, Node)>),
     List(Vec<Node>),

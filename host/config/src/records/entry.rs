@@ -7,8 +7,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::component::ComponentRef;
 
-/// The entry of one variant of a processor. Fields beyond `topics` and `parameters` are Weir's own and omitted if they do not apply. Reading one
-/// checks the bounds of its maps, lists and strings.
+/// The entry of one variant of a processor. Fields other than `topics` and `parameters` are Weir extensions and omitted if they do not apply. Reading
+/// one checks the bounds of its maps, lists and strings.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(remote = "Self")]
 pub struct Entry {
@@ -21,13 +21,13 @@ pub struct Entry {
     /// The flow, if the variant belongs to a single one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flow: Option<String>,
-    /// The component that does the work; absent for programs outside of Weir.
+    /// The component that handles the messages; absent for external programs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub component: Option<ComponentRef>,
     /// The component before it, which a host runs if it cannot run `component`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<ComponentRef>,
-    /// The consumed outputs: for these a missing queue is an error and not a loss.
+    /// The consumed outputs: for these a missing queue is an error; messages are not dropped.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub consumed: Vec<String>,
     /// Whether intake is stopped.
@@ -35,11 +35,11 @@ pub struct Entry {
     pub paused: bool,
 }
 
-/// The most topics, parameters and consumed outputs of an entry, each.
+/// Maximum number of topics, parameters and consumed outputs of an entry, each.
 const MAX_ELEMENTS_COUNT: usize = 4_096;
-/// The longest name and topic, in bytes.
+/// Maximum length of a name or topic, in bytes.
 const MAX_NAME_BYTES: usize = 1 << 10;
-/// The longest value of a parameter, in bytes.
+/// Maximum length of a parameter's value, in bytes.
 const MAX_VALUE_BYTES: usize = 1 << 20;
 
 impl Serialize for Entry {

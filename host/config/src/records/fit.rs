@@ -1,5 +1,5 @@
-//! How an entry fits the descriptor of its component: pure. All faults are reported at once. Hosts check by it what they run, and the
-//! flow service what it writes.
+//! Checks that an entry fits the descriptor of its component. Pure. All faults are reported at once. Hosts check what they run with it, and the flow
+//! service what it writes.
 
 use std::sync::Arc;
 
@@ -17,11 +17,11 @@ use crate::names::processor_subscription;
 pub struct Fit {
     /// Its inputs.
     pub inputs: Vec<FitInput>,
-    /// Where it sends.
+    /// Its outputs.
     pub outputs: Vec<FitOutput>,
     /// The requested services.
     pub requests: Vec<FitRequest>,
-    /// All parameters, those with defaults too, by name.
+    /// All parameters by name, including those with default values.
     pub parameters: Vec<(String, String)>,
 }
 
@@ -32,16 +32,16 @@ pub struct FitInput {
     pub name: String,
     /// Its inputs.
     pub queue: Queue,
-    /// Messages handled side by side.
+    /// Messages handled in parallel.
     pub concurrency: u32,
-    /// The output that answers go to; only of inputs of requests.
+    /// The output for answers; only for inputs of requests.
     pub reply: Option<String>,
 }
 
 /// One output.
 #[derive(Debug, PartialEq)]
 pub struct FitOutput {
-    /// Its name in the descriptor, or in the entry where the descriptor leaves its outputs open.
+    /// Its name in the descriptor, or in the entry if the descriptor has open outputs.
     pub name: String,
     /// `None`: messages sent there are dropped.
     pub topic: Option<Topic>,
@@ -54,18 +54,18 @@ pub struct FitOutput {
 pub struct FitRequest {
     /// Its name in the descriptor.
     pub name: String,
-    /// Where questions go.
+    /// The topic of requests.
     pub request: Topic,
-    /// Where answers come from.
+    /// The topic of answers.
     pub response: Topic,
-    /// How long an answer may take.
+    /// The time limit of an answer.
     pub timeout_ms: u32,
 }
 
-/// Fits an entry to a component.
+/// Checks an entry against a component.
 ///
 /// # Errors
-/// All that is wrong, with the names of topics and parameters.
+/// All faults, with the names of topics and parameters.
 pub fn fit(processor: &str, variant: &str, entry: &Entry, record: &ComponentRecord) -> Result<Fit, Unfit> {
     let mut fitting = Fitting { processor, variant, entry, record, faults: Vec::new() };
     fitting.check_grants();

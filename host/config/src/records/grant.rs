@@ -1,4 +1,4 @@
-//! What a deployment gives its component beyond the contract.
+//! Permissions that a deployment grants its component beyond the contract.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -19,8 +19,8 @@ pub struct Grant {
     pub what: Vec<String>,
 }
 
-/// Checks the form of the field `grants` of a deployment, so that the error names the grant. A field that a grant does not have could
-/// restrict it, so it is refused.
+/// Checks the form of the field `grants` of a deployment, so that the error names the grant. An unknown field could be meant as a restriction, so it
+/// is rejected.
 pub(super) fn check_form(record: &Value) -> Result<(), OutOfBound> {
     match record.get("grants") {
         None => Ok(()),
@@ -40,7 +40,7 @@ fn is_grant(value: &Value) -> bool {
 }
 
 fn other_form(field: String, value: &Value, form: &str) -> Result<(), OutOfBound> {
-    // Escaped quotes would hide that it is JSON.
+    // Escaped quotes would make it unrecognizable as JSON.
     let shown = weir_pubsub::shown(&value.to_string()).replace("\\\"", "\"");
     Err(OutOfBound { field, problem: format!("is {shown}; it must be {form}") })
 }

@@ -6,10 +6,10 @@ use serde_json::value::RawValue;
 use super::report_parts::{List, Part, ReportMessages, ReportPart, messages};
 use super::status::{HostStatus, ProcessorStatus};
 
-/// Asks every host for its details.
+/// A request for the details of every host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DetailsRequest {
-    /// A number that the details which answer it carry.
+    /// A number that is repeated in the details sent in response.
     pub id: u64,
 }
 
@@ -65,7 +65,7 @@ impl ReceivedDetails {
     /// Reads a message.
     ///
     /// # Errors
-    /// When it is not a report, or its processors are not an array.
+    /// If it is not a report, or its processors are not an array.
     pub fn read(message: &[u8]) -> serde_json::Result<Self> {
         let read: Self = serde_json::from_slice(message)?;
         match read.arrays.iter().all(|array| array.get().starts_with('[')) {

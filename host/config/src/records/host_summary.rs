@@ -8,14 +8,14 @@ use super::component::Digest;
 use super::report_parts::{List, Part, ReportMessages, ReportPart, messages};
 use super::status::{HostStatus, ProcessorState, ProcessorStatus, Refusal};
 
-/// Flows, and digests, that a summary names at most; its counts are of all.
+/// Maximum number of flows and of digests named in a summary; its counts include all.
 pub const MAX_NAMED_COUNT: usize = 1_000;
-/// Errors in a summary, at most.
+/// Maximum number of errors in a summary.
 pub const MAX_ERRORS_COUNT: usize = 10;
-/// Of an error or of the reason of a refusal, at most, in bytes; the details have more.
+/// Maximum size of an error or of the reason of a refusal, in bytes; the details have more.
 const MAX_REASON_BYTES: usize = 512;
 
-/// The summary of a host: without its single variants, except those that refuse a component.
+/// The summary of a host, without individual variants except those that refuse a component.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct HostSummary {
@@ -33,10 +33,10 @@ pub struct HostSummary {
     /// The processors that it is limited to; empty if it serves every entry with a component.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub serves: Option<Vec<String>>,
-    /// All components that it should run and does not.
+    /// All components that it should run but does not.
     #[serde(default)]
     pub refusals: Vec<VariantRefusal>,
-    /// The names of its processors, all of them.
+    /// The names of all its processors.
     #[serde(default)]
     pub processors: Vec<String>,
     /// Flows, at most [`MAX_NAMED_COUNT`].
@@ -48,12 +48,12 @@ pub struct HostSummary {
     /// The newest unresolved errors, otherwise the newest ones, at most [`MAX_ERRORS_COUNT`].
     #[serde(default)]
     pub errors: Vec<VariantError>,
-    /// Which part of the summary this is, where it takes several messages.
+    /// Which part of the summary this is, if it consists of several messages.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub part: Option<Part>,
 }
 
-/// Sums over all variants that a host has; of variants that are gone nothing is in them.
+/// Sums over all current variants of a host; removed variants are not included.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", default)]
 pub struct Totals {
@@ -73,7 +73,7 @@ pub struct Totals {
     pub dropped_count: u64,
     /// Messages in flight.
     pub in_hand_count: u64,
-    /// Tasks that panicked and were started again.
+    /// Tasks that panicked and were restarted.
     pub restarts_count: u64,
     /// Workers and setups that wait for an instance slot.
     pub waiting_for_slot_count: u64,
@@ -86,7 +86,7 @@ pub struct Totals {
 }
 
 impl Totals {
-    /// Adds what a variant has counted.
+    /// Adds the counters of a variant.
     pub fn add(&mut self, of: &ProcessorStatus) {
         self.variants_count += 1;
         self.handled_count += of.handled_count;
@@ -127,7 +127,7 @@ pub struct VariantError {
     pub error: String,
     /// When it happened, in milliseconds since 1970; for a lasting error, when it began.
     pub time_ms: u64,
-    /// When it was over, in milliseconds since 1970; none as long as it is not.
+    /// When it was resolved, in milliseconds since 1970; `None` while it lasts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub over_ms: Option<u64>,
 }

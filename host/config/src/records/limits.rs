@@ -1,4 +1,4 @@
-//! Limits of components and how their messages are tried again: what a deployment gives, with bounds, and what holds where it gives nothing.
+//! Limits and retry policies of components: the values given by a deployment, with bounds, and the defaults.
 
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
@@ -21,7 +21,7 @@ pub struct ComponentLimits {
 
 impl Default for ComponentLimits {
     fn default() -> Self {
-        // 64 MiB of memory carry JSON work on bodies of 4 MiB; the others bound what one message can cost its neighbours.
+        // 64 MiB of memory are enough to process JSON bodies of 4 MiB; the others limit what one message can cost other processors.
         ComponentLimits {
             memory_bytes: 64 << 20,
             time_ms: 60_000,
@@ -54,33 +54,33 @@ impl Default for RetryPolicy {
     }
 }
 
-/// What holds for a component whose deployment gives nothing else: the settings of the host.
+/// The limits of a component whose deployment gives none: the settings of the host.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ComponentDefaults {
     /// Limits.
     pub limits: ComponentLimits,
-    /// How failed messages are tried again.
+    /// The retry policy for failed messages.
     pub retry: RetryPolicy,
 }
 
-/// One value of a component: what holds, and whether its deployment gives it.
+/// One effective value of a component, and whether its deployment gives it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Effective {
     /// Its name, for example `memory-bytes`.
     pub name: &'static str,
-    /// What holds.
+    /// The effective value.
     pub value: u64,
     /// Whether the deployment gives it; otherwise it is the host's setting.
     pub is_given: bool,
 }
 
-/// A value that cannot be given.
+/// A value that is not valid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LimitError {
     /// It has no such name.
     #[error("`{name}` does not exist; must be one of: {known}")]
     Unknown {
-        /// What was given.
+        /// The given name.
         name: String,
         /// All names.
         known: String,
@@ -92,7 +92,7 @@ pub enum LimitError {
         section: &'static str,
         /// Its name.
         name: &'static str,
-        /// What was given.
+        /// The given value.
         value: u64,
         /// The smallest value.
         from: u64,
@@ -101,7 +101,7 @@ pub enum LimitError {
     },
 }
 
-/// Defines what a deployment may give of a struct of defaults: each value optional and within bounds.
+/// Defines the part of a struct of defaults that a deployment may give: each value is optional and bounded.
 macro_rules! given {
     ($(#[$about:meta])* $given:ident of $whole:ident in $section:literal { $($(#[$doc:meta])* $field:ident: $kind:ty = $name:literal, $from:expr, $to:expr;)* }) => {
         $(#[$about])*
@@ -135,19 +135,19 @@ macro_rules! given {
                 [$(($name, self.$field)),*]
             }
 
-            /// What holds: what is given, otherwise the default.
+            /// The effective values: given ones, otherwise the defaults.
             pub fn over(&self, defaults: &$whole) -> $whole {
-                // A larger number is out of bounds and was never read.
+                // A larger number is out of bounds and was rejected when it was read.
                 $whole { $($field: self.$field.map_or(defaults.$field, |value| <$kind>::try_from(value).unwrap_or(<$kind>::MAX)),)* }
             }
 
-            /// What holds, value by value.
+            /// The list of effective values.
             pub fn effective(&self, defaults: &$whole) -> Vec<Effective> {
                 let whole = self.over(defaults);
                 vec![$(Effective { name: $name, value: u64::from(whole.$field), is_given: self.$field.is_some() }),*]
             }
 
-            /// What is given here and recorded otherwise or not at all, for people.
+            /// Values that are given here but recorded differently or not at all, for people.
             pub fn differing(&self, recorded: &Self) -> Vec<String> {
                 let pairs = self.values().into_iter().zip(recorded.values()).filter(|((_, given), (_, recorded))| given.is_some() && given != recorded);
                 let shown = |((name, given), (_, recorded)): ((&str, Option<u64>), (_, Option<u64>))| {
@@ -178,9 +178,9 @@ macro_rules! given {
 
 const HOUR_MS: u64 = 3_600_000;
 const DAY_MS: u64 = 24 * HOUR_MS;
-/// A page of WebAssembly.
+/// The size of a WebAssembly page.
 const PAGE_BYTES: u64 = 64 << 10;
-/// The memory of one instance in the host's pool.
+/// The maximum memory of one instance in the host's pool.
 pub const MAX_MEMORY_BYTES: u64 = 256 << 20;
 
 given! {

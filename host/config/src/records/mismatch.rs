@@ -1,4 +1,4 @@
-//! Why an entry does not fit its component, for callers to match on.
+//! Reasons why an entry does not fit its component, for callers to match on.
 
 use std::sync::Arc;
 
@@ -53,7 +53,7 @@ pub enum Mismatch {
         /// Its inputs.
         topic: Topic,
     },
-    /// The queue of an input cannot have its name.
+    /// The name of an input's queue is invalid.
     #[error("input `{input}`")]
     InputQueue {
         /// The input.
@@ -84,7 +84,7 @@ pub enum Mismatch {
         /// Its outputs.
         outputs: Arc<[String]>,
     },
-    /// A parameter has a value that it cannot have.
+    /// A parameter has an invalid value.
     #[error("parameter `{parameter}`")]
     Value {
         /// The parameter.

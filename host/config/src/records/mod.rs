@@ -1,4 +1,4 @@
-//! Config values that several crates read and write: serde lives here and in `protocol`.
+//! Config values that several crates read and write. Their serde code is here and in `protocol`.
 
 mod bounds;
 mod component;
@@ -26,7 +26,7 @@ pub use descriptor::{
 };
 pub use descriptor_faults::descriptor_faults;
 pub use entry::Entry;
-// The config types under which records are kept.
+// The config types of records.
 pub use crate::names::{COMPONENT_TYPE, ENTRY_TYPE_PREFIX, entry_type, processor_of_entry_type};
 pub use fit::{Fit, FitInput, FitOutput, FitRequest, fit};
 pub use grant::Grant;

@@ -1,4 +1,4 @@
-//! References to components: by entries, and by the entries that a flow's record holds while the flow starts or stops. Pure.
+//! References to components: in entries, and in the entries that a flow's record contains while the flow starts or stops. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,12 +11,12 @@ use crate::names::{COMPONENT_TYPE, FLOW_TYPE, processor_of_entry_type};
 const DIGEST_PREFIX: &str = "sha256:";
 const HEX_BYTES: usize = 64;
 
-/// Whether values of a config type name components: those of all others need not be read.
+/// Whether values of a config type can refer to components; other types need not be read.
 pub fn names_components(config_type: &str) -> bool {
     config_type == COMPONENT_TYPE || config_type == FLOW_TYPE || processor_of_entry_type(config_type).is_some()
 }
 
-/// The digests that deployments, entries and flows refer to, read from their texts, so that an unreadable value also keeps what it refers to.
+/// The digests that deployments, entries and flows refer to, found in their text, so that an unreadable value also keeps what it refers to.
 pub fn named_digests(everything: &BTreeMap<String, BTreeMap<String, String>>) -> BTreeSet<Digest> {
     let values = everything.iter().filter(|(config_type, _)| names_components(config_type)).flat_map(|(_, values)| values.values());
     values.flat_map(|text| digests_in(text)).collect()
@@ -26,7 +26,7 @@ fn digests_in(text: &str) -> impl Iterator<Item = Digest> {
     text.match_indices(DIGEST_PREFIX).filter_map(|(at, _)| text.get(at..at + DIGEST_PREFIX.len() + HEX_BYTES)?.parse().ok())
 }
 
-/// The entries that name a deployment, also as the component before: `PROCESSOR (VARIANT)`, in order.
+/// The entries that refer to a deployment, including as the previous component: `PROCESSOR (VARIANT)`, sorted.
 pub fn entries_naming(key: &str, everything: &BTreeMap<String, BTreeMap<String, String>>) -> Vec<String> {
     let mut found = BTreeSet::new();
     for (config_type, values) in everything {
@@ -54,7 +54,7 @@ fn note(found: &mut BTreeSet<String>, key: &str, processor: &str, variant: &str,
     }
 }
 
-/// The part of a flow's record that holds entries while the flow starts or stops.
+/// The part of a flow's record that contains entries while the flow starts or stops.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Held {

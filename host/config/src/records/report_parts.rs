@@ -1,28 +1,28 @@
-//! Reports of hosts as messages: one that does not fit into a message is sent in parts, which its readers put together.
+//! Reports of hosts as messages: a report that does not fit into one message is sent in parts, which readers reassemble.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// The parts of a report, at most: as many messages wait for a reader of the embedded broker.
+/// Maximum number of parts of a report: the number of messages that the embedded broker buffers for a reader.
 const MAX_PARTS_COUNT: usize = 1_024;
 /// The maximum number of hosts whose reports are reassembled at a time.
 const MAX_HOSTS_COUNT: usize = 1_000;
-/// The size of a message beside its head and the items of its lists: the names of the lists, its part, and the problem of the report.
+/// The size of a message apart from its head and the items of its lists: the names of the lists, its part, and the problem of the report.
 const FRAME_BYTES: usize = 640;
 
-/// Which part of a report a message is. A report that is one message has none.
+/// Which part of a report a message is. Absent in a report that is a single message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Part {
-    /// The same in all parts of the report, and another one in the host's next report.
+    /// The same in all parts of a report, and different in the host's next report.
     pub report: u64,
     /// From 0.
     pub number: u32,
-    /// How many parts the report has.
+    /// The number of parts of the report.
     pub count: u32,
 }
 
-/// A list of a report, which may be divided between messages: its name, and each item as JSON.
+/// A list of a report, which may be split between messages: its name, and each item as JSON.
 pub(super) struct List {
     name: &'static str,
     items: Vec<Vec<u8>>,
@@ -34,7 +34,7 @@ impl List {
     }
 }
 
-/// A report as it is published.
+/// A report as published.
 #[derive(Debug, PartialEq, Eq)]
 pub struct ReportMessages {
     /// The bodies, in order.
@@ -43,7 +43,7 @@ pub struct ReportMessages {
     pub problem: Option<String>,
 }
 
-/// Divides a report into messages. Items that would require a larger message are omitted, and the report states how many.
+/// Splits a report into messages. Items that would require a larger message are omitted, and the report states how many.
 pub(super) fn messages(head: &impl Serialize, lists: Vec<List>, max_bytes: usize) -> ReportMessages {
     let head = json(head);
     let room_bytes = max_bytes.saturating_sub(head.len() + FRAME_BYTES);
@@ -95,7 +95,7 @@ fn divided(lists: &[List], room_bytes: usize) -> (Vec<Vec<Item<'_>>>, Omitted) {
     (parts, omitted)
 }
 
-/// A message: the head's fields, then the lists, of which the first message has also the empty ones.
+/// A message: the head's fields, then the lists; the first message also has the empty ones.
 fn written(head: &[u8], names: &[&str], items: &[Item], part: Option<Part>, problem: Option<&str>) -> Vec<u8> {
     let mut body = Vec::with_capacity(head.len() + FRAME_BYTES + items.iter().map(|(_, item)| item.len() + 1).sum::<usize>());
     body.extend_from_slice(head.strip_suffix(b"}").expect("a head is an object"));
@@ -133,19 +133,19 @@ fn json(value: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(value).expect("plain fields always become JSON")
 }
 
-/// A message of a report as it is read.
+/// A received message of a report.
 pub trait ReportPart {
-    /// The host that reports.
+    /// The reporting host.
     fn host(&self) -> &str;
 
-    /// Which part it is; none of a whole report.
+    /// Which part it is; `None` for a complete report.
     fn part(&self) -> Option<Part>;
 
     /// Adds the lists of the next part.
     fn append(&mut self, later: Self);
 }
 
-/// Puts reports together.
+/// Reassembles reports.
 #[derive(Debug)]
 pub struct ReportParts<T>(BTreeMap<String, Pending<T>>);
 
@@ -162,7 +162,7 @@ impl<T> Default for ReportParts<T> {
 }
 
 impl<T: ReportPart> ReportParts<T> {
-    /// Takes a part; the whole report once all of its parts are there. A part that never comes is given up with the host's next report.
+    /// Adds a part, and returns the whole report once all of its parts have arrived. An incomplete report is dropped with the host's next report.
     pub fn take(&mut self, read: T) -> Option<T> {
         let Some(Part { report, number, count }) = read.part() else {
             self.0.remove(read.host());
@@ -215,7 +215,7 @@ mod tests {
         HostDetails { status: host(), serves: None, processors: (0..processors_count).map(processor).collect() }
     }
 
-    /// A summary with as many refusals, and as many names of 200 bytes.
+    /// A summary with `count` refusals and `count` names of 200 bytes.
     fn summary(count: usize) -> HostSummary {
         let name = |n: usize| format!("{n:0>200}");
         let component = ComponentRef { name: name(0), version: "1.0.0".into(), digest: Digest::from_sha256([1; 32]) };

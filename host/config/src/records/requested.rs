@@ -1,4 +1,4 @@
-//! The limits that a component requests in its descriptor, and which of them a deployment grants by itself. Pure.
+//! The limits that a component requests in its descriptor, and which of them a deployment grants automatically. Pure.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -17,23 +17,23 @@ pub struct RequestedLimits {
     pub time_ms: Option<u64>,
 }
 
-/// The most that a deployment grants of what a component requests: settings of the gateway.
+/// Upper bounds for what a deployment grants automatically: settings of the gateway.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GrantableLimits {
     /// Linear memory of an instance, in bytes (`component.max-memory`).
     pub memory_bytes: u64,
-    /// A whole `handle` in milliseconds (`component.max-time`).
+    /// Duration of one `handle`, in milliseconds (`component.max-time`).
     pub time_ms: u64,
 }
 
 impl Default for GrantableLimits {
     fn default() -> Self {
-        // All the memory that an instance can have, and a time in which a message that hangs does not hold up its queue for long.
+        // The maximum memory of an instance, and a time after which a hung message has not blocked its queue for too long.
         GrantableLimits { memory_bytes: MAX_MEMORY_BYTES, time_ms: 300_000 }
     }
 }
 
-/// A component requests more than is granted by itself.
+/// A component requests more than is granted automatically.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the component requests limits.{name} {requested}, and at most {most} is granted by default ({setting}): \
@@ -42,11 +42,11 @@ impl Default for GrantableLimits {
 pub struct NotGranted {
     /// The limit's name.
     pub name: &'static str,
-    /// What is requested.
+    /// The requested value.
     pub requested: u64,
-    /// What is granted at most.
+    /// The most that is granted.
     pub most: u64,
-    /// The setting that says so.
+    /// The setting that limits it.
     pub setting: &'static str,
 }
 
@@ -56,7 +56,7 @@ impl RequestedLimits {
         *self == RequestedLimits::default()
     }
 
-    /// The limits of a deployment: those that are given for it, and where none is given those that the component requests.
+    /// The limits of a deployment: given ones, otherwise those that the component requests.
     ///
     /// # Errors
     /// [`NotGranted`], naming the limit and what to do.

@@ -1,4 +1,4 @@
-//! What a host reports of itself and of its processors.
+//! The status of a host and of its processors.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -43,7 +43,7 @@ pub struct HostStatus {
 }
 
 impl HostStatus {
-    /// What people call it: its name, or the id where it has none.
+    /// Its label for people: its name, or its id if it has none.
     pub fn label(&self) -> &str {
         if self.name.is_empty() { &self.host } else { &self.name }
     }

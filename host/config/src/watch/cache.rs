@@ -7,13 +7,13 @@ use super::change::Content;
 use super::interest::Interest;
 use super::registry::Registered;
 
-/// Content by type, each in the version in which it is known: never below the follower's own.
+/// Content by type, each with the version at which it is known, which is never below the follower's own.
 #[derive(Debug, Default)]
 pub(super) struct Cache {
     types: BTreeMap<String, Known>,
     /// The version at which all types were fetched; types that are not in `types` have had no values since.
     rest: Option<u64>,
-    /// The same of the types with a prefix.
+    /// The same for the types with a prefix.
     listed: BTreeMap<String, u64>,
 }
 
@@ -23,15 +23,15 @@ struct Known {
     content: Arc<Content>,
 }
 
-/// The result of a notify.
+/// The content fetched for a notify.
 #[derive(Debug)]
 pub(super) struct Update {
     pub(super) notified_version: u64,
     pub(super) lowest_version: u64,
     /// Whole types, with the version of each.
     pub(super) types: BTreeMap<String, (u64, Content)>,
-    /// Single keys; `None` for removed ones. They may be newer than the notify, but other concurrent changes are not included: a type updated by them
-    /// is only known in the notified version.
+    /// Single keys; `None` for removed ones. They may be newer than the notify, but other concurrent changes are not included: a type updated with
+    /// them is only known at the notified version.
     pub(super) keys: BTreeMap<String, Vec<(String, Option<String>)>>,
 }
 
@@ -42,7 +42,7 @@ impl Cache {
         cache
     }
 
-    /// All types with the requested prefixes are cached as of a version.
+    /// Records that all types with the requested prefixes are cached as of a version.
     pub(super) fn note_listed(&mut self, interest: &Interest, version: u64) {
         self.listed.extend(interest.prefixes.iter().map(|prefix| (prefix.clone(), version)));
     }
@@ -77,7 +77,7 @@ impl Cache {
         }
     }
 
-    /// Adds missing types. Cached ones stay: they are kept up to date by notifies that are still to come.
+    /// Adds missing types. Cached ones stay: later notifies keep them up to date.
     pub(super) fn add(&mut self, more: Cache) {
         for (config_type, known) in more.types {
             self.types.entry(config_type).or_insert(known);
@@ -88,7 +88,7 @@ impl Cache {
         }
     }
 
-    /// Takes in a change.
+    /// Applies a change.
     pub(super) fn update(&mut self, update: Update) {
         for (config_type, (version, content)) in update.types {
             self.insert(config_type, version, content);
@@ -106,7 +106,7 @@ impl Cache {
         }
     }
 
-    /// The argument of a handler.
+    /// The content for a handler.
     pub(super) fn content_for(&self, handler: &Registered) -> BTreeMap<String, Arc<Content>> {
         let is_wanted = |name: &str| handler.types.is_none() || handler.has_prefix_of(name);
         let with_values = self.types.iter().filter(|(name, known)| is_wanted(name) && !known.content.is_empty());

@@ -1,4 +1,4 @@
-//! What handlers are called with.
+//! The argument of handlers.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,8 +13,8 @@ pub type Content = BTreeMap<String, String>;
 pub struct Change {
     /// The content is at least as new as this version of the configuration.
     pub version: u64,
-    /// The content by type. Every type of a handler is there, those without values too; a handler of everything gets all types that have
-    /// values. Shared with the follower and its other handlers.
+    /// The content by type. It has every type of a handler, including those without values; a handler of everything gets all types that have values.
+    /// Shared with the follower and its other handlers.
     pub types: BTreeMap<String, Arc<Content>>,
 }
 
@@ -25,5 +25,5 @@ impl Change {
     }
 }
 
-/// What is called with a change.
+/// A function that is called with a change.
 pub(super) type Handler = Arc<dyn Fn(Change) -> BoxFuture<'static, Result<(), String>> + Send + Sync>;

@@ -4,19 +4,19 @@ use std::collections::BTreeMap;
 
 use crate::protocol::Notify;
 
-/// Keys of a notify that are fetched one by one, at most; with more the whole types are.
+/// Maximum number of keys of a notify that are fetched individually; with more, whole types are fetched.
 const MAX_KEYS_COUNT: usize = 256;
 
-/// The types to fetch, with the keys where only those changed.
+/// The types to fetch, with the keys if only those changed.
 pub(super) type ChangedTypes = BTreeMap<String, Option<Vec<String>>>;
 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum NotifyAction {
-    /// It has no news.
+    /// There is nothing new.
     Skip,
-    /// A service that begins has an older version: it may be another one, on another store.
+    /// A starting service has an older version: it may be another one, with another store.
     AskVersion,
-    /// It concerns no handler.
+    /// No handler is interested.
     MoveVersion,
     /// Something may have been missed, or everything changed.
     FetchAll,
@@ -24,7 +24,7 @@ pub(super) enum NotifyAction {
     Fetch(ChangedTypes),
 }
 
-/// `known` returns the version at which a type is cached, and `None` for those without an interested handler. A type may be cached in a later version
+/// `known` returns the version at which a type is cached, and `None` for those without an interested handler. A type may be cached at a later version
 /// than ours: it was then fetched after the notified change, and its handlers have it.
 pub(super) fn decide(version: u64, known: impl Fn(&str) -> Option<u64>, notify: &Notify) -> NotifyAction {
     if notify.version <= version {
@@ -58,7 +58,7 @@ mod tests {
 
     #[test]
     fn each_notify_leads_to_its_step() {
-        // Ours is version 5; handlers are interested in `a` and `b`, and `late` is cached in version 8 already.
+        // Our version is 5; handlers are interested in `a` and `b`, and `late` is already cached at version 8.
         let known = |name: &str| match name {
             "a" | "b" => Some(5),
             "late" => Some(8),

@@ -1,4 +1,4 @@
-//! Getting content from the service.
+//! Fetching content from the service.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -68,7 +68,7 @@ pub(super) async fn some(client: &ConfigClient, notified_version: u64, changed_t
     Ok(update)
 }
 
-/// Fetches the types of keys whose values do not fit into one response any more: types are read in parts.
+/// Fetches the whole types of keys whose values no longer fit into one response: types can be read in portions.
 async fn whole_types(client: &ConfigClient, mut update: Update, keys: &[Key]) -> Result<Update> {
     let types: BTreeSet<&str> = keys.iter().map(|key| key.config_type.as_str()).collect();
     for config_type in types {

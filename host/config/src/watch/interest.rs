@@ -1,4 +1,4 @@
-//! The types that handlers want.
+//! The types that handlers are interested in.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ impl Interest {
         self.everything || self.types.contains(config_type) || self.prefix_of(config_type).is_some()
     }
 
-    /// The prefix by which a type is requested.
+    /// The prefix with which a type is requested.
     pub(super) fn prefix_of(&self, config_type: &str) -> Option<&str> {
         self.prefixes.iter().map(String::as_str).find(|prefix| config_type.starts_with(prefix))
     }

@@ -1,4 +1,4 @@
-//! The follower: subscribe, then fetch; the version moves only after the apply.
+//! The follower: subscribes, then fetches; its version advances only after a change was applied.
 //!
 //! `decide` returns the action for a notify, `fetch` fetches, `cache` stores the content, `registry` the handlers; the loop is here.
 
@@ -32,7 +32,7 @@ use registry::{Registered, Shared};
 pub use change::{Change, Content};
 pub use registry::{FollowerHandle, FollowerStatus, HandlerId};
 
-/// Waits between tries to fetch.
+/// Waits between attempts to fetch.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
 /// How often the version is polled in addition to the notifies: the maximum delay after a lost one.
@@ -40,8 +40,8 @@ const POLL_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Follows the configuration: calls each handler with the whole content of its types, once at the start and then at each change.
 ///
-/// Handlers are called one after the other. A handler that fails has its error in the [status](FollowerHandle::status) and is not called
-/// again before the next change; a fetch that fails is tried again until it succeeds.
+/// Handlers are called one after the other. The error of a failed handler is in the [status](FollowerHandle::status), and the handler is not called
+/// again before the next change; a failed fetch is retried until it succeeds.
 pub struct Follower {
     backend: Arc<dyn Backend>,
     topics: ConfigTopics,
@@ -60,7 +60,7 @@ impl Follower {
         Ok(Follower { backend, topics, client, shared: Arc::default(), poll_interval: POLL_INTERVAL })
     }
 
-    /// The same with a handler of some types.
+    /// Adds a handler of some types.
     #[must_use]
     pub fn on<T, F, R>(self, types: T, handler: F) -> Self
     where
@@ -72,7 +72,7 @@ impl Follower {
         self
     }
 
-    /// The same with a handler that gets everything at every change.
+    /// Adds a handler that gets everything on every change.
     #[must_use]
     pub fn on_everything<F, R>(self, handler: F) -> Self
     where
@@ -83,14 +83,14 @@ impl Follower {
         self
     }
 
-    /// The same with a polling interval other than 60 s.
+    /// Sets a polling interval other than 60 s.
     #[must_use]
     pub fn poll_every(mut self, interval: Duration) -> Self {
         self.poll_interval = interval;
         self
     }
 
-    /// To register and unregister handlers, before and while it runs, and to see how it is doing.
+    /// A handle to register and unregister handlers, before and while it runs, and to observe its status.
     pub fn handle(&self) -> FollowerHandle {
         FollowerHandle::of(self.shared.clone())
     }
@@ -100,7 +100,7 @@ impl Follower {
         self.handle().version()
     }
 
-    /// Follows until the token is cancelled; a running handler is dropped then.
+    /// Follows until the token is cancelled, which drops a running handler.
     pub async fn run(self, token: CancellationToken) {
         let follower = Arc::new(self);
         // After a panic nothing is known to be applied: everything is fetched, and all handlers are called again.
@@ -123,11 +123,11 @@ enum PendingFetch {
     All,
     /// Fetch what the notify of the version just after ours names.
     Some { version: u64, changed_types: ChangedTypes },
-    /// Ask for the version, and fetch everything if it is another one.
+    /// Request the version, and fetch everything if it differs.
     AskVersion,
 }
 
-/// A follower at work.
+/// A running follower.
 struct RunningFollower {
     follower: Arc<Follower>,
     version: u64,
@@ -176,7 +176,7 @@ impl RunningFollower {
         }
     }
 
-    /// Works until the subscription is lost, for the reason that it returns.
+    /// Runs until the subscription is lost, and returns the reason.
     async fn work(&mut self, notifies: &dyn Consumer) -> PubsubError {
         loop {
             let wait = match self.catch_up().await {
@@ -201,7 +201,7 @@ impl RunningFollower {
         }
     }
 
-    /// Waits for the next thing to do. With `wait`, something is still to be done, at the latest after that time.
+    /// Waits for the next event. With `wait`, work is pending that must be retried after that time at the latest.
     async fn next_event(&mut self, notifies: &dyn Consumer, wait: Option<Duration>) -> Result<(), PubsubError> {
         let until = wait.map_or(self.next_poll, |wait| Instant::now() + wait);
         tokio::select! {
@@ -247,7 +247,7 @@ impl RunningFollower {
         }
     }
 
-    /// Does the pending work, and calls new handlers. Failed work stays pending.
+    /// Executes the pending work, and calls new handlers. Failed work stays pending.
     async fn catch_up(&mut self) -> Result<()> {
         let handlers = self.handlers();
         self.served.retain(|id| handlers.iter().any(|handler| handler.id == *id));
@@ -278,7 +278,7 @@ impl RunningFollower {
         Ok(())
     }
 
-    /// `false`: the service answered with less than it had notified, so that all must be fetched.
+    /// `false`: the service answered with an older version than it had notified, so everything must be fetched.
     async fn apply_some(&mut self, version: u64, changed_types: &ChangedTypes, handlers: &[Arc<Registered>]) -> Result<bool> {
         let update = fetch::some(&self.follower.client, version, changed_types).await?;
         if update.lowest_version < version {
@@ -333,7 +333,7 @@ impl RunningFollower {
     }
 
     fn failed(&self, what: &'static str, error: &dyn std::error::Error) {
-        // Once for each kind of failure, not once for each try.
+        // Once for each kind of failure, not for each attempt.
         if self.follower.shared.show_fetch_error(what, error) {
             tracing::warn!(step = what, error = %chain(error), "following the configuration failed, retrying");
         }

@@ -10,16 +10,16 @@ use tokio::sync::{Notify, watch};
 
 use super::change::{Change, Handler};
 
-/// Names a handler of one follower.
+/// The id of a handler of one follower.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct HandlerId(u64);
 
-/// How a follower is doing.
+/// The status of a follower.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FollowerStatus {
     /// The version that all handlers have; 0 until the first fetch was applied.
     pub version: u64,
-    /// Why the configuration cannot be fetched at the moment; it is tried again.
+    /// Why the configuration cannot be fetched at the moment; fetching is retried.
     pub fetch_error: Option<String>,
     /// The errors of handlers at the last change.
     pub handler_errors: BTreeMap<HandlerId, String>,
@@ -60,7 +60,7 @@ impl Shared {
         self.lock().values().cloned().collect()
     }
 
-    /// Waits until handlers came or went since it last returned.
+    /// Waits until handlers were added or removed since it last returned.
     pub(super) async fn changed(&self) {
         self.changed.notified().await;
     }
@@ -70,7 +70,7 @@ impl Shared {
         if !self.lock().contains_key(&registered.id) {
             return;
         }
-        // A handler that panics must not end the following of all others.
+        // A panicking handler must not affect the others.
         let called = AssertUnwindSafe(async { (registered.handler)(change).await }).catch_unwind().await;
         let failure = match called {
             Ok(result) => result.err(),
@@ -79,7 +79,7 @@ impl Shared {
         if let Some(error) = &failure {
             tracing::error!(handler = registered.id.0, error, "config handler failed");
         }
-        // A handler that was removed during its call cannot be corrected.
+        // The error of a handler that was removed during its call would never be cleared.
         let failure = failure.filter(|_| self.lock().contains_key(&registered.id));
         self.status.send_if_modified(|status| {
             let before = status.handler_errors.remove(&registered.id);
@@ -94,12 +94,12 @@ impl Shared {
         self.version.send_if_modified(|known| std::mem::replace(known, version) != version);
     }
 
-    /// Shows why the configuration is not followed. Whether it is another reason than before.
+    /// Shows why the configuration is not followed. Returns whether the reason has changed.
     pub(super) fn show_fetch_error(&self, what: &str, error: &dyn std::error::Error) -> bool {
         self.set_fetch_error(Some(format!("{what}: {}", weir_pubsub::chain(error))))
     }
 
-    /// Whether it is another one than before.
+    /// Returns whether it has changed.
     pub(super) fn set_fetch_error(&self, error: Option<String>) -> bool {
         self.status.send_if_modified(|status| {
             let changed = status.fetch_error != error;
@@ -120,9 +120,9 @@ impl Shared {
     }
 }
 
-/// Registers and unregisters handlers, and sees how the follower is doing. Cloning is cheap.
+/// Registers and unregisters handlers, and observes the follower's status. Cloning is cheap.
 ///
-/// All its methods return at once, so that handlers may use them too.
+/// All its methods return immediately, so handlers may use them, too.
 #[derive(Clone)]
 pub struct FollowerHandle {
     shared: Arc<Shared>,
@@ -133,7 +133,7 @@ impl FollowerHandle {
         FollowerHandle { shared }
     }
 
-    /// Adds a handler of some types. It is called as soon as their content was fetched, and then at each change of one of them.
+    /// Adds a handler of some types. It is called once their content is fetched, and then on each change of one of them.
     pub fn register<T, F, R>(&self, types: T, handler: F) -> HandlerId
     where
         T: IntoIterator<Item: Into<String>>,
@@ -144,7 +144,7 @@ impl FollowerHandle {
         self.shared.register(Some(types), None, Arc::new(move |change| Box::pin(handler(change))))
     }
 
-    /// The same with all types whose names also begin with `prefix`; those without values are not in the change.
+    /// The same, and also for all types whose names begin with `prefix`; those without values are not in the change.
     pub fn register_with_prefix<T, F, R>(&self, types: T, prefix: &str, handler: F) -> HandlerId
     where
         T: IntoIterator<Item: Into<String>>,
@@ -155,7 +155,7 @@ impl FollowerHandle {
         self.shared.register(Some(types), Some(prefix.to_owned()), Arc::new(move |change| Box::pin(handler(change))))
     }
 
-    /// Adds a handler that gets everything at every change.
+    /// Adds a handler that gets everything on every change.
     pub fn register_everything<F, R>(&self, handler: F) -> HandlerId
     where
         F: Fn(Change) -> R + Send + Sync + 'static,
@@ -176,7 +176,7 @@ impl FollowerHandle {
         self.shared.version.subscribe()
     }
 
-    /// How the follower is doing.
+    /// The status of the follower.
     pub fn status(&self) -> watch::Receiver<FollowerStatus> {
         self.shared.status.subscribe()
     }
