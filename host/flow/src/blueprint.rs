@@ -12,9 +12,9 @@ use crate::template::{BLUEPRINT, ID, mentions};
 
 pub use crate::naming::MAX_NAME_BYTES;
 
-/// The largest blueprint, in bytes: limited by one message to the config service.
+/// Maximum size of a blueprint, in bytes: the limit of one message to the config service.
 pub const MAX_BLUEPRINT_BYTES: usize = 4 << 20;
-/// The most processors in one blueprint.
+/// Maximum number of processors in one blueprint.
 pub const MAX_PROCESSORS_COUNT: usize = 10_000;
 
 const TOP_FIELDS: &[&str] = &["blueprint", "flow", "interfaces", "parameters", "description", "tags"];
@@ -43,10 +43,10 @@ pub enum BlueprintError {
     /// More than [`MAX_PROCESSORS_COUNT`].
     #[error("the blueprint has {actual_count} processors; the limit is {MAX_PROCESSORS_COUNT}: split it into several")]
     TooManyProcessors {
-        /// How many it has.
+        /// The number of processors.
         actual_count: usize,
     },
-    /// A part of it is wrong.
+    /// A part of it is invalid.
     #[error("{place}: {problem}")]
     Field {
         /// Section, processor key and field.
@@ -56,7 +56,7 @@ pub enum BlueprintError {
     },
 }
 
-/// A blueprint that was checked as far as it can be without its parameters.
+/// A blueprint, checked as far as possible without its parameters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Blueprint {
     /// The processors of both sections.
@@ -65,14 +65,14 @@ pub struct Blueprint {
     pub interfaces: BTreeMap<String, Interface>,
     /// The parameters that it declares.
     pub parameters: BTreeMap<String, DeclaredParameter>,
-    /// Fields that mean nothing here, most often misspelt, for people.
+    /// Unknown fields, most often misspelt, for people.
     pub unknown: Vec<String>,
 }
 
 /// One processor of a blueprint. All but the name are templates.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProcessorTemplate {
-    /// Section and key, as errors name it.
+    /// Section and key, for errors.
     pub place: String,
     /// The processor.
     pub processor: String,
@@ -82,7 +82,7 @@ pub struct ProcessorTemplate {
     pub topics: BTreeMap<String, String>,
     /// Value by parameter name.
     pub parameters: BTreeMap<String, String>,
-    /// The deployment that does the work: `NAME@VERSION`, or `NAME` for its newest version.
+    /// The deployment: `NAME@VERSION`, or `NAME` for its newest version.
     pub component: Option<String>,
 }
 
@@ -100,7 +100,7 @@ fn fault<T>(place: impl Into<String>, problem: impl Into<String>) -> Result<T, B
 }
 
 impl Blueprint {
-    /// Whether a variable occurs anywhere in it.
+    /// Whether it contains a variable anywhere.
     pub fn mentions(&self, variable: &str) -> bool {
         let of_processor = |processor: &ProcessorTemplate| {
             let ProcessorTemplate { place: _, processor: _, variant, topics, parameters, component } = processor;

@@ -1,15 +1,15 @@
-//! Limits of the strings that come with flows and blueprints: they are in the flow's record, which is read whenever the flow is examined, and in its
-//! entries, which every host that serves it holds.
+//! Limits of strings in flows and blueprints: they are in the flow's record, which is read whenever the flow is examined, and in its entries, which
+//! are in the memory of every host that serves it.
 
 use std::collections::BTreeMap;
 
-/// The longest description of a flow or a blueprint: several pages for people.
+/// Maximum size of the description of a flow or a blueprint, in bytes: several pages of text.
 pub const MAX_DESCRIPTION_BYTES: usize = 16 << 10;
-/// The most parameters of a flow, or of one processor of a blueprint.
+/// Maximum number of parameters of a flow, or of one processor of a blueprint.
 pub const MAX_PARAMETERS_COUNT: usize = 1_000;
-/// The longest value of one parameter: a long prompt. Longer values belong in the configuration, under a type of their own.
+/// Maximum size of one parameter's value, in bytes: a long prompt. Longer values belong in the configuration, under their own type.
 pub const MAX_PARAMETER_BYTES: usize = 64 << 10;
-/// The names and values of all parameters of a flow, or of one processor of a blueprint, together.
+/// Maximum total size of the names and values of all parameters of a flow, or of one processor of a blueprint, in bytes.
 pub const MAX_PARAMETERS_BYTES: usize = 256 << 10;
 
 /// The problem with a description, and the fix.

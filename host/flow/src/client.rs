@@ -1,4 +1,4 @@
-//! Asking the flow service.
+//! The client of the flow service.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,10 +11,10 @@ use crate::error::{FlowError, Result};
 use crate::plan::SwapOrder;
 use crate::protocol::{Backlog, FLOW_ERROR, Orphan, Request, Response, Swapped};
 
-/// How long an operation may take: a stop waits for processors to leave, and for queues that resist.
+/// Time limit of an operation: a stop waits for processors to detach, and for queues that cannot be deleted yet.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A client of the flow service. Cloning is cheap; clones share one subscription to the answers.
+/// A client of the flow service. Cloning is cheap; clones share one subscription for answers.
 #[derive(Clone)]
 pub struct FlowClient {
     requester: Arc<Requester>,
@@ -31,11 +31,11 @@ pub struct StartFlow {
     pub description: String,
     /// Values by parameter name: strings, numbers or booleans.
     pub parameters: BTreeMap<String, serde_json::Value>,
-    /// Do not keep results that nothing reads.
+    /// Do not keep unread results.
     pub drop_exits: bool,
-    /// Refuse it if nothing does the work of one of its processors.
+    /// Refuse to start it if nothing provides one of its processors.
     pub require_readers: bool,
-    /// Processors that programs outside of Weir do.
+    /// Processors provided by external programs.
     pub external: Vec<String>,
 }
 
@@ -51,10 +51,10 @@ pub struct FlowDescription {
 }
 
 impl FlowClient {
-    /// Connects to the flow service of a topicspace; it need not be there yet.
+    /// Connects to the flow service of a topicspace, which need not be running yet.
     ///
     /// # Errors
-    /// [`FlowError::Name`] for a topicspace that cannot be one, [`FlowError::Broker`].
+    /// [`FlowError::Name`] for an invalid topicspace, [`FlowError::Broker`].
     pub async fn connect(backend: Arc<dyn Backend>, topicspace: &str) -> Result<Self> {
         let request = FLOW_SERVICE.requests(topicspace).map_err(FlowError::name("the topicspace"))?;
         let response = FLOW_SERVICE.responses(topicspace).map_err(FlowError::name("the topicspace"))?;
@@ -65,13 +65,13 @@ impl FlowClient {
         Ok(FlowClient { requester: Arc::new(requester) })
     }
 
-    /// Sends a request as it is and returns the answer as it is, errors of the service within it.
+    /// Sends a request unchanged and returns the answer unchanged, including errors of the service.
     ///
     /// # Errors
     /// [`FlowError::Broker`] if there is no answer within 60 s, [`FlowError::Malformed`].
     ///
     /// # Cancel safety
-    /// The operation may be done all the same; that is so for every operation.
+    /// The operation may still be executed. This holds for every operation.
     pub async fn request_raw(&self, request: &Request) -> Result<Response> {
         let operation = request.operation.as_deref().unwrap_or_default();
         let body = serde_json::to_vec(request).map_err(FlowError::Malformed)?;
@@ -94,7 +94,7 @@ impl FlowClient {
     /// The names of all blueprints.
     ///
     /// # Errors
-    /// [`FlowError::Answered`], and as [`FlowClient::request_raw`]; that is so for every operation.
+    /// [`FlowError::Answered`], and as [`FlowClient::request_raw`]. This holds for every operation.
     pub async fn list_blueprints(&self) -> Result<Vec<String>> {
         Ok(self.request_checked(Request::new("list-blueprints")).await?.blueprint_names)
     }
@@ -131,7 +131,7 @@ impl FlowClient {
         self.request_checked(Request { blueprint_name: Some(name.to_owned()), ..Request::new("delete-blueprint") }).await.map(|_| ())
     }
 
-    /// The ids of all flows, in whatever status.
+    /// The ids of all flows in any status.
     ///
     /// # Errors
     /// As [`FlowClient::list_blueprints`].
@@ -152,10 +152,10 @@ impl FlowClient {
         })
     }
 
-    /// Starts a flow: its queues and its processors' entries are there when this returns. Returns what the service assumed, for people.
+    /// Starts a flow: its queues and its processors' entries exist when this returns. Returns the assumptions of the service, for people.
     ///
     /// # Errors
-    /// As [`FlowClient::list_blueprints`]; a start that fails leaves nothing behind.
+    /// As [`FlowClient::list_blueprints`]; a failed start leaves nothing behind.
     pub async fn start_flow(&self, flow: StartFlow) -> Result<Vec<String>> {
         let request = Request {
             flow_id: Some(flow.id),
@@ -207,8 +207,8 @@ impl FlowClient {
         self.request_checked(Request { flow_id, backlog, ..Request::new("stop-flow") }).await.map(|_| ())
     }
 
-    /// Lists the queues that the service made, that no flow names any more; with a [`Backlog`] also deletes those that nothing reads:
-    /// the empty ones, or with [`Backlog::Discard`] all.
+    /// Lists the queues that the service created and that no flow uses any more. With a [`Backlog`] it also deletes those without a consumer: the
+    /// empty ones, or with [`Backlog::Discard`] all.
     ///
     /// # Errors
     /// As [`FlowClient::list_blueprints`].

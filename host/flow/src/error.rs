@@ -49,7 +49,7 @@ pub enum FlowError {
         /// The name.
         name: String,
     },
-    /// There is a flow of this id already.
+    /// A flow with this id already exists.
     #[error("flow `{id}` already exists; stop it first, or choose another id")]
     FlowExists {
         /// The id.
@@ -77,7 +77,7 @@ pub enum FlowError {
         /// The problem.
         problem: String,
     },
-    /// A processor or interface of the blueprint cannot work in this flow.
+    /// A processor or interface of the blueprint is not valid in this flow.
     #[error("{place}")]
     Plan {
         /// Section, processor key and field.
@@ -95,7 +95,7 @@ pub enum FlowError {
         #[source]
         source: SwapRefusal,
     },
-    /// Nothing does the work of some of the flow's processors.
+    /// Nothing provides some of the flow's processors.
     #[error(
         "nothing provides {}: deploy a component for each (`weir deploy NAME FILE.wasm`), correct the name in the blueprint, or, for an \
              external program, add --external NAME",
@@ -104,19 +104,19 @@ pub enum FlowError {
     Unserved {
         /// Which and why, up to 50.
         processors: Vec<Unserved>,
-        /// How many there are beyond these.
+        /// The number of further ones.
         more_count: usize,
     },
-    /// The flow is larger than the config service takes in one step.
+    /// The flow is larger than the config service accepts in one write.
     #[error("the flow would have {processors_count} processors, too many for one configuration write: split the blueprint into several")]
     TooLarge {
-        /// How many entries it would have.
+        /// The number of entries that it would have.
         processors_count: usize,
-        /// How much is too much.
+        /// The exceeded limit.
         #[source]
         source: ConfigError,
     },
-    /// A value that others wrote into config is not readable.
+    /// A config value written by another program is not readable.
     #[error("the value of type `{config_type}` and key `{key}` in config is not readable: {problem}")]
     Unreadable {
         /// The value's type.
@@ -126,10 +126,10 @@ pub enum FlowError {
         /// The problem and the fix.
         problem: String,
     },
-    /// Another flow service answers on this broker: stop it, or use another topicspace.
+    /// Another flow service is running on this broker: stop it, or use another topicspace.
     #[error("another flow service holds {what}: stop it first, or choose another topicspace")]
     Held {
-        /// The lock, or the queue of requests.
+        /// The lock or the request queue.
         what: String,
     },
     /// The service has lost its lock: another one may hold it. Its pending operations were dropped.
@@ -139,7 +139,7 @@ pub enum FlowError {
         #[source]
         source: PubsubError,
     },
-    /// Another flow service leads: it has taken the lock since. Nothing more was written, and the pending operations of this one were dropped.
+    /// Another flow service leads: it has acquired the lock since. Nothing more was written, and the pending operations of this one were dropped.
     #[error("another flow service has taken over")]
     Fenced,
     /// The config service failed or cannot be reached.
@@ -151,19 +151,19 @@ pub enum FlowError {
         #[source]
         source: ConfigError,
     },
-    /// The same configuration was changed concurrently: nothing of this step was done; check and repeat.
+    /// The same configuration was changed concurrently: this step changed nothing; check and retry.
     #[error("{what} was changed concurrently: check it and try again")]
     Changed {
         /// The object that was changed.
         what: String,
     },
-    /// The flow still holds messages, and was to be stopped only without any: it runs as before.
+    /// The flow still holds messages, and the stop was requested only without any: it keeps running.
     #[error("flow `{}` still holds {held}; it is not stopped: {}", .held.flow, .held.next_step())]
     NotEmpty {
-        /// How many messages there are and where.
+        /// The number of messages, and where they are.
         held: Held,
     },
-    /// The flow is larger than what can be removed from the configuration and restored in one step.
+    /// The flow is too large to be removed from the configuration and restored in one write.
     #[error(
         "flow `{id}` is too large to be stopped without --discard: stop its senders and read its exits, then run `weir flow stop {id} \
              --discard`"
@@ -171,17 +171,17 @@ pub enum FlowError {
     TooLargeToRefuse {
         /// The flow.
         id: String,
-        /// How much is too much.
+        /// The exceeded limit.
         #[source]
         source: ConfigError,
     },
-    /// A stop that may be refused was cut off by the shutdown of the service: the flow runs as before.
+    /// The shutdown of the service interrupted a stop that may be refused: the flow keeps running.
     #[error("the flow service is shutting down; flow `{id}` was not stopped: repeat the command when the service is back")]
     StopCutOff {
         /// The flow.
         id: String,
     },
-    /// An earlier start of this flow failed or was cut off, and is still in the configuration.
+    /// An earlier start of this flow failed or was interrupted, and is still in the configuration.
     #[error("an earlier start of flow `{id}` failed")]
     LeftBehind {
         /// The flow.
@@ -196,12 +196,12 @@ pub enum FlowError {
         /// The queue.
         queue: String,
     },
-    /// An operation failed, and could not be undone: the service will retry that.
+    /// An operation failed, and could not be rolled back: the service will retry that.
     #[error("{failed}; its changes have not been rolled back yet: the flow service retries that every 30 s and when it starts")]
     NotUndone {
         /// Why the operation failed, with its causes.
         failed: String,
-        /// Why it is not undone.
+        /// Why it was not rolled back.
         #[source]
         source: Box<FlowError>,
     },
@@ -211,7 +211,7 @@ pub enum FlowError {
         /// The unfinished operation.
         what: String,
     },
-    /// The flow service answered an error: the request was wrong, or could not be done.
+    /// The flow service answered with an error: the request was invalid or could not be executed.
     #[error("{message}")]
     Answered {
         /// For programs: `bad-operation` or `flow-error`.
@@ -243,7 +243,7 @@ pub enum FlowError {
 }
 
 impl FlowError {
-    /// Whether the same may work later: the broker or the config service was not there.
+    /// Whether the same request may succeed later: the broker or the config service was unavailable.
     pub fn is_passing(&self) -> bool {
         match self {
             FlowError::Config { source, .. } => source.is_passing(),
@@ -253,7 +253,7 @@ impl FlowError {
         }
     }
 
-    /// For `map_err`: the config service failed at what is named.
+    /// For `map_err`: the config service failed at this action.
     pub(crate) fn config(action: impl Into<String>) -> impl FnOnce(ConfigError) -> FlowError {
         let action = action.into();
         move |source| FlowError::Config { action, source }
@@ -268,12 +268,12 @@ impl FlowError {
         }
     }
 
-    /// An operation failed, and undoing it as well.
+    /// An operation failed, and rolling it back as well.
     pub(crate) fn not_undone(failed: &FlowError, source: FlowError) -> FlowError {
         FlowError::NotUndone { failed: chain(failed), source: Box::new(source) }
     }
 
-    /// For `map_err`: the broker failed at what is named.
+    /// For `map_err`: the broker failed at this action.
     pub(crate) fn broker(action: impl Into<String>) -> impl FnOnce(PubsubError) -> FlowError {
         let action = action.into();
         move |source| FlowError::Broker { action, source }
@@ -291,7 +291,7 @@ fn listed(processors: &[Unserved], more_count: usize) -> String {
     processors.iter().map(Unserved::to_string).chain(more).collect::<Vec<_>>().join(", ")
 }
 
-/// Whether the broker did not answer at all, so that the same may work later.
+/// Whether the broker did not answer at all, so that a retry may succeed.
 pub(crate) fn is_unanswered(error: &PubsubError) -> bool {
     matches!(error, PubsubError::Unavailable { .. } | PubsubError::TimedOut { .. } | PubsubError::OutcomeUnknown { .. })
 }

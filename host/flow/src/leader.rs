@@ -1,4 +1,4 @@
-//! The flow service while it leads: it has its lock, takes requests from its queue, each in a task of its own, and answers them.
+//! The flow service while it leads: it has its lock, takes requests from its queue, executes each in its own task, and answers them.
 
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
@@ -24,9 +24,9 @@ use crate::operations::perform;
 use crate::protocol::{FLOW_ERROR, Request, Response};
 use crate::topics::FlowTopics;
 
-/// How long an answer is sent again that was not confirmed: its reader may have lost nothing, and would wait for it until its time-out.
+/// How long to resend an unconfirmed answer: its reader may still be connected, and would wait until its time-out.
 const REPEAT_TIME: Duration = Duration::from_secs(10);
-/// The grace period of operations when the service is stopped. Interrupted ones are finished or undone by their records.
+/// The grace period of operations when the service is stopped. Interrupted ones are completed or rolled back from their records.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// The service while it leads. Its consumer of requests is dropped first, which requeues those in flight, and its lock last.
@@ -50,24 +50,24 @@ pub(crate) struct OperationContext {
     pub(crate) config: ConfigClient,
     pub(crate) topics: FlowTopics,
     pub(crate) lifecycle: Arc<Lifecycle>,
-    /// The dead-letter queue. An existing queue with another bound gets this one.
+    /// The dead-letter queue. The limit of an existing queue is changed to this one.
     pub(crate) dead_letters: QueueSpec,
     pub(crate) resume_every: Duration,
-    /// Held by the round that finishes or undoes what was left.
+    /// Held by the round that completes or rolls back interrupted operations.
     pub(crate) round: Arc<Mutex<()>>,
-    /// Requests without an address for the answer.
+    /// Logs requests without a reply address.
     pub(crate) unaddressed: Arc<RateLimitedLog>,
     pub(crate) tracker: TaskTracker,
-    /// Ends all operations at once.
+    /// Aborts all operations.
     pub(crate) cut_off: CancellationToken,
 }
 
 impl Session {
-    /// Makes the queue of requests, and takes it.
+    /// Creates the request queue, and consumes it.
     pub(crate) async fn begin(backend: &Arc<dyn Backend>, topics: &FlowTopics) -> Result<Self> {
         let queue = &topics.requests;
         ensure(&**backend, &QueueSpec::new(queue.clone())).await?;
-        // Beside the lock: services of others, which take none, are kept out where the broker can do that.
+        // In addition to the lock: keeps out services of other programs, which do not use the lock, if the broker supports it.
         let options = ConsumerOptions { sharing: Sharing::Exclusive, ..ConsumerOptions::default() };
         let requests = backend.consumer(queue.topic(), queue.subscription(), options).await.map_err(held)?;
         let answers = backend.producer(&topics.response).await.map_err(FlowError::broker("answering flow requests"))?;
@@ -75,12 +75,12 @@ impl Session {
     }
 }
 
-/// Makes a queue that is missing.
+/// Creates a missing queue.
 pub(crate) async fn ensure(backend: &dyn Backend, spec: &QueueSpec) -> Result<()> {
     ensure_bounded(backend, spec).await.map_err(FlowError::broker(format!("restoring the queue {}", spec.queue)))
 }
 
-/// Another service has what only one may have.
+/// The error if another service holds the lock or the queue.
 pub(crate) fn held(error: PubsubError) -> FlowError {
     match error {
         PubsubError::LockHeld { lock } => FlowError::Held { what: lock.to_string() },
@@ -90,8 +90,8 @@ pub(crate) fn held(error: PubsubError) -> FlowError {
 }
 
 impl Leader {
-    /// Works until it is stopped (`Ok`), or does not lead any more. Operations in flight continue until you end this value: with [`Leader::finish`]
-    /// or [`Leader::give_up`].
+    /// Runs until it is stopped (`Ok`), or no longer leads. Operations in flight continue until you end this value with [`Leader::finish`] or
+    /// [`Leader::give_up`].
     pub(crate) async fn lead(&mut self, stop: &CancellationToken) -> Result<()> {
         let Leader { session, reports, context, lock } = self;
         tokio::select! {
@@ -103,8 +103,8 @@ impl Leader {
         }
     }
 
-    /// Waits for operations in flight, for a while. Interrupted requests are requeued only then: the next service performs them again, whatever their
-    /// senders were told.
+    /// Waits for operations in flight, up to the grace period. Interrupted requests are only requeued after that: the next service executes them
+    /// again, regardless of what was answered.
     pub(crate) async fn finish(mut self) {
         let OperationContext { tracker, cut_off, lifecycle, .. } = &self.context;
         tracker.close();
@@ -121,7 +121,7 @@ impl Leader {
         }
     }
 
-    /// Drops the operations in flight: the new leader finishes or undoes them by their records.
+    /// Drops the operations in flight: the new leader completes or rolls them back from their records.
     pub(crate) async fn give_up(self) {
         let OperationContext { tracker, cut_off, .. } = &self.context;
         let operations_count = tracker.len();
@@ -135,7 +135,7 @@ impl Leader {
 }
 
 impl OperationContext {
-    /// Works until it is stopped, and takes its queue again whenever it is lost.
+    /// Runs until it is stopped, and resubscribes to its queue whenever that is lost.
     async fn serve(&self, session: &mut Session, stop: &CancellationToken) {
         let mut ticks = tokio::time::interval(self.resume_every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -149,7 +149,7 @@ impl OperationContext {
         }
     }
 
-    /// Receives the reports of hosts, forever. Missed ones are repeated soon by the next summary of each host.
+    /// Receives the reports of hosts, forever. Missed ones are repeated in the next summary of each host.
     async fn listen(&self, first: Option<Box<dyn Consumer>>) -> Infallible {
         let event = |event| {
             if let SubscriptionEvent::Message(delivery) = event {
@@ -170,7 +170,7 @@ impl OperationContext {
                     let (lifecycle, backend, letters) = (self.lifecycle.clone(), self.backend.clone(), self.dead_letters.clone());
                     self.spawn(async move {
                         let _round = round;
-                        // A host of another setting that found none has made one with another bound.
+                        // A host with another setting may have created it with another limit.
                         if let Err(error) = ensure_bounded(&*backend, &letters).await {
                             tracing::warn!(queue = %letters.queue, error = %chain(&error), "dead-letter queue not restored");
                         }
@@ -186,7 +186,7 @@ impl OperationContext {
         }
     }
 
-    /// Puts back what a host can never run.
+    /// Reverts entries whose component a host can never run.
     fn handle_report(&self, report: &[u8]) {
         let part = match serde_json::from_slice::<HostSummary>(report) {
             Ok(part) => part,
@@ -198,7 +198,7 @@ impl OperationContext {
         }
     }
 
-    /// A panic of one operation ends that one alone; its record takes it up again.
+    /// Spawns an operation. A panic only ends this operation, which is then completed or rolled back from its record.
     fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
         let cut_off = self.cut_off.clone();
         self.tracker.spawn(async move {
@@ -219,7 +219,7 @@ impl OperationContext {
                         Ok(request) => performed(&lifecycle, &config, &request_id, request).await,
                         Err(error) => Response::of_error(FLOW_ERROR, format!("the request cannot be read: {error}")),
                     };
-                    // First, so that no request is carried out again after it was answered.
+                    // Before the answer, so that an answered request is never executed again.
                     settle(&*backend, &delivery).await;
                     answer(&*answers, id, &response).await;
                 }
@@ -234,15 +234,15 @@ impl OperationContext {
     }
 }
 
-/// Waits until the next round is due and the one before it has ended: one may take longer than the time between two.
+/// Waits until the next round is due and the previous one has ended: a round may take longer than the interval.
 async fn next_round(round: &Arc<Mutex<()>>, ticks: &mut Interval) -> OwnedMutexGuard<()> {
     let round = round.clone().lock_owned().await;
     ticks.tick().await;
     round
 }
 
-/// What a request is recognised by when it is delivered again: the id of its message, which is the same in every delivery, and its body. A sender
-/// may number its requests as it likes, and a component that is called again for a message may send something else under the same id.
+/// Identifies a redelivered request: by the id of its message, which is the same in every delivery, and its body. Senders may number their requests
+/// arbitrarily, and a component that is called again for a message may send something else under the same id.
 fn request_id(message: &Message, correlation: &str) -> String {
     let message_id = message.id.map_or_else(|| correlation.to_owned(), |id| id.to_string());
     MessageId::of_foreign(&message_id, &Properties::new(), &message.body).to_string()
@@ -254,7 +254,7 @@ async fn settle(backend: &dyn Backend, request: &Delivery) {
     }
 }
 
-/// Performs a request; a panic is answered too. An error of a service that does not lead any more may be caused by the next leader: then this never
+/// Executes a request; a panic is answered, too. An error of a service that no longer leads may be caused by the next leader: then this never
 /// returns, and the next one answers.
 async fn performed(lifecycle: &Arc<Lifecycle>, config: &ConfigClient, id: &str, request: Request) -> Response {
     let response = AssertUnwindSafe(perform(lifecycle, config, id, request)).catch_unwind().await.unwrap_or_else(|payload| {

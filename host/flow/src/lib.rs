@@ -1,9 +1,9 @@
 //! Blueprints, flows and the queues that they use.
 //!
 //! A flow service owns every queue that flows use. It reads and writes configuration only through the config service's client, and controls
-//! processors by entries (`processor:NAME`). Deciding and acting are separate: planning is pure, executing a plan is not.
+//! processors by entries (`processor:NAME`). Decisions and actions are separate: planning is pure, executing a plan is not.
 //!
-//! What a start would change can be seen without a broker or a configuration:
+//! You can compute what a start would change without a broker or a configuration:
 //!
 //! ```
 //! use std::collections::BTreeMap;
@@ -25,7 +25,7 @@
 //! let draft = Draft::new(flow, &blueprint, parameters)?;
 //! let plan = plan_start(&draft, &Snapshot::default(), Exits::Keep { limit_bytes: 1 << 20 })?;
 //!
-//! // A queue of what the processor consumes, and one that keeps its results until they are taken.
+//! // A queue for the processor's input, and an exit that keeps its results until they are taken.
 //! let topics: Vec<&str> = plan.queues.iter().map(|queue| queue.topic.as_str()).collect();
 //! assert_eq!(topics, ["flow:tg:texts:news", "flow:tg:summaries:news"]);
 //! let (key, entry) = plan.entries.first_key_value().expect("the processor has an entry");

@@ -1,8 +1,8 @@
-//! Carrying plans out: start with undo, stop in two phases, and finishing or undoing what was left between.
+//! Executes plans: start with rollback, stop in two phases, and completing or rolling back interrupted operations.
 //!
-//! Every operation holds its flow's lock; what reads, decides and writes also holds the writer's lock, so that two flows that share a queue
-//! or an entry see each other. The latter is not held while an operation waits for processors or for queues that resist, but it is while the broker
-//! creates the queues of a start and looks through those that no flow names.
+//! Every operation holds its flow's lock; code that reads, decides and writes also holds the writer's lock, so that two flows that share a queue or
+//! an entry see each other. The latter is not held while an operation waits for processors or for queues that cannot be deleted yet, but it is while
+//! the broker creates the queues of a start and examines those that no flow uses.
 
 mod completed;
 mod locks;
@@ -46,12 +46,12 @@ pub(crate) struct Lifecycle {
     config: ConfigClient,
     pub(crate) writes: Writes,
     settings: FlowSettings,
-    /// One at a time reads the world, decides and writes.
+    /// Only one operation at a time reads the state, decides and writes.
     writer: Mutex<()>,
     flows: FlowLocks,
     failed_starts: FailedStarts,
     done: CompletedRequests,
-    /// The flows; a follower keeps them.
+    /// The flows, kept up to date by a follower.
     known: Arc<FlowRegistry>,
     following: FlowFollower,
     /// The components that hosts cannot run.
@@ -61,7 +61,7 @@ pub(crate) struct Lifecycle {
 }
 
 impl Lifecycle {
-    /// Begins to follow the flows, until it is dropped.
+    /// Starts following the flows, until it is dropped.
     pub(crate) fn new(
         backend: Arc<dyn Backend>,
         config: ConfigClient,
@@ -93,9 +93,9 @@ impl Lifecycle {
     }
 }
 
-/// The follower of the flows at work; it ends when this is dropped.
+/// The running follower of the flows; it ends when this is dropped.
 struct FlowFollower {
-    /// The version of the configuration as of which the flows are known.
+    /// The version of the configuration at which the flows are known.
     version: watch::Receiver<u64>,
     _task: JoinSet<()>,
 }
@@ -116,7 +116,7 @@ impl FlowFollower {
     }
 }
 
-/// Flows whose start was answered with an error and could not be undone yet.
+/// Flows whose start was answered with an error and could not be rolled back yet.
 #[derive(Default)]
 struct FailedStarts(std::sync::Mutex<BTreeSet<String>>);
 

@@ -1,6 +1,6 @@
-//! Names that anybody may have written: what they may be, and how errors show them.
+//! Untrusted names: checking them, and showing them in errors.
 
-/// The longest name of a processor, variant, flow, blueprint, interface, spec or parameter, in bytes.
+/// Maximum length of the name of a processor, variant, flow, blueprint, interface, spec or parameter, in bytes.
 pub const MAX_NAME_BYTES: usize = 128;
 
 /// A name as shown in error messages: truncated, control characters escaped.

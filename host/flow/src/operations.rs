@@ -15,7 +15,7 @@ use weir_pubsub::chain;
 /// The maximum number of notes in one answer.
 const MAX_NOTES_COUNT: usize = 50;
 
-/// Performs the request with an id. Errors are part of the answer.
+/// Executes the request with this id. Errors are part of the answer.
 pub(crate) async fn perform(lifecycle: &Lifecycle, config: &ConfigClient, id: &str, request: Request) -> Response {
     match dispatch(lifecycle, config, id, request).await {
         Ok(response) => response,
@@ -41,12 +41,12 @@ async fn dispatch(lifecycle: &Lifecycle, config: &ConfigClient, id: &str, reques
     }
 }
 
-/// A field that must be there and not empty.
+/// A field that must be present and not empty.
 fn required(field: &'static str, what: &str, value: Option<String>) -> Result<String> {
     value.filter(|text| !text.is_empty()).ok_or_else(|| FlowError::Request { field, problem: format!("{what} is missing: add it") })
 }
 
-/// The same, fit for a new name.
+/// The same, and valid as a new name.
 fn new_name(field: &'static str, what: &str, value: Option<String>) -> Result<String> {
     let name = required(field, what, value)?;
     check_name(&name).map_err(|problem| FlowError::Request { field, problem: format!("`{}`: {problem}", shown(&name)) })?;

@@ -1,18 +1,18 @@
-//! Queues that the flow service made and that nothing names any more: the record of their flow was deleted by hand, or was lost.
+//! Queues that the flow service created and that nothing refers to any more: the record of their flow was deleted manually or lost.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::protocol::{FlowRecord, QueueRecord};
 
-/// A queue that was made for a flow, with the key of its record.
+/// A queue that was created for a flow, with the key of its record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct CreatedQueue {
     pub(crate) key: String,
     pub(crate) queue: QueueRecord,
 }
 
-/// Those among the queues that were made which no flow in any status names, and which are not left over from a stop: these are deleted by
-/// the service itself. Records that cannot be read name no queue.
+/// The created queues that no flow in any status refers to, except leftovers of stops, which the service deletes itself. Unreadable records are
+/// ignored.
 pub(crate) fn unnamed(
     made: &BTreeMap<String, String>,
     flows: &BTreeMap<String, FlowRecord>,

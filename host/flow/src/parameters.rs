@@ -23,7 +23,7 @@ pub struct ParameterType {
 /// The values that a flow runs with.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Resolved {
-    /// Text by parameter name; a parameter without a value is left out.
+    /// Value by parameter name; a parameter without a value is omitted.
     pub values: BTreeMap<String, String>,
     /// Assumptions, for people.
     pub notes: Vec<String>,
@@ -95,8 +95,8 @@ fn choice(item: &Value) -> Option<String> {
     }
 }
 
-/// Decides the values of a flow's parameters: a given value; otherwise the type's default; otherwise the value of the parameter that controls it.
-/// Given values that the blueprint does not declare are kept.
+/// Determines the values of a flow's parameters: the given value; otherwise the type's default; otherwise the value of the parameter that controls
+/// it. Given values that the blueprint does not declare are kept.
 ///
 /// # Errors
 /// [`FlowError::Parameter`] for one that is required and neither given nor defaulted, has the wrong type or is not in the enum, with the parameter
@@ -109,7 +109,7 @@ pub fn resolve(blueprint: &Blueprint, given: &BTreeMap<String, Value>, types: &B
         let text = text_of(value).ok_or_else(|| fault("must be a string, a number or a boolean".to_owned()))?;
         resolved.values.insert(name.clone(), text);
     }
-    // Most often a typing error; it is kept all the same, as others' flow services do.
+    // Most often a typo; it is kept anyway, as in other implementations of the flow service.
     for name in given.keys().filter(|name| !blueprint.parameters.contains_key(*name) && !blueprint.mentions(name)) {
         let declared = blueprint.parameters.keys().map(|name| shown(name)).collect::<Vec<_>>().join(", ");
         let known = if declared.is_empty() { "it declares none".to_owned() } else { format!("declared: {declared}") };
@@ -150,8 +150,7 @@ fn type_of(name: &str, declared: &DeclaredParameter, types: &BTreeMap<String, Pa
     })
 }
 
-/// Gives each parameter without a value that of the nearest controller which has one. No chain is walked twice, with or without success; the
-/// blueprint was checked for cycles.
+/// Gives each parameter without a value that of the nearest controller that has one. No chain is walked twice; the blueprint was checked for cycles.
 fn take_from_controllers(declared: &BTreeMap<String, DeclaredParameter>, values: &mut BTreeMap<String, String>) {
     let mut hopeless = BTreeSet::new();
     for name in declared.keys() {

@@ -1,7 +1,7 @@
-//! The wire of the flow service and the records that it keeps in config, as `docs/wire.md` has them.
+//! The wire protocol of the flow service and the records that it stores in config, as documented in `docs/wire.md`.
 //!
-//! Requests and answers are snake_case with every field present; what is kept in config is kebab-case. Unknown fields are ignored; a
-//! missing field is its default; `null` stays null and is refused where the field is used.
+//! Requests and answers are snake_case with every field present; records in config are kebab-case. Unknown fields are ignored; a missing field has
+//! its default; `null` stays null and is rejected where the field is used.
 
 use std::collections::BTreeMap;
 
@@ -14,13 +14,13 @@ pub use weir_config::names::{BLUEPRINT_TYPE, DESCRIPTOR_TYPE, FLOW_TYPE, LEFTOVE
 
 /// The error type of an operation that does not exist.
 pub const BAD_OPERATION: &str = "bad-operation";
-/// The error type of everything else that goes wrong.
+/// The error type of all other errors.
 pub const FLOW_ERROR: &str = "flow-error";
 
 /// One request.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
-// The document describes what the gateway takes and gives: the names of the outermost level in kebab-case.
+// The OpenAPI document describes the gateway's format, with the outermost names in kebab-case.
 #[schema(as = FlowRequest, rename_all = "kebab-case")]
 pub struct Request {
     /// `list-blueprints`, `get-blueprint`, `put-blueprint`, `delete-blueprint`, `list-flows`, `get-flow`, `start-flow`, `stop-flow`,
@@ -95,7 +95,7 @@ impl Request {
     }
 }
 
-/// A field as it is given: `null` is a value like any other.
+/// A field as given: `null` is a value like any other.
 fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<serde_json::Value>, D::Error> {
     serde_json::Value::deserialize(deserializer).map(Some)
 }
@@ -195,46 +195,46 @@ impl Default for Response {
 }
 
 impl Response {
-    /// An answer that tells an error.
+    /// An error response.
     pub fn of_error(kind: &str, message: String) -> Self {
         Response { error: Some(ServiceError { kind: kind.to_owned(), message }), ..Self::default() }
     }
 }
 
-/// A flow, as config type `flow` keeps it.
+/// A flow, as stored in config type `flow`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct FlowRecord {
-    /// What it is for, for people.
+    /// Its purpose, for people.
     #[serde(default)]
     pub description: String,
     /// The blueprint that it was started from.
     pub blueprint_name: String,
-    /// What it offers to the outside, by name.
+    /// Its interfaces, by name.
     #[serde(default)]
     pub interfaces: BTreeMap<String, Interface>,
     /// The values that it runs with, by parameter name.
     #[serde(default)]
     pub parameters: BTreeMap<String, String>,
-    /// Where it is between two states; absent while it runs.
+    /// Its transition; absent while it is running.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<FlowStatus>,
     /// Only while it is being stopped with `refuse` (Weir extension).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backlog: Option<Backlog>,
-    /// The id of the request that started it, by which that request is recognised if it is delivered again (Weir extension).
+    /// The id of the request that started it, to recognise that request if it is redelivered (Weir extension).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<String>,
-    /// Only while it is being stopped: the id of the request for that (Weir extension).
+    /// Only while it is being stopped: the id of that request (Weir extension).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stop_request: Option<String>,
-    /// What it owns (Weir extension): everything later goes by it and never by the blueprint, which may have changed.
+    /// What it owns (Weir extension): later operations use this and never the blueprint, which may have changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<PlanRecord>,
 }
 
 impl FlowRecord {
-    /// The record while the flow is stopped for good, for the request with an id if there is one.
+    /// The record while the flow is being stopped unconditionally, for the request with this id, if any.
     pub(crate) fn stopping(&self, request: Option<&str>) -> FlowRecord {
         let stop_request = request.map(str::to_owned);
         let mut stopping = FlowRecord { status: Some(FlowStatus::Stopping), backlog: None, stop_request, ..self.clone() };
@@ -242,43 +242,43 @@ impl FlowRecord {
         stopping
     }
 
-    /// Whether it is being stopped in a way that may still be refused: until then it owns what its plan names.
+    /// Whether a stop that may still be refused is in progress: meanwhile it owns what its plan names.
     pub fn is_refusing(&self) -> bool {
         self.status == Some(FlowStatus::Stopping) && self.backlog == Some(Backlog::Refuse)
     }
 }
 
-/// Where a flow is between two states.
+/// The transition of a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FlowStatus {
-    /// Its queues and entries are being made.
+    /// Its queues and entries are being created.
     Starting,
-    /// Something of it is being changed.
+    /// It is being changed.
     Updating,
     /// Its entries and queues are being deleted.
     Stopping,
 }
 
-/// What a flow offers to the outside. Fields of other names are ignored.
+/// An interface of a flow. Other fields are ignored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Interface {
-    /// Questions and their answers.
+    /// Requests and their answers.
     Service {
-        /// The topic that questions go to.
+        /// The topic of requests.
         request: String,
-        /// The topic that answers come from.
+        /// The topic of answers.
         response: String,
     },
-    /// Messages in, or messages out.
+    /// Messages that enter or leave the flow.
     Flow {
         /// The topic.
         flow: String,
     },
 }
 
-/// What a flow owns, by name. Several flows may name the same; it goes with the last of them.
+/// What a flow owns, by name. Several flows may share a resource; it is removed with the last of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct PlanRecord {
@@ -298,10 +298,10 @@ pub struct QueueRecord {
     pub topic: String,
     /// The subscription that it serves.
     pub subscription: String,
-    /// For exits: where it begins to drop its oldest messages.
+    /// For exits: the size above which it drops its oldest messages.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drop_oldest_above_bytes: Option<u64>,
-    /// Only while the flow starts: the queue was there before it, so that undoing the start leaves it.
+    /// Only while the flow starts: the queue existed before, so rolling back the start keeps it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub found: bool,
 }
@@ -317,10 +317,10 @@ pub struct EntryRecord {
     /// Its outputs: topic by spec name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub outputs: BTreeMap<String, String>,
-    /// Only while the flow starts: what is written, so that undoing the start takes back that and nothing else.
+    /// Only while the flow starts: what is written, so that rolling back the start removes exactly that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub entry: Option<Entry>,
-    /// Only while the flow is being stopped with `refuse`: the entry's text, which is put back if the stop is refused.
+    /// Only while the flow is being stopped with `refuse`: the entry's text, which is restored if the stop is refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kept: Option<String>,
 }

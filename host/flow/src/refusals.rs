@@ -9,10 +9,10 @@ use weir_config::records::{ComponentRef, HostSummary, Refusal, ReportParts, Vari
 
 use crate::plan::EntryKey;
 
-/// A host without a report for this long is gone: it reports every 5 s.
+/// A host without a report for this long counts as gone; hosts report every 5 s.
 const HOST_EXPIRY: Duration = Duration::from_secs(60);
 
-/// For this long after its last report a host counts as serving what it reported.
+/// How long after its last report a host counts as serving what it reported.
 const SERVES_FOR: Duration = Duration::from_secs(20);
 
 /// The refusals that hosts report.
@@ -22,7 +22,7 @@ pub(crate) struct Refusals(Mutex<State>);
 #[derive(Default)]
 struct State {
     hosts: BTreeMap<String, Reported>,
-    /// Of summaries that come in several messages.
+    /// Parts of summaries that arrive in several messages.
     parts: ReportParts<HostSummary>,
 }
 
@@ -34,8 +34,8 @@ struct Reported {
 }
 
 impl Refusals {
-    /// Takes a host's summary, or a part of one, and returns the new permanent refusals. Do not act on earlier ones again: the same component may
-    /// have been named again since.
+    /// Processes a host's summary, or a part of one, and returns the new permanent refusals. Earlier ones are not returned again, since the same
+    /// component may have been swapped in again.
     pub(crate) fn take(&self, part: HostSummary) -> Vec<(EntryKey, Refusal)> {
         let State { hosts, parts } = &mut *self.lock();
         let Some(HostSummary { status, serves, processors, refusals, .. }) = parts.take(part) else { return Vec::new() };
@@ -55,12 +55,12 @@ impl Refusals {
         news
     }
 
-    /// The components that some host refuses to run for an entry.
+    /// The components that any host refuses to run for an entry.
     pub(crate) fn of(&self, key: &EntryKey) -> Vec<ComponentRef> {
         self.lock().hosts.values().filter_map(|reported| reported.refusals.get(key)).map(|refusal| refusal.component.clone()).collect()
     }
 
-    /// The processors that hosts have reported lately.
+    /// The processors that hosts have reported recently.
     pub(crate) fn served_names(&self) -> BTreeSet<String> {
         let now = Instant::now();
         let state = self.lock();

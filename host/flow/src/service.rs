@@ -20,7 +20,7 @@ use crate::writes::Writes;
 /// How often a service without the lock checks whether it is free.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The running service. Dropping it ends it at once; pending operations are finished or undone by the next one.
+/// The running service. Dropping it ends it immediately; the next service completes or rolls back pending operations.
 pub struct FlowService {
     token: CancellationToken,
     cut_off: CancellationToken,
@@ -32,8 +32,8 @@ impl FlowService {
     /// this returns; it waits for the config service. If it loses its lock later, it drops its operations and stands by until the lock is free.
     ///
     /// # Errors
-    /// [`FlowError::Held`] when another service has the lock, [`FlowError::Name`] for a topicspace that cannot be one,
-    /// [`FlowError::LockLost`], [`FlowError::Broker`].
+    /// [`FlowError::Held`] if another service has the lock, [`FlowError::Name`] for an invalid topicspace, [`FlowError::LockLost`],
+    /// [`FlowError::Broker`].
     pub async fn start(backend: Arc<dyn Backend>, config: ConfigClient, topicspace: &str, settings: FlowSettings) -> Result<Self> {
         let topics = FlowTopics::of(topicspace)?;
         let (token, cut_off) = (CancellationToken::new(), CancellationToken::new());
@@ -52,7 +52,7 @@ impl FlowService {
         Ok(FlowService { token, cut_off, task: Some(task) })
     }
 
-    /// Ends the service: no new requests, then up to 5 s for those in flight. Interrupted ones are finished or undone at the next start.
+    /// Stops the service: no new requests, then up to 5 s for those in flight. Interrupted ones are completed or rolled back on the next start.
     pub async fn stop(mut self) {
         self.token.cancel();
         let Some(task) = self.task.take() else { return };
@@ -61,7 +61,7 @@ impl FlowService {
         }
     }
 
-    /// Waits until it has ended unexpectedly, which is always an internal fault, and returns the reason. Requests get no answer then.
+    /// Waits until it has ended unexpectedly, which is always an internal fault, and returns the reason. Requests are not answered then.
     ///
     /// # Cancel safety
     /// Yes.
@@ -100,8 +100,8 @@ struct Service {
 }
 
 impl Service {
-    /// Takes the lock first, so that only one flow service at a time makes queues; then its queue, the right to write, and the queues of
-    /// running flows; then it answers. Whatever an earlier leadership knew is left behind: others may have changed it.
+    /// Acquires the lock first, so that only one flow service at a time creates queues; then its queue, the right to write, and the queues of running
+    /// flows; then it answers requests. State of an earlier leadership is discarded, since other services may have changed it.
     async fn begin(&self) -> Result<Leader> {
         let mut lock = self.backend.lock(&self.topics.lock).await.map_err(held)?;
         let (session, reports, context) = tokio::select! {
@@ -144,7 +144,7 @@ impl Service {
         Ok((session, reports.map_err(FlowError::broker("subscribing to host reports"))?, context))
     }
 
-    /// Waits for the config service; other faults are for later rounds.
+    /// Waits for the config service; later rounds handle other faults.
     async fn ensure_flows(&self, lifecycle: &Lifecycle) {
         let mut recovery = Recovery::of("queues of running flows");
         let ensure = || async {
@@ -176,7 +176,7 @@ impl Service {
         loop {
             match self.token.run_until_cancelled(recovery.attempt(|| self.begin())).await? {
                 Ok(leader) => return Some(leader),
-                // Polled at a constant rate, so that flows are served soon after the other service is gone.
+                // Polled at a constant rate, so that flows are served soon after the other service has ended.
                 Err(FlowError::Held { .. }) => {
                     recovery.retry_now();
                     self.token.run_until_cancelled(tokio::time::sleep(POLL_INTERVAL)).await?;

@@ -1,4 +1,4 @@
-//! Named steps of operations, at which tests of whole processes halt one, so that kills and pauses hit exactly the intended step.
+//! Named steps of operations, at which tests can halt a process, so that kills and pauses hit exactly the intended step.
 
 /// Marks a completed step. In debug builds, if `WEIR_TEST_STEPS` is a folder with a file `NAME.hold`, it records that in `NAME.reached` there, and
 /// continues once `NAME.hold` is gone.

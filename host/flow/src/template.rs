@@ -48,7 +48,7 @@ impl Scope<'_> {
     }
 }
 
-/// Whether a template holds a variable.
+/// Whether a template contains a variable.
 pub fn mentions(template: &str, variable: &str) -> bool {
     pieces(template).any(|piece| matches!(piece, Piece::Variable { name, .. } if name == variable))
 }
@@ -58,7 +58,7 @@ enum Piece<'t> {
     Variable { name: &'t str, whole: &'t str },
 }
 
-/// Cuts a template at its variables: a name between braces, without braces in it.
+/// Splits a template at its variables: a name between braces that contains no braces.
 fn pieces(template: &str) -> impl Iterator<Item = Piece<'_>> {
     let mut rest = template;
     std::iter::from_fn(move || {

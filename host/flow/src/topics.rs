@@ -1,4 +1,4 @@
-//! Where the flow service listens and answers.
+//! The topics for requests to the flow service and its answers.
 
 use weir_config::names::{self, FLOW_SERVICE};
 use weir_pubsub::{LockName, NameError, Queue, Topic};
@@ -8,15 +8,15 @@ use crate::error::{FlowError, Result};
 /// The topics and queues of one topicspace's flow service.
 #[derive(Clone, Debug)]
 pub(crate) struct FlowTopics {
-    /// Where it answers.
+    /// The topic of its answers.
     pub(crate) response: Topic,
     /// The queue of requests.
     pub(crate) requests: Queue,
     /// The queue of messages that cannot be handled.
     pub(crate) dead_letters: Queue,
-    /// Where hosts publish their summaries.
+    /// The topic of hosts' summaries.
     pub(crate) status: Topic,
-    /// The lock of the one service.
+    /// The lock of the service.
     pub(crate) lock: LockName,
 }
 

@@ -1,4 +1,4 @@
-//! Every write of the flow service to the configuration: the only file of this crate that calls the client's write operation. Each carries the
+//! All writes of the flow service to the configuration: the only file of this crate that calls the client's write operation. Each write has the
 //! condition that this service still leads.
 //!
 //! A lock is not a fence: a suspended process may have lost it to another one without noticing. So each new leader writes its own id to the
@@ -16,18 +16,18 @@ use weir_config::protocol::Key;
 use weir_config::{Batch, ConfigClient, ConfigError, Result, Versioned};
 use weir_pubsub::{Backend, MessageId};
 
-/// The room that marks of queues, a longer status, and additions of this file may require in a request that was checked before.
+/// Space reserved in a request that was checked before, for marks of queues, a longer status, and additions of this file.
 const REQUEST_ROOM_BYTES: usize = 256 << 10;
 /// How long a confirmation that this service leads is valid: less than a broker and a standby service together need until another one leads, unless
-/// the connection is cut at the same moment.
+/// the connection is lost at the same moment.
 const FRESH_TIME: Duration = Duration::from_secs(1);
 
-/// Writes configuration, as the one service that may.
+/// Writes configuration as the leading service.
 pub(crate) struct Writes {
     backend: Arc<dyn Backend>,
     config: ConfigClient,
-    /// The id in the configuration while this service leads. None on a broker that no other process can use: its start writes nothing, so that it
-    /// needs no room on a full disk.
+    /// The id in the configuration while this service leads. `None` on a broker that no other process can use: then start-up writes nothing, and
+    /// needs no space on a full disk.
     leader: Option<String>,
     /// The time of the last successful check that it leads.
     confirmed: Mutex<Instant>,
@@ -48,7 +48,7 @@ impl Writes {
         Ok(Writes { backend, config, leader, confirmed: Mutex::new(asked), fenced: CancellationToken::new() })
     }
 
-    /// Waits until it is found that another service leads.
+    /// Waits until another service is found to lead.
     ///
     /// # Cancel safety
     /// Yes.
@@ -56,14 +56,14 @@ impl Writes {
         self.fenced.cancelled().await;
     }
 
-    /// Writes a batch in one step, or nothing of it. Once another service leads, nothing is written, and this never returns: its caller is
-    /// dropped with all operations of this service.
+    /// Writes a batch atomically. Once another service leads, nothing is written and this never returns: its caller is dropped with all operations of
+    /// this service.
     ///
     /// # Errors
     /// As [`ConfigClient::apply`]; a conflict is one of the batch's own conditions.
     ///
     /// # Cancel safety
-    /// The batch may be written all the same, whole or not at all.
+    /// The batch may still be written, completely or not at all.
     pub(crate) async fn write(&self, batch: Batch) -> Result<()> {
         let asked = Instant::now();
         match send(&self.config, self.with_leader_condition(batch)).await {
@@ -71,7 +71,7 @@ impl Writes {
                 self.note(asked);
                 Ok(())
             }
-            // Of the batch, or that this service leads: the stored id distinguishes them.
+            // The failed condition is one of the batch's or that this service leads: the stored id distinguishes them.
             Err(conflict @ ConfigError::Conflict { .. }) => {
                 self.version().await?;
                 Err(conflict)
@@ -80,7 +80,7 @@ impl Writes {
         }
     }
 
-    /// The version of the configuration, as it is while this service leads. Never returns once another one does.
+    /// The current version of the configuration, if this service leads. Never returns once another one does.
     ///
     /// # Errors
     /// As [`ConfigClient::get`].
@@ -99,7 +99,7 @@ impl Writes {
     /// leads.
     ///
     /// # Errors
-    /// As [`ConfigClient::get`]: it is not known whether it leads.
+    /// As [`ConfigClient::get`]: it is unknown whether it leads.
     pub(crate) async fn confirm(&self) -> Result<()> {
         if self.leader.is_none() {
             return Ok(());
@@ -117,7 +117,7 @@ impl Writes {
     /// another service leads.
     ///
     /// # Errors
-    /// As [`ConfigClient::get`]: it is not known whether it leads.
+    /// As [`ConfigClient::get`]: it is unknown whether it leads.
     pub(crate) async fn confirm_now(&self) -> Result<()> {
         if self.leader.is_none() {
             return Ok(());
@@ -125,13 +125,13 @@ impl Writes {
         self.version().await.map(|_| ())
     }
 
-    /// Notes that this service led when it was asked for so.
+    /// Records that this service led at the time of the check.
     fn note(&self, asked: Instant) {
         let mut confirmed = self.confirmed();
         *confirmed = asked.max(*confirmed);
     }
 
-    /// Never held over a request: one takes as long as the config service does, and others are answered meanwhile.
+    /// Never held during a request, which takes as long as the config service does, while others are answered.
     fn confirmed(&self) -> MutexGuard<'_, Instant> {
         self.confirmed.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -141,7 +141,7 @@ impl Writes {
         std::future::pending().await
     }
 
-    /// Whether a batch can be written in one step. Check the batch that undoes a change before writing the change.
+    /// Checks that a batch can be written in one request. Check the batch that undoes a change before writing the change.
     ///
     /// # Errors
     /// `Refused`, with the figure that is too large.
@@ -185,7 +185,7 @@ mod tests {
             let writes = writes.clone();
             async move { writes.version().await }
         });
-        // The question is not answered.
+        // The request is not answered.
         requests.receive().await.unwrap();
         let write = tokio::spawn(async move { writes.write(Batch::new().put("t", "k", "v")).await });
         let request = requests.receive().await.unwrap();

@@ -39,7 +39,7 @@ pub enum HeldAt {
 }
 
 impl Held {
-    /// The purposes of these queues of a flow.
+    /// Finds what these queues of a flow are for.
     pub fn of(flow: &str, record: &FlowRecord, backlog: &[Backlog]) -> Self {
         let places = backlog.iter().map(|found| (place(flow, record, &found.queue), found.count)).collect();
         Held { flow: flow.to_owned(), places }

@@ -1,5 +1,5 @@
-//! Why a start or a swap is refused, for callers to match on. Where it is, is with the error that holds it: [`crate::FlowError::Plan`] and
-//! [`crate::FlowError::Swap`].
+//! Why a start or a swap is refused, for callers to match on. The errors that contain it, [`crate::FlowError::Plan`] and [`crate::FlowError::Swap`],
+//! have the place.
 
 use weir_config::records::{Unfit, ValueError};
 use weir_pubsub::{NameError, Queue, Topic, names};
@@ -10,26 +10,26 @@ use crate::naming::shown;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PlanRefusal {
-    /// A variant or spec name cannot be one.
+    /// A variant or spec name is invalid.
     #[error("{problem}")]
     Name {
         /// The problem and the fix.
         problem: String,
     },
-    /// A topic, subscription or queue cannot have its name.
+    /// The name of a topic, subscription or queue is invalid.
     #[error(transparent)]
     WireName(#[from] NameError),
-    /// A variant or topic holds a variable without a value.
+    /// A variant or topic contains a variable without a value.
     #[error("{what} `{}` contains {{{}}}, which is undefined: give a parameter of that name a value", shown(.template), shown(.variable))]
     Undefined {
         /// `the variant` or `the topic`.
         what: &'static str,
-        /// As the blueprint has it.
+        /// The template in the blueprint.
         template: String,
         /// The variable.
         variable: String,
     },
-    /// Two processors of the blueprint become one entry.
+    /// Two processors of the blueprint have the same entry.
     #[error("has the same entry (variant `{}`) as {other}: give one of them another variant", shown(.variant))]
     SameEntry {
         /// The variant of both.
@@ -37,7 +37,7 @@ pub enum PlanRefusal {
         /// Where the other processor is.
         other: String,
     },
-    /// Two topics of a processor become one.
+    /// Two topics of a processor have the same spec name.
     #[error("two topics have the same spec name: rename one of them")]
     SameSpec,
     /// The blueprint names a component that is not deployed.
@@ -55,13 +55,13 @@ pub enum PlanRefusal {
         /// The key.
         key: String,
     },
-    /// The component does not take the value of a parameter.
+    /// The component does not accept the value of a parameter.
     #[error(transparent)]
     Value(#[from] ValueError),
     /// The same, most likely because a parameter of the flow has no value.
     #[error("{error}: the flow's parameter `{}` has no value and no default; give it a value", shown(.parameter))]
     OpenValue {
-        /// Why the value is not taken.
+        /// Why the value is not accepted.
         error: ValueError,
         /// The parameter of the flow.
         parameter: String,
@@ -72,10 +72,10 @@ pub enum PlanRefusal {
     /// The processor requires a topic that the blueprint does not give.
     #[error("is missing, and the processor {why}: add it to the processor's `topics`")]
     MissingTopic {
-        /// Whether the processor reads or sends it.
+        /// What the processor needs it for.
         why: &'static str,
     },
-    /// The processor would read the requests to a service.
+    /// The processor would consume the requests to a service.
     #[error(
         "consumes `{topic}`, which only the {name} service may read: consume another topic. A processor may send requests to `{topic}` and \
          read `response:{space}:{name}` and `notify:{space}:{name}`",
@@ -97,7 +97,7 @@ pub enum PlanRefusal {
         /// The value that this flow would set.
         wanted: Option<String>,
     },
-    /// Two inputs or exits would have one queue.
+    /// Two inputs or exits would share a queue.
     #[error("would share the queue {queue} with {other}: give one of them another topic or variant")]
     SharedQueue {
         /// The queue.
@@ -117,10 +117,10 @@ pub enum SwapRefusal {
     /// Another operation on the flow is in progress.
     #[error("the flow is in transition: wait until it is running, then swap")]
     BetweenStates,
-    /// The flow has no processor of the name.
+    /// The flow has no processor with this name.
     #[error("the flow has no such processor; it has {}", listed(.known))]
     UnknownProcessor {
-        /// Those that it has.
+        /// The existing ones.
         known: Vec<String>,
     },
     /// The flow has several entries of the processor.
@@ -167,10 +167,10 @@ pub enum SwapRefusal {
         /// The inputs of the component.
         reads: Vec<String>,
     },
-    /// The component reads what is not an input of the flow.
+    /// The component has an input that the flow does not use.
     #[error("it has the input `{input}`, which this flow does not use: swap to one without it, or start a flow for it")]
     OtherInput {
-        /// Its inputs.
+        /// The input.
         input: String,
     },
 }
@@ -179,7 +179,7 @@ pub enum SwapRefusal {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{}` is not deployed (deployed: {}): deploy it, or choose another", shown(.reference), deployed(.known))]
 pub struct NotDeployed {
-    /// As it was named: `NAME@VERSION` or `NAME`.
+    /// The reference as given: `NAME@VERSION` or `NAME`.
     pub reference: String,
     /// Deployments of the same name, 20 at most.
     pub known: Vec<String>,

@@ -1,10 +1,10 @@
-//! Processors whose work nothing does, for callers to match on and for people.
+//! Processors that nothing provides, for callers to match on and for people.
 
 use std::fmt;
 
 use crate::naming::shown;
 
-/// A processor that nothing serves.
+/// A processor that nothing provides.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unserved {
     /// The processor.
@@ -13,19 +13,19 @@ pub struct Unserved {
     pub cause: UnservedCause,
 }
 
-/// Why nothing does the work of a processor.
+/// Why nothing provides a processor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum UnservedCause {
-    /// Nothing has its name.
+    /// Nothing with its name exists.
     NoReader {
-        /// A name that something near has.
+        /// A similar existing name.
         meant: Option<String>,
     },
     /// The entry, which other flows share, has no component, although there is a deployment.
     SharedWithoutComponent,
     /// The component that the blueprint names is not deployed.
     NotDeployed {
-        /// As the blueprint names it.
+        /// The reference in the blueprint.
         component: String,
     },
 }
@@ -45,7 +45,7 @@ impl fmt::Display for Unserved {
     }
 }
 
-/// The suggestion that follows a name that is not known.
+/// The suggestion after an unknown name.
 pub(crate) fn hint(meant: Option<&str>) -> String {
     meant.map_or_else(String::new, |other| format!(" (did you mean `{}`?)", shown(other)))
 }

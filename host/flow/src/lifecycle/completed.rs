@@ -1,4 +1,4 @@
-//! Completed requests: if a service ends before its answer is sent, the request is redelivered to the next service.
+//! Completed requests: if a service ends before its answer is sent, the request is redelivered to the next service, which must not execute it again.
 
 use std::collections::VecDeque;
 
@@ -10,10 +10,10 @@ use super::stored::json;
 use crate::error::{FlowError, Result};
 use crate::writes::Writes;
 
-/// Requests that are remembered: twice as many as can be under way at once, which the window of the service's consumer bounds.
+/// Number of requests kept: twice the maximum in flight, which the window of the service's consumer limits.
 const COMPLETED_COUNT: usize = 512;
 
-/// The requests to stop a flow or to swap that were done last, as far as they were read; those of starts are in the records of the flows.
+/// The last completed requests to stop a flow or to swap, once they are read; those of starts are in the records of the flows.
 pub(super) struct CompletedRequests {
     config: ConfigClient,
     read: Mutex<Option<VecDeque<String>>>,
@@ -24,29 +24,29 @@ impl CompletedRequests {
         CompletedRequests { config, read: Mutex::default() }
     }
 
-    /// Whether a request to stop a flow or to swap was done before.
+    /// Whether a request to stop a flow or to swap was already completed.
     pub(super) async fn contains(&self, request: &str) -> Result<bool> {
         let mut done = self.read.lock().await;
         let read = self.get(&mut done).await.map_err(FlowError::config("reading the completed requests"))?;
         Ok(read.iter().any(|known| known == request))
     }
 
-    /// Writes what ends these requests, together with a note that they are done.
+    /// Writes the batch that completes these requests, and records atomically that they are completed.
     pub(super) async fn write(&self, writes: &Writes, batch: Batch, requests: &[String]) -> Result<(), ConfigError> {
         if requests.is_empty() {
             return writes.write(batch).await;
         }
-        // Held over the write: of two at once the later one would leave the other out.
+        // Held during the write: otherwise, of two concurrent writes the later one would lose the other's request.
         let mut done = self.read.lock().await;
         let mut noted = self.get(&mut done).await?.clone();
         requests.iter().for_each(|request| note(&mut noted, request));
         let written = writes.write(batch.put(FLOW_SERVICE_TYPE, DONE_KEY, json(&noted))).await;
-        // Where it is not known whether it was written, it is read again.
+        // After an unknown outcome it is reread.
         *done = written.is_ok().then_some(noted);
         written
     }
 
-    /// Notes a request that had nothing to write. The note is written with the next one; until then a service that ends takes it along.
+    /// Records a request that had nothing to write. The record is only written together with the next one; if the service ends before, it is lost.
     pub(super) async fn note(&self, request: &str) -> Result<()> {
         let mut done = self.read.lock().await;
         note(self.get(&mut done).await.map_err(FlowError::config("reading the completed requests"))?, request);

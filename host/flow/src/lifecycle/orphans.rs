@@ -1,4 +1,4 @@
-//! Finding and removing queues that this service made and that nothing names any more.
+//! Finds and removes queues that this service created and that nothing refers to any more.
 
 use std::collections::BTreeSet;
 
@@ -11,27 +11,27 @@ use crate::error::{FlowError, Result};
 use crate::orphans::{CreatedQueue, unnamed};
 use crate::protocol::{FLOW_TYPE, LEFTOVER_TYPE, Orphan, QUEUE_MADE_TYPE, QueueRecord};
 
-/// Orphans of one answer; repeat a removal to continue it.
+/// Maximum number of orphans in one answer; repeat a removal to continue it.
 const MAX_ORPHANS_COUNT: usize = 1_000;
 
 /// What to do with orphans.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OrphanAction {
-    /// They are listed.
+    /// List them.
     List,
-    /// Those that hold no message are deleted.
+    /// Delete those without messages.
     RemoveEmpty,
     /// Delete all, with their messages.
     Discard,
 }
 
 impl Lifecycle {
-    /// Looks through the queues that were recorded when they were made. One that has a consumer, or may have one, is not an orphan. Nobody can
-    /// start or stop a flow meanwhile.
+    /// Examines the queues that were recorded when they were created. One that has a consumer, or may have one, is not an orphan. Flows cannot be
+    /// started or stopped meanwhile.
     pub(crate) async fn orphans(&self, what: OrphanAction) -> Result<Vec<Orphan>> {
         let _writer = self.writer.lock().await;
         self.catch_up().await?;
-        // The resources of such a flow are known only by its entries.
+        // The resources of such a flow are only known from its entries.
         if let Some(flow) = self.known.unplanned().iter().find(|flow| flow.record.is_none()) {
             let problem =
                 format!("it may own queues that look like orphans; correct it, or stop the flow: weir flow stop {} --discard", flow.id);

@@ -1,4 +1,4 @@
-//! Making, watching and deleting queues.
+//! Creates, observes and deletes queues.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::plan::{Plan, owned_queues};
 use crate::protocol::{FlowRecord, LEFTOVER_TYPE, QUEUE_MADE_TYPE, QueueRecord};
 use weir_pubsub::chain;
 
-/// How many queues are requested at the same time: enough for a broker to write them together.
+/// Number of concurrent queue operations: enough for a broker to write them together.
 pub(super) const CONCURRENT_COUNT: usize = 32;
 /// How often to check whether processors have detached: they take some tens of milliseconds.
 const FIRST_POLL_INTERVAL: Duration = Duration::from_millis(10);
@@ -34,19 +34,19 @@ pub(super) fn name_of(record: &QueueRecord) -> String {
     queue_of(record).map_or_else(|_| format!("{} {}", record.topic, record.subscription), |queue| queue.wire_name())
 }
 
-/// The outcome of deleting queues. Those that another flow owns meanwhile are in neither list.
+/// The outcome of deleting queues. Those that another flow now owns are in neither list.
 #[derive(Default)]
 pub(super) struct Deleted {
     pub(super) gone: Vec<QueueRecord>,
-    /// Those that resisted every try, with the reason.
+    /// Those for which every attempt failed, with the reason.
     pub(super) undeletable: Vec<(QueueRecord, String)>,
 }
 
-/// Why a queue is still there.
+/// Why a queue was not deleted.
 enum NotDeleted {
-    /// The broker gave an answer.
+    /// The broker answered.
     Answered(String),
-    /// It did not: the try does not count.
+    /// The broker did not answer: the attempt does not count.
     Unanswered(String),
 }
 
@@ -54,12 +54,12 @@ enum NotDeleted {
 #[derive(Clone, Copy)]
 enum IfExists {
     Keep,
-    /// Its binding is put right.
+    /// Restore its binding.
     Ensure,
 }
 
 impl Lifecycle {
-    /// Waits until the queues of a flow have no readers, with a time-out. Exits are excluded: their readers are notified by the deletion.
+    /// Waits until the queues of a flow have no consumers, with a time-out. Exits are excluded: the deletion notifies their consumers.
     pub(super) async fn wait_for_processors(&self, id: &str, queues: &[QueueRecord]) -> Result<()> {
         let deadline = Instant::now() + self.settings.stop_wait;
         let mut pause = FIRST_POLL_INTERVAL;
@@ -70,7 +70,7 @@ impl Lifecycle {
                 match self.backend.inspect().stats(&queue).await {
                     Ok(stats) if !stats.may_have_consumers() => {}
                     Err(PubsubError::QueueNotFound { .. }) => {}
-                    // Also if the broker does not answer: that does not mean that the queue has no readers.
+                    // Also if the broker does not answer: the queue may still have consumers.
                     Ok(_) | Err(_) => read.push(queue),
                 }
             }
@@ -93,7 +93,7 @@ impl Lifecycle {
         waited.ok_or_else(|| FlowError::ShuttingDown { what: format!("the stop of flow `{id}`") })
     }
 
-    /// Deletes the queues that no other flow owns by now.
+    /// Deletes the queues that no other flow owns now.
     pub(super) async fn delete_queues(&self, id: &str, mut queues: Vec<QueueRecord>) -> Result<Deleted> {
         let mut tries_count = 0;
         let mut gone = Vec::new();
@@ -109,7 +109,7 @@ impl Lifecycle {
         }
     }
 
-    /// One attempt. Other flows may have begun to use a queue since, so ownership is checked again, and cannot change meanwhile.
+    /// One attempt. Other flows may have started to use a queue since, so ownership is checked again, and cannot change meanwhile.
     async fn delete_unowned(&self, id: &str, queues: Vec<QueueRecord>) -> Result<(Deleted, bool)> {
         let _writer = self.writer.lock().await;
         self.catch_up().await?;
@@ -133,8 +133,7 @@ impl Lifecycle {
         Ok((deleted, is_answered))
     }
 
-    /// Deletes a queue without readers; in the given mode if the number of its consumers is unknown. `Always` is for callers that have waited for
-    /// them.
+    /// Deletes a queue without consumers; in the given mode if their number is unknown. `Always` is for callers that have waited for them to detach.
     async fn delete_queue(&self, record: &QueueRecord, when_unknown: Delete) -> Result<(), NotDeleted> {
         let Ok(queue) = queue_of(record) else { return Ok(()) };
         let mut when = Delete::Always;
@@ -144,7 +143,7 @@ impl Lifecycle {
                     return Err(NotDeleted::Answered(format!("it still has {count} consumers")));
                 }
                 Ok(QueueStats { consumer_count: None, .. }) => when = when_unknown,
-                // Also a missing one: its reader may have removed it, and resources such as a topic remain, which a deletion removes.
+                // Also a missing one: its consumer may have removed it, and a deletion removes remaining resources such as a topic.
                 Ok(_) | Err(PubsubError::QueueNotFound { .. }) => {}
                 Err(error) => return Err(not_deleted(&error)),
             }
@@ -159,9 +158,9 @@ impl Lifecycle {
         }
     }
 
-    /// Deletes those of a new flow's queues that an earlier stop left over, so that nothing old gets into it. Returns their names; their
-    /// records are deleted with the announcement of the start. One that may be read, because its consumers are unknown, is deleted only if it
-    /// is empty.
+    /// Deletes those of a new flow's queues that an earlier stop left over, so that the flow does not receive old messages. Returns their names;
+    /// their records are deleted in the write that announces the start. One that may have consumers, because their number is unknown, is only deleted
+    /// if it is empty.
     pub(super) async fn delete_leftovers_of(&self, plan: &Plan, flows: &Flows) -> Result<Vec<String>> {
         let names = self.config.list(LEFTOVER_TYPE).await.map_err(FlowError::config("reading the leftover queues"))?.value;
         let owned = owned_queues(&flows.records, "");
@@ -187,7 +186,7 @@ impl Lifecycle {
         Ok(deleted)
     }
 
-    /// Tries once more to delete what stops have left over. The writer's lock must be held.
+    /// Retries deleting the leftovers of stops. The writer's lock must be held.
     pub(super) async fn retry_leftovers(&self) -> Result<()> {
         let leftovers = self.config.values(LEFTOVER_TYPE).await.map_err(FlowError::config("reading the leftover queues"))?.value;
         if leftovers.is_empty() {
@@ -214,17 +213,17 @@ impl Lifecycle {
         Ok(())
     }
 
-    /// Returns if this service led a moment ago; before each making or deletion of a queue. Never returns once another service leads.
+    /// Returns if this service led a moment ago; call it before each creation or deletion of a queue. Never returns once another service leads.
     pub(super) async fn confirm(&self) -> Result<()> {
         self.writes.confirm().await.map_err(FlowError::config("checking whether this flow service is still the leader"))
     }
 
-    /// Makes the queues of a plan; those that are there stay as they are.
+    /// Creates the queues of a plan; existing ones are not changed.
     pub(super) async fn create_queues(&self, queues: &[QueueRecord]) -> Result<()> {
         self.create_missing_queues(queues, IfExists::Keep).await
     }
 
-    /// Makes the queues of a plan that are missing, and puts the bindings of the others right.
+    /// Creates the missing queues of a plan, and restores the bindings of the others.
     pub(super) async fn restore_queues(&self, queues: &[QueueRecord]) -> Result<()> {
         self.create_missing_queues(queues, IfExists::Ensure).await
     }
@@ -244,7 +243,7 @@ impl Lifecycle {
         made.map_err(FlowError::broker(format!("creating the queue {}", spec.queue)))
     }
 
-    /// Makes the missing queues of running flows.
+    /// Creates the missing queues of running flows.
     pub(super) async fn ensure_queues(&self, flows: &BTreeMap<String, FlowRecord>) {
         let mut ensured = Vec::new();
         for (id, flow) in flows.iter().filter(|(_, flow)| flow.status.is_none()) {

@@ -1,8 +1,8 @@
-//! Stopping a flow only if it holds no messages. Its configuration is removed first, so that no new work begins; then the queues are deleted in one
-//! step if all are empty, otherwise everything is restored.
+//! Stops a flow only if it holds no messages. Its configuration is removed first, so that no new work begins; then the queues are deleted in one step
+//! if all are empty, otherwise everything is restored.
 //!
-//! An interrupted stop is reverted by [`Lifecycle::resume`], even if its queues were deleted already: they were empty, and no caller was told that
-//! the flow is stopped.
+//! An interrupted stop is reverted by [`Lifecycle::resume`], even if its queues were already deleted: they were empty, and the stop was not confirmed
+//! to any caller.
 
 use std::collections::BTreeMap;
 
@@ -21,17 +21,17 @@ use crate::plan::{EntryKey, Held, Release, Restored, Snapshot, refusing_record, 
 use crate::protocol::{FLOW_TYPE, FlowRecord, FlowStatus, PlanRecord, QueueRecord};
 use crate::steps::step;
 
-/// How far a stop came before it failed.
+/// How far a stop got before it failed.
 enum StopFailure {
     /// Nothing was changed.
     Before(FlowError),
-    /// The entries may be out: they are put back.
+    /// The entries may be removed: they are restored.
     Halfway(FlowError),
     /// The queues are deleted: [`Lifecycle::resume`] decides about the rest.
     Late(FlowError),
 }
 
-/// A flow that is stopped, as it is in config.
+/// A flow to be stopped, as stored in config.
 struct StoppedFlow {
     record: FlowRecord,
     text: String,
@@ -46,14 +46,14 @@ impl StoppedFlow {
 }
 
 impl Lifecycle {
-    /// Stops a flow if all the queues that are its own are empty. The flow's lock must be held.
+    /// Stops a flow if all queues that only it uses are empty. The flow's lock must be held.
     pub(super) async fn stop_if_empty(&self, id: &str, request: &str) -> Result<Vec<String>> {
         let stopped = match self.take_entries(id).await {
             Ok(Some(queues)) => {
                 step("refuse-announced").await;
                 self.delete_if_empty(id, &queues, request).await
             }
-            // It never ran, or is about to be gone by an order that came before.
+            // It never ran, or an earlier request is already stopping it.
             Ok(None) => return self.stop_locked(id, Some(request)).await,
             Err(failed) => Err(failed),
         };
@@ -70,8 +70,8 @@ impl Lifecycle {
         }
     }
 
-    /// Marks the flow as stopping and takes out the entries that no other flow uses, in one step; they are kept in its record. Returns the
-    /// queues that are the flow's own; `None` if there is nothing that could be put back.
+    /// Marks the flow as stopping and removes the entries that no other flow uses, in one write; they are kept in its record. Returns the queues that
+    /// only this flow uses; `None` if there is nothing that could be restored.
     async fn take_entries(&self, id: &str) -> Result<Option<Vec<QueueRecord>>, StopFailure> {
         let _writer = self.writer.lock().await;
         let stopped_flow = self.stopped_flow(id).await.map_err(StopFailure::Before)?;
@@ -86,12 +86,12 @@ impl Lifecycle {
         self.check_unread(id, &stopped_flow).await.map_err(StopFailure::Before)?;
         let stopping = refusing_record(&stopped_flow.record, &stopped_flow.release, &stopped_flow.entries.texts);
         let batch = stopping_batch(id, &stopping, stopped_flow.text);
-        // Do not remove anything that cannot be restored in one step.
+        // Do not remove anything that cannot be restored in one write.
         let back = restoring_batch(id, restore(&stopping, &BTreeMap::new()), json(&stopping));
         let fits = self.writes.check_fits(&batch).and_then(|()| self.writes.check_fits(&back));
         fits.map_err(|source| StopFailure::Before(FlowError::TooLargeToRefuse { id: id.to_owned(), source }))?;
         let written = self.writes.write(batch).await.map_err(FlowError::writing(format!("flow `{id}` or one of its entries")));
-        // A write that got no answer may have been done.
+        // A write without an answer may have been executed.
         written.map_err(|error| if error.is_passing() { StopFailure::Halfway(error) } else { StopFailure::Before(error) })?;
         Ok(Some(stopped_flow.release.queues))
     }
@@ -113,11 +113,11 @@ impl Lifecycle {
         Ok(StoppedFlow { record, text, entries, release })
     }
 
-    /// Refuses at once, and without disturbing the flow, while messages wait where nothing reads them.
+    /// Refuses immediately, and without disturbing the flow, while messages wait in queues without a consumer.
     async fn check_unread(&self, id: &str, stopped_flow: &StoppedFlow) -> Result<()> {
         let (mut backlog, mut is_unread) = (Vec::new(), false);
         for queue in stopped_flow.release.queues.iter().filter_map(|record| queue_of(record).ok()) {
-            // Of requests it is not known here which have expired.
+            // For requests it is unknown here which have expired.
             if queue.topic().class() != Class::Flow {
                 continue;
             }
@@ -137,7 +137,7 @@ impl Lifecycle {
         if is_unread { Err(not_empty(id, &stopped_flow.record, &backlog)) } else { Ok(()) }
     }
 
-    /// Deletes the queues if all are empty, then the record. Other flows may have begun to use a queue or an entry since, so ownership is checked
+    /// Deletes the queues if all are empty, then the record. Other flows may have started to use a queue or an entry since, so ownership is checked
     /// again, and cannot change meanwhile.
     async fn delete_if_empty(&self, id: &str, queues: &[QueueRecord], request: &str) -> Result<(), StopFailure> {
         let waited = self.wait_for_processors(id, queues).await;

@@ -10,7 +10,7 @@ use weir_pubsub::chain;
 use crate::plan::EntryKey;
 use crate::protocol::{FlowRecord, PlanRecord};
 
-/// Flows, and their texts in the configuration for conditions on them.
+/// Flows, and their text in the configuration for conditions on them.
 #[derive(Default)]
 pub(super) struct Flows {
     pub(super) records: BTreeMap<String, FlowRecord>,
@@ -30,9 +30,9 @@ struct State {
     by_entry: HashMap<EntryKey, BTreeSet<String>>,
     /// Flows whose record has no plan or is unreadable.
     unplanned: BTreeSet<String>,
-    /// As of which version of the configuration they are known at least.
+    /// The minimum version of the configuration at which they are known.
     version: u64,
-    /// Whether something that may be older was not taken over since.
+    /// Whether content that may have been older was not applied since.
     is_behind: bool,
 }
 
@@ -48,13 +48,13 @@ struct RegisteredFlow {
 pub(super) struct UnplannedFlow {
     pub(super) id: String,
     pub(super) text: String,
-    /// `None` where it cannot be read.
+    /// `None` if it cannot be read.
     pub(super) record: Option<FlowRecord>,
 }
 
 impl FlowRegistry {
-    /// Takes over the records of all flows from a follower, which are at least as new as this version of the configuration. Nothing is taken
-    /// over of an older version than was read since.
+    /// Applies the records of all flows from a follower, which are at least as new as this version of the configuration. Ignores a version older than
+    /// what was read since.
     pub(super) fn take_over(&self, version: u64, records: &Content) {
         let mut state = self.lock();
         state.is_behind = version < state.version;
@@ -63,14 +63,14 @@ impl FlowRegistry {
         }
     }
 
-    /// Takes over the records of all flows as they were just read. Where a follower has brought newer ones meanwhile, they have to be read again.
+    /// Applies the records of all flows as just read. If a follower has delivered newer ones meanwhile, they must be reread.
     pub(super) fn take_read(&self, version: u64, records: &Content) {
         let mut state = self.lock();
         state.is_behind = version < state.version;
         state.take_all(version, records);
     }
 
-    /// Whether they have to be read because what the follower brought last was not taken over.
+    /// Whether they must be read because the last content from the follower was ignored.
     pub(super) fn is_behind(&self) -> bool {
         self.lock().is_behind
     }
@@ -83,7 +83,7 @@ impl FlowRegistry {
         self.lock().flows.keys().cloned().collect()
     }
 
-    /// Some flows, as far as they are there.
+    /// The existing ones of these flows.
     pub(super) fn some(&self, ids: &[String]) -> Flows {
         self.lock().of(ids.iter())
     }
@@ -119,7 +119,7 @@ impl FlowRegistry {
         state.of(ids.into_iter())
     }
 
-    /// Those that have no plan of their own.
+    /// The flows without a plan in their record.
     pub(super) fn unplanned(&self) -> Vec<UnplannedFlow> {
         let state = self.lock();
         let unplanned = |id: &String| {
@@ -141,12 +141,12 @@ impl FlowRegistry {
         let is_readable = known.is_readable;
         state.insert(id, known);
         if !is_readable {
-            // Its entries are all that is known of it, and may change at any time.
+            // Only its entries are known, and they may change at any time.
             state.unplanned.insert(id.to_owned());
         }
     }
 
-    /// Replaces a text by the one that was just written.
+    /// Replaces the text with the one just written.
     pub(super) fn replace(&self, id: &str, before: &str, text: &str) {
         let mut state = self.lock();
         if state.flows.get(id).is_some_and(|known| known.text == before) {

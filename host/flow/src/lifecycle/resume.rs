@@ -1,7 +1,7 @@
-//! Finishing or undoing what was left between, when the service starts and from time to time.
+//! Completes or rolls back interrupted operations, when the service starts and periodically.
 //!
-//! An interrupted start is always undone: its caller was told that it failed, or nothing at all. A stop that may be refused is reverted for the same
-//! reason; any other stop is finished.
+//! An interrupted start is always rolled back: its caller received an error, or no answer. A stop that may be refused is reverted for the same
+//! reason; any other stop is completed.
 
 use std::collections::BTreeSet;
 
@@ -13,11 +13,11 @@ use crate::error::{FlowError, Result};
 use crate::protocol::{FLOW_TYPE, FlowRecord, FlowStatus};
 use weir_pubsub::chain;
 
-/// Flows whose queues are ensured together.
+/// Number of flows whose queues are ensured together.
 const ENSURED_COUNT: usize = 32;
 
 impl Lifecycle {
-    /// Ensures the queues of all running flows. Returns the ids of flows that are between two states.
+    /// Ensures the queues of all running flows. Returns the ids of flows in transition.
     pub(crate) async fn ensure(&self) -> Result<BTreeSet<String>> {
         let mut between = self.failed_starts.ids().clone();
         let ids = {
@@ -25,7 +25,7 @@ impl Lifecycle {
             self.catch_up().await?;
             self.known.ids()
         };
-        // In portions, so that operations need not wait for all of them.
+        // In batches, so that operations need not wait for all of them.
         for ids in ids.chunks(ENSURED_COUNT) {
             let _writer = self.writer.lock().await;
             self.catch_up().await?;
@@ -36,7 +36,7 @@ impl Lifecycle {
         Ok(between)
     }
 
-    /// The same, then finishes or undoes flows without an operation in progress, and deletes the leftovers of stops.
+    /// The same, then completes or rolls back flows without an operation in progress, and deletes the leftovers of stops.
     pub(crate) async fn resume(&self) {
         let between = match self.ensure().await {
             Ok(between) => between,
@@ -52,7 +52,7 @@ impl Lifecycle {
         }
     }
 
-    /// Finishes or undoes one flow, unless an operation on it is in progress.
+    /// Completes or rolls back one flow, unless an operation on it is in progress.
     async fn finish(&self, id: String) {
         let Some(_flow) = self.flows.try_lock(&id) else { return };
         if let Err(error) = self.resume_flow(&id).await {
@@ -60,7 +60,7 @@ impl Lifecycle {
         }
     }
 
-    /// The record is read again: since it was seen, the operation that was at it may have ended.
+    /// Rereads the record, since an operation on it may have ended after it was seen.
     async fn resume_flow(&self, id: &str) -> Result<()> {
         if self.failed_starts.contains(id) {
             return self.undo_left_start(id).await;
@@ -74,7 +74,7 @@ impl Lifecycle {
                 tracing::info!(flow = id, "stop of a flow finished");
                 Ok(())
             }
-            // Only a later Weir changes running flows; it can continue that.
+            // Only later versions of Weir update running flows; they can continue that.
             Some(FlowStatus::Updating) | None => Ok(()),
         }
     }
@@ -85,7 +85,7 @@ impl Lifecycle {
         Ok(())
     }
 
-    /// `None` also where it cannot be read.
+    /// The record; `None` if it is missing or unreadable.
     pub(super) async fn record(&self, id: &str) -> Result<Option<FlowRecord>> {
         let text = self.config.get_one(FLOW_TYPE, id).await.map_err(FlowError::config("reading the flow"))?;
         Ok(text.and_then(|text| serde_json::from_str::<FlowRecord>(&text).ok()))

@@ -1,4 +1,4 @@
-//! Reading what plans are made against.
+//! Reads the state that plans are computed from.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -17,10 +17,10 @@ use crate::plan::{Draft, EntryKey, FlowIdentity, Snapshot, adopt, adopt_without_
 use crate::protocol::{BLUEPRINT_TYPE, DESCRIPTOR_TYPE, FLOW_TYPE, FlowRecord, PARAMETER_TYPE, PlanRecord};
 use weir_pubsub::chain;
 
-/// How long the follower of the flows may be behind before they are read. In one process it is some milliseconds.
+/// How long the follower of the flows may lag behind before they are read. In one process it takes a few milliseconds.
 const BEHIND_TIME: Duration = Duration::from_secs(2);
 
-/// Entries, and their texts in the configuration for conditions on them; an unreadable text is only among the latter.
+/// Entries, and their text in the configuration for conditions on them; for an unreadable entry there is only the text.
 #[derive(Default)]
 pub(super) struct Entries {
     pub(super) whole: BTreeMap<EntryKey, Entry>,
@@ -35,8 +35,8 @@ impl EntryKey {
 }
 
 impl Lifecycle {
-    /// Brings what is known of the flows up to the configuration as it is now, of which this service leads. Those that another service started get their plans here, when
-    /// they are first seen. The writer's lock must be held.
+    /// Updates the known flows to the current configuration, and confirms that this service leads. Flows that another service started get their plans
+    /// here, when they are first seen. The writer's lock must be held.
     pub(super) async fn catch_up(&self) -> Result<()> {
         let version = self.writes.version().await.map_err(FlowError::config("reading the flows"))?;
         let mut applied = self.following.version.clone();
@@ -50,13 +50,13 @@ impl Lifecycle {
         self.plan_unplanned().await
     }
 
-    /// A flow and all flows that an operation on it may concern. The writer's lock must be held.
+    /// A flow and all flows that an operation on it may affect. The writer's lock must be held.
     pub(super) async fn flows_around(&self, id: &str) -> Result<Flows> {
         self.catch_up().await?;
         Ok(self.known.affected_flows(id, [], []))
     }
 
-    /// Plans flows whose records have no plan: foreign ones permanently, unreadable ones by their entries.
+    /// Plans flows whose records have no plan: foreign ones permanently, unreadable ones from their entries.
     async fn plan_unplanned(&self) -> Result<()> {
         let unplanned = self.known.unplanned();
         let unreadable: BTreeSet<&str> = unplanned.iter().filter(|flow| flow.record.is_none()).map(|flow| flow.id.as_str()).collect();
@@ -92,7 +92,7 @@ impl Lifecycle {
                 self.known.replace(id, &before, &text);
                 Ok(())
             }
-            // Its own service is at it: it is planned again when it is seen next.
+            // Its own service is changing it: it is planned again when it is next seen.
             Err(ConfigError::Conflict { .. }) => {
                 self.known.set_plan(id, &before, plan);
                 Ok(())
@@ -160,7 +160,7 @@ impl Lifecycle {
         for (Key { config_type, key }, text) in self.load("reading the entries", keys).await? {
             let processor = processor_of_entry_type(&config_type).unwrap_or_default().to_owned();
             let key = EntryKey { processor, variant: key };
-            // A manually corrupted entry must not keep a flow from stopping; a start repairs it.
+            // A manually corrupted entry must not prevent a flow from stopping; a start repairs it.
             match serde_json::from_str(&text) {
                 Ok(entry) => drop(entries.whole.insert(key.clone(), entry)),
                 Err(error) => {
@@ -172,7 +172,7 @@ impl Lifecycle {
         Ok(entries)
     }
 
-    /// Everything that planning the start of a draft requires, with the texts of its entries.
+    /// Everything required to plan the start of a draft, with the text of its entries.
     pub(super) async fn load_snapshot(&self, draft: &Draft, flows: &Flows) -> Result<(Snapshot, Entries)> {
         let topics = draft.processors.iter().flat_map(|processor| processor.topics.values()).map(ToString::to_string).collect();
         let mut wanted = affected_entries(&draft.id, &flows.records, &topics);
@@ -203,7 +203,7 @@ impl Lifecycle {
         Ok(components)
     }
 
-    /// The values of keys that are there.
+    /// The values of existing keys.
     async fn load(&self, action: &str, keys: Vec<Key>) -> Result<Vec<(Key, String)>> {
         if keys.is_empty() {
             return Ok(Vec::new());
@@ -212,7 +212,7 @@ impl Lifecycle {
     }
 }
 
-/// The entries that the refusal of a stop would put back.
+/// The entries that the refusal of a stop would restore.
 fn kept_entries(flows: &BTreeMap<String, FlowRecord>) -> BTreeMap<EntryKey, Entry> {
     let records = flows.values().filter(|flow| flow.is_refusing()).filter_map(|flow| flow.plan.as_ref()).flat_map(|plan| &plan.entries);
     records.filter_map(|record| Some((EntryKey::of(record), serde_json::from_str(record.kept.as_ref()?).ok()?))).collect()

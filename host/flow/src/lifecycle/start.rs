@@ -1,4 +1,4 @@
-//! Starting a flow, so that it is there whole or leaves nothing.
+//! Starts a flow completely, or leaves nothing behind.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -27,16 +27,16 @@ pub(crate) struct Start {
     pub(crate) request: String,
 }
 
-/// How far a start came before it failed.
+/// How far a start got before it failed.
 enum StartFailure {
     /// Nothing was changed.
     Before(FlowError),
-    /// The record is there, and perhaps more.
+    /// The record is written, and perhaps more.
     Halfway(FlowError),
 }
 
 impl Lifecycle {
-    /// Starts a flow. Returns what was assumed, for people.
+    /// Starts a flow. Returns assumptions, for people.
     pub(crate) async fn start(&self, start: Start) -> Result<Vec<String>> {
         let (id, request) = (start.flow.id.clone(), start.request.clone());
         let _flow = self.flows.lock(&id).await;
@@ -68,7 +68,7 @@ impl Lifecycle {
         }
     }
 
-    /// Whether the flow was left between two states while being removed: by a start, whose undoing may have been interrupted too, or by a stop. The
+    /// Whether an interrupted operation left a flow that is to be removed: a start, whose rollback may have been interrupted, too, or a stop. The
     /// flow's lock must be held: then no operation is in progress.
     async fn is_left(&self, id: &str) -> Result<bool> {
         let record = self.record(id).await?;
@@ -80,15 +80,15 @@ impl Lifecycle {
         Ok(self.failed_starts.contains(id) || record.is_some_and(is_going))
     }
 
-    /// Whether the flow runs by this request.
+    /// Whether this request started the running flow.
     async fn is_started_by(&self, id: &str, request: &str) -> Result<bool> {
         let record = self.record(id).await?;
         Ok(record.is_some_and(|record| record.status.is_none() && record.request.as_deref() == Some(request)))
     }
 
-    /// Takes back what a start has done; until that succeeds, [`Lifecycle::resume`] tries it again. The flow's lock must be held.
+    /// Rolls back a start; until that succeeds, [`Lifecycle::resume`] retries it. The flow's lock must be held.
     pub(super) async fn undo_start(&self, id: &str) -> Result<()> {
-        // Recorded next to the record, which shows that the flow runs if the last write was done and its answer lost.
+        // Kept outside the flow's record, which says that the flow is running if the last write was executed and its answer lost.
         self.failed_starts.insert(id);
         match self.stop_locked(id, None).await {
             Ok(_) | Err(FlowError::UnknownFlow { .. }) => {
@@ -106,7 +106,7 @@ impl Lifecycle {
         let _writer = self.writer.lock().await;
         let id = start.flow.id.clone();
         let (plan, flows, entries) = self.plan(start).await.map_err(StartFailure::Before)?;
-        // A write that got no answer may have been done.
+        // A write without an answer may have been executed.
         let failed = |error: FlowError| if error.is_passing() { StartFailure::Halfway(error) } else { StartFailure::Before(error) };
         self.check_size(&id, &plan, &entries).map_err(StartFailure::Before)?;
         let starting = self.write_starting(&id, &plan, &flows).await.map_err(failed)?;
@@ -136,7 +136,7 @@ impl Lifecycle {
         Ok((plan, flows, entries))
     }
 
-    /// Refuses a flow that could not be written, or not be taken back, in one step of the configuration.
+    /// Refuses a flow that cannot be written or rolled back in one write to the configuration.
     fn check_size(&self, id: &str, plan: &Plan, entries: &Entries) -> Result<()> {
         let starting = json(&plan.starting_record(&BTreeSet::new()));
         let announced = made(Batch::new().put(FLOW_TYPE, id, &starting).on_condition(FLOW_TYPE, id, None), plan.queues.iter());
@@ -149,7 +149,7 @@ impl Lifecycle {
         fits.map_err(|source| FlowError::TooLarge { processors_count: plan.entries.len(), source })
     }
 
-    /// Announces the start in the configuration, with everything required to undo it. Returns the text that it wrote.
+    /// Announces the start in the configuration, with everything required to roll it back. Returns the text that it wrote.
     async fn write_starting(&self, id: &str, plan: &Plan, flows: &Flows) -> Result<String> {
         let leftovers = self.delete_leftovers_of(plan, flows).await?;
         let owned = owned_queues(&flows.records, id);
@@ -179,7 +179,7 @@ impl Lifecycle {
         }
     }
 
-    /// Creates queues, entries and the record without status: the last two in one step, so that no reader sees one without the other.
+    /// Creates queues, entries and the record without status: the last two in one write, so that no reader sees one without the other.
     async fn make(&self, id: &str, plan: &Plan, entries: &Entries, starting: String) -> Result<()> {
         self.create_queues(&plan.queues).await?;
         step("start-queues-made").await;
@@ -188,24 +188,24 @@ impl Lifecycle {
     }
 }
 
-/// Adds the records of queues that are about to be made, so that each is known for as long as it may be there.
+/// Adds the records of queues that are about to be created, so that each is known for as long as it may exist.
 fn made<'q>(batch: Batch, queues: impl Iterator<Item = &'q QueueRecord>) -> Batch {
     queues.fold(batch, |batch, queue| batch.put(QUEUE_MADE_TYPE, name_of(queue), json(queue)))
 }
 
-/// Takes out the records of queues that are gone.
+/// Deletes the records of removed queues.
 pub(super) fn gone<'q>(batch: Batch, queues: impl Iterator<Item = &'q QueueRecord>) -> Batch {
     queues.fold(batch, |batch, queue| batch.delete(QUEUE_MADE_TYPE, name_of(queue)))
 }
 
-/// The flow as it runs: entries and the record without status, in one step.
+/// The batch for the running flow: entries and the record without status, in one write.
 fn running(id: &str, plan: &Plan, entries: &Entries, starting: String) -> Batch {
     let batch = Batch::new().put(FLOW_TYPE, id, json(&plan.record)).on_condition(FLOW_TYPE, id, Some(starting));
     let changed = plan.entries.iter().chain(&plan.rewritten);
     changed.fold(batch, |batch, (key, entry)| put_entry(batch, key, &json(entry), entries))
 }
 
-/// Adds an entry to a batch, unless it exists already, on condition that the stored text is still the one that was read.
+/// Adds an entry to a batch, unless it already exists, on condition that the stored text is still the one that was read.
 pub(super) fn put_entry(batch: Batch, key: &EntryKey, text: &str, entries: &Entries) -> Batch {
     let at = key.config_key();
     match entries.texts.get(key) {

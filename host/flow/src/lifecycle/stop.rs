@@ -1,4 +1,4 @@
-//! Stopping a flow in two phases: its entries go first, so that its processors leave; then its queues; last its record.
+//! Stops a flow in two phases: deletes its entries first, so that its processors detach; then its queues, and finally its record.
 
 use std::collections::BTreeMap;
 
@@ -19,14 +19,14 @@ use crate::steps::step;
 struct Stopping {
     /// The text in the configuration.
     text: String,
-    /// The queues that were its own alone when its entries went.
+    /// The queues that only it used when its entries were deleted.
     queues: Vec<QueueRecord>,
-    /// The requests that are done when the flow is gone.
+    /// The requests that are completed when the flow is removed.
     requests: Vec<String>,
 }
 
 impl Lifecycle {
-    /// Stops a flow in any status, for the request with an id. Returns what could not be deleted yet, for people.
+    /// Stops a flow in any status, for the request with this id. Returns what could not be deleted yet, for people.
     pub(crate) async fn stop(&self, id: &str, backlog: Backlog, request: &str) -> Result<Vec<String>> {
         let _flow = self.flows.lock(id).await;
         if self.done.contains(request).await? {
@@ -42,7 +42,7 @@ impl Lifecycle {
         Ok(notes)
     }
 
-    /// Stops a flow whatever it holds; the flow's lock must be held.
+    /// Stops a flow even if it holds messages. The flow's lock must be held.
     pub(super) async fn stop_locked(&self, id: &str, request: Option<&str>) -> Result<Vec<String>> {
         let stopping = self.delete_entries(id, request).await?;
         step("stop-announced").await;
@@ -63,7 +63,7 @@ impl Lifecycle {
         Ok(notes)
     }
 
-    /// Marks the flow as stopping and deletes the entries that no other flow uses, in one step.
+    /// Marks the flow as stopping and deletes the entries that no other flow uses, in one write.
     async fn delete_entries(&self, id: &str, request: Option<&str>) -> Result<Stopping> {
         let _writer = self.writer.lock().await;
         let flows = self.flows_around(id).await?;
@@ -91,7 +91,7 @@ impl Lifecycle {
     }
 }
 
-/// Adds what becomes of the entries to the batch.
+/// Adds the changes to the entries to the batch.
 pub(super) fn release_entries(mut batch: Batch, release: &Release, plan: &PlanRecord, entries: &Entries) -> Batch {
     let written: BTreeMap<EntryKey, &Entry> =
         plan.entries.iter().filter_map(|record| Some((EntryKey::of(record), record.entry.as_ref()?))).collect();

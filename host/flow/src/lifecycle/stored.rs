@@ -1,6 +1,6 @@
-//! Records as the configuration holds them.
+//! Records as stored in the configuration.
 
-/// A record as config holds it.
+/// A record as stored in the configuration.
 pub(super) fn json(record: &impl serde::Serialize) -> String {
     serde_json::to_string(record).expect("maps with string keys and plain fields always become JSON")
 }

@@ -1,4 +1,4 @@
-//! Swapping the component of one processor, and putting back what hosts refuse.
+//! Swaps the component of one processor, and reverts what hosts refuse.
 
 use std::collections::BTreeSet;
 
@@ -15,8 +15,8 @@ use crate::steps::step;
 use weir_pubsub::chain;
 
 impl Lifecycle {
-    /// Changes the component of a processor of a flow, for the request with an id. Hosts follow when they have it ready; nothing waits for them
-    /// here. A request that was done and is delivered again changes nothing: another one may have changed the component since.
+    /// Changes the component of a processor of a flow, for the request with this id. Hosts switch once they have loaded it; this does not wait for
+    /// them. A completed request that is redelivered changes nothing: another one may have changed the component since.
     pub(crate) async fn swap(&self, order: SwapOrder, request: &str) -> Result<Swapped> {
         let _flow = self.flows.lock(&order.flow).await;
         let was_done = self.done.contains(request).await?;
@@ -48,10 +48,10 @@ impl Lifecycle {
         Ok(Swapped { processor, variant, component, previous: swap.old, unchanged, sharers: swap.sharers.into_iter().collect() })
     }
 
-    /// Puts an entry back to its previous component because a host can never run the one that it names.
+    /// Reverts an entry to its previous component because a host can never run the current one.
     pub(crate) async fn revert(&self, key: EntryKey, refusal: Refusal) {
         if let Err(error) = self.try_revert(&key, &refusal).await {
-            // The next swap, or the next start of a host, finds it as it is: hosts run the previous component meanwhile.
+            // The entry stays unchanged until the next swap or the next start of a host: hosts run the previous component meanwhile.
             tracing::warn!(processor = key.processor, variant = key.variant, error = %chain(&error), "entry not restored");
         }
     }
@@ -62,7 +62,7 @@ impl Lifecycle {
         let Some(entry) = entries.whole.get(key).and_then(|entry| revert(entry, refusal)) else { return Ok(()) };
         match self.writes.write(put_entry(Batch::new().with_reserve(), key, &json(&entry), &entries)).await {
             Ok(()) => {}
-            // It was swapped, or its flow stopped, meanwhile.
+            // It was swapped or its flow was stopped meanwhile.
             Err(ConfigError::Conflict { .. }) => return Ok(()),
             Err(error) => return Err(FlowError::config("restoring an entry")(error)),
         }

@@ -1,4 +1,4 @@
-//! Plans for flows that another flow service started, whose records have none.
+//! Plans for flows that another flow service started, whose records have no plan.
 
 use std::collections::BTreeMap;
 
@@ -10,10 +10,10 @@ use super::{EntryKey, Exits, directions, queues::Queues};
 use crate::error::Result;
 use crate::protocol::{EntryRecord, PlanRecord, QueueRecord};
 
-/// The resources of a running foreign flow, according to its blueprint. Its entries are in the configuration already and stay unchanged.
+/// The resources of a running foreign flow, according to its blueprint. Its entries are already in the configuration and stay unchanged.
 ///
 /// # Errors
-/// [`crate::FlowError::Plan`] when two inputs would share a queue or a queue's name is too long.
+/// [`crate::FlowError::Plan`] if two inputs would share a queue or a queue's name is too long.
 pub fn adopt(draft: &Draft, descriptors: &BTreeMap<String, Descriptor>, exits: Exits) -> Result<PlanRecord> {
     let mut queues = Queues::default();
     let mut entries = Vec::new();
@@ -32,7 +32,7 @@ pub fn adopt(draft: &Draft, descriptors: &BTreeMap<String, Descriptor>, exits: E
     Ok(PlanRecord { queues: queues.into_records(), entries })
 }
 
-/// The resources of a flow whose blueprint is gone or unusable: the entries whose variant is the flow's id, and the queues of their inputs.
+/// The resources of a flow whose blueprint is missing or unusable: the entries whose variant is the flow's id, and the queues of their inputs.
 pub fn adopt_without_blueprint(id: &str, entries: &BTreeMap<EntryKey, Entry>) -> PlanRecord {
     let mut plan = PlanRecord::default();
     for (EntryKey { processor, variant }, entry) in entries.iter().filter(|(key, _)| key.variant == id) {

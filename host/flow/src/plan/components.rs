@@ -1,4 +1,4 @@
-//! Which deployment does a processor's work, and whether the processor's parameters suit it.
+//! Finds the deployment for a processor, and checks the processor's parameters against it.
 
 use semver::Version;
 use weir_config::names::{deployment_key, parts_of_deployment_key};
@@ -9,10 +9,10 @@ use super::{NotDeployed, PlanRefusal, Snapshot, ownership};
 use crate::error::Result;
 use crate::naming::shown;
 
-/// Deployments of a name that an error lists, at most.
+/// Maximum number of deployments of a name that an error lists.
 const MAX_KNOWN_COUNT: usize = 20;
 
-/// The deployment behind a processor.
+/// The deployment for a processor.
 pub(super) struct FoundDeployment<'w> {
     pub(super) reference: ComponentRef,
     pub(super) record: &'w ComponentRecord,
@@ -73,7 +73,7 @@ pub(super) fn newest(name: &str, snapshot: &Snapshot) -> Option<String> {
     versions(name, snapshot).max().map(|(_, key)| key.to_owned())
 }
 
-/// A value that still is a variable most often means that the parameter of the flow was not given.
+/// A value that is still a variable usually means that the flow's parameter was not given.
 fn with_hint(value: &str, error: ValueError) -> PlanRefusal {
     match value.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) {
         Some(name) => PlanRefusal::OpenValue { error, parameter: name.to_owned() },

@@ -1,4 +1,4 @@
-//! Dangling ends: most often a topic was spelled in two ways. They are reported and not refused, as other programs may read or send later.
+//! Dangling ends: usually two spellings of a topic. They are reported but not refused, since other programs may consume or send later.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use super::{Plan, Snapshot, ownership};
 use crate::naming::shown;
 use crate::protocol::{EntryRecord, Interface};
 
-/// Outputs without a reader, and interfaces unknown to all processors, for people.
+/// Outputs without a consumer, and interfaces unknown to all processors, for people.
 pub(super) fn dangling_ends(draft: &Draft, plan: &Plan, snapshot: &Snapshot) -> Vec<String> {
     let others = || ownership::plans(&snapshot.flows, &draft.id);
     let read_by_others: BTreeSet<&str> = others().flat_map(|plan| &plan.queues).map(|queue| queue.topic.as_str()).collect();

@@ -20,18 +20,18 @@ pub(super) struct Directions {
     pub(super) outputs: BTreeMap<String, String>,
 }
 
-/// Decides by the processor's descriptor, otherwise by the names of the topics.
+/// Determines them from the processor's descriptor, otherwise from the names of the topics.
 ///
 /// # Errors
-/// A topic that the processor needs is missing, or it consumes the requests to a service; the error names it.
+/// If a topic that the processor needs is missing, or it consumes the requests to a service; the error names the topic.
 pub(super) fn of(processor: &DraftProcessor, descriptor: Option<&Descriptor>, notes: &mut Vec<String>) -> Result<Directions> {
     let directions = decided(processor, descriptor, notes)?;
     refuse_requests_to_services(processor, &directions)?;
     Ok(directions)
 }
 
-/// Only the service itself may read the requests to it: each other subscription gets a copy of all of them, values of the configuration
-/// included.
+/// Only the service itself may consume the requests to it: any other subscription would get a copy of all of them, including values of the
+/// configuration.
 fn refuse_requests_to_services(processor: &DraftProcessor, directions: &Directions) -> Result<()> {
     let Some((spec, topic)) = directions.inputs.iter().find(|(_, topic)| is_request_topic_of_service(topic)) else { return Ok(()) };
     refuse(format!("{}, topic `{}`", processor.place, shown(spec)), PlanRefusal::ReadsRequests { topic: topic.clone() })
@@ -63,7 +63,7 @@ pub(super) fn by_name(topics: &BTreeMap<String, Topic>) -> Directions {
     split(topics, |spec| matches!(spec, "input" | "request") || spec.ends_with("-input"))
 }
 
-/// The same by a descriptor, ignoring errors.
+/// The same from a descriptor, ignoring errors.
 pub(super) fn by_descriptor(topics: &BTreeMap<String, Topic>, descriptor: &Descriptor) -> Directions {
     split(topics, |spec| descriptor.consumers.iter().any(|consumer| consumer.name == spec))
 }

@@ -46,7 +46,7 @@ pub struct Draft {
 /// One processor of a draft.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DraftProcessor {
-    /// Section and key in the blueprint, as errors name it.
+    /// Section and key in the blueprint, for errors.
     pub place: String,
     /// The address of its entry.
     pub key: EntryKey,
@@ -56,7 +56,7 @@ pub struct DraftProcessor {
     pub parameters: BTreeMap<String, String>,
     /// The deployment that the blueprint names.
     pub component: Option<String>,
-    /// Whether the variant belongs to this flow alone: its template holds `{id}`.
+    /// Whether the variant belongs only to this flow: its template contains `{id}`.
     pub belongs_to_flow: bool,
 }
 
@@ -68,8 +68,8 @@ impl Draft {
     /// Fills in a blueprint.
     ///
     /// # Errors
-    /// [`FlowError::Plan`]: an undefined variable is left in a variant or topic, a name became too long or has invalid characters, two processors
-    /// became the same entry.
+    /// [`FlowError::Plan`]: a variant or topic contains an undefined variable, a name is too long or has invalid characters, or two processors have
+    /// the same entry.
     pub fn new(flow: FlowIdentity, blueprint: &Blueprint, resolved: Resolved) -> Result<Self> {
         let scope = Scope { id: &flow.id, blueprint: &flow.blueprint, parameters: &resolved.values };
         let mut places = BTreeMap::<EntryKey, &str>::new();
@@ -162,7 +162,7 @@ fn fill_in(template: &ProcessorTemplate, scope: Scope<'_>) -> Result<DraftProces
     })
 }
 
-/// Parameters that are an undefined variable: they stay unchanged; most often a value was forgotten.
+/// Parameters that are an undefined variable: they stay unchanged; usually a value was forgotten.
 fn left_open(template: &ProcessorTemplate, scope: Scope<'_>) -> impl Iterator<Item = String> {
     template.parameters.iter().filter_map(move |(name, value)| {
         let variable = scope.unknown_in(value).filter(|variable| *value == format!("{{{variable}}}"))?;

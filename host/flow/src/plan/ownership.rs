@@ -1,4 +1,4 @@
-//! Ownership: a queue or an entry that several flows name is removed with the last of them.
+//! Ownership: a queue or an entry that several flows use is removed with the last of them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,11 +20,11 @@ pub struct Release {
     pub queues: Vec<QueueRecord>,
     /// The entries that no other flow uses.
     pub entries: BTreeSet<EntryKey>,
-    /// Complete entries of other flows whose outputs are not consumed any more.
+    /// Complete entries of other flows whose outputs are no longer consumed.
     pub rewritten: BTreeMap<EntryKey, Entry>,
 }
 
-/// The plans of all flows but one that own what they name: a flow that stops owns nothing any more, unless its stop may still be refused.
+/// The plans of all flows except `but` that own what they name: a stopping flow no longer owns anything, unless its stop may still be refused.
 pub(super) fn plans<'f>(flows: &'f BTreeMap<String, FlowRecord>, but: &str) -> impl Iterator<Item = &'f PlanRecord> {
     flows
         .iter()
@@ -41,14 +41,14 @@ fn name(queue: &QueueRecord) -> QueueName<'_> {
     (&queue.topic, &queue.subscription)
 }
 
-/// An entry that is there and that a flow owns. A flow that is being planned has no record yet, so it is another's.
+/// An existing entry that a flow owns. The flow being planned has no record yet, so the owner is another flow.
 pub(super) fn shared_entry<'w>(key: &EntryKey, snapshot: &'w Snapshot) -> Option<&'w Entry> {
     let entry = there(key, snapshot)?;
     let is_owned = plans(&snapshot.flows, "").flat_map(|plan| &plan.entries).any(|record| EntryKey::of(record) == *key);
     is_owned.then_some(entry)
 }
 
-/// An entry that is there, or that the refusal of a stop would put back.
+/// An entry that exists, or that the refusal of a stop would restore.
 fn there<'w>(key: &EntryKey, snapshot: &'w Snapshot) -> Option<&'w Entry> {
     snapshot.entries.get(key).or_else(|| snapshot.kept.get(key))
 }
@@ -69,7 +69,7 @@ pub(super) fn senders<'f>(
 /// Merges a new flow's plan with the others: existing entries are kept, and all affected entries are updated with the consumed topics.
 ///
 /// # Errors
-/// The flow would change the topics or parameters of an entry that others use; the error names what.
+/// If the flow would change the topics or parameters of an entry that others use; the error names them.
 pub(super) fn join(id: &str, plan: &mut Plan, snapshot: &Snapshot) -> Result<()> {
     let shared: BTreeSet<EntryKey> = plans(&snapshot.flows, id).flat_map(|plan| &plan.entries).map(EntryKey::of).collect();
     for (key, entry) in &mut plan.entries {

@@ -16,7 +16,7 @@ use crate::protocol::{Interface, QueueRecord};
 #[derive(Default)]
 pub(super) struct Queues {
     records: Vec<QueueRecord>,
-    /// Which input a queue serves, to find two that would share one.
+    /// The input of each queue, to detect two that would share one.
     places: BTreeMap<String, String>,
     /// The topics that are consumed within the flow.
     consumed: BTreeSet<Topic>,

@@ -1,4 +1,4 @@
-//! Whether something does the work of each processor. A flow with one that nothing does takes messages and never handles them.
+//! Checks that something provides each processor. Otherwise a flow would accept messages and never handle them.
 
 use std::collections::BTreeSet;
 
@@ -10,22 +10,22 @@ use super::{Snapshot, components, ownership};
 use crate::error::{FlowError, Result, Unserved, UnservedCause, hint};
 use crate::naming::shown;
 
-/// Processors that an error names, at most.
+/// Maximum number of processors that an error names.
 const MAX_NAMED_COUNT: usize = 50;
 
-/// The requirements of a start on the servers of its processors.
+/// The requirements of a start on the providers of its processors.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Readers {
-    /// Whether something must do the work of each processor.
+    /// Whether each processor must be provided.
     pub are_required: bool,
-    /// Processors that programs outside of Weir do.
+    /// Processors provided by external programs.
     pub external: BTreeSet<String>,
 }
 
-/// Checks that each processor is served, if that is required. Returns other notes, for people.
+/// Checks that each processor is provided, if required. Returns other notes, for people.
 ///
 /// # Errors
-/// [`FlowError::Unserved`], with all processors that nothing does; [`FlowError::Plan`] for a component that is not deployed.
+/// [`FlowError::Unserved`], with all processors that nothing provides; [`FlowError::Plan`] for a component that is not deployed.
 pub fn check_readers(draft: &Draft, snapshot: &Snapshot, readers: &Readers) -> Result<Vec<String>> {
     let names: BTreeSet<&str> = draft.processors.iter().map(|processor| processor.key.processor.as_str()).collect();
     let unknown = readers.external.iter().filter(|name| !names.contains(name.as_str()));
@@ -51,7 +51,7 @@ pub fn check_readers(draft: &Draft, snapshot: &Snapshot, readers: &Readers) -> R
         return not_deployed.pop().map_or(Ok(notes), |(_, error)| Err(error));
     }
     let more_count = (unserved.len() + not_deployed.len()).saturating_sub(MAX_NAMED_COUNT);
-    // Suggestions are searched among all deployments, for named references only.
+    // Suggestions come from all deployments, and only for explicit references.
     let without_component = unserved.into_iter().map(|processor| without_reader(processor, snapshot));
     let named = without_component.chain(not_deployed.iter().map(|(processor, _)| Unserved {
         processor: processor.key.processor.clone(),

@@ -13,7 +13,7 @@ use crate::protocol::{Backlog, FlowRecord, FlowStatus};
 pub struct Restored {
     /// Its record while it runs.
     pub record: FlowRecord,
-    /// The texts of the entries that the stop removed.
+    /// The text of the entries that the stop removed.
     pub entries: BTreeMap<EntryKey, String>,
 }
 
@@ -27,8 +27,8 @@ pub fn refusing_record(record: &FlowRecord, release: &Release, texts: &BTreeMap<
     stopping
 }
 
-/// Restores such a flow: everything is as before, except that its entries are updated with the outputs that other flows began or ceased to consume
-/// meanwhile.
+/// Restores such a flow: everything is as before, except that its entries are updated with the outputs that other flows have started or stopped
+/// consuming meanwhile.
 pub fn restore(stopping: &FlowRecord, flows: &BTreeMap<String, FlowRecord>) -> Restored {
     let fed: BTreeSet<&str> = plans(flows, "").flat_map(|plan| &plan.queues).map(|queue| queue.topic.as_str()).collect();
     let mut record = FlowRecord { status: None, backlog: None, ..stopping.clone() };
@@ -42,7 +42,7 @@ pub fn restore(stopping: &FlowRecord, flows: &BTreeMap<String, FlowRecord>) -> R
     Restored { record, entries }
 }
 
-/// The text of an entry with these consumed outputs; unchanged if it has them already, or was not written by this service.
+/// The text of an entry with these consumed outputs; unchanged if it already has them, or was not written by this service.
 fn with_consumed(text: String, consumed: Vec<String>) -> String {
     match serde_json::from_str::<Entry>(&text) {
         Ok(entry) if entry.consumed != consumed && is_ours(&entry) => {
@@ -53,7 +53,7 @@ fn with_consumed(text: String, consumed: Vec<String>) -> String {
     }
 }
 
-/// Entries of other services have none of these.
+/// Entries of other services have none of these fields.
 fn is_ours(entry: &Entry) -> bool {
     entry.component.is_some() || entry.flow.is_some() || !entry.consumed.is_empty()
 }

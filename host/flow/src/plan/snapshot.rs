@@ -1,4 +1,4 @@
-//! What plans are made against.
+//! The state that plans are computed from.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -32,10 +32,10 @@ pub struct Snapshot {
     pub components: BTreeMap<String, ComponentRecord>,
     /// Descriptors of external programs, by processor.
     pub descriptors: BTreeMap<String, Descriptor>,
-    /// The entries that are there: the flow's own and those of [`affected_entries`].
+    /// The existing entries: the flow's own and those of [`affected_entries`].
     pub entries: BTreeMap<EntryKey, Entry>,
-    /// The processors that hosts reported lately.
+    /// The processors that hosts reported recently.
     pub hosted: BTreeSet<String>,
-    /// Entries that are put back if the stop of their flow is refused; until then they count as if they were there.
+    /// Entries that are restored if the stop of their flow is refused; until then they count as existing.
     pub kept: BTreeMap<EntryKey, Entry>,
 }

@@ -10,9 +10,9 @@ use crate::protocol::{FlowRecord, FlowStatus, QueueRecord};
 /// The operator's choice for the exits of a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exits {
-    /// Results are kept up to this many bytes each.
+    /// Results are kept, up to this many bytes per exit.
     Keep {
-        /// Where an exit begins to drop its oldest messages.
+        /// The size above which an exit drops its oldest messages.
         limit_bytes: u64,
     },
     /// Nothing is kept.
@@ -22,11 +22,11 @@ pub enum Exits {
 /// The changes that starting a flow requires.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
-    /// The queues that it needs; those of other flows among them are there already.
+    /// The queues that it needs, including existing ones of other flows.
     pub queues: Vec<QueueRecord>,
-    /// Its entries, whole.
+    /// Its complete entries.
     pub entries: BTreeMap<EntryKey, Entry>,
-    /// Complete entries of other flows whose outputs it begins to consume.
+    /// Complete entries of other flows whose outputs it starts to consume.
     pub rewritten: BTreeMap<EntryKey, Entry>,
     /// Its record while it runs.
     pub record: FlowRecord,
@@ -35,8 +35,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The record while the flow starts: with all that is needed to undo the start. `found` are the queues that are there
-    /// already.
+    /// The record while the flow starts: with everything needed to roll back the start. `found` are the queues that already exist.
     pub fn starting_record(&self, found: &BTreeSet<usize>) -> FlowRecord {
         let mut record = FlowRecord { status: Some(FlowStatus::Starting), ..self.record.clone() };
         if let Some(plan) = &mut record.plan {

@@ -16,13 +16,13 @@ use crate::protocol::{EntryRecord, FlowRecord, FlowStatus};
 pub struct SwapOrder {
     /// The flow.
     pub flow: String,
-    /// The processor: `NAME`, or `NAME:VARIANT` where the flow has several of the name.
+    /// The processor: `NAME`, or `NAME:VARIANT` if the flow has several with that name.
     pub processor: String,
     /// The deployment: `NAME@VERSION`, or `NAME` for its newest version.
     pub component: String,
-    /// Swap it for other flows too that share the entry.
+    /// Also swap it for other flows that share the entry.
     pub shared: bool,
-    /// Keep no previous component: the old one can be removed then, and a host that permanently refuses the new one continues with the old one only
+    /// Keep no previous component: the old one can then be removed, and a host that permanently refuses the new one only continues with the old one
     /// until it is restarted.
     pub forget: bool,
 }
@@ -32,9 +32,9 @@ pub struct SwapOrder {
 pub struct Swap {
     /// The entry's key.
     pub key: EntryKey,
-    /// The entry as it is to be, whole; as it is if it runs that component already.
+    /// The complete new entry; unchanged if it already has that component.
     pub entry: Entry,
-    /// The component that the entry names now; none if it is served by an external program, or not at all.
+    /// The current component of the entry; `None` if an external program or nothing serves it.
     pub old: Option<ComponentRef>,
     /// Other flows that share it.
     pub sharers: BTreeSet<String>,
@@ -44,10 +44,10 @@ fn refuse<T>(place: impl Into<String>, refusal: impl Into<SwapRefusal>) -> Resul
     Err(FlowError::Swap { place: place.into(), source: refusal.into() })
 }
 
-/// The entry that an order means.
+/// The entry that an order refers to.
 ///
 /// # Errors
-/// [`FlowError::Swap`]: no such processor, or several; a flow that does not run.
+/// [`FlowError::Swap`]: there is no such processor, or several, or the flow is not running.
 pub fn swapped_entry(order: &SwapOrder, flow: &FlowRecord) -> Result<EntryKey> {
     let place = || format!("flow `{}`, processor `{}`", shown(&order.flow), shown(&order.processor));
     match flow.status {
@@ -71,7 +71,7 @@ pub fn swapped_entry(order: &SwapOrder, flow: &FlowRecord) -> Result<EntryKey> {
     }
 }
 
-/// The key of the deployment that an order means.
+/// The key of the deployment that an order refers to.
 ///
 /// # Errors
 /// [`FlowError::Swap`]: it is not deployed.
@@ -124,8 +124,7 @@ pub fn plan_swap(order: &SwapOrder, key: &EntryKey, snapshot: &Snapshot, bad: &[
     Ok(Swap { key: key.clone(), entry: swapped, old: old.cloned(), sharers })
 }
 
-/// The entry with its previous component in place of one that hosts refuse for good; `None` if it names another by now or has no previous
-/// one.
+/// The entry with its previous component instead of one that hosts permanently refuse; `None` if it has another component by now or no previous one.
 pub fn revert(entry: &Entry, refusal: &Refusal) -> Option<Entry> {
     if !refusal.permanent || entry.component.as_ref() != Some(&refusal.component) {
         return None;
