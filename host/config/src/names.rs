@@ -1,5 +1,5 @@
-//! The names that several crates build or read: topics, subscriptions, config types and their keys. Only this file spells them out;
-//! `docs/wire.md` lists them.
+//! The names that several crates build or parse: topics, subscriptions, config types and their keys. Only this file defines them; `docs/wire.md`
+//! lists them.
 
 use weir_pubsub::{Class, LockName, NameError, Queue, Subscription, Topic};
 
@@ -61,7 +61,7 @@ impl Service {
     /// The queue of requests to it: `request:TOPICSPACE:NAME`.
     ///
     /// # Errors
-    /// A topicspace that cannot be one.
+    /// If the topicspace is invalid.
     pub fn requests(self, topicspace: &str) -> Result<Queue, NameError> {
         Queue::new(Topic::new(Class::Request, topicspace, self.name)?, self.subscription.parse()?)
     }
@@ -69,7 +69,7 @@ impl Service {
     /// The lock of the service, which one process holds at a time.
     ///
     /// # Errors
-    /// A topicspace that cannot be one.
+    /// If the topicspace is invalid.
     pub fn lock(self, topicspace: &str) -> Result<LockName, NameError> {
         LockName::new(self.name, topicspace)
     }
@@ -77,7 +77,7 @@ impl Service {
     /// The topic of its answers: `response:TOPICSPACE:NAME`.
     ///
     /// # Errors
-    /// A topicspace that cannot be one.
+    /// If the topicspace is invalid.
     pub fn responses(self, topicspace: &str) -> Result<Topic, NameError> {
         Topic::new(Class::Response, topicspace, self.name)
     }
@@ -85,7 +85,7 @@ impl Service {
     /// The topic on which it publishes changes: `notify:TOPICSPACE:NAME`.
     ///
     /// # Errors
-    /// A topicspace that cannot be one.
+    /// If the topicspace is invalid.
     pub fn notifies(self, topicspace: &str) -> Result<Topic, NameError> {
         Topic::new(Class::Notify, topicspace, self.name)
     }
@@ -99,7 +99,7 @@ pub fn is_request_topic_of_service(topic: &Topic) -> bool {
 /// The dead-letter queue: `flow:TOPICSPACE:weir-dead-letters`.
 ///
 /// # Errors
-/// A topicspace that cannot be one.
+/// If the topicspace is invalid.
 pub fn dead_letters(topicspace: &str) -> Result<Queue, NameError> {
     Queue::new(Topic::new(Class::Flow, topicspace, DEAD_LETTERS_TOPIC_NAME)?, DEAD_LETTERS_SUBSCRIPTION.parse()?)
 }
@@ -112,7 +112,7 @@ pub fn is_dead_letters(topic: &str) -> bool {
 /// The queues of a topicspace that belong to services instead of flows.
 ///
 /// # Errors
-/// A topicspace that cannot be one.
+/// If the topicspace is invalid.
 pub fn service_queues(topicspace: &str) -> Result<[Queue; 3], NameError> {
     Ok([CONFIG_SERVICE.requests(topicspace)?, FLOW_SERVICE.requests(topicspace)?, dead_letters(topicspace)?])
 }
@@ -120,7 +120,7 @@ pub fn service_queues(topicspace: &str) -> Result<[Queue; 3], NameError> {
 /// The topic on which hosts publish their summaries: `notify:TOPICSPACE:weir-status`.
 ///
 /// # Errors
-/// A topicspace that cannot be one.
+/// If the topicspace is invalid.
 pub fn status_summaries(topicspace: &str) -> Result<Topic, NameError> {
     Topic::new(Class::Notify, topicspace, STATUS_TOPIC_NAME)
 }
@@ -128,7 +128,7 @@ pub fn status_summaries(topicspace: &str) -> Result<Topic, NameError> {
 /// The topic on which hosts publish requested details: `response:TOPICSPACE:weir-status`.
 ///
 /// # Errors
-/// A topicspace that cannot be one.
+/// If the topicspace is invalid.
 pub fn status_details(topicspace: &str) -> Result<Topic, NameError> {
     Topic::new(Class::Response, topicspace, STATUS_TOPIC_NAME)
 }
@@ -136,7 +136,7 @@ pub fn status_details(topicspace: &str) -> Result<Topic, NameError> {
 /// The topic for requests for details: `notify:TOPICSPACE:weir-ask`.
 ///
 /// # Errors
-/// A topicspace that cannot be one.
+/// If the topicspace is invalid.
 pub fn status_asks(topicspace: &str) -> Result<Topic, NameError> {
     Topic::new(Class::Notify, topicspace, STATUS_ASK_TOPIC_NAME)
 }
@@ -144,7 +144,7 @@ pub fn status_asks(topicspace: &str) -> Result<Topic, NameError> {
 /// The subscription of one input of a processor, or for the answers of one service that it sends requests to: `PROCESSOR--VARIANT--SPEC`.
 ///
 /// # Errors
-/// A character that names cannot hold.
+/// If a name contains an invalid character.
 pub fn processor_subscription(processor: &str, variant: &str, spec: &str) -> Result<Subscription, NameError> {
     processor_subscription_text(processor, variant, spec).parse()
 }
@@ -171,7 +171,7 @@ pub fn parts_of_subscription(subscription: &str) -> Option<(&str, &str)> {
 /// The subscription of the exit queue of an interface: `gateway--FLOW--INTERFACE`.
 ///
 /// # Errors
-/// A character that names cannot hold.
+/// If a name contains an invalid character.
 pub fn exit_subscription(flow: &str, interface: &str) -> Result<Subscription, NameError> {
     processor_subscription(EXIT_READER, flow, interface)
 }

@@ -321,13 +321,13 @@ impl Store {
     /// full disk.
     async fn replaced(&self, mut failed: PoolConnection<Sqlite>) -> sqlx::Result<PoolConnection<Sqlite>> {
         if self.connections_count == 1 {
-            // It is of no use, however its end goes.
+            // The failed connection is unusable, so the outcome of closing it does not matter.
             let _ = failed.close().await;
             return self.pool.acquire().await;
         }
         for _ in 0..self.connections_count {
             let next = self.pool.acquire().await;
-            // It is of no use, however its end goes.
+            // The failed connection is unusable, so the outcome of closing it does not matter.
             let _ = failed.close().await;
             let next = next?;
             if !next.is_in_transaction() {

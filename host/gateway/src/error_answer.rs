@@ -1,4 +1,4 @@
-//! An error as an answer: its status, its headers and its JSON text.
+//! An error as a response: its status, headers and JSON body.
 
 use axum::Json;
 use axum::http::HeaderValue;

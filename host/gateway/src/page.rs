@@ -9,7 +9,7 @@ use markup::{escaped, fields, prose, text};
 
 const STYLE: &str = include_str!("page/page.css");
 
-/// The whole page.
+/// The complete page.
 pub(crate) fn of(document: &Value) -> String {
     let info = &document["info"];
     let operations = operations(document);

@@ -37,7 +37,7 @@ pub struct RemoteGateway {
 }
 
 impl RemoteGateway {
-    /// Makes a client. Nothing is sent yet.
+    /// Creates a client. Nothing is sent yet.
     ///
     /// # Errors
     /// [`RemoteError`], before anything could reach another machine.

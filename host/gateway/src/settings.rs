@@ -41,7 +41,7 @@ pub struct GatewaySettings {
     pub drain_timeout: Duration,
     /// How often an idle WebSocket is pinged; the connection is closed after two unanswered pings.
     pub ping_interval: Duration,
-    /// How long an import waits for room in a full queue before it gives up.
+    /// How long an import waits for space in a full queue before it fails.
     pub full_queue_timeout: Duration,
 }
 

@@ -13,7 +13,7 @@ pub enum StoreFault {
     Away {
         /// Its address.
         url: String,
-        /// What was tried and failed.
+        /// The failed operation.
         problem: String,
     },
     /// That gateway does not accept this one.

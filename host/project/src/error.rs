@@ -1,4 +1,4 @@
-//! What can go wrong with a project.
+//! Errors of projects.
 
 use std::path::PathBuf;
 
@@ -81,7 +81,7 @@ pub enum ProjectError {
         step: String,
         /// Its complete output.
         output: String,
-        /// What to do, where that is known.
+        /// What to do, if known.
         fix: Option<String>,
     },
     /// The build produced a component that a host cannot run.
@@ -91,7 +91,7 @@ pub enum ProjectError {
         file: PathBuf,
         /// Why not.
         problem: String,
-        /// What to do, where that is known.
+        /// What to do, if known.
         fix: Option<String>,
     },
     /// The runtime cannot be started on this machine.

@@ -100,7 +100,7 @@ pub(crate) enum Kind {
     ManagementUrl,
     /// The URL of Pulsar's admin API.
     PulsarAdminUrl,
-    /// One of some words.
+    /// One of these words.
     Word(&'static [&'static str]),
     /// A number within these bounds.
     Count(u64, u64),

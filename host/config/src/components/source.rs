@@ -1,4 +1,4 @@
-//! Where a host finds the bytes of components.
+//! Sources of the bytes of components for hosts.
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -8,11 +8,11 @@ use super::ComponentFolder;
 use crate::error::Result;
 use crate::records::Digest;
 
-/// Where a host finds the bytes of components.
+/// A source of the bytes of components for a host.
 #[async_trait]
 pub trait ComponentSource: std::fmt::Debug + Send + Sync {
-    /// Makes a component available locally if it is stored elsewhere: its record gives its size, and no more of it is read. Does nothing if it is
-    /// local already or not stored elsewhere.
+    /// Makes a component available locally if it is stored remotely: its record gives its size, and no more than that is read. Does nothing if it is
+    /// already local or not stored remotely.
     ///
     /// # Errors
     /// `ComponentFolder`, `ComponentNotFetched`.

@@ -25,7 +25,7 @@ pub enum DescriptorError {
     /// A schema of a later version of Weir.
     #[error("field `schema` of the descriptor is {schema}; this Weir supports 1")]
     UnknownSchema {
-        /// The schema it names.
+        /// The schema's version.
         schema: u64,
     },
     /// A rule of the schema that serde cannot express.

@@ -58,7 +58,7 @@ pub enum PlanRefusal {
     /// The component does not accept the value of a parameter.
     #[error(transparent)]
     Value(#[from] ValueError),
-    /// The same, most likely because a parameter of the flow has no value.
+    /// The same, probably because a parameter of the flow has no value.
     #[error("{error}: the flow's parameter `{}` has no value and no default; give it a value", shown(.parameter))]
     OpenValue {
         /// Why the value is not accepted.

@@ -12,7 +12,7 @@ use crate::protocol::{DeadLetterId, DeadLetterOrder};
 /// Maximum number of ids in one request.
 const MAX_IDS_COUNT: usize = 10_000;
 
-/// How a dead letter is named.
+/// The key of a dead letter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DeadLetterKey {
     /// By its position in the queue.

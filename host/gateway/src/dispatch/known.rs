@@ -8,7 +8,7 @@ use weir_flow::protocol::{FlowRecord, FlowStatus};
 
 use super::flow::Flow;
 
-/// Stopped flows whose names are remembered, to distinguish them from flows that never existed; above this number all are forgotten.
+/// Maximum number of stopped flows whose names are kept, to distinguish them from flows that never existed; above it all names are dropped.
 const MAX_STOPPED_COUNT: usize = 10_000;
 
 /// All flows that have a record, and some that had one.

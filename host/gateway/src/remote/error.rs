@@ -46,7 +46,7 @@ pub enum RemoteError {
         /// The problem.
         problem: String,
     },
-    /// The HTTP client cannot be made, for example because the system has no CAs.
+    /// The HTTP client cannot be created, for example because the system has no CAs.
     #[error("the HTTP client could not be created")]
     Client(#[from] reqwest::Error),
 }

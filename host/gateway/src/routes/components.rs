@@ -156,7 +156,7 @@ fn name_of(target: Target, descriptor: &Descriptor) -> Result<(String, String)> 
     };
     let name = target.name.or_else(|| descriptor.name.clone()).ok_or_else(|| missing("name", "NAME@VERSION"))?;
     let version = target.version.or_else(|| descriptor.version.clone()).ok_or_else(|| missing("version", &format!("{name}@VERSION")))?;
-    // The same rules as for the names in descriptors.
+    // The same rules as for names in descriptors.
     let named = Descriptor { schema: 1, name: Some(name.clone()), version: Some(version.clone()), concurrency: 1, ..Descriptor::default() };
     match named.check() {
         Ok(()) => Ok((name, version)),

@@ -45,7 +45,7 @@ pub struct Case {
     pub answers: BTreeMap<String, Vec<Answer>>,
     /// Outputs in addition to those of the descriptor, for a component with open outputs.
     pub outputs: Vec<String>,
-    /// Limits in place of those that the component requests.
+    /// Limits that override those that the component requests.
     pub limits: GivenLimits,
     /// The messages.
     pub steps: Vec<Step>,

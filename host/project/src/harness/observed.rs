@@ -1,4 +1,4 @@
-//! What came of one message.
+//! The results of one message.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use super::capture::Capture;
 use super::in_ms;
 use super::stub_broker::StubBroker;
 
-/// What came of one message.
+/// The results of one message.
 #[derive(Clone, Debug, Default)]
 pub struct Observed {
     /// The messages sent to each output, in order.

@@ -1,4 +1,4 @@
-//! Rust: `cargo build` for `wasm32-wasip2`, which makes a component by itself.
+//! Rust: `cargo build` for `wasm32-wasip2`, which builds a component directly.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
