@@ -1,5 +1,5 @@
-//! Space that is held on the disk of the data folder for small writes, of the configuration and of the notes for local commands, and released when
-//! the disk is full. The queues have a reserve of their own.
+//! Reserves disk space in the data folder for small writes, of the configuration and of the records for local commands; it is released when the disk
+//! is full. The queues have their own reserve.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use weir_pubsub::disk::{DiskReserve, DiskUse};
 
 /// Enough for thousands of small writes of the configuration.
 const HELD_BYTES: u64 = 4 << 20;
-/// With less free, the next small write may fail; on a small disk a share of it.
+/// With less free space, the next small write may fail; on a small disk, a share of its size.
 const MIN_FREE_BYTES: u64 = 512 << 10;
 const SHARE_OF_DISK: u64 = 256;
 
@@ -16,12 +16,12 @@ pub(crate) fn reserve(folder: &Path) -> DiskReserve {
     DiskReserve::new(folder.join("reserve"), HELD_BYTES)
 }
 
-/// Whether a disk has no room for small writes.
+/// Whether a disk has no space for small writes.
 fn is_full(disk: DiskUse) -> bool {
     disk.free_bytes < MIN_FREE_BYTES.min(disk.total_bytes / SHARE_OF_DISK)
 }
 
-/// Makes room for the writes of a start, if the disk is full and an earlier process left a reserve; whether the disk was full.
+/// Frees space for writes on start-up, if the disk is full and an earlier process left a reserve. Returns whether the disk was full.
 pub(crate) fn make_room(folder: &Path) -> bool {
     let is_full = DiskUse::of(folder).is_ok_and(is_full);
     if is_full {
@@ -32,7 +32,7 @@ pub(crate) fn make_room(folder: &Path) -> bool {
     is_full
 }
 
-/// Fills the reserve, or releases it if the disk is full; whether the disk is full. Blocks.
+/// Fills the reserve, or releases it if the disk is full. Returns whether the disk is full. Blocks.
 pub(crate) fn adjust(folder: &Path, held: &mut DiskReserve) -> bool {
     let Ok(disk) = DiskUse::of(folder) else { return false };
     let is_full = is_full(disk);

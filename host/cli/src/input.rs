@@ -1,4 +1,4 @@
-//! The files that a command line names.
+//! Reads files given on the command line.
 
 use std::io::{ErrorKind, Read};
 use std::path::Path;

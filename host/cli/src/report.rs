@@ -9,7 +9,7 @@ use crate::problem::{Exit, Problem};
 pub(crate) fn report(error: &anyhow::Error, json: bool) -> u8 {
     let problem = error.chain().find_map(|cause| cause.downcast_ref::<Problem>());
     let exit = problem.map_or(Exit::Failed, |problem| problem.exit);
-    // What went wrong first may know best what to do.
+    // The innermost problem may have the best next step.
     let next = error.chain().filter_map(|cause| cause.downcast_ref::<Problem>()).find_map(|problem| problem.next_step());
     let details = problem.map_or(&[][..], Problem::detail_pairs);
     logging::print(&if json { as_json(error, details, next, exit) } else { as_text(error, details, next) });

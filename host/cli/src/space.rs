@@ -1,4 +1,4 @@
-//! The notes for local commands in the data folder, and its disk reserve while Weir runs.
+//! The records for local commands in the data folder, and its disk reserve while Weir runs.
 
 use std::convert::Infallible;
 use std::time::Duration;

@@ -7,13 +7,13 @@ use weir_pubsub::chain;
 /// The manifest's file name.
 pub const MANIFEST_NAME: &str = "weir.toml";
 
-/// A fault of a manifest: where, which key, and what to do.
+/// A fault in a manifest: where, which key, and what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}{}: {problem}", file.display(), line.map(|line| format!(":{line}")).unwrap_or_default())]
 pub struct ManifestError {
     /// The file.
     pub file: PathBuf,
-    /// The line, where it is known.
+    /// The line, if known.
     pub line: Option<usize>,
     /// What is wrong, with the key.
     pub problem: String,

@@ -36,9 +36,9 @@ pub struct Language {
 /// What a component is built for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// Deployment: small and fast.
+    /// Deployment: optimised for size and speed.
     Ship,
-    /// A trial run: built as fast as the language can.
+    /// A trial: optimised for build time.
     Try,
 }
 
@@ -46,7 +46,7 @@ pub enum Purpose {
 pub(crate) struct BuildContext<'a> {
     /// The project's folder.
     pub(crate) folder: &'a Path,
-    /// The author's source, relative to the folder.
+    /// The author's source, relative to the project's folder.
     pub(crate) source: &'a Path,
     /// The descriptor as JSON.
     pub(crate) descriptor: &'a str,
