@@ -23,7 +23,7 @@ pub(crate) enum Exit {
     Settings = 78,
 }
 
-/// What is wrong in particular, each for people and for programs.
+/// Details of what is wrong, each for people and for programs.
 pub(crate) type Details = Vec<(String, serde_json::Value)>;
 
 /// An error with its exit code and, if known, the next step.
@@ -64,7 +64,7 @@ impl Problem {
         self.next.as_deref()
     }
 
-    /// What is wrong in particular, for people.
+    /// Details of what is wrong, for people.
     pub(crate) fn details(&self) -> impl Iterator<Item = &str> {
         self.details.iter().map(|(detail, _)| detail.as_str())
     }
@@ -74,7 +74,7 @@ impl Problem {
         &self.details
     }
 
-    /// The same with what to do next.
+    /// Adds the next step.
     #[must_use]
     pub(crate) fn next(mut self, next: impl Into<String>) -> Self {
         self.next = Some(next.into());
