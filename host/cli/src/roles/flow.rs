@@ -7,7 +7,7 @@ use weir_flow::FlowService;
 use super::Context;
 use super::standby::{Role, is_held, take_over};
 
-/// Starts it. It needs the config service: if that is not available yet, it is started as soon as it is.
+/// Starts it, or, if the config service is not available yet, as soon as that is available.
 pub(super) async fn start(context: &Context<'_>, config: ConfigClient, is_config_there: bool) -> anyhow::Result<Role<FlowService>> {
     let (backend, topicspace, settings) = (context.backend.clone(), context.topicspace().to_owned(), context.settings.flow.clone());
     let begin = move || {

@@ -54,7 +54,7 @@ impl Default for RetryPolicy {
     }
 }
 
-/// The limits of a component whose deployment gives none: the settings of the host.
+/// The values for a component whose deployment gives none: the settings of the host.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ComponentDefaults {
     /// Limits.
