@@ -78,7 +78,7 @@ impl Certificate {
     /// Writes it to two files of a folder and replaces existing ones.
     ///
     /// # Panics
-    /// When they cannot be written.
+    /// If they cannot be written.
     pub fn write(&self, folder: &Path) -> (PathBuf, PathBuf) {
         let files = (folder.join("gateway.pem"), folder.join("gateway-key.pem"));
         std::fs::write(&files.0, &self.pem).unwrap();

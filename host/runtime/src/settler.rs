@@ -80,7 +80,7 @@ pub(crate) struct Settler {
     pub(crate) status: Arc<VariantStatus>,
     /// The input's name.
     pub(crate) input: Arc<str>,
-    /// The dead-letter queue with its bound, which is created if missing.
+    /// The dead-letter queue with its limit, which is created if missing.
     pub(crate) dead_letters: QueueSpec,
     /// Which outputs must find a queue, currently.
     pub(crate) consumed: Consumed,

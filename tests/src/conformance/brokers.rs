@@ -27,7 +27,7 @@ pub trait Broker: Send {
 
     /// Whether requests wait in a queue for their responders, as the promise
     /// [`consuming::requests_wait_in_a_queue_of_their_own`](super::consuming::requests_wait_in_a_queue_of_their_own) requires. If not,
-    /// [`BrokerFixture::queue_classes`](super::Bed::queue_classes) omits them.
+    /// [`BrokerFixture::queue_classes`](super::BrokerFixture::queue_classes) omits them.
     fn has_request_queues(&self) -> bool {
         true
     }

@@ -49,7 +49,7 @@ impl Admin {
     /// Publishes messages by HTTP, as a program without a Pulsar client does; `topic` is a path like `persistent/TENANT/NAMESPACE/TOPIC`.
     ///
     /// # Panics
-    /// When one is refused.
+    /// If one is refused.
     pub async fn publish(&self, topic: &str, messages: &Value) {
         let answer = self.send_to(Method::POST, &format!("topics/{topic}"), Some(messages)).await;
         let (status, answer) = answer.expect("an answer to messages");
