@@ -133,7 +133,7 @@ pub async fn producers_survive_a_loss(fixture: &mut BrokerFixture) {
     }
 }
 
-/// `QueueHeld` "while it lives": a lost connection frees what was held exclusively, although its consumer has not been dropped.
+/// `QueueHeld` while an exclusive consumer lives: a lost connection frees what was held exclusively, although its consumer has not been dropped.
 pub async fn a_lost_connection_releases_exclusive_queues(fixture: &mut BrokerFixture) {
     let queue = fixture.made(Class::Request, "a", "reader").await;
     let exclusive = ConsumerOptions { sharing: Sharing::Exclusive, ..ConsumerOptions::default() };

@@ -53,7 +53,7 @@ pub async fn publishing_survives_the_loss_of_the_consuming_connection(fixture: &
     assert_eq!(found, bodies);
 }
 
-/// The upper limit of "some ten seconds" on a busy machine.
+/// The upper limit of "about ten seconds" on a busy machine.
 const BOUNDED: Duration = Duration::from_secs(20);
 
 /// "Lost connections": operations fail within a bounded time even if the broker does not answer over an open connection.
