@@ -23,14 +23,14 @@ from weir import Weir
 
 HERE = pathlib.Path(__file__).resolve().parent
 STALL_S = 60
-# How long the flow is watched after the swap before the rest is sent, which makes gaps of its own.
+# How long the flow is watched after the swap before the rest is sent, which causes gaps of its own.
 AFTER_S = 1
 BLUEPRINT = "read-documents"
 FLOWS = {
     "fine": {"size": 400, "overlap": 50, "border": "sentence", "replacement": "label", "terms": 4, "words": 3},
     "coarse": {"size": 2000, "overlap": 200, "border": "paragraph", "replacement": "last-4", "terms": 8, "words": 2},
 }
-# By flow: what is swapped, for what, and what is new about it.
+# For each flow: what is swapped, its replacement, and what is new about it.
 SWAPS = {
     "fine": ("redactor", "redactor@0.2.0", "it also finds IP addresses"),
     "coarse": ("splitter", "splitter@0.2.0", "in Python instead of Rust"),
@@ -57,7 +57,7 @@ def main():
             run.go()
             dead = weir.json("dead-letters", "list", "--json")
             print("\n" + weir.run("status"))
-            # A broker elsewhere would keep their queues.
+            # An external broker would keep their queues.
             for flow in FLOWS:
                 weir.run("flow", "stop", flow, "--discard")
         finally:
@@ -97,7 +97,7 @@ def broker_of(arguments):
 
 
 def set_up(weir, components):
-    # The largest of the licences makes thousands of chunks; the default is 1,000 sends a message.
+    # The largest of the licences produces thousands of chunks; the default limit is 1,000 sends per message.
     many = ["--limit", "sends-count=20000"]
     weir.run("deploy", "splitter@0.1.0", components / "weir_splitter.wasm", *many)
     weir.run("deploy", "redactor@0.1.0", components / "weir_redactor.wasm")
@@ -109,7 +109,7 @@ def set_up(weir, components):
     for flow, parameters in FLOWS.items():
         pairs = [word for name, value in parameters.items() for word in ("-p", f"{name}={value}")]
         weir.run("flow", "start", BLUEPRINT, flow, *pairs, "--description", f"Chunks of {parameters['size']} characters")
-    # Only now, so that both flows start with the first ones.
+    # Only now, so that both flows start with the first versions.
     weir.run("deploy", "redactor@0.2.0", components / "weir_redactor_ip.wasm")
     weir.run("deploy", "splitter@0.2.0", components / "weir_splitter_python.wasm", *many, "--limit", "memory-bytes=268435456", "--limit", "time-ms=120000")
 

@@ -7,7 +7,7 @@ REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
 MAX_DOCUMENT_BYTES = 2 << 20
 LETTERS = 40
 
-# Numbers that their issuers publish for tests.
+# Numbers that issuers publish for tests.
 CARDS = ["4111 1111 1111 1111", "5555-5555-5555-4444", "3782 822463 10005", "4242424242424242", "6011 1111 1111 1117"]
 IBANS = ["DE89 3704 0044 0532 0130 00", "GB29NWBK60161331926819", "FR14 2004 1010 0505 0001 3M02 606", "NL91 ABNA 0417 1643 00"]
 NAMES = ["Ada", "Blaise", "Clara", "Dana", "Edgar", "Frida", "Grace", "Henri"]
@@ -29,7 +29,7 @@ def letter(number):
         "email": f"{name.lower()}.{number}@example.com",
         "iban": IBANS[number % len(IBANS)],
         "card": CARDS[number % len(CARDS)],
-        # Ranges that are kept free for fiction, and addresses for documentation.
+        # Ranges reserved for fiction, and addresses reserved for documentation.
         "phone": f"+44 20 7946 0{100 + number}" if number % 2 else f"(202) 555-01{number % 100:02}",
         "ip": f"203.0.113.{number + 1}" if number % 3 else f"2001:db8::7:{number + 1:x}",
         "secret": f"n0t-a-real-0ne-{number}",

@@ -124,7 +124,7 @@ class Report:
 
     def print_gap(self, flow, swap):
         chunks = self.run.collectors[flow]
-        # Not to the documents that are sent later: until they come there is nothing to do.
+        # Not up to the documents that are sent later: until they arrive there is nothing to do.
         end = min(swap.end + 1, chunks.last_arrival(self.run.most) - 1e-6)
         before = chunks.longest_gap(swap.begin - (end - swap.begin), swap.begin)
         gap = chunks.longest_gap(swap.begin, end)

@@ -30,7 +30,7 @@ impl WasiView for Guest {
     }
 }
 
-/// An instance of a component without anything of Weir's around it.
+/// An instance of a component without any of Weir around it.
 pub(crate) struct Bare {
     store: Store<Guest>,
     processor: bindings::Processor,

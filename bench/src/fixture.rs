@@ -1,4 +1,4 @@
-//! What the benches are set up with.
+//! The setup of the benches.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::body;
 
 pub(crate) const INPUT: &str = "flow:tg:in:bench";
 pub(crate) const OUTPUT: &str = "flow:tg:out:bench";
-/// Messages that are published at a time.
+/// Messages in flight while a queue is filled.
 pub(crate) const PRELOAD_COUNT: usize = 1_000;
 
 /// Settings under which nothing is refused or dropped while a bench fills its queues.
@@ -28,7 +28,7 @@ pub(crate) fn broker(folder: &Path) -> anyhow::Result<Arc<EmbeddedBroker>> {
     Ok(EmbeddedBroker::open(folder, options())?)
 }
 
-/// Broker, config service and flow service in this process, as `weir up` has them.
+/// Broker, config service and flow service in this process, as in `weir up`.
 pub(crate) struct WeirFixture {
     pub(crate) broker: Arc<EmbeddedBroker>,
     pub(crate) config: ConfigClient,
@@ -95,13 +95,13 @@ impl WeirFixture {
         Ok(Host::start(self.broker.clone(), self.config.clone(), settings).await?)
     }
 
-    /// Ends it all, the host first.
+    /// Ends everything, the host first.
     pub(crate) async fn close(self, host: Host) {
         host.stop(Duration::from_secs(10)).await;
         self.end().await;
     }
 
-    /// Ends it all where there is no host.
+    /// Ends everything if there is no host.
     pub(crate) async fn end(self) {
         self.flow_service.stop().await;
         self.config_service.stop().await;
@@ -109,7 +109,7 @@ impl WeirFixture {
     }
 }
 
-/// Publishes messages of 1 KiB, durable when it returns.
+/// Publishes messages of 1 KiB; they are durable when it returns.
 pub(crate) async fn preload(broker: &EmbeddedBroker, topic: &Topic, messages: u32) -> anyhow::Result<()> {
     let producer = broker.producer(topic).await?;
     let mut left = messages as usize;
@@ -121,7 +121,7 @@ pub(crate) async fn preload(broker: &EmbeddedBroker, topic: &Topic, messages: u3
     Ok(())
 }
 
-/// A value below which this share of the sorted values lies.
+/// The value below which this share of the sorted values lies.
 pub(crate) fn quantile<T: Copy>(sorted: &[T], share: f64) -> T {
     sorted[((sorted.len() - 1) as f64 * share).round() as usize]
 }

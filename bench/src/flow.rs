@@ -18,7 +18,7 @@ pub(crate) const BLUEPRINT: &str = r#"{
     "interfaces": {"in": {"flow": "flow:tg:in:{id}"}, "out": {"flow": "flow:tg:out:{id}"}}
 }"#;
 
-/// What one run of a flow showed.
+/// The result of one run of a flow.
 pub(crate) struct Run {
     pub(crate) rate: f64,
     mean_group: f64,
@@ -120,7 +120,7 @@ async fn drain(broker: &EmbeddedBroker, queue: &Queue, messages: u32) -> anyhow:
     }
 }
 
-/// The log alone: the same number of appends and removals, in groups of that size.
+/// Only the log: the same number of appends and removals, in groups of this mean size.
 fn log_run(messages: u32, mean_group: f64, folder: &Path) -> anyhow::Result<f64> {
     let mut log = BareLog::open(folder, &fixture::options())?;
     let group = (mean_group.round() as usize).max(1);

@@ -1,4 +1,4 @@
-//! Starting and stopping one flow more beside few flows and beside many.
+//! Starting and stopping one more flow beside few flows and beside many.
 
 use std::path::Path;
 use std::process::Command;
@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use crate::fixture::quantile;
 use crate::running::Running;
 
-/// The flows of the side that has few.
+/// The number of flows of the smaller side.
 const FEW_COUNT: u32 = 10;
 /// Starts and stops of one round and side.
 const PAIRS_COUNT: u32 = 20;
@@ -107,7 +107,7 @@ impl Side {
         }
     }
 
-    /// The median of some starts and stops of one flow more.
+    /// The median of several starts and stops of one more flow.
     async fn round(&self) -> anyhow::Result<Duration> {
         let mut times = Vec::new();
         for _ in 0..PAIRS_COUNT {

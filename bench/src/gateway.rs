@@ -1,4 +1,4 @@
-//! A gateway in this process, before the broker and services of a bench.
+//! A gateway in this process, in front of the broker and services of a bench.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -12,7 +12,7 @@ use weir_gateway::{GatewayError, GatewayParts, GatewaySettings};
 
 use crate::fixture::WeirFixture;
 
-/// A flow that a program outside of Weir would read: what comes in stays in its queue.
+/// A flow read by a program outside of Weir: messages stay in its queue.
 const BLUEPRINT: &str = r#"{
     "blueprint": {},
     "flow": {"reader:{id}": {"topics": {"input": "flow:tg:in:{id}"}}},

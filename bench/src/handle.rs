@@ -1,4 +1,4 @@
-//! `handle` of a component through everything that a worker does for a message but receiving and settling, against a bare call.
+//! `handle` of a component through everything that a worker does for a message except receiving and settling, against a bare call.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use weir_runtime::{Engine, Instance, Loaded, Outcome, Program, VariantContext};
 use crate::bare::Bare;
 use crate::{body, fixture};
 
-/// What is called, with what, and how often in a round.
+/// What is called, with which message, and how often per round.
 pub(crate) struct Subject {
     bytes: Vec<u8>,
     body: Bytes,
@@ -56,7 +56,7 @@ pub(crate) async fn run(subject: &Subject, rounds: u32) -> anyhow::Result<()> {
     let program = Arc::new(Program::new(("echo", "bench"), &entry, component, &record, loaded, context)?);
     let (mut best_bare, mut best, mut memory) = (f64::MAX, f64::MAX, String::new());
     for round in 0..rounds {
-        // Instances of their own for each round: some languages leak what they send.
+        // New instances for each round: some languages leak what they send.
         let mut bare = Bare::start(&bare_engine, &bare_component, subject.parameters()?).await.map_err(boxed)?;
         let bare_ns = bare_round(&mut bare, subject).await?;
         let mut instance = Instance::start_alone(&program, Change::default()).await?;

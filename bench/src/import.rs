@@ -24,7 +24,7 @@ pub(crate) async fn run(echo: &[u8], messages: u32, rounds: u32) -> anyhow::Resu
     Ok(())
 }
 
-/// From the first message to the acknowledged end, which says that all are stored.
+/// From the first message to the acknowledged end, which confirms that all are stored.
 async fn import_run(messages: u32) -> anyhow::Result<f64> {
     let folder = tempfile::tempdir()?;
     let gateway = Gateway::start(folder.path()).await?;

@@ -64,7 +64,7 @@ enum Bench {
         /// The broker, with an empty virtual host.
         #[arg(long)]
         url: String,
-        /// How many messages are in work at a time.
+        /// How many messages are in flight at a time.
         #[arg(long, default_value_t = 256)]
         window: u16,
         /// Messages.
@@ -134,16 +134,16 @@ enum Bench {
         #[arg(long, default_value_t = 20)]
         rounds: u32,
     },
-    /// Starting and stopping one flow more beside 10 and beside many; `weir` must lie beside this binary
+    /// Starting and stopping one more flow beside 10 and beside many; `weir` must lie beside this binary
     Flows {
-        /// Flows of the side that has many.
+        /// Flows of the larger side.
         #[arg(long, default_value_t = 1_000)]
         flows: u32,
         /// Rounds, of which the median counts.
         #[arg(long, default_value_t = 7)]
         rounds: u32,
     },
-    /// The disk that the log takes beside messages that nobody reads, while a busy neighbour sends through it
+    /// The disk that the log takes beside messages that nothing reads, while a busy neighbour sends through it
     Straggler {
         /// What the neighbour sends, in MiB.
         #[arg(long, default_value_t = 10_240)]
@@ -151,7 +151,7 @@ enum Bench {
         /// The size of a segment of the log, in MiB.
         #[arg(long, default_value_t = 32)]
         segment_mib: u64,
-        /// What nobody reads in the second case, in MiB.
+        /// Messages that nothing reads in the second case, in MiB.
         #[arg(long, default_value_t = 256)]
         backlog_mib: u64,
     },
@@ -160,7 +160,7 @@ enum Bench {
         /// Rounds, of which the median counts.
         #[arg(long, default_value_t = 7)]
         rounds: u32,
-        /// Only neighbours whose name has this in it, for example `flood`.
+        /// Only neighbours whose name contains this, for example `flood`.
         #[arg(long)]
         only: Option<String>,
     },
@@ -173,7 +173,7 @@ enum Bench {
         #[arg(long, default_value_t = 7)]
         rounds: u32,
     },
-    /// Any component over any texts: time for each KiB, and memory
+    /// Any component on any texts: time per KiB, and memory
     Plugin(plugin::Options),
 }
 
@@ -185,7 +185,7 @@ fn main() -> anyhow::Result<()> {
     };
     let echo = || guest("echo");
     let weir = || std::env::current_exe().map(|bench| bench.with_file_name("weir"));
-    // As `weir up` has it.
+    // As in `weir up`.
     let runtime = tokio::runtime::Builder::new_multi_thread().event_interval(1).global_queue_interval(1).enable_all().build()?;
     match arguments.bench {
         Bench::Handle { rounds, component: None } => runtime.block_on(handle::run(&handle::Subject::echo(echo()?), rounds)),

@@ -14,10 +14,10 @@ use crate::running::Running;
 
 /// Messages of 1 KiB through echo in one run.
 const MESSAGES_COUNT: usize = 30_000;
-/// What a bad neighbour has to do lasts for longer than a run.
+/// The work of a bad neighbour lasts longer than a run.
 const LONGEST: Duration = Duration::from_secs(120);
 
-/// What runs beside echo: name for people, component, the message that makes it bad, how many of them each flow has, and how many flows.
+/// What runs beside echo: name for display, component, the message that makes it bad, how many of them each flow gets, and how many flows.
 struct Case {
     name: &'static str,
     guest: &'static str,
@@ -66,7 +66,7 @@ pub(crate) async fn run(weir: &Path, guests: &Path, rounds: u32, only: Option<&s
     Ok(())
 }
 
-/// A `weir up` with a flow `echo` that is healthy.
+/// A `weir up` with a healthy flow `echo`.
 struct NeighboursFixture {
     _running: Running,
     http: reqwest::Client,
@@ -113,7 +113,7 @@ impl NeighboursFixture {
         self.ask(&json!({"operation": "start-flow", "blueprint-name": blueprint, "flow-id": id, "description": "bench"})).await
     }
 
-    /// Messages of a flow that are not handled.
+    /// Messages of a flow that are not handled yet.
     async fn waiting_count(&self, flow: &str) -> anyhow::Result<u64> {
         let queues: Value = self.http.get(format!("{}/api/v1/weir/queues", self.url)).send().await?.json().await?;
         let topic = format!("flow:tg:in:{flow}");
@@ -148,13 +148,13 @@ impl NeighboursFixture {
             self.start(case.guest, flow).await?;
             self.send(flow, format!("{}\n", (case.message)()).repeat(case.messages_count)).await?;
         }
-        // It is past its start when it has used some of the processor.
+        // Its start is complete once it has used some CPU time.
         tokio::time::sleep(Duration::from_millis(500)).await;
         let rate = self.echo_rate().await?;
         for flow in &flows {
             ensure!(self.waiting_count(flow).await? > 0, "{} had nothing to do any more", case.name);
         }
-        // Side by side: each waits for some seconds for a component that does not return.
+        // Concurrently: each waits for some seconds for a component that does not return.
         let stops = flows.iter().map(|flow| json!({"operation": "stop-flow", "flow-id": flow})).collect::<Vec<_>>();
         try_join_all(stops.iter().map(|stop| self.ask(stop))).await?;
         Ok(rate)

@@ -1,5 +1,5 @@
-//! What the benches of network brokers have in common: services and a host in this process, flows of one and of three echo components, and how
-//! they are timed.
+//! What the benches of network brokers share: services and a host in this process, flows of one and of three echo components, and how they
+//! are timed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use weir_runtime::Host;
 use crate::fixture::host_settings;
 use crate::flow;
 
-/// A flow of three echo components, one behind the other.
+/// A flow of three echo components in a row.
 const STAGES: &str = r#"{
     "blueprint": {},
     "flow": {
@@ -27,21 +27,21 @@ const STAGES: &str = r#"{
     "interfaces": {"in": {"flow": "flow:tg:in:{id}"}, "out": {"flow": "flow:tg:out:{id}"}}
 }"#;
 
-/// One kibibyte in the form of TrustGraph's text completion requests, so that all can read it.
+/// One KiB in the form of TrustGraph's text completion requests, which all of them can read.
 pub(crate) fn body() -> Vec<u8> {
     let text = |size: usize| format!(r#"{{"system": "", "prompt": "{}"}}"#, "x".repeat(size));
     text(1024 - text(0).len()).into_bytes()
 }
 
-/// What a processor of Weir's says of itself in the messages that it sends.
+/// The value of `weir-from` in the messages of a Weir processor.
 pub(crate) const FROM: &str = "chunker 0f3a5c7d9e1b 1795869967 1";
 
-/// The queues at the ends of flows, as a client without Weir has them.
+/// The queues at the ends of flows, as used by a client without Weir.
 pub(crate) trait Ends {
-    /// Fills a queue, durably, with messages as Weir's senders publish them.
+    /// Fills a queue, durably, with messages like those of Weir's senders.
     async fn preload(&self, queue: &Queue, messages: u32) -> anyhow::Result<()>;
 
-    /// Watches a queue from its first message to the last; returns messages a second.
+    /// Watches a queue from its first message to the last; returns messages per second.
     async fn filled(&self, queue: &Queue, messages: u32) -> anyhow::Result<f64>;
 }
 
@@ -58,7 +58,7 @@ impl Workload {
         Workload::of("bench", "bench")
     }
 
-    /// Three, one behind the other.
+    /// Three in a row.
     pub(crate) fn three() -> anyhow::Result<Self> {
         Workload::of("stages", "one-stages")
     }
@@ -70,10 +70,10 @@ impl Workload {
     }
 }
 
-/// What one run of a flow showed.
+/// The result of one run of a flow.
 pub(crate) struct Run {
     pub(crate) rate: f64,
-    /// Processor time of this process for each message, in microseconds.
+    /// CPU time of this process per message, in microseconds.
     cpu_us: f64,
 }
 
@@ -83,7 +83,7 @@ impl Run {
     }
 }
 
-/// A rate of a flow against another.
+/// The rate of a flow against another rate.
 pub(crate) struct Against {
     ratio: f64,
     ours: f64,
@@ -110,7 +110,7 @@ pub(crate) fn print_median(what: &str, against: &str, mut rounds: Vec<Against>) 
     );
 }
 
-/// Processor time of this process until now.
+/// CPU time of this process until now.
 fn cpu() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
     Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or_default())

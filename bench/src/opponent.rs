@@ -1,14 +1,14 @@
-//! A program that a bench is measured against, in a process of its own.
+//! A program that a bench compares with, in a separate process.
 
 use std::process::{Child, Command};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
 
-/// How often it is looked whether it has ended.
+/// How often to check whether it has ended.
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
-/// It ends with this.
+/// Dropping this ends it.
 pub(crate) struct Opponent(Child);
 
 impl Opponent {
@@ -17,7 +17,7 @@ impl Opponent {
         Ok(Opponent(command.spawn().with_context(|| format!("{shown} does not start"))?))
     }
 
-    /// Waits until it has ended, which must be without a failure.
+    /// Waits until it has ended, which must be successful.
     pub(crate) async fn ended(&mut self) -> anyhow::Result<()> {
         loop {
             if let Some(status) = self.0.try_wait()? {

@@ -1,4 +1,4 @@
-//! The memory of `weir up` while messages of one input each send as much as they may: from idle to the highest that the kernel counted.
+//! The memory of `weir up` while messages of one input each send the maximum: from idle to the peak counted by the kernel.
 
 use std::fs;
 use std::path::Path;
@@ -16,10 +16,10 @@ const BLUEPRINT: &str = r#"{
     "flow": {"big:{id}": {"topics": {"input": "flow:tg:in:{id}", "output": "flow:tg:out:{id}"}, "component": "big-output@1.0.0"}},
     "interfaces": {"in": {"flow": "flow:tg:in:{id}"}, "out": {"flow": "flow:tg:out:{id}"}}
 }"#;
-/// What each message sends.
+/// The number of messages that each message sends.
 const OUTPUTS_COUNT: u32 = 1_000;
 const OUTPUT_BYTES: u32 = 16_000;
-/// The most that a run may take over idle.
+/// The most that a run may take above idle.
 const LIMIT_MIB: u64 = 384;
 const LONGEST_RUN: Duration = Duration::from_secs(600);
 
@@ -45,7 +45,7 @@ pub(crate) async fn run(weir: &Path, component: &[u8], messages: u32, rounds: u3
     Ok(())
 }
 
-/// MiB when idle, and the most until all messages are handled.
+/// MiB when idle, and the peak until all messages are handled.
 async fn measure(weir: &Path, data: &Path, messages: u32) -> anyhow::Result<(u64, u64)> {
     let mut running = Running::start(weir, data)?;
     let began = Instant::now();
@@ -75,7 +75,7 @@ async fn measure(weir: &Path, data: &Path, messages: u32) -> anyhow::Result<(u64
     until_handled(0).await?;
     let pid = running.pid();
     let idle = mib(pid, "VmRSS")?;
-    // From here on the kernel keeps the highest.
+    // From here on the kernel records the peak.
     fs::write(format!("/proc/{pid}/clear_refs"), "5")?;
     for _ in 0..messages {
         post().await?;
@@ -84,7 +84,7 @@ async fn measure(weir: &Path, data: &Path, messages: u32) -> anyhow::Result<(u64
     Ok((idle, mib(pid, "VmHWM")?))
 }
 
-/// A figure of the kernel's about a process.
+/// A figure of the kernel about a process.
 fn mib(pid: u32, name: &str) -> anyhow::Result<u64> {
     let text = fs::read_to_string(format!("/proc/{pid}/status"))?;
     let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));

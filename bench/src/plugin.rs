@@ -1,4 +1,4 @@
-//! Any component that handles texts: how long it takes for each KiB, and how much memory an instance of it needs.
+//! Any component that handles texts: its time per KiB, and the memory that an instance needs.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ use crate::fixture;
 const PAGE_BYTES: u64 = 64 << 10;
 const MAX_MEMORY_PAGES: u64 = 1024;
 
-/// What to run over which texts.
+/// The component and the texts.
 #[derive(Args)]
 pub(crate) struct Options {
     /// The component.
@@ -47,11 +47,11 @@ pub(crate) struct Options {
     rounds: u32,
 }
 
-/// A component that instances can be made of, with any limit on their memory.
+/// A component that can be instantiated, with any limit on memory.
 struct Subject {
     bytes: Vec<u8>,
     entry: Entry,
-    /// The place of the input among those of the descriptor.
+    /// The index of the input among those of the descriptor.
     input: usize,
     config: Change,
     broker: Arc<EmbeddedBroker>,
@@ -106,7 +106,7 @@ impl Subject {
         if let Some(bytes) = memory_bytes {
             record.limits.memory_bytes = Some(bytes);
         }
-        // As many as the texts want.
+        // As many as the texts require.
         record.limits.sends_count = Some(1 << 20);
         let context = VariantContext { backend: self.broker.clone(), stop: Default::default(), defaults: Default::default() };
         let program = Program::new(("subject", "bench"), &self.entry, component, &record, self.loaded.clone(), context)?;
@@ -123,7 +123,7 @@ impl Subject {
         Ok(best)
     }
 
-    /// Handles all messages; returns how many outputs they made.
+    /// Handles all messages; returns how many outputs they produced.
     async fn round(&self, instance: &mut Instance, messages: &[Message]) -> anyhow::Result<usize> {
         let mut outputs = 0;
         for message in messages {
@@ -150,14 +150,14 @@ impl Subject {
     }
 }
 
-/// Which input the messages come by.
+/// The input of the messages.
 fn input(options: &Options, descriptor: &Descriptor) -> anyhow::Result<usize> {
     let wanted = |name: &str, answers: bool| options.input.as_deref().map_or(!answers, |wanted| wanted == name);
     let found = descriptor.consumers.iter().position(|spec| wanted(&spec.name, spec.reply.is_some()));
     found.or(descriptor.consumers.is_empty().then_some(0)).context("the component has no such input")
 }
 
-/// What the flow service would write: a topic for all that the descriptor names, and for the further outputs.
+/// The entry that the flow service would write: a topic for everything that the descriptor names, and for the further outputs.
 fn entry(options: &Options, descriptor: &Descriptor) -> anyhow::Result<Entry> {
     // Without a descriptor a component has an input and an output.
     let mut entry = if descriptor.consumers.is_empty() { fixture::entry() } else { Entry::default() };
@@ -187,7 +187,7 @@ fn config(values: &[String]) -> anyhow::Result<Change> {
     Ok(Change { version: 1, types: types.into_iter().map(|(name, content)| (name, Arc::new(content))).collect() })
 }
 
-/// The texts as messages of about a size, and how many KiB they have.
+/// The texts as messages of about this size, and their total in KiB.
 fn messages(places: &[PathBuf], size: usize) -> anyhow::Result<(Vec<Message>, f64)> {
     let (mut messages, mut bytes) = (Vec::new(), 0);
     for file in files(places)? {

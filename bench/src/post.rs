@@ -1,5 +1,6 @@
 //! Messages of 1 KiB posted to a `flow` interface by many clients that keep their connections, against a bare axum server that reads the
-//! same body, answers the same, and does nothing; and beside both the broker alone, as many tasks of this process publishing at once.
+//! same body, sends the same answer, and does nothing; and beside both only the broker, with the same number of tasks in this process
+//! publishing.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,7 +24,7 @@ use crate::gateway::{Gateway, json_body};
 const CLIENTS_COUNT: usize = 64;
 const PATH: &str = "/api/v1/flow/bench/service/in";
 
-/// What one server showed.
+/// The result of one server.
 struct Run {
     rate: f64,
     p50: Duration,
@@ -60,7 +61,7 @@ fn told(name: &str, run: &Run) -> String {
 async fn weir_run(each: usize) -> anyhow::Result<Run> {
     let folder = tempfile::tempdir()?;
     let gateway = Gateway::start(folder.path()).await?;
-    // The first message makes the way.
+    // The first message creates the producer.
     clients(gateway.address, 1).await?;
     let run = clients(gateway.address, each).await?;
     let stored_count = gateway.stored_count();
@@ -101,7 +102,7 @@ async fn broker_run(each: usize) -> anyhow::Result<Run> {
     Ok(run)
 }
 
-/// Waits for tasks that were just started, and tells how fast they were together.
+/// Waits for tasks that were just started, and returns their combined rate.
 async fn timed(tasks: impl Iterator<Item = JoinHandle<anyhow::Result<Vec<Duration>>>>, each: usize) -> anyhow::Result<Run> {
     let began = Instant::now();
     let mut latencies = Vec::with_capacity(each * CLIENTS_COUNT);
@@ -113,7 +114,7 @@ async fn timed(tasks: impl Iterator<Item = JoinHandle<anyhow::Result<Vec<Duratio
     Ok(Run { rate, p50: quantile(&latencies, 0.5), p99: quantile(&latencies, 0.99) })
 }
 
-/// All clients at once, each one request after the other.
+/// All clients concurrently, each sending one request after the other.
 async fn clients(address: SocketAddr, each: usize) -> anyhow::Result<Run> {
     let body = json_body();
     let head =
@@ -141,7 +142,7 @@ async fn client(mut connection: TcpStream, request: Bytes, count: usize) -> anyh
     Ok(latencies)
 }
 
-/// Whether an answer is there with its body: two bytes when all is well, any when it is not.
+/// Whether an answer is complete with its body: two bytes on success, any otherwise.
 fn is_whole(answer: &[u8]) -> bool {
     let head = answer.windows(4).position(|window| window == b"\r\n\r\n");
     head.is_some_and(|at| answer.len() >= at + 4 + 2)

@@ -1,5 +1,5 @@
-//! A flow of one echo component on Apache Pulsar, against a client of the crate `pulsar` that does the same in a process of its own; a flow of
-//! three stages; and how long it takes to make and delete queues, and to start and stop a flow of 20 of them.
+//! A flow of one echo component on Apache Pulsar, against a client of the crate `pulsar` that does the same in a separate process; a flow
+//! of three stages; and the time to create and delete queues, and to start and stop a flow of 20 of them.
 
 mod ends;
 
@@ -32,7 +32,7 @@ pub(crate) struct Options {
     /// The client of the crate `pulsar`: `cargo build --release -p weir-pulsar-peer`.
     #[arg(long)]
     peer: PathBuf,
-    /// How many messages are in work at a time.
+    /// How many messages are in flight at a time.
     #[arg(long, default_value_t = 1_000)]
     window: u32,
     /// The window of the client, if another one suits it better.
@@ -46,17 +46,17 @@ pub(crate) struct Options {
     rounds: u32,
 }
 
-/// How long everything that one step does may take.
+/// The time-out of one step.
 const STEP_TIME: Duration = Duration::from_secs(300);
 const QUEUES_COUNT: usize = 100;
 
-/// How the client works.
+/// The configuration of the client.
 #[derive(Clone, Copy)]
 struct Variant {
     name: &'static str,
     connections: u32,
-    /// How many messages its producer may put into one entry of the topic. More than one is not what a client may do that loses nothing: the crate
-    /// acknowledges only whole entries.
+    /// How many messages its producer may put into one entry of the topic. A client that must lose nothing may use no more than one: the
+    /// crate acknowledges only whole entries.
     batch: u32,
 }
 
@@ -101,7 +101,7 @@ pub(crate) async fn run(echo: &[u8], options: &Options) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Makes and deletes queues, each on a topic of its own: one after the other, and side by side.
+/// Creates and deletes queues, each on its own topic: sequentially and concurrently.
 async fn make_and_delete(backend: &Arc<PulsarBroker>) -> anyhow::Result<()> {
     let queues = (0..QUEUES_COUNT).map(|at| anyhow::Ok(Queue::new(format!("flow:tg:many-{at}").parse()?, "reader".parse()?)?));
     let queues: Vec<Queue> = queues.collect::<anyhow::Result<_>>()?;
@@ -142,7 +142,7 @@ struct Peer<'a> {
 }
 
 impl Peer<'_> {
-    /// Its rate between two queues that are made for it, from the first output to the last; all inputs are acknowledged then.
+    /// Its rate between two queues created for it, from the first output to the last; all inputs are then acknowledged.
     async fn run(&self, variant: Variant) -> anyhow::Result<f64> {
         let (input, output): (Queue, Queue) = (queue("weir-bench-in", "peer")?, queue("weir-bench-out", "reader")?);
         for queue in [&input, &output] {

@@ -1,5 +1,5 @@
-//! A flow of one echo component on RabbitMQ, against a bare client that consumes, publishes, waits for the confirmation and acknowledges, and
-//! against a processor of TrustGraph; a flow of three stages; and how long it takes to start and stop a flow of 20 queues.
+//! A flow of one echo component on RabbitMQ, against a bare client that consumes, publishes, waits for the confirmation and acknowledges,
+//! and against a processor of TrustGraph; a flow of three stages; and the time to start and stop a flow of 20 queues.
 
 mod client;
 mod python;
@@ -13,7 +13,7 @@ use crate::network::{Against, NetworkFixture, Workload, print_median};
 pub(crate) struct Options {
     /// The broker, with an empty virtual host.
     pub(crate) url: String,
-    /// How many messages are in work at a time.
+    /// How many messages are in flight at a time.
     pub(crate) window: u16,
     pub(crate) messages: u32,
     pub(crate) rounds: u32,
@@ -59,5 +59,5 @@ pub(crate) async fn run(echo: &[u8], options: &Options) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A processor of TrustGraph takes so many times longer for a message.
+/// A processor of TrustGraph takes this many times longer per message.
 const PYTHON_SHARE: u32 = 20;

@@ -41,7 +41,7 @@ pub(crate) async fn run(parts: &[u8], requests: usize) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Answers as the component does.
+/// Answers like the component.
 async fn answer(broker: Arc<EmbeddedBroker>) -> anyhow::Result<()> {
     let (topic, subscription): (Topic, Subscription) = ("request:tg:bare".parse()?, "bench".parse()?);
     broker.ensure_queue(&QueueSpec::new(Queue::new(topic.clone(), subscription.clone())?)).await?;
@@ -57,7 +57,7 @@ async fn answer(broker: Arc<EmbeddedBroker>) -> anyhow::Result<()> {
 
 async fn measure(broker: &Arc<EmbeddedBroker>, topics: (&str, &str), requests: usize, what: &str) -> anyhow::Result<()> {
     let requester = Requester::connect(broker.clone(), &topics.0.parse()?, &topics.1.parse()?, &"bench".parse()?).await?;
-    // Until somebody answers, and warm.
+    // Until a request is answered, and everything is warm.
     while requester.request(Message::new("{}"), REQUEST_TIMEOUT).await.is_err() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }

@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::Context;
 
-/// A running Weir. Asked to end, and waited for, when it is dropped: the folder is used again.
+/// A running Weir. Dropping it terminates the process and waits for it: the folder is used again.
 pub(crate) struct Running {
     child: Child,
     note: PathBuf,
@@ -26,7 +26,7 @@ impl Running {
         self.child.id()
     }
 
-    /// Its gateway's address, once it is noted.
+    /// Its gateway's address, once it is recorded.
     pub(crate) fn url(&mut self) -> anyhow::Result<Option<String>> {
         if let Some(code) = self.child.try_wait()? {
             anyhow::bail!("weir up ended: {code}");

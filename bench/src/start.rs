@@ -1,4 +1,4 @@
-//! The start of `weir up` with a cached component, a running flow and a message that waits, to the message's settle.
+//! The time from the start of `weir up`, with a cached component, a running flow and a waiting message, to the message's settle.
 
 use std::path::Path;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::running::Running;
 
 const LONGEST_START: Duration = Duration::from_secs(20);
 
-/// What is seen from outside of one start.
+/// One start, observed from outside.
 struct Start {
     answers: Duration,
     settled: Duration,
@@ -23,7 +23,7 @@ struct Start {
 pub(crate) async fn run(weir: &Path, echo: &[u8], rounds: u32) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let data = folder.path();
-    // A start of its own first: it keeps the compiled code.
+    // An initial start: it caches the compiled code.
     let fixture = WeirFixture::open(data).await?;
     fixture.deploy("echo@1.0.0", echo, |_| {}).await?;
     fixture.start_flow(BLUEPRINT).await?;
@@ -35,7 +35,7 @@ pub(crate) async fn run(weir: &Path, echo: &[u8], rounds: u32) -> anyhow::Result
         preload(&broker, &fixture::INPUT.parse()?, 1).await?;
         broker.close().await;
         let start = start(weir, data).await?;
-        // The first one compiles for `weir`, whose engine has settings of its own.
+        // The first one compiles for `weir`, whose engine has other settings.
         if round > 0 {
             starts.push(start);
         }
@@ -66,9 +66,9 @@ pub(crate) async fn run(weir: &Path, echo: &[u8], rounds: u32) -> anyhow::Result
     Ok(())
 }
 
-/// Starts `weir up`, looks until the message is gone from its queue, and ends it.
+/// Starts `weir up`, polls until the message is gone from its queue, and ends it.
 async fn start(weir: &Path, data: &Path) -> anyhow::Result<Start> {
-    // Before the clock runs: reading the system's certificate authorities takes some milliseconds.
+    // Before the clock starts: reading the system's certificate authorities takes some milliseconds.
     let http = reqwest::Client::builder().no_proxy().build()?;
     let began = Instant::now();
     let mut running = Running::start(weir, data)?;

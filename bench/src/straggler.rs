@@ -1,4 +1,4 @@
-//! The disk that the log takes beside messages that nobody reads, while a busy neighbour sends through it.
+//! The disk that the log takes beside messages that nothing reads, while a busy neighbour sends through it.
 
 use std::num::NonZeroU32;
 use std::os::unix::fs::MetadataExt;
@@ -14,21 +14,21 @@ use weir_pubsub::embedded::{EmbeddedBroker, EmbeddedOptions};
 use weir_pubsub::{Backend, ConsumerOptions, Message, Queue, QueueSpec};
 
 const MIB: u64 = 1 << 20;
-/// What one message of the neighbour has.
+/// The size of a message of the neighbour.
 const BODY_BYTES: usize = 16 << 10;
-/// Messages that are under way at a time, at most: as many as share a flush by their size.
+/// The maximum of messages in flight: as many as share a flush by their size.
 const OUTSTANDING_COUNT: usize = 256;
-/// Of a segment, so that what is under way is little beside the two that are allowed.
+/// The divisor of a segment for the bytes in flight, so that these are small beside the two segments that are allowed.
 const OUTSTANDING_PART: u64 = 8;
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
-/// What the watch saw at most.
+/// The maxima that the watch saw.
 #[derive(Clone, Copy, Default)]
 struct Seen {
     disk_bytes: u64,
 }
 
-/// Messages that nobody reads.
+/// Messages that nothing reads.
 struct Dead {
     name: String,
     count: usize,
@@ -89,7 +89,7 @@ fn queue(name: &str) -> anyhow::Result<Queue> {
     Ok(Queue::new(format!("flow:tg:{name}:bench").parse()?, "bench".parse()?)?)
 }
 
-/// Sends messages through the neighbour's queue. Those that were received are settled while the next ones are sent.
+/// Sends messages through the neighbour's queue. Received messages are settled while the next ones are sent.
 async fn pass(broker: &Arc<EmbeddedBroker>, busy: &Queue, bytes: u64, outstanding_count: usize) -> anyhow::Result<()> {
     let body = Bytes::from(vec![b'b'; BODY_BYTES]);
     let producer = broker.producer(busy.topic()).await?;
@@ -112,7 +112,7 @@ async fn pass(broker: &Arc<EmbeddedBroker>, busy: &Queue, bytes: u64, outstandin
     Ok(())
 }
 
-/// Looks at the folder until it is told to stop.
+/// Watches the folder until stopped.
 async fn watch(folder: PathBuf, mut stopped: tokio::sync::oneshot::Receiver<()>) -> Seen {
     let mut seen = Seen::default();
     let mut ticks = interval(POLL_INTERVAL);
@@ -125,10 +125,10 @@ async fn watch(folder: PathBuf, mut stopped: tokio::sync::oneshot::Receiver<()>)
     }
 }
 
-/// What the segments of the log take; the reserve is of a fixed size.
+/// The size of the log's segments; that of the reserve is fixed.
 fn disk_bytes(folder: &Path) -> u64 {
     let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let segments = files.filter(|file| file.path().extension().is_some_and(|extension| extension == "log"));
-    // A segment may go between the two looks.
+    // A segment may be deleted between the two calls.
     segments.map(|file| file.metadata().map_or(0, |found| found.blocks() * 512)).sum()
 }

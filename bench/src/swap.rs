@@ -15,9 +15,9 @@ use weir_pubsub::{Backend, ConsumerOptions, Queue, Subscription, Topic};
 use crate::fixture::{self, WeirFixture, preload, quantile};
 use crate::flow::BLUEPRINT;
 
-/// Messages that wait at the least while it is measured, so that the component is never without work.
+/// The minimum of waiting messages during a measurement, so that the component is never idle.
 const BACKLOG_COUNT: u64 = 10_000;
-/// Outputs that wait to be looked at: more than come in two seconds.
+/// Buffered outputs: more than arrive in two seconds.
 const OUTPUTS_COUNT: usize = 1 << 20;
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -25,7 +25,7 @@ pub(crate) async fn run(echo: &[u8], swaps: u32) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let fixture = WeirFixture::open(folder.path()).await?;
     let mut other = echo.to_vec();
-    // A custom section: another digest, and the same in all else.
+    // A custom section: the digest differs, all else is the same.
     other.extend([0, 6, 4, b'm', b'a', b'r', b'k', b'2']);
     fixture.deploy("echo@1.0.0", echo, |_| {}).await?;
     fixture.deploy("echo@2.0.0", &other, |_| {}).await?;
@@ -36,7 +36,7 @@ pub(crate) async fn run(echo: &[u8], swaps: u32) -> anyhow::Result<()> {
     let (sender, mut outputs) = mpsc::channel(OUTPUTS_COUNT);
     let reading = tokio::spawn(read(fixture.broker.clone(), sender));
     let mut order = SwapOrder { flow: "bench".to_owned(), processor: "echo".to_owned(), ..SwapOrder::default() };
-    // Both are compiled, and both have run, before anything is measured.
+    // Both are compiled and have run before the measurement.
     for version in [2, 1] {
         order.component = format!("echo@{version}.0.0");
         fixture.flows.swap(order.clone()).await?;
@@ -87,7 +87,7 @@ async fn feed(broker: Arc<EmbeddedBroker>, stop: Arc<AtomicBool>) -> anyhow::Res
     Ok(())
 }
 
-/// Takes the outputs and tells when each came.
+/// Receives the outputs and reports when each arrived.
 async fn read(broker: Arc<EmbeddedBroker>, sender: mpsc::Sender<Instant>) -> anyhow::Result<()> {
     let subscription: Subscription = "gateway--bench--out".parse()?;
     let options = ConsumerOptions { window: 1_024.try_into()?, ..ConsumerOptions::default() };

@@ -25,7 +25,7 @@ pub(crate) async fn run(weir: &Path, echo: &[u8], messages: u32, rounds: u32) ->
     Ok(())
 }
 
-/// The whole command, from its start to its end, when the exit is empty.
+/// The whole command, from its start to its end, once the exit is empty.
 async fn take_run(weir: &Path, messages: u32) -> anyhow::Result<f64> {
     let folder = tempfile::tempdir()?;
     let gateway = Gateway::start(folder.path()).await?;

@@ -4,7 +4,7 @@ import codecs
 import importlib
 import re
 
-#: What the web calls these is in truth a superset (https://encoding.spec.whatwg.org/).
+#: The encodings that the web means by these names are supersets of them (https://encoding.spec.whatwg.org/).
 _SUPERSETS = {
     "ascii": "cp1252",
     "iso8859-1": "cp1252",
@@ -15,7 +15,7 @@ _SUPERSETS = {
     "gbk": "gb18030",
     "shift_jis": "cp932",
     "euc_kr": "cp949",
-    # A document that says this in ASCII letters cannot be it.
+    # A document that declares this in ASCII letters cannot be in it.
     "utf-16": "utf-8",
     "utf-16-le": "utf-8",
     "utf-16-be": "utf-8",
@@ -27,7 +27,7 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
 
-#: Browsers look for a declaration in the first KiB; documents are not always so tidy.
+#: Browsers search the first KiB for a declaration; documents do not always comply.
 _DECLARED_WITHIN = 4096
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?\s*([\w.:-]+)", re.IGNORECASE)
 _META = re.compile(r"<meta\s[^>]*?charset\s*=\s*[\"']?\s*([\w.:-]+)", re.IGNORECASE)
@@ -55,7 +55,7 @@ def decode(body: bytes, content_type: str | None) -> str:
     try:
         return body.decode("utf-8")
     except UnicodeDecodeError as error:
-        # A document that says nothing is of the old web, unless almost all of it is UTF-8.
+        # A document without a declaration is from the old web, unless almost all of it is UTF-8.
         return body.decode("cp1252" if error.start < len(body) // 2 else "utf-8", "replace")
 
 

@@ -103,7 +103,7 @@ def _check_size(identity: str, size: int, max_bytes: int) -> None:
 
 
 def _parse(html: str) -> Node:
-    # Surrogates have no place in a text. A `<` that begins no tag is text, which the parser finds out more slowly.
+    # Surrogates must not occur in a text. A `<` that begins no tag is text, which the parser detects more slowly.
     text = _STRAY.sub("&lt;", html.encode("utf-8", "replace").decode())
     return JustHTML(text, sanitize=False, scripting_enabled=True).root
 
@@ -128,7 +128,7 @@ def _kept(root: Node, select: str, remove: str) -> Node:
         return root
     kept = Element("div", None, None)
     for element in _outermost(selected):
-        # The parts are no longer where they were: only what is below them is looked at.
+        # The parts are no longer in their original places: only what is below them is read.
         kept.children += [element, Element("hr", None, None)]
     return kept
 

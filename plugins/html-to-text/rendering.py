@@ -6,7 +6,7 @@ from urllib.parse import urljoin
 
 from justhtml import Node
 
-#: Elements that hold nothing to read.
+#: Elements without readable content.
 SKIPPED = frozenset(
     "applet area audio base basefont canvas datalist embed frame frameset head iframe input link map meta noembed noframes noscript object "
     "param picture script select source style svg template textarea title track video".split()
@@ -14,7 +14,7 @@ SKIPPED = frozenset(
 _PARAGRAPHS = frozenset("article aside blockquote dl fieldset figure footer form h1 h2 h3 h4 h5 h6 header hgroup main nav p pre section table".split())
 _LINES = frozenset("address body caption center dd details dialog dir div dt figcaption hr html legend li menu ol optgroup option summary tr ul".split())
 _LISTS = frozenset(("ul", "ol", "menu", "dir"))
-#: What a table of data does not have in its cells.
+#: What the cells of a data table do not contain.
 _OF_LAYOUT = (_PARAGRAPHS | _LINES) - frozenset(("tr", "caption", "body", "html"))
 _CELLS = frozenset(("td", "th"))
 _MAX_INDENTATION = 10
@@ -35,7 +35,7 @@ class _Written:
     pieces: list[str] = field(default_factory=list)
     breaks: int = 0
     is_spaced: bool = False
-    #: Goes in front of what begins the next line.
+    #: The prefix of the next line.
     mark: str = ""
     indentation: int = 0
 
@@ -162,7 +162,7 @@ class _Rendering:
     def enter(self, element: Node) -> None:
         name, written = element.name, self.written
         if name in _PARAGRAPHS and not self._is_in_data():
-            # The first paragraph of an item stands beside the item's mark.
+            # The first paragraph of an item is on the same line as the item's mark.
             written.line() if written.mark else written.paragraph()
         elif name in _LISTS:
             written.line() if self.lists else written.paragraph()

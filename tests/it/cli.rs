@@ -1,4 +1,4 @@
-//! The command line, as the real binary: the whole way, and what it says when something is wrong.
+//! The command line, with the real binary: complete sequences, and what it reports if something is wrong.
 #![allow(clippy::unwrap_used, reason = "a failed expectation fails the test that caused it")]
 
 mod config;
@@ -43,12 +43,12 @@ use std::process::Output;
 use weir_tests::guest_path;
 use weir_tests::weir::Weir;
 
-/// What a command said on standard error, with the folder's name taken out.
+/// The standard error of a command, with the folder's name removed.
 fn said(output: &Output, folder: &Path) -> String {
     String::from_utf8_lossy(&output.stderr).replace(&folder.display().to_string(), "DIR")
 }
 
-/// Checks the exit code and what was said.
+/// Checks the exit code and standard error.
 fn check(output: &Output, folder: &Path, exit: i32, expected: &expect_test::Expect) {
     let text = said(output, folder);
     assert_eq!(output.status.code(), Some(exit), "{text}{}", String::from_utf8_lossy(&output.stdout));

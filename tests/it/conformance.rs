@@ -1,4 +1,4 @@
-//! The promises of the pub/sub layer, each a test of its own, on every broker.
+//! The promises of the pub/sub layer, each a separate test, on every broker.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -9,7 +9,7 @@ use weir_tests::conformance::exceptions::EXCEPTIONS;
 use weir_tests::conformance::{self, BrokerFixture, Embedded, Network, PROMISES, Pulsar, RabbitMq};
 use weir_tests::{tested_on_embedded, tested_on_network, tested_on_pulsar, tested_on_rabbitmq};
 
-/// Makes a test of every promise on one broker; `$tested` leaves out its exceptions.
+/// Makes a test of every promise on one broker; `$tested` leaves out the exceptions.
 macro_rules! tests_on {
     (($broker:ident, $tested:ident) $($area:ident: [$($promise:ident,)*],)*) => {
         use super::*;
@@ -49,7 +49,7 @@ macro_rules! tested_on_quorum {
     };
 }
 
-/// A virtual host that makes quorum queues by default.
+/// A virtual host that creates quorum queues by default.
 struct Quorum;
 
 impl Quorum {
@@ -79,7 +79,7 @@ fn exceptions_name_promises_and_give_reasons() {
             assert!(!reason.trim().is_empty(), "{promise} needs a reason");
         }
     }
-    // Every run of the tests shows it: this is not captured, as what is printed by macros.
+    // Printed in every run of the tests: this is not captured, unlike the output of macros.
     std::io::stdout().write_all(shown.as_bytes()).unwrap();
 }
 

@@ -1,4 +1,4 @@
-//! What `wit/processor.wit` promises to authors, seen from outside: a module per interface or rule, a guest per behaviour.
+//! What `wit/processor.wit` promises to authors, observed from outside: a module per interface or rule, a guest per behaviour.
 
 mod config;
 mod faulty;

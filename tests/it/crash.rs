@@ -1,4 +1,4 @@
-//! What happens when a process is killed at any moment, or asked to end under load: nothing is lost and nothing is doubled.
+//! What happens when a process is killed at any moment, or terminated under load: nothing is lost and nothing is duplicated.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader};
@@ -17,14 +17,14 @@ use weir_tests::look::messages;
 use weir_tests::wait::{DEADLINE, eventually, pass, seed};
 use weir_tests::weir::{Weir, run};
 
-/// How often the broker alone is killed.
+/// How often only the broker is killed.
 const BROKER_ROUNDS: u64 = 24;
-/// How often the whole Weir is killed.
+/// How often all of Weir is killed.
 const WEIR_ROUNDS: u32 = 10;
-/// Messages that are imported in each of those rounds.
+/// Messages imported in each of those rounds.
 const BATCH: u32 = 600;
 
-/// Runs the chain in a process of its own, kills it right after it has confirmed so many numbers, and returns all that it confirmed.
+/// Runs the chain in a separate process, kills it right after it has confirmed this many numbers, and returns all that it confirmed.
 fn run_and_kill(folder: &Path, first: u64, sync: &str, confirmed_count: usize) -> Vec<u64> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_chain"));
     command.arg(folder).arg(first.to_string()).arg(sync).stdout(Stdio::piped());
@@ -34,7 +34,7 @@ fn run_and_kill(folder: &Path, first: u64, sync: &str, confirmed_count: usize) -
     assert_eq!(confirmed.len(), confirmed_count, "the chain ended by itself: {:?}", child.try_wait());
     child.kill().unwrap();
     child.wait().unwrap();
-    // What it had said before it was killed; of a torn line it had not said anything.
+    // What it printed before it was killed; a torn line does not count as printed.
     for number in lines.map_while(Result::ok).filter_map(|line| line.parse().ok()) {
         if confirmed.last().is_some_and(|last| last + 1 == number) {
             confirmed.push(number);
@@ -43,7 +43,7 @@ fn run_and_kill(folder: &Path, first: u64, sync: &str, confirmed_count: usize) -
     confirmed
 }
 
-/// Counts how often each number lies on one way.
+/// Counts how often each number is on one path.
 async fn count(chain: &Chain, way: [Place; 3]) -> BTreeMap<u64, u32> {
     let mut counts = BTreeMap::new();
     for place in way {
@@ -54,7 +54,7 @@ async fn count(chain: &Chain, way: [Place; 3]) -> BTreeMap<u64, u32> {
     counts
 }
 
-/// Every confirmed number is there once; whatever else is there was published, unconfirmed, and is there once.
+/// Every confirmed number is there once; anything else there was published, unconfirmed, and is there once.
 async fn check(chain: &Chain, confirmed: &BTreeSet<u64>) {
     let ways = [[Place::A, Place::Left, Place::C], [Place::A, Place::Right, Place::D]];
     let mut of_ways = Vec::new();
@@ -119,7 +119,7 @@ async fn with_echo(data: &Path) -> Weir {
     weir
 }
 
-/// Imports messages of these numbers, which is answered once all are durable.
+/// Imports messages with these numbers, which is answered once all are durable.
 async fn import(weir: &Weir, numbers: Range<u32>) {
     let count = numbers.len();
     let lines: String = numbers.map(|n| format!("{{\"number\": {n}}}\n")).collect();
@@ -127,7 +127,7 @@ async fn import(weir: &Weir, numbers: Range<u32>) {
     assert_eq!(answer, json!({"count": count}));
 }
 
-/// How often each number is in a queue of a folder that nobody uses. No two messages there have one id.
+/// How often each number is in a queue of a folder that is not in use. No two messages there have the same id.
 async fn numbers_at_rest(data: &Path, topic: &str, subscription: &str) -> BTreeMap<u64, u32> {
     let broker = EmbeddedBroker::open(&data.join("queues"), EmbeddedOptions::default()).unwrap();
     let queue = Queue::new(topic.parse().unwrap(), subscription.parse().unwrap()).unwrap();
@@ -157,7 +157,7 @@ fn added(mut one: BTreeMap<u64, u32>, other: BTreeMap<u64, u32>) -> BTreeMap<u64
     one
 }
 
-/// What each number of a range is, where all is well: there once.
+/// The expected count of each number of a range: once.
 fn once(numbers: Range<u32>) -> BTreeMap<u64, u32> {
     numbers.map(|n| (n.into(), 1)).collect()
 }
@@ -218,10 +218,10 @@ async fn a_data_folder_in_use_is_refused_and_its_user_continues() {
     assert_eq!(weir.end().await.code(), Some(0));
 }
 
-/// Letters that are sent again while Weir is killed.
+/// Dead letters that are redriven while Weir is killed.
 const LETTERS: u32 = 3000;
 
-/// A Weir with a flow whose processor rejected everything, and by now handles it.
+/// A Weir with a flow whose processor rejected everything, and now handles it.
 async fn with_letters(data: &Path) -> Weir {
     let weir = Weir::up(data).await;
     let rejecting = data.join("reject.wasm");
@@ -259,7 +259,7 @@ async fn dead_letters_redriven_while_weir_is_killed_are_neither_lost_nor_duplica
     while left > 0 {
         let mut redrive = weir.command(&["dead-letters", "redrive", "--all"]);
         let mut redrive = redrive.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        // Once some have left, at any moment.
+        // At any moment after some have been redriven.
         eventually(DEADLINE, "letters to be sent again", || async {
             let letters = weir.get("/api/v1/weir/dead-letters?limit=1").await;
             (letters["depth-count"].as_u64().unwrap() < left as u64).then_some(())

@@ -1,5 +1,5 @@
-//! Disks that do not keep their word: bytes that change, files that go, space that runs out. What is lost is counted and reported, and
-//! everything else goes on.
+//! Disks that fail: bytes that change, files that disappear, space that runs out. Lost data is counted and reported, and everything else
+//! continues.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
@@ -47,7 +47,7 @@ fn body(number: u32) -> String {
     json!({"number": number, "mark": format!("body-{number:04}"), "filling": "x".repeat(300)}).to_string()
 }
 
-/// The file of the log that holds a text, and where in it.
+/// The file of the log that contains a text, and its offset.
 fn place_of(data: &Path, text: &str) -> (PathBuf, usize) {
     let files = fs::read_dir(data.join("queues")).unwrap().map(|file| file.unwrap().path());
     let find = |path: PathBuf| {
@@ -64,7 +64,7 @@ fn flip(path: &Path, at: usize) {
     file.write_all_at(&[byte[0] ^ 0x40], at as u64).unwrap();
 }
 
-/// The numbers in the exit of a Weir that is stopped, in order.
+/// The numbers in the exit of a stopped Weir, in order.
 async fn exit_at_rest(data: &Path) -> Vec<u64> {
     let broker = EmbeddedBroker::open(&data.join("queues"), EmbeddedOptions::default()).unwrap();
     let shown = messages(&*broker, &queue("flow:tg:out:one", "gateway--one--out"), u32::MAX).await;
@@ -97,7 +97,7 @@ async fn a_damaged_message_is_set_aside_reported_once_and_blocks_no_other() {
     assert_eq!(weir.end().await.code(), Some(0));
     let expected: Vec<u64> = (0..200).filter(|number| *number != 77).collect();
     assert_eq!(exit_at_rest(data.path()).await, expected);
-    // It does not come again, and what is damaged stays readable for people.
+    // It is not redelivered, and the damaged data stays readable for people.
     let weir = Weir::up(data.path()).await;
     assert_eq!(input_of(&weir).await.unwrap()["damaged-count"], 0);
     assert_eq!(weir.end().await.code(), Some(0));
@@ -222,7 +222,7 @@ async fn a_reader_on_a_full_disk_gets_messages_or_a_reason_and_continues_when_it
     let broker = EmbeddedBroker::open(&folder, EmbeddedOptions::default()).unwrap();
     disk.fill();
     let reader = broker.consumer(a.topic(), a.subscription(), ConsumerOptions::default()).await.unwrap();
-    // A reserve may let it through; a wait without an end, or an end without a reason, is what must not be.
+    // A reserve may let it succeed; an endless wait, or an end without a reason, must not happen.
     let first = within("an answer", reader.receive()).await;
     if let Err(error) = &first {
         assert!(error.to_string().contains("full"), "{error}");
@@ -262,7 +262,7 @@ async fn outputs_that_the_broker_can_never_accept_become_dead_letters_at_once() 
         record.retry.attempts_count = Some(1);
     };
     fixture.run(guests::BIG_OUTPUT, &[], change).await;
-    // The component's own limit is what the broker takes, whatever its deployment says.
+    // The effective limit is what the broker accepts, whatever the deployment states.
     fixture.send_text(r#"{"count": 3, "bytes": 900000}"#).await;
     let (letter, _) = fixture.dead_letter().await;
     assert!(letter.reason.contains("limits.sends-bytes"), "{letter:?}");

@@ -1,4 +1,4 @@
-//! What becomes of a message: from a queue through a component into queues.
+//! What happens to a message: from a queue through a component into queues.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::BTreeSet;
@@ -150,7 +150,7 @@ async fn a_consumed_output_waits_for_its_queue_and_any_other_is_dropped() {
     assert_eq!((status.sent_count, status.dropped_count), (0, 1));
     wanted.consumed = vec!["output".to_owned()];
     fixture.put(&entry_type("echo"), "v", &wanted).await;
-    // The change restarts nothing, so that it is seen by what becomes of messages only.
+    // The change restarts nothing, so it can only be seen in the outcome of messages.
     eventually(DEADLINE, "a message that waits for its queue", || async {
         fixture.send_text("kept").await;
         fixture.status("echo").filter(|status| status.last_error.as_ref().is_some_and(|error| error.contains("has no queue")))
@@ -280,7 +280,7 @@ async fn a_host_creates_a_missing_dead_letter_queue() {
     fixture.send_text(r#"{"reject": "x"}"#).await;
     fixture.until("reject", |status| status.dead_count == 1).await;
     let letters = crate::host_fixture::queue("flow:tg:weir-dead-letters", "weir");
-    // A broker that cannot change a bound would keep a queue without one.
+    // A broker that cannot change a limit would keep a queue without one.
     assert_eq!(fixture.backend.inspect().stats(&letters).await.unwrap().refuse_above_bytes, Some(256 << 20));
     assert_eq!(fixture.dead_letter().await.0.reason, "x");
     fixture.end().await;

@@ -14,7 +14,7 @@ use weir_tests::{guest_path, redactor_ip_path};
 
 use crate::project::components::component;
 
-/// It gives up by itself when nothing has come for a minute. A component may have to be built and compiled.
+/// It gives up when nothing has arrived for a minute. A component may have to be built and compiled.
 const LONGEST: Duration = Duration::from_secs(420);
 
 fn run(folder: &Path, arguments: &[String]) -> Output {

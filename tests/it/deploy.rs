@@ -1,4 +1,4 @@
-//! The files in `deploy/`: the binary accepts every command in them, every file and setting that they name is there, and what they start is a
+//! The files in `deploy/`: the binary accepts every command in them, every file and setting that they name exists, and they start a working
 //! Weir. Neither Docker nor a running systemd is needed.
 
 mod compose;
@@ -21,7 +21,7 @@ fn read(name: &str) -> String {
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{} cannot be read: {error}", path.display()))
 }
 
-/// The user of the image, to whom files that are mounted into a container belong.
+/// The user of the image, which owns files that are mounted into a container.
 const USER: &str = "10001:10001";
 
 #[test]

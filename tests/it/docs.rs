@@ -1,4 +1,4 @@
-//! The documents, done as they are written: every command in them runs, prints what stands below it, and exists.
+//! The documents, executed as written: every command in them exists, runs, and prints the output below it.
 
 mod blueprint_errors;
 mod commands;
@@ -49,7 +49,7 @@ async fn the_pulsar_page_works_as_written() {
     Reader::with_pulsar().await.follow("docs/pulsar.md").await;
 }
 
-/// With a RabbitMQ node of its own.
+/// With its own RabbitMQ node.
 mod own_node {
     use super::reader::Reader;
 

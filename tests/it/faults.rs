@@ -1,4 +1,4 @@
-//! Faults of brokers, networks and processes, for tests of every broker that runs beside Weir: what must hold is the same on each.
+//! Faults of brokers, networks and processes, for tests of every external broker: what must hold is the same on each.
 #![allow(clippy::unwrap_used, reason = "a failed expectation fails the test that caused it")]
 
 pub(crate) mod fixture;

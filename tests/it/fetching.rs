@@ -1,4 +1,4 @@
-//! A host that fetches its components by digest from a gateway: what it makes of each answer, and what it keeps.
+//! A host that fetches its components by digest from a gateway: how it handles each answer, and what it keeps.
 
 mod gateway;
 
@@ -19,7 +19,7 @@ use crate::host_fixture::{HostFixture, entry};
 const WAY: [(&str, &str); 2] = [("input", "flow:tg:in"), ("output", "flow:tg:out")];
 const MAX_COMPONENT_BYTES: u64 = 4 << 20;
 
-/// A stage whose host fetches from a stub, and keeps what it fetched in a folder of its own.
+/// A fixture whose host fetches from a stub, and keeps what it fetched in its own folder.
 struct Fetching {
     fixture: HostFixture,
     gateway: StubGateway,
@@ -60,7 +60,7 @@ impl Fetching {
         self.name_with(processor, component, previous, &[]).await;
     }
 
-    /// The same with what others consume, which changes nothing but that it is tried at once.
+    /// The same with a list of what is consumed, which changes nothing except that the entry is retried immediately.
     async fn name_with(&self, processor: &str, component: &ComponentRef, previous: Option<&ComponentRef>, consumed: &[&str]) {
         let mut entry = entry(component, &WAY, &[]);
         entry.consumed = consumed.iter().map(ToString::to_string).collect();
@@ -77,7 +77,7 @@ impl Fetching {
         self.fixture.until(processor, is_it).await
     }
 
-    /// Waits until a component is refused, for a reason with these words that may pass.
+    /// Waits until a component is refused for a temporary reason that contains these words.
     async fn until_refused(&self, component: &ComponentRef, words: &[&str]) {
         let status = self.fixture.until("p", |status| {
             let refused = status.refused.as_ref().filter(|refused| refused.component == *component);
@@ -105,7 +105,7 @@ async fn a_component_is_fetched_once_and_cached() {
     fetching.until_runs("q", &one).await;
     assert_eq!(fetching.gateway.asked(), [format!("GET /api/v1/weir/components/{}", one.digest)]);
     assert_eq!(fetching.kept(), [format!("{}.wasm", one.digest.to_hex())]);
-    // Started again, it needs no gateway.
+    // After a restart it needs no gateway.
     fetching.fixture.stop_host().await;
     fetching.gateway.says(Response::Nothing);
     fetching.start_host(1 << 30).await;
@@ -195,7 +195,7 @@ async fn the_cache_stays_within_its_limit_and_keeps_running_components() {
         previous = Some(component);
     }
     let last = previous.unwrap().digest.to_hex();
-    // With the next one, those before the last are gone. The last one was still at work while it came.
+    // With the next one, all but the last two are gone. The previous one was still running while it arrived.
     fetching.gateway.says(Response::Component(marked_guest(guests::ECHO, 4)));
     let next = fetching.deploy(4).await;
     fetching.name("p", &next, None).await;

@@ -1,4 +1,4 @@
-//! What a handler may have: several inputs, several outputs, standard streams.
+//! What a handler may use: several inputs, several outputs, standard streams.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use serde_json::json;

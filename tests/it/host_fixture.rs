@@ -1,4 +1,4 @@
-//! A host with everything that it stands on, in process: broker, config service, components. What the flow service does, tests do by hand.
+//! A host with everything it depends on, in process: broker, config service, components. Tests do the work of the flow service by hand.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,7 +18,7 @@ use weir_tests::guest;
 use weir_tests::look::{Figures, figures};
 use weir_tests::wait::{DEADLINE, eventually, within};
 
-/// How long a host may take to stop in tests: longer than anything that it does for a message.
+/// How long a host may take to stop in tests: longer than anything it does for a message.
 const GRACE: Duration = Duration::from_secs(20);
 
 /// A host and its surroundings.
@@ -32,7 +32,7 @@ pub(crate) struct HostFixture {
 }
 
 impl HostFixture {
-    /// Everything but the host.
+    /// Everything except the host.
     pub(crate) async fn without_host() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let options = EmbeddedOptions { sync: SyncMode::None, ..EmbeddedOptions::default() };
@@ -40,7 +40,7 @@ impl HostFixture {
         Self::around(backend, folder).await
     }
 
-    /// Everything but the host, with the queues in a folder of the caller's.
+    /// Everything except the host, with the queues in a folder of the caller.
     pub(crate) async fn on(queues: &Path, options: EmbeddedOptions) -> Self {
         Self::over(EmbeddedBroker::open(queues, options).unwrap()).await
     }
@@ -59,7 +59,7 @@ impl HostFixture {
         fixture
     }
 
-    /// Everything, with a host that serves all.
+    /// Everything, with a host that serves all processors.
     pub(crate) async fn new() -> Self {
         let mut fixture = Self::without_host().await;
         fixture.start_host(Served::All).await;
@@ -74,7 +74,7 @@ impl HostFixture {
         self.start_host_over(self.backend.clone(), served, instances_count).await;
     }
 
-    /// A host that sees the broker through another one.
+    /// A host that uses the broker through another one.
     pub(crate) async fn start_host_over(&mut self, backend: Arc<dyn Backend>, served: Served, instances_count: u32) {
         let settings = HostSettings { served, instances_count, ..self.host_settings() };
         self.start_host_as(backend, settings).await;
@@ -84,7 +84,7 @@ impl HostFixture {
         self.host = Some(Host::start(backend, self.config.clone(), settings).await.unwrap());
     }
 
-    /// What a host is started with unless a test changes it.
+    /// The default settings of a host in tests.
     pub(crate) fn host_settings(&self) -> HostSettings {
         HostSettings { instances_count: 16, ..host_settings(self.folder.path(), &self.components) }
     }
@@ -97,7 +97,7 @@ impl HostFixture {
         within("the host to stop", self.host.take().unwrap().stop(grace)).await
     }
 
-    /// Ends it all, in order.
+    /// Ends everything, in order.
     pub(crate) async fn end(mut self) {
         if self.host.is_some() {
             assert_eq!(self.stop_host().await, Stopped::default());
@@ -120,7 +120,7 @@ impl HostFixture {
     ) -> ComponentRef {
         self.components.put(bytes).await.unwrap();
         let mut record = ComponentRecord::from(inspect(bytes).unwrap());
-        // Tests that are not about waiting do not wait long.
+        // Tests that are not about waiting have short waits.
         record.retry.first_wait_ms = Some(10);
         change(&mut record);
         let component = ComponentRef { name: name.replace('_', "-"), version: version.to_owned(), digest: record.digest };
@@ -128,7 +128,7 @@ impl HostFixture {
         component
     }
 
-    /// The files of compiled code of an ending.
+    /// The files of compiled code with this extension.
     pub(crate) fn compiled(&self, extension: &str) -> Vec<PathBuf> {
         let files = std::fs::read_dir(self.folder.path().join("cache")).unwrap().map(|file| file.unwrap().path());
         files.filter(|path| path.extension().is_some_and(|found| found == extension)).collect()
@@ -139,12 +139,12 @@ impl HostFixture {
         self.config.apply(Batch::new().put(config_type, key, text)).await.unwrap();
     }
 
-    /// The file of a component that was deployed.
+    /// The file of a deployed component.
     pub(crate) fn component_file(&self, digest: Digest) -> PathBuf {
         self.components.path(digest)
     }
 
-    /// Makes a queue.
+    /// Creates a queue.
     pub(crate) async fn create(&self, topic: &str, subscription: &str) {
         self.backend.create_queue(&QueueSpec::new(queue(topic, subscription))).await.unwrap();
     }
@@ -179,7 +179,7 @@ impl HostFixture {
         self.reader("flow:tg:out", "test").await
     }
 
-    /// The next dead letter, with the message that it carries.
+    /// The next dead letter, with the message it carries.
     pub(crate) async fn dead_letter(&self) -> (DeadLetter, Message) {
         let message = self.reader("flow:tg:weir-dead-letters", "weir").await.next().await;
         (DeadLetter::of_message(&message).unwrap(), message)
@@ -189,7 +189,7 @@ impl HostFixture {
         figures(&*self.backend, &queue(topic, subscription)).await.unwrap()
     }
 
-    /// Waits until nobody reads a queue or holds a message of it, and tells how many are in it.
+    /// Waits until a queue has no consumer and no message in flight, and returns how many are in it.
     pub(crate) async fn requeued(&self, topic: &str, subscription: &str) -> u64 {
         let look = || async {
             let stats = self.stats(topic, subscription).await;
@@ -204,15 +204,15 @@ impl HostFixture {
         all.into_iter().find(|status| status.processor == processor)
     }
 
-    /// Waits until the status of a variant is as wanted.
+    /// Waits until the status of a variant fulfils a condition.
     pub(crate) async fn until(&self, processor: &str, is_wanted: impl Fn(&ProcessorStatus) -> bool) -> ProcessorStatus {
         let look = || std::future::ready(self.status(processor).filter(|status| is_wanted(status)));
-        // As it is when the wait is over, not when it begins.
+        // Evaluated when the wait is over, not when it begins.
         let what = std::fmt::from_fn(|f| write!(f, "the status of {processor}, which is {:?}", self.status(processor)));
         eventually(DEADLINE, what, look).await
     }
 
-    /// Waits until the host has the configuration as it is now.
+    /// Waits until the host has the current configuration.
     pub(crate) async fn until_configured(&self) {
         let version = self.config.version().await.unwrap();
         let look = || std::future::ready((self.host.as_ref().unwrap().status().status.config_version >= version).then_some(()));
@@ -224,7 +224,7 @@ impl HostFixture {
     }
 }
 
-/// A host of 4 instances that serves all and keeps its compiled code in a folder.
+/// A host of 4 instances that serves all processors and keeps its compiled code in a folder.
 pub(crate) fn host_settings(folder: &Path, components: &ComponentFolder) -> HostSettings {
     HostSettings {
         id: "host".to_owned(),
@@ -257,7 +257,7 @@ impl Reader {
         delivery.message
     }
 
-    /// The next message of a topic of which the consumer settles nothing.
+    /// The next message of a topic whose consumers do not settle.
     pub(crate) async fn unsettled(&self) -> Message {
         within("a message", self.consumer.receive()).await.unwrap().message
     }
@@ -276,7 +276,7 @@ impl Reader {
     }
 }
 
-/// A component with another descriptor, in a section around that of its own.
+/// A component with another descriptor, in a section outside of its own.
 pub(crate) fn stamped(component: &[u8], descriptor: &[u8]) -> Vec<u8> {
     use wasm_encoder::{ComponentSection, CustomSection};
     let section = CustomSection { name: weir_runtime::DESCRIPTOR_SECTION.into(), data: descriptor.into() };

@@ -1,4 +1,4 @@
-//! TrustGraph's own programs, unchanged and from where everybody gets them, against a real Weir, and other programs that share its broker.
+//! TrustGraph's own programs, unmodified and from their public packages, against a real Weir, and other programs that share its broker.
 #![allow(clippy::unwrap_used, reason = "a failed expectation fails the test that caused it")]
 
 mod config;

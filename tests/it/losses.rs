@@ -1,4 +1,4 @@
-//! Every role over a connection to the broker that is lost again and again: at the end nothing is missing and everything works.
+//! Every role over a connection to the broker that is lost repeatedly: at the end nothing is missing and everything works.
 
 mod changes;
 mod dead_letters;

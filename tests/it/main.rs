@@ -1,4 +1,4 @@
-//! What crosses crates, in one binary: a module per topic.
+//! Tests that involve several crates, in one binary: a module per topic.
 #![allow(clippy::unwrap_used, reason = "a failed expectation fails the test that caused it")]
 
 mod cli;

@@ -1,4 +1,4 @@
-//! What a host holds of messages that are sent and not settled: bounded, whatever is slow or blocked, and nothing else stops.
+//! What a host holds of messages that are sent and not settled: it is bounded, whatever is slow or blocked, and nothing else stops.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use serde_json::json;
@@ -25,7 +25,7 @@ fn concurrency(count: u32) -> impl FnOnce(&mut ComponentRecord) {
     move |record| record.concurrency = Some(count)
 }
 
-/// Runs a component as a processor between queues of its own. Its messages are settled once there is a queue for what it sends.
+/// Runs a component as a processor between its own queues. Its messages are settled once there is a queue for what it sends.
 async fn run(fixture: &HostFixture, processor: &str, component: &ComponentRef) {
     let (input, output) = (format!("flow:tg:in-{processor}"), format!("flow:tg:out-{processor}"));
     fixture.create(&input, &format!("{processor}--v--input")).await;
@@ -34,12 +34,12 @@ async fn run(fixture: &HostFixture, processor: &str, component: &ComponentRef) {
     fixture.until_state(processor, ProcessorState::Running).await;
 }
 
-/// Makes the queue of what a processor sends.
+/// Creates the queue for what a processor sends.
 async fn read(fixture: &HostFixture, processor: &str) {
     fixture.create(&format!("flow:tg:out-{processor}"), "test").await;
 }
 
-/// Has a processor send so many messages of so many bytes each, as often as wanted.
+/// Makes a processor send `count` messages of `bytes` bytes, `times` times.
 async fn send(fixture: &HostFixture, processor: &str, times: usize, count: usize, bytes: usize) {
     let body = json!({"count": count, "bytes": bytes}).to_string();
     for _ in 0..times {
@@ -51,14 +51,14 @@ async fn sent_count(fixture: &HostFixture, processor: &str) -> u64 {
     fixture.stats(&format!("flow:tg:out-{processor}"), "test").await.depth_count
 }
 
-/// Has all workers of a processor take one small message, so that each waits for room later by itself: those that have not begun wait for their
-/// turn behind the first that waits for room.
+/// Makes all workers of a processor take one small message, so that each later waits for budget on its own: those that have not begun wait
+/// for their turn behind the first that waits for budget.
 async fn begin_all(fixture: &HostFixture, processor: &str, count: usize) {
     send(fixture, processor, count, 1, 1).await;
     fixture.until(processor, |status| status.in_hand_count == count as u64).await;
 }
 
-/// Waits until a processor has handled so many messages and holds nothing any more; it has had no failure.
+/// Waits until a processor has handled this many messages and holds nothing any more; it has had no failure.
 async fn until_done(fixture: &HostFixture, processor: &str, handled_count: u64) {
     let is_done = |status: &weir_config::records::ProcessorStatus| status.handled_count == handled_count && status.outputs_bytes == 0;
     assert_eq!(fixture.until(processor, is_done).await.failed_count, 0);
@@ -74,7 +74,8 @@ async fn a_processor_that_cannot_settle_holds_its_share_and_the_others_continue(
     begin_all(&fixture, "blocked", 4).await;
     send(&fixture, "blocked", 50, 100, 16 << 10).await;
     let blocked = fixture.until("blocked", |status| status.waiting_for_outputs_count == 4).await;
-    // Three quarters are there for flows, of which it may have half; one message of 1.6 MiB passes, and the others may end what they began.
+    // Three quarters are available to flows, of which it may have half; one message of 1.6 MiB bypasses the budget, and the others may
+    // complete what they began.
     assert!(blocked.outputs_bytes > 2 * MIB && blocked.outputs_bytes < 6 * MIB, "{}", blocked.outputs_bytes);
     send(&fixture, "healthy", 20, 100, 16 << 10).await;
     until_done(&fixture, "healthy", 20).await;
@@ -102,7 +103,7 @@ async fn messages_with_more_outputs_than_the_budget_are_handled() {
     fixture.end().await;
 }
 
-/// Small messages take many times their size.
+/// Small messages take many times their size in memory.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_memory_overhead_of_small_outputs_is_counted() {
     let fixture = fixture(MIB, 16).await;
@@ -144,13 +145,13 @@ async fn messages_waiting_for_budget_are_requeued_when_their_host_stops() {
     fixture.end().await;
 }
 
-/// Its messages begin again once there is room: none is lost or counted as failed, and none sends twice.
+/// Its messages are repeated once there is budget: none is lost or counted as failed, and none sends twice.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn messages_waiting_for_budget_yield_their_instance() {
-    // A third slot is kept for requests.
+    // A third slot is reserved for requests.
     let fixture = fixture(MIB, 3).await;
     waiting(&fixture).await;
-    // Its worker without an instance takes one for a message that waits, too.
+    // Its worker without an instance takes one for a waiting message, too.
     send(&fixture, "blocked", 2, 100, 16 << 10).await;
     let echo = fixture.deploy(guests::ECHO, |_| {}).await;
     for processor in ["a", "b"] {

@@ -1,4 +1,4 @@
-//! A broker that refuses messages for their size after they have passed its checks: each message has an end, and holds up no other.
+//! A broker that refuses messages for their size after they have passed its checks: each message has an outcome, and blocks no other.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::host_fixture::HostFixture;
 
 const LETTERS: &str = "flow:tg:weir-dead-letters";
 
-/// A host over a broker that refuses what is larger than 1000 bytes on a topic, which nothing shows before.
+/// A host over a broker that refuses messages larger than 1000 bytes on a topic, which its limits do not show.
 async fn fixture(topic: &str) -> (HostFixture, Arc<Faulty>) {
     let mut fixture = HostFixture::without_host().await;
     let faulty = Faulty::over(fixture.backend.clone());
@@ -60,7 +60,7 @@ async fn a_dead_letter_refused_for_its_size_is_truncated_until_it_fits() {
     fixture.end().await;
 }
 
-/// A broker that takes no letter at all: the message stays with its worker, those behind it go on, and it is told why.
+/// A broker that accepts no dead letter at all: the message stays with its worker, those behind it continue, and the reason is reported.
 #[tokio::test]
 async fn a_dead_letter_that_cannot_be_truncated_enough_waits_and_blocks_nothing() {
     let (fixture, faulty) = fixture("").await;

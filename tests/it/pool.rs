@@ -1,4 +1,5 @@
-//! Instance slots: who has them, who waits for them, and how many a component takes; and what no number of a record may do.
+//! Instance slots: which workers have them, which wait for them, and how many a component takes; and that no number in a record can break
+//! this.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::borrow::Cow;
@@ -25,7 +26,7 @@ fn input(variant: &str) -> String {
     format!("flow:tg:in-{variant}")
 }
 
-/// Has a variant of processor `p` run a component; it is there when its queue is.
+/// Makes a variant of processor `p` run a component; it starts once its queue exists.
 async fn name(fixture: &HostFixture, variant: &str, component: &ComponentRef) {
     let input = input(variant);
     let topics = [("input", &*input), ("output", "flow:tg:out"), SERVICE[0], SERVICE[1]];
@@ -116,7 +117,7 @@ async fn no_message_is_received_before_a_slot_is_free() {
     fixture.end().await;
 }
 
-/// A worker that waits for a slot holds no message, so that it can be told to stop.
+/// A worker that waits for a slot holds no message, so that it can be stopped.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_processor_that_waits_for_a_slot_can_be_stopped() {
     let fixture = fixture(1).await;
@@ -135,7 +136,7 @@ async fn a_processor_that_waits_for_a_slot_can_be_stopped() {
     fixture.end().await;
 }
 
-/// A component with more memories of its own, in modules that nothing uses.
+/// A component with additional memories, in modules that nothing uses.
 fn with_memories(component: &[u8], memories_count: usize) -> Vec<u8> {
     use wasm_encoder::{ComponentSection, InstanceSection, MemorySection, MemoryType, Module, ModuleArg, ModuleSection};
     let sections = wasmparser::Parser::new(0).parse_all(component);
@@ -203,7 +204,7 @@ async fn an_out_of_range_number_breaks_only_its_own_processor() {
     let descriptor = br#"{"schema": 1, "consumers": ["input"], "producers": ["output"], "concurrency": 4294967295}"#;
     let refused = weir_pubsub::chain(&inspect(&stamped(&guest("echo"), descriptor)).unwrap_err());
     assert!(refused.contains("`concurrency` of the descriptor: is 4294967295; it must be a whole number from 1 to 1000"), "{refused}");
-    // As an older Weir accepted it.
+    // As accepted by an older Weir.
     let echo = fixture.deploy(guests::ECHO, |_| {}).await;
     let text = fixture.config.get_one("component", &echo.key()).await.unwrap().unwrap();
     let mut record: serde_json::Value = serde_json::from_str(&text).unwrap();

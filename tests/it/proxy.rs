@@ -1,4 +1,4 @@
-//! The proxy that makes faults of a network, in front of a server that sends back what it gets.
+//! The proxy that injects network faults, in front of a server that echoes its input.
 #![allow(clippy::unwrap_used, reason = "a failed expectation fails the test that caused it")]
 
 use std::io::ErrorKind;
@@ -9,7 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 use weir_tests::proxy::{Direction, Proxy};
 use weir_tests::wait::{DEADLINE, eventually, within};
 
-/// Long enough that what is forwarded would have come.
+/// Long enough for forwarded data to arrive.
 const SILENCE: Duration = Duration::from_millis(200);
 
 async fn echo() -> Proxy {
@@ -103,7 +103,7 @@ async fn a_connection_is_cut_at_a_seeded_byte() {
     let (first, again) = (proxy.cut_at_random(7, 1000), proxy.cut_at_random(7, 1000));
     assert_eq!(first, again);
     proxy.cut_after(7);
-    // Five pass there, two come back.
+    // Five bytes pass to the server, two come back.
     stream.write_all(b"12345").await.unwrap();
     let mut back = Vec::new();
     let end = within("the cut", stream.read_to_end(&mut back)).await;

@@ -1,4 +1,4 @@
-//! The RabbitMQ that tests run against: the shared node, nodes of a test's own, and that nothing of them is left.
+//! The RabbitMQ that tests run against: the shared node, separate nodes, and that nothing of them is left behind.
 #![allow(clippy::unwrap_used, reason = "a failed expectation fails the test that caused it")]
 
 mod components;

@@ -1,5 +1,5 @@
-//! Stops of flows that must not lose a message, under traffic, on the real binary: a flow `r` relays to the exit of a flow `s`, where
-//! everything that was confirmed must be in the end.
+//! Stops of flows that must not lose a message, under traffic, with the real binary: a flow `r` relays to the exit of a flow `s`, where
+//! everything confirmed must be in the end.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -20,9 +20,9 @@ use weir_tests::weir::Weir;
 
 /// Stops in a row under traffic.
 const STOPS_COUNT: u32 = 25;
-/// How often Weir is killed in the middle of stops.
+/// How often Weir is killed during stops.
 const KILLS_COUNT: u32 = 10;
-/// Senders at a time.
+/// Concurrent senders.
 const SENDERS_COUNT: u64 = 3;
 
 /// A Weir with both flows.
@@ -34,7 +34,7 @@ async fn with_relay(data: &Path) -> Weir {
         "flow": {"echo:{id}": {"topics": {"input": "flow:tg:in:{id}", "output": "flow:tg:sink"}}},
         "interfaces": {"in": {"flow": "flow:tg:in:{id}"}},
     });
-    // A blueprint has a processor; nothing is sent to this one.
+    // A blueprint needs a processor; nothing is sent to this one.
     let sink = json!({
         "blueprint": {},
         "flow": {"nobody:{id}": {"topics": {"input": "flow:tg:unused:{id}"}}},
@@ -48,7 +48,7 @@ async fn with_relay(data: &Path) -> Weir {
     weir
 }
 
-/// Asks the flow service; the message of an error.
+/// Sends a request to the flow service; returns the message of an error.
 async fn ask(weir: &Weir, request: Value) -> Result<Value, String> {
     let answer = weir.post("/api/v1/flow", &request).await;
     match answer["error"]["message"].as_str() {
@@ -68,7 +68,7 @@ async fn status(weir: &Weir) -> Option<String> {
     Some(flow["status"].as_str().unwrap().to_owned())
 }
 
-/// Senders that send numbered messages one after the other until they are ended, and note what was confirmed.
+/// Senders that send numbered messages one after the other until they are stopped, and record what was confirmed.
 struct Traffic {
     end: CancellationToken,
     senders: JoinSet<Vec<u64>>,
@@ -85,7 +85,7 @@ impl Traffic {
                 let mut confirmed = Vec::new();
                 while !end.is_cancelled() {
                     let number = next.fetch_add(1, Ordering::Relaxed);
-                    // While Weir is dead there is nobody to ask.
+                    // While Weir is down there is no service to ask.
                     let Ok(answer) = http.post(&path).json(&json!({"number": number})).send().await else {
                         tokio::task::yield_now().await;
                         continue;
@@ -106,7 +106,7 @@ impl Traffic {
     }
 }
 
-/// How often each number is in a queue of a folder that nobody uses; nothing if there is no such queue.
+/// How often each number is in a queue of a folder that is not in use; nothing if there is no such queue.
 async fn at_rest(broker: &EmbeddedBroker, topic: &str, subscription: &str, counts: &mut BTreeMap<u64, u32>) {
     let queue = Queue::new(topic.parse().unwrap(), subscription.parse().unwrap()).unwrap();
     if !broker.queue_exists(&queue).await.unwrap() {
@@ -154,7 +154,7 @@ async fn refusing_stops_under_traffic_lose_no_confirmed_message() {
     }
     confirmed.extend(traffic.end().await);
     println!("{stopped_count} of {STOPS_COUNT} stops were done, {} messages confirmed", confirmed.len());
-    // What the refused stops left is handled as if nothing had been.
+    // What the refused stops left is handled as if nothing had happened.
     eventually(DEADLINE, "the flow to have handled everything", || async {
         let queues = weir.get("/api/v1/weir/queues").await;
         let input = queues["queues"].as_array().unwrap().iter().find(|queue| queue["topic"] == "flow:tg:in:r")?;

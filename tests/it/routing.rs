@@ -1,4 +1,4 @@
-//! Outputs whose reader comes or goes while messages are in flight.
+//! Outputs whose reader is added or removed while messages are in flight.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use weir_config::records::{ComponentRef, Entry, ProcessorState, ProcessorStatus, entry_type};
@@ -12,7 +12,7 @@ use crate::host_fixture::{HostFixture, entry, queue};
 const INPUT: &str = "p--v--input";
 const READER: &str = "reader";
 
-/// A stage on which `flow:tg:out` is read, with the queues of a processor `p` that has no entry yet.
+/// A fixture in which `flow:tg:out` is read, with the queues of a processor `p` that has no entry yet.
 async fn fixture() -> HostFixture {
     let fixture = HostFixture::new().await;
     fixture.create("flow:tg:in", INPUT).await;
@@ -32,7 +32,7 @@ async fn put(fixture: &HostFixture, component: &ComponentRef, consumed: &[&str])
     fixture.put(&entry_type("p"), "v", &entry_of(component, consumed)).await;
 }
 
-/// As the flow service does when the only flow that reads the output is stopped: the entry first, then the queue.
+/// Does what the flow service does when the only flow that reads the output is stopped: the entry first, then the queue.
 async fn stop_the_reader(fixture: &HostFixture, component: &ComponentRef) {
     put(fixture, component, &[]).await;
     fixture.backend.delete_queue(&queue("flow:tg:out", READER), Delete::Always).await.unwrap();
@@ -60,7 +60,7 @@ async fn an_output_whose_subscriber_disappears_during_handling_is_dropped_and_co
     fixture.end().await;
 }
 
-/// A processor whose settle waits for the queue of its output, which is gone although the entry says that it is read.
+/// A processor whose settle waits for the queue of its output, which is gone although the entry marks it as read.
 async fn waiting(component: &ComponentRef, fixture: &HostFixture) {
     put(fixture, component, &["output"]).await;
     fixture.until_state("p", ProcessorState::Running).await;

@@ -1,4 +1,4 @@
-//! What a component cannot do: reach outside, take more than its limits, hold up others.
+//! What a component cannot do: reach outside, exceed its limits, block others.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use weir_config::records::ProcessorState;
@@ -79,7 +79,7 @@ async fn memory_is_limited_and_the_reason_reported() {
     fixture.end().await;
 }
 
-/// A new instance would have as much: replacing it frees nothing.
+/// A new instance would use as much: replacing it frees nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn memory_used_at_the_start_does_not_exhaust_an_instance() {
     let fixture = HostFixture::new().await;

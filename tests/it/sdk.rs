@@ -1,4 +1,4 @@
-//! What authors hand over: the components that the SDK makes, and the guide that leads to one.
+//! What authors deliver: the components made with the SDK, and the guide that leads to one.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod guide;
@@ -21,15 +21,15 @@ fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate lies in the repository")
 }
 
-/// The descriptor that lies beside a component's source.
+/// The descriptor beside a component's source.
 fn written_descriptor(name: &str) -> Vec<u8> {
     let guest = repository().join(format!("tests/guests/examples/{name}.json"));
     let plugin = repository().join(format!("plugins/{name}/descriptor.json"));
     fs::read(&guest).or_else(|_| fs::read(&plugin)).unwrap_or_else(|error| panic!("{} or {}: {error}", guest.display(), plugin.display()))
 }
 
-/// The components that `processor!` makes, with what their source says in it. Guests that stand for foreign languages, or for other
-/// versions of the contract, are made without it.
+/// The components made with `processor!`, with its arguments in their source. Guests that represent other languages, or other versions of
+/// the contract, are made without it.
 fn made_by_the_sdk() -> Vec<(String, String)> {
     let made = |name: String| {
         let guest = repository().join(format!("tests/guests/examples/{name}.rs"));

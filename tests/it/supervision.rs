@@ -1,4 +1,4 @@
-//! Every kind of task of a host panics once: it is started again and reported, and no message is lost or handled twice.
+//! Every kind of task of a host panics once: it is restarted and reported, and no message is lost or handled twice.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::host_fixture::{HostFixture, queue};
 
 const COUNT: usize = 20;
 
-/// A host that sees its broker through one whose calls can panic.
+/// A host that uses its broker through one whose calls can panic.
 async fn fixture() -> (HostFixture, Arc<Faulty>) {
     let mut fixture = HostFixture::without_host().await;
     let faulty = Faulty::over(fixture.backend.clone());
@@ -20,7 +20,7 @@ async fn fixture() -> (HostFixture, Arc<Faulty>) {
     (fixture, faulty)
 }
 
-/// Has a processor work off messages while a call of it panics.
+/// Makes a processor process messages while a call of it panics.
 async fn check(call: Call, topic: &str) {
     let (fixture, faulty) = fixture().await;
     faulty.panic_once(call, topic);
@@ -72,7 +72,7 @@ async fn a_supervisor_that_panics_while_its_processor_runs_is_restarted() {
     fixture.send_text("before").await;
     assert_eq!(fixture.outputs().await.next_text().await, "before");
     faulty.panic_once(Call::Limits, "");
-    // Another deployment of the same component has its keeper prepare a new program.
+    // Another deployment of the same component makes its supervisor prepare a new program.
     fixture.run("echo", &[], |record| record.retry.attempts_count = Some(6)).await;
     fixture.until("echo", |status| status.restarts_count == 1 && status.state == ProcessorState::Running).await;
     fixture.send_text("after").await;

@@ -1,5 +1,5 @@
-//! Swapping a component while messages flow, at a host: what goes over, when, and what never does.
-//! The operation of the flow service is tested in `flow/swap.rs`; all together, with a `kill -9`, in `swap/under_load.rs`.
+//! Swapping a component while messages flow, on a host: what switches, when, and what never does. The operation of the flow service is
+//! tested in `flow/swap.rs`; all together, with a `kill -9`, in `swap/under_load.rs`.
 
 mod midway;
 mod under_load;
@@ -16,7 +16,7 @@ use crate::host_fixture::{HostFixture, Reader, entry};
 
 const WAY: [(&str, &str); 2] = [("input", "flow:tg:in"), ("output", "flow:tg:out")];
 
-/// A stage with the queues of a processor `p` and no entry yet.
+/// A fixture with the queues of a processor `p` and no entry yet.
 async fn fixture() -> HostFixture {
     let fixture = HostFixture::without_host().await;
     fixture.create("flow:tg:in", "p--v--input").await;
@@ -28,7 +28,7 @@ async fn deploy(fixture: &HostFixture, name: &str, mark: u8, change: impl FnOnce
     fixture.deploy_as(name, &format!("{mark}.0.0"), &marked_guest(name, mark), change).await
 }
 
-/// Has processor `p` run a component from now on.
+/// Makes processor `p` run a component from now on.
 async fn name(fixture: &HostFixture, component: &ComponentRef, previous: Option<&ComponentRef>) {
     let mut entry = entry(component, &WAY, &[("until", "1000"), ("delay", "0")]);
     entry.previous = previous.cloned();
@@ -40,7 +40,7 @@ async fn until_runs(fixture: &HostFixture, component: &ComponentRef) {
     fixture.until("p", |status| status.component.as_ref() == Some(component) && status.state == ProcessorState::Running).await;
 }
 
-/// The next message's text and the digest of who sent it.
+/// The next message's text and the digest of its sender.
 async fn next(outputs: &Reader) -> (String, String) {
     let message = outputs.next().await;
     let from = message.from.as_deref().unwrap().split(' ').nth(1).unwrap().to_owned();
@@ -64,7 +64,7 @@ async fn the_new_component_handles_the_next_message() {
     fixture.end().await;
 }
 
-/// Runs as `p` a component that asks for each message, which is in work until it is answered.
+/// Runs as `p` a component that sends a request for each message, which is in flight until it is answered.
 async fn name_asking(fixture: &HostFixture, component: &ComponentRef) {
     name_asking_after(fixture, component, None).await;
 }
@@ -139,7 +139,7 @@ async fn a_component_takes_over_only_once_its_setup_succeeds() {
         assert_eq!((status.state, status.component), (ProcessorState::Running, Some(one.clone())));
         fixture.send_text(refuse).await;
         assert_eq!(next(&outputs).await, (refuse.to_owned(), one.digest.short()));
-        // Who gives up and puts the old one back has nothing refused any more.
+        // After the old component is restored, no refusal is left.
         put(&one, &[("refuse", refuse)]).await;
         fixture.until("p", |status| status.refused.is_none()).await;
     }
@@ -164,7 +164,7 @@ async fn a_host_that_cannot_run_the_new_component_runs_the_previous_one_and_repo
     let outputs = fixture.outputs().await;
     fixture.send_text("1").await;
     assert_eq!(next(&outputs).await.1, one.digest.short());
-    // Put back, as the flow service does: nothing changes but the entry.
+    // Restored like by the flow service: nothing changes except the entry.
     name(&fixture, &one, None).await;
     fixture.send_text("2").await;
     assert_eq!(next(&outputs).await.1, one.digest.short());
@@ -207,7 +207,7 @@ async fn the_number_of_workers_follows_the_new_components_concurrency() {
             for _ in 0..at_once {
                 ids.push(service.asked().await.1);
             }
-            // All of them are in work now: nobody has been answered.
+            // All of them are in flight now: none has been answered.
             assert_eq!(fixture.stats("flow:tg:in", "p--v--input").await.consumer_count, 1);
             for id in ids {
                 service.answer(&id, "1").await;
@@ -220,7 +220,7 @@ async fn the_number_of_workers_follows_the_new_components_concurrency() {
     fixture.end().await;
 }
 
-/// Those who ask take all places of the pool but those that are kept for who answers.
+/// Requesters take all slots of the pool except those reserved for responders.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn requesters_do_not_starve_responders() {
     let mut fixture = fixture().await;
@@ -244,7 +244,7 @@ async fn requesters_do_not_starve_responders() {
     fixture.end().await;
 }
 
-/// Whoever is idle, or had a place of the pool for a while, lets those have it who have none.
+/// A worker that is idle, or has had its slot for a while, yields it to those that have none.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn slots_of_the_pool_are_shared_in_turns() {
     let mut fixture = fixture().await;

@@ -1,4 +1,4 @@
-//! The rules of CONTRIBUTING.md that a program can check. Each failure says what to do.
+//! The rules of CONTRIBUTING.md that a program can check. Each failure states the fix.
 
 mod circles;
 mod modules;
@@ -36,7 +36,7 @@ const NAMED_ONLY_IN: &[(&str, &[&str])] = &[
 /// The one file of its crate that names `sqlx`.
 const SQLX_FILE: &str = "host/config/src/store.rs";
 
-/// A file is one thing.
+/// A file has one purpose.
 const MAX_LINES: usize = 500;
 
 fn root() -> PathBuf {
@@ -51,7 +51,7 @@ fn files() -> BTreeMap<String, String> {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             let name = path.file_name().unwrap().to_str().unwrap();
-            // What is built or made by running, and the history.
+            // Files created by builds and runs, and the history.
             let skipped = path.join("CACHEDIR.TAG").exists()
                 || ["target", ".git", ".weir", "demo-results", "node_modules", "weir-data"].contains(&name);
             if path.is_dir() && !skipped {
@@ -76,7 +76,7 @@ fn none(findings: Vec<String>, what_to_do: &str) {
     assert!(findings.is_empty(), "{what_to_do}:\n  {}", findings.join("\n  "));
 }
 
-/// The dependencies of every crate, those for tests included, by the crate's folder.
+/// The dependencies of every crate, including those for tests, by the crate's folder.
 fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
     let manifests = files().into_iter().filter(|(path, text)| path.ends_with("/Cargo.toml") && text.contains("[package]"));
     let of = |text: &str| {
@@ -148,7 +148,7 @@ const WRITES_FILE: &str = "host/flow/src/writes.rs";
 
 #[test]
 fn the_flow_service_writes_configuration_in_one_place() {
-    // `ConfigClient::apply` is the only operation that writes, and a batch is all that it takes.
+    // `ConfigClient::apply` is the only operation that writes, and accepts only a batch.
     let applies = |line: &str| line.contains(".apply(") || line.contains("::apply");
     let mut findings = Vec::new();
     for (path, text) in rust_files().filter(|(path, _)| path.starts_with("host/flow/src/")) {
@@ -162,7 +162,7 @@ fn the_flow_service_writes_configuration_in_one_place() {
 
 /// The one file that spells out names that several crates build or read.
 const NAMES_FILE: &str = "host/config/src/names.rs";
-/// What such names are made of.
+/// Parts of such names.
 const NAMES: &[&str] = &[
     "gateway--",
     "}--{",
@@ -244,7 +244,7 @@ fn every_promise_of_a_broker_is_listed() {
     none(findings, "a promise that no broker is tried on: add it to the list in tests/src/conformance/mod.rs");
 }
 
-/// The promises about looking into queues.
+/// The promises about inspecting queues.
 const INSPECTING: &[&str] = &["figures", "browsing", "redriving"];
 
 #[test]
@@ -252,7 +252,7 @@ fn promises_are_checked_by_consuming() {
     let mut findings = Vec::new();
     for (path, text) in rust_files().filter(|(path, _)| path.starts_with("tests/src/conformance/")) {
         let may_look = INSPECTING.iter().any(|name| path.ends_with(&format!("/{name}.rs")));
-        // Whether a call is refused is no check of what a queue holds.
+        // Checking whether a call is refused does not check what a queue holds.
         let looks = |line: &&str| [".stats(", ".browse(", "look("].iter().any(|call| line.contains(call)) && !line.contains(".err()");
         let lines = text.lines().filter(looks).map(|line| format!("{path}: {}", line.trim()));
         findings.extend(lines.filter(|_| !may_look));
@@ -313,7 +313,7 @@ fn documented_paths_exist() {
     for (path, text) in files().iter().filter(|(path, _)| path.ends_with(".md")) {
         let spans = text.split('`').skip(1).step_by(2).filter(|span| places.iter().any(|place| span.starts_with(place)));
         let plain = |span: &&str| span.chars().all(|c| c.is_ascii_alphanumeric() || "/._-".contains(c));
-        // A name in capitals stands for one that the reader chooses.
+        // A name in capitals is a placeholder.
         let chosen = |span: &&str| span.split(['/', '.']).any(|part| part.len() > 1 && part.chars().all(|c| c.is_ascii_uppercase()));
         let missing = spans.filter(plain).filter(|span| !chosen(span) && !root().join(span).exists());
         findings.extend(missing.map(|span| format!("{path}: {span}")));
@@ -330,7 +330,7 @@ fn documented_tests_exist() {
     for (path, text) in files.iter().filter(|(path, _)| path.ends_with(".md")) {
         for name in text.split('`').skip(1).step_by(2).filter(is_a_test) {
             let defined = format!("fn {name}(");
-            // Figures of the gateway are named alike.
+            // Figures of the gateway have similar names.
             if !name.starts_with("weir_") && !files.iter().any(|(path, text)| path.ends_with(".rs") && text.contains(&defined)) {
                 findings.push(format!("{path}: {name}"));
             }
@@ -358,7 +358,7 @@ fn log_calls(text: &str) -> Vec<&str> {
     calls.filter_map(|from| text[from..].find("\n").map(|_| &text[from..])).map(|rest| &rest[..end_of_call(rest)]).collect()
 }
 
-/// Where a call that was opened ends, texts within quotes aside.
+/// The end of an open call, ignoring text in quotes.
 fn end_of_call(text: &str) -> usize {
     let (mut depth, mut quoted, mut escaped) = (1, false, false);
     for (at, c) in text.char_indices() {

@@ -1,12 +1,12 @@
-//! A real browser: headless Chromium, installed once for a machine, and how it is run.
+//! A real browser: headless Chromium, installed once per machine, and how to run it.
 
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
 
-/// A variable that names the browser to use in place of the machine's own.
+/// A variable that names a browser to use instead of the machine's own.
 const VARIABLE: &str = "WEIR_TEST_CHROMIUM";
-/// Without its sandbox, which root cannot use, and without anything that it does over the network by itself.
+/// Without its sandbox, which root cannot use, and without any network access of its own.
 const FLAGS: [&str; 8] = [
     "--headless",
     "--no-sandbox",
@@ -37,7 +37,7 @@ impl Browser {
         Browser { child, _profile: profile }
     }
 
-    /// Opens an address and returns what the page has become once it is loaded, as HTML.
+    /// Opens an address and returns the page as HTML, once loaded.
     ///
     /// # Panics
     /// As [`Browser::open`], and if the browser fails.
@@ -52,7 +52,7 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // It may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -81,7 +81,7 @@ fn runs(program: &str) -> bool {
     Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success())
 }
 
-/// With Debian's tools, which needs root.
+/// With Debian's tools, which require root.
 fn install() {
     for arguments in [&["update", "-q"][..], &["install", "-y", "-q", "--no-install-recommends", "chromium"]] {
         let output = Command::new("apt-get").args(arguments).env("DEBIAN_FRONTEND", "noninteractive").output();

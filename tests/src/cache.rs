@@ -1,9 +1,9 @@
-//! What is brought once for a machine: folders in `~/.cache/weir`.
+//! What is fetched or built once per machine: folders in `~/.cache/weir`.
 
 use std::fs::{self, File};
 use std::path::PathBuf;
 
-/// A folder of the machine's cache, and a lock on it for as long as that lives: runs of other checkouts wait. The folder may not be there yet.
+/// A folder of the machine's cache, and a lock on it, held until dropped: runs of other checkouts wait. The folder may not exist yet.
 ///
 /// # Panics
 /// If the cache cannot be written.

@@ -1,4 +1,4 @@
-//! Certificates that are made for one test.
+//! Certificates made for a single test.
 
 use std::path::{Path, PathBuf};
 
@@ -18,10 +18,10 @@ pub struct Certificate {
 }
 
 impl Authority {
-    /// Makes one.
+    /// Makes an authority.
     ///
     /// # Panics
-    /// Never on a machine that has random numbers.
+    /// Never on a machine with a source of random numbers.
     #[must_use]
     pub fn new(name: &str) -> Self {
         let mut params = CertificateParams::default();
@@ -39,13 +39,13 @@ impl Authority {
     /// A certificate for these names or addresses.
     ///
     /// # Panics
-    /// When one of them is none.
+    /// If one of them is not valid.
     #[must_use]
     pub fn certificate(&self, names: &[&str]) -> Certificate {
         self.signed(params(names))
     }
 
-    /// One that was valid in the year 2020 alone.
+    /// A certificate that was valid only in the year 2020.
     ///
     /// # Panics
     /// As [`Authority::certificate`].
@@ -56,7 +56,7 @@ impl Authority {
         self.signed(params)
     }
 
-    /// A certificate of a client, by whose common name it is known.
+    /// A certificate of a client, which is identified by its common name.
     ///
     /// # Panics
     /// As [`Authority::certificate`].
@@ -75,10 +75,10 @@ impl Authority {
 }
 
 impl Certificate {
-    /// Writes it to two files of a folder, in place of what is there.
+    /// Writes it to two files of a folder and replaces existing ones.
     ///
     /// # Panics
-    /// When they cannot be written.
+    /// If they cannot be written.
     pub fn write(&self, folder: &Path) -> (PathBuf, PathBuf) {
         let files = (folder.join("gateway.pem"), folder.join("gateway-key.pem"));
         std::fs::write(&files.0, &self.pem).unwrap();

@@ -1,7 +1,8 @@
 //! A chain of queues on the embedded broker that is always under load: what crash tests kill and then count.
 //!
 //! Numbered messages are published to topic `a`; one consumer moves each to `b`, which two subscriptions read; from there they go to `c`
-//! and `d`. Every move is one settle. So at any moment each message lies at exactly one place of each of the ways `a left c` and `a right d`.
+//! and `d`. Every move is one settle. So at any moment each message is in exactly one queue of each of the paths `a left c` and `a right
+//! d`.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,11 +15,11 @@ use weir_pubsub::{Backend, ConsumerOptions, Message, Output, Queue, QueueSpec, R
 
 use crate::look;
 
-/// Publishes that are under way at the same time.
+/// Publishes in flight at the same time.
 const PUBLISHING_COUNT: usize = 24;
-/// Small, so that many segments come and go.
+/// Small, so that many segments are created and removed.
 const SEGMENT_BYTES: u64 = 128 << 10;
-/// Every message carries up to this much ballast.
+/// The maximum ballast of a message.
 const BALLAST_BYTES: u64 = 3000;
 
 /// The chain on an open broker.
@@ -26,7 +27,7 @@ pub struct Chain {
     broker: Arc<EmbeddedBroker>,
 }
 
-/// Where a message can be.
+/// The queue that a message is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Place {
     /// Published, not moved yet.
@@ -42,7 +43,7 @@ pub enum Place {
 }
 
 impl Place {
-    /// All places.
+    /// All queues.
     pub const ALL: [Place; 5] = [Place::A, Place::Left, Place::Right, Place::C, Place::D];
 
     fn queue(self) -> Queue {
@@ -58,7 +59,7 @@ impl Place {
 }
 
 impl Chain {
-    /// Opens the broker and makes the queues that are missing.
+    /// Opens the broker and creates the missing queues.
     pub async fn open(folder: &Path, sync: SyncMode) -> Self {
         let options = EmbeddedOptions { sync, segment_bytes: SEGMENT_BYTES, ..EmbeddedOptions::default() };
         let broker = EmbeddedBroker::open(folder, options).unwrap();
@@ -68,7 +69,8 @@ impl Chain {
         Chain { broker }
     }
 
-    /// Publishes numbers from `first` on and moves what there is, for ever; `stored` hears of each number that the broker has confirmed.
+    /// Publishes numbers from `first` on and moves all messages, forever; `stored` is called with each number that the broker has
+    /// confirmed.
     pub async fn run(&self, first: u64, stored: impl Fn(u64)) {
         let mut movers = self.movers();
         let producer = self.broker.producer(Place::A.queue().topic()).await.unwrap();
@@ -98,7 +100,7 @@ impl Chain {
         .await;
     }
 
-    /// The numbers at one place, in order.
+    /// The numbers in one queue, in order.
     pub async fn numbers(&self, place: Place) -> Vec<u64> {
         look::messages(&*self.broker, &place.queue(), u32::MAX).await.iter().map(number).collect()
     }
@@ -134,7 +136,7 @@ async fn move_all(broker: Arc<EmbeddedBroker>, from: Queue, to: Topic) {
     }
 }
 
-/// A numbered message; the ballast's size is fixed by the number.
+/// A numbered message; the number determines the size of the ballast.
 fn message(number: u64) -> Message {
     let ballast = (number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) % BALLAST_BYTES;
     Message::new(vec![b'x'; ballast as usize]).with("number", number.to_string())

@@ -1,13 +1,14 @@
-//! A broker over a network that can be cut: what a RabbitMQ or Pulsar does differently from the embedded broker, over the embedded one.
+//! A broker over a network that can be cut: behaves like RabbitMQ or Pulsar where they differ from the embedded broker, on top of that one.
 //!
-//! - It has one connection for publishing and one for everything else. [`Cutting::cut`] loses both: consumers end with `Unavailable` and what
-//!   they hold is delivered again; what is published and not confirmed ends with `OutcomeUnknown`, stored or not. [`Cutting::cut_publishing`] and
-//!   [`Cutting::cut_consuming`] lose one of them. [`Cutting::down`] keeps both away until [`Cutting::up`]; every call fails meanwhile.
-//! - [`Cutting::restart`] is a broker that ends and comes back: its `request` queues are gone besides.
-//! - [`Cutting::block`] is a memory alarm: publishes and outputs of settles wait, up to a bound, while consuming and acknowledging go on.
-//! - [`Cutting::deny`] takes the user's rights away.
-//! - A settle is not atomic: its outputs are published one after the other, each confirmed, then the delivery is acknowledged. One that fails
-//!   on the way names the outputs that were not confirmed, of which the first may be stored all the same
+//! - It has one connection for publishing and one for everything else. [`Cutting::cut`] loses both: consumers end with `Unavailable` and
+//!   what they hold is redelivered; publishes that are not confirmed end with `OutcomeUnknown`, stored or not. [`Cutting::cut_publishing`]
+//!   and [`Cutting::cut_consuming`] lose one of them. [`Cutting::down`] keeps both away until [`Cutting::up`]; every call fails meanwhile.
+//! - [`Cutting::restart`] is a broker restart: in addition, its `request` queues are gone.
+//! - [`Cutting::block`] is a memory alarm: publishes and outputs of settles wait, for a limited time, while consuming and acknowledging
+//!   continue.
+//! - [`Cutting::deny`] revokes the user's permissions.
+//! - A settle is not atomic: its outputs are published one after the other, each confirmed, then the delivery is acknowledged. One that
+//!   fails midway names the outputs that were not confirmed, of which the first may be stored nevertheless
 //!   ([`Cutting::lose_next_confirm`]). The outputs of a delivery that is no longer held are not sent.
 //! - Deliveries are not counted, only whether one is the first; figures, a list of queues and a deletion of several at once are missing.
 
@@ -37,40 +38,40 @@ use self::link::{Link, Settle};
 use self::lock::CuttingLock;
 use self::wire::{in_doubt, lost};
 
-/// Settles of one consumer that may be under way: more than any window.
+/// The most settles in flight per consumer: more than any window.
 const UNDER_WAY: usize = 1 << 16;
 /// How long closing waits for settles.
 const CLOSE_TIME: std::time::Duration = std::time::Duration::from_secs(10);
 
-/// Passes everything on to another broker, over connections that can be lost.
+/// Forwards everything to another broker, over connections that can be lost.
 pub struct Cutting {
     link: Arc<Link>,
 }
 
 impl Cutting {
-    /// Over another broker.
+    /// On top of another broker.
     pub fn over(inner: Arc<dyn Backend>) -> Arc<Self> {
         Arc::new(Cutting { link: Arc::new(Link::new(inner)) })
     }
 
-    /// Loses both connections, which are there again at once.
+    /// Loses both connections, which are restored immediately.
     pub fn cut(&self) {
         self.down();
         self.up();
     }
 
-    /// Loses the connection for publishing, which is there again at once.
+    /// Loses the publishing connection, which is restored immediately.
     pub fn cut_publishing(&self) {
         self.publishing_down();
         self.up();
     }
 
-    /// From now on a broker that counts nothing and does not support bounds of queues.
+    /// From now on behaves like a broker that counts nothing and does not support limits of queues.
     pub fn be_plain(&self) {
         self.link.is_plain.store(true, Ordering::Relaxed);
     }
 
-    /// Loses the connection for consuming, which is there again at once.
+    /// Loses the consuming connection, which is restored immediately.
     pub fn cut_consuming(&self) {
         self.link.consuming_down();
         self.up();
@@ -82,75 +83,75 @@ impl Cutting {
         self.link.consuming_down();
     }
 
-    /// Loses the connection for publishing until [`Cutting::up`].
+    /// Loses the publishing connection until [`Cutting::up`].
     pub fn publishing_down(&self) {
         self.link.publishing_down();
     }
 
-    /// Brings the connections back.
+    /// Restores the connections.
     pub fn up(&self) {
         self.link.publishing.up();
         self.link.consuming.up();
     }
 
-    /// The broker ends and is there again: `request` queues are gone with what is in them.
+    /// Restarts the broker: `request` queues are gone with their content.
     pub async fn restart(&self) {
         self.down();
         self.link.forget_requests().await;
         self.up();
     }
 
-    /// Loses the connection for publishing after the next message, of this topic if one is given, was stored and before that is confirmed.
+    /// Loses the publishing connection after the next message, of this topic if one is given, was stored and before it is confirmed.
     pub fn lose_next_confirm(&self, of: Option<Topic>) {
         self.link.lose_next_confirm(of);
     }
 
-    /// Lets publishers wait until [`Cutting::unblock`], for up to so long; then a publish fails with `Unavailable`.
+    /// Blocks publishers until [`Cutting::unblock`], for at most this time; then a publish fails with `Unavailable`.
     pub fn block(&self, longest: Duration) {
         self.link.block(longest);
     }
 
-    /// Lets publishers go on.
+    /// Unblocks publishers.
     pub fn unblock(&self) {
         self.link.unblock();
     }
 
-    /// Lets consumers fail with `Stalled` until [`Cutting::go_on`], as while messages cannot be read. They stay subscribed.
+    /// Makes consumers fail with `Stalled` until [`Cutting::go_on`], as if messages could not be read. They stay subscribed.
     pub fn stall(&self) {
         self.link.is_stalled.send_replace(true);
     }
 
-    /// How often a consumer was told that it gets nothing for a while.
+    /// How often a consumer was reported as stalled.
     pub fn stalls_count(&self) -> u64 {
         self.link.stalls_count.load(Ordering::SeqCst)
     }
 
-    /// Lets consumers go on.
+    /// Makes consumers receive again.
     pub fn go_on(&self) {
         self.link.is_stalled.send_replace(false);
     }
 
-    /// Refuses what needs rights until [`Cutting::allow`]: making and deleting queues, subscribing and publishing.
+    /// Refuses everything that needs permissions until [`Cutting::allow`]: creating and deleting queues, subscribing and publishing.
     pub fn deny(&self) {
         self.link.set_denied(true);
     }
 
-    /// Gives the rights back.
+    /// Restores the permissions.
     pub fn allow(&self) {
         self.link.set_denied(false);
     }
 
-    /// Takes the binding of a queue away, the only one of its topic, until the queue is ensured.
+    /// Removes the binding of a queue, the only one of its topic, until the queue is ensured.
     pub fn unbind(&self, queue: &Queue) {
         self.link.unbound.lock().unwrap().insert(queue.clone());
     }
 
-    /// Ends the consumers of one topic with `Unavailable`, as a broker does that closes their channels.
+    /// Ends the consumers of one topic with `Unavailable`, like a broker that closes their channels.
     pub fn end_consumers_of(&self, topic: &Topic) {
         self.link.end_consumers_of(topic);
     }
 
-    /// How many consumers of a topic were made.
+    /// How many consumers of a topic were created.
     pub fn made_count(&self, topic: &Topic) -> u64 {
         self.link.made_count(topic)
     }
@@ -239,7 +240,7 @@ impl Backend for Cutting {
             sender
         });
         self.link.settles_count.send_modify(|count| *count += 1);
-        // One that does not fit drops `done`: nothing of it was sent.
+        // If it does not fit, `done` is dropped: none of it was sent.
         if settler.try_send(Settle { receipt: *receipt, outputs, connection, done }).is_err() {
             self.link.settles_count.send_modify(|count| *count -= 1);
         }
@@ -247,7 +248,7 @@ impl Backend for Cutting {
     }
 
     async fn requeue(&self, receipt: &Receipt) -> Result<()> {
-        // First: it may be delivered again by the same receipt before the answer is here.
+        // First: the message may be redelivered under the same receipt before the answer arrives.
         self.link.held.lock().unwrap().remove(receipt);
         self.link.consuming.over(self.link.inner.requeue(receipt)).await
     }
@@ -269,7 +270,7 @@ impl Backend for Cutting {
     }
 
     async fn close(&self) {
-        // Those that were called before are done, unless nothing moves any more.
+        // Earlier settles are completed, unless nothing progresses any more.
         let _ = tokio::time::timeout(CLOSE_TIME, self.link.settled()).await;
         self.link.inner.close().await;
     }

@@ -14,10 +14,10 @@ pub struct SmallDisk {
 }
 
 impl SmallDisk {
-    /// Mounts one.
+    /// Mounts a disk.
     ///
     /// # Panics
-    /// Where this user may not mount: tests of full disks need root.
+    /// If this user may not mount: tests of full disks need root.
     #[must_use]
     pub fn new(size_kib: u32) -> Self {
         let folder = tempfile::tempdir().unwrap();
@@ -29,7 +29,7 @@ impl SmallDisk {
         SmallDisk { folder }
     }
 
-    /// Where it is.
+    /// Its mount point.
     #[must_use]
     pub fn path(&self) -> &Path {
         self.folder.path()
@@ -66,7 +66,7 @@ impl SmallDisk {
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        // Lazily: what a failed test still holds open must not keep the mount.
+        // Lazily: files that a failed test still has open must not keep the mount.
         let unmounted = Command::new("umount").arg("--lazy").arg(self.path()).status();
         if !std::thread::panicking() {
             assert!(unmounted.unwrap().success());

@@ -1,11 +1,11 @@
-//! The components that the tests run, built by `build.rs`: the examples of `tests/guests` and the plugins.
+//! The components that the tests run, built by `build.rs`: the examples of `tests/guests`, and the plugins.
 
 use std::path::PathBuf;
 
 /// The file of a component: an example of `tests/guests` or a folder of `plugins`, by its name.
 ///
 /// # Panics
-/// If there is none of this name; the text lists those that there are.
+/// If there is none with this name; the message lists the existing ones.
 #[must_use]
 pub fn guest_path(name: &str) -> PathBuf {
     let folder = PathBuf::from(env!("WEIR_GUESTS"));
@@ -43,14 +43,14 @@ pub fn guest_names() -> Vec<String> {
     names
 }
 
-/// The bytes of a component with a mark in a custom section: another digest, and the same in all else.
+/// The bytes of a component with a mark in a custom section: its digest differs, all else is the same.
 ///
 /// # Panics
 /// As [`guest_path`].
 #[must_use]
 pub fn marked_guest(name: &str, mark: u8) -> Vec<u8> {
     let mut bytes = guest(name);
-    // A custom section: its id, the size of what follows, the length of its name, the name, and its content.
+    // A custom section: its id, its size, the length of its name, the name, and its content.
     bytes.extend([0, 6, 4, b'm', b'a', b'r', b'k', mark]);
     bytes
 }

@@ -1,4 +1,4 @@
-//! What the tests that cross crates share: components to run, the real binary, waiting with a deadline, the promises of brokers.
+//! What tests of several crates share: components to run, the real binary, waiting with a deadline, the promises of brokers.
 #![allow(clippy::unwrap_used, reason = "a failed expectation fails the test that caused it")]
 
 pub mod browser;

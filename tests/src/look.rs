@@ -2,10 +2,10 @@
 
 use weir_pubsub::{Backend, Message, PubsubError, Queue, Start};
 
-/// What a queue holds.
+/// The content of a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Figures {
-    /// Messages in it, those in work included.
+    /// Its messages, including those in flight.
     pub depth_count: u64,
     /// Messages that consumers hold.
     pub unsettled_count: u64,
@@ -13,7 +13,7 @@ pub struct Figures {
     pub consumer_count: u64,
 }
 
-/// What a queue holds.
+/// The figures of a queue.
 ///
 /// # Errors
 /// `QueueNotFound`.
@@ -32,7 +32,7 @@ pub async fn depth(backend: &dyn Backend, queue: &Queue) -> u64 {
     figures(backend, queue).await.unwrap().depth_count
 }
 
-/// The messages that wait in a queue, whole and in order; at most so many.
+/// The messages waiting in a queue, complete and in order; at most this many.
 pub async fn messages(backend: &dyn Backend, queue: &Queue, limit_count: u32) -> Vec<Message> {
     let page = backend.inspect().browse(queue, Start::Oldest, limit_count, usize::MAX).await.unwrap();
     page.messages.into_iter().map(|browsed| browsed.message.unwrap()).collect()
@@ -41,7 +41,7 @@ pub async fn messages(backend: &dyn Backend, queue: &Queue, limit_count: u32) ->
 /// Puts a message into a queue, which must be the only one of its topic.
 ///
 /// # Errors
-/// As a publish.
+/// As for a publish.
 pub async fn put(backend: &dyn Backend, queue: &Queue, message: Message) -> Result<(), PubsubError> {
     backend.producer(queue.topic()).await?.publish_confirmed(message).await
 }

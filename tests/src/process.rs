@@ -2,18 +2,18 @@
 
 use std::fs;
 
-/// The child processes of a single-threaded process, ended ones that were not waited for included; none if it is gone.
+/// The child processes of a single-threaded process, including ended ones that were not waited for; none if it is gone.
 #[must_use]
 pub fn children(pid: u32) -> Vec<u32> {
     let text = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
     text.split_whitespace().filter_map(|child| child.parse().ok()).collect()
 }
 
-/// Whether a process runs, also while it is stopped by a signal: one that ended and was not waited for does not.
+/// Whether a process is running, including one stopped by a signal: one that ended and was not waited for is not.
 #[must_use]
 pub fn is_running(pid: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    // The name before it, in parentheses, may hold anything.
+    // The name before it, in parentheses, may contain anything.
     let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
     state.is_some_and(|state| !"ZX".contains(state))
 }

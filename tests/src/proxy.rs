@@ -1,7 +1,7 @@
-//! A TCP proxy on loopback that makes faults of a network on demand: in front of a real broker, it is the network to it.
+//! A TCP proxy on loopback that produces network faults on demand: in front of a real broker, it is the network to it.
 //!
-//! Faults hold for open and new connections until they are ended. No maintained library does this: those found are clients of a program
-//! in another language.
+//! Faults apply to open and new connections until they are ended. No maintained library does this: those found are clients of a program in
+//! another language.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, Weak};
@@ -16,12 +16,12 @@ use tokio::sync::watch;
 
 use crate::wait::pass;
 
-/// Below the ports that the operating system gives to connections, so that the address stays free while it refuses.
+/// Below the ports that the operating system assigns to connections, so that the address stays free while it refuses.
 const PORTS: std::ops::Range<u16> = 12_000..32_000;
-/// Read at once: small, so that a limited throughput is even.
+/// Read at a time: small, so that a limited throughput is even.
 const CHUNK_BYTES: usize = 4 << 10;
 
-/// Which way bytes go.
+/// The direction of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
     /// From the client to the server.
@@ -32,12 +32,12 @@ pub enum Direction {
 
 #[derive(Clone, Debug, Default)]
 struct Faults {
-    /// Rises with each cut.
+    /// Incremented by each cut.
     cuts_count: u64,
-    /// What a client has sent at the beginning of a connection that the last cut was for; `None` was for all.
+    /// The text that a connection to be cut must have sent at its beginning; `None`: all connections are cut.
     cut_of: Option<Vec<u8>>,
     is_refusing: bool,
-    /// Bytes that go there are kept.
+    /// Whether bytes of each direction are held.
     held: [bool; 2],
     delay: Duration,
     bytes_per_second: Option<u32>,
@@ -58,17 +58,17 @@ struct Line {
     /// How many bytes still pass before a cut.
     budget: Mutex<Option<u64>>,
     open: watch::Sender<usize>,
-    /// The beginnings of the connections that are open.
+    /// The first bytes of the open connections.
     heads: Mutex<Vec<Weak<Head>>>,
-    /// What is replaced in what goes to clients, and by what: of the same length.
+    /// A text to replace in data for clients, and its replacement of the same length.
     replaced: Option<(Vec<u8>, Vec<u8>)>,
 }
 
-/// What a client has sent at the beginning of a connection.
+/// The first bytes that a client has sent on a connection.
 type Head = Mutex<Vec<u8>>;
-/// What is remembered of it.
+/// How much of them is kept.
 const HEAD_BYTES: usize = 4 << 10;
-/// The least of a text at the end of what was read that is kept back until the rest of it has come.
+/// The shortest prefix of the replaced text at the end of a read that is held back until the rest has arrived.
 const KEPT_BYTES: usize = 4;
 
 impl Proxy {
@@ -80,7 +80,7 @@ impl Proxy {
         Proxy::new(server, |_| None).await
     }
 
-    /// The same in front of a server that tells its clients where to connect: it tells them this proxy's address in place of its own.
+    /// The same in front of a server that sends its address to clients, which is replaced by that of this proxy.
     ///
     /// # Panics
     /// As [`Proxy::to`]; if the two addresses are not of the same length.
@@ -107,7 +107,7 @@ impl Proxy {
         Proxy { address, accepting: tokio::spawn(line.clone().accept(listener)), line }
     }
 
-    /// Where it listens.
+    /// The address on which it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
@@ -124,7 +124,7 @@ impl Proxy {
         self.line.cut();
     }
 
-    /// Resets the connections at the beginning of which the client has sent this text, and returns how many; new ones are accepted.
+    /// Resets the connections whose client has sent this text at the beginning, and returns their number; new ones are accepted.
     pub fn cut_those_of(&self, text: &str) -> usize {
         let heads: Vec<Arc<Head>> = self.line.heads.lock().unwrap().iter().filter_map(Weak::upgrade).collect();
         self.line.faults.send_modify(|faults| {
@@ -134,12 +134,12 @@ impl Proxy {
         heads.iter().filter(|head| holds(&head.lock().unwrap(), text.as_bytes())).count()
     }
 
-    /// Resets all connections as soon as this many further bytes have passed, of both directions together.
+    /// Resets all connections after this many further bytes, in both directions together.
     pub fn cut_after(&self, bytes_count: u64) {
         *self.line.budget.lock().unwrap() = Some(bytes_count);
     }
 
-    /// As [`Proxy::cut_after`] at a random place that the seed decides, up to `most_bytes`; the place, which is printed.
+    /// As [`Proxy::cut_after`] at a random position determined by the seed, up to `most_bytes`; prints and returns it.
     pub fn cut_at_random(&self, seed: u64, most_bytes: u64) -> u64 {
         let bytes_count = StdRng::seed_from_u64(seed).random_range(1..=most_bytes);
         println!("the connection is cut after {bytes_count} bytes (seed {seed})");
@@ -157,7 +157,7 @@ impl Proxy {
         self.line.faults.send_modify(|faults| faults.is_refusing = false);
     }
 
-    /// Forwards nothing more, while connections stay open, as after a router has failed. What is sent meanwhile is kept.
+    /// Forwards nothing while connections stay open, as after a router failure. Data sent meanwhile is kept.
     pub fn hold(&self) {
         self.line.faults.send_modify(|faults| faults.held = [true; 2]);
     }
@@ -167,12 +167,12 @@ impl Proxy {
         self.line.faults.send_modify(|faults| faults.held[direction as usize] = true);
     }
 
-    /// Forwards again, beginning with what was kept.
+    /// Forwards again, beginning with the held data.
     pub fn release(&self) {
         self.line.faults.send_modify(|faults| faults.held = [false; 2]);
     }
 
-    /// Delays what is forwarded, each way; `ZERO` ends it. At most 4 KiB are under way in each direction of a connection meanwhile.
+    /// Delays forwarded data in each direction; `ZERO` ends it. At most 4 KiB are in flight in each direction of a connection meanwhile.
     pub fn delay(&self, delay: Duration) {
         self.line.faults.send_modify(|faults| faults.delay = delay);
     }
@@ -223,7 +223,7 @@ impl Line {
         }
     }
 
-    /// Forwards both ways until both sides have ended; anything else that ends it resets both.
+    /// Forwards in both directions until both sides have ended; any other end resets both.
     async fn serve(self: Arc<Self>, mut client: TcpStream) {
         let mut faults = self.faults.subscribe();
         let mut cuts_count = faults.borrow().cuts_count;
@@ -254,7 +254,7 @@ impl Line {
         self.open.send_modify(|open| *open -= 1);
     }
 
-    /// Forwards one way, up to its end.
+    /// Forwards one direction up to its end.
     async fn forward(&self, direction: Direction, mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, head: &Head) -> std::io::Result<()> {
         let mut faults = self.faults.subscribe();
         let mut chunk = [0; CHUNK_BYTES];
@@ -289,7 +289,7 @@ impl Line {
         }
     }
 
-    /// Replaces what is to be replaced; how many bytes at the end may be the beginning of more of it.
+    /// Applies the replacement; returns how many bytes at the end may be the beginning of another occurrence.
     fn replace(&self, bytes: &mut [u8]) -> usize {
         let Some((of, by)) = &self.replaced else { return 0 };
         let mut at = 0;
@@ -304,7 +304,7 @@ impl Line {
         (KEPT_BYTES..of.len()).rev().find(|count| bytes.ends_with(&of[..*count])).unwrap_or(0)
     }
 
-    /// How many of these bytes may pass, and whether the connection is cut behind them.
+    /// How many of these bytes may pass, and whether the connection is cut after them.
     fn spend(&self, count: usize) -> (usize, bool) {
         let mut budget = self.budget.lock().unwrap();
         let Some(left) = budget.as_mut() else { return (count, false) };

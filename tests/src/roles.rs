@@ -1,4 +1,4 @@
-//! The roles of a Weir, each a process `weir run ROLE` of its own, on one broker.
+//! The roles of a Weir, each in its own process `weir run ROLE`, on one broker.
 
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use crate::wait::{DEADLINE, eventually};
 use crate::weir::{Weir, command};
 
-/// What a process does.
+/// The role of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
     /// The config service.
@@ -27,10 +27,10 @@ pub enum Role {
 }
 
 impl Role {
-    /// All of them, in the order in which they need each other.
+    /// All of them, in the order of their dependencies.
     pub const ALL: [Role; 4] = [Role::Config, Role::Flow, Role::Host, Role::Gateway];
 
-    /// As the command line names it.
+    /// As named on the command line.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
@@ -42,26 +42,26 @@ impl Role {
     }
 }
 
-/// The name of the gateway whose URL all hosts have.
+/// The name of the gateway whose URL all hosts get.
 const GATEWAY: &str = "gateway";
 /// The port of the first gateway; each further one has the next.
 const FIRST_GATEWAY_PORT: u16 = 9_088;
 
-/// A broker, and a folder in which each process has a data folder by its name.
+/// A broker, and a folder with a data folder for each process, by its name.
 #[derive(Debug)]
 pub struct Site {
     folder: TempDir,
-    /// What names the broker to processes.
+    /// The environment that names the broker.
     environment: Vec<(&'static str, String)>,
-    /// Where gateways listen: an address of this machine that nothing else of it uses, so that their ports are free whenever they are started
-    /// again.
+    /// The address on which gateways listen: one of this machine that nothing else on it uses, so that their ports are free whenever they
+    /// are restarted.
     address: Ipv4Addr,
     /// The names of the gateways in the order of their ports. Hosts can be given the URL of the first one before it runs.
     gateways: Mutex<Vec<String>>,
 }
 
 impl Site {
-    /// On the broker of a URL, which processes get by their environment.
+    /// On the broker with this URL, which processes get through their environment.
     ///
     /// # Panics
     /// As [`Site::with`].
@@ -70,10 +70,10 @@ impl Site {
         Site::with([("WEIR_BROKER_URL", broker.to_owned())])
     }
 
-    /// With an environment that names the broker, and whatever else all processes are to know.
+    /// With an environment that names the broker and contains anything else that all processes need.
     ///
     /// # Panics
-    /// When there is no folder for temporary files.
+    /// If there is no folder for temporary files.
     #[must_use]
     pub fn with(environment: impl IntoIterator<Item = (&'static str, String)>) -> Self {
         let environment = environment.into_iter().collect();
@@ -81,16 +81,16 @@ impl Site {
         Site { folder: tempfile::tempdir().unwrap(), environment, address, gateways: Mutex::new(vec![GATEWAY.to_owned()]) }
     }
 
-    /// Keeps the folder with all data folders after the end of the test; where it is.
+    /// Keeps the folder with all data folders after the end of the test; returns its path.
     pub fn keep(&mut self) -> PathBuf {
         self.folder.disable_cleanup(true);
         self.folder.path().to_owned()
     }
 
-    /// Where the gateway of this name listens, whether it runs or not.
+    /// The address of the gateway with this name, whether it runs or not.
     ///
     /// # Panics
-    /// When a thread that asked for one panicked.
+    /// If a thread that requested one panicked.
     #[must_use]
     pub fn gateway_address(&self, name: &str) -> SocketAddr {
         let mut names = self.gateways.lock().unwrap();
@@ -107,10 +107,10 @@ impl Site {
         self.folder.path().join(name)
     }
 
-    /// A command that runs a role on the data folder of this name, with its output in a file there. Nothing is started yet.
+    /// A command that runs a role on the data folder with this name, with its output in a file there. Nothing is started yet.
     ///
     /// # Panics
-    /// When the data folder cannot be made.
+    /// If the data folder cannot be created.
     #[must_use]
     pub fn command(&self, role: Role, name: &str, arguments: &[&str]) -> Command {
         let data = self.data(name);
@@ -127,19 +127,19 @@ impl Site {
         command
     }
 
-    /// Starts a process, and waits for nothing.
+    /// Starts a process without waiting for anything.
     ///
     /// # Panics
-    /// When it cannot be started.
+    /// If it cannot be started.
     #[must_use]
     pub fn begin(&self, role: Role, name: &str, arguments: &[&str]) -> Process {
         self.run(role, name, self.command(role, name, arguments))
     }
 
-    /// Starts a command of [`Site::command`], and waits for nothing.
+    /// Starts a command of [`Site::command`] without waiting for anything.
     ///
     /// # Panics
-    /// When it cannot be started.
+    /// If it cannot be started.
     #[must_use]
     pub fn run(&self, role: Role, name: &str, mut command: Command) -> Process {
         let data = self.data(name);
@@ -147,31 +147,31 @@ impl Site {
         Process { role, said_before_bytes, child: command.spawn().unwrap(), data }
     }
 
-    /// Starts a process and waits until it does its work or stands by.
+    /// Starts a process and waits until it is active or on standby.
     ///
     /// # Panics
-    /// When it ends or has not begun by the deadline.
+    /// If it ends or is not ready by the deadline.
     pub async fn start(&self, role: Role, name: &str, arguments: &[&str]) -> Process {
         let mut process = self.begin(role, name, arguments);
         process.says(&format!(" is running the {}", Process::title(role))).await;
         process
     }
 
-    /// Starts a gateway and waits until it answers, whatever else is there. Commands of the command line are run against it.
+    /// Starts a gateway and waits until it answers, whatever else is running. Commands of the command line are run against it.
     ///
     /// # Panics
-    /// When it ends or does not answer by the deadline.
+    /// If it ends or does not answer by the deadline.
     pub async fn gateway(&self, name: &str, arguments: &[&str]) -> Weir {
         Weir::up_as(&self.data(name), self.command(Role::Gateway, name, arguments)).await
     }
 }
 
-/// A running `weir run ROLE`. Dropping it kills the process and, if the test failed, prints what it said.
+/// A running `weir run ROLE`. Dropping it kills the process and, if the test failed, prints its output.
 #[derive(Debug)]
 pub struct Process {
     role: Role,
     data: PathBuf,
-    /// Of earlier processes on its data folder.
+    /// The output of earlier processes on its data folder.
     said_before_bytes: usize,
     child: Child,
 }
@@ -186,7 +186,7 @@ impl Process {
         }
     }
 
-    /// What it does.
+    /// Its role.
     #[must_use]
     pub fn role(&self) -> Role {
         self.role
@@ -204,7 +204,7 @@ impl Process {
         self.child.id()
     }
 
-    /// Whether it has ended by itself.
+    /// Whether it has exited.
     ///
     /// # Panics
     /// Never for a process that was started.
@@ -213,7 +213,7 @@ impl Process {
         self.child.try_wait().unwrap().is_some()
     }
 
-    /// What it printed so far.
+    /// Its output so far.
     #[must_use]
     pub fn said(&self) -> String {
         let all = fs::read(log(&self.data)).unwrap_or_default();
@@ -223,7 +223,7 @@ impl Process {
     /// Waits until it has printed a text.
     ///
     /// # Panics
-    /// When it ends, or has not printed it by the deadline.
+    /// If it ends, or has not printed it by the deadline.
     pub async fn says(&mut self, text: &str) {
         eventually(DEADLINE, format!("weir run {} to print `{text}`", self.role.word()), || {
             let ended = self.child.try_wait().unwrap();
@@ -237,18 +237,18 @@ impl Process {
     /// Kills it without warning, as `kill -9` does, and waits until it is gone.
     ///
     /// # Panics
-    /// When it has ended already.
+    /// If it has ended already.
     pub fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    /// Stops it until [`Process::resume`]: its connections stay open, and nothing of it moves.
+    /// Stops it until [`Process::resume`]: its connections stay open, and it makes no progress.
     pub fn pause(&self) {
         self.signal(Signal::STOP);
     }
 
-    /// Lets it go on after [`Process::pause`].
+    /// Resumes it after [`Process::pause`].
     pub fn resume(&self) {
         self.signal(Signal::CONT);
     }
@@ -256,25 +256,25 @@ impl Process {
     /// Sends it a signal.
     ///
     /// # Panics
-    /// When it has ended and was waited for.
+    /// If it has ended and was waited for.
     pub fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
         kill_process(pid, signal).unwrap();
     }
 
-    /// Asks it to end, as a service manager does, and waits for that.
+    /// Requests its end, as a service manager does, and waits for it.
     ///
     /// # Panics
-    /// When it has not ended by the deadline.
+    /// If it has not ended by the deadline.
     pub async fn end(mut self) -> ExitStatus {
         self.signal(Signal::TERM);
         self.ended().await
     }
 
-    /// Waits until it has ended by itself.
+    /// Waits until it exits.
     ///
     /// # Panics
-    /// When it has not ended by the deadline.
+    /// If it has not ended by the deadline.
     pub async fn ended(&mut self) -> ExitStatus {
         eventually(DEADLINE, format!("weir run {} to end", self.role.word()), || {
             let ended = self.child.try_wait().unwrap();
@@ -286,7 +286,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It has ended already where the test ended it.
+        // It has already ended if the test ended it.
         let _ = self.child.kill();
         let _ = self.child.wait();
         if std::thread::panicking() {
@@ -295,12 +295,12 @@ impl Drop for Process {
     }
 }
 
-/// A part of an address.
+/// One byte of an address.
 fn part() -> u8 {
     rand::rng().random_range(1..255)
 }
 
-/// Also where [`Weir`] looks for it.
+/// [`Weir`] uses the same path.
 fn log(data: &Path) -> PathBuf {
     data.join("test.log")
 }

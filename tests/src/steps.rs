@@ -1,4 +1,4 @@
-//! Holding a flow service at a named step of an operation, as `host/flow/src/steps.rs` has them in debug builds.
+//! Holding a flow service at a named step of an operation; debug builds have the steps of `host/flow/src/steps.rs`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,10 +13,10 @@ pub struct Steps {
 }
 
 impl Steps {
-    /// The steps of a process that is not started yet, with a folder for them in its data folder. It is held at none.
+    /// The steps of a process that is not started yet, with a folder for them in its data folder. No step is held.
     ///
     /// # Panics
-    /// When the folder cannot be made.
+    /// If the folder cannot be created.
     #[must_use]
     pub fn of(command: &mut Command, data: &Path) -> Self {
         let folder = data.join("steps");
@@ -26,10 +26,10 @@ impl Steps {
         Steps { folder }
     }
 
-    /// From now on each operation of the process is held at this step.
+    /// Holds each operation of the process at this step from now on.
     ///
     /// # Panics
-    /// When that cannot be noted in the folder.
+    /// If that cannot be recorded in the folder.
     pub fn hold(&self, step: &str) {
         let _ = fs::remove_file(self.file(step, "reached"));
         fs::write(self.file(step, "hold"), "").unwrap();
@@ -38,16 +38,16 @@ impl Steps {
     /// Waits until an operation is held at this step.
     ///
     /// # Panics
-    /// When none is by the deadline.
+    /// If none is by the deadline.
     pub async fn reached(&self, step: &str) {
         let path = self.file(step, "reached");
         eventually(DEADLINE, format!("the step {step}"), || async { path.exists().then_some(()) }).await;
     }
 
-    /// Lets what is held go on.
+    /// Releases held operations.
     ///
     /// # Panics
-    /// When nothing was to be held at this step.
+    /// If this step was not held.
     pub fn go_on(&self, step: &str) {
         fs::remove_file(self.file(step, "hold")).unwrap();
     }

@@ -1,8 +1,8 @@
-//! What tests of faults count, and how often they make their faults.
+//! What tests of faults count, and how often they inject faults.
 
 use std::io::Write as _;
 
-/// What became of messages that were sent during faults.
+/// What happened to messages sent during faults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tally {
     /// How many were confirmed.
@@ -14,20 +14,20 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Shows it in every run of the tests, also of those that pass.
+    /// Prints it in every run of the tests, also if they pass.
     ///
     /// # Panics
     /// If any message is lost.
     pub fn show(self, test: &str) {
         let Tally { sent_count, lost_count, doubled_count } = self;
-        // Not captured, as what is printed by macros.
+        // Not captured, unlike the output of macros.
         let line = format!("\n{test}: {sent_count} sent, {lost_count} lost, {doubled_count} duplicated\n");
         std::io::stdout().write_all(line.as_bytes()).unwrap();
         assert_eq!(lost_count, 0, "{test}");
     }
 }
 
-/// How often a test makes its faults: `short` times, or `WEIR_TEST_ROUNDS` times as often.
+/// How often a test injects its faults: `short` times, multiplied by `WEIR_TEST_ROUNDS`.
 ///
 /// # Panics
 /// If `WEIR_TEST_ROUNDS` is not a number.

@@ -1,4 +1,4 @@
-//! Waiting for what must come, with a deadline; never sleeping for luck.
+//! Waiting for events with a deadline; never a bare sleep.
 
 use std::fmt::Display;
 use std::future::Future;
@@ -7,20 +7,20 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Longer than anything that works takes, even on a busy machine.
+/// Longer than any working operation takes, even on a busy machine.
 pub const DEADLINE: Duration = Duration::from_secs(30);
-/// How often what cannot be waited for is looked at.
+/// How often to check what cannot be awaited.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Waits for a future that must end.
 ///
 /// # Panics
-/// When it has not ended by the deadline; `what` says what was waited for.
+/// If it has not ended by the deadline; `what` names what was waited for.
 pub async fn within<T>(what: impl Display, future: impl Future<Output = T>) -> T {
     before(DEADLINE, what, future).await
 }
 
-/// As [`within`], with a deadline for what takes long by its nature.
+/// As [`within`], with a deadline for what inherently takes long.
 ///
 /// # Panics
 /// As [`within`].
@@ -31,10 +31,10 @@ pub async fn before<T>(deadline: Duration, what: impl Display, future: impl Futu
     }
 }
 
-/// Looks again and again until `look` gives a value.
+/// Calls `look` repeatedly until it returns a value.
 ///
 /// # Panics
-/// When it has given none by the deadline; `what` says what was waited for.
+/// If it has returned none by the deadline; `what` names what was waited for.
 pub async fn eventually<T, F>(deadline: Duration, what: impl Display, mut look: impl FnMut() -> F) -> T
 where
     F: Future<Output = Option<T>>,
@@ -50,17 +50,17 @@ where
     }
 }
 
-/// Lets a time pass, for a fault that is to strike at a random moment; never to wait for something.
+/// Lets time pass, for a fault that is to strike at a random moment; never to wait for something.
 pub async fn pass(time: Duration) {
     let mut ticks = tokio::time::interval(time.max(Duration::from_nanos(1)));
     ticks.tick().await;
     ticks.tick().await;
 }
 
-/// A seed for what a test does at random: `WEIR_SEED` if it is set, to repeat a run, else a new one. It is printed.
+/// A seed for the random choices of a test: `WEIR_SEED` if set, to repeat a run, otherwise a new one. It is printed.
 ///
 /// # Panics
-/// If `WEIR_SEED` is no number.
+/// If `WEIR_SEED` is not a number.
 #[must_use]
 pub fn seed() -> u64 {
     let seed = std::env::var("WEIR_SEED").map_or_else(|_| rand::random(), |text| text.parse().unwrap());
@@ -68,7 +68,7 @@ pub fn seed() -> u64 {
     seed
 }
 
-/// Polls a future at most so often, each time that it is woken, and gives it up when it is woken once more; its value if it had one until then.
+/// Polls a future at most this many times, each time it is woken, and drops it at the next wake-up; returns its value if it completed.
 pub async fn given_up<T>(polls_count: u32, future: impl Future<Output = T>) -> Option<T> {
     let mut future = std::pin::pin!(future);
     let mut left_count = polls_count;

@@ -1,4 +1,4 @@
-//! The real binary `weir`, run as a user would: a data folder, a free port, signals.
+//! The real binary `weir`, run as by a user: a data folder, a free port, signals.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::wait::{DEADLINE, eventually};
 
-/// The binary, which cargo builds beside the test's own but not for it.
+/// The binary, which cargo builds beside that of the tests but not as its dependency.
 ///
 /// # Panics
 /// If it is missing or older than its sources.
@@ -28,7 +28,7 @@ pub fn binary() -> &'static Path {
     })
 }
 
-/// Why the binary is not what its sources say, if it is not: cargo lists them beside it.
+/// Why the binary does not match its sources, if it does not: cargo lists them beside it.
 fn newer_source(binary: &Path) -> Option<String> {
     let modified = |path: &Path| fs::metadata(path).and_then(|meta| meta.modified());
     let Ok(built) = modified(binary) else { return Some("is missing".to_owned()) };
@@ -38,7 +38,7 @@ fn newer_source(binary: &Path) -> Option<String> {
     newer.map(|source| format!("is older than {source}"))
 }
 
-/// A running `weir up`. Dropping it kills the process and, if the test failed, prints what it said.
+/// A running `weir up`. Dropping it kills the process and, if the test failed, prints its output.
 #[derive(Debug)]
 pub struct Weir {
     data: PathBuf,
@@ -52,7 +52,7 @@ impl Weir {
     /// Starts `weir up` on a data folder and waits until its gateway answers.
     ///
     /// # Panics
-    /// When it ends or does not answer by the deadline; its own words are printed then.
+    /// If it ends or does not answer by the deadline; its output is then printed.
     pub async fn up(data: &Path) -> Self {
         Self::up_with(data, &[]).await
     }
@@ -65,7 +65,7 @@ impl Weir {
         Self::up_in(data, arguments, &[]).await
     }
 
-    /// As [`Weir::up_with`], run in a folder that relative paths begin at, on the data folder `weir-data` in it.
+    /// As [`Weir::up_with`], run in a folder to which paths are relative, on the data folder `weir-data` in it.
     ///
     /// # Panics
     /// As [`Weir::up`].
@@ -76,7 +76,7 @@ impl Weir {
         Self::start(&data, command).await
     }
 
-    /// As [`Weir::up_with`] with variables of the environment, for example `WEIR_LOG`.
+    /// As [`Weir::up_with`] with environment variables, for example `WEIR_LOG`.
     ///
     /// # Panics
     /// As [`Weir::up`].
@@ -87,8 +87,8 @@ impl Weir {
         Self::start(data, command).await
     }
 
-    /// As [`Weir::up`] on a disk that may be full: what it prints goes to a new file elsewhere, and its address is read there, since it may
-    /// not be noted in the data folder.
+    /// As [`Weir::up`] on a disk that may be full: its output goes to a new file elsewhere, from which its address is read, since it may
+    /// not be recorded in the data folder.
     ///
     /// # Panics
     /// As [`Weir::up`].
@@ -112,7 +112,7 @@ impl Weir {
         weir
     }
 
-    /// As [`Weir::up_in`], with other standard streams than a file: what it prints there is not in [`Weir::said`].
+    /// As [`Weir::up_in`], with standard streams other than a file: output there is not in [`Weir::said`].
     ///
     /// # Panics
     /// As [`Weir::up`].
@@ -122,7 +122,7 @@ impl Weir {
         Self::launch(data, command).await
     }
 
-    /// A command that runs `weir up` on this folder in a way of its own.
+    /// Starts a command that runs `weir up` on this folder in its own way.
     ///
     /// # Panics
     /// As [`Weir::up`].
@@ -140,13 +140,13 @@ impl Weir {
 
     fn spawn(data: &Path, log: PathBuf, mut command: Command) -> Self {
         let child = command.spawn().unwrap();
-        // Whose certificate the gateway has is a question for tests of that.
+        // Verifying the gateway's certificate is left to the tests about it.
         let http = reqwest::Client::builder().no_proxy().timeout(DEADLINE).tls_danger_accept_invalid_certs(true).build().unwrap();
         Weir { data: data.to_owned(), log, child, url: String::new(), http }
     }
 
     async fn launch(data: &Path, command: Command) -> Self {
-        // What a killed process left is no sign of the new one.
+        // A file left by a killed process says nothing about the new one.
         let _ = fs::remove_file(data.join("gateway.json"));
         let mut weir = Self::spawn(data, data.join("test.log"), command);
         weir.url = eventually(DEADLINE, "weir up to note its address", || {
@@ -174,7 +174,7 @@ impl Weir {
         &self.data
     }
 
-    /// The gateway's address, `http://ADDRESS:PORT`, with TLS `https://ADDRESS:PORT`.
+    /// The gateway's address, `http://ADDRESS:PORT`, or with TLS `https://ADDRESS:PORT`.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
@@ -192,13 +192,13 @@ impl Weir {
         self.child.id()
     }
 
-    /// A client of HTTP with the deadline of the tests.
+    /// An HTTP client with the deadline of the tests.
     #[must_use]
     pub fn http(&self) -> &reqwest::Client {
         &self.http
     }
 
-    /// What it printed so far, of all its lives on this folder.
+    /// Its output so far, including that of earlier processes on this folder.
     #[must_use]
     pub fn said(&self) -> String {
         String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()
@@ -213,37 +213,37 @@ impl Weir {
     /// Kills it without warning, as `kill -9` does.
     ///
     /// # Panics
-    /// When it has ended and was waited for.
+    /// If it has ended and was waited for.
     pub fn kill_now(&self) {
         let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
         kill_process(pid, Signal::KILL).unwrap();
     }
 
-    /// Asks it to end, as `kill` does.
+    /// Requests its end, as `kill` does.
     pub fn ask_to_end(&self) {
         let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
         kill_process(pid, Signal::TERM).unwrap();
     }
 
-    /// Asks it to reread its files, as `kill -HUP` does.
+    /// Makes it reread its files, as `kill -HUP` does.
     pub fn hang_up(&self) {
         let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
         kill_process(pid, Signal::HUP).unwrap();
     }
 
-    /// Asks it to end and waits for that.
+    /// Requests its end and waits for it.
     ///
     /// # Panics
-    /// When it has not ended by the deadline.
+    /// If it has not ended by the deadline.
     pub async fn end(mut self) -> ExitStatus {
         self.ask_to_end();
         self.ended().await
     }
 
-    /// Waits until it has ended by itself.
+    /// Waits until it exits.
     ///
     /// # Panics
-    /// When it has not ended by the deadline.
+    /// If it has not ended by the deadline.
     pub async fn ended(&mut self) -> ExitStatus {
         eventually(DEADLINE, "weir up to end", || {
             let ended = self.child.try_wait().unwrap();
@@ -255,21 +255,21 @@ impl Weir {
     /// Runs a command of the command line against it, for example `["flow", "list"]`.
     ///
     /// # Panics
-    /// When it has not ended by the deadline.
+    /// If it has not ended by the deadline.
     pub async fn run(&self, arguments: &[&str]) -> Output {
         run(&self.data, arguments).await
     }
 
-    /// A command of the command line against it that is not started yet, for one that does not end by itself.
+    /// A command of the command line against it, not started yet, for one that does not end without intervention.
     #[must_use]
     pub fn command(&self, arguments: &[&str]) -> Command {
         command(&self.data, arguments)
     }
 
-    /// As [`Weir::run`]; it must succeed. What it printed.
+    /// As [`Weir::run`]; it must succeed. Returns its output.
     ///
     /// # Panics
-    /// When it fails, with what it said.
+    /// If it fails, with its output.
     pub async fn must(&self, arguments: &[&str]) -> String {
         let output = self.run(arguments).await;
         let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
@@ -277,18 +277,18 @@ impl Weir {
         out.into_owned()
     }
 
-    /// Posts JSON; the answer, which must be JSON.
+    /// Posts JSON and returns the answer, which must be JSON.
     ///
     /// # Panics
-    /// When there is no answer.
+    /// If there is no answer.
     pub async fn post(&self, path: &str, body: &Value) -> Value {
         json(self.http.post(self.path(path)).json(body).send().await.unwrap()).await
     }
 
-    /// Posts text as it is under a content type; the answer, which must be JSON.
+    /// Posts text unchanged with a content type and returns the answer, which must be JSON.
     ///
     /// # Panics
-    /// When there is no answer.
+    /// If there is no answer.
     pub async fn post_text(&self, path: &str, content_type: &str, body: String) -> Value {
         let request = self.http.post(self.path(path)).header("content-type", content_type).body(body);
         json(request.send().await.unwrap()).await
@@ -297,7 +297,7 @@ impl Weir {
     /// Gets JSON.
     ///
     /// # Panics
-    /// When there is no answer.
+    /// If there is no answer.
     pub async fn get(&self, path: &str) -> Value {
         json(self.http.get(self.path(path)).send().await.unwrap()).await
     }
@@ -305,7 +305,7 @@ impl Weir {
 
 impl Drop for Weir {
     fn drop(&mut self) {
-        // It has ended already where the test ended it.
+        // It has already ended if the test ended it.
         let _ = self.child.kill();
         let _ = self.child.wait();
         if std::thread::panicking() {
@@ -317,21 +317,21 @@ impl Drop for Weir {
 /// Runs a command of the command line on a data folder, with nothing on its standard input.
 ///
 /// # Panics
-/// When it has not ended by the deadline.
+/// If it has not ended by the deadline.
 pub async fn run(data: &Path, arguments: &[&str]) -> Output {
     let mut command = command(data, arguments);
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
     let ended = tokio::time::timeout(DEADLINE, tokio::task::spawn_blocking(move || child.wait_with_output().unwrap())).await;
     let Ok(output) = ended else {
-        // What goes on for ever would keep the test for ever, too.
+        // A command that runs forever would block the test forever.
         kill_process(pid, Signal::KILL).unwrap();
         panic!("weir {} has not ended after {} s", arguments.join(" "), DEADLINE.as_secs());
     };
     output.unwrap()
 }
 
-/// A command of the command line on a data folder that is not started yet, with nothing on its standard input.
+/// A command of the command line on a data folder, not started yet, with nothing on its standard input.
 #[must_use]
 pub fn command(data: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(binary());
@@ -339,7 +339,7 @@ pub fn command(data: &Path, arguments: &[&str]) -> Command {
     command
 }
 
-/// Leaves out what the environment of whoever runs the tests would change.
+/// Removes variables of the tester's environment that would change the result.
 fn clean(command: &mut Command) -> &mut Command {
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"WEIR_")) {
         command.env_remove(name);

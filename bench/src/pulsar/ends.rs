@@ -1,4 +1,4 @@
-//! The queues of a Pulsar: filled by Weir's own producer, and watched by the admin API.
+//! The queues of a Pulsar: filled by Weir's own producer, and watched through the admin API.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use weir_pubsub::{Backend, Message, PulsarBroker, Queue};
 
 use crate::network::{Ends, FROM, body};
 
-/// How often the output is looked at. A look takes the broker as long as a few messages.
+/// How often the output is checked. A check costs the broker as much as a few messages.
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 /// How many messages are published at a time.
 const PRELOAD_COUNT: u32 = 500;

@@ -1,4 +1,4 @@
-//! A client without Weir and component.
+//! A client without Weir or a component.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ const BARE_OUTPUT: &str = "weir-bench-out";
 const EXCHANGE: &str = "tg";
 const BARE_KEY: &str = "flow.weir-bench";
 
-/// The properties of a message that a processor of Weir has sent.
+/// The properties of a message sent by a Weir processor.
 fn properties(number: u32) -> BasicProperties {
     let mut headers = FieldTable::default();
     headers.insert(WEIR_ID.into(), AMQPValue::LongString(format!("{number:032x}").into()));
@@ -30,13 +30,13 @@ fn properties(number: u32) -> BasicProperties {
     BasicProperties::default().with_delivery_mode(2).with_content_type("application/json".into()).with_headers(headers)
 }
 
-/// How many connections the bare client has for its work.
+/// The number of connections of the bare client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Connections {
     /// One for all.
     One,
-    /// One to publish, one to consume and acknowledge, as RabbitMQ's guides say and Weir does: under a memory alarm the broker reads nothing from
-    /// connections that publish, acknowledgements included.
+    /// One to publish, one to consume and acknowledge, as recommended by RabbitMQ's guides and done by Weir: under a memory alarm the
+    /// broker reads nothing from connections that publish, acknowledgements included.
     Two,
 }
 
@@ -56,7 +56,7 @@ impl Client {
         Ok(Client { connection, consuming, channel })
     }
 
-    /// Fills a queue past its exchange.
+    /// Fills a queue, bypassing its exchange.
     async fn fill(&self, queue: &str, messages: u32) -> anyhow::Result<()> {
         let mut left = messages;
         while left > 0 {
@@ -95,13 +95,13 @@ impl Client {
         }
     }
 
-    /// The same work without Weir and component: bursts are published together, and what is confirmed is acknowledged together.
+    /// The same work without Weir or a component: bursts are published together, and confirmed messages are acknowledged together.
     pub(super) async fn bare_run(&self, connections: Connections, window: u16, messages: u32) -> anyhow::Result<f64> {
         for queue in [BARE_INPUT, BARE_OUTPUT] {
             self.channel.queue_declare(queue.into(), QueueDeclareOptions::durable(), FieldTable::default()).await?;
             self.channel.queue_purge(queue.into(), QueuePurgeOptions::default()).await?;
         }
-        // Routed as the flow's messages are.
+        // Routed like the flow's messages.
         self.channel
             .queue_bind(BARE_OUTPUT.into(), EXCHANGE.into(), BARE_KEY.into(), QueueBindOptions::default(), FieldTable::default())
             .await?;
@@ -142,7 +142,7 @@ impl Client {
     }
 }
 
-/// The bare client passes the properties of messages on.
+/// The bare client forwards the properties of messages.
 impl Ends for Client {
     async fn preload(&self, queue: &Queue, messages: u32) -> anyhow::Result<()> {
         self.fill(&queue.wire_name(), messages).await

@@ -1,4 +1,4 @@
-//! The echo processor of TrustGraph that the tests have, under Weir's services on the same broker.
+//! The TrustGraph echo processor of the tests, under Weir's services on the same broker.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -33,7 +33,7 @@ pub(super) async fn run(fixture: &NetworkFixture, client: &Client, url: &str, py
     Ok(rate)
 }
 
-/// It finds the broker as TrustGraph's programs do: by the environment.
+/// It finds the broker as TrustGraph's programs do: through the environment.
 fn command(url: &str, python: &Path) -> anyhow::Result<Command> {
     let url: Url = url.parse().context("--url")?;
     let vhost = match url.path().trim_start_matches('/') {

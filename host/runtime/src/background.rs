@@ -115,11 +115,11 @@ where
     }
 }
 
-/// Polls a future in the background until it has ended or goes back.
+/// Polls a future in the background until it ends or returns to the foreground.
 struct BackgroundTask<F: Future> {
-    /// There until it has ended.
+    /// `None` once it has ended.
     future: Option<Pin<Box<F>>>,
-    /// Where it came from: its timers and tasks belong there.
+    /// The runtime it came from, which owns its timers and tasks.
     home: Handle,
     _load: ThreadLoad,
 }
@@ -142,9 +142,9 @@ impl<F: Future> Future for BackgroundTask<F> {
     }
 }
 
-/// Polls a future, and returns where it is to be polled next.
+/// Polls a future and returns where to poll it next.
 fn poll_at<F: Future>(placement: Placement, future: Pin<&mut F>, context: &mut Context<'_>) -> (Poll<F::Output>, Placement) {
-    /// Puts back what was there before, also after a panic.
+    /// Restores the previous value, also after a panic.
     struct RestorePoll(CurrentPoll);
     impl Drop for RestorePoll {
         fn drop(&mut self) {
@@ -182,7 +182,7 @@ pub(crate) async fn metered<T>(call: impl Future<Output = T>) -> T {
     .await
 }
 
-/// Goes on in the task that owns it. Whatever takes locks that others wait for does not belong in the background.
+/// Continues in the task that owns the future. Code that takes locks others wait for must not run in the background.
 pub(crate) async fn to_foreground() {
     poll_fn(|context| {
         if CURRENT_POLL.get().current_placement != Placement::Background {
@@ -195,18 +195,18 @@ pub(crate) async fn to_foreground() {
     .await;
 }
 
-/// The time of a processor that this thread has used.
+/// The CPU time that this thread has used.
 fn cpu_time() -> Duration {
     Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default()
 }
 
-/// One thread of lowest priority.
+/// A thread of lowest priority.
 struct BackgroundThread {
     handle: Handle,
     load_count: AtomicUsize,
 }
 
-/// A future that is polled on a lane.
+/// A future that is polled on a background thread; counted until dropped.
 struct ThreadLoad(&'static BackgroundThread);
 
 impl ThreadLoad {
@@ -222,7 +222,7 @@ impl Drop for ThreadLoad {
     }
 }
 
-/// The thread with the least to do; `None` where the system gave us none, so that everything stays where it is.
+/// The least loaded thread; `None` if the system refused to create any, and everything stays in the foreground.
 fn background_thread() -> Option<&'static BackgroundThread> {
     static THREADS: OnceLock<Vec<BackgroundThread>> = OnceLock::new();
     let make = || {
@@ -238,7 +238,7 @@ fn background_thread() -> Option<&'static BackgroundThread> {
 
 impl BackgroundThread {
     fn start() -> io::Result<Self> {
-        // A turn takes a whole tick of the engine: others must not wait for several.
+        // A turn takes a whole tick of the engine; others must not wait for several.
         let runtime = Builder::new_current_thread().event_interval(1).global_queue_interval(1).build()?;
         let handle = runtime.handle().clone();
         std::thread::Builder::new().name(THREAD_NAME.to_owned()).spawn(move || {
@@ -265,7 +265,7 @@ mod tests {
         std::thread::current().name() == Some(THREAD_NAME)
     }
 
-    /// Uses the processor until it is moved, and a turn beyond.
+    /// Uses the CPU until it is moved, and for one turn more.
     async fn spin() {
         let spinning = poll_fn(|context| {
             if is_in_background() {

@@ -12,7 +12,7 @@ use weir_config::records::Digest;
 /// The minimum age of leftovers of interrupted writes: younger files may still be being written.
 const PART_AGE: Duration = Duration::from_secs(3_600);
 
-/// Files that are of use only together, such as code and its checksum.
+/// Files that are useful only together, such as code and its checksum.
 #[derive(Clone, Debug)]
 struct CachedFiles {
     files: Vec<PathBuf>,
@@ -28,7 +28,7 @@ pub(crate) struct Trimmed {
     pub(crate) size_bytes: u64,
 }
 
-/// Notes that a file was used just now. Nothing depends on it but what is removed first.
+/// Records that a file was just used. This affects only the order of removal.
 pub(crate) fn touch(path: &Path) {
     if let Ok(file) = fs::File::options().append(true).open(path) {
         let _ = file.set_modified(SystemTime::now());
@@ -95,7 +95,7 @@ fn read(folder: &Path, kept: &mut BTreeMap<PathBuf, CachedFiles>, trimmed: &mut 
     Ok(())
 }
 
-/// The digest with which the name of a file begins.
+/// The digest at the start of a file name.
 fn digest_of(path: &Path) -> Option<Digest> {
     let stem = path.file_stem()?.to_str()?;
     stem.split('-').next()?.parse().ok()

@@ -1,4 +1,4 @@
-//! The call of a component that is in progress: what it works on, and what it has sent.
+//! The component call in progress: what it works on, and what it has sent.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::variant::Variant;
 /// What an instance is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
-    /// Being made, or between two calls.
+    /// Being created, or between two calls.
     Idle,
     /// In `configure`.
     Setup,
@@ -25,11 +25,11 @@ pub(crate) enum Phase {
 pub(crate) enum AnswerState {
     /// The message in flight is not a request.
     None,
-    /// No part has left.
+    /// No part has been sent.
     Open,
-    /// Some parts have left.
+    /// Some parts have been sent.
     Begun,
-    /// The last part has left.
+    /// The last part has been sent.
     Ended,
 }
 
@@ -40,7 +40,7 @@ pub(crate) struct Call {
     pub(crate) id: MessageId,
     pub(crate) attempt: u32,
     pub(crate) time: TimeLeft,
-    /// Where sent messages come from; made once for each attempt number and version of the configuration.
+    /// The origin of sent messages; built once for each attempt number and version of the configuration.
     pub(crate) from: Arc<str>,
     from_key: (u32, u64),
     /// The trace context of the message in flight, for everything that is sent.
@@ -48,11 +48,11 @@ pub(crate) struct Call {
     pub(crate) outputs: Vec<Output>,
     /// The account that these outputs are charged to.
     pub(crate) charge: Charge,
-    /// Whether it was ended while it waited for room.
+    /// Whether it was aborted while it waited for budget.
     pub(crate) has_yielded: bool,
     /// Messages sent in this call, by output.
     pub(crate) sent_counts: Vec<u32>,
-    /// Requests of this call, those included that could not be begun: a failed one may have been stored all the same.
+    /// Requests of this call, including those that failed to begin: a failed one may have been stored nevertheless.
     pub(crate) requests_count: u32,
     pub(crate) sends_count: u32,
     pub(crate) sends_bytes: u64,
@@ -75,8 +75,8 @@ pub(crate) enum BegunRequest {
     Failed,
 }
 
-/// The time of a call. It is counted from the first use: most calls end before the clock is read, and one that does not has yielded, and thereby read
-/// it, within a tick of the engine.
+/// The time of a call. It is counted from the first use: most calls end before the clock is read, and one that does not has yielded, and
+/// thereby read it, within a tick of the engine.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TimeLeft {
     limit: Duration,
@@ -93,17 +93,17 @@ impl TimeLeft {
         self.end.get_or_insert_with(|| now + self.limit).saturating_duration_since(now)
     }
 
-    /// Takes a wait out that does not count.
+    /// Excludes a wait that does not count.
     pub(crate) fn extend(&mut self, waited: Duration) {
         self.end = self.end.map(|end| end + waited);
     }
 }
 
-/// The properties of the trace context, which is passed on.
+/// The properties of the trace context, which is propagated.
 pub(crate) const TRACE_PROPERTIES: [&str; 2] = ["traceparent", "tracestate"];
 
 impl Call {
-    /// No call yet, of an instance with so many outputs.
+    /// No call yet; for an instance with this many outputs.
     pub(crate) fn new(outputs_count: usize) -> Self {
         Call {
             phase: Phase::Idle,
@@ -155,7 +155,7 @@ impl Call {
         }
     }
 
-    /// Ends the call and forgets all that was sent, which `outputs` was taken from before if it was to leave.
+    /// Ends the call and discards everything it sent; outputs to be delivered must be taken from `outputs` before.
     pub(crate) fn end(&mut self) {
         self.phase = Phase::Idle;
         self.attempt = 0;

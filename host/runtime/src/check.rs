@@ -1,4 +1,5 @@
-//! Whether this host can run a component: checked by the engine itself, before the component is deployed and without running or compiling its code.
+//! Whether this host can run a component: checked by the engine itself, before the component is deployed, without running or compiling its
+//! code.
 
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -21,7 +22,7 @@ use crate::memory_limit::{MAX_INSTANCES_COUNT, MemoryLimit};
 use crate::slots::Slots;
 use crate::stub::stub_component;
 
-/// The engine of a host without a pool for instances at work. One can be kept and used from many threads.
+/// The engine of a host without a pool of running instances. A checker can be kept and used from several threads.
 pub struct Checker {
     engine: wasmtime::Engine,
     linker: Linker<Guest>,
@@ -33,9 +34,9 @@ impl Checker {
     /// Creates a checker for hosts with this number of instance slots (`host.instances`).
     ///
     /// # Errors
-    /// `Engine` when the machine has no room for it.
+    /// `Engine` if the machine has not enough address space.
     pub fn new(host_instances_count: u32) -> Result<Self, RuntimeError> {
-        // Room for one instance with all that it may have.
+        // Room for one instance with everything it may have.
         let instances_count = MAX_INSTANCES_COUNT as u32;
         let failed = |error: wasmtime::Error| RuntimeError::Engine { instances_count, source: error.into() };
         let engine = wasmtime::Engine::new(&settings(instances_count)).map_err(failed)?;
@@ -44,7 +45,7 @@ impl Checker {
         Ok(Checker { engine, linker, largest_count: Slots::new(host_instances_count).largest_count() })
     }
 
-    /// Reads what a component is, and checks that this host can run it under these limits. Takes up to seconds, and blocks.
+    /// Inspects a component and checks that this host can run it under these limits. Takes up to seconds, and blocks.
     ///
     /// # Errors
     /// [`ComponentFault`], with the cause and the fix.
@@ -52,7 +53,7 @@ impl Checker {
         self.check_under(bytes, |_| Ok(limits.clone()))
     }
 
-    /// The same under limits that depend on what the component is.
+    /// The same under limits that depend on the component.
     ///
     /// # Errors
     /// [`ComponentFault`]; `Undeployable` if there are no such limits.
@@ -66,7 +67,7 @@ impl Checker {
             return Err(ComponentFault::Undeployable { problem: fault.clone() });
         }
         let limits = &limits_of(&inspected).map_err(|problem| ComponentFault::Undeployable { problem })?;
-        // The engine receives foreign bytes. A panic on them does not concern existing deployments.
+        // The engine receives untrusted bytes. A panic on them does not concern existing deployments.
         let made = catch_unwind(AssertUnwindSafe(|| self.make(inspected.digest, bytes, limits)));
         match made.unwrap_or_else(|payload| Err(format!("the engine panicked: {}", panic_text(&*payload)))) {
             Ok(()) => Ok(inspected),
@@ -83,7 +84,7 @@ impl Checker {
         unused_code(folder, &self.engine, named)
     }
 
-    /// Has the engine translate, link and instantiate the component without its code.
+    /// Makes the engine translate, link and instantiate the component without its code.
     fn make(&self, digest: Digest, bytes: &[u8], limits: &ComponentLimits) -> Result<(), String> {
         let shown = |error: wasmtime::Error| format!("{error:#}");
         let component = Component::new(&self.engine, stub_component(bytes)?).map_err(shown)?;

@@ -15,8 +15,8 @@ use weir_config::records::Digest;
 use crate::caches::touch;
 use crate::error::RuntimeError;
 
-/// Compiled code by digest: files `DIGEST-ENGINE.cwasm` in a folder that only this user can enter. Beside each lies its checksum in a file
-/// `DIGEST-ENGINE.crc`: the engine trusts the code as it trusts itself, so a damaged disk must not reach it.
+/// Compiled code by digest: files `DIGEST-ENGINE.cwasm` in a folder that only this user can enter. The checksum of each is in a file
+/// `DIGEST-ENGINE.crc`: the engine trusts the code as its own, so damage on disk must be detected before.
 pub(crate) struct CodeCache {
     folder: PathBuf,
     /// Represents the engine's version and settings: code of other engines is not read.
@@ -24,7 +24,7 @@ pub(crate) struct CodeCache {
 }
 
 impl CodeCache {
-    /// Opens the cache in a folder, which is made if need be.
+    /// Opens the cache in a folder, which is created if missing.
     ///
     /// # Errors
     /// `CodeCache`.
@@ -35,7 +35,7 @@ impl CodeCache {
         Ok(CodeCache { folder: folder.to_owned(), engine: id_of(engine) })
     }
 
-    /// Where the code lies.
+    /// The folder of the compiled code.
     pub(crate) fn folder(&self) -> &Path {
         &self.folder
     }
@@ -44,7 +44,7 @@ impl CodeCache {
         self.folder.join(format!("{}-{}.{extension}", digest.to_hex(), self.engine))
     }
 
-    /// The code that was kept of a component, if it is of use. Reads a file.
+    /// The cached code of a component, if it is usable. Reads a file.
     pub(crate) fn load(&self, engine: &wasmtime::Engine, digest: Digest) -> Option<Component> {
         let path = self.file(digest, "cwasm");
         if !path.exists() {
@@ -70,13 +70,13 @@ impl CodeCache {
         }
     }
 
-    /// Caches code. A checksum that does not match its code, after a crash between the two writes, invalidates it.
+    /// Caches code. A checksum that does not match its code, after a crash between the two writes, invalidates the code.
     pub(crate) fn store(&self, digest: Digest, code: &[u8]) -> io::Result<()> {
         self.write(&self.file(digest, "crc"), checksum(code).as_bytes())?;
         self.write(&self.file(digest, "cwasm"), code)
     }
 
-    /// Written to a temporary file and renamed, so that no reader sees half a file.
+    /// Writes to a temporary file and renames it, so that no reader sees a partial file.
     fn write(&self, path: &Path, content: &[u8]) -> io::Result<()> {
         let part = self.folder.join(format!("{:016x}.part", rand::random::<u64>()));
         let written = fs::OpenOptions::new()
@@ -93,7 +93,7 @@ impl CodeCache {
     }
 }
 
-/// Stands for the version and settings of an engine in the names of files.
+/// Identifies the version and settings of an engine in file names.
 fn id_of(engine: &wasmtime::Engine) -> String {
     let mut hasher = DefaultHasher::new();
     engine.precompile_compatibility_hash().hash(&mut hasher);
@@ -122,7 +122,7 @@ pub(crate) fn unused_code(folder: &Path, engine: &wasmtime::Engine, named: &BTre
     weir_config::unused_files(folder, is_unused)
 }
 
-/// Length and CRC-32C: protects against damage, not against attackers, which the mode of the folder excludes.
+/// Length and CRC-32C: protects against damage, not against attackers, whom the mode of the folder excludes.
 fn checksum(code: &[u8]) -> String {
     format!("{} {:08x}", code.len(), crc32c::crc32c(code))
 }

@@ -1,4 +1,4 @@
-//! Components made ready to run: fetched, verified, compiled once for each digest, and linked.
+//! Components ready to run: fetched, verified, compiled once for each digest, and linked.
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
@@ -20,7 +20,7 @@ use crate::inspect::{Inspected, inspect};
 
 const SETUP: &str = "weir:processor/setup@";
 
-/// A component that is compiled and linked: instances can be made of it.
+/// A compiled and linked component, from which instances can be created.
 pub struct Loaded {
     pub(crate) digest: Digest,
     pub(crate) engine: Engine,
@@ -32,7 +32,7 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    /// Compiles and links the bytes of a component, or takes the code that was kept of it. Blocks for as long as that takes.
+    /// Compiles and links the bytes of a component, or uses its cached code. Blocks for as long as that takes.
     ///
     /// # Errors
     /// `Component` and `ComponentUnfit`: it can never run here.
@@ -56,7 +56,7 @@ impl Loaded {
     }
 }
 
-/// The slots that an instance takes: one for each memory, and for each four tables.
+/// The slots that an instance takes: one per memory, and one per four tables.
 pub(crate) fn slots_count(digest: Digest, component: &Component, largest_count: u32) -> Result<u32, RuntimeError> {
     let needed = component.resources_required().ok_or_else(|| RuntimeError::ComponentUnfit {
         digest,
@@ -69,7 +69,7 @@ pub(crate) fn slots_count(digest: Digest, component: &Component, largest_count: 
     }
 }
 
-/// What the host calls of a component.
+/// The exports of a component that the host calls.
 pub(crate) fn indices(
     engine: &wasmtime::Engine,
     component: &Component,
@@ -93,11 +93,11 @@ pub(crate) struct Loader {
     /// The limit of cached components and their code together; unlimited if they are managed elsewhere.
     cache_bytes: Option<u64>,
     loaded: Mutex<HashMap<Digest, Weak<Loaded>>>,
-    /// One load at a time of each digest: the others share what it loads.
+    /// One load at a time per digest: concurrent callers share the result.
     loading: Mutex<HashMap<Digest, Weak<Semaphore>>>,
-    /// Files of compiled code that are read at a time.
+    /// Files of compiled code that may be read at a time.
     reading: Semaphore,
-    /// One compilation at a time: each uses all processors by itself.
+    /// One compilation at a time: each uses all processors.
     compiling: Semaphore,
 }
 
@@ -110,7 +110,7 @@ impl Loader {
         Loader { engine, source, cache_bytes, loaded: Mutex::default(), loading: Mutex::default(), reading, compiling }
     }
 
-    /// Loads a component, or shares the one that is in use. Its record gives it this size.
+    /// Loads a component, or shares the one in use. `size_bytes` is the size given in its record.
     ///
     /// # Errors
     /// `ComponentMissing`, `ComponentUnreadable`, `Component`, `ComponentUnfit`.
@@ -127,7 +127,7 @@ impl Loader {
         let loaded = match self.compiled(digest).await? {
             Some(loaded) => loaded,
             None => {
-                // Not in the turn of those that compile either: a store that does not answer delays nothing that is here.
+                // Outside of the compilation lock as well: a store that does not answer delays nothing that is already local.
                 self.source.prefetch(digest, size_bytes).await.map_err(unreadable(digest))?;
                 self.compile(digest).await?
             }
@@ -162,7 +162,7 @@ impl Loader {
         blocking(digest, move || Loaded::of_bytes(&engine, &bytes)).await
     }
 
-    /// Keeps what can be had again within its bound.
+    /// Trims the caches to their limit.
     async fn trim(&self) {
         let Some(most_bytes) = self.cache_bytes else { return };
         let mut in_use: BTreeSet<Digest> = self.lock().keys().copied().collect();
@@ -194,7 +194,7 @@ fn unreadable(digest: Digest) -> impl FnOnce(ConfigError) -> RuntimeError {
     move |error| RuntimeError::ComponentUnreadable { digest, source: error.into() }
 }
 
-/// Works on a component outside of the async tasks. A component on which the engine panics cannot run; nothing else is affected.
+/// Runs work on a component outside of the async tasks. A component on which the engine panics cannot run; nothing else is affected.
 async fn blocking<T: Send + 'static>(
     digest: Digest,
     work: impl FnOnce() -> Result<T, RuntimeError> + Send + 'static,
@@ -202,7 +202,7 @@ async fn blocking<T: Send + 'static>(
     match tokio::task::spawn_blocking(work).await.map_err(JoinError::try_into_panic) {
         Ok(done) => done,
         Err(Ok(payload)) => Err(RuntimeError::ComponentUnfit { digest, source: panic_text(&*payload).into() }),
-        // Only a runtime that is being torn down cancels blocking work, and with it what waits for it.
+        // Blocking work is cancelled only if the runtime is being torn down, and its waiters with it.
         Err(Err(_)) => std::future::pending().await,
     }
 }
@@ -239,7 +239,7 @@ mod tests {
         let loader = Loader::new(engine, Arc::new(weir_config::ComponentFolder::new(folder.path().join("components"))), None);
         let compiling = loader.compiling.acquire().await.unwrap();
         let mut waits = Box::pin(loader.load(other, 1));
-        // It has no handler, which is found out after it was read: the turn for compiling was not waited for.
+        // It has no handler, which is detected after reading it: it did not wait for its turn to compile.
         let found = loader.load(cached, 1).await.unwrap_err();
         assert!(matches!(found, RuntimeError::ComponentUnfit { .. }), "{found}");
         assert!(waits.as_mut().now_or_never().is_none());

@@ -1,11 +1,11 @@
-//! The configuration as a host has it: one consistent state, which the next one replaces as a whole.
+//! The configuration as a host has it: one consistent state, replaced as a whole by the next one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use weir_config::{Change, Content};
 
-/// One state. Types without any value so far are left out.
+/// One state. Types that never had a value are left out.
 #[derive(Debug, Default)]
 pub(crate) struct ConfigState {
     /// The version of the configuration.
@@ -15,7 +15,7 @@ pub(crate) struct ConfigState {
     followed_types: Option<FollowedTypes>,
 }
 
-/// The config types that a host follows: no others concern it.
+/// The config types that a host follows; others do not concern it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct FollowedTypes {
     pub(crate) types: BTreeSet<String>,
@@ -31,14 +31,14 @@ impl FollowedTypes {
 
 #[derive(Clone, Debug)]
 struct TypeState {
-    /// In which version it last changed, as far as this host saw.
+    /// The version in which it last changed, as far as this host saw.
     version: u64,
     content: Arc<Content>,
 }
 
 impl ConfigState {
-    /// The state after a change. A type that has the same content as before keeps its version, one that lost its last value stays, empty. One
-    /// that is not followed any more stays as it is: the change says nothing of it.
+    /// The state after a change. A type with the same content as before keeps its version; one that lost its last value stays, empty. One
+    /// that is no longer followed stays as it is: the change does not cover it.
     pub(crate) fn after(&self, change: Change, followed_types: Option<FollowedTypes>) -> Self {
         let mut types = BTreeMap::new();
         for (name, old) in &self.types {
@@ -61,13 +61,13 @@ impl ConfigState {
         ConfigState { version: change.version, types, followed_types }
     }
 
-    /// The same with some types alone.
+    /// The same state, restricted to some types.
     pub(crate) fn only(&self, types: &[String]) -> Self {
         let kept = types.iter().filter_map(|name| Some((name.clone(), self.types.get(name)?.clone())));
         ConfigState { version: self.version, types: kept.collect(), followed_types: None }
     }
 
-    /// Whether it is known what these types hold.
+    /// Whether the content of these types is known.
     pub(crate) fn covers(&self, types: &[String]) -> bool {
         self.followed_types.as_ref().is_none_or(|followed_types| types.iter().all(|name| followed_types.contains(name)))
     }
@@ -82,7 +82,7 @@ impl ConfigState {
         self.types.get(config_type).map(|state| &state.content)
     }
 
-    /// The version in which a type last changed; 0 for one without any value so far.
+    /// The version in which a type last changed; 0 for a type that never had a value.
     pub(crate) fn version_of(&self, config_type: &str) -> u64 {
         self.types.get(config_type).map_or(0, |state| state.version)
     }

@@ -18,7 +18,7 @@ use weir_pubsub::MessageId;
 
 /// The longest line, in bytes; longer ones are cut into several.
 const MAX_LINE_BYTES: usize = 64 << 10;
-/// How much of the end of stderr is kept for dead letters.
+/// How much of the end of stderr is kept for dead letters, in bytes.
 const TAIL_BYTES: usize = 8 << 10;
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -39,7 +39,7 @@ impl LogQuota {
         LogQuota { limit_bytes, minute: Mutex::new(MinuteQuota { began: Instant::now(), used_bytes: 0, dropped_count: 0 }) }
     }
 
-    /// Asks for room for a line.
+    /// Reserves room for a line.
     fn take(&self, bytes: usize) -> LineVerdict {
         let mut minute = self.minute.lock().unwrap_or_else(PoisonError::into_inner);
         let mut dropped_count = 0;
@@ -60,9 +60,9 @@ impl LogQuota {
 #[derive(Debug, PartialEq, Eq)]
 struct LineVerdict {
     is_kept: bool,
-    /// It is the first of this minute that is dropped.
+    /// Whether it is the first line dropped in this minute.
     is_first_dropped: bool,
-    /// How many were dropped in the minute that just ended.
+    /// The number of lines dropped in the minute that just ended.
     dropped_count: u64,
 }
 
@@ -78,7 +78,7 @@ pub(crate) struct LogContext {
     attempt: AtomicU32,
 }
 
-/// Logs a line at a level that is only known at run time.
+/// Logs a line at a level known only at run time.
 macro_rules! log_at {
     ($level:expr, $($rest:tt)*) => {
         match $level {
@@ -91,7 +91,7 @@ macro_rules! log_at {
     };
 }
 
-/// Fields of a component, whose names it chooses freely: one string, so that they cannot be confused with Weir's own.
+/// Fields of a component, which chooses their names freely: one string, so that they cannot be confused with Weir's own.
 struct Fields<'f>(&'f [(String, String)]);
 
 impl fmt::Display for Fields<'_> {
@@ -110,14 +110,14 @@ impl LogContext {
         LogContext { processor, variant, flow, component, quota, id_high, id_low, attempt }
     }
 
-    /// Sets the message in flight; attempt 0: none.
+    /// Sets the message in flight; attempt 0 means none.
     pub(crate) fn set_message(&self, id: MessageId, attempt: u32) {
         self.id_high.store((id.0 >> 64) as u64, Ordering::Relaxed);
         self.id_low.store(id.0 as u64, Ordering::Relaxed);
         self.attempt.store(attempt, Ordering::Relaxed);
     }
 
-    /// Whether lines of a level are kept.
+    /// Whether lines of this level are logged.
     pub(crate) fn is_enabled(level: Level) -> bool {
         match level {
             Level::ERROR => tracing::enabled!(target: "weir::component", Level::ERROR),
@@ -194,7 +194,7 @@ impl Console {
         String::from_utf8_lossy(&tail).trim().to_owned()
     }
 
-    /// Starts afresh for the next message: output for earlier messages is not part of its failure.
+    /// Discards the tail before the next message: output of earlier messages is not part of its failure.
     pub(crate) fn forget_tail(&self) {
         if self.0.has_tail.swap(false, Ordering::Relaxed) {
             self.lock().tail.clear();

@@ -4,12 +4,12 @@ use tokio::sync::watch;
 use weir_config::records::Entry;
 use weir_pubsub::{Routing, Topic};
 
-/// Those topics. It is shared by everything that a variant ever runs: messages sent before a swap are settled by the current entry, too.
+/// The consumed topics. Shared by everything that a variant ever runs: messages sent before a swap are settled by the current entry, too.
 #[derive(Clone, Debug)]
 pub(crate) struct Consumed(watch::Sender<Vec<Topic>>);
 
 impl Consumed {
-    /// Nothing is consumed yet.
+    /// No topic is consumed yet.
     pub(crate) fn new() -> Self {
         Consumed(watch::Sender::new(Vec::new()))
     }
@@ -29,7 +29,7 @@ impl Consumed {
         if self.0.borrow().contains(topic) { Routing::Required } else { Routing::Optional }
     }
 
-    /// Hears of changes from now on.
+    /// A receiver of changes from now on.
     pub(crate) fn changes(&self) -> watch::Receiver<Vec<Topic>> {
         self.0.subscribe()
     }

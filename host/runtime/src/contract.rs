@@ -1,13 +1,14 @@
-//! The part of `wit/processor.wit` that this host serves, and whether a component requires more: determined from its types, without compiling it.
+//! The part of `wit/processor.wit` that this host serves, and whether a component requires more: determined from its types, without
+//! compiling it.
 //!
-//! The engine would find the same when it links the component, but only on a host, after compiling, and in its own words.
+//! The engine would find the same when it links the component, but only on a host, after compiling, and with messages of its own.
 
 use std::fmt::Write;
 
 use wasmparser::component_types::{ComponentDefinedType, ComponentEntityType, ComponentFuncTypeId, ComponentItem, ComponentValType};
 use wasmparser::types::Types;
 
-/// Names for types that occur in many functions; the tables refer to them with an `@`.
+/// Names for types that occur in many functions; the tables refer to them with `@`.
 const NAMED: [(&str, &str); 5] = [
     ("message", "record{body: list<u8>, content-type: option<string>, properties: list<tuple<string, string>>}"),
     ("failure", "record{verdict: enum{retry, busy, reject}, reason: string, delay-ms: option<u32>}"),
@@ -19,7 +20,7 @@ const NAMED: [(&str, &str); 5] = [
 /// The functions of an interface, by name, with their types.
 type Functions = &'static [(&'static str, &'static str)];
 
-/// The interfaces that components import. Frozen for all of 0.1.x; a later one adds lines.
+/// The interfaces that components import. Frozen for all of 0.1.x; a later version adds lines.
 const IMPORTS: [(&str, Functions); 4] = [
     (
         "context",
@@ -74,19 +75,19 @@ const WASI: [&str; 6] = ["wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:
 
 /// The maximum length of a spelled-out type: several times the longest of the tables. Types can be shared, so a small file could spell out gigabytes.
 const MAX_TYPE_BYTES: usize = 4 << 10;
-/// Unserved requirements that are reported of one component.
+/// The most unserved requirements reported of one component.
 const MAX_UNSERVED_COUNT: usize = 50;
 
 /// The imports of a component, and the requirements that this host does not serve.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Needs {
-    /// The names of the interfaces that it calls functions of.
+    /// The names of the interfaces whose functions it calls.
     pub(crate) imports: Vec<String>,
     /// Unserved requirements, for people: interfaces, functions, and functions of another type.
     pub(crate) unserved: Vec<String>,
 }
 
-/// Finds what a component needs. `imports` and `exports` are the names at its outermost level.
+/// Determines what a component needs. `imports` and `exports` are the names at its outermost level.
 pub(crate) fn needs(types: &Types, imports: &[String], exports: &[String]) -> Needs {
     let mut found = Needs::default();
     for name in imports {
@@ -179,7 +180,7 @@ fn of_function(types: &Types, id: ComponentFuncTypeId) -> String {
     text
 }
 
-/// A list of names, of which some have types.
+/// A list of names, some of which have types.
 fn fields<'a>(types: &Types, text: &mut String, fields: impl Iterator<Item = (&'a str, Option<ComponentValType>)>) {
     for (at, (name, ty)) in fields.enumerate() {
         if text.len() > MAX_TYPE_BYTES {
@@ -194,7 +195,7 @@ fn fields<'a>(types: &Types, text: &mut String, fields: impl Iterator<Item = (&'
     }
 }
 
-/// A type as WIT has it, with records and enums written out. The nesting is bounded by the validator.
+/// A type in WIT syntax, with records and enums written out. The validator bounds the nesting.
 fn value(types: &Types, text: &mut String, ty: ComponentValType) {
     if text.len() > MAX_TYPE_BYTES {
         return;
@@ -235,7 +236,7 @@ fn value(types: &Types, text: &mut String, ty: ComponentValType) {
             fields(types, text, variant.cases.iter().map(|(name, case)| (name.as_str(), case.ty)));
             text.push('}');
         }
-        // None of these is in any version that is served.
+        // No served version contains any of these.
         _ => text.push_str("another type"),
     }
 }
@@ -245,7 +246,7 @@ fn spelled_out(text: &str) -> String {
     NAMED.iter().fold(text.to_owned(), |text, (name, ty)| text.replace(&format!("@{name}"), ty))
 }
 
-/// A type with names for what is the same here.
+/// A type with names in place of the types listed here.
 fn named(text: &str) -> String {
     NAMED.iter().fold(text.to_owned(), |text, (name, ty)| text.replace(ty, name))
 }

@@ -18,7 +18,7 @@ pub(crate) struct GiveUpReason<'a> {
 }
 
 impl GiveUpReason<'_> {
-    /// Answers a request with the error, and makes a dead letter of anything else: what to settle the message with.
+    /// Answers a request with the error, or makes a dead letter of any other message; returns what to settle the message with.
     pub(crate) async fn give_up(
         &self,
         variant: &Variant,

@@ -1,4 +1,4 @@
-//! The deployments as a host knows them: those of the configuration, and what the host was given when it was started.
+//! The deployments that a host knows: those of the configuration, and the components given to the host at its start.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use weir_config::Content;
 use weir_config::names::parts_of_deployment_key;
 use weir_config::records::{ComponentRecord, ComponentRef};
 
-/// The component that a host was given for a processor when it was started: for entries without a component, whatever is deployed.
+/// A component given to the host at its start for a processor: for entries without a component, whatever is deployed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GivenComponent {
     /// Its name and version, which need not be deployed.
@@ -16,7 +16,7 @@ pub struct GivenComponent {
     pub record: Arc<ComponentRecord>,
 }
 
-/// The deployments, each read once until its text changes: many entries name the same.
+/// The deployments, each parsed once until its text changes: many entries name the same one.
 #[derive(Default)]
 pub(crate) struct Deployments {
     texts: Arc<Content>,
@@ -25,12 +25,12 @@ pub(crate) struct Deployments {
 }
 
 impl Deployments {
-    /// None yet, of a host that was given these by the names of processors.
+    /// No deployments yet; for a host with these components given by processor name.
     pub(crate) fn new(given: BTreeMap<String, GivenComponent>) -> Self {
         Deployments { given, ..Deployments::default() }
     }
 
-    /// Takes over the config type of deployments as it is now; whether it is different from before.
+    /// Applies the current config type of deployments; returns whether it differs from before.
     pub(crate) fn update(&mut self, texts: &Arc<Content>) -> bool {
         if Arc::ptr_eq(texts, &self.texts) {
             return false;
@@ -40,7 +40,7 @@ impl Deployments {
         old != *texts
     }
 
-    /// Those in the configuration whose keys are wanted and that can be used.
+    /// The usable deployments in the configuration whose keys are selected.
     pub(crate) fn usable(&mut self, is_wanted: impl Fn(&str) -> bool) -> Vec<Arc<ComponentRecord>> {
         let keys: Vec<String> = self.texts.keys().filter(|key| is_wanted(key)).cloned().collect();
         keys.iter().filter_map(|key| self.read(key).ok()).collect()

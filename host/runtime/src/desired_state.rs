@@ -19,7 +19,7 @@ pub(crate) struct DesiredState {
     entries: BTreeMap<String, Entries>,
 }
 
-/// The entries of a processor, each read once until its text changes.
+/// The entries of a processor, each parsed once until its text changes.
 #[derive(Default)]
 struct Entries {
     texts: Arc<Content>,
@@ -27,7 +27,7 @@ struct Entries {
 }
 
 impl Entries {
-    /// Takes over the entries as they are now; the keys of those that are different from before.
+    /// Applies the current entries and returns the keys of those that changed.
     fn update(&mut self, texts: &Arc<Content>) -> Vec<String> {
         if Arc::ptr_eq(texts, &self.texts) {
             return Vec::new();
@@ -47,14 +47,14 @@ impl Entries {
 /// The differences from the previous state.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Changes {
-    /// Variants that are new, changed, or not to be there any more (`None`).
+    /// Variants that are new, changed, or to be removed (`None`).
     pub(crate) variants: BTreeMap<Key, Option<Desired>>,
-    /// Whether the deployments are others.
+    /// Whether the deployments changed.
     pub(crate) are_components_changed: bool,
 }
 
 impl DesiredState {
-    /// Nothing yet, of a host that was given components for the names of processors.
+    /// No variants yet; for a host with components given by processor name.
     pub(crate) fn new(given: BTreeMap<String, GivenComponent>) -> Self {
         DesiredState { deployments: Deployments::new(given), ..DesiredState::default() }
     }
@@ -64,7 +64,7 @@ impl DesiredState {
         &self.all
     }
 
-    /// The deployments that the variants are made of.
+    /// The deployments that the variants use.
     pub(crate) fn deployments(&mut self) -> &mut Deployments {
         &mut self.deployments
     }
@@ -169,7 +169,7 @@ mod tests {
         let both = [("a", entry("1")), ("b", entry("1"))];
         let first = ConfigState::default().after(change(1, &[("processor:p", &both), ("component", &[("p@1.0.0", deployed())])]), None);
         let before = update(&first);
-        // Another deployment may be one that an entry waits for, so all are looked at; and an entry changes.
+        // An entry may be waiting for any deployment, so all are checked; and an entry changes.
         let both = [("a", entry("1")), ("b", entry("2"))];
         let components = [("p@1.0.0", deployed()), ("p@2.0.0", deployed())];
         let after = update(&first.after(change(2, &[("processor:p", &both), ("component", &components)]), None));

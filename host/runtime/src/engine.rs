@@ -20,12 +20,12 @@ use crate::suspects::Suspects;
 
 /// How long a component runs before it yields: one tick of the epoch.
 const TICK: Duration = Duration::from_millis(10);
-/// Tables that go with one memory; only address space, too. Components of all languages have two or three.
+/// Tables per memory; they take only address space, too. Components of all languages have two or three.
 pub(crate) const TABLES_PER_SLOT: u32 = 4;
-/// The memory of one instance, at most, whatever its deployment allows; only address space, which costs nothing.
+/// The largest memory of one instance, whatever its deployment allows; only address space, which costs nothing.
 const MAX_MEMORY_BYTES: usize = weir_config::records::MAX_MEMORY_BYTES as usize;
 
-/// The engine and what belongs to it. Cloning is cheap.
+/// The engine and its related state. Cloning is cheap.
 #[derive(Clone)]
 pub struct Engine {
     inner: wasmtime::Engine,
@@ -40,7 +40,7 @@ impl Engine {
     /// Creates an engine whose pool holds `instances_count` instances and which caches compiled code in a folder of its own.
     ///
     /// # Errors
-    /// `Engine` if the machine has no room for so many, `CodeCache` if the folder cannot be created.
+    /// `Engine` if the machine has no address space for so many, `CodeCache` if the folder cannot be created.
     pub fn new(instances_count: u32, code_cache: &Path) -> Result<Self, RuntimeError> {
         let failed = |error: wasmtime::Error| RuntimeError::Engine { instances_count, source: error.into() };
         let inner = wasmtime::Engine::new(&settings(instances_count)).map_err(failed)?;
@@ -53,12 +53,12 @@ impl Engine {
         Ok(Engine { inner, linker, slots, cache, ticker_ended, suspects: Suspects::new(code_cache.join("suspects")) })
     }
 
-    /// The notes of messages that may be what ends this host.
+    /// The notes of messages that may be crashing this host.
     pub(crate) fn suspects(&self) -> &Suspects {
         &self.suspects
     }
 
-    /// The places in the pool.
+    /// The slots of the pool.
     pub(crate) fn slots(&self) -> &Slots {
         &self.slots
     }
@@ -68,12 +68,12 @@ impl Engine {
         &self.ticker_ended
     }
 
-    /// The engine itself: for benches, which hold a bare call against the host's.
+    /// The engine itself: for benches, which compare a bare call with the host's.
     pub fn inner(&self) -> &wasmtime::Engine {
         &self.inner
     }
 
-    /// Where compiled code is kept.
+    /// The folder of compiled code.
     pub(crate) fn code_folder(&self) -> &Path {
         self.cache.folder()
     }
@@ -87,8 +87,8 @@ impl Engine {
         self.cache.load(&self.inner, digest)
     }
 
-    /// Compiles a component and caches the code. Uses all processors for up to seconds. The code is then mapped from its file, which takes no memory
-    /// of the process, and the memory of the compiler is returned to the system.
+    /// Compiles a component and caches the code. Uses all processors for up to seconds. The code is then mapped from its file, which takes
+    /// no memory of the process, and the memory of the compiler is returned to the system.
     pub(crate) fn compile(&self, digest: Digest, bytes: &[u8]) -> Result<Component, RuntimeError> {
         let unfit = |error: wasmtime::Error| RuntimeError::ComponentUnfit { digest, source: error.into() };
         let code = compiled_apart(bytes).map_err(unfit)?;
@@ -108,12 +108,12 @@ impl Engine {
     }
 }
 
-/// Compiles by an engine that goes with the work: a compiler keeps the buffers of all its threads for as long as it lives.
+/// Compiles with an engine that is dropped afterwards: a compiler keeps the buffers of all its threads for as long as it lives.
 fn compiled_apart(bytes: &[u8]) -> wasmtime::Result<Vec<u8>> {
     wasmtime::Engine::new(&code_settings())?.precompile_component(bytes)
 }
 
-/// The code that was compiled just now, where its file cannot be used.
+/// The code just compiled, for when its file cannot be used.
 fn deserialized(engine: &wasmtime::Engine, code: &[u8]) -> wasmtime::Result<Component> {
     #[allow(unsafe_code, reason = "code that this engine has compiled, which was in no other hands")]
     unsafe {
@@ -121,7 +121,7 @@ fn deserialized(engine: &wasmtime::Engine, code: &[u8]) -> wasmtime::Result<Comp
     }
 }
 
-/// Has the allocator return free memory to the system. It would keep what the compiler's threads used, some hundred MiB.
+/// Makes the allocator return free memory to the system. It would otherwise keep what the compiler's threads used, several hundred MiB.
 fn give_back_memory() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     #[allow(unsafe_code, reason = "a function of the C library without preconditions")]
@@ -136,14 +136,14 @@ impl std::fmt::Debug for Engine {
     }
 }
 
-/// The features of WebAssembly that components may use: those that the engine has by default, as it is built here. The engine is set to
-/// exactly these, and components are checked against them before they are deployed.
+/// The WebAssembly features that components may use: the defaults of the engine as built here. The engine is set to exactly these, and
+/// components are checked against them before they are deployed.
 pub(crate) fn features() -> WasmFeatures {
     let built_without = WasmFeatures::THREADS | WasmFeatures::EXCEPTIONS | WasmFeatures::GC_TYPES | WasmFeatures::GC;
     (WasmFeatures::WASM3 | WasmFeatures::COMPONENT_MODEL) & !built_without
 }
 
-/// Settings that run components of all languages; limits are deliberately absent where they cost nothing.
+/// Settings for components of all languages; there are deliberately no limits where they would save nothing.
 pub(crate) fn settings(instances_count: u32) -> Config {
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(u32::MAX)
@@ -167,7 +167,7 @@ pub(crate) fn settings(instances_count: u32) -> Config {
     config
 }
 
-/// The settings that code depends on.
+/// The settings that affect compiled code.
 fn code_settings() -> Config {
     let mut config = Config::new();
     config.wasm_features(WasmFeatures::all(), false).wasm_features(features(), true);
@@ -179,12 +179,12 @@ fn code_settings() -> Config {
     config
 }
 
-/// Moves the epoch on until the engine is gone.
+/// Advances the epoch until the engine is dropped.
 fn tick(engine: &wasmtime::Engine, ended: &CancellationToken) -> io::Result<()> {
     let weak = engine.weak();
     let ended = ended.clone().drop_guard();
     std::thread::Builder::new().name("weir-epoch".to_owned()).spawn(move || {
-        // Dropped unless it is disarmed: a panic counts as an end, that the engine is gone does not.
+        // Dropped unless it is disarmed: a panic counts as an end, a dropped engine does not.
         let ended = ended;
         while let Some(engine) = weak.upgrade() {
             engine.increment_epoch();

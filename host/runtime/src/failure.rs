@@ -8,10 +8,10 @@ use weir_pubsub::DeliveryCount;
 
 /// The longest wait that a component may request.
 pub(crate) const MAX_REQUESTED_WAIT: Duration = Duration::from_secs(60);
-/// The shortest wait for one that is busy: no attempts are counted, so that time alone ends it.
+/// The shortest wait for a busy component: no attempts are counted, so only time ends it.
 const SHORTEST_BUSY_WAIT: Duration = Duration::from_millis(100);
-/// Deliveries above the policy's attempts before a message is suspected to be what ends its hosts. Stops and restarts of hosts count
-/// as deliveries too, so there is room for them, and a suspicion alone gives no message up.
+/// Deliveries beyond the policy's attempts before a message is suspected of crashing its hosts. Stops and restarts of hosts count as
+/// deliveries too, so there is some margin, and a suspicion alone never gives up a message.
 pub(crate) const SPARE_DELIVERIES_COUNT: u32 = 10;
 
 /// How an attempt failed.
@@ -21,13 +21,13 @@ pub enum FaultKind {
     Retry(Option<Duration>),
     /// The component is busy and requests a later attempt, after this time at the earliest.
     Busy(Option<Duration>),
-    /// The component will never take the message.
+    /// The component will never accept the message.
     Reject,
-    /// A trap, a call of something undeclared, or an exit.
+    /// A trap, a call of an undeclared function, or an exit.
     Trap,
-    /// The time was up.
+    /// The time-out expired.
     TimeOut,
-    /// It waited for room for its outputs and gave its instance back. It is made again as if it had not been.
+    /// It waited for budget for its outputs and released its instance. The attempt is repeated and not counted.
     Yielded,
 }
 
@@ -54,7 +54,7 @@ impl FaultKind {
         matches!(self, FaultKind::Retry(Some(_)) | FaultKind::Busy(_))
     }
 
-    /// Whether the instance is of no use any more.
+    /// Whether the instance is unusable afterwards.
     pub fn breaks_instance(self) -> bool {
         matches!(self, FaultKind::Trap | FaultKind::TimeOut | FaultKind::Yielded)
     }
@@ -80,7 +80,7 @@ pub(crate) enum Next {
     },
     /// Give it up.
     DeadLetter,
-    /// Let it go back to its queue.
+    /// Requeue it.
     Requeue,
 }
 
@@ -130,11 +130,11 @@ fn wait(requested: Option<Duration>, count: u32, policy: &RetryPolicy, rng: &mut
     Duration::from_millis(step_ms).mul_f64(rng.random_range(0.5..=1.0))
 }
 
-/// Whether a message was delivered so often without being settled that it may be what ends its hosts.
+/// Whether a message was delivered so often without being settled that it may be crashing its hosts.
 pub(crate) fn is_suspected_poison(delivery_count: DeliveryCount, policy: &RetryPolicy) -> bool {
     match delivery_count {
         DeliveryCount::Exact(count) => count > policy.attempts_count.saturating_add(SPARE_DELIVERIES_COUNT),
-        // The broker does not count: its attempts are noted from the second delivery on.
+        // The broker does not count: attempts are recorded from the second delivery on.
         DeliveryCount::AtLeast(count) => count > 1,
     }
 }

@@ -1,4 +1,4 @@
-//! Components that are stored elsewhere: fetched by digest when first needed, verified on the way, and used from a folder of the host.
+//! Components stored elsewhere: fetched by digest when first needed, verified during the transfer, and used from a folder of the host.
 
 use std::time::Duration;
 
@@ -9,12 +9,12 @@ use tokio::time::timeout;
 use weir_config::records::Digest;
 use weir_config::{ComponentFolder, ComponentSource, ConfigError, RemoteComponents, RemoteFault};
 
-/// How long the store may take to begin its answer, and to send the next piece of it.
+/// The time-out for the store to begin its answer, and for each further piece.
 const PAUSE_TIME: Duration = Duration::from_secs(30);
-/// Components that are fetched at a time: one that is large does not delay another.
+/// Components fetched at a time: a large one does not delay another.
 const FETCHES_COUNT: usize = 2;
 
-/// The source of a host that has no store of its own. Nothing that is wrong here is for ever: the store may be put right.
+/// The source of a host that has no store of its own. No error here is permanent: the store may be repaired.
 #[derive(Debug)]
 pub struct FetchedComponents<R> {
     folder: ComponentFolder,
@@ -24,7 +24,7 @@ pub struct FetchedComponents<R> {
 }
 
 impl<R: RemoteComponents> FetchedComponents<R> {
-    /// Keeps what is fetched in a folder of the host's own. Larger components are refused, whatever their records give.
+    /// Keeps fetched components in a folder of the host. Larger components are refused, whatever their records state.
     pub fn new(folder: ComponentFolder, remote: R, max_component_bytes: u64) -> Self {
         FetchedComponents { folder, remote, max_component_bytes, turns: Semaphore::new(FETCHES_COUNT) }
     }
@@ -87,12 +87,12 @@ impl<R: RemoteComponents> ComponentSource for FetchedComponents<R> {
     }
 }
 
-/// The source of a host without any store: the components it was given at its start.
+/// The source of a host without any store: the components given at its start.
 #[derive(Debug)]
 pub struct LocalComponents(ComponentFolder);
 
 impl LocalComponents {
-    /// Those in a folder.
+    /// The components in a folder.
     pub fn new(folder: ComponentFolder) -> Self {
         LocalComponents(folder)
     }

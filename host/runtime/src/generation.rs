@@ -1,4 +1,4 @@
-//! What workers run: a program, and instances of it that were prepared before the switch to it.
+//! What workers run: a program and instances of it, prepared before the switch.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -67,7 +67,7 @@ impl WarmCounts {
     }
 }
 
-/// The instance of a worker, counted as long as it is there.
+/// The instance of a worker, counted while it exists.
 pub(crate) struct HeldInstance {
     pub(crate) instance: Instance,
     warm: WarmCounts,

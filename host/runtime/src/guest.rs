@@ -26,7 +26,7 @@ pub(crate) struct Guest {
     table: ResourceTable,
 }
 
-/// Files, streams and the like that an instance may hold; each costs memory of the host.
+/// Files, streams and other resources that an instance may hold; each costs memory of the host.
 const MAX_RESOURCES_COUNT: usize = 1_000;
 
 impl Guest {
@@ -34,7 +34,7 @@ impl Guest {
         let names = [&variant.processor, &variant.name, &variant.flow, &variant.deployment].map(Arc::clone);
         let log_context = Arc::new(LogContext::new(names, variant.log_quota.clone()));
         let stderr = Console::new(log_context.clone(), Level::WARN);
-        // No file, no address, no variable: everything that is not configured here is refused.
+        // No files, addresses or variables: everything not configured here is refused.
         let wasi = WasiCtx::builder().stdout(Console::new(log_context.clone(), Level::INFO)).stderr(stderr.clone()).build();
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_RESOURCES_COUNT);

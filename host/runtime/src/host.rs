@@ -35,7 +35,7 @@ use crate::status_board::{Identity, StatusBoard};
 use crate::variant_supervisor::{HostContext, VariantSupervisor};
 use weir_pubsub::{chain, panic_text, restart_on_panic, task_failure};
 
-/// How long dropped work may take to be gone.
+/// The time-out for dropped tasks to end.
 const LONGEST_DROP: Duration = Duration::from_secs(5);
 
 /// The settings of a host.
@@ -49,22 +49,22 @@ pub struct HostSettings {
     pub machine: String,
     /// The topicspace.
     pub topicspace: String,
-    /// Where the bytes of components are.
+    /// The source of the bytes of components.
     pub components: Arc<dyn ComponentSource>,
-    /// The folder for compiled code, which is the host's own: it is made, and closed to other users.
+    /// The folder for compiled code, owned by the host: it is created, and closed to other users.
     pub code_cache: PathBuf,
     /// Which processors it serves.
     pub served: Served,
-    /// The components for entries without one, by processor.
+    /// The components for entries that name none, by processor.
     pub given: BTreeMap<String, GivenComponent>,
     /// The disk limit of compiled code and fetched components together; the least recently used are removed, running ones never. Unlimited if
     /// `weir prune` manages the folder.
     pub cache_bytes: Option<u64>,
-    /// How many instances it can have at a time; see [`HostSettings::instances_for_this_machine`].
+    /// The maximum number of instances at a time; see [`HostSettings::instances_for_this_machine`].
     pub instances_count: u32,
     /// The limit, in bytes, of messages that its processors have sent and that are not settled yet; a quarter is reserved for requests.
     pub outputs_bytes: u64,
-    /// The bound of the dead-letter queue, in bytes, for a host that finds none; the same as that of the flow service.
+    /// The limit of the dead-letter queue, in bytes, for a host that finds none; the same as that of the flow service.
     pub dead_letters_max_bytes: u64,
     /// The defaults of components whose deployment gives no value.
     pub defaults: ComponentDefaults,
@@ -74,8 +74,8 @@ pub struct HostSettings {
 pub const DEFAULT_OUTPUTS_BYTES: u64 = 128 << 20;
 
 impl HostSettings {
-    /// The number of instances that the memory of the machine, or of the cgroup that bounds this process, carries at 16 MiB each, between 8
-    /// and 4,000: with more, the kernel's limit on memory maps is exceeded.
+    /// The number of instances for which the memory of the machine, or of the cgroup that limits this process, suffices at 16 MiB each,
+    /// between 8 and 4,000: above 4,000 the kernel's limit on memory maps is exceeded.
     pub fn instances_for_this_machine() -> u32 {
         const INSTANCE_BYTES: u64 = 16 << 20;
         let available = crate::memory::available_bytes(Path::new("/"));
@@ -83,10 +83,10 @@ impl HostSettings {
     }
 }
 
-/// A running host. Dropping it ends all its work at once; its messages are requeued.
+/// A running host. Dropping it aborts all its work; its messages are requeued.
 pub struct Host {
     board: Arc<StatusBoard>,
-    /// Which version of the configuration it works by, and whether it can be fetched.
+    /// The version of the configuration that it applies, and whether it can be fetched.
     config: watch::Receiver<FollowerStatus>,
     stop: CancellationToken,
     /// Cancelled after the work has ended.
@@ -100,8 +100,8 @@ pub struct Host {
 /// The outcome of stopping a host.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stopped {
-    /// The variants that still had messages in flight when the grace period ended, for people; empty if all was finished. Those messages are
-    /// redelivered.
+    /// The variants that still had messages in flight when the grace period ended, for display; empty if everything was finished. Those
+    /// messages are redelivered.
     pub held_up: Vec<String>,
 }
 
@@ -111,7 +111,7 @@ fn not_a_topicspace(topicspace: &str) -> impl FnOnce(NameError) -> RuntimeError 
 }
 
 impl Host {
-    /// Starts a host. Neither the config service nor any queue need be there yet; its work begins when they are.
+    /// Starts a host. The config service and the queues need not exist yet; its work begins when they do.
     ///
     /// # Errors
     /// `Engine`, `CodeCache`, and `Entry` for an invalid topicspace.
@@ -120,7 +120,7 @@ impl Host {
         Host::start_on(engine, backend, config, settings).await
     }
 
-    /// The same on an engine that was begun before, with the instances and the folder for compiled code of these settings.
+    /// The same on an engine whose creation has already begun, with the instances and the folder for compiled code of these settings.
     ///
     /// # Errors
     /// As [`Host::start`].
@@ -172,13 +172,13 @@ impl Host {
         Ok(Host { board, config, stop, end, work, tasks, services, ticker_ended })
     }
 
-    /// The current report of itself and its processors.
+    /// The current report on itself and its processors.
     pub fn status(&self) -> HostDetails {
         self.board.details(&self.config.borrow())
     }
 
-    /// Waits until a part of it has ended that all its work needs, which happens only by a fault of its own; the part and the reason. Tasks
-    /// of single processors are started again by themselves.
+    /// Waits until an essential part of the host has failed, which only a bug causes; returns the part and the reason. Tasks of single
+    /// processors are restarted.
     ///
     /// # Cancel safety
     /// Yes.
@@ -192,7 +192,7 @@ impl Host {
         format!("{part}: {reason}")
     }
 
-    /// Stops: no message is received any more, those in flight are finished and settled. Work that is not finished within the grace period is
+    /// Stops: no further messages are received, those in flight are finished and settled. Work not finished within the grace period is
     /// dropped, and its messages are redelivered.
     pub async fn stop(mut self, grace: Duration) -> Stopped {
         self.stop.cancel();
@@ -317,7 +317,7 @@ impl Reconciler {
             }
         }
         drop(self.kept);
-        // Ending supervisors may still report that they are gone.
+        // Supervisors that end may still report that they are gone.
         self.gone.1.close();
         while self.supervisors.join_next().await.is_some() {}
     }
@@ -358,7 +358,7 @@ impl Reconciler {
         self.kept.insert(key, sender);
     }
 
-    /// Lets a keeper go that has nothing to keep, unless it got something meanwhile.
+    /// Drops a supervisor that has nothing to supervise, unless it got something meanwhile.
     fn forget(&mut self, gone: Option<Key>) {
         let Some(key) = gone else { return };
         if self.kept.get(&key).is_some_and(|sender| sender.borrow().is_none()) {
@@ -377,13 +377,13 @@ impl Reconciler {
                 self.compiled.insert(record.digest);
             }
         }
-        // The code of one that is removed may be pruned: when it is deployed again, it is compiled again.
+        // The code of a removed component may be pruned: if it is deployed again, it is compiled again.
         self.compiled.retain(|digest| deployed.contains(digest));
     }
 }
 
-/// Waits for a keeper that panics. They do so only where starting them again does, too: then it is the host that has failed. Those that end
-/// have nothing to keep any more.
+/// Waits for a supervisor that panics. Supervisors restart after a panic; one that panics even there means that the host has failed. Those
+/// that end have nothing left to supervise.
 async fn broken_off_keeper(supervisors: &mut JoinSet<()>) -> Infallible {
     while let Some(ended) = supervisors.join_next().await {
         match ended.map_err(JoinError::try_into_panic) {

@@ -1,10 +1,10 @@
-//! Which config types are in use: by what runs and by what is being made ready, whatever the entries name by now.
+//! Which config types are in use: by running work and by work being prepared, whatever the entries name by now.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use tokio::sync::watch;
 
-/// The types that are in use, with how often. Cloning is cheap.
+/// The types in use, with a count. Cloning is cheap.
 #[derive(Clone, Debug)]
 pub(crate) struct TypesInUse(watch::Sender<BTreeMap<String, usize>>);
 
@@ -16,12 +16,12 @@ pub(crate) struct TypesHeld {
 }
 
 impl TypesInUse {
-    /// None yet.
+    /// No type is in use yet.
     pub(crate) fn new() -> Self {
         TypesInUse(watch::Sender::new(BTreeMap::new()))
     }
 
-    /// Notes that types are used.
+    /// Marks types as used.
     pub(crate) fn hold(&self, types: impl IntoIterator<Item = String>) -> TypesHeld {
         let types: Vec<String> = types.into_iter().collect();
         self.0.send_if_modified(|counts| {
@@ -32,12 +32,12 @@ impl TypesInUse {
         TypesHeld { types, in_use: self.clone() }
     }
 
-    /// Those that are in use now.
+    /// The types in use now.
     pub(crate) fn names(&self) -> BTreeSet<String> {
         self.0.borrow().keys().cloned().collect()
     }
 
-    /// Hears from now on of types that come into use, and of those that are not used any more.
+    /// A receiver of changes from now on: types that come into use or are no longer used.
     pub(crate) fn changes(&self) -> watch::Receiver<BTreeMap<String, usize>> {
         self.0.subscribe()
     }

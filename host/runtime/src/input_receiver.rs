@@ -1,5 +1,5 @@
-//! How workers receive messages. A worker without an instance takes no message before it has a slot: a message that waits for a slot in a worker
-//! could be handled by another worker or host meanwhile. No message is taken while its input holds too many outputs.
+//! How workers receive messages. A worker without an instance takes no message before it has a slot: while the message waited for a slot in
+//! that worker, another worker or host could handle it. No message is taken while its input holds too many outputs.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::status::{InputPart, Key, VariantStatus, WaitingForSlot};
 /// Waits while the broker cannot deliver.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
-/// A broker that could not deliver is well again when it has said nothing else for so long, whether a message came or not.
+/// A broker that could not deliver has recovered once it reported no further error for this time, whether a message arrived or not.
 const RECOVERED_AFTER: Duration = Duration::from_secs(1);
 
 /// The state that workers of one input share to receive messages.
@@ -114,7 +114,7 @@ impl InputReceiver {
         tokio::time::sleep(wait).await;
     }
 
-    /// Waits for the consumer, and shows meanwhile that the broker can deliver again, once it is not stalled any more.
+    /// Waits for the consumer, and meanwhile reports that the broker can deliver again once it is no longer stalled.
     async fn noticing_recovery<T>(&self, event: impl Future<Output = T>) -> T {
         let mut event = pin!(event);
         tokio::select! {
@@ -126,7 +126,7 @@ impl InputReceiver {
     }
 
     fn note_recovered(&self) {
-        // Not written to where it need not be: this is passed with every message.
+        // Written only if necessary: this runs for every message.
         if self.is_stalled.load(Ordering::Relaxed) && self.is_stalled.swap(false, Ordering::Relaxed) {
             let (Key { processor, variant }, input) = (&self.status.key, &*self.input);
             tracing::info!(processor, variant, input, "input resumed");
@@ -134,7 +134,7 @@ impl InputReceiver {
         }
     }
 
-    /// Waits for a slot, which the status shows.
+    /// Waits for a slot; the status shows the wait.
     ///
     /// # Cancel safety
     /// Dropping the future loses only the turn.
@@ -159,7 +159,7 @@ mod tests {
     use super::*;
     use crate::outputs::Outputs;
 
-    /// Stalls once, and then has no message.
+    /// Stalls once, then has no message.
     #[derive(Default)]
     struct Recovering(AtomicBool);
 
@@ -187,7 +187,7 @@ mod tests {
         InputReceiver::new("a".into(), Arc::new(Recovering::default()), slots, status, account)
     }
 
-    /// Lets a worker wait until the broker has stalled, and then until it goes on.
+    /// Makes a worker wait until the broker has stalled, and then until it delivers again.
     async fn check(receiver: &InputReceiver, next: impl Future<Output = ()>) {
         let status = receiver.status.clone();
         let watch = async {

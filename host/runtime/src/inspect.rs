@@ -25,7 +25,7 @@ pub struct Inspected {
     pub world: String,
     /// The optional exports of `weir:processor` that it has, for example `setup`.
     pub exports: Vec<String>,
-    /// The interfaces that it calls functions of, by their full names.
+    /// The interfaces whose functions it calls, by their full names.
     pub imports: Vec<String>,
     /// Requirements that this host does not serve, for people; empty if it can run here.
     pub unserved: Vec<String>,
@@ -37,7 +37,7 @@ pub struct Inspected {
 }
 
 impl Inspected {
-    /// Whether this host serves all that the component needs.
+    /// Checks that this host serves everything the component needs.
     ///
     /// # Errors
     /// [`ComponentFault::Unserved`].
@@ -72,7 +72,7 @@ pub fn digest_of(bytes: &[u8]) -> Digest {
     Digest::from_sha256(Sha256::digest(bytes).into())
 }
 
-/// Inspects a component without running or compiling anything of it. [`Inspected::check`] returns whether this host can run it.
+/// Inspects a component without running or compiling any of it. [`Inspected::check`] returns whether this host can run it.
 ///
 /// # Errors
 /// [`ComponentFault`], with the cause and the fix.
@@ -113,7 +113,7 @@ pub fn inspect(bytes: &[u8]) -> Result<Inspected, ComponentFault> {
 struct FoundSections<'a> {
     imports: Vec<String>,
     exports: Vec<String>,
-    /// The bytes, and how deep they lie.
+    /// The bytes, and their nesting depth.
     descriptor: Option<(&'a [u8], u32)>,
 }
 
@@ -172,7 +172,7 @@ fn optional_exports(names: &[String]) -> Vec<String> {
     exports
 }
 
-/// Tells the first 8 bytes: `\0asm`, version and layer, two bytes each.
+/// Classifies the first 8 bytes: `\0asm`, version and layer, two bytes each.
 fn check_header(bytes: &[u8]) -> Result<(), ComponentFault> {
     let magic = &bytes[..bytes.len().min(4)];
     if magic != b"\0asm" {
@@ -222,7 +222,7 @@ mod tests {
         Component, ComponentExportKind, ComponentExportSection, ComponentTypeSection, CustomSection, InstanceType, Module, ModuleSection,
     };
 
-    /// A component that exports empty instances of these names, with these descriptors in it and, marked so, in a core module.
+    /// A component that exports empty instances of these names, with these descriptors in it and, marked as such, in a core module.
     fn component(exports: &[&str], outer: &[&str], inner: &[&str]) -> Vec<u8> {
         let mut component = Component::new();
         let section =

@@ -29,7 +29,7 @@ use crate::waits::Waits;
 
 /// How long an instance may keep its slot while others wait for one.
 const SLOT_QUANTUM: Duration = Duration::from_secs(1);
-/// The longest reason of a component that is kept; dead letters keep 8 KiB of it.
+/// The longest reason of a component that is kept, in bytes; dead letters keep 8 KiB of it.
 const MAX_REASON_BYTES: usize = 64 << 10;
 
 /// An instance of a program's component. It handles one message at a time.
@@ -45,7 +45,7 @@ pub struct Instance {
 }
 
 impl Instance {
-    /// Makes an instance in the slot that was taken for it, and sets it up.
+    /// Creates an instance in the slot taken for it, and sets it up.
     ///
     /// # Errors
     /// `Instance` (try again), `ComponentUnfit`, `SetupRefused`, `SetupFailed`.
@@ -57,7 +57,7 @@ impl Instance {
         Ok(instance)
     }
 
-    /// The same for the messages of an input, named by its place, if there is a slot.
+    /// The same for the messages of an input, given by its index, if a slot is free.
     ///
     /// # Errors
     /// As [`Instance::start`].
@@ -73,7 +73,7 @@ impl Instance {
         }
     }
 
-    /// As a worker would make one, with this configuration: for benches, which need an instance without a host.
+    /// Creates an instance as a worker does, with this configuration: for benches, which need one without a host.
     ///
     /// # Errors
     /// `Instance` (try again), `ComponentUnfit`, `SetupRefused`, `SetupFailed`.
@@ -110,7 +110,7 @@ impl Instance {
     /// Applies a new state of the configuration, and informs the component if a type that it declares has changed.
     ///
     /// # Errors
-    /// `SetupRefused`: it continues with its old state; `SetupFailed`: the instance is not usable any more.
+    /// `SetupRefused`: it continues with its old state; `SetupFailed`: the instance is unusable.
     pub(crate) async fn refresh(&mut self, config: &Arc<ConfigState>) -> Result<(), RuntimeError> {
         let old = &self.store.data().config;
         let changed: Vec<String> =
@@ -151,10 +151,10 @@ impl Instance {
         self.store.data_mut().call.charge = Charge::to(account);
     }
 
-    /// Handles one message of an input, named by its place. After a fault that breaks it, the instance must be dropped.
+    /// Handles one message of an input, given by its index. After a fault that breaks it, the instance must be dropped.
     ///
     /// # Cancel safety
-    /// When the future is dropped the instance must be dropped too.
+    /// If the future is dropped, the instance must be dropped too.
     pub async fn handle(&mut self, input: usize, message: &Message, attempt: u32) -> Outcome {
         let limit = Duration::from_millis(self.program.variant.limits.time_ms);
         self.calls_count = self.calls_count.saturating_add(1);
@@ -191,17 +191,17 @@ impl Instance {
         self.store.data().memory.is_half_used()
     }
 
-    /// How many messages it was given, later attempts included.
+    /// How many messages it was given, counting repeated attempts.
     pub(crate) fn calls_count(&self) -> u32 {
         self.calls_count
     }
 
-    /// How its memory is used, for people.
+    /// Its memory use, for display.
     pub fn memory_use(&self) -> String {
         self.store.data().memory.shown()
     }
 
-    /// Whether it had its slot for long enough, while others wait for one.
+    /// Whether it has used its slot for long enough while others wait for one.
     pub(crate) fn has_used_its_quantum(&self) -> bool {
         self.program.loaded.engine.slots().has_waiters() && self.began.elapsed() > SLOT_QUANTUM
     }
@@ -250,7 +250,7 @@ impl Instance {
         Fault { kind, reason, answered }
     }
 
-    /// A trap or an exit, for people.
+    /// A trap or an exit, for display.
     fn broken(&self, error: &wasmtime::Error) -> String {
         let what = match error.downcast_ref::<wasmtime_wasi::I32Exit>() {
             Some(exit) => format!("the component exited with code {}", exit.0),
@@ -301,8 +301,8 @@ fn cut(mut text: String) -> String {
     text
 }
 
-/// Waits for a call no longer than this, the time not counted that it waits for the host. Most calls never wait: only one that does is given a timer, and has its use of the processor
-/// measured, from then on.
+/// Waits for a call no longer than this, excluding the time for which it waits for the host. Most calls never wait: only one that does gets
+/// a timer, and its CPU time is measured from then on.
 async fn within<T>(limit: Duration, waits: &Waits, call: impl Future<Output = T>) -> Option<T> {
     waits.reset();
     let mut call = pin!(call);

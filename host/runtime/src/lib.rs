@@ -1,10 +1,10 @@
 //! The host of processors: components between queues.
 //!
-//! `host` follows the configuration; for every variant that is wanted a `variant_supervisor` starts, swaps and ends a `processor`, which has for each
-//! input a consumer, workers and a settler. A `worker` has each message handled by its `instance` of the variant's `program` and hands it
-//! to the `settler` together with what was sent; what all of them hold of that is bounded by `outputs`.
+//! `host` follows the configuration; for every desired variant a `variant_supervisor` starts, swaps and stops a `processor`, which has a
+//! consumer, workers and a settler for each input. A `worker` passes each message to its `instance` of the variant's `program`, and then
+//! hands it to the `settler` together with the messages sent; `outputs` limits how much of these all of them hold.
 //!
-//! What a component is can be read without running or compiling it:
+//! A component can be inspected without running or compiling it:
 //!
 //! ```
 //! use weir_runtime::{DESCRIPTOR_SECTION, digest_of, inspect};
@@ -35,7 +35,7 @@
 //! # }
 //! ```
 //!
-//! A component is run by a [`Host`]; for benches and the tests of authors an [`Instance`] can be had alone:
+//! A component is run by a [`Host`]; for benches and the tests of authors, an [`Instance`] can be used alone:
 //!
 //! ```no_run
 //! use std::sync::Arc;

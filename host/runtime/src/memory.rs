@@ -15,7 +15,7 @@ fn total_bytes(root: &Path) -> Option<u64> {
     kib.checked_mul(1 << 10)
 }
 
-/// The smallest bound of the cgroups of this process and of those around them.
+/// The smallest limit of the cgroups of this process and of their ancestors.
 fn cgroup_bytes(root: &Path) -> Option<u64> {
     let text = fs::read_to_string(root.join("proc/self/cgroup")).ok()?;
     text.lines().flat_map(|line| groups(root, line)).filter_map(|group| bound(&group)).min()
@@ -37,7 +37,7 @@ fn groups(root: &Path, line: &str) -> Vec<PathBuf> {
     levels.flat_map(|level| mounts.iter().map(move |mount| root.join(mount).join(level).join(file))).collect()
 }
 
-/// `max`, or a number that no machine has, means none.
+/// `max`, or a number larger than any machine's memory, means none.
 fn bound(file: &Path) -> Option<u64> {
     const NONE_FROM: u64 = 1 << 60;
     fs::read_to_string(file).ok()?.trim().parse::<u64>().ok().filter(|bytes| *bytes < NONE_FROM)

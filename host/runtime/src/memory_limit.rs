@@ -1,13 +1,13 @@
-//! How much memory an instance may have.
+//! The limit on the memory of an instance.
 
 use wasmtime::ResourceLimiter;
 
-/// The bound on an instance's memory.
+/// The memory limit of an instance.
 pub(crate) struct MemoryLimit {
     limit_bytes: u64,
     /// All linear memories of the instance together.
     pub(crate) used_bytes: u64,
-    /// Their size after setup: every new instance has as much.
+    /// Their size after setup, which every new instance has.
     start_bytes: u64,
     /// The size that was requested and refused.
     pub(crate) refused_bytes: Option<u64>,
@@ -18,32 +18,33 @@ impl MemoryLimit {
         MemoryLimit { limit_bytes, used_bytes: 0, start_bytes: 0, refused_bytes: None }
     }
 
-    /// Notes that the instance is set up.
+    /// Records that the instance is set up.
     pub(crate) fn note_start(&mut self) {
         self.start_bytes = self.used_bytes;
     }
 
-    /// Whether the instance should be replaced: some languages leak the messages they send. True if half of what the limit left at its start is used.
+    /// Whether the instance should be replaced: some languages leak the messages they send. True if half of what the limit left after setup
+    /// is used.
     pub(crate) fn is_half_used(&self) -> bool {
         self.used_bytes.saturating_sub(self.start_bytes) > self.limit_bytes.saturating_sub(self.start_bytes) / 2
     }
 
-    /// The figures, for people.
+    /// The figures, for display.
     pub(crate) fn shown(&self) -> String {
         let MemoryLimit { limit_bytes, used_bytes, start_bytes, .. } = self;
         format!("{used_bytes} bytes of memory in use, {start_bytes} of them since startup, limits.memory-bytes is {limit_bytes}")
     }
 
-    /// The refused growth, for people.
+    /// The refused growth, for display.
     pub(crate) fn refusal(&self) -> Option<String> {
         let limit_bytes = self.limit_bytes;
         self.refused_bytes.map(|bytes| format!("it needs {bytes} bytes of memory, limit {limit_bytes} (limits.memory-bytes)"))
     }
 }
 
-/// The most elements of a table that an instance may have; each costs a pointer.
+/// The most table elements that an instance may have; each costs a pointer.
 const MAX_TABLE_ELEMENTS: usize = 100_000;
-/// Core instances, tables and memories of one instance, which a component has several of: one for each language runtime and adapter in it.
+/// Core instances, tables and memories of one instance; a component has several of each, one for each language runtime and adapter in it.
 pub(crate) const MAX_INSTANCES_COUNT: usize = 100;
 pub(crate) const MAX_TABLES_COUNT: usize = 100;
 pub(crate) const MAX_MEMORIES_COUNT: usize = 10;

@@ -63,7 +63,7 @@ pub(crate) fn handled(of: &Variant, message: &Message, attempt: u32, began: Inst
     }
 }
 
-/// A message comes of another one.
+/// A message was produced by another one.
 pub(crate) fn sent(of: &Variant, topic: &Topic, id: Option<MessageId>, parent: Option<MessageId>) {
     let Variant { processor, name: variant, flow, deployment, .. } = of;
     let (message_id, parent_id) = (id.map(display), parent.map(display));
@@ -100,7 +100,7 @@ pub(crate) fn failed(of: &Variant, message: &Message, attempt: u32, fault: &Faul
     }
 }
 
-/// It went back to its queue unsettled.
+/// It was requeued, unsettled.
 pub(crate) fn requeued(of: &Variant, message: &Message) {
     let Variant { processor, name: variant, flow, deployment, .. } = of;
     let (processor, variant, flow, component) = (&**processor, &**variant, &**flow, &**deployment);

@@ -1,4 +1,4 @@
-//! What comes of a call of `handle`.
+//! The outcome of a call of `handle`.
 
 use weir_pubsub::Output;
 
@@ -10,7 +10,7 @@ use crate::outputs::Charge;
 pub enum Outcome {
     /// The message was handled.
     Done(Handled),
-    /// It was not; nothing that was held leaves.
+    /// It was not handled; held outputs are discarded.
     Failed(Fault),
 }
 
@@ -19,7 +19,7 @@ pub enum Outcome {
 pub struct Handled {
     /// The outputs to `flow` topics, which are sent when the message is settled.
     pub outputs: Vec<Output>,
-    /// Messages that have left already: to topics of other classes.
+    /// Messages already sent: to topics of other classes.
     pub left_count: u32,
     /// Messages that were dropped because their output has no topic.
     pub dropped_count: u32,
@@ -32,13 +32,13 @@ pub struct Handled {
 pub struct Fault {
     /// The kind of failure.
     pub kind: FaultKind,
-    /// For people.
+    /// For display.
     pub reason: String,
-    /// How much of an answer has left, after which nothing is tried again.
+    /// How much of an answer has been sent; once any part has, nothing is retried.
     pub answered: Answered,
 }
 
-/// How much of the answer to a request has left.
+/// How much of the answer to a request has been sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answered {
     /// Nothing.

@@ -1,5 +1,5 @@
-//! The messages that components have sent and that leave when their input is settled: limited in bytes, for all processors of a host together
-//! (`host.outputs`).
+//! The messages that components have sent and that are delivered when their input is settled: limited in bytes, for all processors of a
+//! host together (`host.outputs`).
 //!
 //! A send is charged at once; the charge goes with the outputs to the settler and ends when they are settled, or when the attempt fails.
 //! - An input begins its next message only while it holds less than is free. So a blocked one holds at most half of the budget, a second one half of
@@ -7,7 +7,7 @@
 //! - The first 128 KiB of a message never wait. A later send waits until its input holds less than is free.
 //! - To guarantee progress, one message at a time bypasses the budget, unless an earlier message of its input that bypassed it is not settled yet. A
 //!   slow message does not block the others: after a second the next one may bypass it.
-//! - A message of a flow that waits gives its instance back when its processor stops, or when others wait for an instance; it is handled from
+//! - A message of a flow that waits releases its instance when its processor stops, or when others wait for an instance; it is handled from
 //!   the beginning once there is room. Waiting does not count against its time.
 //! - A quarter of the budget is reserved for requests: they never wait for messages of flows, for which requesters may be waiting themselves. Their
 //!   time-out continues while they wait.
@@ -25,9 +25,9 @@ use weir_pubsub::Message;
 use crate::slots::{Purpose, Slots};
 use crate::status::{VariantStatus, count};
 
-/// What a message may send without ever waiting.
+/// What a message may send without ever waiting, in bytes.
 const FREE_BYTES: u64 = 128 << 10;
-/// How long one message keeps others from passing, and how long one that waits keeps its instance from others.
+/// How long one message keeps others from bypassing, and how long a waiting one keeps its instance from others.
 const BYPASS_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The budget of a host. Cloning is cheap.
@@ -59,7 +59,7 @@ struct Pool {
     budget_bytes: u64,
     used_bytes: AtomicU64,
     waiting_count: AtomicUsize,
-    /// Rung when something is freed while a worker waits.
+    /// Notified when something is freed while a worker waits.
     freed: Notify,
     pass: Mutex<Bypass>,
 }
@@ -67,9 +67,9 @@ struct Pool {
 /// Which message bypasses the exhausted budget.
 #[derive(Default)]
 struct Bypass {
-    /// The number of the last one.
+    /// The number of the last bypass.
     number: u64,
-    /// When that one began to pass, unless its attempt has ended.
+    /// When the current bypass began, unless its attempt has ended.
     taken: Option<Instant>,
 }
 
@@ -99,7 +99,7 @@ pub(crate) struct Account {
     pool: Arc<Pool>,
     purpose: Purpose,
     used_bytes: AtomicU64,
-    /// Whether a message of it that passed is not settled yet.
+    /// Whether a message of this input that bypassed the budget is not settled yet.
     has_passed: AtomicBool,
     slots: Slots,
     stop: CancellationToken,
@@ -112,7 +112,7 @@ impl Account {
         self.purpose == Purpose::Request
     }
 
-    /// Waits until its next message may begin.
+    /// Waits until the next message of the input may begin.
     ///
     /// # Cancel safety
     /// Yes.
@@ -131,14 +131,14 @@ impl Account {
         }
     }
 
-    /// Whether it holds less than is free, or nothing.
+    /// Whether the input holds less than is free, or nothing.
     fn has_budget(&self) -> bool {
         let used_bytes = self.used_bytes.load(Ordering::SeqCst);
         used_bytes == 0 || used_bytes < self.pool.free_bytes()
     }
 }
 
-/// A worker that waits, until this is dropped.
+/// A waiting worker, counted until this is dropped.
 struct Waiting<'a>(&'a Account);
 
 impl<'a> Waiting<'a> {
@@ -156,23 +156,23 @@ impl Drop for Waiting<'_> {
     }
 }
 
-/// A message that waited gave its instance to others, or its processor stops.
+/// A waiting message released its instance to others, or its processor stops.
 #[derive(Debug)]
 pub(crate) struct Yielded;
 
-/// The outputs of one message, charged to an account until this is dropped. Without an account nothing is counted.
+/// The outputs of one message, charged to an account until this is dropped. Without an account, nothing is counted.
 #[derive(Default)]
 pub(crate) struct Charge {
     account: Option<Arc<Account>>,
     bytes: u64,
-    /// Whether it passed.
+    /// Whether the message bypassed the budget.
     has_passed: bool,
     /// The number of its bypass while its attempt runs.
     pass: Option<u64>,
 }
 
 impl Charge {
-    /// Nothing yet, on this account.
+    /// Nothing charged yet, on this account.
     pub(crate) fn to(account: Arc<Account>) -> Self {
         Charge { account: Some(account), ..Charge::default() }
     }
@@ -193,10 +193,10 @@ impl Charge {
         self.account.as_ref().is_none_or(|account| account.waits_count())
     }
 
-    /// Waits until there is room, or the message may pass without.
+    /// Waits until there is budget, or the message may bypass it.
     ///
     /// # Errors
-    /// [`Yielded`]: the attempt is to end, and to be made again.
+    /// [`Yielded`]: the attempt must end, and is to be repeated.
     ///
     /// # Cancel safety
     /// Yes.
@@ -216,7 +216,7 @@ impl Charge {
                 () = account.stop.cancelled(), if gives_way => return Err(Yielded),
                 () = &mut freed => {}
                 () = account.slots.shortage(), if gives_way && began.elapsed() >= BYPASS_TIMEOUT => return Err(Yielded),
-                // The pass of another may have run out.
+                // The bypass of another message may have expired.
                 () = sleep(BYPASS_TIMEOUT) => {}
             }
         }
@@ -233,7 +233,7 @@ impl Charge {
         true
     }
 
-    /// Notes that the attempt sends nothing more.
+    /// Records that the attempt sends nothing more.
     pub(crate) fn end_attempt(&mut self) {
         let (Some(account), Some(number)) = (&self.account, self.pass.take()) else { return };
         {
@@ -332,7 +332,7 @@ mod tests {
         other.admission().await.unwrap();
         assert_eq!(began.elapsed(), BYPASS_TIMEOUT);
         other.end_attempt();
-        // As long as the first one is not settled, no second one of its input passes.
+        // While the first one is not settled, no second message of its input bypasses the budget.
         let mut second = charged(&one, 2_000);
         assert!(timeout(BYPASS_TIMEOUT * 10, second.admission()).await.is_err());
         drop(slow);

@@ -1,5 +1,5 @@
-//! Messages whose outputs the broker has refused as too large although they had passed its checks. A component that learns this at its next `send`
-//! may send less; a message whose outputs are refused again is never tried a third time.
+//! Messages whose outputs the broker refused as too large although they had passed its checks. A component that gets this error at its next
+//! `send` may send less; a message whose outputs are refused again is never tried a third time.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,15 +7,15 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use weir_pubsub::MessageId;
 
-/// Settles refused so before a message is given up.
+/// The number of such refusals before a message is given up.
 const MAX_REFUSALS_COUNT: u32 = 2;
-/// More messages than this are not remembered at a time: the one whose last refusal is the oldest is forgotten, and tried again if it comes again.
+/// The limit of remembered messages: beyond it, the one whose last refusal is the oldest is forgotten, and tried again if redelivered.
 const MAX_MESSAGES_COUNT: usize = 1024;
 
-/// Those of one input.
+/// The oversized messages of one input.
 #[derive(Debug, Default)]
 pub(crate) struct Oversized {
-    /// Whether any is known: checked for each message.
+    /// Whether there are any: checked for each message.
     is_any: AtomicBool,
     known: Mutex<Known>,
 }
@@ -38,13 +38,13 @@ impl Known {
 #[derive(Debug, Default)]
 struct Refused {
     count: u32,
-    /// Which of all refusals its last one was.
+    /// The number of its last refusal among all refusals.
     refusal: u64,
     reason: String,
 }
 
 impl Oversized {
-    /// The broker has refused outputs of a message.
+    /// Records that the broker refused outputs of a message.
     pub(crate) fn refused(&self, id: MessageId, reason: String) {
         let mut known = self.known();
         if known.messages.len() >= MAX_MESSAGES_COUNT && !known.messages.contains_key(&id) {
@@ -57,7 +57,7 @@ impl Oversized {
         self.is_any.store(true, Ordering::Relaxed);
     }
 
-    /// Why a message is to be given up without another attempt, and after how many.
+    /// Why a message must be given up without another attempt, and after how many.
     pub(crate) fn give_up_reason(&self, id: MessageId) -> Option<(u32, String)> {
         if !self.is_any.load(Ordering::Relaxed) {
             return None;
@@ -66,7 +66,7 @@ impl Oversized {
         known.messages.get(&id).filter(|refused| refused.count >= MAX_REFUSALS_COUNT).map(|refused| (refused.count, refused.reason.clone()))
     }
 
-    /// A message was settled, by this host or another.
+    /// Records that a message was settled, by this host or another.
     pub(crate) fn settled(&self, id: MessageId) {
         if !self.is_any.load(Ordering::Relaxed) {
             return;

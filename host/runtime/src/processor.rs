@@ -1,4 +1,4 @@
-//! One variant at work: for each input its consumer, workers and settler.
+//! A running variant: for each input its consumer, workers and settler.
 
 use std::any::Any;
 use std::collections::BTreeSet;
@@ -26,7 +26,7 @@ use crate::status::{InputPart, VariantStatus};
 use crate::worker::{IDLE, Worker, WorkerExit};
 use weir_pubsub::{chain, restart_on_panic, task_failure};
 
-/// Messages that workers may be ahead of the settler.
+/// How many messages workers may be ahead of the settler.
 const HANDOVER_COUNT: usize = 256;
 
 /// The environment of a processor.
@@ -42,7 +42,7 @@ pub(crate) struct ProcessorContext {
     pub(crate) alive: TaskTrackerToken,
 }
 
-/// A running variant. When it is dropped, all its work is dropped with it, and its messages are requeued.
+/// A running variant. Dropping it drops all its work, and its messages are requeued.
 pub(crate) struct Processor {
     generation: watch::Sender<Arc<Generation>>,
     warm: WarmCounts,
@@ -76,7 +76,7 @@ impl Processor {
         self.warm.counts()
     }
 
-    /// Whether another program reads the same queues, so that its workers can switch to it between two messages.
+    /// Whether another program reads the same queues, so that the workers can switch to it between two messages.
     pub(crate) fn can_switch_to(&self, other: &Program) -> bool {
         let same = |(a, b): (&Input, &Input)| a.name == b.name && a.queue == b.queue;
         let program = self.program();
@@ -88,7 +88,7 @@ impl Processor {
         self.generation.send_replace(Arc::new(generation));
     }
 
-    /// Ends: takes no further message, finishes those in flight, settles them, and releases the queues.
+    /// Stops: takes no further messages, finishes those in flight, settles them, and releases the queues.
     pub(crate) async fn stop(mut self) {
         self.stop.cancel();
         self.program().variant.context.stop.cancel();
@@ -100,7 +100,7 @@ impl Processor {
     }
 }
 
-/// One input: its consumer, got back when it is lost.
+/// One input: its consumer, which is recreated when it is lost.
 #[derive(Clone)]
 struct Intake {
     index: usize,
@@ -115,15 +115,15 @@ struct Intake {
 enum IntakeExit {
     /// The processor stops.
     Stopped,
-    /// The consumer is of no use any more.
+    /// The consumer is unusable.
     Lost(PubsubError),
     /// One of them panicked.
     Panicked(Box<dyn Any + Send>),
 }
 
 impl Intake {
-    /// Works until the processor stops. When it, a worker or the settler panics, it drops its consumer, so that its messages are redelivered, and
-    /// restarts after a wait.
+    /// Runs until the processor stops. If it, a worker or the settler panics, it drops its consumer, so that its messages are redelivered,
+    /// and restarts after a wait.
     async fn supervised(self) {
         let work = || self.clone().run();
         restart_on_panic(&self.stop, work, |panic| {
@@ -137,7 +137,7 @@ impl Intake {
         let key = &self.context.status.key;
         let mut recovery = Recovery::of(format!("input `{name}` of processor `{}`, variant `{}`", key.processor, key.variant));
         loop {
-            // The queue may not be there yet.
+            // The queue may not exist yet.
             let Some(consumer) = stop.run_until_cancelled(recovery.get(|| self.consumer())).await else { return };
             self.context.status.input_begins(&name);
             let Some(error) = self.work(consumer.into()).await else { return };
@@ -156,7 +156,7 @@ impl Intake {
         let got = self.context.backend.consumer(queue.topic(), queue.subscription(), options);
         generation.yielding(&self.slots(), got).await.inspect_err(|error| {
             self.missing(error);
-            // Without a consumer it would keep an instance for nothing, and others wait for its slot.
+            // Without a consumer it would hold an idle instance while others wait for its slot.
             generation.drop_ready(self.index);
         })
     }
@@ -179,7 +179,7 @@ impl Intake {
         self.context.status.input_fails(&name, InputPart::Consumer, &format!("input `{name}`: {}", chain(error)));
     }
 
-    /// Works until the processor stops (`None`) or the consumer is lost.
+    /// Runs until the processor stops (`None`) or the consumer is lost.
     ///
     /// # Panics
     /// If a worker or the settler did, once all of them have ended.
@@ -196,7 +196,7 @@ impl Intake {
             oversized: self.oversized.clone(),
             stop: stop.clone(),
         };
-        // It ends before its workers only by a panic, and without it they would work for nothing.
+        // The settler ends before its workers only by a panic, and without it they would work for nothing.
         let ended = stop.clone().drop_guard();
         let mut settling = JoinSet::new();
         settling.spawn(async move {
@@ -212,8 +212,8 @@ impl Intake {
         }
     }
 
-    /// Runs as many workers as the current program requires; surplus ones exit. Ends when all have ended: when one lost the consumer or panicked, the
-    /// others are stopped too.
+    /// Runs as many workers as the current program requires; surplus ones exit. Ends when all have ended: when one has lost the consumer or
+    /// panicked, the others are stopped too.
     async fn run_workers(
         &mut self,
         consumer: &Arc<dyn Consumer>,
@@ -229,7 +229,7 @@ impl Intake {
         let mut employed = BTreeSet::new();
         let mut ending = IntakeExit::Stopped;
         loop {
-            // Once: one that came between two looks would be seen and never worked with.
+            // Read once: a generation that arrived between two reads would be marked as seen and never used.
             let generation = self.generation.borrow_and_update().clone();
             if !stop.is_cancelled() {
                 let program = &generation.program;

@@ -22,7 +22,7 @@ impl Program {
     /// Fits a component to an entry.
     ///
     /// # Errors
-    /// `Entry`, with all that does not fit.
+    /// `Entry`, with every mismatch.
     pub fn new(
         names: (&str, &str),
         entry: &Entry,

@@ -12,9 +12,10 @@ use crate::status::Key;
 /// Which processors a host serves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Served {
-    /// Every entry that names a component, of whatever processor.
+    /// Every entry that names a component, of any processor.
     All,
-    /// These names; entries without a component get the one that the host was given for the processor, otherwise the newest deployment of its name.
+    /// These names; entries without a component get the one given to the host for the processor, otherwise the newest deployment of that
+    /// name.
     Names(BTreeSet<String>),
 }
 
@@ -32,7 +33,7 @@ impl Served {
 pub(crate) enum Desired {
     /// It should run.
     Run(Box<Workload>),
-    /// It should be there and take no message.
+    /// It should exist and take no messages.
     Paused(Box<Workload>),
     /// It cannot run until the entry or a deployment is changed.
     Broken {
@@ -59,26 +60,26 @@ pub(crate) struct Workload {
     pub(crate) entry: Arc<Entry>,
     pub(crate) component: ComponentRef,
     pub(crate) record: Arc<ComponentRecord>,
-    /// The component before it, to run if it cannot be run.
+    /// The previous component, to run if this one cannot be run.
     pub(crate) previous: Option<(ComponentRef, Arc<ComponentRecord>)>,
-    /// The component of the entry if it cannot be tried, and why; `component` is the previous one then.
+    /// The component of the entry if it cannot be tried, and why; `component` is then the previous one.
     pub(crate) missing: Option<(ComponentRef, String)>,
 }
 
 /// The next step for a variant.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Step<'a> {
-    /// All is as it should be.
+    /// Nothing to do.
     Keep,
     /// A change that does not affect the workload: the consumed topics, or the previous component.
     Note(&'a Workload),
     /// Start, or switch to another component, parameters or topics.
     Run(&'a Workload),
-    /// Take no further message.
+    /// Take no further messages.
     Pause,
-    /// End, and report why.
+    /// Stop, and report why.
     Break(&'a str),
-    /// End.
+    /// Stop.
     Stop,
 }
 
@@ -97,7 +98,7 @@ pub(crate) fn step<'a>(running: Option<&Workload>, desired: Option<&'a Desired>)
 }
 
 impl Workload {
-    /// Whether other work reads and sends the same, whatever component does it.
+    /// Whether other work reads and sends the same, whichever component does it.
     pub(crate) fn has_same_io(&self, other: &Workload) -> bool {
         let Entry { topics, parameters, flow, component: _, previous: _, consumed: _, paused: _ } = &*self.entry;
         (topics, parameters, flow) == (&other.entry.topics, &other.entry.parameters, &other.entry.flow)
@@ -107,23 +108,23 @@ impl Workload {
         self.has_same_io(other) && self.component == other.component && self.record == other.record
     }
 
-    /// Whether what is made ready for other work is ready for this: only what flows consume differs.
+    /// Whether what is prepared for other work also serves this one: they differ only in what flows consume.
     pub(crate) fn prepares_as(&self, other: &Workload) -> bool {
         self.is_same_as(other) && (&self.previous, &self.missing) == (&other.previous, &other.missing)
     }
 
-    /// The same with the component before.
+    /// The same with the previous component.
     pub(crate) fn previous(&self) -> Option<Workload> {
         let (component, record) = self.previous.clone()?;
         Some(Workload { entry: self.entry.clone(), component, record, previous: None, missing: None })
     }
 }
 
-/// An entry as it was read.
+/// A parsed entry.
 #[derive(Clone, Debug)]
 pub(crate) struct ReadEntry(Result<Named, String>);
 
-/// An entry and the component that it names. Kept apart: which component it is may change without the entry, and is compared by itself.
+/// An entry and the component that it names. Kept apart: the component can change without the entry, and is compared separately.
 #[derive(Clone, Debug)]
 struct Named {
     entry: Arc<Entry>,
@@ -131,7 +132,7 @@ struct Named {
 }
 
 impl ReadEntry {
-    /// Reads the text of an entry.
+    /// Parses the text of an entry.
     pub(crate) fn of(text: &str) -> Self {
         let named = |mut entry: Entry| {
             let component = entry.component.take();
@@ -175,8 +176,8 @@ fn broken(problem: String) -> Desired {
     Desired::Broken { problem, component: None }
 }
 
-/// The config types that a host must know for what it serves: entries, deployments, what its components declare, and what is in use by those that
-/// run. What else is in the configuration, and how large it is, does not concern it.
+/// The config types that a host must know for what it serves: entries, deployments, the types that its components declare, and those in use
+/// by running components. Anything else in the configuration, and its size, does not concern it.
 pub(crate) fn types_to_follow(served: &Served, desired: &BTreeMap<Key, Desired>, in_use: BTreeSet<String>) -> FollowedTypes {
     let (mut types, prefix) = match served {
         Served::All => (BTreeSet::new(), Some(ENTRY_TYPE_PREFIX)),
@@ -365,7 +366,7 @@ mod tests {
         let followed_types = types_to_follow(&Served::All, &desired(&state, &Served::All), none());
         assert_eq!(followed_types.types.into_iter().collect::<Vec<_>>(), ["component", "prompt"]);
         assert_eq!((followed_types.prefix, types_to_follow(&served, &BTreeMap::new(), none()).prefix), (Some("processor:"), None));
-        // What runs may be another component than the one that is wanted by now.
+        // The running component may differ from the one desired by now.
         let followed_types = types_to_follow(&Served::All, &BTreeMap::new(), BTreeSet::from(["prompt".to_owned()]));
         assert_eq!(followed_types.types.into_iter().collect::<Vec<_>>(), ["component", "prompt"]);
     }

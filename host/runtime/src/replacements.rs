@@ -8,11 +8,11 @@ use tokio::time::Instant;
 use crate::status::{ErrorSource, VariantStatus};
 use crate::variant::Variant;
 
-/// An instance that handled fewer messages was replaced early.
+/// An instance that handled fewer messages than this was replaced early.
 const MIN_CALLS_COUNT: u32 = 100;
 /// This many consecutive early replacements are not a coincidence of large messages.
 const CONSECUTIVE_COUNT: u32 = 3;
-/// How often it is reported at most.
+/// The shortest time between two reports.
 const PAUSE: Duration = Duration::from_secs(600);
 
 /// The replacements of one program's instances.
@@ -26,8 +26,8 @@ struct State {
 }
 
 impl Replacements {
-    /// Notes that an instance was replaced because of its memory after so many messages, and reports a component whose instances last for a
-    /// few only. `figures` are those of its memory, for people.
+    /// Records that an instance was replaced because of its memory after so many messages, and reports a component whose instances handle
+    /// only a few. `figures` describe its memory, for display.
     pub(crate) fn note(&self, variant: &Variant, calls_count: u32, figures: &str, status: &VariantStatus) {
         if calls_count >= MIN_CALLS_COUNT {
             status.end_errors(|of| *of == ErrorSource::Memory);
@@ -50,7 +50,7 @@ impl Replacements {
         status.note_error(ErrorSource::Memory, &text);
     }
 
-    /// Counts it. `true`: report it now.
+    /// Counts a replacement. `true`: report it now.
     fn is_due(&self, calls_count: u32, now: Instant) -> bool {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if calls_count >= MIN_CALLS_COUNT {

@@ -17,19 +17,19 @@ use crate::status_board::StatusBoard;
 
 /// How often a host publishes its summary without a change.
 const INTERVAL: Duration = Duration::from_secs(5);
-/// When the first summary is published: readers that start together with the host hear of it soon.
+/// When the first summary is published: readers that start together with the host get it soon.
 const FIRST_INTERVAL: Duration = Duration::from_millis(500);
-/// How long a change waits for others, to be reported with them.
+/// How long a change waits for others to be reported with it.
 const DEBOUNCE: Duration = Duration::from_millis(100);
-/// The longest that a change waits.
+/// The longest delay of a change.
 const LONGEST_DEBOUNCE: Duration = Duration::from_secs(1);
-/// Between two answers with details.
+/// The shortest time between two answers with details.
 const SHORTEST_GAP: Duration = Duration::from_millis(5);
-/// Details use at most this share of a processor, regardless of the number of variants and requests.
+/// Details use at most one part in this many of a processor's time, regardless of the number of variants and requests.
 const SHARE: u32 = 5;
-/// Summaries of changes take less: they come with every start and stop of a flow.
+/// The same for summaries of changes, which take less: every start and stop of a flow causes some.
 const SHARE_OF_CHANGES: u32 = 30;
-/// Requests that one answer names, at most; the oldest ones are dropped, and their senders use what they have.
+/// The most requests that one answer names; the oldest ones are dropped, and their senders use what they have.
 const MAX_ANSWERS_COUNT: usize = 1_024;
 
 /// The topics of a host's reports and of requests for details.
@@ -49,14 +49,14 @@ impl Topics {
     }
 }
 
-/// Publishes what a host's board shows.
+/// Publishes the content of a host's board.
 pub(crate) struct Reporter {
     board: Arc<StatusBoard>,
     backend: Arc<dyn Backend>,
     topics: Topics,
-    /// The largest message of a summary.
+    /// The largest summary message, in bytes.
     max_summary_bytes: usize,
-    /// The largest message of details.
+    /// The largest details message, in bytes.
     max_details_bytes: usize,
     config: watch::Receiver<FollowerStatus>,
     /// Ids of requests that are not answered yet.
@@ -68,7 +68,7 @@ impl Reporter {
     /// A reporter of this board.
     ///
     /// # Errors
-    /// When the topicspace is not a name.
+    /// If the topicspace is not a valid name.
     pub(crate) fn new(
         board: Arc<StatusBoard>,
         backend: Arc<dyn Backend>,
@@ -88,7 +88,7 @@ impl Reporter {
         })
     }
 
-    /// Reports until the token is cancelled; then a summary once more.
+    /// Reports until the token is cancelled, then publishes a last summary.
     pub(crate) async fn run(&self, stop: CancellationToken) {
         tokio::select! {
             () = self.summarize(stop) => {}
@@ -133,7 +133,7 @@ impl Reporter {
         }
     }
 
-    /// Answers requests for details, for ever. Those that come while an answer waits for its turn share it; one that comes later gets another.
+    /// Answers requests for details, forever. Requests that arrive while an answer waits for its turn share it; a later one gets another.
     async fn answer(&self) {
         let mut health = Health::of("details");
         loop {
@@ -151,7 +151,7 @@ impl Reporter {
         health.note(&self.board.host, published, problem);
     }
 
-    /// Notes the requests that come, for ever.
+    /// Records incoming requests, forever.
     async fn listen(&self) -> Infallible {
         let subscription = "host".parse().expect("a plain word is a subscription");
         let event = |event| match event {
@@ -176,12 +176,12 @@ impl Reporter {
     }
 }
 
-/// How long a change is delayed, by the cost of a summary.
+/// How long a change is delayed, given the cost of a summary.
 fn debounce(cost: Duration) -> Duration {
     DEBOUNCE.max(cost * SHARE).max((cost * SHARE_OF_CHANGES).min(LONGEST_DEBOUNCE))
 }
 
-/// Makes something and sends it; what that cost. Waiting for the broker costs nothing.
+/// Makes something and sends it; returns how long making it took. Waiting for the broker is not counted.
 async fn made_and_sent<T, F: Future<Output = ()>>(make: impl FnOnce() -> T, send: impl FnOnce(T) -> F) -> Duration {
     let began = Instant::now();
     let made = make();
@@ -198,7 +198,7 @@ async fn publish(backend: &dyn Backend, topic: &Topic, bodies: Vec<Vec<u8>>) -> 
     Ok(())
 }
 
-/// Whether the reports of one kind are published, and whole, so that each change of that is logged once.
+/// Whether the reports of one kind are published, and complete, so that each change of that is logged once.
 struct Health {
     report: &'static str,
     is_failing: bool,

@@ -1,4 +1,4 @@
-//! Where the messages of a variant come from and go to: its inputs, outputs and requests, with the connections that are made when first needed.
+//! Where the messages of a variant come from and go to: its inputs, outputs and requests, with connections created when first needed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ pub(crate) struct Input {
     pub(crate) name: Arc<str>,
     pub(crate) queue: Queue,
     pub(crate) concurrency: u32,
-    /// The output that answers go to, by its place; only of inputs of requests.
+    /// The index of the output for answers; only for inputs of requests.
     pub(crate) reply: Option<usize>,
 }
 

@@ -26,28 +26,28 @@ use weir_pubsub::chain;
 
 /// The maximum number of settles in flight.
 const MAX_PENDING_COUNT: usize = 1_024;
-/// How long a settle is repeated before its message is requeued.
+/// How long a settle is retried before its message is requeued.
 const MAX_REPEATING: Duration = Duration::from_secs(600);
 
 /// A message that was handled or given up, to be acknowledged together with its outputs.
 pub(crate) struct Settlement {
     pub(crate) receipt: Receipt,
     pub(crate) message_id: Option<MessageId>,
-    /// Those that have not been sent.
+    /// Outputs not sent yet.
     pub(crate) outputs: Vec<Output>,
     /// Messages that have been sent already.
     pub(crate) left_count: u32,
     /// Messages that were dropped already.
     pub(crate) dropped_count: u32,
     pub(crate) kind: SettlementKind,
-    /// Counts the message until it is settled.
+    /// Counts the message as in flight until it is settled.
     pub(crate) in_flight: Option<InFlight>,
     /// Counts the outputs until they are settled.
     pub(crate) _charge: Charge,
 }
 
 impl Settlement {
-    /// Keeps of its outputs those that a settle that failed has not sent: a repetition sends only these.
+    /// Keeps only the outputs that a failed settle has not sent: the retry sends just these.
     fn keep_unsent(&mut self, unsettled: &Unsettled) {
         let done_count = (self.outputs.len() - unsettled.unsent.len()) as u32;
         if done_count == 0 {
@@ -80,13 +80,13 @@ pub(crate) struct Settler {
     pub(crate) status: Arc<VariantStatus>,
     /// The input's name.
     pub(crate) input: Arc<str>,
-    /// The dead-letter queue with its bound, which is created if missing.
+    /// The dead-letter queue with its limit, which is created if missing.
     pub(crate) dead_letters: QueueSpec,
-    /// Which outputs must find a queue, as it is now.
+    /// Which outputs must find a queue, currently.
     pub(crate) consumed: Consumed,
     /// Messages whose outputs the broker refused as too large.
     pub(crate) oversized: Arc<Oversized>,
-    /// Cancelled when the processor stops: messages that cannot be settled at once are requeued then.
+    /// Cancelled when the processor stops: messages that cannot be settled immediately are then requeued.
     pub(crate) stop: CancellationToken,
 }
 
@@ -95,12 +95,12 @@ struct Pending {
     settle_state: SettleState,
 }
 
-/// The position of a repeated settle.
+/// The position of a retried settle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum RetryPosition {
-    /// Before those that were handled after it.
+    /// Before messages that were handled after it.
     InOrder,
-    /// Beside them.
+    /// Concurrently with them.
     Aside,
 }
 
@@ -112,14 +112,14 @@ enum SettleState {
 }
 
 impl Pending {
-    /// Whether the settle failed and may be repeated.
+    /// Whether the settle failed and may be retried.
     fn may_be_repeated(&self) -> bool {
         matches!(&self.settle_state, SettleState::Known(Err(unsettled)) if may_succeed(&self.settlement, &unsettled.error))
     }
 }
 
 impl Settler {
-    /// Settles what comes in until all senders are gone and everything is done.
+    /// Settles incoming messages until all senders are dropped and everything is done.
     pub(crate) async fn run(self, mut incoming: mpsc::Receiver<Settlement>) {
         let mut pending: VecDeque<Pending> = VecDeque::new();
         // Dead letters that do not fit into their queue. Later messages continue; the consumer's window bounds their number.
@@ -168,18 +168,18 @@ impl Settler {
         self.backend.settle(&settlement.receipt, outputs)
     }
 
-    /// Repeats a settle that failed, and after it those behind it that failed too, in their order. Meanwhile no later message is settled.
+    /// Retries a failed settle, and after it the later ones that failed too, in their order. Meanwhile no later message is settled.
     ///
-    /// Later settles were submitted already. A broker with atomic settles refuses them until the first one is repeated, so that none overtakes it; on
-    /// other brokers they may have overtaken it. Returns a dead letter that meanwhile does not fit into its queue: later settles need not wait for
-    /// it.
+    /// Later settles were already submitted. A broker with atomic settles refuses them until the first one is retried, so that none
+    /// overtakes it; on other brokers they may have overtaken it. Returns a dead letter that meanwhile does not fit into its queue: later
+    /// settles need not wait for it.
     async fn finish_failed(
         &self,
         mut settlement: Settlement,
         error: PubsubError,
         behind: &mut VecDeque<Pending>,
     ) -> Option<(Settlement, PubsubError)> {
-        // Those that the broker took are done.
+        // Those that the broker accepted are done.
         for pending in behind.iter_mut() {
             let answer = poll_fn(|context| poll_settle_state(&mut pending.settle_state, context)).await;
             pending.settle_state = SettleState::Known(answer);
@@ -197,7 +197,7 @@ impl Settler {
                 None
             }
         };
-        // When it stops they are requeued too, so that they are redelivered after the first.
+        // If the processor stops, they are requeued too, so that they are redelivered after the first.
         if !self.stop.is_cancelled() {
             for pending in behind.iter_mut().filter(|pending| pending.may_be_repeated()) {
                 if let SettleState::Known(Err(unsettled)) = &pending.settle_state {
@@ -209,7 +209,7 @@ impl Settler {
         full
     }
 
-    /// Repeats a dead letter that does not fit into its queue.
+    /// Retries a dead letter that does not fit into its queue.
     async fn finish_repeated(&self, mut settlement: Settlement, error: PubsubError) {
         let settle_state = self.repeat(&mut settlement, error, RetryPosition::Aside).await;
         self.finish(settlement, settle_state).await;
@@ -261,7 +261,7 @@ impl Settler {
     fn show_waiting(&self, retry_position: RetryPosition, error: &PubsubError, reason: &str) {
         let next = match (retry_position, error) {
             (RetryPosition::InOrder, _) => {
-                // The whole input waits: that is more than one error among others.
+                // The whole input waits, which is more than one error among others.
                 let problem = format!("input `{}`: a message cannot be settled yet: {reason}", self.input);
                 return self.status.input_fails(&self.input, InputPart::Settles, &problem);
             }
@@ -275,7 +275,7 @@ impl Settler {
         self.status.note_error(ErrorSource::Message, &problem);
     }
 
-    /// Repeats a settle that failed until it succeeds, can never succeed, was tried for long enough, or need not be waited for any more.
+    /// Retries a failed settle until it succeeds, can never succeed, has been tried for long enough, or is no longer needed.
     async fn repeat(
         &self,
         settlement: &mut Settlement,
@@ -318,7 +318,7 @@ impl Settler {
         }
     }
 
-    /// Makes the queue of the dead letters; `false`: it cannot be made, and why is noted, and logged once.
+    /// Creates the dead-letter queue; `false` if it cannot be created: the reason is recorded in `unmade`, and logged once.
     async fn make_dead_letters(&self, unmade: &mut Option<PubsubError>) -> bool {
         let queue = &self.dead_letters.queue;
         match ensure_bounded(&*self.backend, &self.dead_letters).await {
@@ -379,7 +379,7 @@ async fn oldest(pending: &mut VecDeque<Pending>) -> SettleResult {
     .await
 }
 
-/// The outcome, once; it is not to be polled after that.
+/// Returns the outcome once; must not be polled after that.
 fn poll_settle_state(settle_state: &mut SettleState, context: &mut Context<'_>) -> Poll<SettleResult> {
     match settle_state {
         SettleState::UnderWay(future) => future.as_mut().poll(context),
@@ -407,7 +407,7 @@ mod tests {
             in_flight: None,
             _charge: Charge::default(),
         };
-        // Of the four one was sent, one found no queue, and two were not sent.
+        // Of the four, one was sent, one found no queue, and two were not sent.
         let error = PubsubError::unavailable("lost");
         settlement.keep_unsent(&Unsettled { error, unsent: vec![1, 3], dropped_count: 1 });
         assert_eq!((settlement.left_count, settlement.dropped_count), (11, 21));

@@ -10,11 +10,11 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 pub(crate) enum Purpose {
     /// Messages of a flow, or being set up.
     Flow,
-    /// Answering requests: a part of the slots is kept for it, so that requesters cannot starve responders.
+    /// Answering requests: some slots are reserved for it, so that requesters cannot starve responders.
     Request,
 }
 
-/// The slots of the pool. They are given in the order of the requests; cloning is cheap.
+/// The slots of the pool, granted in the order of the requests. Cloning is cheap.
 #[derive(Clone)]
 pub(crate) struct Slots(Arc<Inner>);
 
@@ -23,7 +23,7 @@ struct Inner {
     kept: Arc<Semaphore>,
     open_count: u32,
     kept_count: u32,
-    /// A quarter of the slots: a `configure` that hangs must not take the slots of all flows that run.
+    /// A quarter of the slots: a `configure` that hangs must not take the slots of all running flows.
     setups: Arc<Semaphore>,
     waiting_count: AtomicUsize,
     shortage: Notify,
@@ -33,7 +33,7 @@ struct Inner {
 pub(crate) type Slot = OwnedSemaphorePermit;
 
 impl Slots {
-    /// A quarter of the slots is kept for requests.
+    /// A quarter of the slots is reserved for requests.
     pub(crate) fn new(count: u32) -> Self {
         let kept_count = if count < 2 { 0 } else { (count / 4).max(1) };
         let open_count = count - kept_count;
@@ -47,7 +47,7 @@ impl Slots {
         self.0.open_count
     }
 
-    /// So many slots, if they are free.
+    /// Takes this many slots, if they are free.
     pub(crate) fn try_take(&self, purpose: Purpose, count: u32) -> Option<Slot> {
         let open = self.0.open.clone().try_acquire_many_owned(count).ok();
         match purpose {
@@ -81,7 +81,7 @@ impl Slots {
         self.0.setups.clone().acquire_owned().await.expect("the semaphore is never closed")
     }
 
-    /// Whether an instance waits for a slot.
+    /// Whether an instance is waiting for a slot.
     pub(crate) fn has_waiters(&self) -> bool {
         self.0.waiting_count.load(Ordering::SeqCst) > 0
     }
@@ -105,7 +105,7 @@ impl Slots {
     }
 }
 
-/// A request for slots that waits.
+/// A waiting request for slots.
 struct Waiting<'a>(&'a Inner);
 
 impl<'a> Waiting<'a> {

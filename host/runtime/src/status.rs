@@ -11,10 +11,10 @@ use weir_config::records::{ComponentRef, ProcessorState, ProcessorStatus, Refusa
 
 /// A rate over a shorter time is not meaningful.
 const SHORTEST_RATE: Duration = Duration::from_secs(1);
-/// The longest error that is reported.
+/// The longest reported error, in bytes.
 const MAX_ERROR_BYTES: usize = 2 << 10;
 
-/// Names a variant: processor and variant.
+/// Identifies a variant: processor and variant.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Key {
     pub(crate) processor: String,
@@ -32,9 +32,9 @@ pub(crate) struct Counters {
     pub(crate) dropped: AtomicU64,
     pub(crate) received: AtomicU64,
     pub(crate) let_go: AtomicU64,
-    /// Settled by another consumer meanwhile.
+    /// Messages meanwhile settled by another consumer.
     pub(crate) no_longer_held: AtomicU64,
-    /// Tasks that panicked and were started again.
+    /// Tasks that panicked and were restarted.
     pub(crate) restarts: AtomicU64,
     /// The size of messages that were sent and are not settled yet.
     pub(crate) outputs_bytes: AtomicU64,
@@ -56,7 +56,7 @@ pub(crate) fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
 }
 
-/// A message in flight. It is counted until this is dropped, for whatever reason.
+/// A message in flight, counted until this is dropped, for whatever reason.
 pub(crate) struct InFlight(Arc<VariantStatus>);
 
 impl InFlight {
@@ -73,7 +73,7 @@ impl Drop for InFlight {
     }
 }
 
-/// A worker or a setup that waits for an instance slot. It counts as such until this is dropped.
+/// A worker or a setup that waits for an instance slot, counted until this is dropped.
 pub(crate) struct WaitingForSlot(Arc<VariantStatus>);
 
 impl WaitingForSlot {
@@ -94,7 +94,7 @@ pub(crate) struct VariantStatus {
     pub(crate) key: Key,
     pub(crate) counters: Counters,
     shown: Mutex<StatusState>,
-    /// Whether some error is not over: read for each message.
+    /// Whether some error is unresolved: read for each message.
     has_errors: AtomicBool,
     changed: Arc<Notify>,
 }
@@ -126,10 +126,10 @@ impl ErrorSource {
     }
 }
 
-/// A part of an input that can be unable to go on. Each is noted by its own owner, and none says anything of the other.
+/// A part of an input that can be blocked. Each is recorded by its own owner, independently of the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum InputPart {
-    /// Its consumer: whether there is one and whether it gets messages.
+    /// Its consumer: whether it exists and receives messages.
     Consumer,
     /// Its settles, in their order.
     Settles,
@@ -148,7 +148,7 @@ struct StatusState {
     component: Option<ComponentRef>,
     wanted: Option<ComponentRef>,
     refused: Option<Refusal>,
-    /// Parts of inputs that do not go on, with the reason where one is known.
+    /// Blocked parts of inputs, with the reason if known.
     waiting: BTreeMap<(String, InputPart), Option<String>>,
     errors: BTreeMap<ErrorSource, NotedError>,
     rate: Rate,
@@ -201,7 +201,7 @@ impl VariantStatus {
         self.changed.notify_one();
     }
 
-    /// Notes that nothing runs.
+    /// Records that nothing runs.
     pub(crate) fn set_nothing_runs(&self) {
         if self.lock().component.take().is_some() {
             self.changed.notify_one();
@@ -218,8 +218,9 @@ impl VariantStatus {
         }
     }
 
-    /// Notes what the entry names and the host does not run. What may pass is tried again and again: the same finding keeps its first time. What
-    /// can never work is tried once for each wish, and its finding is another one then, on which the flow service acts.
+    /// Records a component that the entry names and the host does not run. A temporary failure is retried repeatedly: the same finding
+    /// keeps its first time. A permanent one is tried once for each desired state, and its finding is then a new one, on which the flow
+    /// service acts.
     pub(crate) fn set_refused(&self, refused: Option<Refusal>) {
         let mut shown = self.lock();
         let is_known = match (&shown.refused, &refused) {
@@ -234,7 +235,7 @@ impl VariantStatus {
         }
     }
 
-    /// The entry does not name the refused component any more; a permanent refusal is still worth showing.
+    /// The entry no longer names the refused component; a permanent refusal is still worth showing.
     pub(crate) fn forget_passing_refusal(&self) {
         let mut shown = self.lock();
         if shown.refused.take_if(|refused| !refused.permanent).is_some() {
@@ -242,7 +243,7 @@ impl VariantStatus {
         }
     }
 
-    /// Notes the inputs of a processor that starts, which wait for their consumers. Others are not waited for any more.
+    /// Records the inputs of a starting processor, which wait for their consumers. Others are no longer waited for.
     pub(crate) fn set_inputs<'n>(&self, inputs: impl Iterator<Item = &'n str>) {
         let waiting: BTreeMap<_, _> = inputs.map(|input| ((input.to_owned(), InputPart::Consumer), None)).collect();
         self.end_errors(|of| matches!(of, ErrorSource::Input(input) if !waiting.contains_key(&(input.clone(), InputPart::Consumer))));
@@ -250,7 +251,7 @@ impl VariantStatus {
         self.changed.notify_one();
     }
 
-    /// Notes why a part of an input does not go on.
+    /// Records why a part of an input is blocked.
     pub(crate) fn input_fails(&self, input: &str, part: InputPart, reason: &str) {
         self.note_error(ErrorSource::Input(input.to_owned()), reason);
         let reason = Some(reason.to_owned());
@@ -259,7 +260,7 @@ impl VariantStatus {
         }
     }
 
-    /// Notes that a part of an input goes on. What is wrong with another part is shown still.
+    /// Records that a part of an input continues. Problems of another part are still shown.
     pub(crate) fn input_goes_on(&self, input: &str, part: InputPart) {
         let left = {
             let mut shown = self.lock();
@@ -275,13 +276,13 @@ impl VariantStatus {
         self.changed.notify_one();
     }
 
-    /// Notes that an input has a new consumer, of which nothing is to be settled yet.
+    /// Records that an input has a new consumer, for which nothing is to be settled yet.
     pub(crate) fn input_begins(&self, input: &str) {
         self.input_goes_on(input, InputPart::Settles);
         self.input_goes_on(input, InputPart::Consumer);
     }
 
-    /// Whether this error of its component is known and not over.
+    /// Whether this error of its component is known and unresolved.
     pub(crate) fn has_component_error(&self, error: &str) -> bool {
         self.lock().errors.get(&ErrorSource::Component).is_some_and(|noted| noted.over_ms.is_none() && noted.text == cut(error))
     }
@@ -312,7 +313,7 @@ impl VariantStatus {
         self.has_errors.store(shown.errors.values().any(|noted| noted.over_ms.is_none()), Ordering::Relaxed);
     }
 
-    /// Counts and reports a task of the variant that panicked and is started again; `input` is the one that it served, if it was one.
+    /// Counts and reports a task of the variant that panicked and is restarted; `input` is the input that it served, if any.
     pub(crate) fn note_panic(&self, input: Option<&str>, panic: &str) {
         let restarts_count = self.counters.restarts.fetch_add(1, Ordering::Relaxed) + 1;
         let Key { processor, variant } = &self.key;
@@ -328,7 +329,7 @@ impl VariantStatus {
         }
     }
 
-    /// All of it, as of now.
+    /// The current report.
     pub(crate) fn report(&self) -> ProcessorStatus {
         let shown = self.lock();
         let error = shown.last_error();
@@ -360,7 +361,7 @@ impl VariantStatus {
         }
     }
 
-    /// Begins to count the rate from now on.
+    /// Restarts the measurement of the rate.
     pub(crate) fn take_rate(&self) {
         let handled = self.counters.handled.load(Ordering::Relaxed);
         let mut shown = self.lock();
@@ -391,13 +392,13 @@ impl StatusState {
     }
 }
 
-/// A variant with messages in flight, for people.
+/// A variant with messages in flight, for display.
 pub(crate) fn busy_text(status: &VariantStatus) -> String {
     let Key { processor, variant } = &status.key;
     format!("{processor} {variant}: {} messages in flight", status.counters.in_flight())
 }
 
-/// An error as it is reported.
+/// Truncates an error for a report.
 pub(crate) fn cut(error: &str) -> String {
     error[..error.floor_char_boundary(MAX_ERROR_BYTES)].to_owned()
 }

@@ -13,14 +13,14 @@ use crate::error::WORLD_VERSION;
 use crate::reconcile::Served;
 use crate::status::{Key, VariantStatus, busy_text, cut, now_ms};
 
-/// Which host it is.
+/// The identity of a host.
 #[derive(Debug, Default)]
 pub(crate) struct Identity {
     /// Different for each process.
     pub(crate) id: String,
-    /// For people.
+    /// For display.
     pub(crate) name: String,
-    /// For people.
+    /// For display.
     pub(crate) machine: String,
 }
 
@@ -57,7 +57,7 @@ impl StatusBoard {
         self.changed.notify_one();
     }
 
-    /// Variants with messages in flight, for people.
+    /// Variants with messages in flight, for display.
     pub(crate) fn busy(&self) -> Vec<String> {
         let busy = |status: &Arc<VariantStatus>| (status.counters.in_flight() > 0).then(|| busy_text(status));
         self.lock().values().filter_map(busy).collect()
@@ -71,18 +71,18 @@ impl StatusBoard {
         self.changed.notified().await;
     }
 
-    /// Begins to count all rates from now on.
+    /// Restarts the measurement of all rates.
     pub(crate) fn take_rates(&self) {
         self.lock().values().for_each(|status| status.take_rate());
     }
 
-    /// All variants, as of now.
+    /// All variants, currently.
     pub(crate) fn details(&self, config: &FollowerStatus) -> HostDetails {
         let processors = self.lock().values().map(|status| status.report()).collect();
         HostDetails { status: self.status(config), serves: self.serves.clone(), processors }
     }
 
-    /// The whole in short, as of now.
+    /// A summary, currently.
     pub(crate) fn summary(&self, config: &FollowerStatus) -> HostSummary {
         let mut summing = SummaryBuilder::default();
         self.lock().values().for_each(|status| summing.add(status.report()));
@@ -111,7 +111,7 @@ impl StatusBoard {
     }
 }
 
-/// A summary that is being made.
+/// A summary under construction.
 #[derive(Default)]
 struct SummaryBuilder {
     summary: HostSummary,

@@ -1,7 +1,7 @@
-//! A component without its code: the same types, imports, exports, memories, tables and data, and functions that do nothing. The engine compiles it
-//! in a fraction of the time, with the same result as for the real one before it runs.
+//! A component without its code: the same types, imports, exports, memories, tables and data, and functions that do nothing. The engine
+//! compiles it in a fraction of the time, with the same result as for the real one up to running it.
 
-/// Functions of a component, over all modules in it: far more than any language produces, and compiled as a stub within seconds.
+/// The most functions of a component, over all its modules: far more than any language produces, and compiled as a stub within seconds.
 const MAX_FUNCTIONS_COUNT: u64 = 200_000;
 const MAX_DEPTH: u32 = 100;
 
@@ -17,10 +17,10 @@ const TRAP: [u8; 4] = [3, 0, 0x00, 0x0b];
 /// Magic number, version and layer.
 const HEADER_BYTES: usize = 8;
 
-/// Makes the copy. The bytes must be a component that a validator let through.
+/// Makes the copy. The bytes must be a component that a validator accepted.
 ///
 /// # Errors
-/// The problem, for people.
+/// The problem, for display.
 pub(crate) fn stub_component(component: &[u8]) -> Result<Vec<u8>, String> {
     let mut work = StubBuilder { functions_count: 0 };
     let copy = work.copy(component, BinaryKind::Component, 0).ok_or("its sections cannot be read")?;
@@ -65,7 +65,7 @@ impl StubBuilder {
         self.functions_count += count;
         let mut code = Vec::new();
         add_number(&mut code, count);
-        // Of more than are accepted nothing is used.
+        // If there are more than the accepted maximum, the result is not used.
         (0..count.min(MAX_FUNCTIONS_COUNT)).for_each(|_| code.extend_from_slice(&TRAP));
         Some(code)
     }

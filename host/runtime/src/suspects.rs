@@ -1,5 +1,5 @@
-//! Messages that were delivered so often without being settled that they may be what ends their hosts. A host may also be ended from
-//! outside, so only an attempt that was begun under a note in a file and had no outcome counts against a message, and one such attempt is
+//! Messages that were delivered so often without being settled that they may be crashing their hosts. A host may also be killed from
+//! outside, so an attempt counts against a message only if it began under a note in a file and had no outcome, and only one such attempt is
 //! made at a time.
 
 use std::fs::{self, File};
@@ -13,7 +13,7 @@ use weir_pubsub::{MessageId, Subscription};
 /// Attempts under a note without an outcome before a message is given up.
 pub(crate) const MAX_TRIALS_COUNT: u32 = 3;
 
-/// Notes that are kept. Those of messages that another host has settled meanwhile stay until there are so many newer ones.
+/// Notes that are kept. Those of messages settled meanwhile by another host stay until there are this many newer ones.
 const KEPT_COUNT: usize = 1_024;
 
 /// The notes of one host.
@@ -30,7 +30,7 @@ pub(crate) struct Trial {
     _turn: OwnedSemaphorePermit,
 }
 
-/// The name of a message's note: the message as one subscription has it.
+/// The name of a message's note: identifies the message within one subscription.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NoteName(MessageId);
 
@@ -59,13 +59,13 @@ impl Suspects {
         self.turn.clone().acquire_owned().await.expect("it is never closed")
     }
 
-    /// Begins an attempt in its turn: from here on it counts, until its end is noted.
+    /// Begins an attempt in its turn: it counts from here on, until its end is recorded.
     ///
     /// # Errors
     /// When the note cannot be written; the attempt must not be made then.
     ///
     /// # Cancel safety
-    /// No: the note may be written, and count, all the same.
+    /// No: the note may be written, and count, nevertheless.
     pub(crate) async fn begin(&self, name: NoteName, turn: OwnedSemaphorePermit) -> io::Result<Trial> {
         let (folder, note) = (self.folder.clone(), self.note(name));
         let written = note.clone();
@@ -84,7 +84,7 @@ impl Suspects {
 }
 
 impl Trial {
-    /// The host lives and the attempt had an outcome, so it does not count. One that is dropped does.
+    /// The host is alive and the attempt had an outcome, so it does not count. A dropped trial does.
     pub(crate) async fn end(self) {
         remove(self.note).await;
     }
@@ -98,7 +98,7 @@ async fn remove(note: PathBuf) {
     }
 }
 
-/// An unreadable note counts as zero: the message then has more attempts.
+/// An unreadable note counts as zero: the message then gets more attempts.
 fn read(note: &Path) -> u32 {
     fs::read_to_string(note).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0)
 }
@@ -114,11 +114,11 @@ fn write(folder: &Path, note: &Path, count: u32) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-/// Removes the oldest files above a number.
+/// Removes the oldest files beyond a number.
 fn keep_newest(folder: &Path, kept_count: usize) -> io::Result<()> {
     let mut notes = Vec::new();
     for note in fs::read_dir(folder)?.flatten() {
-        // One that is gone by now needs no removal.
+        // A file that is already gone needs no removal.
         if let Ok(written) = note.metadata().and_then(|note| note.modified()) {
             notes.push((written, note.path()));
         }

@@ -1,5 +1,5 @@
 //! One variant of a processor as its entry and its deployment describe it: topics, parameters and limits. It is the same for all instances
-//! of its component, and does not know how that is compiled.
+//! of its component, and independent of how that is compiled.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ pub struct VariantContext {
     pub defaults: Arc<ComponentDefaults>,
 }
 
-/// What one entry and its deployment give a component.
+/// What one entry and its deployment define for a component.
 pub(crate) struct Variant {
     pub(crate) processor: Arc<str>,
     pub(crate) name: Arc<str>,
@@ -53,7 +53,7 @@ impl Variant {
     /// Fits a component to an entry.
     ///
     /// # Errors
-    /// `Entry`, with all that does not fit.
+    /// `Entry`, with every mismatch.
     pub(crate) fn new(
         names: (&str, &str),
         entry: &Entry,
@@ -86,7 +86,7 @@ impl Variant {
         })
     }
 
-    /// The place of an output by its name.
+    /// The index of an output by its name.
     pub(crate) fn output(&self, name: &str) -> Option<usize> {
         self.outputs.iter().position(|output| *output.name == *name)
     }
@@ -102,7 +102,7 @@ impl Variant {
         producer.publish_confirmed(message).await
     }
 
-    /// Answers a request with an error instead of a result, if the input answers requests and this one has an id to answer to.
+    /// Answers a request with an error instead of a result, if the input answers requests and this one has a correlation id.
     pub(crate) async fn answer_with_error(&self, input: usize, request: &Message, error: &str, reason: &str) {
         let (Some(output), Some(id)) = (self.inputs[input].reply, request.properties.get(CORRELATION_ID)) else { return };
         let body = serde_json::json!({"error": {"type": error, "message": reason}}).to_string();

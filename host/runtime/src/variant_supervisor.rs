@@ -36,12 +36,12 @@ pub(crate) struct HostContext {
     pub(crate) backend: Arc<dyn Backend>,
     pub(crate) loader: Arc<Loader>,
     pub(crate) config: watch::Receiver<Arc<ConfigState>>,
-    /// The config types that must be followed for what runs.
+    /// The config types that must be followed for running work.
     pub(crate) in_use: TypesInUse,
     pub(crate) dead_letters: QueueSpec,
     /// Cancelled when the host stops.
     pub(crate) stop: CancellationToken,
-    /// Knows of all tasks that hold consumers.
+    /// Tracks all tasks that hold consumers.
     pub(crate) tasks: TaskTracker,
     /// The defaults where a deployment gives no value.
     pub(crate) defaults: Arc<ComponentDefaults>,
@@ -49,16 +49,16 @@ pub(crate) struct HostContext {
     pub(crate) outputs: Outputs,
 }
 
-/// Keeps one variant.
+/// Supervises one variant.
 pub(crate) struct VariantSupervisor {
     pub(crate) key: Key,
     pub(crate) context: Arc<HostContext>,
     pub(crate) status: Arc<VariantStatus>,
-    /// The newest wish; `None`: it should not be there.
+    /// The newest desired state; `None`: it should not exist.
     pub(crate) desired: watch::Receiver<Option<Desired>>,
     /// The outputs of the variant that some flow consumes.
     pub(crate) consumed: Consumed,
-    /// Told when the variant is gone.
+    /// Notified when the variant is gone.
     pub(crate) gone: mpsc::Sender<Key>,
     pub(crate) running: Option<Running>,
 }
@@ -70,7 +70,7 @@ pub(crate) struct Running {
 }
 
 impl VariantSupervisor {
-    /// As [`VariantSupervisor::run`], and restarts after a panic: what ran is dropped, and its messages are redelivered.
+    /// As [`VariantSupervisor::run`], restarted after a panic: what ran is dropped, and its messages are redelivered.
     pub(crate) async fn supervised(self) {
         let VariantSupervisor { key, context, status, desired, consumed, gone, running: _ } = self;
         let work = || {
@@ -80,13 +80,13 @@ impl VariantSupervisor {
         restart_on_panic(&context.stop, work, |panic| status.note_panic(None, panic)).await;
     }
 
-    /// Works until the host stops or forgets the variant.
+    /// Runs until the host stops or forgets the variant.
     pub(crate) async fn run(mut self) {
         let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
         loop {
             let desired = self.desired.borrow_and_update().clone();
             if let Some(Desired::Run(work) | Desired::Paused(work)) = &desired {
-                // Whatever becomes of the rest: settles may wait for it.
+                // Done regardless of the rest: settles may be waiting for it.
                 self.consumed.set(&work.entry);
             }
             if let Some(desired) = &desired {
@@ -118,7 +118,7 @@ impl VariantSupervisor {
             Step::Keep if desired.is_none() => {
                 let _ = self.gone.send(self.key.clone()).await;
             }
-            // The entry names what runs: earlier refusals do not apply any more.
+            // The entry names the running component: earlier refusals no longer apply.
             Step::Keep => self.clear_component_error(),
             Step::Note(work) => self.note(work),
             Step::Run(work) => return self.start_or_switch(work).await,
@@ -139,7 +139,7 @@ impl VariantSupervisor {
         false
     }
 
-    /// Takes over what changes nothing about the work itself.
+    /// Applies what does not affect the work itself.
     fn note(&mut self, new: &Workload) {
         if let Some(Running { work, .. }) = &mut self.running {
             *work = new.clone();
@@ -147,14 +147,14 @@ impl VariantSupervisor {
         }
     }
 
-    /// The entry names what runs.
+    /// The entry names the running component.
     fn clear_component_error(&self) {
         self.status.forget_passing_refusal();
         self.status.end_errors(|of| *of == ErrorSource::Component);
     }
 
-    /// Starts, or switches to another workload. The old one continues until the new one is ready, and permanently if the new one never is while only
-    /// its component differs.
+    /// Starts, or switches to another workload. The old one continues until the new one is ready, or permanently if the new one never
+    /// becomes ready and only its component differs.
     async fn start_or_switch(&mut self, work: &Workload) -> bool {
         if self.running.is_none() {
             self.status.set_state(ProcessorState::Starting);
@@ -170,8 +170,8 @@ impl VariantSupervisor {
         }
     }
 
-    /// Makes work ready, while what runs goes on; `wished` is what it is made ready for. `None`: something else is wanted, or the host stops, and
-    /// the loop comes back at once.
+    /// Prepares work while the running work continues; `wished` is what it is prepared for. `None`: the desired state changed, or the host
+    /// stops; the loop runs again immediately.
     async fn prepare(&self, work: &Workload, wished: &Workload) -> Option<Result<Generation, RuntimeError>> {
         tokio::select! {
             prepared = self.prepare_whole(work) => Some(prepared),
@@ -180,7 +180,7 @@ impl VariantSupervisor {
         }
     }
 
-    /// Waits until something else is wanted than this. Flows that consume its outputs come and go; a setup must not begin again with each.
+    /// Waits until the desired state is no longer this one. Flows that consume its outputs come and go; a setup must not restart with each.
     async fn other_wish(&self, wished: &Workload) {
         let mut newer = self.desired.clone();
         while newer.changed().await.is_ok() {
@@ -191,7 +191,7 @@ impl VariantSupervisor {
         }
     }
 
-    /// Fetches, compiles, fits and sets up: an instance at the least, and as many as workers have now, so that none of them has to wait.
+    /// Fetches, compiles, fits and sets up: at least one instance, and as many as workers have now, so that none of them has to wait.
     async fn prepare_whole(&self, work: &Workload) -> Result<Generation, RuntimeError> {
         let context = &self.context;
         let loaded = context.loader.load(work.component.digest, work.record.size_bytes).await?;
@@ -224,7 +224,7 @@ impl VariantSupervisor {
         Ok(Generation::new(program, ready, types))
     }
 
-    /// Waits for a slot to set up an instance. The status shows it, from some time on as the reason why the work is not taken over.
+    /// Waits for a slot to set up an instance. The status shows the wait, after some time as the reason why the work is not applied.
     async fn setup_slot(&self, program: &Program, input: usize, work: &Workload) -> (OwnedSemaphorePermit, Slot) {
         let slots = program.loaded.engine.slots();
         let _waiting = WaitingForSlot::begin(&self.status);
@@ -271,7 +271,7 @@ impl VariantSupervisor {
             }
             _ => {
                 tracing::info!(processor, variant, component, "processor starting");
-                // The running processor may finish its messages for minutes.
+                // The running processor may take minutes to finish its messages.
                 let slots = generation.program.loaded.engine.slots().clone();
                 generation.yielding(&slots, self.end()).await;
                 let processor = Processor::start(generation, &self.processor_context(), self.context.stop.child_token());
@@ -294,8 +294,8 @@ impl VariantSupervisor {
         }
     }
 
-    /// Handles a component that cannot run: the old workload continues, or the entry's previous component runs, or nothing. `true`: it may be
-    /// temporary.
+    /// Handles a component that cannot run: the old workload continues, or the entry's previous component runs, or nothing does. `true`:
+    /// the failure may be temporary.
     async fn refused(&mut self, work: &Workload, error: &RuntimeError) -> bool {
         let (text, is_passing) = (chain(error), !error.is_permanent());
         let (Key { processor, variant }, component) = (self.key.clone(), work.component.key());
@@ -348,7 +348,7 @@ impl VariantSupervisor {
         self.status.set_state(state);
     }
 
-    /// Ends what runs.
+    /// Stops the running processor.
     async fn end(&mut self) {
         if let Some(Running { processor, .. }) = self.running.take() {
             tracing::info!(processor = self.key.processor, variant = self.key.variant, "processor stopping");
@@ -363,7 +363,7 @@ fn refusal(component: &ComponentRef, problem: &str, permanent: bool) -> Refusal 
     Refusal { component: component.clone(), problem: cut(problem), permanent, time_ms: now_ms() }
 }
 
-/// A component's setup may use the processor for as long as its `handle` may: it owns what it needs, so that it can be moved.
+/// A component's setup may use the CPU for as long as its `handle` may: it owns what it needs, so that it can be moved to the background.
 async fn start(slot: Slot, program: Arc<Program>, known: Arc<ConfigState>) -> Result<Instance, RuntimeError> {
     Instance::start(slot, &program, known).await
 }

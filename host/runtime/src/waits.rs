@@ -1,4 +1,4 @@
-//! Time that a call waited for the host itself: it does not count against the limit of the call.
+//! Time for which a call waited for the host itself: it does not count against the limit of the call.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
-/// How often a waiting call is checked once its time would be up.
+/// How often a waiting call is checked once its time-out would have expired.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The waits of one call; shared by the call and its owner, which are polled by one task.
@@ -17,7 +17,7 @@ pub(crate) struct Waits(Arc<Inner>);
 struct Inner {
     /// The origin of the times.
     start: Instant,
-    /// Of the waits that have ended.
+    /// The total of the waits that have ended.
     waited_us: AtomicU64,
     /// When the current wait began, 0 if there is none.
     since_us: AtomicU64,
@@ -28,7 +28,7 @@ impl Waits {
         Waits(Arc::new(Inner { start: Instant::now(), waited_us: AtomicU64::new(0), since_us: AtomicU64::new(0) }))
     }
 
-    /// Forgets the waits of the call before.
+    /// Forgets the waits of the previous call.
     pub(crate) fn reset(&self) {
         self.0.waited_us.store(0, Ordering::Relaxed);
         self.0.since_us.store(0, Ordering::Relaxed);
@@ -40,7 +40,7 @@ impl Waits {
         Wait(self.clone())
     }
 
-    /// Waits for a call no longer than this, its own waits not counted.
+    /// Waits for a call no longer than this, excluding its own waits.
     pub(crate) async fn within<T>(&self, limit: Duration, call: impl Future<Output = T>) -> Option<T> {
         let mut call = pin!(call);
         let began = Instant::now();

@@ -1,4 +1,4 @@
-//! One worker: takes a message, has it handled, hands it to the settler, and takes the next one.
+//! One worker: takes a message, passes it to an instance, hands it to the settler, and takes the next one.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,32 +36,32 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 pub(crate) struct Worker {
     /// Its number among the workers of the input, from 0.
     pub(crate) number: u32,
-    /// What it works with: that of its instance, also while a newer one is there.
+    /// The program of its instance, even if a newer one exists.
     pub(crate) program: Arc<Program>,
-    /// The newest one, to which it goes over between two messages and before each attempt.
+    /// The newest generation, to which it switches between two messages and before each attempt.
     pub(crate) generation: watch::Receiver<Arc<Generation>>,
     /// Counts the instances of the workers.
     pub(crate) warm: WarmCounts,
     pub(crate) slots: Slots,
     pub(crate) receiver: InputReceiver,
     pub(crate) config: watch::Receiver<Arc<ConfigState>>,
-    /// The place of the input among the program's.
+    /// The index of the input among the program's.
     pub(crate) input: usize,
     pub(crate) settler: mpsc::Sender<Settlement>,
-    /// The outputs of its messages are charged to it.
+    /// The account that the outputs of its messages are charged to.
     pub(crate) account: Arc<Account>,
     pub(crate) status: Arc<VariantStatus>,
     pub(crate) dead_letters: Topic,
     /// Messages whose outputs the broker refused as too large.
     pub(crate) oversized: Arc<Oversized>,
-    /// Cancelled when no further message is to be taken.
+    /// Cancelled when no further message may be taken.
     pub(crate) stop: CancellationToken,
     pub(crate) held: Option<HeldInstance>,
-    /// For the instance that is made next.
+    /// For the next instance to be created.
     pub(crate) slot: Option<Slot>,
-    /// Counts the message that it works on.
+    /// Counts the message in flight.
     pub(crate) in_flight: Option<InFlight>,
-    /// Last, so that it goes after the consumer.
+    /// The last field, so that it is dropped after the consumer.
     pub(crate) _alive: TaskTrackerToken,
 }
 
@@ -70,17 +70,17 @@ pub(crate) struct Worker {
 pub(crate) enum WorkerExit {
     /// It was stopped.
     Stopped,
-    /// There are fewer workers from now on.
+    /// The number of workers was reduced.
     Surplus,
-    /// The consumer is of no use any more.
+    /// The consumer is unusable.
     Lost(PubsubError),
 }
 
-/// Why a message must not even be tried.
+/// Why a message must not be tried.
 struct SkipReason {
     error: &'static str,
     reason: String,
-    /// Whether an attempt before has answered it.
+    /// Whether an earlier attempt has answered it.
     answered: Answered,
 }
 
@@ -88,8 +88,8 @@ struct SkipReason {
 struct Interrupted;
 
 impl Worker {
-    /// Works until it is stopped or the consumer is lost, and returns its number and why it ended. A message in flight is finished first, one in
-    /// backoff is requeued.
+    /// Runs until it is stopped or the consumer is lost, and returns its number and why it ended. A message in flight is finished first,
+    /// one in backoff is requeued.
     pub(crate) async fn run(mut self) -> (u32, WorkerExit) {
         let ended = loop {
             self.slot = None;
@@ -108,7 +108,7 @@ impl Worker {
                     delivery
                 }),
                 Ok(()) = self.generation.changed() => continue,
-                // At once and not with the next message, so that the component's error about a faulty change is visible.
+                // Immediately and not with the next message, so that the component's error about a faulty change is visible.
                 Ok(()) = self.config.changed(), if self.follows_config() => {
                     self.refresh().await;
                     continue;
@@ -139,17 +139,17 @@ impl Worker {
         self.held.is_some() && !self.program.variant.config_types.is_empty()
     }
 
-    /// Whether there are fewer workers by now, so that it ends after its message.
+    /// Whether the number of workers was reduced, so that it ends after its message.
     fn is_surplus(&self) -> bool {
         self.number >= self.program.variant.inputs[self.input].concurrency
     }
 
-    /// Takes over the newest generation, if that is another one, and one of its instances, if it has none and one is ready. Nothing else takes
-    /// anything of a generation, so that its program, its concurrency and its instances are taken over together.
+    /// Switches to the newest generation, if it is another one, and takes one of its instances, if it has none and one is ready. Nothing
+    /// else takes anything from a generation, so that its program, its concurrency and its instances are applied together.
     fn switch_generation(&mut self) {
         let newest = self.generation.borrow_and_update().clone();
         if !Arc::ptr_eq(&newest.program, &self.program) {
-            // The slots of one component are not those of another.
+            // The slots for one component do not fit another.
             (self.held, self.slot) = (None, None);
             self.program = newest.program.clone();
         }
@@ -158,7 +158,7 @@ impl Worker {
         }
         if let Some(instance) = newest.take(self.input) {
             self.held = Some(HeldInstance::new(instance, &self.warm, self.input));
-            // It was set up with the configuration of then.
+            // The instance was set up with the configuration of that time.
             self.config.mark_changed();
         }
     }
@@ -169,7 +169,7 @@ impl Worker {
         if message_trace::is_enabled() {
             message_trace::received(&self.program.variant, self.input, &message, delivery_count.at_least());
         }
-        // Nobody waits for the answer to a request any longer than this.
+        // The requester stops waiting for an answer at this time.
         let expires_at = message.expires_in.and_then(|left| Instant::now().checked_add(left));
         let suspect = self.suspect_note(&message, delivery_count);
         if let Some(SkipReason { error, reason, answered }) = self.skip_reason(&message, delivery_count, suspect, &mut history).await {
@@ -229,13 +229,13 @@ impl Worker {
         }
     }
 
-    /// The name of its note for a message that may be what ends its hosts.
+    /// The name of its note, for a message that may be crashing its hosts.
     fn suspect_note(&self, message: &Message, delivery_count: DeliveryCount) -> Option<NoteName> {
         let id = message.id.filter(|_| is_suspected_poison(delivery_count, &self.program.variant.retry))?;
         Some(NoteName::new(id, self.program.variant.inputs[self.input].queue.subscription()))
     }
 
-    /// Why a message must not even be tried.
+    /// Why a message must not be tried.
     async fn skip_reason(
         &mut self,
         message: &Message,
@@ -295,7 +295,7 @@ impl Worker {
         self.stop.run_until_cancelled(self.account.wait_to_begin()).await.ok_or(Interrupted)
     }
 
-    /// As [`Worker::attempt`], under a note that outlives the host.
+    /// As [`Worker::attempt`], under a note that survives the host.
     async fn attempt_suspect(&mut self, message: &Message, attempt: u32, name: NoteName) -> Result<Outcome, Interrupted> {
         let suspects = self.program.loaded.engine.suspects().clone();
         let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
@@ -326,7 +326,7 @@ impl Worker {
         };
         let outcome = self.attempt(message, attempt).await;
         match &outcome {
-            // As unsuccessful as an attempt that ended the host.
+            // Counts as unsuccessful, like an attempt that crashed the host.
             Ok(Outcome::Failed(fault)) if matches!(fault.kind, FaultKind::Busy(_)) => drop(trial),
             _ => trial.end().await,
         }
@@ -353,7 +353,7 @@ impl Worker {
         Ok(outcome)
     }
 
-    /// The instance, of the program and with the configuration of now; it is made as often as it takes.
+    /// The instance, with the current program and configuration; creation is retried until it succeeds.
     async fn ready_instance(&mut self) -> Result<&mut Instance, Interrupted> {
         let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
         loop {
@@ -385,7 +385,7 @@ impl Worker {
         Ok(&mut self.held.as_mut().expect("the loop ended with it").instance)
     }
 
-    /// Makes an instance.
+    /// Creates an instance.
     async fn start_instance(&mut self) -> Result<Result<Instance, RuntimeError>, Interrupted> {
         let (program, config) = (self.program.clone(), self.config.borrow_and_update().clone());
         let (taken, receiver, (purpose, slots_count)) = (self.slot.take(), self.receiver.clone(), program.needs(self.input));
@@ -436,7 +436,7 @@ impl Worker {
         next
     }
 
-    /// Gives a message up, and has what comes of it settled.
+    /// Gives a message up and has the resulting message settled.
     async fn give_up(&mut self, receipt: Receipt, message: &Message, lost: GiveUpReason<'_>) {
         let (program, config_version) = (self.program.clone(), self.config.borrow().version);
         let (kind, outputs) = lost.give_up(&program.variant, self.input, message, config_version, &self.dead_letters).await;

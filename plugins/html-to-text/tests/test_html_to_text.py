@@ -9,7 +9,7 @@ import weir
 import weir.testing
 
 FIXTURES = sorted(Path(__file__).parent.glob("*.json"))
-#: On the slowest machine a hostile document takes some seconds; what grows with its square takes minutes.
+#: On the slowest machine a hostile document takes some seconds; quadratic time would take minutes.
 MANY = 40_000
 
 

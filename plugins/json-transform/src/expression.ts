@@ -90,7 +90,7 @@ function pad(text: string | undefined, width: number, fill?: string): string | u
   if (text === undefined) return undefined;
   const length = Math.abs(width);
   if (length > MAX_PADDING) throw { message: `$pad makes at most ${MAX_PADDING} characters, not ${length}` };
-  // JSONata counts characters, JavaScript units of UTF-16.
+  // JSONata counts characters, JavaScript counts UTF-16 code units.
   const missing = length - [...text].length;
   const filler = [...(fill || ' ')];
   const padding = Array.from({ length: Math.max(0, missing) }, (_, i) => filler[i % filler.length]).join('');

@@ -6,10 +6,10 @@ use crate::vocabulary::Vocabulary;
 use serde::Serialize;
 use std::collections::HashMap;
 
-/// The longest term that is looked at, in bytes: longer ones are no words.
+/// The longest term considered, in bytes: longer ones are not words.
 const MAX_TERM_BYTES: usize = 100;
 
-/// How many of the best are compared with those already chosen, for each that is asked for.
+/// How many of the best are compared with those already chosen, for each requested term.
 const EXAMINED_BYTES: usize = 20;
 
 /// A term of a text.
@@ -17,17 +17,17 @@ const EXAMINED_BYTES: usize = 20;
 pub struct Keyword {
     /// Its words in lower case, with a space between them.
     pub term: String,
-    /// How much it tells about the text, in four significant digits; lower is better.
+    /// How much it says about the text, in four significant digits; lower is better.
     pub score: f64,
 }
 
-/// Where a term was seen first, and how often it was.
+/// The first position of a term, and its number of occurrences.
 struct Seen {
     first: usize,
     count: u32,
 }
 
-/// The key terms of a text, the best first; of two as good as each other the one that comes first in the text.
+/// The key terms of a text, the best first; on a tie the one that comes first in the text.
 #[must_use]
 pub fn keywords(text: &str, settings: &Settings) -> Vec<Keyword> {
     let vocabulary = Vocabulary::read(text, settings);
@@ -49,7 +49,7 @@ pub fn keywords(text: &str, settings: &Settings) -> Vec<Keyword> {
     chosen
 }
 
-/// Up to so many words that follow each other, of which the first and the last are no stop words.
+/// Sequences of up to this many words whose first and last word are not stop words.
 fn candidates<'a>(vocabulary: &'a Vocabulary, settings: &Settings) -> HashMap<&'a [u32], Seen> {
     let mut candidates: HashMap<&[u32], Seen> = HashMap::new();
     let is_stop_word = |index: u32| vocabulary.words[index as usize].is_stop_word;
@@ -70,7 +70,7 @@ fn candidates<'a>(vocabulary: &'a Vocabulary, settings: &Settings) -> HashMap<&'
     candidates
 }
 
-/// S(kw) of the paper. A stop word inside of a term counts by how firmly it belongs to the words beside it.
+/// S(kw) of the paper. A stop word inside a term is weighted by how closely it is tied to the words beside it.
 fn score(vocabulary: &Vocabulary, words: &[u32], count: u32) -> f64 {
     let (mut product, mut sum) = (1.0, 0.0);
     let word = |at: usize| &vocabulary.words[words[at] as usize];
@@ -85,7 +85,7 @@ fn score(vocabulary: &Vocabulary, words: &[u32], count: u32) -> f64 {
             sum += word(at).score;
         }
     }
-    // Two stop words in a term of small scores could make the divisor nothing or less.
+    // Two stop words in a term with small scores could make the divisor zero or negative.
     product / (f64::from(count) * (1.0 + sum).max(1e-9))
 }
 
@@ -93,7 +93,7 @@ fn written(vocabulary: &Vocabulary, words: &[u32]) -> String {
     words.iter().map(|index| vocabulary.words[*index as usize].text.as_str()).collect::<Vec<_>>().join(" ")
 }
 
-/// Four significant digits: the rest is noise, and differs between machines.
+/// Four significant digits: more is noise, and differs between machines.
 fn rounded(score: f64) -> f64 {
     format!("{score:.3e}").parse().unwrap_or(score)
 }

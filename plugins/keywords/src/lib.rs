@@ -1,4 +1,4 @@
-//! Ranks the key terms of texts by YAKE, from each text alone: no model, no corpus, and the same for the same text.
+//! Ranks the key terms of texts by YAKE, from each text alone: without a model or corpus, and with the same result for the same text.
 //!
 //! R. Campos, V. Mangaravite, A. Pasquali, A. Jorge, C. Nunes, A. Jatowt: YAKE! Keyword extraction from single documents using multiple
 //! local features. Information Sciences 509 (2020), 257-289.
@@ -18,7 +18,7 @@ use weir::{Failure, Json, Params, Result};
 
 weir::processor!(handle, setup = check);
 
-/// Shows wrong parameters before the first message does, and has the stop words at hand when it comes.
+/// Reports wrong parameters before the first message, and prepares the stop words.
 fn check(_changed: &[String]) -> Result {
     Params::<Settings>::get().map(drop)
 }

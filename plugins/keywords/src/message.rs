@@ -1,4 +1,4 @@
-//! What comes in, and what goes out.
+//! Input and output messages.
 
 use crate::candidates::keywords;
 use crate::settings::{Settings, Text};
@@ -8,16 +8,16 @@ use std::collections::BTreeMap;
 const TEXT: &str = "text";
 const KEYWORDS: &str = "keywords";
 
-/// The longest text that is read, in bytes: a chunk, not a library.
+/// The longest text that is accepted, in bytes: a chunk, not a library.
 const MAX_TEXT_BYTES: usize = 512 << 10;
 
-/// A JSON object, of which only the text is looked into; the other fields stay as they were written.
+/// A JSON object, of which only the text is parsed; the other fields stay as they were written.
 pub type Fields = BTreeMap<String, Box<RawValue>>;
 
-/// The same message with the keywords of its text, in place of the text unless that is kept.
+/// The same message with the keywords of its text, instead of the text unless that is kept.
 ///
 /// # Errors
-/// A text that says what is wrong with the field `text`: missing, not text, or too long.
+/// What is wrong with the field `text`: missing, not a string, or too long.
 pub fn keywords_of(mut fields: Fields, settings: &Settings) -> Result<Fields, String> {
     let text = fields.get(TEXT).ok_or_else(|| format!("field `{TEXT}` is missing: send the text to extract keywords from"))?;
     let text: String = serde_json::from_str(text.get()).map_err(|_| format!("field `{TEXT}` is not text"))?;

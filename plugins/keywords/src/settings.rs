@@ -7,16 +7,16 @@ use std::ops::RangeInclusive;
 const COUNTS: RangeInclusive<usize> = 1..=100;
 const WORDS: RangeInclusive<usize> = 1..=5;
 
-/// Languages that have stop words, but whose words are not told apart by spaces and marks.
+/// Languages with stop words, but whose words are not separated by spaces and punctuation.
 const UNSPACED: &[&str] = &["ja", "th", "zh"];
 
-/// What becomes of the text that was read.
+/// What happens to the text of a message.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 pub enum Text {
-    /// It is left out.
+    /// It is removed.
     Drop,
-    /// It stays beside its keywords.
+    /// It is kept beside its keywords.
     Keep,
 }
 
@@ -31,7 +31,7 @@ pub struct Settings {
     pub(crate) text: Text,
 }
 
-/// The parameters as they are given.
+/// The raw parameters.
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case")]
 struct Parameters {
@@ -47,7 +47,7 @@ impl Settings {
     /// Up to `count` terms of up to `words` words, without the stop words of a language and those in the list. The text is dropped.
     ///
     /// # Errors
-    /// A text that names the parameter, its value, and what it may be.
+    /// A text that names the parameter, its value, and the permitted values.
     pub fn new(language: &str, count: usize, words: usize, stop_words: &str) -> Result<Self, String> {
         if !COUNTS.contains(&count) {
             return Err(format!("parameter `count` is {count}; it must be {} to {}", COUNTS.start(), COUNTS.end()));
@@ -60,7 +60,7 @@ impl Settings {
         Ok(Self { stop_words, count, words, text: Text::Drop })
     }
 
-    /// Whether a word in lower case says nothing by itself; words of one or two letters never do.
+    /// Whether a word in lower case has no meaning of its own; words of one or two letters never do.
     pub(crate) fn is_stop_word(&self, word: &str) -> bool {
         self.stop_words.contains(word) || word.chars().filter(|c| c.is_alphanumeric()).take(3).count() < 3
     }

@@ -1,18 +1,18 @@
-//! How alike two terms are.
+//! The similarity of two terms.
 
-/// Terms that are more alike than this are one: "chunks" and "chunk s", not "chunk" and "chunks".
+/// Terms that are more similar than this count as one: "chunks" and "chunk s", not "chunk" and "chunks".
 const LIMIT: f64 = 0.9;
 
 /// Whether two terms differ in less than a tenth of their characters.
 pub(crate) fn is_alike(one: &str, other: &str) -> bool {
     let (one, other): (Vec<char>, Vec<char>) = (one.chars().collect(), other.chars().collect());
     let longer = one.len().max(other.len()) as f64;
-    // The difference of the lengths is the least that the distance can be.
+    // The distance is at least the difference of the lengths.
     let could_be = |distance: usize| 1.0 - distance as f64 / longer > LIMIT;
     longer == 0.0 || (could_be(one.len().abs_diff(other.len())) && could_be(distance(&one, &other)))
 }
 
-/// The distance of Levenshtein: how many characters must be put in, taken out or changed.
+/// The Levenshtein distance: how many characters must be inserted, removed or changed.
 fn distance(one: &[char], other: &[char]) -> usize {
     let mut row: Vec<usize> = (0..=other.len()).collect();
     for (at, c) in one.iter().enumerate() {

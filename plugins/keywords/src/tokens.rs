@@ -1,19 +1,19 @@
-//! Words, what stands between them, and where sentences end.
+//! Words, the separators between them, and the ends of sentences.
 
 use unicode_segmentation::UnicodeSegmentation;
 
-/// A part of a text, as far as it matters.
+/// A part of a text, as far as it is relevant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Token<'a> {
     /// A word, with the hyphens, apostrophes and dots inside of it.
     Word(&'a str),
-    /// Something over which no term goes: a comma, a bracket, an address, a placeholder such as `[EMAIL]`.
+    /// Something that no term extends across: a comma, a bracket, an address, a placeholder such as `[EMAIL]`.
     Break,
     /// The end of a sentence, a heading or an item.
     End,
 }
 
-/// What is put in place of something that was removed has at most so many bytes.
+/// The longest placeholder for something that was removed, in bytes.
 const MAX_PLACEHOLDER: usize = 40;
 
 /// The tokens of a text.
@@ -30,13 +30,13 @@ pub(crate) fn tokens(text: &str) -> Vec<Token<'_>> {
 struct Reader<'a> {
     text: &'a str,
     tokens: Vec<Token<'a>>,
-    /// Where the last word begins and ends, if it is the last token.
+    /// The beginning and end of the last word, if it is the last token.
     word: Option<(usize, usize)>,
     /// Line breaks since the last word or mark.
     lines: usize,
-    /// Up to where the text is passed over.
+    /// The position up to which the text is skipped.
     skipped_to: usize,
-    /// Whether the last mark was one that ends sentences, and white space came after it.
+    /// Whether the last mark was one that ends sentences, and was followed by white space.
     after_stop: bool,
 }
 
@@ -56,7 +56,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// An empty line ends a sentence, and so does a line if the next one looks like no continuation.
+    /// An empty line ends a sentence, and so does a line break unless the next line looks like a continuation.
     fn end_line(&mut self, first: char) {
         let continues = first.is_alphanumeric() || "\"'(“‘„«[".contains(first);
         if self.lines > 1 || (self.lines == 1 && !continues) {
@@ -98,7 +98,7 @@ impl<'a> Reader<'a> {
         } else if let Some(length) = placeholder(rest) {
             self.skipped_to = at + length;
         }
-        // An initial, as in `J. Doe`, ends no sentence.
+        // An initial, as in `J. Doe`, does not end a sentence.
         let is_initial = || self.word.is_some_and(|(start, end)| self.text[start..end].chars().count() == 1);
         self.after_stop |= ".!?…。！？".contains(first) && !is_initial();
         self.push(Token::Break);
@@ -116,7 +116,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// How long the placeholder at the beginning of a text is: `[EMAIL]`, `[PRIVATE-KEY]`, `[CARD 1111]`.
+/// The length of the placeholder at the beginning of a text: `[EMAIL]`, `[PRIVATE-KEY]`, `[CARD 1111]`.
 fn placeholder(text: &str) -> Option<usize> {
     let inside = text.strip_prefix('[')?;
     let end = inside.bytes().take(MAX_PLACEHOLDER).position(|byte| byte == b']')?;
@@ -133,7 +133,7 @@ fn without_possessive(word: &str) -> &str {
 mod tests {
     use super::*;
 
-    /// Words, with `|` for a break and `.` for an end.
+    /// The words, with `|` for a break and `.` for an end.
     fn read(text: &str) -> String {
         let shown = tokens(text).into_iter().map(|token| match token {
             Token::Word(word) => word,

@@ -1,10 +1,10 @@
-//! The words of a text, and how much each of them says by itself.
+//! The words of a text, and how much each of them says on its own.
 
 use crate::settings::Settings;
 use crate::tokens::{Token, tokens};
 use std::collections::HashMap;
 
-/// How a word is written at one place.
+/// The form of a word at one position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
     Plain,
@@ -12,7 +12,7 @@ enum Form {
     Capital,
     /// All letters are capital.
     Acronym,
-    /// Numbers, and what is made of letters and digits or of several marks: part of no term.
+    /// Numbers, and words of letters and digits or with several marks: not part of any term.
     Unfit,
 }
 
@@ -22,23 +22,23 @@ pub(crate) struct Word {
     /// In lower case.
     pub(crate) text: String,
     pub(crate) is_stop_word: bool,
-    /// Whether terms can hold it.
+    /// Whether terms can contain it.
     pub(crate) is_fit: bool,
     /// How often it occurs.
     pub(crate) count: f64,
-    /// How much it says: S(w) of the paper; less is more. For stop words it means nothing.
+    /// How much it says: S(w) of the paper; lower is better. Meaningless for stop words.
     pub(crate) score: f64,
     acronyms: f64,
     capitals: f64,
-    /// The sentences that hold it, each once, in their order.
+    /// The sentences that contain it, each once, in order.
     sentences: Vec<u32>,
 }
 
-/// A text, read.
+/// A parsed text.
 #[derive(Debug, Default)]
 pub(crate) struct Vocabulary {
     pub(crate) words: Vec<Word>,
-    /// Runs of words that terms may lie in: without breaks and unfit words, as indices of `words`.
+    /// Runs of words that can contain terms: without breaks and unfit words, as indices of `words`.
     pub(crate) runs: Vec<Vec<u32>>,
     /// How often one word directly follows another in a run.
     pub(crate) pairs: HashMap<(u32, u32), u32>,
@@ -121,8 +121,8 @@ impl Vocabulary {
         }
     }
 
-    /// Of each word: how many different words stand before it, for each word that does; and the same behind it. Those of a stop word are
-    /// many, those of a part of a name are few.
+    /// For each word: the number of different words before it divided by the number of words before it; and the same for those after it.
+    /// The values are high for a stop word, low for a part of a name.
     fn relations(&self) -> Vec<(f64, f64)> {
         let mut counts = vec![[0.0_f64; 4]; self.words.len()];
         for ((left, right), count) in &self.pairs {
@@ -136,7 +136,7 @@ impl Vocabulary {
 }
 
 fn form(word: &str, is_first: bool) -> Form {
-    // A bit for each of the ASCII marks in it.
+    // A bit for each ASCII punctuation mark in it.
     let marks = word.bytes().filter(u8::is_ascii_punctuation).fold(0_u128, |marks, mark| marks | 1 << mark);
     if marks.count_ones() > 1 || word.chars().any(char::is_numeric) {
         return Form::Unfit;
@@ -157,7 +157,7 @@ fn mean_and_deviation(values: impl Iterator<Item = f64> + Clone) -> (f64, f64) {
     (mean, variance.sqrt())
 }
 
-/// Of sorted numbers.
+/// The median of sorted numbers.
 fn median(sorted: &[u32]) -> f64 {
     let middle = sorted.len() / 2;
     match sorted.len() {
@@ -199,11 +199,11 @@ mod tests {
 
     #[test]
     fn a_word_scores_as_the_paper_says() {
-        // "log" stands in sentences 0 and 1 of 2; words but stop words: log 2, keeps 1, order 1, grows 1.
+        // "log" is in sentences 0 and 1 of 2; words other than stop words: log 2, keeps 1, order 1, grows 1.
         let vocabulary = read("The log keeps order. A log grows.");
         let (mean, deviation) = mean_and_deviation([2.0, 1.0, 1.0, 1.0].into_iter());
         assert!((mean - 1.25).abs() < 1e-12 && (deviation - 0.1875_f64.sqrt()).abs() < 1e-12);
-        // Before it "the" and "a", behind it "keeps" and "grows": different each time.
+        // "the" and "a" before it, "keeps" and "grows" after it: different each time.
         let relatedness = 1.0 + (1.0 + 1.0) * 2.0 / 2.0;
         let expected = relatedness * 3.5_f64.ln().ln() / (0.0 + 2.0 / (mean + deviation) / relatedness + 1.0 / relatedness);
         assert!((word(&vocabulary, "log").score - expected).abs() < 1e-12);

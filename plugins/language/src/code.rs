@@ -1,4 +1,4 @@
-//! The codes of languages: those of ISO 639-1, which is how BCP 47 names them.
+//! The codes of languages: those of ISO 639-1, which BCP 47 uses.
 
 use whatlang::Lang;
 
@@ -81,7 +81,7 @@ pub(crate) fn of_code(code: &str) -> Option<Lang> {
     CODES.iter().find(|(known, _)| *known == code).map(|(_, language)| *language)
 }
 
-/// The code of a language; `None` of one that is not in the table, which a test rules out.
+/// The code of a language; `None` if it is not in the table, which a test rules out.
 pub(crate) fn code(language: Lang) -> Option<&'static str> {
     CODES.iter().find(|(_, known)| *known == language).map(|(code, _)| *code)
 }

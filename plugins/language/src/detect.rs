@@ -1,18 +1,18 @@
-//! Which language a text is in.
+//! Detects the language of a text.
 
 use crate::code::code;
 use crate::settings::Settings;
 
-/// What is told where no language can be told: the code of ISO 639 for that.
+/// The result if no language can be determined: the code of ISO 639 for that.
 const UNDETERMINED: &str = "und";
 
-/// How much of a text is looked at, from its beginning: more of it makes nothing surer.
+/// The prefix of a text that is examined, in bytes: more of it does not increase certainty.
 const EXAMINED_BYTES: usize = 32 << 10;
 
-/// Fewer letters tell nothing: a single Greek one in a line of digits is no Greek.
+/// With fewer letters nothing is certain: a single Greek one in a line of digits is not Greek.
 const MIN_LETTERS: usize = 10;
 
-/// What was found.
+/// The result.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Detected {
     /// The code of the language, or `und`.
@@ -21,7 +21,7 @@ pub struct Detected {
     pub confidence: f64,
 }
 
-/// The language of a text, or `und` where nothing is as sure as the settings ask for.
+/// The language of a text, or `und` if none reaches the confidence that the settings require.
 #[must_use]
 pub fn report(text: &str, settings: &Settings) -> Detected {
     let text = &text[..text.floor_char_boundary(EXAMINED_BYTES)];
@@ -31,7 +31,7 @@ pub fn report(text: &str, settings: &Settings) -> Detected {
     }
     let Some(found) = settings.detector.detect(text) else { return nothing };
     let confidence = (found.confidence() * 1000.0).floor() / 1000.0;
-    // A script of one language is told without a look at the list.
+    // A script with a single language is detected without regard to the list.
     let language = code(found.lang()).filter(|code| settings.includes(code) && confidence >= settings.least_confidence);
     Detected { language: language.unwrap_or(UNDETERMINED), confidence }
 }

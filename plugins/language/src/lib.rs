@@ -1,4 +1,4 @@
-//! Tells which language a text is in: as a service that answers, and within a flow. `und` where it is not sure.
+//! Detects the language of a text: as a service that answers requests, and within a flow. `und` if it is not sure.
 
 mod code;
 mod detect;
@@ -13,7 +13,7 @@ use weir::{Failure, Json, Params, Reply, Result};
 
 weir::processor! { "request" => asked, "input" => passing, setup = check }
 
-/// Shows wrong parameters before the first message does.
+/// Reports wrong parameters before the first message.
 fn check(_changed: &[String]) -> Result {
     Params::<Settings>::get().map(drop)
 }

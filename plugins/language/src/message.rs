@@ -1,4 +1,4 @@
-//! What comes in, and what goes out.
+//! Input and output messages.
 
 use crate::detect::{Detected, report};
 use crate::settings::Settings;
@@ -10,10 +10,10 @@ const TEXT: &str = "text";
 const LANGUAGE: &str = "language";
 const CONFIDENCE: &str = "language-confidence";
 
-/// A JSON object, of which only the text is looked into; the other fields stay as they were written.
+/// A JSON object, of which only the text is parsed; the other fields stay as they were written.
 pub type Fields = BTreeMap<String, Box<RawValue>>;
 
-/// What a question is answered with.
+/// The answer to a request.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Answer {
     /// The code of the language, or `und`.
@@ -22,15 +22,15 @@ pub struct Answer {
     pub confidence: f64,
 }
 
-/// The language of the text in a question.
+/// The language of the text in a request.
 ///
 /// # Errors
-/// What is wrong with the field `text`: missing, or not text.
+/// What is wrong with the field `text`: missing, or not a string.
 pub fn answer(question: &Fields, settings: &Settings) -> Result<Answer, String> {
     reported(question, settings).map(|Detected { language, confidence }| Answer { language, confidence })
 }
 
-/// The same message with the language of its text, in place of what it said before.
+/// The same message with the language of its text, replacing any previous value.
 ///
 /// # Errors
 /// As [`answer`].

@@ -5,17 +5,17 @@ use serde::Deserialize;
 use std::fmt;
 use whatlang::Detector;
 
-/// How languages are told apart.
+/// How to detect languages.
 #[derive(Deserialize)]
 #[serde(try_from = "Parameters")]
 pub struct Settings {
     pub(crate) detector: Detector,
-    /// The codes that may be told; `None` stands for all.
+    /// The codes that may be returned; `None` means all.
     list: Option<Vec<String>>,
     pub(crate) least_confidence: f64,
 }
 
-/// The parameters as they are given.
+/// The raw parameters.
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case")]
 struct Parameters {
@@ -24,10 +24,10 @@ struct Parameters {
 }
 
 impl Settings {
-    /// Tells the languages of a list, `all` or codes separated by commas, from a confidence on.
+    /// Detects the languages of a list, `all` or codes separated by commas, with at least this confidence.
     ///
     /// # Errors
-    /// A text that names the parameter, its value, and what it may be.
+    /// A text that names the parameter, its value, and the permitted values.
     pub fn new(languages: &str, least_confidence: f64) -> Result<Self, String> {
         if !(0.0..=1.0).contains(&least_confidence) {
             return Err(format!("parameter `least-confidence` is {least_confidence}; it must be 0 to 1"));
@@ -48,7 +48,7 @@ impl Settings {
         Ok(Self { detector: Detector::with_allowlist(known), list: Some(list), least_confidence })
     }
 
-    /// Whether a language may be told.
+    /// Whether a language may be returned.
     pub(crate) fn includes(&self, code: &str) -> bool {
         self.list.as_ref().is_none_or(|list| list.iter().any(|listed| listed == code))
     }

@@ -1,15 +1,15 @@
-//! What can be found.
+//! The kinds of finds.
 
 use std::fmt;
 
-/// A kind of thing that is redacted. Of two that share characters the longer one names both, of two as long the one listed first.
+/// A kind of data that is redacted. If two finds overlap, the longer one names both; on a tie, the one listed first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
     /// A private key in PEM or a PGP block.
     PrivateKey,
-    /// A key or token that is known by its form, such as those of AWS or GitHub, and JWTs.
+    /// A key or token recognized by its form, such as those of AWS or GitHub, and JWTs.
     Token,
-    /// What is assigned to a name such as `password` or `api_key`, and passwords in URLs.
+    /// A value assigned to a name such as `password` or `api_key`, and passwords in URLs.
     Secret,
     /// An IBAN whose country, form and checksum are right.
     Iban,
@@ -25,7 +25,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// All of them, in their order.
+    /// All kinds, in order.
     pub const ALL: &[Kind] = &[
         Kind::PrivateKey,
         Kind::Token,
@@ -54,7 +54,7 @@ impl Kind {
         }
     }
 
-    /// Whether the last four characters may stay: they tell numbers apart without giving them away, which of a password they would.
+    /// Whether the last four characters may stay: they distinguish numbers without revealing them, but would reveal part of a password.
     #[must_use]
     pub fn may_keep_last_4(self) -> bool {
         matches!(self, Kind::Iban | Kind::Card | Kind::Phone)

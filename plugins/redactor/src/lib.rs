@@ -1,6 +1,6 @@
-//! Removes personal data and secrets from texts, and says how much of what it found, never what.
+//! Removes personal data and secrets from texts, and reports how many finds there were, never what they were.
 //!
-//! Everything is found by its form alone: see the README for what is, and what is not.
+//! Everything is recognized by its form alone: see the README for what is, and what is not.
 
 mod find;
 mod kind;
@@ -19,7 +19,7 @@ use weir::{Failure, Json, Params, Result};
 
 weir::processor!(handle, setup = check);
 
-/// Shows wrong parameters before the first message does.
+/// Reports wrong parameters before the first message.
 fn check(_changed: &[String]) -> Result {
     Params::<Settings>::get().map(drop)
 }

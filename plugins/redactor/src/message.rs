@@ -1,20 +1,20 @@
-//! What comes in, and what goes out: the same object.
+//! Input and output messages: the same object.
 
 use crate::redact::{Counts, redact};
 use crate::settings::Settings;
 use serde_json::value::{RawValue, to_raw_value};
 use std::collections::BTreeMap;
 
-/// The field that says how much was found of each kind.
+/// The field with the number of finds of each kind.
 const REDACTED: &str = "redacted";
 
-/// A JSON object, of which only the fields that are redacted are looked into; the others stay as they were written.
+/// A JSON object, of which only the redacted fields are parsed; the others stay as they were written.
 pub type Fields = BTreeMap<String, Box<RawValue>>;
 
-/// Redacts the fields of a message and says in `redacted` what was found, on top of what an earlier redactor found.
+/// Redacts the fields of a message and counts the finds in `redacted`, in addition to those of an earlier redactor.
 ///
 /// # Errors
-/// A text that names the field that is missing, or is of another type than text.
+/// A text that names the field that is missing or not a string.
 pub fn redact_message(mut fields: Fields, settings: &Settings) -> Result<Fields, String> {
     let mut counts = Counts::new();
     let mut known = 0;

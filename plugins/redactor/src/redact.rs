@@ -1,14 +1,14 @@
-//! Text in, text without what was found out: pure, and the same for the same text.
+//! Replaces the finds in a text: pure, and with the same result for the same text.
 
 use crate::find::{self, Find};
 use crate::kind::Kind;
 use crate::settings::{Replacement, Settings};
 use std::collections::BTreeMap;
 
-/// How many there were of each kind.
+/// The number of finds of each kind.
 pub type Counts = BTreeMap<Kind, u64>;
 
-/// A text without what was found in it, in time that grows with its length.
+/// A text with its finds replaced, in time linear in its length.
 #[must_use]
 pub fn redact(text: &str, settings: &Settings, counts: &mut Counts) -> String {
     let finds = merged(find::all(text, settings));
@@ -24,7 +24,7 @@ pub fn redact(text: &str, settings: &Settings, counts: &mut Counts) -> String {
     redacted
 }
 
-/// Finds that share characters become one, so that no part of either stays: from the first character to the last, named after the longest.
+/// Overlapping finds become one, so that no part of either stays: from the first character to the last, named after the longest.
 fn merged(mut finds: Vec<Find>) -> Vec<Find> {
     finds.sort_by_key(|find| (find.bytes.start, find.bytes.end, find.kind));
     let mut merged: Vec<Find> = Vec::with_capacity(finds.len());
@@ -110,7 +110,7 @@ mod tests {
         }
     }
 
-    /// What hostile texts are made of by repetition.
+    /// The parts that hostile texts repeat.
     const HOSTILE: &[&str] = &[
         "1",
         "1 ",

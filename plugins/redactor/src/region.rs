@@ -1,13 +1,13 @@
-//! How the regions of the world write their phone numbers.
+//! How the regions of the world write phone numbers.
 
 use std::ops::RangeInclusive;
 
-/// How a region writes its numbers without the country's code.
+/// How a region writes its numbers without the country code.
 #[derive(Clone, Copy, Debug)]
 pub struct Region {
-    /// Its code, by ISO 3166, in lower case.
+    /// Its ISO 3166 code, in lower case.
     pub code: &'static str,
-    /// What numbers begin with.
+    /// The first digits of numbers.
     first: &'static [u8],
     least_digits: usize,
     most_digits: usize,
@@ -38,17 +38,17 @@ impl Region {
         Self { code, first, least_digits: *digits.start(), most_digits: *digits.end() }
     }
 
-    /// All that are known, in the order of their codes.
+    /// All known regions, in the order of their codes.
     pub fn all() -> impl Iterator<Item = Region> {
         REGIONS.iter().copied()
     }
 
-    /// Whether it has the numbers of North America, which have no prefix.
+    /// Whether it uses North American numbers, which have no prefix.
     pub(crate) fn is_of_north_america(self) -> bool {
         self.first.is_empty()
     }
 
-    /// For all but North America: the whole number, in groups, and with dots only between pairs.
+    /// For all except North America: the whole number, in groups, with dots only between pairs.
     pub(crate) fn writes(self, digits: &[u8], groups: &[usize], written: &str) -> bool {
         (2..=6).contains(&groups.len())
             && groups[0] >= 2

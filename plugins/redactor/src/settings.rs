@@ -4,13 +4,13 @@ use crate::kind::Kind;
 use crate::region::Region;
 use serde::Deserialize;
 
-/// What is put in place of a find.
+/// The replacement of a find.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 pub enum Replacement {
-    /// The kind, as `[CARD]`.
+    /// The kind, for example `[CARD]`.
     Label,
-    /// The kind and the last four letters or digits, as `[CARD 1111]`, where [`Kind::may_keep_last_4`]; else the kind.
+    /// The kind and the last four letters or digits, for example `[CARD 1111]`, if [`Kind::may_keep_last_4`]; otherwise the kind.
     #[serde(rename = "last-4")]
     Last4,
 }
@@ -25,7 +25,7 @@ pub struct Settings {
     pub(crate) regions: Vec<Region>,
 }
 
-/// The parameters as they are given.
+/// The raw parameters.
 #[derive(Deserialize)]
 struct Parameters {
     kinds: String,
@@ -35,10 +35,10 @@ struct Parameters {
 }
 
 impl Settings {
-    /// Settings of parameters, as the descriptor describes them.
+    /// Settings from the parameters described in the descriptor.
     ///
     /// # Errors
-    /// A text that names the parameter, the value in it that is not known, and those that are.
+    /// A text that names the parameter, the unknown value in it, and the known ones.
     pub fn new(kinds: &str, fields: &str, replacement: Replacement, regions: &str) -> Result<Self, String> {
         let all_kinds: Vec<_> = Kind::ALL.iter().map(|kind| (kind.name(), *kind)).collect();
         let all_regions: Vec<_> = Region::all().map(|region| (region.code, region)).collect();
@@ -71,7 +71,7 @@ fn words(list: &str) -> impl Iterator<Item = &str> {
     list.split(',').map(str::trim).filter(|word| !word.is_empty())
 }
 
-/// The items of a list by their names; `None` if the list is the one word that stands for a choice of its own.
+/// The items of a list by their names; `None` if the list is just `word`, which is a choice of its own.
 fn chosen<T: Copy>(parameter: &str, list: &str, word: &str, known: &[(&str, T)]) -> Result<Option<Vec<T>>, String> {
     if list.trim() == word {
         return Ok(None);

@@ -6,13 +6,13 @@ use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// How deep a pointer may reach; each level of it reads its part of the text once more.
+/// The maximum depth of a pointer; each level reads its part of the text once more.
 const MAX_DEPTH: usize = 32;
 
 /// The reference tokens of a pointer.
 ///
 /// # Errors
-/// What is wrong with it, and how it is written.
+/// What is wrong with it, and the correct notation.
 pub(crate) fn tokens(pointer: &str) -> Result<Vec<String>, String> {
     let mut parts = pointer.split('/');
     if parts.next() != Some("") {
@@ -40,8 +40,7 @@ fn token(written: &str) -> Result<String, String> {
     Ok(token)
 }
 
-/// The fields that are looked for, as a tree of their tokens. Each has a number, from 0 in the order of adding; two pointers to one field
-/// share it.
+/// The fields to find, as a tree of their tokens. Each has a number, from 0 in the order of adding; two pointers to one field share it.
 #[derive(Debug, Default)]
 pub(crate) struct Fields {
     root: Node,
@@ -67,7 +66,7 @@ impl Fields {
         })
     }
 
-    /// The JSON text of each field by its number, where the text has it. Nothing is found in what is not JSON as a whole.
+    /// The JSON text of each field by its number, if the text has it. Nothing is found unless the whole text is valid JSON.
     pub(crate) fn find<'a>(&self, text: &'a str) -> Vec<Option<&'a str>> {
         let mut found = vec![None; self.count];
         if self.count > 0
@@ -93,14 +92,14 @@ impl Node {
             Some(b'[') => document.deserialize_seq(Elements(self)),
             _ => return,
         };
-        // It was read as a whole before, so that nothing can be wrong with it now.
+        // The whole text was read before, so this cannot fail.
         for (token, json) in inside.unwrap_or_default() {
             self.children[token].find(json, found);
         }
     }
 }
 
-/// What was found one level further inside; of members with the same name the last one counts.
+/// The values one level further inside; of members with the same name the last one counts.
 type Inside<'node, 'json> = BTreeMap<&'node str, &'json str>;
 
 struct Members<'node>(&'node Node);
@@ -138,7 +137,7 @@ impl<'node, 'json> Visitor<'json> for Elements<'node> {
     }
 
     fn visit_seq<A: SeqAccess<'json>>(self, mut elements: A) -> Result<Self::Value, A::Error> {
-        // The numbers as RFC 6901 writes them, with neither sign nor leading zeros.
+        // Indices in the notation of RFC 6901, with neither sign nor leading zeros.
         let wanted = self.0.children.keys().filter_map(|token| Some((token.parse().ok()?, token.as_str())));
         let mut wanted: BTreeMap<usize, &str> = wanted.filter(|(index, token): &(usize, _)| index.to_string() == *token).collect();
         let mut inside = Inside::new();

@@ -10,12 +10,12 @@ pub use settings::Settings;
 
 use weir::{Failure, Message, Params, Result, context};
 
-/// Where messages go that no rule matches.
+/// The output for messages that match no rule.
 const REST: &str = "rest";
 
 weir::processor!(route, setup = check);
 
-/// Rules that cannot work show in the status, and those before them stay.
+/// The status shows rules that cannot work, and the previous rules stay in effect.
 fn check(_changed: &[String]) -> Result {
     let Params(settings) = Params::<Settings>::get()?;
     settings.rules()?.check_outputs(&context::outputs()).map_err(|fault| Failure::retry(settings.place() + ": " + &fault))

@@ -1,4 +1,4 @@
-//! One rule: as it is written, and whether a message matches it.
+//! One rule: its written form, and whether a message matches it.
 
 use crate::fields::{Fields, tokens};
 use regex::{Regex, RegexBuilder};
@@ -8,10 +8,10 @@ use weir::Message;
 
 const FIELDS: [&str; 7] = ["to", "path", "property", "equals", "one-of", "matches", "exists"];
 
-/// What the compiled form of a pattern may take, so that a list of them fits an instance's memory.
+/// The maximum size of a compiled pattern, so that a list of them fits into an instance's memory.
 const MAX_PATTERN_BYTES: usize = 256 << 10;
 
-/// A rule that was checked.
+/// A validated rule.
 #[derive(Debug)]
 pub(crate) struct Rule {
     /// The output.
@@ -20,18 +20,18 @@ pub(crate) struct Rule {
     test: Test,
 }
 
-/// What a rule looks at.
+/// The part of a message that a rule tests.
 #[derive(Debug)]
 enum Subject {
-    /// The field of a number.
+    /// The field with this number.
     Field(usize),
-    /// The property of a name.
+    /// The property with this name.
     Property(String),
     /// The body as text.
     Body,
 }
 
-/// What is asked of it.
+/// The test of a rule.
 #[derive(Debug)]
 enum Test {
     Always,
@@ -40,7 +40,7 @@ enum Test {
     Exists(bool),
 }
 
-/// A value without parts. Numbers are compared by their value: `1` is `1.0`.
+/// A scalar value. Numbers are compared by value: `1` equals `1.0`.
 #[derive(Debug, PartialEq)]
 enum Scalar {
     Null,
@@ -50,7 +50,7 @@ enum Scalar {
     Text(String),
 }
 
-/// A message, and where its fields are.
+/// A message and its fields.
 pub(crate) struct Seen<'a> {
     message: &'a Message,
     text: Option<&'a str>,
@@ -58,7 +58,7 @@ pub(crate) struct Seen<'a> {
 }
 
 impl<'a> Seen<'a> {
-    /// Looks into a message once, for all rules.
+    /// Reads a message once, for all rules.
     pub(crate) fn new(message: &'a Message, fields: &Fields) -> Self {
         let text = message.text().ok();
         Self { message, text, found: fields.find(text.unwrap_or_default()) }
@@ -66,10 +66,10 @@ impl<'a> Seen<'a> {
 }
 
 impl Rule {
-    /// Reads a rule, and adds the field that it looks at to the others.
+    /// Reads a rule, and adds the field that it tests to the others.
     ///
     /// # Errors
-    /// The field that is wrong, and what it may be.
+    /// The field that is wrong, and the permitted values.
     pub(crate) fn read(written: Value, fields: &mut Fields) -> Result<Self, String> {
         let Value::Object(mut written) = written else {
             return Err(r#"is not an object such as {"to": "invoices", "path": "/kind", "equals": "invoice"}"#.to_owned());
@@ -108,7 +108,7 @@ impl Rule {
     }
 }
 
-/// Takes a field that is a text.
+/// Removes and returns a field that is a string.
 fn text(written: &mut Map<String, Value>, name: &str) -> Result<Option<String>, String> {
     match written.remove(name) {
         None => Ok(None),
@@ -117,7 +117,7 @@ fn text(written: &mut Map<String, Value>, name: &str) -> Result<Option<String>, 
     }
 }
 
-/// Reads what is asked, of what is left of a rule.
+/// Reads the test from what is left of a rule.
 fn test(written: Map<String, Value>, has_subject: bool) -> Result<Test, String> {
     let mut tests = written.into_iter();
     let Some((name, value)) = tests.next() else {
@@ -149,7 +149,7 @@ fn compile(pattern: &str) -> Result<Regex, String> {
         regex::Error::CompiledTooBig(limit) => {
             format!("field `matches`: the pattern needs more than {} KiB: use smaller repetitions and classes", limit >> 10)
         }
-        // It draws the pattern over several lines; the last one says what is wrong.
+        // The error draws the pattern over several lines; the last one states the problem.
         error => {
             let fault = error.to_string();
             let fault = fault.lines().last().unwrap_or_default().trim().trim_start_matches("error: ");
@@ -177,19 +177,20 @@ impl Scalar {
         let whole = number.as_i64().map(i128::from).or_else(|| number.as_u64().map(i128::from));
         match (whole, number.as_f64().unwrap_or(f64::NAN)) {
             (Some(whole), _) => Self::Whole(whole),
-            // Up to here every whole number has a float of its own.
+            // Up to here a float represents every whole number exactly.
             (None, float) if float.fract() == 0.0 && float.abs() < 9e15 => Self::Whole(float as i128),
             (None, float) => Self::Number(float),
         }
     }
 
-    /// Reads one from JSON; `None` of objects and lists, which may be large and are not looked into.
+    /// Reads one from JSON; `None` for objects and lists, which may be large and are not parsed.
     fn read(json: &str) -> Option<Self> {
         if json.starts_with(['{', '[']) { None } else { serde_json::from_str(json).ok().and_then(Self::of) }
     }
 }
 
-/// What a pattern sees of a value: a text as it is, numbers, `true`, `false` and `null` as JSON writes them, nothing of objects and lists.
+/// The text that a pattern is matched against: a string unchanged, numbers, `true`, `false` and `null` in JSON notation, `None` for objects
+/// and lists.
 fn as_text(json: &str) -> Option<Cow<'_, str>> {
     match json.as_bytes().first()? {
         b'{' | b'[' => None,
@@ -198,7 +199,7 @@ fn as_text(json: &str) -> Option<Cow<'_, str>> {
     }
 }
 
-/// The beginning of a text that may be anything, fit for an error message.
+/// The beginning of an arbitrary text, for use in an error message.
 pub(crate) fn shown(text: &str) -> String {
     text.chars().take(80).flat_map(char::escape_debug).collect()
 }

@@ -6,10 +6,10 @@ use serde::Deserialize;
 use serde_json::Value;
 use weir::Message;
 
-/// The most rules of a list: each is tried on each message.
+/// The maximum number of rules in a list: each is tried on each message.
 const MAX_RULES: usize = 256;
 
-/// Which of the rules that match count.
+/// Which of the matching rules apply.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 pub enum Take {
@@ -19,7 +19,7 @@ pub enum Take {
     All,
 }
 
-/// Rules in their order, ready to be tried.
+/// Rules in order, ready to be tried.
 #[derive(Debug, Deserialize)]
 #[serde(try_from = "Vec<Value>")]
 pub struct Rules {
@@ -42,10 +42,10 @@ impl TryFrom<Vec<Value>> for Rules {
 }
 
 impl Rules {
-    /// Whether a flow has all the outputs that the rules name.
+    /// Checks that a flow has all outputs named by the rules.
     ///
     /// # Errors
-    /// The first rule that names another, with those that there are.
+    /// The first rule that names another one, with the existing outputs.
     pub fn check_outputs(&self, outputs: &[String]) -> Result<(), String> {
         let Some((at, rule)) = self.rules.iter().enumerate().find(|(_, rule)| !outputs.contains(&rule.to)) else { return Ok(()) };
         let known = if outputs.is_empty() { "none".to_owned() } else { outputs.join(", ") };
@@ -57,7 +57,7 @@ impl Rules {
         ))
     }
 
-    /// The outputs that a message goes to, each once, in the order of the rules.
+    /// The outputs of a message, each once, in the order of the rules.
     #[must_use]
     pub fn outputs_for(&self, message: &Message, take: Take) -> Vec<&str> {
         let seen = Seen::new(message, &self.fields);

@@ -5,16 +5,16 @@ use serde::Deserialize;
 use std::rc::Rc;
 use weir::{Failure, Result, config, context};
 
-/// The config type that rules are kept in.
+/// The config type that contains the rules.
 const CONFIG_TYPE: &str = "router-rules";
 
 /// The parameters.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Settings {
-    /// The key of the rules; empty stands for the variant.
+    /// The key of the rules; empty means the variant.
     #[serde(rename = "rules")]
     key: String,
-    /// Which rules count.
+    /// Which rules apply.
     pub(crate) take: Take,
 }
 
@@ -23,7 +23,7 @@ impl Settings {
         if self.key.is_empty() { context::variant() } else { self.key.clone() }
     }
 
-    /// Where the rules are, for people.
+    /// The location of the rules, for people.
     pub(crate) fn place(&self) -> String {
         format!("config type `{CONFIG_TYPE}`, key `{}`", self.key())
     }

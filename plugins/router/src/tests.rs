@@ -19,7 +19,7 @@ fn kit_with(rules: &str) -> Kit {
     kit
 }
 
-/// Where a message went.
+/// The outputs to which a message was sent.
 fn to(handled: &Handled) -> Vec<&str> {
     assert_eq!(handled.failure(), None);
     handled.sent().iter().map(|sent| sent.to.as_str()).collect()

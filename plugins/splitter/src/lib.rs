@@ -1,7 +1,7 @@
 //! Splits text into overlapping chunks that end where sentences or paragraphs do.
 //!
-//! A document becomes `count` messages, numbered from 0, and each says how many there are: whoever receives them can tell whether the
-//! document is whole. A document without any text becomes one message, too, so that none vanishes.
+//! A document becomes `count` messages, numbered from 0, and each contains `count`: receivers can check whether the document is complete. A
+//! document without any text becomes one message, too, so that none disappears.
 
 mod split;
 
@@ -12,7 +12,7 @@ use weir::{ErrorKind, Failure, Json, Params, Result};
 
 weir::processor!(handle, setup = check);
 
-/// What comes in.
+/// The input: a document.
 #[derive(Debug, Deserialize)]
 struct Document {
     id: String,
@@ -20,7 +20,7 @@ struct Document {
     text: String,
 }
 
-/// What goes out: one piece of a document.
+/// The output: one piece of a document.
 #[derive(Debug, Serialize)]
 struct Chunk<'a> {
     document: &'a str,
@@ -32,7 +32,7 @@ struct Chunk<'a> {
     text: &'a str,
 }
 
-/// Shows wrong parameters before the first message does.
+/// Reports wrong parameters before the first message.
 fn check(_changed: &[String]) -> Result {
     Params::<Settings>::get().map(drop)
 }
@@ -57,7 +57,7 @@ fn chunk<'a>(document: &'a Document, index: usize, count: usize, piece: &Piece) 
     }
 }
 
-/// A document is sent as a whole or not at all; which limit stood against it, the host knows, and what to do about it, we.
+/// A document is sent as a whole or not at all. The host's error names the limit that was reached; this adds the fix.
 fn explain(failure: Failure, document: &str, index: usize, count: usize) -> Failure {
     if failure.call_error() != Some(ErrorKind::Invalid) {
         return failure;

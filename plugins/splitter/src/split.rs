@@ -1,27 +1,27 @@
-//! Where to cut: pure, and the same for the same text.
+//! Decides where to cut: pure, and with the same result for the same text.
 //!
-//! The cutting is text-splitter's. It knows borders of words and sentences, but takes any line break for a better place than the end of a
-//! sentence, which is wrong wherever lines are wrapped by hand. So it is shown a copy of the text, of the same length in bytes, in which
-//! line breaks stand only where they separate something; the pieces are then cut from the original.
+//! The cuts are made by the crate text-splitter. It detects the boundaries of words and sentences, but prefers any line break to the end of
+//! a sentence, which is wrong wherever lines are wrapped by hand. Therefore it gets a copy of the text, of the same length in bytes, that
+//! contains line breaks only where they separate something; the pieces are then cut from the original.
 
 use serde::Deserialize;
 use std::ops::Range;
 use text_splitter::{ChunkConfig, ChunkSizer, TextSplitter};
 
-/// Pieces of one text, at most: more would only mean that the size is a mistake.
+/// The maximum number of pieces of one text: more would only mean that the size is a mistake.
 const MAX_PIECES: usize = 20_000;
 
 const MIN_SIZE: usize = 16;
 const MAX_SIZE: usize = 1_000_000;
 
-/// U+0085, the line break that is two bytes long, like two of `\n`, and which text-splitter does not take for one; but it ends a sentence.
+/// U+0085, a line break of two bytes, the length of two `\n`, which text-splitter does not treat as one; but it ends a sentence.
 const NEXT_LINE: [u8; 2] = [0xc2, 0x85];
 
-/// Where pieces end, if they can.
+/// Where pieces preferably end.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 pub enum Border {
-    /// At the end of a sentence; a paragraph's end is no better.
+    /// At the end of a sentence; the end of a paragraph is not preferred.
     Sentence,
     /// At the end of a paragraph, which is followed by an empty line; in longer paragraphs at the end of a sentence.
     Paragraph,
@@ -36,7 +36,7 @@ pub struct Settings {
     border: Border,
 }
 
-/// The parameters as they are given.
+/// The raw parameters.
 #[derive(Deserialize)]
 struct Parameters {
     size: usize,
@@ -47,13 +47,13 @@ struct Parameters {
 /// Part of a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Piece {
-    /// How many characters of the text lie before it.
+    /// The number of characters of the text before it.
     pub start_chars: usize,
-    /// Which bytes of the text it is.
+    /// Its bytes in the text.
     pub bytes: Range<usize>,
 }
 
-/// The text would fall into too many pieces.
+/// The text would be split into too many pieces.
 #[derive(Debug, PartialEq, Eq)]
 pub struct TooManyPieces;
 
@@ -66,10 +66,10 @@ impl std::fmt::Display for TooManyPieces {
 impl std::error::Error for TooManyPieces {}
 
 impl Settings {
-    /// Pieces of at most `size` characters, of which each may repeat up to `overlap` characters of the one before.
+    /// Pieces of at most `size` characters, each of which may repeat up to `overlap` characters of the previous one.
     ///
     /// # Errors
-    /// A text that names the parameter which is out of bounds.
+    /// A text that names the parameter that is out of range.
     pub fn new(size: usize, overlap: usize, border: Border) -> Result<Self, String> {
         if !(MIN_SIZE..=MAX_SIZE).contains(&size) {
             return Err(format!("parameter `size` is {size}; it must be {MIN_SIZE} to {MAX_SIZE} characters"));
@@ -91,10 +91,10 @@ impl TryFrom<Parameters> for Settings {
     }
 }
 
-/// Splits a text. White space between pieces and around them belongs to none; a text of nothing else is one empty piece.
+/// Splits a text. White space between and around pieces is not part of any; a text consisting only of white space is one empty piece.
 ///
 /// # Errors
-/// [`TooManyPieces`], of more than 20,000.
+/// [`TooManyPieces`] for more than 20,000.
 pub fn pieces(text: &str, settings: &Settings) -> Result<Vec<Piece>, TooManyPieces> {
     let shown = with_borders(text, settings.border);
     let mut pieces = Vec::new();
@@ -114,14 +114,13 @@ pub fn pieces(text: &str, settings: &Settings) -> Result<Vec<Piece>, TooManyPiec
     Ok(counted(text, pieces))
 }
 
-/// The beginning of a text, in which several pieces have room.
+/// The beginning of a text, large enough for several pieces.
 fn window(text: &str, size: usize) -> &str {
     text.char_indices().nth(8 * size).map_or(text, |(end, _)| &text[..end])
 }
 
-/// The pieces of a window that do not depend on what comes behind it, and where to go on. text-splitter looks at the whole rest of a text
-/// before each piece, which takes the square of the length; what decides about a piece is never further from its beginning than twice the
-/// size, though.
+/// The pieces of a window that do not depend on the text after it, and where to continue. text-splitter examines the whole rest of a text
+/// before each piece, which takes quadratic time; but what determines a piece is never further from its beginning than twice the size.
 fn cut(window: &str, is_last: bool, settings: &Settings) -> (Vec<Range<usize>>, usize) {
     let mut pieces: Vec<_> = settings.splitter.chunk_indices(window).map(|(start, piece)| start..start + piece.len()).collect();
     if is_last {
@@ -145,7 +144,7 @@ fn counted(text: &str, pieces: Vec<Range<usize>>) -> Vec<Piece> {
     pieces.into_iter().map(&mut count).collect()
 }
 
-/// The text with line breaks where they separate something, and nowhere else. Only ASCII is replaced, by as many bytes.
+/// The text with line breaks where they separate something, and nowhere else. Only ASCII is replaced, by the same number of bytes.
 fn with_borders(text: &str, border: Border) -> String {
     let mut shown = text.as_bytes().to_vec();
     let mut at = 0;
@@ -167,12 +166,12 @@ fn with_borders(text: &str, border: Border) -> String {
     String::from_utf8(shown).expect("whole ASCII characters were replaced by whole characters")
 }
 
-/// Whether a line looks as if it went on with the sentence of the one before; lists, headings, tables and code do not.
+/// Whether a line looks like a continuation of the previous line's sentence; lists, headings, tables and code do not.
 fn continues(line: &str) -> bool {
     line.starts_with(|first: char| first.is_alphanumeric() || "\"'(“‘„«".contains(first))
 }
 
-/// Counts the characters of the original text: what stands for two line breaks counts as two.
+/// Counts the characters of the original text: a substitute for two line breaks counts as two.
 #[derive(Clone, Copy, Debug)]
 struct Characters;
 

@@ -1,5 +1,5 @@
-//! Configuration of the types that the descriptor declares (`config-types`); to read any other is a trap. What is read is one consistent
-//! state while a message is handled.
+//! Configuration of the types that the descriptor declares (`config-types`); reading any other is a trap. A handler sees one consistent
+//! state while it handles a message.
 //!
 //! By convention a value is JSON, and [`parsed`] reads it with serde, again only when the type has changed:
 //!
@@ -41,18 +41,18 @@ pub fn keys(config_type: &str) -> Vec<String> {
     config::keys(config_type)
 }
 
-/// The version of the configuration in which this type last changed: as long as it stays the same, so does all that was read of the type.
-/// [`parsed`] compares it; whoever keeps something else, such as an index over all keys, compares it too. 0 for a type without any value
-/// so far.
+/// The version of the configuration in which this type last changed: while it stays the same, so does everything read of the type.
+/// [`parsed`] compares it; compare it yourself if you keep something else, such as an index over all keys. 0 for a type that never had a
+/// value.
 #[must_use]
 pub fn version(config_type: &str) -> u64 {
     config::version(config_type)
 }
 
-/// The value of a key, read as JSON by serde; `None` if there is none. It is parsed once for each version of its type: afterwards this
-/// hands out the same value again, until something of the type changes.
+/// The value of a key, read as JSON by serde; `None` if there is none. It is parsed once for each version of its type: later calls return
+/// the same value until something of the type changes.
 ///
-/// What is to be made of a value only once, such as the patterns that it names, is made while it is parsed, by `try_from`:
+/// Anything derived from a value only once, such as compiled patterns, can be built during parsing with `try_from`:
 ///
 /// ```
 /// use serde::Deserialize;
@@ -85,7 +85,7 @@ pub fn version(config_type: &str) -> u64 {
 /// ```
 ///
 /// # Errors
-/// A retry, since the message is not at fault, that names the config type, the key, and the field, line and column.
+/// A retry, since the message is not at fault; it names the config type, the key, and the field, line and column.
 pub fn parsed<T: DeserializeOwned + 'static>(config_type: &str, key: &str) -> Result<Option<Rc<T>>> {
     let version = version(config_type);
     if let Some(known) = known::<T, T>(config_type, key, version) {
@@ -121,7 +121,7 @@ pub fn parsed<T: DeserializeOwned + 'static>(config_type: &str, key: &str) -> Re
 /// # Errors
 /// As [`parsed`], for the first key that cannot be read.
 pub fn parsed_all<T: DeserializeOwned + 'static>(config_type: &str) -> Result<Rc<BTreeMap<String, T>>> {
-    /// Sets what is kept for the whole type apart from what is kept for its keys.
+    /// Separates what is kept for the whole type from what is kept for its keys.
     struct All<T>(std::marker::PhantomData<T>);
     let version = version(config_type);
     if let Some(known) = known::<All<T>, BTreeMap<String, T>>(config_type, "", version) {

@@ -1,4 +1,5 @@
-//! Where this instance runs and what it is working on. Cheap calls; only [`remaining`] changes while a message is handled.
+//! Where this instance runs and what it is working on. The calls are cheap; only the result of [`remaining`] changes while a message is
+//! handled.
 //!
 //! ```
 //! use std::time::Duration;
@@ -26,7 +27,7 @@ pub fn processor() -> String {
     context::processor()
 }
 
-/// The id of the flow; empty where several flows share the entry or another flow service wrote it.
+/// The id of the flow; empty if several flows share the entry or another flow service wrote it.
 #[must_use]
 pub fn flow() -> String {
     context::flow()
@@ -38,13 +39,13 @@ pub fn variant() -> String {
     context::variant()
 }
 
-/// The deployment that runs, as `NAME@VERSION`.
+/// The running deployment, as `NAME@VERSION`.
 #[must_use]
 pub fn deployment() -> String {
     context::deployment()
 }
 
-/// A parameter's value in this variant, as text: as set in the flow, else the descriptor's default, else `None`. See
+/// A parameter's value in this variant, as text: as set in the flow, otherwise the descriptor's default, otherwise `None`. See
 /// [`Params`](crate::Params) for all of them as a struct.
 #[must_use]
 pub fn parameter(name: &str) -> Option<String> {
@@ -57,26 +58,26 @@ pub fn parameters() -> Vec<(String, String)> {
     context::parameters()
 }
 
-/// The outputs that this flow gives a topic, by name. Only of interest where the descriptor leaves them open (`*`).
+/// The outputs to which this flow gives a topic, by name. Useful only if the descriptor leaves them open (`*`).
 #[must_use]
 pub fn outputs() -> Vec<String> {
     context::outputs()
 }
 
-/// The id of the message in hand: the same in every attempt and redelivery, so it can serve as an idempotency key. Empty in `setup`.
+/// The id of the message being handled: the same in every attempt and redelivery, so it can serve as an idempotency key. Empty in `setup`.
 #[must_use]
 pub fn message_id() -> String {
     context::message_id()
 }
 
-/// Which attempt this is, from 1; may start again at 1 after a crash of the host. 0 in `setup`.
+/// The number of this attempt, from 1; may start again at 1 after a crash of the host. 0 in `setup`.
 #[must_use]
 pub fn attempt() -> u32 {
     context::attempt()
 }
 
-/// The time left for this message, waiting for replies included; zero also when the host wants to stop. At zero the host may end the
-/// call at any moment.
+/// The time left for this message, including waits for replies; also zero when the host is stopping. At zero the host may end the call at
+/// any moment.
 #[must_use]
 pub fn remaining() -> Duration {
     Duration::from_millis(context::remaining_ms().into())

@@ -1,10 +1,10 @@
-//! What the parameters of a handler can be.
+//! The parameters of handlers.
 
 use crate::{Failure, IntoMessage, Message, Result, json};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// The message in hand, on its way through the parameters of a handler.
+/// The message being handled, passed through the parameters of a handler.
 #[derive(Debug)]
 pub struct Incoming<'a> {
     input: &'a str,
@@ -12,7 +12,7 @@ pub struct Incoming<'a> {
 }
 
 impl<'a> Incoming<'a> {
-    /// A message and the name of the input that it came from.
+    /// A message and the name of the input it came from.
     #[must_use]
     pub fn new(input: &'a str, message: Message) -> Self {
         Self { input, message: Some(message) }
@@ -24,15 +24,15 @@ impl<'a> Incoming<'a> {
         self.input
     }
 
-    /// The message, to look at.
+    /// Borrows the message.
     ///
     /// # Errors
-    /// If a parameter before this one took it: a mistake in the handler, which shows with the first message.
+    /// If a parameter before this one took it: a mistake in the handler, which the first message reveals.
     pub fn message(&self) -> Result<&Message> {
         self.message.as_ref().ok_or_else(taken)
     }
 
-    /// The message, to keep.
+    /// Takes the message.
     ///
     /// # Errors
     /// As [`Incoming::message`].
@@ -45,7 +45,7 @@ fn taken() -> Failure {
     Failure::retry("the handler takes the message after another parameter has consumed it: put `Message` last")
 }
 
-/// What a handler can have as a parameter. Parameters are read from left to right; the first that fails fails the message.
+/// A type that a handler can have as a parameter. Parameters are read from left to right; the first that fails fails the message.
 ///
 /// Implement it for what you read in many handlers:
 ///
@@ -74,15 +74,15 @@ fn taken() -> Failure {
     note = "use `Json<T>`, `Text`, `Params<T>`, `Input`, `Message`, or a type that implements `weir::FromMessage`"
 )]
 pub trait FromMessage: Sized {
-    /// Reads it.
+    /// Reads the value.
     ///
     /// # Errors
     /// A [`Failure`]: a reject if the message is at fault.
     fn from_message(incoming: &mut Incoming<'_>) -> Result<Self>;
 }
 
-/// The body, read and written as JSON by serde. As a parameter it rejects what is no JSON or not of the form of `T`, and says which field
-/// at which line and column; as a return value or with [`send`](crate::send) it is written.
+/// The body, read and written as JSON by serde. As a parameter it rejects a body that is not JSON or does not match `T`, with the field,
+/// line and column; as a return value or with [`send`](crate::send) it is serialized.
 ///
 /// ```
 /// use serde::{Deserialize, Serialize};

@@ -8,12 +8,13 @@ use std::time::Duration;
 pub use delivery::Verdict;
 pub use messaging::ErrorKind;
 
-/// What handlers return: `Result<()>` by default, [`Failure`] as the error.
+/// The result of handlers: `Result<()>` by default, with [`Failure`] as the error.
 pub type Result<T = (), E = Failure> = std::result::Result<T, E>;
 
-/// Why a message could not be handled, and with that what becomes of it. Nothing that was sent to the flow's queues meanwhile leaves.
+/// Why a message could not be handled, which decides what happens to it. Messages sent to the flow's queues by the failed attempt are
+/// discarded.
 ///
-/// Any error becomes a *retry* by `?`; where it should be something else, say so:
+/// With `?`, any error becomes a *retry*; construct anything else explicitly:
 ///
 /// ```
 /// use std::time::Duration;
@@ -41,49 +42,50 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// Something failed that may work next time: tried again as often and as patiently as the deployment says, then a dead letter.
+    /// A temporary failure: retried as often and with the delays that the deployment sets, then a dead letter.
     pub fn retry(reason: impl fmt::Display) -> Self {
         Self::new(Verdict::Retry, reason.to_string())
     }
 
-    /// Nothing is wrong with the message; something that the processor needs asks for patience, such as a rate limit. Tried again, but
-    /// counted neither as an attempt nor as an error.
+    /// The message is fine, but something that the processor needs is not ready, for example because of a rate limit. Retried, but counted
+    /// neither as an attempt nor as an error.
     pub fn busy(reason: impl fmt::Display) -> Self {
         Self::new(Verdict::Busy, reason.to_string())
     }
 
-    /// This message will never work: a dead letter at once. The reason is for the people who read it there: name the field and the fix.
+    /// This message can never succeed: it becomes a dead letter immediately. The reason is for the people who read it there: name the field
+    /// and the fix.
     pub fn reject(reason: impl fmt::Display) -> Self {
         Self::new(Verdict::Reject, reason.to_string())
     }
 
-    /// The least time until the next attempt of a retry or busy, in whole milliseconds (at most 49 days); hosts may bound it further.
+    /// The minimum time until the next attempt of a retry or busy, in whole milliseconds (at most 49 days); hosts may limit it further.
     #[must_use]
     pub fn after(mut self, delay: Duration) -> Self {
         self.delay = Some(delay);
         self
     }
 
-    /// What is to become of the message.
+    /// What happens to the message.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
         self.verdict
     }
 
-    /// Why, for people.
+    /// The reason, for people.
     #[must_use]
     pub fn reason(&self) -> &str {
         &self.reason
     }
 
-    /// The least time until the next attempt, if it was set.
+    /// The minimum time until the next attempt, if it was set.
     #[must_use]
     pub fn delay(&self) -> Option<Duration> {
         self.delay
     }
 
-    /// What kind of error it was that a call such as [`send`](crate::send) or [`request`](crate::request()) came back with; `None` for a
-    /// failure that was made otherwise. For the processor that can do something about it:
+    /// The kind of error returned by a call such as [`send`](crate::send) or [`request`](crate::request()); `None` for a failure of another
+    /// origin. For processors that can handle it:
     ///
     /// ```
     /// use weir::{ErrorKind, Json, Result};
@@ -102,7 +104,7 @@ impl Failure {
         self.call
     }
 
-    /// What crossed the border of a component, as its host has it.
+    /// Converts a failure returned across the component boundary.
     #[cfg(not(target_family = "wasm"))]
     pub(crate) fn returned(failure: delivery::Failure) -> Self {
         let delay = failure.delay_ms.map(|ms| Duration::from_millis(ms.into()));
@@ -114,13 +116,14 @@ impl Failure {
     }
 }
 
-/// What a failed call does to the message unless the handler decides otherwise: what can never work is a reject, the rest a retry.
+/// The effect of a failed call on the message unless the handler decides otherwise: an error that is permanent is a reject, any other a
+/// retry.
 pub(crate) fn call_failed(error: messaging::CallError) -> Failure {
     let verdict = if error.kind == ErrorKind::Invalid { Verdict::Reject } else { Verdict::Retry };
     Failure { call: Some(error.kind), ..Failure::new(verdict, error.reason) }
 }
 
-/// A retry, whose reason is the error with its causes. This is why `Failure` is no `Error` itself.
+/// A retry whose reason is the error with its causes. Because of this, `Failure` itself does not implement `Error`.
 impl<E: std::error::Error> From<E> for Failure {
     fn from(error: E) -> Self {
         let mut reason = error.to_string();

@@ -1,4 +1,4 @@
-//! The code in the guides compiles and keeps its promises, too.
+//! Compiles and tests the code in the guides, too.
 
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -12,10 +12,10 @@ use crate::{FromMessage, Incoming, Message, Outcome, Result};
             `weir::Result` of any of them"
 )]
 pub trait Handler<Arguments> {
-    /// Reads the parameters, calls the function and sends what it returned.
+    /// Reads the parameters, calls the function and sends the messages it returned.
     ///
     /// # Errors
-    /// What the first parameter that cannot be read says, or the function.
+    /// The error of the first parameter that cannot be read, or of the function.
     fn call(&self, incoming: Incoming<'_>) -> Result;
 }
 
@@ -39,14 +39,14 @@ handler!(A B C D);
 handler!(A B C D E);
 handler!(A B C D E G);
 
-/// What `processor!` calls: the border between the generated code and this crate.
+/// Called by `processor!`: the boundary between generated code and this crate.
 #[doc(hidden)]
 pub fn handle<A>(handler: impl Handler<A>, input: &str, message: Message) -> Result<(), delivery::Failure> {
     handler.call(Incoming::new(input, message)).map_err(delivery::Failure::from)
 }
 
-/// What `processor!` answers to a message of an input that it has no handler for: the descriptor and the code contradict each other, the
-/// message is not at fault.
+/// The answer of `processor!` to a message of an input without a handler: the descriptor and the code contradict each other, the message is
+/// not at fault.
 #[doc(hidden)]
 pub fn no_handler(input: &str, inputs: &[&str]) -> delivery::Failure {
     crate::Failure::retry(format!(

@@ -1,14 +1,14 @@
-//! Reading JSON so that what is wrong can be found.
+//! Reads JSON with errors that locate the problem.
 
 use crate::{Failure, Result};
 use serde::de::DeserializeOwned;
 
-/// Reads a body, or rejects it with the field and the position of the fault.
+/// Reads a body, or rejects it with the field and the position of the error.
 pub(crate) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
     serde_json::from_slice(body).map_err(|error| Failure::reject(fault("the body", body, &error)))
 }
 
-/// What is wrong with a JSON text that could not be read, for people. `what` says whose text it is.
+/// The error of a JSON text that could not be read, for people. `what` names the text.
 pub(crate) fn fault(what: &str, json: &[u8], error: &serde_json::Error) -> String {
     if json.is_empty() {
         return format!("{what} is empty where JSON is expected");
@@ -19,21 +19,21 @@ pub(crate) fn fault(what: &str, json: &[u8], error: &serde_json::Error) -> Strin
     format!("{what} {fault}{field}: {error}")
 }
 
-/// The offset of a place that serde_json names: lines count from 1, columns are bytes since the line's beginning.
+/// The offset of a position reported by serde_json: lines count from 1, columns are bytes from the beginning of the line.
 fn offset(body: &[u8], line: usize, column: usize) -> usize {
     let ends = body.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1);
     let start = std::iter::once(0).chain(ends).nth(line.saturating_sub(1)).unwrap_or(0);
     (start + column).min(body.len())
 }
 
-/// One level of nesting: an object with the raw text of the key in hand, or an array with the index.
+/// One level of nesting: an object with the raw text of the current key, or an array with the index.
 enum Level {
     Object(String),
     Array(usize),
 }
 
-/// The path of the value that was being read when a parser had seen this much of a JSON text, as `a.b[3]`. serde does not tell, and
-/// keeping track while reading would cost every good message; so the faulty ones are read a second time.
+/// The path of the value being read when a parser had seen this much of a JSON text, as `a.b[3]`. serde does not report it, and tracking it
+/// while reading would slow down every valid message, so invalid ones are read a second time.
 fn path_at(body: &[u8], end: usize) -> String {
     let mut levels = Vec::new();
     let mut bytes = body[..end].iter().copied().enumerate();

@@ -1,13 +1,13 @@
-//! What an instance keeps from one message to the next: what was parsed once.
+//! Values that an instance keeps from one message to the next: parsed only once.
 
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
 use std::rc::Rc;
 
-/// What one instance keeps.
+/// The values kept by one instance.
 #[derive(Default)]
 pub(crate) struct Kept {
-    /// The parameters, by the type that they were read as: a handler may read the same ones as several structs.
+    /// The parameters, by the type that they were read as: a handler may read them as several structs.
     pub(crate) parameters: HashMap<TypeId, Rc<dyn Any>>,
     /// The configuration, by the type that it was read as and the config type.
     pub(crate) config: HashMap<TypeId, HashMap<String, KeptType>>,
@@ -20,7 +20,7 @@ pub(crate) struct KeptType {
     pub(crate) values: HashMap<String, Rc<dyn Any>>,
 }
 
-/// Looks at what the instance in hand keeps. `look` must not call what may look again.
+/// Accesses the values kept by the current instance. `look` must not call anything that may call this again.
 #[cfg(target_family = "wasm")]
 pub(crate) fn look<R>(look: impl FnOnce(&mut Kept) -> R) -> R {
     use std::cell::RefCell;

@@ -1,6 +1,6 @@
 //! Write message processors for Weir.
 //!
-//! A processor takes messages from queues, one at a time, and sends others. It is a function; what it takes and returns says how:
+//! A processor takes messages from queues, one at a time, and sends others. It is a function; its parameters and return type say how:
 //!
 //! ```
 //! use serde::{Deserialize, Serialize};
@@ -27,29 +27,29 @@
 //! }
 //! ```
 //!
-//! Beside Cargo.toml lies `descriptor.json`, which names the inputs, outputs and parameters, and which [`processor!`] embeds:
+//! The file `descriptor.json` beside Cargo.toml names the inputs, outputs and parameters; [`processor!`] embeds it:
 //!
 //! ```json
 #![doc = include_str!("../examples/shout.json")]
 //! ```
 //!
 //! The crate is a `cdylib`, built by `cargo build --release --target wasm32-wasip2`. What the host does around the function (queues,
-//! acknowledgement, retries, dead letters, limits on memory and time) needs no code, and there is none to get wrong: outputs leave
-//! together with the acknowledgement when the function returns ok, or not at all.
+//! acknowledgement, retries, dead letters, limits on memory and time) needs no code of yours: outputs are sent together with the
+//! acknowledgement when the function returns ok, or not at all.
 //!
-//! | for | there is |
+//! | for | use |
 //! |---|---|
 //! | parameters of a handler | [`Json`], [`Text`], [`Params`], [`Input`], [`Message`], your own [`FromMessage`] |
 //! | return values | `()`, [`Json`], [`Text`], [`Message`], `Option`, `Vec`, [`Reply`], [`ReplyParts`], [`Result`] |
 //! | sending | [`send`], [`send_all`] |
-//! | asking | [`request()`], [`request_parts`]; several services at once by [`begin_request`] |
+//! | requesting | [`request()`], [`request_parts`]; several services at once by [`begin_request`] |
 //! | answering | [`Reply`], [`ReplyParts`]; step by step by [`reply`] and [`reply_part`] |
 //! | failing | [`Failure::retry`], [`Failure::busy`], [`Failure::reject`], `?` |
 //! | configuration, parsed once | [`config::parsed`], [`config::parsed_all`] |
 //! | the rest | [`context`], [`log`], `setup` in [`processor!`] |
 //! | tests without a host | [`testing`] |
 //!
-//! Minimum Rust version: 1.95; a later one is never asked for in a patch release.
+//! Minimum Rust version: 1.95; a patch release never raises it.
 
 #[doc(hidden)]
 pub mod bindings;

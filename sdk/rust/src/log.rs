@@ -1,4 +1,4 @@
-//! The log. Lines carry processor, flow, component and message by themselves; what is printed to stdout and stderr is logged too.
+//! The log. Lines automatically carry processor, flow, component and message; output to stdout and stderr is logged too.
 //!
 //! ```
 //! use weir::{Text, log};
@@ -18,13 +18,13 @@ use std::fmt::Display;
 
 pub use crate::bindings::base::weir::processor::log::Level;
 
-/// A line in the making: nothing is logged before [`Line::write`], and nothing is formatted if lines of this level are not kept.
+/// A line under construction: nothing is logged before [`Line::write`], and nothing is formatted if lines of this level are not logged.
 #[derive(Debug)]
 #[must_use = "a line is logged by `write`"]
 pub struct Line<'a> {
     level: Level,
     message: &'a str,
-    /// `None` if the line is not kept.
+    /// `None` if the line is not logged.
     fields: Option<Vec<(String, String)>>,
 }
 
@@ -45,32 +45,32 @@ impl Line<'_> {
     }
 }
 
-/// A line of a level.
+/// A line with a level.
 pub fn line(level: Level, message: &str) -> Line<'_> {
     Line { level, message, fields: log::enabled(level).then(Vec::new) }
 }
 
-/// A line for whoever follows every step.
+/// A line for following every step.
 pub fn trace(message: &str) -> Line<'_> {
     line(Level::Trace, message)
 }
 
-/// A line for whoever looks for a fault.
+/// A line for debugging.
 pub fn debug(message: &str) -> Line<'_> {
     line(Level::Debug, message)
 }
 
-/// A line about what happened.
+/// A line about an event.
 pub fn info(message: &str) -> Line<'_> {
     line(Level::Info, message)
 }
 
-/// A line about what was not as it should be and did no harm.
+/// A line about a problem that did no harm.
 pub fn warn(message: &str) -> Line<'_> {
     line(Level::Warn, message)
 }
 
-/// A line about what somebody must see to.
+/// A line about a problem that needs attention.
 pub fn error(message: &str) -> Line<'_> {
     line(Level::Error, message)
 }

@@ -1,14 +1,13 @@
-//! Messages, and what can be made one.
+//! Messages, and values that can be converted into them.
 
 use crate::bindings::base::weir::processor::delivery;
 use crate::{Failure, Result};
 use serde::Serialize;
 
-/// One message: a body, the media type of it (`None` stands for `application/json`), and properties by name.
+/// One message: a body, its media type (`None` means `application/json`), and properties by name.
 ///
-/// As a parameter of a handler it is the whole message, moved, not copied: it must come last, behind the parameters that only look at it.
-/// Names of properties that the host keeps for itself (`weir-*`, `traceparent`, `tracestate`, `id`) are not among those that come in, and
-/// sending them fails.
+/// As a parameter of a handler it is the whole message, moved, not copied: it must come last, after the parameters that only borrow it.
+/// Properties reserved for the host (`weir-*`, `traceparent`, `tracestate`, `id`) are not visible, and sending them fails.
 ///
 /// ```
 /// use weir::{Message, Result};
@@ -23,28 +22,28 @@ use serde::Serialize;
 pub use delivery::Message;
 
 impl Message {
-    /// A message of bytes of a media type, such as `image/png`.
+    /// A message with a body of bytes and a media type, such as `image/png`.
     #[must_use]
     pub fn new(body: impl Into<Vec<u8>>, content_type: impl Into<String>) -> Self {
         Self { body: body.into(), content_type: Some(content_type.into()), properties: Vec::new() }
     }
 
-    /// A message of JSON, without a media type, which means JSON.
+    /// A JSON message, without a media type, which means JSON.
     ///
     /// # Errors
-    /// A reject, if serde cannot write it as JSON: for instance a map whose keys are no texts.
+    /// A reject, if serde cannot write it as JSON: for example a map whose keys are not strings.
     pub fn json(value: &impl Serialize) -> Result<Self> {
         let body = serde_json::to_vec(value).map_err(|error| Failure::reject(format!("the message cannot be written as JSON: {error}")))?;
         Ok(Self { body, content_type: None, properties: Vec::new() })
     }
 
-    /// A property's value. Names are compared letter by letter.
+    /// A property's value. Names are case-sensitive.
     #[must_use]
     pub fn property(&self, name: &str) -> Option<&str> {
         self.properties.iter().rev().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
     }
 
-    /// The same message with a property set, in place of the one that had this name.
+    /// The same message with a property set, replacing any with this name.
     #[must_use]
     pub fn with_property(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         let name = name.into();
@@ -56,20 +55,20 @@ impl Message {
     /// The body as text.
     ///
     /// # Errors
-    /// A reject that says which byte is not UTF-8.
+    /// A reject that gives the first byte that is not UTF-8.
     pub fn text(&self) -> Result<&str> {
         std::str::from_utf8(&self.body)
             .map_err(|error| Failure::reject(format!("the body is not UTF-8 text: byte {} is invalid", error.valid_up_to())))
     }
 }
 
-/// What [`send`](crate::send) and the return value of a handler take.
+/// What [`send`](crate::send) and the return value of a handler accept.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be sent",
     note = "wrap a value in `weir::Json(..)` or `weir::Text(..)`, or make a `weir::Message`"
 )]
 pub trait IntoMessage {
-    /// Makes the message.
+    /// Converts it into a message.
     ///
     /// # Errors
     /// A [`Failure`] if the value cannot be written.

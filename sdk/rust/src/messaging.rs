@@ -1,4 +1,4 @@
-//! Sending and asking. Topics are named as in the descriptor.
+//! Sending and requesting. Topics are named as in the descriptor.
 
 use crate::failure::call_failed;
 use crate::imports::messaging;
@@ -8,12 +8,12 @@ use std::time::Duration;
 
 /// Sends a message to an output.
 ///
-/// To a topic of class `flow` it is held, and leaves when the handler returns ok; to one of another class it leaves at once. Messages to
-/// one output keep their order.
+/// To a topic of class `flow`, it is held and sent when the handler returns ok; to one of another class, it is sent immediately. Messages
+/// to one output keep their order.
 ///
 /// # Errors
-/// A reject if it can never work: no such output, a message or a number of them above a limit, a property that is the host's.
-/// [`Failure::call_error`] tells.
+/// A reject if it can never succeed: no such output, a message or a number of them above a limit, a property reserved for the host. See
+/// [`Failure::call_error`].
 ///
 /// ```
 /// use weir::{Json, Result};
@@ -28,10 +28,10 @@ pub fn send(to: &str, message: impl IntoMessage) -> Result {
     messaging::send(to, &message.into_message()?).map_err(call_failed)
 }
 
-/// Sends many messages to an output, in their order; each is made only when those before it are sent.
+/// Sends many messages to an output, in their order; each is created only after those before it are sent.
 ///
 /// # Errors
-/// As [`send`]; what was sent before goes nowhere if the handler returns the error.
+/// As [`send`]; messages sent before are discarded if the handler returns the error.
 ///
 /// ```
 /// use weir::{Json, Result, Text};
@@ -46,11 +46,11 @@ pub fn send_all<M: IntoMessage>(to: &str, messages: impl IntoIterator<Item = M>)
     messages.into_iter().try_for_each(|message| send(to, message))
 }
 
-/// Asks a service and reads its answer, which must have one part. Waits as long as the descriptor says.
+/// Sends a request to a service and reads its answer, which must have one part. Waits for at most the time-out in the descriptor.
 ///
 /// # Errors
-/// A retry if there was no answer in time, no service, or an error for an answer; a reject if the request can never work.
-/// [`Failure::call_error`] tells which. An answer that cannot be read, or comes in several parts, is a retry.
+/// A retry if there was no answer in time, no service, or an error as the answer; a reject if the request can never succeed.
+/// [`Failure::call_error`] returns which. An answer that cannot be read, or has several parts, is a retry.
 ///
 /// ```
 /// use serde::{Deserialize, Serialize};
@@ -82,12 +82,12 @@ pub fn request<T: FromMessage>(to: &str, message: impl IntoMessage) -> Result<T>
 
 /// Reads a part of an answer.
 pub(crate) fn read_part<T: FromMessage>(to: &str, part: Message) -> Result<T> {
-    // Not the fault of the message in hand, whatever the extractor thinks.
+    // The fault is not that of the message being handled, whatever the extractor reports.
     T::from_message(&mut Incoming::new(to, part)).map_err(|fault| Failure::retry(format!("the answer of `{to}` cannot be read: {fault}")))
 }
 
-/// Asks a service and waits for all parts of its answer, in their order. `timeout` counts from the call, in whole milliseconds, and is
-/// cut to the time that the handler has left; `None` takes the descriptor's.
+/// Sends a request to a service and waits for all parts of its answer, in their order. `timeout` counts from the call, in whole
+/// milliseconds, and is limited to the time that the handler has left; `None` means the descriptor's.
 ///
 /// # Errors
 /// As [`request`], but nothing is read.

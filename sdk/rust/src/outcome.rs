@@ -1,12 +1,12 @@
-//! What a handler can return.
+//! The return values of handlers.
 
 use crate::{IntoMessage, Result, send, send_all};
 
-/// The output that return values go to.
+/// The output for return values.
 const OUTPUT: &str = "output";
 
-/// What a handler can return: `()`; a message (`Json<T>`, `Text`, `Message`), which goes to the output called `output`; an `Option` or a
-/// `Vec` of messages, for none or many; the answer to a request, as a [`Reply`](crate::Reply) or in parts by
+/// A type that a handler can return: `()`; a message (`Json<T>`, `Text`, `Message`), which goes to the output called `output`; an `Option`
+/// or a `Vec` of messages, for none or many; the answer to a request, as a [`Reply`](crate::Reply) or in parts as
 /// [`ReplyParts`](crate::ReplyParts); and a `Result` of any of these.
 ///
 /// ```
@@ -27,10 +27,10 @@ const OUTPUT: &str = "output";
             `weir::Result` of any of them"
 )]
 pub trait Outcome {
-    /// Sends what is to be sent.
+    /// Sends the messages.
     ///
     /// # Errors
-    /// What the handler returned, or what [`send`] did.
+    /// The error of the handler, or of [`send`].
     fn settle(self) -> Result;
 }
 

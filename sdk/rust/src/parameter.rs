@@ -1,4 +1,4 @@
-//! A serde format of one level: names with texts.
+//! A serde format of one level: names with strings.
 
 use serde::de::value::MapDeserializer;
 use serde::de::{DeserializeOwned, Error as _, IntoDeserializer, Visitor};
@@ -11,7 +11,7 @@ pub(crate) fn read<T: DeserializeOwned>(parameters: Vec<(String, String)>) -> Re
     T::deserialize(MapDeserializer::new(values))
 }
 
-/// What is wrong with which parameter.
+/// The error, and the parameter it is about.
 #[derive(Debug)]
 pub(crate) struct Error(String);
 
@@ -41,7 +41,7 @@ struct Value {
 type Json<'a> = serde_json::Deserializer<serde_json::de::IoRead<&'a [u8]>>;
 
 impl Value {
-    /// For a type that is not text: as the JSON that it then must be. By a reader, so that nothing borrows from the text.
+    /// Reads a type that is not text as JSON, which the value must then be. Through a reader, so that nothing borrows from the text.
     fn as_json<R>(&self, read: impl FnOnce(&mut Json<'_>) -> serde_json::Result<R>) -> Result<R, Error> {
         let mut json = serde_json::Deserializer::from_reader(self.text.as_bytes());
         read(&mut json).and_then(|value| json.end().map(|()| value)).map_err(|error| {
@@ -70,7 +70,7 @@ macro_rules! from_json {
 impl<'de> serde::Deserializer<'de> for Value {
     type Error = Error;
 
-    /// For those who leave the type open: numbers, `true` and `false` as such, anything else as text.
+    /// For types that leave it open: numbers, `true` and `false` as such, anything else as a string.
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         match serde_json::from_str(&self.text) {
             Ok(value @ (serde_json::Value::Number(_) | serde_json::Value::Bool(_))) => {

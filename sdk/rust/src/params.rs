@@ -6,12 +6,11 @@ use serde::de::DeserializeOwned;
 use std::any::TypeId;
 use std::rc::Rc;
 
-/// The parameters, read by serde: once in the life of an instance, since they never change in it.
+/// The parameters, read by serde: once per instance, since they never change in it.
 ///
-/// A parameter is text. A field of a type other than text reads the text as such (`size: usize` the text `12`), one that is a list or a
-/// struct reads it as JSON, an enum reads it as the name of one of its variants. A parameter without a value is missing, unless the field
-/// is an `Option` or has a serde default; better, the descriptor gives a default. What cannot be read is a retry, not a reject: the
-/// message is not at fault.
+/// A parameter is a string. A field that is not a string parses it (`size: usize` the string `12`), a list or a struct reads it as JSON, an
+/// enum as the name of one of its variants. A parameter without a value is missing, unless the field is an `Option` or has a serde default;
+/// preferably the descriptor has a default. A parameter that cannot be read is a retry, not a reject: the message is not at fault.
 ///
 /// ```
 /// use serde::Deserialize;
@@ -35,7 +34,7 @@ use std::rc::Rc;
 pub struct Params<T>(pub Rc<T>);
 
 impl<T: DeserializeOwned + 'static> Params<T> {
-    /// Reads them outside of a handler's parameters; for `setup`.
+    /// Reads them without a handler's parameters, for example in `setup`.
     ///
     /// # Errors
     /// A retry that names the parameter.

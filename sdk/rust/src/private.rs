@@ -1,4 +1,4 @@
-//! What the macros expand to; no part of the interface.
+//! Used by the expansion of macros; not part of the interface.
 
 pub use crate::handler::{handle, no_handler};
 #[cfg(not(target_family = "wasm"))]

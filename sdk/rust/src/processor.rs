@@ -1,9 +1,9 @@
-//! The macro that makes a component of a crate.
+//! The macro that turns a crate into a component.
 
-/// Makes a component of this crate: exports the handler, with the inputs, outputs and parameters that a file beside Cargo.toml names.
+/// Turns this crate into a component: exports the handler, with the inputs, outputs and parameters named in a file beside Cargo.toml.
 ///
-/// With `manifest = "weir.toml"` that file is the project's manifest, as `weir new` makes it: `weir build` writes the descriptor into the
-/// component. Without it, `descriptor.json` is embedded, so that `cargo build` alone makes a component that can be deployed.
+/// With `manifest = "weir.toml"` that file is the project's manifest, as created by `weir new`: `weir build` writes the descriptor into the
+/// component. Without it, `descriptor.json` is embedded, so that `cargo build` alone produces a deployable component.
 ///
 /// One handler for every input, or one for each:
 ///
@@ -21,13 +21,13 @@
 /// weir::processor! { "input" => document, "control" => forget }
 /// ```
 ///
-/// After the handlers may follow, in this order:
+/// The handlers may be followed, in this order, by:
 ///
 /// - `setup = FUNCTION`, of type `fn(&[String]) -> weir::Result` (or with another error that implements `Display`). It is called on each
 ///   new instance before the first message, with the names of the config types that the descriptor declares, and again with the names of
-///   those that changed. An error on a new instance means that it cannot work: it gets no message, and the status shows why.
-/// - `manifest = "weir.toml"`, the project's manifest in place of `descriptor.json`; build such a crate with `weir build`.
-/// - `descriptor = "FILE"`, another path than `descriptor.json`, relative to Cargo.toml: for crates with several components.
+///   those that changed. An error on a new instance means that it cannot work: it gets no messages, and the status shows why.
+/// - `manifest = "weir.toml"`, the project's manifest instead of `descriptor.json`; build such a crate with `weir build`.
+/// - `descriptor = "FILE"`, a path other than `descriptor.json`, relative to Cargo.toml: for crates with several components.
 ///
 /// ```
 /// use serde::Deserialize;
@@ -51,7 +51,7 @@
 /// weir::processor!(handle, setup = check, descriptor = "examples/echo.json");
 /// ```
 ///
-/// Once in a crate, at its root. Elsewhere than in wasm there is nothing to export, but the handlers are checked all the same, and
+/// Use it once per crate, at the root. Outside of wasm there is nothing to export, but the handlers are type-checked nevertheless, and
 /// [`testing::kit!`](crate::testing::kit) tests the whole processor in a plain `cargo test`.
 #[macro_export]
 macro_rules! processor {
@@ -84,12 +84,12 @@ macro_rules! __processor {
         compile_error!("`processor!` takes either `manifest` or `descriptor`: both name the inputs and outputs");
     };
     ([$($names:ident)+] [$($handle:tt)+] [$($setup:path)?] [$manifest:literal] []) => {
-        // `weir build` writes the descriptor that the manifest makes into the component.
+        // `weir build` writes the descriptor, generated from the manifest, into the component.
         $crate::__exports! { [$($names)+] [$($handle)+] [$($setup)?] $manifest }
     };
     ([$($names:ident)+] [$($handle:tt)+] [$($setup:path)?] [] [$descriptor:literal]) => {
         $crate::__exports! { [$($names)+] [$($handle)+] [$($setup)?] $descriptor }
-        // The custom section that hosts read the descriptor from. They look into the core module, too, which is where it lands.
+        // The custom section from which hosts read the descriptor. It ends up in the core module, which they search too.
         #[cfg(target_family = "wasm")]
         const _: () = {
             const BYTES: &[u8] = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/", $descriptor));
@@ -100,7 +100,7 @@ macro_rules! __processor {
     };
 }
 
-/// The exports, and outside of wasm, where their names would upset a native linker, what the test kit runs.
+/// The exports; outside of wasm, where their names would break a native linker, what the test kit runs.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __exports {

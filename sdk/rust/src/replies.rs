@@ -1,4 +1,4 @@
-//! Requests under way: several at once, and answers part by part.
+//! Requests in flight: several at once, and answers part by part.
 
 use crate::failure::call_failed;
 use crate::imports::messaging;
@@ -8,13 +8,13 @@ use crate::{Failure, FromMessage, IntoMessage, Message, Result};
 use std::iter::FusedIterator;
 use std::time::Duration;
 
-/// Sends a request and does not wait for the answer, so that several can be under way at once. `timeout` counts from this call, in whole
-/// milliseconds, and is cut to the time that the handler has left; `None` takes the descriptor's.
+/// Sends a request and does not wait for the answer, so that several can be in flight at once. `timeout` counts from this call, in whole
+/// milliseconds, and is limited to the time that the handler has left; `None` means the descriptor's.
 ///
 /// # Errors
-/// As [`send`](crate::send): the request could not be sent. Whatever comes of it later is told by the [`Replies`].
+/// As [`send`](crate::send): the request could not be sent. Later errors are returned by the [`Replies`].
 ///
-/// Two services work side by side:
+/// Two services work concurrently:
 ///
 /// ```
 /// use serde::{Deserialize, Serialize};
@@ -42,11 +42,11 @@ pub fn begin_request(to: &str, message: impl IntoMessage, timeout: Option<Durati
     Ok(Replies { to: to.to_owned(), call, has_ended: false })
 }
 
-/// The answer to a request that is under way, part by part: each step of the iterator waits for the next part. After an error there are
-/// no more parts.
+/// The answer to a request in flight, part by part: each step of the iterator waits for the next part. After an error there are no more
+/// parts.
 ///
-/// It is good until the handler returns, and may be dropped at any time: parts that nobody fetched are thrown away when the handler
-/// returns. A host allows 64 of them that have not come to their end.
+/// It is valid until the handler returns, and may be dropped at any time: parts that were not fetched are discarded when the handler
+/// returns. A host allows 64 unfinished ones.
 ///
 /// ```
 /// use weir::{Json, Result, Text};
@@ -73,7 +73,7 @@ impl Replies {
     /// Waits for the next part and reads it; `None` after the last.
     ///
     /// # Errors
-    /// As [`request`](crate::request()). A part that cannot be read is a retry; those after it still come.
+    /// As [`request`](crate::request()). A part that cannot be read is a retry; those after it can still be read.
     pub fn next_as<T: FromMessage>(&mut self) -> Result<Option<T>> {
         self.next().transpose()?.map(|part| read_part(&self.to, part)).transpose()
     }

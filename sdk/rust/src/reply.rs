@@ -5,11 +5,11 @@ use crate::failure::call_failed;
 use crate::imports::messaging;
 use crate::{IntoMessage, Message, Outcome, Result};
 
-/// Answers the request in hand, in full: on the output that the descriptor pairs with the input by `reply`. For handlers that go on
+/// Answers the current request completely, on the output that the descriptor pairs with the input by `reply`. For handlers that continue
 /// afterwards, or answer in parts of different types; others return a [`Reply`].
 ///
 /// # Errors
-/// A reject if the message in hand is no request, or was answered already.
+/// A reject if the current message is not a request, or was already answered.
 ///
 /// ```
 /// use weir::{Json, Result};
@@ -25,8 +25,8 @@ pub fn reply(message: impl IntoMessage) -> Result {
     messaging::reply(&message.into_message()?, Part::Last).map_err(call_failed)
 }
 
-/// Answers the request in hand with a part that others follow; the last one goes by [`reply`]. It leaves at once, and from then on the
-/// request is not tried again.
+/// Answers the current request with a part that others follow; send the last one with [`reply`]. It is sent immediately, and from then on
+/// the request is not retried.
 ///
 /// # Errors
 /// As [`reply`].
@@ -47,8 +47,8 @@ pub fn reply_part(message: impl IntoMessage) -> Result {
     messaging::reply(&message.into_message()?, Part::More).map_err(call_failed)
 }
 
-/// As a return value of a handler: the whole answer to the request in hand. (A message that is returned without it goes to the output
-/// called `output`, whatever the message in hand is.)
+/// As a return value of a handler: the complete answer to the current request. (A message returned without it goes to the output called
+/// `output`, whatever the current message is.)
 ///
 /// ```
 /// use weir::{Json, Reply, Result};
@@ -68,11 +68,11 @@ impl<M: IntoMessage> Outcome for Reply<M> {
     }
 }
 
-/// As a return value of a handler: the answer to the request in hand in parts, sent as they are made. A part leaves when the next one is
-/// there, the last one marked; without any part the answer is one empty message.
+/// As a return value of a handler: the answer to the current request in parts, sent as they are produced. A part is sent once the next one
+/// exists, the last one marked as such; without any part the answer is one empty message.
 ///
-/// The parts are messages, or results of messages. The first that is an error fails the handler; the part before it, which is still
-/// held then, does not leave. If any part left before, the request is not tried again, and the requester is told.
+/// The parts are messages, or results of messages. The first error fails the handler; the part before it, which is then still held, is not
+/// sent. If any part was sent before, the request is not retried, and the requester gets the error.
 ///
 /// ```
 /// use weir::{Json, ReplyParts, Text};
@@ -84,7 +84,7 @@ impl<M: IntoMessage> Outcome for Reply<M> {
 /// weir::processor!(words);
 /// ```
 ///
-/// So an answer of another service can be passed on while it comes:
+/// This allows forwarding the answer of another service while it arrives:
 ///
 /// ```
 /// use weir::{Json, Replies, ReplyParts, Result};
@@ -111,13 +111,13 @@ impl<I: IntoIterator<Item: IntoPart>> Outcome for ReplyParts<I> {
     }
 }
 
-/// A part of an answer that is made step by step: a message, or a [`Result`] of one.
+/// A part of an answer that is produced step by step: a message, or a [`Result`] of one.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a part of an answer",
     note = "it can be `weir::Json(..)`, `weir::Text(..)`, a `weir::Message`, or a `weir::Result` of one of these"
 )]
 pub trait IntoPart {
-    /// Makes the message.
+    /// Converts it into a message.
     ///
     /// # Errors
     /// The failure that ends the answer.

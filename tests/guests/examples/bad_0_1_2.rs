@@ -1,4 +1,4 @@
-//! Built against a version that broke its word: a record has a field more.
+//! Built against a version that broke compatibility: a record has one more field.
 #![allow(missing_docs, unsafe_code, clippy::all, reason = "bare bindings, as another language would have them")]
 
 wit_bindgen::generate!({ path: "wit-versions/processor-0.1.2-bad.wit", world: "processor" });

@@ -1,5 +1,5 @@
-//! Sends what cannot be sent, and reports the errors: to an output that nobody declared, with each property that is the host's, and a reply
-//! where there is no request.
+//! Sends messages that cannot be sent, and reports the errors: to an undeclared output, with each property reserved for the host, and a
+//! reply without a request.
 
 use serde_json::{Map, Value, json};
 use weir::{Json, Message, Result};

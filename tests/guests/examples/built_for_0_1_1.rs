@@ -1,4 +1,4 @@
-//! Built against 0.1.1, with nothing that 0.1.0 has not.
+//! Built against 0.1.1, using nothing that 0.1.0 lacks.
 #![allow(missing_docs, unsafe_code, clippy::all, reason = "bare bindings, as another language would have them")]
 
 wit_bindgen::generate!({ path: "wit-versions/processor-0.1.1.wit", world: "processor" });

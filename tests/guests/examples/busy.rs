@@ -1,5 +1,5 @@
-//! Fails with `busy` as often as parameter `times` says, for each message, asking for a delay of parameter `delay` milliseconds; then sends
-//! the message on. Counts in its own memory, since `busy` is no attempt: a new instance begins anew.
+//! Fails with `busy` as often as parameter `times` says, for each message, requesting a delay of parameter `delay` milliseconds; then
+//! forwards the message. Counts in its own memory, since `busy` is not an attempt: a new instance starts again.
 
 use serde::Deserialize;
 use std::cell::RefCell;

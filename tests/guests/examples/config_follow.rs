@@ -1,6 +1,6 @@
-//! Keeps the value of key `a` in config type `settings` whenever `configure` is called, and refuses the value `bad`. For each message it
-//! asks `service` in the middle and sends what it kept, what it reads before and after, and which types each `configure` named; and that
-//! nothing could be sent there.
+//! Keeps the value of key `a` in config type `settings` whenever `configure` is called, and rejects the value `bad`. For each message it
+//! calls `service` in the middle and sends what it kept, what it reads before and after, and which types each `configure` named; and that
+//! `configure` could not send anything.
 
 use serde_json::{Value, json};
 use std::cell::RefCell;

@@ -1,4 +1,4 @@
-//! `{"key": KEY}` sends what the config type `settings` has at that key, its keys and its version; `{"key": KEY, "type": TYPE}` asks for
+//! `{"key": KEY}` sends what the config type `settings` has at that key, its keys and its version; `{"key": KEY, "type": TYPE}` reads
 //! another type, which the descriptor does not declare: a trap.
 
 use serde::Deserialize;

@@ -1,4 +1,4 @@
-//! Sends what comes in on as it is: one message in, one out.
+//! Forwards each message unchanged: one message in, one out.
 
 weir::processor!(echo, descriptor = "examples/echo.json");
 

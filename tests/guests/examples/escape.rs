@@ -1,4 +1,4 @@
-//! Tries to reach what nobody granted, and sends what came of each attempt: `"refused: .."`, or `"got .."` if it got through.
+//! Tries to access what was not granted, and sends the result of each attempt: `"refused: .."`, or `"got .."` if it succeeded.
 
 use serde_json::{Map, Value};
 use std::fmt::Debug;

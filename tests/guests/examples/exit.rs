@@ -1,5 +1,5 @@
-//! `{"exit": CODE}` is sent on, which must not leave, and then ends the instance with that code, be it 0 or another; anything else is sent
-//! on.
+//! `{"exit": CODE}` is sent, which must be discarded, and then ends the instance with that code, 0 or another; anything else is
+//! forwarded.
 
 use serde::Deserialize;
 use weir::{Json, Message, Result};

@@ -1,6 +1,6 @@
 //! `{"ask": [BODY, ..], "take": [NUMBER, ..], "timeout_ms": N}` begins a request for each body, then waits for the next part of each number
-//! in turn, and sends what came of every step, in order: `{"number": N}` for a request begun, `{"part": TEXT}`, `{"part": null}` after the
-//! last one, `{"error": KIND, "reason": ..}`. In the bare terms of the contract.
+//! in turn, and sends the result of every step, in order: `{"number": N}` for a request begun, `{"part": TEXT}`, `{"part": null}` after the
+//! last one, `{"error": KIND, "reason": ..}`. Uses the contract directly.
 
 use serde::Deserialize;
 use serde_json::{Value, json};

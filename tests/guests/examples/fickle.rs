@@ -1,4 +1,4 @@
-//! Sends on `{"number": N}`; at the first attempt of some numbers it traps instead, and of others it asks for another attempt at once.
+//! Forwards `{"number": N}`; at the first attempt of some numbers it traps instead, and for others it requests an immediate retry.
 
 use serde::Deserialize;
 use std::time::Duration;

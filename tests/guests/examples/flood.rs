@@ -1,4 +1,4 @@
-//! `{"flood": true}` writes to the log and to stderr and never returns; anything else is sent on.
+//! `{"flood": true}` writes to the log and to stderr and never returns; anything else is forwarded.
 
 use serde::Deserialize;
 use weir::{Json, Message, Result, log};

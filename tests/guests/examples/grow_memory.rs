@@ -1,5 +1,5 @@
 //! `{"grow_bytes": N}` takes N bytes of memory and keeps them until the instance ends, `{"grow": true}` takes more and more until it dies;
-//! each message that is survived is sent on.
+//! each message that it survives is forwarded.
 
 use serde::Deserialize;
 use std::cell::RefCell;
@@ -31,6 +31,6 @@ fn handle(Json(command): Json<Command>, message: Message) -> Result {
 }
 
 fn keep(bytes_count: usize) {
-    // Ones, since zeros would be had without touching the memory.
+    // Ones, since zeros could be allocated without touching the memory.
     KEPT.with_borrow_mut(|kept| kept.push(vec![1; bytes_count]));
 }

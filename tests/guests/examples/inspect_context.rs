@@ -1,4 +1,4 @@
-//! Sends what it knows of where it runs and what it works on.
+//! Sends its context: where it runs and what it works on.
 
 use serde_json::{Value, json};
 use std::collections::BTreeMap;

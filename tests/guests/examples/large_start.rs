@@ -9,7 +9,7 @@ static COUNT: AtomicU32 = AtomicU32::new(0);
 weir::processor!(handle, descriptor = "examples/large_start.json");
 
 fn handle(message: Message) -> Result {
-    // By what is known at run time only, so that the table stays.
+    // Indexed by a run-time value, so that the table is not optimized away.
     let read = TABLE[message.body.len()].load(Ordering::Relaxed);
     let count = COUNT.fetch_add(1, Ordering::Relaxed) + 1 + u32::from(read);
     weir::send("output", Message::new(count.to_string(), "text/plain"))

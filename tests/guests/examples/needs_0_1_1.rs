@@ -1,4 +1,4 @@
-//! Built against 0.1.1, and calls what that brought.
+//! Built against 0.1.1, and calls its additions.
 #![allow(missing_docs, unsafe_code, clippy::all, reason = "bare bindings, as another language would have them")]
 
 wit_bindgen::generate!({ path: "wit-versions/processor-0.1.1.wit", world: "processor" });

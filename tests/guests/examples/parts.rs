@@ -1,6 +1,6 @@
 //! Answers requests: `{"parts": N}` with N parts, the numbers from 0; `{"parts": N, "fail": VERDICT}` fails after them instead of marking
 //! the last; `{"parts": N, "open": true}` returns without marking the last; `{"twice": true}` answers again after the last part and reports
-//! what came of it by failing.
+//! the result by failing.
 
 use serde::Deserialize;
 use weir::{Failure, Json, Result};

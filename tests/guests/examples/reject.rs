@@ -1,5 +1,5 @@
-//! `{"reject": REASON}` is sent on, which must not leave, and rejected for that reason; anything else is sent on. What is no JSON object is
-//! rejected by the SDK.
+//! `{"reject": REASON}` is sent, which must be discarded, and rejected for that reason; anything else is forwarded. Messages that are not
+//! JSON objects are rejected by the SDK.
 
 use serde::Deserialize;
 use weir::{Failure, Json, Message, Result};

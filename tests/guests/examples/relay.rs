@@ -1,4 +1,4 @@
-//! Answers a request in two parts: `"asking"` at once, and what `service` answers to the same body.
+//! Answers a request in two parts: `"asking"` immediately, then the answer of `service` to the same body.
 
 use weir::{Json, Message, Result};
 

@@ -1,5 +1,5 @@
-//! Asks `service` with the body of each message and sends the answer's parts as `{"parts": [..]}`, or `{"error": KIND, "reason": ..}`.
-//! A property `timeout-ms` cuts the time.
+//! Sends the body of each message as a request to `service` and sends the answer's parts as `{"parts": [..]}`, or `{"error": KIND,
+//! "reason": ..}`. A property `timeout-ms` shortens the time-out.
 
 use serde_json::{Value, json};
 use std::time::Duration;

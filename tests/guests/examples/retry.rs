@@ -1,5 +1,5 @@
-//! Sends, and then fails with a retry, until the attempt that parameter `until` names; that one returns ok. What the failed attempts sent
-//! must not leave. Parameter `delay` is the delay in milliseconds that the failures ask for.
+//! Sends, and then fails with a retry, until the attempt given by parameter `until`, which returns ok. Messages sent by the failed attempts
+//! must be discarded. Parameter `delay` is the delay in milliseconds that the failures request.
 
 use serde::Deserialize;
 use std::time::Duration;

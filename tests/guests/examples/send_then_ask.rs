@@ -1,4 +1,4 @@
-//! Sends each message on, then asks `service` with the same body: it is in flight until that is answered.
+//! Forwards each message, then sends a request with the same body to `service`: the message is in flight until that is answered.
 
 use weir::{Message, Result};
 

@@ -1,5 +1,5 @@
-//! Refuses to start for the reason in parameter `refuse`, traps in `configure` where that is `trap`, never returns from it where it is
-//! `spin`; otherwise sends on, with the changed config types that `configure` saw in property `configured`.
+//! Rejects its setup for the reason in parameter `refuse`, traps in `configure` if that is `trap`, never returns from it if it is `spin`;
+//! otherwise forwards messages, with the changed config types that `configure` saw in property `configured`.
 
 use std::cell::RefCell;
 use weir::{Message, Result, context};

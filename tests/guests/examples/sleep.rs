@@ -1,5 +1,5 @@
-//! `{"sleep_ms": N}` waits so long, `{"until_stopped": true}` until no time is left; then sends how much time was left before and after, in
-//! milliseconds.
+//! `{"sleep_ms": N}` waits for this time, `{"until_stopped": true}` until no time is left; then sends how much time was left before and
+//! after, in milliseconds.
 
 use serde::Deserialize;
 use serde_json::{Value, json};

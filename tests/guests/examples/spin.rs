@@ -1,4 +1,4 @@
-//! `{"spin": true}` is sent on, which must not leave, and then never returns; anything else is sent on.
+//! `{"spin": true}` is sent, which must be discarded, and then never returns; anything else is forwarded.
 
 use serde::Deserialize;
 use weir::{Json, Message, Result};

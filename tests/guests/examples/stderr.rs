@@ -1,5 +1,5 @@
-//! `{"stdout": TEXT, "stderr": TEXT, "log": TEXT}` writes the texts there; then the message is sent on, or fails with a retry where it says
-//! `"fail": true`, or panics where it says `"panic": true`.
+//! `{"stdout": TEXT, "stderr": TEXT, "log": TEXT}` writes the texts there; then the message is forwarded, or fails with a retry if it
+//! contains `"fail": true`, or panics if it contains `"panic": true`.
 
 use serde::Deserialize;
 use weir::{Failure, Json, Message, Result, log};

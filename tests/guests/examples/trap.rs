@@ -1,4 +1,4 @@
-//! `{"trap": true}` is sent on, which must not leave, and then traps with a word on stderr; anything else is sent on.
+//! `{"trap": true}` is sent, which must be discarded, and then traps with a text on stderr; anything else is forwarded.
 
 use serde::Deserialize;
 use weir::{Json, Message, Result};

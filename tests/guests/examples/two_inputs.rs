@@ -1,4 +1,4 @@
-//! Two inputs with a handler each: what comes from `input` goes on as it is, what comes from `control` as `{"control": BODY}`.
+//! Two inputs with a handler each: messages from `input` are forwarded unchanged, those from `control` as `{"control": BODY}`.
 
 use serde_json::{Value, json};
 use weir::{Json, Message};

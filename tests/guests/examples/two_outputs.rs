@@ -1,4 +1,4 @@
-//! `{"left": X, "right": Y}` sends X to `left` and Y to `right`, which is optional; what is missing is not sent.
+//! `{"left": X, "right": Y}` sends X to `left` and Y to `right`, which is optional; a missing field is not sent.
 
 use serde::Deserialize;
 use serde_json::Value;

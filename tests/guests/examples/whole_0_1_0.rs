@@ -1,5 +1,5 @@
-//! Calls every function of 0.1.0, and sends what came of it; a request is answered in two parts. Built into `kept/whole-0.1.0.wasm` when 0.1.0
-//! was published: that file is loaded by the tests for ever, and this one shows what is in it.
+//! Calls every function of 0.1.0, and sends the results; a request is answered in two parts. Built into `kept/whole-0.1.0.wasm` when 0.1.0
+//! was published: the tests load that file forever, and this one shows its content.
 #![allow(missing_docs, unsafe_code, clippy::all, reason = "bare bindings, as another language would have them")]
 
 wit_bindgen::generate!({ path: "wit-versions/processor-0.1.0.wit", world: "configurable-processor" });

@@ -1,1 +1,1 @@
-//! One component per behaviour: see `examples/`, each of which says what it shows. `tests/build.rs` builds them.
+//! One component per behaviour: see `examples/`, each of which documents its own. `tests/build.rs` builds them.

@@ -1,4 +1,4 @@
-//! `weir config`: values put, read, listed, deleted and followed.
+//! `weir config`: values are put, read, listed, deleted and followed.
 
 use expect_test::expect;
 use serde_json::{Value, json};

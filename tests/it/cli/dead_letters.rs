@@ -1,4 +1,4 @@
-//! Dead letters: listed, sent again, also by another component, deleted; and what happens when their queue is full.
+//! Dead letters: listed, redriven, also to another component, and deleted; and what happens when their queue is full.
 
 use std::fs;
 
@@ -10,7 +10,7 @@ use weir_tests::weir::Weir;
 
 use super::{blueprint, said};
 
-/// Starts flows of one blueprint whose processor rejects what asks for it.
+/// Starts flows of one blueprint whose processor rejects messages that request it.
 async fn start(weir: &Weir, flows: &[&str]) {
     weir.must(&["deploy", "reject@1.0.0", guest_path("reject").to_str().unwrap()]).await;
     let file = weir.data().join("blueprint.json");
@@ -21,7 +21,7 @@ async fn start(weir: &Weir, flows: &[&str]) {
     }
 }
 
-/// Sends messages that are rejected, in this order; their ids.
+/// Sends messages that are rejected, in this order, and returns their ids.
 async fn send_rejected(weir: &Weir, flow: &str, texts: &[&str]) -> Vec<String> {
     let file = weir.data().join("messages.ndjson");
     fs::write(&file, texts.iter().map(|text| format!("{}\n", json!({"reject": "no page", "text": text}))).collect::<String>()).unwrap();
@@ -33,7 +33,7 @@ async fn letters(weir: &Weir, more: &[&str]) -> Vec<Value> {
     serde_json::from_str(&weir.must(&[&["dead-letters", "list", "--json"], more].concat()).await).unwrap()
 }
 
-/// Waits until there are so many dead letters.
+/// Waits until there are this many dead letters.
 async fn until_letters(weir: &Weir, count: usize) -> Vec<Value> {
     let look = || async { Some(letters(weir, &[]).await).filter(|letters| letters.len() == count) };
     eventually(DEADLINE, format!("{count} dead letters"), look).await
@@ -74,7 +74,7 @@ async fn dead_letters_are_redriven_with_their_ids_through_the_given_component() 
     "#]]
     .assert_eq(&weir.must(&["dead-letters", "redrive", "--flow", "one", "--to", "reject@2.0.0"]).await);
     let texts = ["a", "b", "c"].map(str::to_owned);
-    // The ids of outputs are derived from that of the message, so they show that it is the same.
+    // The ids of outputs are derived from that of the message, so they show that it is the same message.
     let derived = ids.iter().map(|id| id.parse::<MessageId>().unwrap().of_output("output", 0).to_string());
     assert_eq!(taken(&weir, "one", 3).await, derived.zip(texts).collect::<Vec<_>>(), "in their order");
     assert_eq!(weir.must(&["dead-letters", "list"]).await, "no dead letters\n");
@@ -163,7 +163,7 @@ async fn a_full_dead_letter_queue_drops_nothing_and_blocks_no_other_message() {
     })
     .await;
     for part in ["flow:tg:weir-dead-letters is full", "weir dead-letters redrive | delete", "dead-letters.max-bytes"] {
-        // Its lines are broken by their length.
+        // Its lines are wrapped by length.
         let words = status.split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(words.contains(part), "`{part}` is not in\n{status}");
     }
@@ -172,7 +172,7 @@ async fn a_full_dead_letter_queue_drops_nothing_and_blocks_no_other_message() {
     assert!(doctor.status.code() == Some(1) && text.contains("fail  dead letters  queue flow:tg:weir-dead-letters is full"), "{text}");
     let metrics = weir.http().get(weir.path("/metrics")).send().await.unwrap().text().await.unwrap();
     assert!(metrics.contains("weir_queue_full{topic=\"flow:tg:weir-dead-letters\",subscription=\"weir\"} 1\n"), "{metrics}");
-    // What can be handled is, behind the messages that wait, and in the other flow.
+    // Messages that can be handled are, behind the messages that wait, and in the other flow.
     for flow in ["one", "two"] {
         weir.must(&["send", flow, "in", "--text", "fine"]).await;
         assert_eq!(taken(&weir, flow, 1).await[0].1, "fine");
@@ -189,7 +189,7 @@ async fn a_full_dead_letter_queue_drops_nothing_and_blocks_no_other_message() {
     assert_eq!(seen, sent, "each message became a letter, once");
     assert_eq!(weir.must(&["dead-letters", "list"]).await, "no dead letters\n");
     assert!(weir.end().await.success());
-    // A bound that changed is no fault.
+    // A changed limit is not a fault.
     let weir = Weir::up_with(folder.path(), &["--set", "dead-letters.max-bytes=1MiB"]).await;
     let queues = weir.get("/api/v1/weir/queues").await["queues"].as_array().unwrap().clone();
     let queue = queues.into_iter().find(|queue| queue["subscription"] == "weir").unwrap();

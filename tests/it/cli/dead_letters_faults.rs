@@ -1,4 +1,4 @@
-//! Commands on dead letters whose connection is lost: what they print, and that repeating them is safe.
+//! Commands on dead letters whose connection is lost: their output, and that it is safe to repeat them.
 
 use std::fs;
 use std::path::Path;
@@ -14,8 +14,8 @@ use weir_tests::weir::{Weir, run};
 
 use super::{blueprint, said};
 
-/// What passes connections on to a Weir, until one of them asks for a path: the answer is awaited, its first bytes may be passed on, Weir is
-/// killed, and the connection is lost.
+/// A proxy to a Weir that forwards connections until one of them requests a path: the answer is awaited, its first bytes may be forwarded,
+/// Weir is killed, and the connection is lost.
 struct Killer {
     url: String,
     task: JoinHandle<()>,
@@ -40,7 +40,7 @@ impl Killer {
     }
 }
 
-/// Passes one connection on; whether its answer was cut off.
+/// Forwards one connection; returns whether its answer was cut off.
 async fn pass_on(mut client: TcpStream, mut server: TcpStream, path: &str, passed_bytes: usize, kill: impl Fn()) -> bool {
     let (mut from_client, mut from_server) = (vec![0; 64 << 10], vec![0; 64 << 10]);
     let mut is_asked = false;
@@ -66,7 +66,7 @@ async fn pass_on(mut client: TcpStream, mut server: TcpStream, path: &str, passe
     }
 }
 
-/// A flow whose processor rejected three messages, and then runs a component that handles them.
+/// A flow whose processor rejected three messages and now runs a component that handles them.
 async fn with_letters(folder: &Path) -> Weir {
     let weir = Weir::up(folder).await;
     weir.must(&["deploy", "p@1.0.0", guest_path("reject").to_str().unwrap()]).await;
@@ -90,7 +90,7 @@ async fn with_letters(folder: &Path) -> Weir {
     weir
 }
 
-/// Runs a command whose answer is cut off; Weir is killed by it.
+/// Runs a command whose answer is cut off because Weir is killed.
 async fn cut_off(weir: Weir, path: &str, passed_bytes: usize, command: &[&str]) -> Output {
     let folder = weir.data().to_owned();
     let killer = Killer::of(weir, path, passed_bytes).await;
@@ -143,7 +143,7 @@ async fn an_interrupted_delete_is_reported_and_can_be_repeated() {
     weir.run(&["dead-letters", "delete", "1", "2"]).await;
     let left = weir.must(&["dead-letters", "list", "--json"]).await;
     assert_eq!(serde_json::from_str::<serde_json::Value>(&left).unwrap().as_array().unwrap().len(), 1, "{left}");
-    // What is refused is not reported as selected nothing.
+    // A refusal is not reported as an empty selection.
     let refused = weir.run(&["dead-letters", "delete", "abc"]).await;
     assert_eq!((refused.status.code(), refused.stdout.as_slice()), (Some(65), &b""[..]), "{}", said(&refused, folder.path()));
 }

@@ -1,4 +1,4 @@
-//! `weir doctor`, with and without a running Weir; a data folder of a newer version; a disk that is nearly full.
+//! `weir doctor`, with and without a running Weir; a data folder of a newer version; a nearly full disk.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -16,7 +16,7 @@ use super::{blueprint, check, said, start_echo};
 
 const ANY_PORT: [&str; 2] = ["--listen", "127.0.0.1:0"];
 
-/// The grade and the words of all checks of a name.
+/// The grades and texts of all checks with this name.
 fn found(output: &Output, check: &str) -> Vec<(String, String)> {
     let answer: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"));
     let checks = answer["checks"].as_array().unwrap().iter().filter(|it| it["check"] == check);
@@ -130,7 +130,7 @@ async fn a_data_folder_of_a_newer_version_is_refused_and_left_unchanged() {
     assert!(words.contains("format 7, written by Weir 3.1.0; this is Weir 0.1.0") && words.contains("use Weir 3.1.0"), "{words}");
 }
 
-/// A disk that is nearly full: the reserve is set so that this one is.
+/// A nearly full disk: the reserve is set so that this one counts as nearly full.
 #[tokio::test]
 async fn a_nearly_full_disk_refuses_new_messages_and_loses_none() {
     let folder = tempfile::tempdir().unwrap();
@@ -149,7 +149,7 @@ async fn a_nearly_full_disk_refuses_new_messages_and_loses_none() {
     let output = doctor(folder.path(), &[]).await;
     assert_eq!((output.status.code(), grade(&output, "disk").as_str()), (Some(1), "fail"));
     assert!(found(&output, "disk")[0].1.contains(&format!("{reserve} % are reserved")), "{output:?}");
-    // What is there is worked off all the same.
+    // Existing messages are processed nevertheless.
     let before = weir.must(&["take", "one", "out", "--count", "1"]).await;
     assert_eq!(before, "{\"text\":\"before\"}\n");
     assert_eq!(weir.end().await.code(), Some(0));

@@ -1,4 +1,4 @@
-//! From a component's file to its results, and what an operator sees on the way.
+//! From a component's file to its results, and what an operator sees meanwhile.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -158,7 +158,7 @@ async fn a_new_version_reports_the_entries_it_does_not_affect() {
     let weir = Weir::up(folder.path()).await;
     start_echo(&weir, "b", "one").await;
     let mut other = guest("echo");
-    // A custom section more is another file of the same component.
+    // With an additional custom section, it is another file of the same component.
     other.extend_from_slice(&[0, 2, 1, b'x']);
     let changed = folder.path().join("echo.wasm");
     fs::write(&changed, other).unwrap();

@@ -1,4 +1,4 @@
-//! Files that cannot be deployed: each with what was found and what to do.
+//! Files that cannot be deployed, each with the problem found and the fix.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! Commands that go on until Ctrl-C: what they print as it comes.
+//! Commands that run until Ctrl-C: their output as it is printed.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use weir_tests::wait::{DEADLINE, eventually};
 use weir_tests::weir::Weir;
 
-/// A command that runs, with both its outputs in files.
+/// A running command, with both its outputs in files.
 pub(super) struct Follower {
     child: Child,
     out: PathBuf,
@@ -23,25 +23,25 @@ impl Follower {
         Follower { child: command.spawn().unwrap(), out, said }
     }
 
-    /// Waits until it has printed something that `wanted` holds for; all of it.
+    /// Waits until its output fulfils `wanted`; returns all of it.
     pub(super) async fn printed(&self, what: &str, wanted: impl Fn(&str) -> bool) -> String {
         let look = |text: String| wanted(&text).then_some(text);
         eventually(DEADLINE, what, || async { look(fs::read_to_string(&self.out).unwrap()) }).await
     }
 
-    /// The same for what it said on standard error.
+    /// The same for words on standard error.
     pub(super) async fn told(&self, words: &str) -> String {
         let look = |text: String| text.contains(words).then_some(text);
         eventually(DEADLINE, words, || async { look(fs::read_to_string(&self.said).unwrap()) }).await
     }
 
-    /// Ends it as Ctrl-C does; its exit code.
+    /// Ends it as Ctrl-C does; returns its exit code.
     pub(super) async fn interrupt(mut self) -> Option<i32> {
         kill_process(Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap(), Signal::INT).unwrap();
         self.ended().await
     }
 
-    /// Waits until it has ended by itself; its exit code.
+    /// Waits until it exits; returns its exit code.
     pub(super) async fn ended(&mut self) -> Option<i32> {
         eventually(DEADLINE, "the command to end", || {
             let ended = self.child.try_wait().unwrap();
@@ -54,7 +54,7 @@ impl Follower {
 
 impl Drop for Follower {
     fn drop(&mut self) {
-        // It has ended already where the test went well.
+        // It has already ended if the test succeeded.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -1,4 +1,4 @@
-//! Files, names and places that are not what they should be: what is said, and the exit code.
+//! Invalid files, names and locations: the errors and the exit codes.
 
 use std::fs;
 use std::time::Duration;
@@ -80,7 +80,7 @@ async fn unusable_files_are_reported_with_the_fix() {
     "#]],
     )
     .await;
-    // Another program than ours gets the same answer.
+    // A program other than ours gets the same answer.
     let body = fs::read(place("latin1.json")).unwrap();
     let request = weir.http().post(weir.path("/api/v1/flow/one/service/in")).header("content-type", "application/json").body(body);
     let answer = within("the answer", request.send()).await.unwrap().text().await.unwrap();
@@ -162,7 +162,7 @@ async fn invalid_positions_are_reported() {
 
 #[tokio::test]
 async fn a_send_into_a_full_queue_ends_with_that_reason() {
-    /// The gateway waits for 60 s for room.
+    /// The gateway waits up to 60 s for room.
     const LONGEST: Duration = Duration::from_secs(120);
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");

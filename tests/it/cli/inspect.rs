@@ -1,4 +1,4 @@
-//! `weir inspect`: what it tells of good files and of bad ones, without a running Weir.
+//! `weir inspect`: what it reports of valid and of invalid files, without a running Weir.
 
 use expect_test::{Expect, expect};
 use serde_json::Value;
@@ -15,7 +15,7 @@ async fn a_component_is_described_without_running_it() {
     let output = run(folder.path(), &["inspect", path.to_str().unwrap()]).await;
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let text = String::from_utf8(output.stdout).unwrap();
-    // What the compiler of the day makes of it is not ours to say.
+    // What the compiler adds depends on its version.
     let ours = text.lines().filter(|line| !["wasi", "terminal", "file "].iter().any(|word| line.contains(word)));
     let ours = ours.map(|line| line.replace(path.to_str().unwrap(), "FILE") + "\n").collect::<String>();
     expect![[r#"

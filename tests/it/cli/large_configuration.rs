@@ -1,4 +1,4 @@
-//! A configuration that is larger than one answer carries.
+//! A configuration larger than one answer can carry.
 
 use std::fs;
 
@@ -52,7 +52,7 @@ async fn processors_and_commands_work_beyond_the_limit() {
     weir.must(&["send", "one", "in", "--text", "before"]).await;
     assert_eq!(weir.must(&["take", "one", "out", "--count", "1"]).await, "{\"text\":\"before\"}\n");
     assert_eq!(weir.end().await.code(), Some(0));
-    // What an earlier version took is beyond the bound of this start.
+    // What an earlier version accepted exceeds the limit of this start.
     let weir = Weir::up_with(folder.path(), &["--set", "broker.max-answer=4MiB"]).await;
     weir.must(&["send", "one", "in", "--text", "after"]).await;
     assert_eq!(weir.must(&["take", "one", "out", "--count", "1"]).await, "{\"text\":\"after\"}\n");
@@ -66,13 +66,13 @@ async fn processors_and_commands_work_beyond_the_limit() {
     let listed = weir.must(&["config", "list"]).await;
     assert!(listed.lines().any(|line| line.split_whitespace().take(3).eq(["large", "6", "6.0"])), "{listed}");
     assert_eq!(weir.must(&["config", "list", "large"]).await.lines().count(), 7);
-    // A deployment is refused whole: nothing of it is recorded.
+    // A deployment is refused as a whole: no part of it is recorded.
     let refused = weir.run(&["deploy", "echo@2.0.0", guest_path("echo").to_str().unwrap()]).await;
     assert_eq!(refused.status.code(), Some(1));
     assert!(said(&refused, folder.path()).contains("the whole configuration would have"), "{refused:?}");
     let components: Value = serde_json::from_str(&weir.must(&["components", "--json"]).await).unwrap();
     assert_eq!(components.as_array().unwrap().len(), 1, "{components}");
-    // Nor do its bytes stay, and what names components is found beyond the bound too.
+    // Its bytes are not kept either, and references to components are found beyond the limit too.
     let stored = || fs::read_dir(folder.path().join("components")).unwrap().count();
     let before = stored();
     assert_eq!(weir.run(&["deploy", guest_path("reject").to_str().unwrap()]).await.status.code(), Some(1));

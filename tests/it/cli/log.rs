@@ -1,4 +1,4 @@
-//! The log: for programs as JSON, for people as short lines; and one message followed by its id.
+//! The log: JSON for programs, short lines for people; and one message traced by its id.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +10,7 @@ use weir_tests::weir::Weir;
 
 use super::start_echo;
 
-/// The lines of the log as objects; what is no line of the log is left out.
+/// The lines of the log as objects; other lines are left out.
 fn lines(weir: &Weir) -> Vec<Value> {
     weir.said().lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()).filter(|line| line.get("level").is_some()).collect()
 }
@@ -66,7 +66,7 @@ async fn a_message_can_be_followed_by_its_id_through_two_processors_and_a_retry(
     .await;
     let first = steps(&lines, id);
     let mut expected = vec!["message published", "message received", "attempt failed", "message handled", "message settled"];
-    // A worker may have it in hand before the publisher has its answer.
+    // A worker may receive it before the publisher gets its answer.
     let mut found = words(&first);
     found.sort();
     expected.sort_unstable();

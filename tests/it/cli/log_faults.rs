@@ -1,4 +1,4 @@
-//! A log that cannot be written: Weir works on, and the log goes on when it can.
+//! A log that cannot be written: Weir keeps working, and the log continues once it can be written.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, PipeReader, PipeWriter, pipe};
@@ -16,14 +16,14 @@ use super::start_echo;
 
 /// Several lines for each message, each of which is an object.
 const VERBOSE: [(&str, &str); 2] = [("WEIR_LOG", "info,weir::message=debug"), ("WEIR_LOG_FORMAT", "json")];
-/// More lines than the log keeps while it cannot be written.
+/// More lines than are buffered while the log cannot be written.
 const MANY: usize = 8_000;
 
 async fn up(data: &Path, stderr: impl Into<Stdio>) -> Weir {
     Weir::up_into(data, &VERBOSE, Stdio::null(), stderr.into()).await
 }
 
-/// Sends so many messages to the flow `one`.
+/// Sends this many messages to the flow `one`.
 async fn send(weir: &Weir, count: usize) {
     let file = weir.data().join("messages");
     fs::write(&file, "{\"reject\":\"it has no page\"}\n".repeat(count)).unwrap();
@@ -36,7 +36,7 @@ async fn figure(weir: &Weir, name: &str) -> u64 {
     status["hosts"][0]["processors"][0][name].as_u64().unwrap_or_default()
 }
 
-/// Waits until so many messages are settled.
+/// Waits until this many messages are settled.
 async fn handles(weir: &Weir, count: usize) {
     let look = || async { (figure(weir, "handled-count").await == count as u64).then_some(()) };
     eventually(DEADLINE, format!("{count} messages to be handled"), look).await;
@@ -52,12 +52,12 @@ async fn is_healthy(weir: &Weir) {
     assert_eq!(weir.get("/healthz").await["status"], "ok");
 }
 
-/// A pipe, and what the whole lines are that come out of it, once it is read.
+/// A pipe; the complete lines that come out of it are checked once it is read.
 fn stderr_pipe() -> (PipeReader, PipeWriter) {
     pipe().unwrap()
 }
 
-/// Reads until a line has this text; all lines up to it, each of which must be whole.
+/// Reads until a line contains this text; returns all lines up to it, each of which must be complete.
 async fn read_until(reader: PipeReader, text: &'static str) -> (Vec<Value>, BufReader<PipeReader>) {
     let reading = tokio::task::spawn_blocking(move || {
         let mut reader = BufReader::new(reader);
@@ -107,7 +107,7 @@ async fn a_stalled_log_reader_blocks_nothing_and_missed_lines_are_counted() {
     assert!(dropped_count > 0);
     let (lines, reader) = read_until(reader, "log lines dropped").await;
     assert!(lines.last().unwrap()["lines_count"].as_u64().unwrap() >= dropped_count, "{:?}", lines.last());
-    // It stands still again, and must not be waited for at the end.
+    // The pipe is blocked again, and must not delay the shutdown.
     send(&weir, 1_000).await;
     handles(&weir, MANY + 1_000).await;
     assert_eq!(weir.end().await.code(), Some(0));

@@ -39,7 +39,7 @@ async fn a_send_continues_after_its_input_paused() {
         all.iter().any(|queue| queue["subscription"] == "outside--one--input" && queue["depth-count"] == 1).then_some(())
     };
     eventually(DEADLINE, "the first message to be stored", stored).await;
-    // Well over what a body may pause.
+    // Well above the limit on pauses of a body.
     let mut ticks = tokio::time::interval(Duration::from_secs(1));
     for _ in 0..5 {
         ticks.tick().await;

@@ -1,4 +1,4 @@
-//! Rights of other users on the data folder and the token file.
+//! Permissions of other users on the data folder and the token file.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -15,7 +15,7 @@ fn set_mode(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
-/// Grade and words of one check of `weir doctor`.
+/// Grade and text of one check of `weir doctor`.
 async fn found(data: &Path, check: &str, flags: &[&str]) -> (String, String) {
     let output = run(data, &[&["doctor", "--json", "--listen", "127.0.0.1:0"], flags].concat()).await;
     let answer: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"));

@@ -25,7 +25,7 @@ async fn deploy(weir: &Weir, target: &str, mark: u8) {
     weir.must(&["deploy", target, file.to_str().unwrap()]).await;
 }
 
-/// Waits until the host has compiled so many components.
+/// Waits until the host has compiled this many components.
 async fn compiled(weir: &Weir, count: usize) {
     let cache = weir.data().join("cache");
     let look = || async { (names(&cache).iter().filter(|name| name.ends_with(".cwasm")).count() == count).then_some(()) };
@@ -85,14 +85,14 @@ async fn prune_removes_unreferenced_files_with_and_without_a_running_weir() {
     assert!(said.contains("3 files, ") && said.ends_with(" removed\n"), "{said}");
     assert_eq!((names(&weir.data().join("components")).len(), names(&weir.data().join("cache")).len()), (1, 2));
 
-    // What runs goes on, now and after a restart.
+    // What runs keeps running, now and after a restart.
     weir.must(&["send", "one", "in", "--text", "hello"]).await;
     assert_eq!(weir.must(&["take", "one", "out", "--count", "1"]).await, "{\"text\":\"hello\"}\n");
     deploy(&weir, "other@1.0.0", 1).await;
     compiled(&weir, 2).await;
     weir.must(&["components", "remove", "other@1.0.0"]).await;
     weir.kill();
-    // A killed Weir leaves a note of its address; the folder's lock tells that it does not run.
+    // A killed Weir leaves a note of its address; the folder's lock shows that it is not running.
     let output = run(folder.path(), &["prune", "--json"]).await;
     assert!(output.status.success(), "{output:?}");
     let pruned: Value = serde_json::from_slice(&output.stdout).unwrap();

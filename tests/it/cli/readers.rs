@@ -1,4 +1,4 @@
-//! What nothing reads is told: at the start of a flow, by the doctor, and by a deployment that does not reach it.
+//! Messages that nothing reads are reported: at the start of a flow, by the doctor, and by a deployment that does not reach them.
 
 use std::fs;
 
@@ -73,7 +73,7 @@ async fn a_host_for_one_processor_serves_only_that_one() {
     assert!(grade == "fail" && words.contains("1 message is waiting on flow:tg:in:two"), "{grade} {words}");
     let status: Value = serde_json::from_str(&weir.must(&["status", "--json"]).await).unwrap();
     assert_eq!(status["hosts"][0]["serves"], json!(["echo", "later"]));
-    // A host that was told a name serves it, whatever is deployed.
+    // A host started with a name serves it, whatever is deployed.
     fs::write(&file, blueprint("later", &json!({})).to_string()).unwrap();
     weir.must(&["blueprint", "put", "l", file.to_str().unwrap()]).await;
     weir.must(&["flow", "start", "l", "three"]).await;

@@ -1,4 +1,4 @@
-//! Blueprints, parameters and messages that are not what they should be.
+//! Invalid blueprints, parameters and messages.
 
 use std::fs;
 

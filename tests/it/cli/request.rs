@@ -1,4 +1,4 @@
-//! `weir request`: asking an interface of a flow.
+//! `weir request`: sending requests to an interface of a flow.
 
 use expect_test::expect;
 use serde_json::json;
@@ -9,7 +9,7 @@ use weir_tests::weir::Weir;
 use super::check;
 use crate::guests;
 
-/// A Weir whose flow `one` answers at `ask`, has nobody behind `nobody`, and takes messages at `in`.
+/// A Weir whose flow `one` answers at `ask`, has no responder behind `nobody`, and accepts messages at `in`.
 async fn asked(data: &std::path::Path) -> Weir {
     let weir = Weir::up(data).await;
     weir.must(&["deploy", guest_path(guests::PARTS).to_str().unwrap()]).await;

@@ -7,7 +7,7 @@ use weir_tests::weir::run;
 
 use super::{check, said};
 
-/// Nothing listens there.
+/// No program listens there.
 const NO_BROKER: &str = "amqp://u:pa55-of-this-test@127.0.0.1:1/v";
 
 #[tokio::test]

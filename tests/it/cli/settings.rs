@@ -1,4 +1,4 @@
-//! Settings: where they come from, what is told of them, and what is said of wrong ones.
+//! Settings: their sources, how they are shown, and the errors for wrong ones.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! Help with words: completion in shells, and what was probably meant.
+//! Help with typing: shell completion, and suggestions for misspelt words.
 
 use std::fs;
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! What an operator looks at: one flow, queues, one dead letter, and the status as it changes.
+//! What an operator looks at: one flow, queues, one dead letter, and the status while it changes.
 
 use std::fs;
 

@@ -10,7 +10,7 @@ use weir_tests::weir::Weir;
 
 use super::{said, start_echo};
 
-/// Bytes that are held in reserve, of the data folder and of the queues.
+/// Bytes held in reserve, for the data folder and for the queues.
 fn held_bytes(data: &Path) -> [u64; 2] {
     ["reserve", "queues/reserve"].map(|name| fs::metadata(data.join(name)).map_or(0, |found| found.blocks() * 512))
 }
@@ -26,7 +26,7 @@ async fn has_results(weir: &Weir, count: u64) {
     eventually(DEADLINE, format!("{count} results"), || async { (results(weir).await == count).then_some(()) }).await;
 }
 
-/// A message is accepted, and space is held in reserve, without a restart.
+/// A message is accepted, and space is held in reserve again, without a restart.
 async fn has_room_again(weir: &Weir, data: &Path) {
     eventually(DEADLINE, "messages to be accepted again", || async {
         weir.run(&["send", "one", "in", "--text", "after"]).await.status.success().then_some(())
@@ -48,9 +48,9 @@ async fn a_full_disk_refuses_only_messages_and_allows_a_start() {
     eventually(DEADLINE, "space to be held", || async { held_bytes(&data).iter().all(|bytes| *bytes >= 1 << 20).then_some(()) }).await;
     disk.fill();
     eventually(DEADLINE, "the space to be given up", || async { (held_bytes(&data)[0] == 0).then_some(()) }).await;
-    // The configuration's writes go through, a message from outside does not.
+    // Writes of the configuration succeed, a message from outside does not.
     weir.must(&["config", "put", "notes", "a", "1"]).await;
-    // One may be accepted before the disk is looked at.
+    // One may be accepted before the free space is checked.
     let mut sent_count = 1;
     let refused = loop {
         let sent = weir.run(&["send", "one", "in", "--text", "meanwhile"]).await;
@@ -80,7 +80,7 @@ async fn a_full_disk_refuses_only_messages_and_allows_a_start() {
     assert_eq!(weir.end().await.code(), Some(0));
 }
 
-/// Nothing is left to give up: whatever the process can do without, it does without.
+/// Nothing is left to release: the process does without everything it can do without.
 #[tokio::test]
 async fn a_start_on_a_disk_without_a_single_free_byte_works_with_a_warning() {
     let disk = SmallDisk::new(96 << 10);

@@ -1,4 +1,4 @@
-//! Components that spin beside others that have work.
+//! Components that spin beside others that have messages to handle.
 
 use serde_json::{Value, json};
 use weir_tests::guest_path;
@@ -10,7 +10,7 @@ use crate::guests;
 
 /// How long a spinning component may handle one message: all requests beside it must be answered within that time.
 const SPINNING: &str = "40s";
-/// Requests that are asked one after the other.
+/// Requests sent one after the other.
 const REQUESTS_COUNT: usize = 100;
 
 /// A Weir with two worker threads, two flows of a spinning component and the flow `one`, which answers requests.
@@ -36,7 +36,7 @@ async fn beside_two_spinners(data: &std::path::Path) -> Weir {
     weir
 }
 
-/// Messages that the spinning components have in hand, and attempts of theirs that failed.
+/// Messages in flight in the spinning components, and their failed attempts.
 async fn spinners(weir: &Weir) -> (u64, u64) {
     let status = weir.get("/api/v1/weir/status").await;
     let all = status["hosts"][0]["processors"].as_array().cloned().unwrap_or_default();
@@ -45,11 +45,11 @@ async fn spinners(weir: &Weir) -> (u64, u64) {
     (sum("in-hand-count"), sum("failed-count"))
 }
 
-/// Background threads that have lowest priority and have used a processor.
+/// Background threads that have lowest priority and have used CPU time.
 fn threads_of_lowest_priority(pid: u32) -> usize {
     let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
     let is_background = |stat: String| {
-        // Behind the name, which may hold anything: the state is the third field, user time the 14th, the nice value the 19th.
+        // After the name, which may contain anything: the state is the third field, user time the 14th, the nice value the 19th.
         let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
         stat.contains("(weir-background)") && fields.get(16) == Some(&"19") && fields.get(11).is_some_and(|ticks| *ticks != "0")
     };

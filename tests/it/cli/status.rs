@@ -1,4 +1,4 @@
-//! What the status says is as of now, and true: also of stopped flows, of errors that are over, and of what waits for hosts.
+//! The status is current and correct: also for stopped flows, for errors that are resolved, and for what waits for hosts.
 
 use std::fs;
 
@@ -21,7 +21,7 @@ async fn processor(weir: &Weir) -> Value {
     weir.get("/api/v1/weir/status").await["hosts"][0]["processors"][0].clone()
 }
 
-/// Starts a flow `one` in which this component refuses its setup.
+/// Starts a flow `one` whose component rejects its setup.
 async fn start_refusing(weir: &Weir) {
     deploy(weir, guests::SETUP_REFUSED, "picky@1.0.0", 1).await;
     let file = weir.data().join("blueprint.json");
@@ -43,7 +43,7 @@ async fn figures_are_as_of_the_request_and_a_stopped_flow_has_no_running_process
         weir.must(&["send", "one", "in", "--text", "hello"]).await;
         weir.must(&["take", "one", "out", "--count", "1"]).await;
         let shown = processor(&weir).await;
-        // The message may be here a moment before it is counted; those before it are.
+        // The message may arrive a moment before it is counted; those before it are counted.
         assert!(shown["handled-count"].as_u64().unwrap() + 1 >= count, "{count}: {shown}");
         assert_eq!(shown["state"], "running", "{shown}");
     }

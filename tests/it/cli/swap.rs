@@ -1,4 +1,4 @@
-//! `weir swap`: what it says of a swap that went well, of one that a host refuses, and of one that does not fit.
+//! `weir swap`: its output for a swap that succeeds, for one that a host refuses, and for one that does not fit.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! `weir take`: what it takes, when it ends, and that bodies pass as they are.
+//! `weir take`: what it takes, when it ends, and that bodies are not changed.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -22,26 +22,26 @@ pub(super) async fn with_exit(folder: &Path) -> Weir {
     weir
 }
 
-/// The same with messages of the numbers from 0 in the exit.
+/// The same with messages numbered from 0 in the exit.
 pub(super) async fn with_numbers(folder: &Path, count: u64) -> Weir {
     let weir = with_exit(folder).await;
     fill(&weir, folder, &numbers(0, count)).await;
     weir
 }
 
-/// Sends each line as a message that leaves the flow at once.
+/// Sends each line as a message that passes the flow immediately.
 pub(super) async fn fill(weir: &Weir, folder: &Path, lines: &str) {
     let file = folder.join("lines.ndjson");
     fs::write(&file, lines).unwrap();
     weir.must(&["send", "one", "out", file.to_str().unwrap(), "--each-line"]).await;
 }
 
-/// Lines with the numbers from one up to another.
+/// Lines with the numbers of a range.
 pub(super) fn numbers(from: u64, to: u64) -> String {
     (from..to).map(|at| format!("{at}\n")).collect()
 }
 
-/// Messages in the exit, those on their way to a reader included.
+/// Messages in the exit, including those in transit to a reader.
 pub(super) async fn depth(weir: &Weir) -> u64 {
     let queues = weir.get("/api/v1/weir/queues").await;
     let exit = queues["queues"].as_array().unwrap().iter().find(|queue| queue["exit"] == "out").unwrap();
@@ -61,7 +61,7 @@ pub(super) fn signal(child: &Child, signal: Signal) {
     kill_process(Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap(), signal).unwrap();
 }
 
-/// Waits for the end of a command: its exit code, and what it said.
+/// Waits for the end of a command; returns its exit code and standard error.
 pub(super) async fn ended(child: Child) -> (Option<i32>, String) {
     let output = within("the command to end", tokio::task::spawn_blocking(move || child.wait_with_output().unwrap())).await.unwrap();
     (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
@@ -89,7 +89,7 @@ async fn take_ends_when_the_exit_is_empty() {
     assert_eq!(weir.must(&["take", "one", "out"]).await, numbers(0, 3000));
     assert_eq!(depth(&weir).await, 0);
     assert_eq!(weir.must(&["take", "one", "out"]).await, "");
-    // What was there before a restart is there after it, and is not taken for an empty exit while the log notes it.
+    // Messages from before a restart are still there after it, and the exit does not count as empty while the log is being read.
     fill(&weir, folder.path(), &numbers(0, 700)).await;
     assert!(weir.end().await.success());
     let weir = Weir::up(&folder.path().join("data")).await;
@@ -192,7 +192,7 @@ async fn wrong_names_and_options_are_refused() {
 #[tokio::test]
 async fn tail_removes_nothing_and_names_the_command_that_does() {
     let folder = tempfile::tempdir().unwrap();
-    // Without a running Weir, too.
+    // Also without a running Weir.
     let output = weir_tests::weir::run(folder.path(), &["tail", "one", "out", "--from-exit", "--count", "3"]).await;
     check(
         &output,

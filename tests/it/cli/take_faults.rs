@@ -1,4 +1,4 @@
-//! Faults under `weir take`: what was not written comes again, and at most one batch comes twice.
+//! Faults during `weir take`: what was not written is delivered again, and at most one batch twice.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -13,7 +13,7 @@ use weir_tests::weir::{Weir, binary};
 
 use super::take::{depth, depth_becomes, ended, fill, lines, numbers, piped, signal, with_exit, with_numbers};
 
-/// Runs a shell script in which `$TAKE` takes from the exit; its exit code, output and words.
+/// Runs a shell script in which `$TAKE` takes from the exit; returns its exit code, standard output and standard error.
 async fn shell(weir: &Weir, script: &str) -> (Option<i32>, String, String) {
     let take = format!("{} --data {} take one out", binary().display(), weir.data().display());
     let mut command = Command::new("bash");
@@ -37,7 +37,7 @@ async fn a_pipe_to_head_takes_only_what_head_read() {
         assert_eq!(taken, (Some(0), format!("{round}\n"), String::new()));
         assert_eq!(depth(&weir).await, 5000 - round - 1);
     }
-    // A reader that reads nothing costs nothing.
+    // A reader that reads nothing loses nothing.
     assert_eq!(shell(&weir, "$TAKE --follow | true").await, (Some(0), String::new(), String::new()));
     assert_eq!(weir.must(&["take", "one", "out"]).await, numbers(3, 5000));
 }
@@ -90,7 +90,7 @@ async fn a_slow_reader_keeps_the_lease() {
         let (back, text) = lines(reader, 15).await;
         reader = back;
         all.push_str(&text);
-        // All of it takes longer than the lease.
+        // In total it takes longer than the lease.
         pass(std::time::Duration::from_secs(1)).await;
     }
     assert_eq!((all, ended(slow).await), (padded(120), (Some(0), String::new())));
@@ -189,7 +189,7 @@ async fn take_ends_with_the_reason_when_weir_or_the_flow_stops() {
 async fn a_refused_stop_ends_no_reader_of_the_flow() {
     let folder = tempfile::tempdir().unwrap();
     let weir = with_numbers(folder.path(), 3).await;
-    // Nobody reads the pipe yet, so that nothing is acknowledged and the flow is not empty.
+    // The pipe is not read yet, so nothing is acknowledged and the flow is not empty.
     let mut taking = piped(&weir, &["take", "one", "out", "--follow"]);
     let mut tailing = piped(&weir, &["tail", "one", "out"]);
     for kind in ["exit", "tap"] {
@@ -230,7 +230,7 @@ async fn an_unwritable_device_loses_nothing() {
 async fn a_disk_that_fills_under_the_output_loses_and_duplicates_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let weir = with_exit(folder.path()).await;
-    // Lines of which none ends with a page of the disk.
+    // None of these lines ends at a page boundary of the disk.
     fill(&weir, folder.path(), &padded(500)).await;
     let (disk, copy) = (folder.path().join("disk"), folder.path().join("copy"));
     fs::create_dir(&disk).unwrap();
@@ -242,7 +242,7 @@ async fn a_disk_that_fills_under_the_output_loses_and_duplicates_nothing() {
     assert!(before + &rest == padded(500), "whole lines, and each once");
 }
 
-/// Takes into a file on a disk of 200 KiB, which is mounted for that alone, and copies the file.
+/// Takes into a file on a disk of 200 KiB, mounted only for this, and copies the file.
 async fn on_a_small_disk(weir: &Weir, disk: &Path, copy: &Path) -> (Option<i32>, String) {
     let (disk, copy) = (disk.display(), copy.display());
     let inside =

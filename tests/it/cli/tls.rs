@@ -1,4 +1,4 @@
-//! A gateway with TLS, as `weir up` serves it and the other commands trust it or not.
+//! A gateway with TLS, as served by `weir up`, and whether the other commands trust it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ const NAMES: [&str; 2] = ["localhost", "127.0.0.1"];
 const READ: &str = "a-token-that-may-only-read";
 const ALL: &str = "a-token-that-may-do-it-all";
 
-/// A Weir with TLS, and the CA that its first certificate is of.
+/// A Weir with TLS, and the CA of its first certificate.
 struct Secure {
     weir: Weir,
     authority: Authority,
@@ -34,7 +34,7 @@ impl Secure {
         Secure { weir, authority, folder }
     }
 
-    /// Runs a command of another machine's user, who has only the address and a CA.
+    /// Runs a command as a user of another machine, who has only the address and a CA.
     async fn ask(&self, host: &str, ca: Option<&str>) -> Output {
         let url = format!("https://{host}:{}", self.port());
         let ca = ca.map(|file| self.folder.path().join(file));
@@ -47,7 +47,7 @@ impl Secure {
         self.weir.url().rsplit(':').next().unwrap()
     }
 
-    /// Writes another certificate, has it reread, and waits for what is logged.
+    /// Writes another certificate, makes Weir reread it, and waits for the log message.
     async fn replace(&self, certificate: &Certificate, logged: &str) {
         let count = self.count(logged);
         certificate.write(self.folder.path());
@@ -114,7 +114,7 @@ async fn commands_trust_the_right_certificate_and_no_other() {
               next: replace it: write the new certificate and key to the gateway's --tls-cert and --tls-key files, and send its process SIGHUP
         "#]],
     );
-    // Commands on the data folder go by what is noted there, whatever its names and dates are.
+    // Commands on the data folder use what is recorded there, whatever the names and dates of the certificate.
     eventually(DEADLINE, "the note", || async { secure.weir.run(&["status"]).await.status.success().then_some(()) }).await;
     secure.replace(&secure.authority.certificate(&NAMES), REREAD).await;
     secure.must(&secure.ask("localhost", Some("ca.pem")).await);
@@ -189,7 +189,7 @@ async fn tokens_are_reloaded_and_a_bad_file_changes_nothing() {
     let status =
         async |token: &str| secure.weir.http().get(secure.weir.path("/metrics")).bearer_auth(token).send().await.unwrap().status().as_u16();
     assert_eq!((status(READ).await, status("a-token-of-another-gateway").await), (200, 401));
-    // Commands on the data folder have the larger one.
+    // Commands on the data folder have the larger limit.
     secure.weir.must(&["config", "put", "prompt", "greeting", "1"]).await;
     let url = secure.weir.url().to_owned();
     let ca = secure.folder.path().join("ca.pem");
@@ -304,7 +304,7 @@ async fn an_externally_reachable_address_requires_a_token_and_tls() {
 #[tokio::test]
 async fn a_token_is_not_sent_unencrypted_nor_a_wrong_ca_used() {
     let folder = tempfile::tempdir().unwrap();
-    // No connection is tried.
+    // No connection is attempted.
     let mut command = weir_tests::weir::command(folder.path(), &["status", "--gateway", "http://weir.example:8088"]);
     check(
         &command.env("WEIR_TOKEN", ALL).output().unwrap(),
@@ -356,7 +356,7 @@ async fn doctor_reports_certificate_expiry_and_file_problems() {
     let found = doctor(authority.certificate(&NAMES), &[]).await;
     let (grade, what) = found("certificate");
     assert!(grade == "ok" && what.starts_with("DIR/gateway.pem is valid until 4096-01-01 00:00:00 UTC, for "), "{what}");
-    // Files of the test are readable by all.
+    // Files of the test are readable by all users.
     let (grade, what) = found("TLS key");
     assert!(grade == "warn" && what.starts_with("the TLS key DIR/gateway-key.pem can be read by all users of this machine"), "{what}");
     let (grade, what) = doctor(authority.expired(&NAMES), &["--listen", "0.0.0.0:8088"]).await("certificate");

@@ -1,4 +1,4 @@
-//! The gateway's token, as `weir up` takes it and the other commands show it.
+//! The gateway's token, as `weir up` accepts it and the other commands send it.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -21,7 +21,7 @@ async fn commands_on_the_data_folder_find_the_token_there() {
     let kept = data.join("gateway.token");
     assert_eq!(fs::metadata(&kept).unwrap().permissions().mode() & 0o777, 0o600);
 
-    // An address that somebody names is not shown the token of this folder.
+    // An address given explicitly does not get the token of this folder.
     let away = ["status", "--gateway", weir.url()];
     let refused = weir.run(&away).await;
     assert_eq!(refused.status.code(), Some(77));

@@ -81,7 +81,7 @@ fn faulty_code() -> Module {
     with_function(&types, None, body)
 }
 
-/// A component with a core module in it, instantiated so many times.
+/// A component that contains a core module, instantiated this many times.
 fn with_module(component: &[u8], module: &Module, instances_count: u32) -> Vec<u8> {
     let mut bytes = component.to_vec();
     wasm_encoder::ModuleSection(module).append_to_component(&mut bytes);
@@ -121,7 +121,7 @@ fn renamed(component: &[u8], from: &str, to: &str) -> Vec<u8> {
     bytes
 }
 
-/// Every kind, with what is said of it.
+/// Every kind, with the error for it.
 fn kinds() -> Vec<(&'static str, Vec<u8>, &'static str)> {
     let echo = guest(guests::ECHO);
     let with = |module: Module| with_module(&echo, &module, 1);

@@ -1,4 +1,4 @@
-//! Queues that belong to no flow, for example after the configuration was lost; and what the doctor cannot check from afar.
+//! Queues that do not belong to a flow, for example after the configuration was lost; and what the doctor cannot check remotely.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +10,7 @@ use weir_tests::weir::{Weir, run};
 
 use super::{blueprint, start_echo};
 
-/// The checks of a name: grade and words.
+/// The checks with this name: grade and text.
 async fn found(data: &Path, flags: &[&str], check: &str) -> Vec<(String, String)> {
     let output = run(data, &[&["doctor", "--json"], flags].concat()).await;
     let answer: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"));
@@ -18,7 +18,7 @@ async fn found(data: &Path, flags: &[&str], check: &str) -> Vec<(String, String)
     checks.map(|it| (it["grade"].as_str().unwrap().to_owned(), format!("{} / {}", it["what"].as_str().unwrap(), it["next"]))).collect()
 }
 
-/// What is there to see of queues without a flow.
+/// What is reported of queues without a flow.
 async fn unowned(weir: &Weir) -> Vec<String> {
     let all = weir.get("/api/v1/weir/queues").await;
     let unowned = all["queues"].as_array().unwrap().iter().filter(|queue| queue["is-unowned"] == true);
@@ -72,14 +72,14 @@ async fn after_losing_the_configuration_each_queue_is_listed_with_its_messages()
     let table = weir.must(&["queues"]).await;
     assert!(table.contains("gateway--one--out (no flow)") && table.contains("\n2 queues do not belong to a flow: weir doctor"), "{table}");
 
-    // The way out that the doctor names.
+    // The fix that the doctor names.
     start_echo(&weir, "b", "one").await;
     assert_eq!(unowned(&weir).await, [""; 0]);
     assert_eq!(weir.must(&["take", "one", "out"]).await.lines().count(), 2);
     assert!(found(folder.path(), &[], "configuration").await.is_empty());
 }
 
-/// Starts and stops a flow again and again; meanwhile no queue is without a flow.
+/// Starts and stops a flow repeatedly; meanwhile no queue is without a flow.
 async fn come_and_go(weir: &Weir) {
     let changing = async {
         for _ in 0..15 {
@@ -102,7 +102,7 @@ async fn flows_that_start_stop_and_share_raise_no_false_alarm() {
     let weir = Weir::up(folder.path()).await;
     weir.must(&["deploy", guest_path("echo").to_str().unwrap()]).await;
     let mut text = blueprint("echo", &json!({}));
-    // One processor that all flows of the blueprint share, and one of each flow's own.
+    // One processor shared by all flows of the blueprint, and one private to each flow.
     text["blueprint"] = json!({"echo:shared": {"topics": {"input": "flow:tg:shared", "output": "flow:tg:common"}}});
     text["interfaces"]["shared"] = json!({"flow": "flow:tg:shared"});
     let file = folder.path().join("blueprint.json");
@@ -114,7 +114,7 @@ async fn flows_that_start_stop_and_share_raise_no_false_alarm() {
     assert_eq!(unowned(&weir).await, [""; 0]);
     let said = weir.said();
     assert!(!said.contains("without a flow"), "{said}");
-    // A killed Weir finds its flows again.
+    // A killed Weir restores its flows.
     weir.must(&["flow", "start", "b", "stays"]).await;
     weir.kill();
     let weir = Weir::up(folder.path()).await;

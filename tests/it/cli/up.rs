@@ -1,4 +1,4 @@
-//! How `weir up` ends: by a signal during its start, by a role that ended, with standard output that is not read.
+//! How `weir up` ends: by a signal during its start, by a failed role, and with standard output that is not read.
 
 use std::fs;
 use std::io::pipe;
@@ -39,7 +39,7 @@ async fn an_ended_role_ends_the_process_with_its_reason() {
     let mut weir = Weir::up(folder.path()).await;
     start_echo(&weir, "b", "one").await;
     weir.must(&["send", "one", "in", "--text", "kept"]).await;
-    // Debug builds take this signal as the order to let the commit thread panic.
+    // Debug builds treat this signal as a request to make the commit thread panic.
     kill_process(Pid::from_raw(weir.pid().cast_signed()).unwrap(), Signal::USR2).unwrap();
     eventually(DEADLINE, "a message to be refused", || async {
         let sent = weir.run(&["send", "one", "in", "--text", "refused"]).await;

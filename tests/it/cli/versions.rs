@@ -1,4 +1,4 @@
-//! A version never changes: what was deployed keeps its limits, and settings count for the rest.
+//! A version never changes: a deployment keeps its limits, and settings apply to the rest.
 
 use std::fs;
 use std::path::Path;
@@ -64,7 +64,7 @@ async fn deploying_a_version_again_with_other_limits_is_refused_and_changes_noth
     assert_eq!(row("limits.time-ms"), "limits.time-ms 9,000 this deployment");
     assert_eq!(row("limits.memory-bytes"), "limits.memory-bytes 67,108,864 settings");
     assert_eq!(row("retry.attempts-count"), "retry.attempts-count 5 settings");
-    // What runs is as it was, also after a restart.
+    // What runs is unchanged, also after a restart.
     assert!(weir.end().await.success());
     let weir = Weir::up(folder.path()).await;
     weir.must(&["send", "one", "in", "--text", "hello"]).await;
@@ -119,7 +119,7 @@ async fn records_with_copies_of_defaults_keep_working() {
     assert_eq!(serde_json::from_str::<Value>(&record(&weir, "p@1.0.0").await).unwrap(), old);
 }
 
-/// What the doctor says of a check, if it fails.
+/// The text of a failed check of the doctor; `None` if it succeeds.
 async fn failing(weir: &Weir, folder: &Path, check: &str) -> Option<String> {
     let output = weir_tests::weir::run(folder, &["doctor", "--json"]).await;
     let answer: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", weir.said()));

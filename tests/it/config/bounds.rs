@@ -1,4 +1,4 @@
-//! The size of everything has a bound, so that everything can be read at once.
+//! The size of everything is limited, so that everything can be read at once.
 
 use weir_config::protocol::{Bound, Key};
 use weir_config::{Batch, ConfigError, Store};
@@ -13,7 +13,7 @@ fn small() -> ConfigFixture {
     ConfigFixture::with_limits(Limits { max_answer_bytes: 4 * MIB, ..Limits::default() })
 }
 
-/// Values that no JSON string carries as they are, so that the bound must count what an answer has.
+/// Values that must be escaped in JSON, so that the limit must count the size in the answer.
 fn text(bytes: usize) -> String {
     "\"\u{1}xxxxxx".repeat(bytes / 14)
 }
@@ -42,7 +42,7 @@ async fn a_put_beyond_the_limit_is_refused_and_everything_stays_readable() {
     let usage = usage.unwrap();
     assert_eq!((types.value, usage.limit_bytes), (vec!["t0".to_owned(), "t1".to_owned(), "t2".to_owned()], 4 * MIB as u64));
     assert!(usage.size_bytes > 3 * MIB as u64 && usage.size_bytes < 4 * MIB as u64, "{usage:?}");
-    // What makes it smaller, or no larger, passes.
+    // Changes that make it smaller, or no larger, succeed.
     client.apply(Batch::new().put("t0", "0", text(MIB / 4))).await.unwrap();
     client.apply(Batch::new().put("t0", "0", text(MIB / 2))).await.unwrap();
     client.apply(Batch::new().put("new", "0", text(MIB / 2)).delete("t1", "1")).await.unwrap();
@@ -84,7 +84,7 @@ async fn the_reserve_is_for_finishing_or_undoing_operations() {
     service.stop().await;
 }
 
-/// A store of an earlier version, or of another service, may be beyond it.
+/// A store of an earlier version, or of another service, may exceed it.
 async fn beyond(fixture: &ConfigFixture) -> Store {
     let store = fixture.store().await;
     for at in 0..16 {

@@ -1,4 +1,4 @@
-//! The client by itself.
+//! The client alone.
 
 use std::time::Duration;
 
@@ -71,7 +71,7 @@ async fn a_fetch_releases_its_client_even_on_failure() {
     for instead in [Instead::Fail, Instead::Silence, Instead::Nonsense, Instead::Silence] {
         fake.instead(instead);
         client.everything().await.unwrap_err();
-        // The one subscription that all requests share, at most.
+        // At most the one subscription that all requests share.
         within_deadline(async {
             while faulty.answers_count() > 1 {
                 tokio::task::yield_now().await;

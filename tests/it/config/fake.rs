@@ -1,4 +1,4 @@
-//! A config service by script, for notifies and answers that the real one never gives.
+//! A scripted config service, for notifications and answers that the real one never sends.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -7,21 +7,21 @@ use tokio::task::JoinHandle;
 use weir_config::protocol::{Bound, Notify, Request, Response, ServiceError, Value};
 use weir_pubsub::{Backend, CORRELATION_ID, ConsumerOptions, Message, Producer, Queue, QueueSpec};
 
-/// What the service does with one request instead of answering it.
+/// What the service does with one request instead of answering it normally.
 pub(crate) enum Instead {
     /// Answers with an error.
     Fail,
-    /// Answers that the answer would be too large.
+    /// Answers that the answer is too large.
     TooLarge,
     /// Does not answer.
     Silence,
-    /// Answers something that is no answer.
+    /// Sends something that is not an answer.
     Nonsense,
     /// Answers with another version.
     Version(u64),
-    /// Makes a change and notifies it, then answers with the state before it.
+    /// Makes a change and notifies of it, then answers with the state before it.
     StaleBehind(Notify, (&'static str, &'static str, &'static str)),
-    /// Makes a change and notifies it, then answers with the state after it.
+    /// Makes a change and notifies of it, then answers with the state after it.
     FreshBehind(Notify, (&'static str, &'static str, &'static str)),
 }
 
@@ -30,7 +30,7 @@ struct State {
     version: u64,
     config: BTreeMap<String, BTreeMap<String, String>>,
     script: VecDeque<Instead>,
-    /// The requests as they came: `config`, `getvalues TYPE`, `get TYPE/KEY ...`.
+    /// The requests in order of arrival: `config`, `getvalues TYPE`, `get TYPE/KEY ...`.
     log: Vec<String>,
 }
 
@@ -42,7 +42,7 @@ pub(crate) struct Fake {
 }
 
 impl Fake {
-    /// Starts with these values in this version.
+    /// Starts with these values at this version.
     pub(crate) async fn start(backend: &Arc<dyn Backend>, version: u64, values: &[(&str, &str, &str)]) -> Self {
         let topic = |class: &str| format!("{class}:tg:config").parse().unwrap();
         let queue = Queue::new(topic("request"), "config-svc".parse().unwrap()).unwrap();
@@ -74,24 +74,24 @@ impl Fake {
         fake
     }
 
-    /// Changes a value without telling anybody.
+    /// Changes a value without a notification.
     pub(crate) fn set(&self, version: u64, config_type: &str, key: &str, value: &str) {
         self.state.lock().unwrap().set(version, (config_type, key, value));
     }
 
-    /// Deletes a value without telling anybody.
+    /// Deletes a value without a notification.
     pub(crate) fn unset(&self, version: u64, config_type: &str, key: &str) {
         let mut state = self.state.lock().unwrap();
         state.version = version;
         state.config.entry(config_type.to_owned()).or_default().remove(key);
     }
 
-    /// Moves the version without changing anything.
+    /// Changes the version and nothing else.
     pub(crate) fn move_to(&self, version: u64) {
         self.state.lock().unwrap().version = version;
     }
 
-    /// Does this with the next request that has no instead yet.
+    /// Does this with the next request that has no such order yet.
     pub(crate) fn instead(&self, instead: Instead) {
         self.state.lock().unwrap().script.push_back(instead);
     }
@@ -104,7 +104,7 @@ impl Fake {
         self.notifies.publish_confirmed(Message::new(body.to_owned())).await.unwrap();
     }
 
-    /// The requests since it was last asked.
+    /// The requests since the last call.
     pub(crate) fn requests(&self) -> Vec<String> {
         std::mem::take(&mut self.state.lock().unwrap().log)
     }
@@ -122,7 +122,7 @@ impl State {
         self.config.entry(config_type.to_owned()).or_default().insert(key.to_owned(), value.to_owned());
     }
 
-    /// What is notified first, and the answer.
+    /// The notification to send first, and the answer.
     fn answer(&mut self, request: &Request) -> (Option<Notify>, Option<Vec<u8>>) {
         self.log.push(line(request));
         let before = self.response(request);

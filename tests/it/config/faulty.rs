@@ -13,7 +13,7 @@ use weir_pubsub::{
     Producer, PubsubError, Queue, QueueSpec, Receipt, Result, Settled, Subscription, Topic, Unsettled,
 };
 
-/// What happens to all subscriptions to notifies, or to all consumers of requests.
+/// What happens to all subscriptions to notifications, or to all consumers of requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
     NotifiesLagged,
@@ -27,14 +27,14 @@ pub(crate) enum Call {
     Limits,
     CreateQueue,
     Consumer,
-    /// After it has got a message.
+    /// After it received a message.
     Receive,
     /// Of a delivery with an output to the topic.
     Settle,
     Publish,
 }
 
-/// The call that panics next, and its topic; none once it has.
+/// The call that panics next, and its topic; none once it has panicked.
 #[derive(Clone, Default)]
 struct Panics(Arc<Mutex<Option<(Call, String)>>>);
 
@@ -45,19 +45,19 @@ impl Panics {
     }
 }
 
-/// Settles fail whose first output is to this topic, with an error for it.
+/// Settles whose first output is to this topic fail with an error of this function.
 type Refused = Mutex<Option<(String, fn(&Message) -> Option<PubsubError>)>>;
 
-/// Passes everything on to another broker.
+/// Forwards everything to another broker.
 pub(crate) struct Faulty {
     inner: Arc<dyn Backend>,
     faults: broadcast::Sender<Fault>,
-    /// Subscriptions to answers that live.
+    /// Live subscriptions to answers.
     answers_count: Arc<AtomicUsize>,
     panics: Panics,
     refused: Refused,
     refusals_count: AtomicUsize,
-    /// No queue is made, where there is a reason.
+    /// If set, no queue is created, for this reason.
     queues_refused: Mutex<Option<&'static str>>,
 }
 
@@ -74,30 +74,30 @@ impl Faulty {
         })
     }
 
-    /// Has settles fail from now on whose first output is to a topic, with an error for it.
+    /// Makes settles fail whose first output is to a topic, with an error of this function.
     pub(crate) fn refuse(&self, topic: &str, error: fn(&Message) -> Option<PubsubError>) {
         *self.refused.lock().unwrap() = Some((topic.to_owned(), error));
         self.refusals_count.store(0, Ordering::SeqCst);
     }
 
-    /// Has no queue be made from now on that is to be there.
+    /// Makes the creation of queues fail from now on.
     pub(crate) fn refuse_queues(&self, reason: &'static str) {
         *self.queues_refused.lock().unwrap() = Some(reason);
     }
 
-    /// Has nothing fail any more.
+    /// Makes nothing fail any more.
     pub(crate) fn accept(&self) {
         *self.refused.lock().unwrap() = None;
         *self.queues_refused.lock().unwrap() = None;
     }
 
-    /// Settles that failed since the last order.
+    /// Settles that failed since the last call of `refuse`.
     pub(crate) fn refusals_count(&self) -> usize {
         self.refusals_count.load(Ordering::SeqCst)
     }
 
     pub(crate) fn fault(&self, fault: Fault) {
-        // Between a cut and the next subscription there is nobody to be hit.
+        // Between a cut and the next subscription there is nothing to hit.
         let _ = self.faults.send(fault);
     }
 
@@ -106,7 +106,7 @@ impl Faulty {
         *self.panics.0.lock().unwrap() = Some((call, topic.to_owned()));
     }
 
-    /// Whether the ordered panic has come.
+    /// Whether the requested panic has happened.
     pub(crate) fn has_panicked(&self) -> bool {
         self.panics.0.lock().unwrap().is_none()
     }

@@ -1,4 +1,4 @@
-//! The follower's rules: what it skips, what it fetches, whom it calls.
+//! The follower's rules: what it skips, what it fetches, which handlers it calls.
 
 use std::collections::BTreeMap;
 
@@ -94,7 +94,7 @@ async fn irrelevant_types_are_skipped_but_the_version_advances() {
     running.reaches(7).await;
     assert!(fake.requests().is_empty());
     assert_eq!(seen.now(), None);
-    // It did move: version 8 is no gap.
+    // The version did change: version 8 is not a gap.
     fake.set(8, "a", "k", "a8");
     fake.notify(notify(8, &["a"])).await;
     assert_eq!(seen.next().await.version, 8);
@@ -167,7 +167,7 @@ async fn empty_types_call_all_handlers() {
 async fn a_notify_between_subscribe_and_fetch_is_not_applied_twice() {
     let fixture = ConfigFixture::new();
     let (fake, follower) = at_five(&fixture).await;
-    // The answer to the first fetch has the change already, and its notify waits.
+    // The answer to the first fetch contains the change already, and its notification waits.
     fake.instead(Instead::FreshBehind(notify(6, &["a"]), ("a", "k", "a6")));
     let (mut seen, handler) = recorder();
     let running = run(follower.on(["a"], handler));
@@ -184,7 +184,7 @@ async fn a_notify_between_subscribe_and_fetch_is_not_applied_twice() {
 async fn a_notify_between_subscribe_and_fetch_is_not_lost() {
     let fixture = ConfigFixture::new();
     let (fake, follower) = at_five(&fixture).await;
-    // The answer to the first fetch is of before the change, whose notify is there earlier than the answer.
+    // The answer to the first fetch is from before the change, whose notification arrives before the answer.
     fake.instead(Instead::StaleBehind(notify(6, &["a"]), ("a", "k", "a6")));
     let (mut seen, handler) = recorder();
     let running = run(follower.on(["a"], handler));
@@ -222,7 +222,7 @@ async fn keys_newer_than_their_notify_hide_no_other_change() {
     let running = run(follower.on(["a", "b"], handler));
     seen.next().await;
     running.reaches(5).await;
-    // Versions 6 and 7 are there before the follower fetches for either.
+    // Versions 6 and 7 exist before the follower fetches for either.
     fake.set(6, "a", "k", "a6");
     fake.set(7, "b", "k", "b7");
     fake.set(7, "a", "other", "o7");

@@ -1,4 +1,4 @@
-//! The follower when something is missing: answers, notifies, the service, the subscription.
+//! The follower when something is missing: answers, notifications, the service, the subscription.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -85,7 +85,7 @@ async fn after_a_gap_all_types_of_all_handlers_are_fetched() {
     b.next().await;
     running.reaches(5).await;
     fake.requests();
-    // Nobody was told of version 6.
+    // No notification is sent for version 6.
     fake.set(6, "b", "k", "b6");
     fake.set(7, "a", "k", "a7");
     fake.notify(notify_keys(7, &[("a", &["k"])])).await;
@@ -129,7 +129,7 @@ async fn a_lower_version_in_an_answer_makes_it_fetch_everything() {
     b.next().await;
     running.reaches(5).await;
     fake.requests();
-    // A service whose store went back: it says 6 and answers 3.
+    // A service whose store was rolled back: it announces 6 and answers 3.
     fake.set(3, "a", "k", "a3");
     fake.set(3, "b", "k", "b3");
     fake.notify(notify(6, &["a"])).await;
@@ -150,7 +150,7 @@ async fn a_fetch_of_several_types_counts_as_its_lowest_version() {
     assert_eq!(seen.next().await.version, 7);
     running.reaches(7).await;
     fake.requests();
-    // What is known in a later version is not fetched again, the other is.
+    // A type known at a later version is not fetched again, the other is.
     fake.notify(notify(8, &["a", "b"])).await;
     fake.notify(notify(9, &["a"])).await;
     running.reaches(9).await;
@@ -164,7 +164,7 @@ async fn the_version_is_polled_too() {
     let (mut seen, handler) = recorder();
     let running = run(fixture.follower().await.poll_every(Duration::from_millis(20)).on(["a"], handler));
     seen.next().await;
-    // A change that nobody is told of, then a store that went back.
+    // A change without a notification, then a store that was rolled back.
     fake.set(6, "a", "k", "a6");
     assert_eq!(seen.until("a", "k", Some("a6")).await.version, 6);
     running.reaches(6).await;
@@ -183,7 +183,7 @@ async fn a_service_on_another_store_with_a_lower_version_is_followed_at_once() {
     seen.next().await;
     running.reaches(5).await;
     fake.set(2, "a", "k", "a2");
-    // What a service says when it begins.
+    // The notification that a service sends at its start.
     fake.notify(notify(2, &[])).await;
     assert_eq!(seen.until("a", "k", Some("a2")).await.version, 2);
     running.reaches(2).await;
@@ -236,7 +236,7 @@ async fn a_cancelled_follower_ends_while_waiting_for_the_service() {
     within_deadline(task).await.unwrap();
 }
 
-/// The newest content that a handler was called with.
+/// Keeps the newest content that a handler was called with.
 fn keeper() -> (Kept, impl Fn(Change) -> Handled + Send + Sync + 'static) {
     let kept = Kept::default();
     let keep = kept.clone();

@@ -1,4 +1,4 @@
-//! Handlers that come, go and fail while the follower runs.
+//! Handlers that are registered, unregistered and fail while the follower runs.
 
 use std::sync::Arc;
 
@@ -41,7 +41,7 @@ async fn a_new_handler_hides_no_change_from_the_others() {
     let running = run(fixture.follower().await.on(["a"], on_a));
     a.next().await;
     running.reaches(5).await;
-    // The new handler's fetch is of version 6 already, whose notify comes later.
+    // The new handler's fetch is already of version 6, whose notification arrives later.
     fake.set(6, "a", "k", "a6");
     let ((mut ab, on_ab), (mut all, on_all)) = (recorder(), recorder());
     running.handle.register(["a", "b"], on_ab);
@@ -87,7 +87,7 @@ async fn an_unregistered_handler_is_not_called_and_its_types_are_not_fetched() {
     running.reaches(6).await;
     assert!(fake.requests().is_empty());
     assert_eq!((a.now(), b.now()), (None, None));
-    // Who comes back gets what is there now, not what was known once.
+    // A handler that is registered again gets the current content, not the content known before.
     let (mut back, on_back) = recorder();
     running.handle.register(["b"], on_back);
     assert_eq!(back.next().await.get("b", "k"), Some("b6"));
@@ -170,7 +170,7 @@ async fn a_handler_of_a_prefix_gets_types_that_come_and_go_and_nothing_else_is_f
     let first = seen.next().await;
     assert_eq!(first.types.keys().collect::<Vec<_>>(), ["p:one", "t"]);
     assert_eq!(fake.requests(), ["list-types", "getvalues p:one", "getvalues t"]);
-    // A type that had no value before is known by the list.
+    // A type that had no value before is found by the listing.
     fake.set(6, "p:two", "k", "2");
     fake.notify(notify_keys(6, &[("p:two", &["k"])])).await;
     assert_eq!(seen.next().await.get("p:two", "k"), Some("2"));

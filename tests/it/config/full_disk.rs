@@ -1,4 +1,4 @@
-//! A disk that fills under the store, and is freed.
+//! A disk that fills up under the store, and is freed.
 
 use weir_config::protocol::Key;
 use weir_config::{Batch, ConfigError, ConfigService, Store};
@@ -12,7 +12,7 @@ fn key(name: &str) -> Key {
     Key { config_type: "t".to_owned(), key: name.to_owned() }
 }
 
-/// Writes until the disk is full; how many were stored, and what was wrong with the next one.
+/// Writes until the disk is full; returns how many were stored, and the error of the next one.
 async fn put_until_full(store: &Store, prefix: &str) -> (usize, ConfigError) {
     for number in 0..1_000 {
         if let Err(error) = within_deadline(store.apply(&Batch::new().put("t", format!("{prefix}{number}"), "x".repeat(32 << 10)))).await {
@@ -26,7 +26,7 @@ async fn put_until_full(store: &Store, prefix: &str) -> (usize, ConfigError) {
 async fn a_store_continues_as_soon_as_disk_space_is_freed() {
     let disk = SmallDisk::new(2 << 10);
     let store = Store::open(&disk.path().join("config.sqlite")).await.unwrap();
-    // Each round fills it at another place of the transaction, and each failure must leave nothing behind.
+    // Each round fills it at another point of the transaction, and no failure may leave anything behind.
     for round in 0..8 {
         let prefix = format!("{round}-");
         disk.fill();

@@ -1,4 +1,4 @@
-//! Requests that make no sense: each gets an answer that names the field, or is dropped; none keeps the service from its work.
+//! Invalid requests: each gets an answer that names the field, or is dropped; none keeps the service from working.
 
 use weir_pubsub::{CORRELATION_ID, Message, Queue};
 use weir_tests::look::figures;
@@ -38,7 +38,7 @@ async fn null_in_a_required_field_is_a_config_error() {
         assert_eq!(kind, "config-error", "{body}");
         assert!(message.contains(field), "{body} gave {message}");
     }
-    // Where a field is not used, null is as good as nothing.
+    // Where a field is not used, null is the same as a missing field.
     for body in [
         r#"{"operation": "config", "keys": null, "type": null, "values": null}"#,
         r#"{"operation": "put", "values": [{"type": "t", "key": "k", "value": "v"}], "keys": null, "type": null}"#,
@@ -99,7 +99,7 @@ async fn a_request_that_is_not_json_is_answered_and_one_without_an_id_dropped() 
     let client = fixture.client().await;
     assert_eq!(within_deadline(client.get_one("t", "k")).await.unwrap(), None, "nobody could be told of it");
     let queue = Queue::new(topic, "config-svc".parse().unwrap()).unwrap();
-    // The one that asks is answered before it is settled.
+    // The request is answered before it is settled.
     within_deadline(async {
         while figures(&*fixture.backend, &queue).await.unwrap().depth_count > 0 {
             tokio::task::yield_now().await;

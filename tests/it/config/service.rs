@@ -1,4 +1,4 @@
-//! The service as its clients see it.
+//! The service as seen by its clients.
 
 use std::collections::BTreeMap;
 
@@ -39,7 +39,7 @@ async fn a_batch_is_one_version_step_and_one_notify_with_all_types() {
     let before = client.version().await.unwrap();
     let notifies = fixture.notifies().await;
     client.apply(Batch::new().put("b", "1", "x").put("a", "1", "y").put("a", "2", "z").delete("c", "none")).await.unwrap();
-    // The notify was out before the answer.
+    // The notification was sent before the answer.
     let told = notifies.now().expect("the notify precedes the answer");
     assert_eq!(told.version, before + 1);
     assert_eq!(told.types, ["a", "b", "c"]);
@@ -223,7 +223,7 @@ async fn an_answer_above_the_brokers_limit_is_an_error() {
     let client = fixture.client().await;
     client.apply(Batch::new().put("t", "k", "x".repeat(3000))).await.unwrap();
     client.everything().await.unwrap();
-    // Quotes take two bytes each on the wire: the service does not take what it could not answer with.
+    // Quotes take two bytes each on the wire: the service does not accept what it could not send in an answer.
     let quotes = Batch::new().put("u", "k", "\"".repeat(3000));
     assert!(matches!(client.apply(quotes.clone()).await, Err(ConfigError::Answered { kind, .. }) if kind == "config-error"));
     fixture.store().await.apply(&quotes).await.unwrap();

@@ -1,4 +1,4 @@
-//! The store by itself.
+//! The store alone.
 
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -97,7 +97,7 @@ async fn acknowledged_changes_survive_a_crash() {
     for n in 0..20 {
         step(&store, Batch::new().put("t", n.to_string(), "v").delete("t", (n - 1).to_string())).await;
     }
-    // A crash leaves the files as they are, without the work that closing does.
+    // A crash leaves the files as they are, without the work done on closing.
     let crashed = tempfile::tempdir().unwrap();
     for entry in std::fs::read_dir(folder.path()).unwrap() {
         let entry = entry.unwrap();
@@ -154,7 +154,7 @@ async fn any_number_of_keys_is_read_in_order() {
     let store = open_at(folder.path(), 10).await;
     let batch = (0..2_500).fold(Batch::new(), |batch, at| batch.put(format!("t{}", at % 7), at.to_string(), format!("value {at}")));
     step(&store, batch).await;
-    // Every one backwards, the first one twice, and one that is not there.
+    // Every key backwards, the first one twice, and one that does not exist.
     let mut keys: Vec<Key> = (0..2_500).rev().map(|at| key(&format!("t{}", at % 7), &at.to_string())).collect();
     keys.extend([key("t0", "0"), key("t0", "1")]);
     let read = store.get(&keys, NO_LIMIT).await.unwrap().value;

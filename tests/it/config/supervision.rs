@@ -1,4 +1,4 @@
-//! A service that panics has failed, with its reason; a follower that panics goes on.
+//! A service that panics has failed, with its reason; a follower that panics continues.
 
 use weir_config::{Batch, ConfigService};
 
@@ -19,7 +19,7 @@ async fn a_service_that_panics_has_failed_with_its_reason() {
     assert!(reason.contains("ordered by a test"), "{reason}");
     assert!(!service.is_running());
     service.stop().await;
-    // Its queue is free for the next one.
+    // Its queue is free for the next service.
     let next = fixture.service().await;
     client.version().await.unwrap();
     next.stop().await;

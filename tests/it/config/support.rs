@@ -1,4 +1,4 @@
-//! What all these tests begin with.
+//! The setup of all these tests.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,14 +13,14 @@ use weir_config::{Change, ConfigClient, ConfigService, Follower, FollowerHandle,
 use weir_pubsub::embedded::{EmbeddedBroker, EmbeddedOptions, SyncMode};
 use weir_pubsub::{Backend, Consumer, ConsumerOptions, Limits, Message, Requester};
 
-/// What must happen at all; nothing here measures time.
+/// For what must happen at all; nothing here measures time.
 const DEADLINE: Duration = Duration::from_secs(30);
 
 pub(super) async fn within_deadline<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(DEADLINE, what).await.expect("it should have happened by now")
 }
 
-/// A broker and a place for a store.
+/// A broker, and a folder for a store.
 pub(super) struct ConfigFixture {
     pub(super) folder: TempDir,
     pub(super) backend: Arc<dyn Backend>,
@@ -50,7 +50,7 @@ impl ConfigFixture {
         ConfigClient::connect(self.backend.clone(), "tg").await.unwrap()
     }
 
-    /// A client that soon gives up.
+    /// A client with a short time-out.
     pub(super) async fn hasty_client(&self) -> ConfigClient {
         ConfigClient::connect_with(self.backend.clone(), "tg", Duration::from_millis(300)).await.unwrap()
     }
@@ -70,7 +70,7 @@ impl ConfigFixture {
     }
 }
 
-/// What the service tells everybody.
+/// The notifications of the service.
 pub(super) struct Notifies(Box<dyn Consumer>);
 
 impl Notifies {
@@ -82,14 +82,14 @@ impl Notifies {
         within_deadline(self.0.receive()).await.unwrap().message
     }
 
-    /// What is there already, without waiting.
+    /// A notification that has already arrived, without waiting.
     pub(super) fn now(&self) -> Option<Notify> {
         let delivery = self.0.receive().now_or_never()?.unwrap();
         Some(serde_json::from_slice(&delivery.message.body).unwrap())
     }
 }
 
-/// Sends bodies as they are.
+/// Sends bodies unchanged.
 pub(super) struct Raw(pub(super) Requester);
 
 impl Raw {
@@ -110,7 +110,7 @@ impl Raw {
     }
 }
 
-/// A handler that tells what it was called with.
+/// A handler that records what it was called with.
 pub(super) struct Seen(mpsc::Receiver<Change>);
 
 pub(super) type Handled = std::future::Ready<Result<(), String>>;
@@ -139,13 +139,13 @@ impl Seen {
         }
     }
 
-    /// What is there already, without waiting.
+    /// A call that has already happened, without waiting.
     pub(super) fn now(&mut self) -> Option<Change> {
         self.0.try_recv().ok()
     }
 }
 
-/// A follower at work, until it is dropped.
+/// A running follower, until it is dropped.
 pub(super) struct Running {
     pub(super) handle: FollowerHandle,
     task: JoinHandle<()>,

@@ -1,4 +1,4 @@
-//! Configuration: `setup.configure`, and the one state that a call sees.
+//! Configuration: `setup.configure`, and the consistent state that a call sees.
 
 use serde_json::{Value, json};
 use weir_config::Batch;
@@ -9,7 +9,7 @@ use super::service::{Service, run_asking};
 use crate::guests;
 use crate::host_fixture::HostFixture;
 
-/// A stage with the guest that follows the configuration, and the service that it asks in the middle of each message.
+/// A fixture with the guest that follows the configuration, and the service that it calls in the middle of each message.
 struct Following {
     fixture: HostFixture,
     service: Service,
@@ -22,7 +22,7 @@ impl Following {
         let service = Service::open(&fixture).await;
         let component = fixture.deploy(guests::CONFIG_FOLLOW, |_| {}).await;
         run_asking(&fixture, &component).await;
-        // A second component of the same host tells which state the host has.
+        // A second component of the same host shows which state the host has.
         let probe = fixture.deploy(guests::CONFIG_GET, |_| {}).await;
         fixture.create("flow:tg:probe", "config-get--v--input").await;
         fixture.create("flow:tg:probed", "test").await;
@@ -43,7 +43,7 @@ impl Following {
         .await;
     }
 
-    /// Sends a message and lets it end at once.
+    /// Sends a message and lets it complete immediately.
     async fn handled(&self) -> Value {
         self.fixture.send_text("{}").await;
         let (_, id) = self.service.asked().await;
@@ -68,7 +68,7 @@ async fn configure_is_called_before_the_first_message_and_after_each_change() {
     let changed = following.handled().await;
     assert_eq!((&changed["kept"], &changed["configured"]), (&json!("2"), &json!(["settings+others", "settings"])));
     assert!(changed["before"]["version"].as_u64() > seen["before"]["version"].as_u64());
-    // A type that the descriptor does not name is none of its business.
+    // A type that the descriptor does not name does not concern it.
     following.change(Batch::new().put("unrelated", "a", "1").put("settings", "b", "1").put("others", "x", "1"), "2").await;
     eventually(DEADLINE, "both declared types to be named, and no other", || async {
         let seen = following.handled().await;
@@ -104,7 +104,7 @@ async fn a_change_refused_by_configure_is_reported_and_has_no_effect() {
     following.change(Batch::new().put("settings", "a", "3"), "3").await;
     let seen = following.handled().await;
     assert_eq!((&seen["kept"], &seen["before"]["a"]), (&json!("3"), &json!("3")));
-    // And it is told without a further message.
+    // And it is notified without a further message.
     let told = following.fixture.status("config-follow").unwrap().last_error_ms;
     following.fixture.config.apply(Batch::new().put("settings", "a", "bad")).await.unwrap();
     following.fixture.until("config-follow", |status| status.last_error_ms > told).await;

@@ -1,4 +1,4 @@
-//! What is not as it should be: files, entries, setups. It is told, keeps one variant from running, and harms nobody else.
+//! Faulty files, entries and setups: each is reported, keeps one variant from running, and affects no other.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use weir_tests::guest;
 use crate::guests;
 use crate::host_fixture::{HostFixture, entry, names, stamped};
 
-/// Runs `echo` beside what is faulty, as a processor of another input, and sees a message through it.
+/// Runs `echo` beside the faulty one, as a processor of another input, and sends a message through it.
 async fn others_work(fixture: &HostFixture) {
     let component = fixture.deploy_as("neighbour", "1.0.0", &guest(guests::ECHO), |_| {}).await;
     fixture.create("flow:tg:near", "neighbour--v--input").await;
@@ -80,7 +80,7 @@ async fn a_setup_that_fails_traps_or_hangs_is_reported_and_bounded() {
     fixture.end().await;
 }
 
-/// A stage without a host, on which `echo` is deployed and has its entry.
+/// A fixture without a host, in which `echo` is deployed and has its entry.
 async fn echo_without_host() -> (HostFixture, ComponentRef) {
     let fixture = HostFixture::without_host().await;
     fixture.run(guests::ECHO, &[], |_| {}).await;
@@ -112,7 +112,7 @@ async fn a_component_damaged_on_disk_is_reported_and_runs_once_redeployed() {
     assert!(error.contains("deploy"), "it says what to do: {error}");
     fixture.deploy(guests::ECHO, |_| {}).await;
     echoes(&fixture).await;
-    // With compiled code at hand the bytes are not needed.
+    // With compiled code available the bytes are not needed.
     fixture.stop_host().await;
     flip_a_byte(&fixture.component_file(component.digest));
     fixture.start_host(names(&["echo"])).await;
@@ -129,7 +129,7 @@ async fn damaged_compiled_code_is_recompiled_and_never_run() {
     let mut flipped = whole.clone();
     flipped[whole.len() / 2] ^= 1;
     let half = whole[..whole.len() / 2].to_vec();
-    // The last one is whole, but its checksum is gone.
+    // The last one is complete, but its checksum is missing.
     for code in [flipped, half, Vec::new(), guest(guests::ECHO), whole.clone()] {
         fixture.stop_host().await;
         if code == whole {
@@ -141,7 +141,7 @@ async fn damaged_compiled_code_is_recompiled_and_never_run() {
         let again = std::fs::read(&fixture.compiled("cwasm")[0]).unwrap();
         assert_eq!((again.len(), fixture.compiled("crc").len()), (whole.len(), 1), "made again");
     }
-    // Where the bytes are damaged too, nothing is left to run.
+    // If the bytes are damaged too, nothing is left to run.
     fixture.stop_host().await;
     flip_a_byte(&fixture.compiled("cwasm")[0]);
     flip_a_byte(&fixture.component_file(component.digest));

@@ -1,4 +1,4 @@
-//! What a component says: lines with fields, stdout, stderr, and how much of it.
+//! The output of a component: lines with fields, stdout, stderr, and its limits.
 
 use serde_json::json;
 use weir_tests::guest_path;

@@ -1,4 +1,4 @@
-//! Time: waiting, being busy, keeping the order meanwhile, and what is left of a call.
+//! Time: waiting, being busy, keeping the order meanwhile, and the remaining time of a call.
 
 use std::time::Duration;
 
@@ -64,7 +64,7 @@ async fn a_message_busy_for_too_long_is_requeued_and_never_dead_lettered_as_busy
         |record: &mut weir_config::records::ComponentRecord| (record.retry.attempts_count, record.retry.busy_ms) = (Some(1), Some(0));
     fixture.run(guests::BUSY, &[("times", "1000"), ("delay", "1")], policy).await;
     fixture.send_text("one").await;
-    // Given back again and again, it looks in the end like a message that ends its hosts.
+    // Requeued repeatedly, it finally looks like a message that crashes its hosts.
     let (letter, _) = fixture.dead_letter().await;
     assert_eq!((letter.error.as_str(), letter.attempts_count), ("deliveries", 3));
     let reason = "delivered 15 times, and the last 3 attempts had no outcome: the host ended, or the component was busy";
@@ -105,7 +105,7 @@ async fn the_time_out_of_a_request_is_limited_to_the_remaining_time_of_the_call(
     fixture.send("flow:tg:in", Message::new("{}").with("timeout-ms", "600000")).await;
     let left = asked.next().await.expires_in.unwrap();
     assert!(left <= Duration::from_millis(500), "the request counts for {left:?}");
-    // Whichever of the two ends comes first, the message does not wait for ten minutes.
+    // Whichever ends first, the message does not wait for ten minutes.
     let end = within("the end of the call", async {
         tokio::select! {
             (letter, _) = fixture.dead_letter() => json!(letter.error),

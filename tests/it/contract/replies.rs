@@ -46,7 +46,7 @@ async fn the_host_completes_an_answer_left_open_by_the_handler() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_started_answer_is_never_restarted() {
     let fixture = HostFixture::new().await;
-    // Each failure but a reject would be tried again.
+    // Every failure except a reject would be retried.
     let component = fixture.deploy(guests::PARTS, |record| record.limits.time_ms = Some(5_000)).await;
     run_asked(&fixture, &component, &[]).await;
     let requester = requester(&fixture).await;
@@ -57,7 +57,7 @@ async fn a_started_answer_is_never_restarted() {
         assert_eq!(texts, ["0", "1", verdict]);
         fixture.until("parts", |status| status.dead_count == count).await;
     }
-    // Busy is no failure of the component.
+    // Being busy is not a failure of the component.
     fixture.until("parts", |status| status.failed_count == 3 && status.trapped_count == 1 && status.in_hand_count == 0).await;
     assert_eq!(fixture.stats("flow:tg:weir-dead-letters", "weir").await.depth_count, 0);
     fixture.end().await;
@@ -70,7 +70,7 @@ async fn nothing_follows_the_last_part() {
     run_asked(&fixture, &component, &[]).await;
     fixture.until_state("parts", ProcessorState::Running).await;
     let answers = fixture.reader("response:tg:ask", "all").await;
-    // The second `reply` is refused, and the handler fails for it.
+    // The second `reply` is refused, and the handler fails because of it.
     for (id, body) in [("one", r#"{"twice": true}"#), ("two", "{}")] {
         fixture.send("request:tg:ask", Message::new(body).with(CORRELATION_ID, id)).await;
     }
@@ -89,7 +89,7 @@ async fn a_message_without_a_requester_cannot_be_answered() {
     let component = fixture.deploy(guests::PARTS, |record| record.retry.attempts_count = Some(1)).await;
     run_asked(&fixture, &component, &[]).await;
     fixture.until_state("parts", ProcessorState::Running).await;
-    // Without an `id` there is nothing that an answer could be tied to.
+    // Without an `id` there is nothing to correlate an answer with.
     fixture.send("request:tg:ask", Message::new("{}")).await;
     let status = fixture.until("parts", |status| status.dead_count == 1).await;
     assert!(status.last_error.as_ref().unwrap().contains("the current message is not a request"), "{status:?}");

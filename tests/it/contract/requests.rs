@@ -1,4 +1,4 @@
-//! Asking: `request`, `begin-request`, `next-reply`, and how long a request counts.
+//! Requests: `request`, `begin-request`, `next-reply`, and how long a request is valid.
 
 use std::time::Duration;
 
@@ -111,7 +111,7 @@ async fn a_request_after_one_that_failed_has_an_id_of_its_own() {
         fixture.reader("request:tg:service", "test").await
     };
     run_asking(&fixture, &component).await;
-    // The first is stored, which its sender does not learn.
+    // The first is stored, but its sender does not learn that.
     cutting.lose_next_confirm(Some("request:tg:service".parse().unwrap()));
     fixture.send_text(r#"{"ask": ["a", "b"], "take": []}"#).await;
     let steps: Value = serde_json::from_str(&fixture.outputs().await.next_text().await).unwrap();
@@ -138,7 +138,7 @@ async fn requests_in_flight_are_limited_and_dropped_when_the_call_ends() {
         let (_, id) = service.asked().await;
         service.answer(&id, "late").await;
     }
-    // The numbers of the next call begin anew, and so do its answers.
+    // The numbers of the next call start again, and so do its answers.
     fixture.send_text(r#"{"ask": [], "take": [0]}"#).await;
     assert!(outputs.next_text().await.contains("request 0 does not exist"));
     fixture.send_text(r#"{"ask": ["again"], "take": [0]}"#).await;
@@ -158,7 +158,7 @@ async fn an_expired_request_is_not_handled() {
     let requester = requester(&fixture).await;
     let mut first = begin(&requester, "\"first\"", DEADLINE).await;
     assert_eq!(part(&mut first).await.unwrap().0, "\"asking\"");
-    // The only worker has the first in hand.
+    // The only worker is busy with the first.
     let mut second = begin(&requester, "\"second\"", Duration::from_millis(50)).await;
     assert!(matches!(second.next().await, Err(PubsubError::TimedOut { .. })));
     let third = begin(&requester, "\"third\"", DEADLINE).await;

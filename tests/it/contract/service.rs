@@ -1,4 +1,4 @@
-//! The test as the other side of a request: as who is asked, and as who asks.
+//! The test as the other side of a request: as the responder and as the requester.
 
 use std::time::Duration;
 
@@ -7,12 +7,12 @@ use weir_pubsub::{Backend, CORRELATION_ID, Message, Producer, Replies, Requester
 
 use crate::host_fixture::{HostFixture, Reader, entry};
 
-/// The topics of the service that components ask.
+/// The topics of the service that components call.
 pub(crate) const SERVICE: [(&str, &str); 2] = [("service-request", "request:tg:service"), ("service-response", "response:tg:service")];
-/// The topics of a component that is asked.
+/// The topics of a component that answers requests.
 pub(crate) const ASKED: [(&str, &str); 2] = [("request", "request:tg:ask"), ("response", "response:tg:ask")];
 
-/// Who is asked as `service`: takes the requests one by one and answers when it likes.
+/// The responder `service`: takes the requests one by one and answers when the test decides.
 pub(crate) struct Service {
     requests: Reader,
     answers: Box<dyn Producer>,
@@ -26,7 +26,7 @@ impl Service {
         Service { requests, answers }
     }
 
-    /// The next request: its body, and what ties an answer to it.
+    /// The next request: its body and correlation id.
     pub(crate) async fn asked(&self) -> (String, String) {
         let request = self.requests.next().await;
         let id = request.properties.get(CORRELATION_ID).unwrap().to_owned();
@@ -51,7 +51,7 @@ impl Service {
     }
 }
 
-/// Runs a component that asks `service`, from `flow:tg:in` to `flow:tg:out`, variant `v`.
+/// Runs a component that calls `service`, from `flow:tg:in` to `flow:tg:out`, variant `v`.
 pub(super) async fn run_asking(fixture: &HostFixture, component: &ComponentRef) {
     fixture.create("flow:tg:in", &format!("{}--v--input", component.name)).await;
     fixture.create("flow:tg:out", "test").await;
@@ -59,14 +59,14 @@ pub(super) async fn run_asking(fixture: &HostFixture, component: &ComponentRef) 
     fixture.put(&entry_type(&component.name), "v", &entry(component, &topics, &[])).await;
 }
 
-/// Runs a component that is asked, variant `v`; `more` are its further topics.
+/// Runs a component that answers requests, variant `v`; `more` are its further topics.
 pub(crate) async fn run_asked(fixture: &HostFixture, component: &ComponentRef, more: &[(&str, &str)]) {
     fixture.create("request:tg:ask", &format!("{}--v--request", component.name)).await;
     let topics: Vec<_> = ASKED.iter().chain(more).copied().collect();
     fixture.put(&entry_type(&component.name), "v", &entry(component, &topics, &[])).await;
 }
 
-/// Who asks a component.
+/// The requester for a component.
 pub(crate) async fn requester(fixture: &HostFixture) -> Requester {
     let (request, response) = ("request:tg:ask".parse().unwrap(), "response:tg:ask".parse().unwrap());
     Requester::connect(fixture.backend.clone(), &request, &response, &"asker".parse().unwrap()).await.unwrap()
@@ -76,13 +76,13 @@ pub(crate) async fn begin(requester: &Requester, body: &str, time: Duration) -> 
     requester.begin(Message::new(body.to_owned()), time).await.unwrap()
 }
 
-/// The next part: its text, and the error that it is, if it is one.
+/// The next part: its text, and its error if it is one.
 pub(super) async fn part(replies: &mut Replies) -> Option<(String, Option<String>)> {
     let part = replies.next().await.unwrap()?;
     Some((String::from_utf8(part.body.to_vec()).unwrap(), part.properties.get(WEIR_ERROR).map(str::to_owned)))
 }
 
-/// All parts that are left.
+/// All remaining parts.
 pub(crate) async fn parts(mut replies: Replies) -> Vec<(String, Option<String>)> {
     let mut all = Vec::new();
     while let Some(part) = part(&mut replies).await {

@@ -1,5 +1,5 @@
-//! Versions of the contract side by side: what must load, what must not, and what is said then. The components of every published version
-//! are kept in `tests/guests/kept` and run here for ever.
+//! Versions of the contract side by side: what must load, what must not, and the errors. The components of every published version are kept
+//! in `tests/guests/kept` and run here forever.
 
 use weir_config::Batch;
 use weir_config::records::{ProcessorState, entry_type};
@@ -96,7 +96,7 @@ async fn an_unsupported_component_deployed_anyway_is_broken_with_the_same_messag
 fn the_contract_is_the_one_that_was_published() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
     let text = |path: &str| std::fs::read_to_string(folder.join(path)).unwrap();
-    // Comments may change for ever.
+    // Comments may always change.
     let plain = |text: String| -> Vec<String> {
         let lines = text.lines().map(|line| line.split("//").next().unwrap().trim().to_owned());
         lines.filter(|line| !line.is_empty()).collect()

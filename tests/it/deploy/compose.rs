@@ -11,7 +11,7 @@ use super::secrets::Secrets;
 use super::start::{Start, all_accepted, become_a_weir, is_filled, own_address, variables_of};
 use super::{folder, read};
 
-/// What of the format is used for a service: anything else is probably misspelt.
+/// The keys of the format that services use: any other is probably misspelt.
 const KEYS: &[&str] = &[
     "build",
     "cap_drop",
@@ -32,14 +32,14 @@ const KEYS: &[&str] = &[
     "volumes",
 ];
 
-/// The whole file, with `<<` filled in.
+/// The whole file, with `<<` expanded.
 fn compose() -> Yaml {
     let mut documents = YamlLoader::load_from_str(&read("compose.yaml")).unwrap_or_else(|error| panic!("compose.yaml: {error}"));
     assert_eq!(documents.len(), 1);
     merged(documents.remove(0))
 }
 
-/// Keys of a map under `<<` are those of the map around it, unless that has them.
+/// Moves the keys of a map under `<<` into the map around it, unless that has them.
 fn merged(yaml: Yaml) -> Yaml {
     match yaml {
         Yaml::Hash(hash) => {
@@ -86,7 +86,7 @@ fn environment(service: &Yaml) -> BTreeMap<String, String> {
     pairs.into_iter().map(|(name, value)| (name.into_string().unwrap(), value.into_string().unwrap())).collect()
 }
 
-/// What the services of Weir run.
+/// The commands of Weir's services.
 fn starts(compose: &Yaml) -> Vec<Start> {
     let weirs = services(compose).into_iter().filter(|(_, service)| is_weir(service));
     weirs.map(|(name, service)| Start { name, arguments: texts(&service["command"]), environment: environment(&service) }).collect()

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::start::{Start, all_accepted};
 use super::{USER, folder, read};
 
-/// The instructions, each with its word and the rest, and the stage that it is in.
+/// An instruction with its keyword and arguments, and the stage that it is in.
 struct Instruction {
     fixture: usize,
     word: String,
@@ -67,7 +67,7 @@ fn copied_files_exist() {
             }
         }
     }
-    // What the build makes is what is copied and started.
+    // The files that the build produces are copied and started.
     let build = all(&instructions, "RUN")
         .iter()
         .any(|run| run.rest.contains("cargo build --release --locked --bin weir && cp target/release/weir /weir"));

@@ -1,4 +1,4 @@
-//! What `deploy/secrets.sh` makes.
+//! The output of `deploy/secrets.sh`.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use super::folder;
 
-/// A folder that the script has made.
+/// A folder created by the script.
 pub(super) struct Secrets(TempDir);
 
 fn run(folder_name: &std::path::Path, names: &[&str]) -> Output {
@@ -17,7 +17,7 @@ fn run(folder_name: &std::path::Path, names: &[&str]) -> Output {
 }
 
 impl Secrets {
-    /// For a gateway of these names.
+    /// For a gateway with these names.
     pub(super) fn of(names: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let output = run(&folder.path().join("secrets"), names);
@@ -57,7 +57,7 @@ fn secrets_are_private_and_never_overwritten() {
     assert!(!again.status.success());
     assert_eq!(secrets.read("tokens"), tokens);
     assert_eq!(run(&secrets.path("other"), &[]).status.code(), Some(64));
-    // What the broker is set up with is what the roles connect with.
+    // The broker is set up with the credentials that the roles use.
     let (broker, rabbitmq) = (secrets.read("broker.env"), secrets.read("rabbitmq.env"));
     let password = rabbitmq.lines().find_map(|line| line.strip_prefix("RABBITMQ_DEFAULT_PASS=")).unwrap();
     assert_eq!(broker.trim(), format!("WEIR_BROKER_URL=amqp://weir:{password}@rabbitmq:5672/weir"));

@@ -1,4 +1,4 @@
-//! What a file of `deploy/` starts: the arguments of `weir`, and what is in its environment.
+//! What a file of `deploy/` starts: the arguments and the environment of `weir`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -29,7 +29,7 @@ impl Start {
         let mut weir = Command::new(binary());
         weir.args(&self.arguments).env_clear().envs(&self.environment).stdin(Stdio::null());
         weir.envs([("PATH", "/usr/bin:/bin"), ("NO_COLOR", "1")]).env("WEIR_DATA", folder.path());
-        // They need files and a broker, which are not there.
+        // They need files and a broker, which do not exist.
         for name in ["WEIR_SETTINGS", "WEIR_BROKER_URL", "WEIR_BROKER_MANAGEMENT"] {
             weir.env_remove(name);
         }
@@ -54,7 +54,7 @@ impl Start {
         Role::ALL.into_iter().find(|role| Some(role.word()) == word).unwrap_or_else(|| panic!("{}: runs no role", self.name))
     }
 
-    /// The same with other texts in place of some: paths and addresses of this machine.
+    /// The same with some strings replaced: by paths and addresses of this machine.
     pub(super) fn with(&self, others: &[(&str, &str)]) -> Self {
         let replace = |text: &String| others.iter().fold(text.clone(), |text, (from, to)| text.replace(from, to));
         Start {
@@ -75,13 +75,13 @@ impl Start {
     }
 }
 
-/// Fails with all that the binary does not accept.
+/// Fails with everything that the binary does not accept.
 pub(super) fn all_accepted(starts: &[Start]) {
     let faults: Vec<String> = starts.iter().filter_map(Start::fault).collect();
     assert!(faults.is_empty(), "weir does not accept what deploy/ starts it with:\n{}", faults.join("\n"));
 }
 
-/// The variables of the environment that settings and options have.
+/// The environment variables of settings and options.
 fn variables() -> BTreeSet<String> {
     let folder = tempfile::tempdir().unwrap();
     let printed = |arguments: &[&str]| String::from_utf8(command(folder.path(), arguments).output().unwrap().stdout).unwrap();
@@ -92,7 +92,7 @@ fn variables() -> BTreeSet<String> {
     settings.chain(words.map(str::to_owned)).collect()
 }
 
-/// Starts all on a broker, and waits until the gateway has both hosts, which run a component that they have fetched from it.
+/// Starts all on a broker, and waits until the gateway has both hosts, which run a component fetched from it.
 pub(super) async fn become_a_weir(site: &Site, starts: &[Start], gateway: &str, secrets: &Secrets) {
     let mut processes: Vec<Process> = starts.iter().map(|start| start.run(site)).collect();
     let ask = async |arguments: &[&str]| -> Output {
@@ -144,13 +144,13 @@ pub(super) fn variables_of(text: &str) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// An address of loopback that nothing else uses.
+/// A loopback address that nothing else uses.
 pub(super) fn own_address() -> String {
     let part = || rand::RngExt::random_range(&mut rand::rng(), 1..255_u8);
     format!("127.{}.{}.{}", part(), part(), part())
 }
 
-/// Whether a file is there and something is in it.
+/// Whether a file exists and is not empty.
 pub(super) fn is_filled(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|found| found.is_file() && found.len() > 0)
 }

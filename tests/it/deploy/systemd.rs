@@ -1,4 +1,4 @@
-//! The units of systemd.
+//! The systemd units.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,7 +14,7 @@ use super::{folder, read};
 
 const PROGRAM: &str = "/usr/local/bin/weir";
 
-/// A unit file: what is set in it, section by section, in order.
+/// A unit file: its settings, section by section, in order.
 struct Unit {
     name: String,
     settings: Vec<(String, String, String)>,
@@ -45,7 +45,7 @@ impl Unit {
         }
     }
 
-    /// What it starts, for an instance of this name where it is a template. Specifiers of paths stay.
+    /// The command that it starts, for an instance with this name if it is a template. Path specifiers are kept.
     fn start(&self, instance: &str) -> Start {
         let words: Vec<String> = self.one("ExecStart").split_whitespace().map(|word| filled(word, instance)).collect();
         let (program, arguments) = words.split_first().expect("there is a command");
@@ -94,7 +94,7 @@ fn every_file_of_the_units_exists_or_is_explained() {
                 assert!(credentials.iter().any(|(credential, _)| *credential == name), "{}: {word} is not loaded", unit.name);
             }
         }
-        // The data folder is the one that systemd makes for its user.
+        // The data folder is the one that systemd creates for its user.
         let data = variables_of(&unit.all("Environment").join("\n")).remove("WEIR_DATA").unwrap();
         assert_eq!(data, format!("%S/{}", unit.one("StateDirectory")), "{}", unit.name);
         assert!(unit.one("User") == "weir" && read("systemd/sysusers.conf").contains("u weir "), "{}", unit.name);
@@ -109,7 +109,7 @@ fn units_reload_only_where_weir_reloads_files() {
     }
 }
 
-/// Where systemd is installed. What these units mean to Weir is checked by the other tests on every machine.
+/// Runs if systemd is installed. The other tests check on every machine what these units mean to Weir.
 #[test]
 fn systemd_accepts_the_units() {
     let copies = tempfile::tempdir().unwrap();

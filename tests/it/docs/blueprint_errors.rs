@@ -1,4 +1,4 @@
-//! The errors that docs/blueprints.md lists: each is what one gets, and nothing else is listed.
+//! The errors listed in docs/blueprints.md: each occurs as listed, and nothing else is listed.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -17,7 +17,7 @@ fn listed() -> Vec<String> {
     rows.map(|(error, _)| error.trim().to_owned()).collect()
 }
 
-/// A blueprint that is right, with some fields in place of its own.
+/// A valid blueprint, with some fields replaced.
 fn blueprint(other: &Value) -> Value {
     let mut blueprint = json!({
         "blueprint": {},
@@ -36,7 +36,7 @@ fn one(key: &str, processor: &Value) -> Value {
     blueprint(&json!({ "flow": { key: processor } }))
 }
 
-/// Texts that are refused when they are put.
+/// Texts that are refused by `put`.
 fn refused_texts() -> Vec<String> {
     let many: Vec<String> = (0..10_001).map(|at| format!(r#""p{at}:v": {{}}"#)).collect();
     let objects = [
@@ -57,7 +57,7 @@ fn refused_texts() -> Vec<String> {
     texts.into_iter().chain(objects.iter().map(Value::to_string)).collect()
 }
 
-/// Blueprints that are put, and starts of them that are refused: blueprint, id, parameters.
+/// Blueprints that are accepted, and starts of them that are refused: blueprint, id, parameters.
 fn refused_starts() -> Vec<(Value, &'static str, Value)> {
     let right = || blueprint(&json!({}));
     let typed = |kind: &str, name: &str| blueprint(&json!({ "parameters": { "size": { "type": "integer" }, name: { "type": kind } } }));
@@ -87,7 +87,7 @@ fn refused_starts() -> Vec<(Value, &'static str, Value)> {
     ]
 }
 
-/// A blueprint of as many processors as one may have.
+/// A blueprint with the maximum number of processors.
 fn wide() -> Value {
     let processors: serde_json::Map<String, Value> =
         (0..10_000).map(|at| (format!("p{at}:{{id}}"), json!({ "topics": { "input": format!("flow:tg:t{at}:{{id}}") } }))).collect();
@@ -115,7 +115,7 @@ async fn must_start(weir: &Weir, name: &str, blueprint: &Value, id: &str) {
     assert_eq!(start(weir, name, id, &json!({ "size": "1" })).await["error"], Value::Null);
 }
 
-/// What a start of a blueprint with mistakes that may be none tells.
+/// The notes on the start of a blueprint with possible mistakes.
 async fn notes(weir: &Weir) -> Vec<String> {
     let processor = json!({
         "topics": { "input": "flow:tg:in:{id}", "output": "flow:tg:clean" }, "parameters": { "size": "{size}" }, "paramters": {},
@@ -156,10 +156,10 @@ async fn the_errors_on_the_blueprints_page_match_the_actual_ones() {
     let mut seen = BTreeSet::new();
     for answer in &errors {
         let error = answer["error"]["message"].as_str().unwrap_or_else(|| panic!("no error: {answer}"));
-        // As the page has them, ids and blueprints have other names than here.
+        // Ids and blueprints have other names here than on the page.
         let error = error.replace("flow `running`", "flow `one`");
         let rows = listed.iter().enumerate().filter(|(_, row)| matches(&error, row));
-        // The row that says most.
+        // The row with the longest text.
         let row = rows.max_by_key(|(_, row)| row.len()).unwrap_or_else(|| panic!("the page does not list: {error}"));
         seen.insert(row.0);
     }

@@ -1,4 +1,4 @@
-//! What documents name in passing: commands of `weir` in backticks, with their options.
+//! Commands of `weir` that documents name in backticks, with their options.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -43,7 +43,7 @@ impl Helps {
         self.0.entry(words.to_vec()).or_insert_with(ask).as_deref()
     }
 
-    /// What is wrong with a command as a document writes it.
+    /// What is wrong with a command as written in a document.
     fn fault(&mut self, command: &str) -> Option<String> {
         let words: Vec<&str> = command.split_whitespace().skip(1).collect();
         let mut known: Vec<String> = Vec::new();
@@ -69,7 +69,7 @@ impl Helps {
     }
 }
 
-/// Whether a help lists a command of this name, or another name of one.
+/// Whether a help text lists a command with this name or alias.
 fn lists(help: &str, command: &str) -> bool {
     help.lines().any(|line| line.starts_with("  ") && line.split_whitespace().next() == Some(command))
         || help.lines().any(|line| line.contains("[aliases: ") && line.contains(command))
@@ -95,7 +95,7 @@ fn documented_commands_and_options_exist() {
     assert!(faults.is_empty(), "documents name what is not there:\n  {}", faults.join("\n  "));
 }
 
-/// Shows what `weir build` and the tests of an SDK run by themselves, with names that stand for others: `tests/it/project/` runs them.
+/// Show what `weir build` and the tests of an SDK run themselves, with placeholder names: `tests/it/project/` runs them.
 const SHOWN: [&str; 2] = ["sdk/js/README.md", "sdk/python/README.md"];
 
 #[test]

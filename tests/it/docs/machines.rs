@@ -1,4 +1,4 @@
-//! Several machines that a document names, which are all this one: a RabbitMQ node, and an address of loopback for the gateway.
+//! The machines that a document names, all of which are this one: a RabbitMQ node, and a loopback address for the gateway.
 
 use std::fs::{self, File};
 use std::net::Ipv4Addr;
@@ -18,12 +18,12 @@ const GATEWAY: &str = "gateway.example";
 /// The machines, and the processes that the document has started on them.
 pub(super) struct Machines {
     node: Node,
-    /// An address of this machine that nothing else of it uses, so that the ports in a document are free.
+    /// An address of this machine that nothing else on it uses, so that the ports in a document are free.
     gateway: Ipv4Addr,
     processes: Vec<Process>,
 }
 
-/// A process that a document has started and not yet ended.
+/// A process that a document has started and not ended yet.
 struct Process {
     command: String,
     child: Child,
@@ -36,14 +36,14 @@ impl Machines {
         Machines { node: Node::start().await, gateway: Ipv4Addr::new(127, part(), part(), part()), processes: Vec::new() }
     }
 
-    /// A text of the document as it holds here.
+    /// A text of the document with the names of this machine.
     pub(super) fn here(&self, text: &str) -> String {
         let gateway = self.gateway.to_string();
         let text = text.replace(&format!("DNS:{GATEWAY}"), &format!("IP:{gateway}"));
         text.replace(BROKER, &self.node.address()).replace(GATEWAY, &gateway).replace("0.0.0.0", &gateway)
     }
 
-    /// Runs `rabbitmqctl` with the words of a command, as a shell reads them.
+    /// Runs `rabbitmqctl` with the arguments of a command, parsed as by a shell.
     pub(super) async fn ctl(&self, command: &str) {
         let split = Command::new("sh").args(["-c", &format!("set -- {command}; printf '%s\\0' \"$@\"")]).output().unwrap();
         let words = String::from_utf8(split.stdout).unwrap();
@@ -51,7 +51,7 @@ impl Machines {
         self.node.ctl(&words).await;
     }
 
-    /// Starts what goes on in a terminal of its own, and returns what it has printed once `is_enough` says so.
+    /// Starts a command that runs in its own terminal, and returns its output once `is_enough` holds for it.
     pub(super) async fn start(&mut self, mut shell: Command, command: &str, is_enough: impl Fn(&str) -> bool) -> String {
         let output = tempfile::NamedTempFile::new().unwrap().into_temp_path().keep().unwrap();
         let file = File::create(&output).unwrap();
@@ -68,7 +68,7 @@ impl Machines {
         .await
     }
 
-    /// Ends what still runs, as Ctrl-C does. The document has ended the others.
+    /// Ends the processes still running, as Ctrl-C does. The document has ended the others.
     pub(super) async fn end(mut self) {
         for process in self.processes.iter_mut().rev() {
             if process.child.try_wait().unwrap().is_some() {
@@ -93,7 +93,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It has ended already where the document or its test ended it.
+        // It has already ended if the document or its test ended it.
         let _ = self.child.kill();
         let _ = self.child.wait();
         if std::thread::panicking() {

@@ -1,20 +1,20 @@
 //! What a reader of a document does, block by block.
 //!
-//! Blocks marked `console` are run line by line where a line begins with `$ `; the lines below a command must appear in its output, in that
-//! order, `...` standing for anything. Blocks marked `sh` are run line by line. A block marked with a language and a file's name, such as
-//! `json flow.json`, is written to that file; with `+` before the name, it goes to the file's end. A comment `<!-- console` holds commands
-//! that a reader needs not see. Other blocks are only read by people.
+//! In blocks marked `console`, lines that begin with `$ ` are run one by one; the lines below a command must appear in its output, in that
+//! order, and `...` matches anything. Blocks marked `sh` are run line by line. A block marked with a language and a file's name, such as
+//! `json flow.json`, is written to that file, or with `+` before the name appended to it. A comment `<!-- console` holds commands that a
+//! reader need not see. Other blocks are for people only.
 
 /// What a reader of a document does next.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Step {
     /// Runs a command; these lines must be in its output.
     Run { command: String, expected: Vec<String> },
-    /// Writes a text to a file, or to the end of one.
+    /// Writes a text to a file, or appends it.
     Write { file: String, text: String, end: bool },
 }
 
-/// Everything that a document asks its reader to do.
+/// The steps of a document.
 pub(super) fn steps(document: &str) -> Vec<Step> {
     let mut steps = Vec::new();
     for (mark, block) in blocks(document) {
@@ -28,7 +28,7 @@ pub(super) fn steps(document: &str) -> Vec<Step> {
     steps
 }
 
-/// The marked blocks of a document, those in comments too, with their lines.
+/// The marked blocks of a document, including those in comments, with their lines.
 pub(super) fn blocks(document: &str) -> Vec<(&str, Vec<&str>)> {
     let mut blocks = Vec::new();
     let mut lines = document.lines();
@@ -46,13 +46,13 @@ fn written(file: &str, block: &[&str]) -> Step {
     Step::Write { file: file.to_owned(), text: block.join("\n") + "\n", end }
 }
 
-/// The commands of a `console` block, each with what it prints.
+/// The commands of a `console` block, each with its output.
 fn commands(block: &[&str]) -> Vec<Step> {
     let mut steps = Vec::new();
     for line in block {
         match (line.strip_prefix("$ "), steps.last_mut()) {
             (Some(command), _) => steps.push(Step::Run { command: command.to_owned(), expected: Vec::new() }),
-            // A command goes on after a backslash.
+            // A backslash continues a command on the next line.
             (None, Some(Step::Run { command, expected })) if command.ends_with('\\') && expected.is_empty() => {
                 command.push('\n');
                 command.push_str(line);
@@ -69,7 +69,7 @@ fn lines(block: &[&str]) -> impl Iterator<Item = Step> {
     block.iter().filter(|line| !line.trim().is_empty()).map(|line| Step::Run { command: (*line).to_owned(), expected: Vec::new() })
 }
 
-/// The texts in backticks in a document's prose and tables, blocks aside.
+/// The texts in backticks in a document's prose and tables, not in blocks.
 pub(super) fn spans(document: &str) -> Vec<String> {
     let mut prose = String::new();
     let mut inside = false;
@@ -82,12 +82,12 @@ pub(super) fn spans(document: &str) -> Vec<String> {
             prose.push('\n');
         }
     }
-    // What is quoted by two backticks holds single ones.
+    // Text in double backticks may contain single ones.
     let parts = prose.replace("``", "\0");
     parts.split('\0').step_by(2).flat_map(|part| part.split('`').skip(1).step_by(2)).map(|span| span.replace('\n', " ")).collect()
 }
 
-/// Whether a line is as expected, where `...` stands for anything.
+/// Whether a line matches the expected one, where `...` matches anything.
 pub(super) fn matches(line: &str, expected: &str) -> bool {
     let mut rest = line;
     let parts: Vec<&str> = expected.split("...").map(str::trim).collect();

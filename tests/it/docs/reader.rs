@@ -1,4 +1,4 @@
-//! Somebody who does what a document says: in a folder like a checkout after a release build, with `weir` in the `PATH`.
+//! Follows the instructions of a document: in a folder like a checkout after a release build, with `weir` in the `PATH`.
 
 use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -16,9 +16,9 @@ use weir_tests::weir::{Weir, binary};
 use super::machines::Machines;
 use super::read::{Step, matches, steps};
 
-/// A reader may build a component from nothing.
+/// A reader may build a component from scratch.
 const LONGEST: Duration = Duration::from_secs(300);
-/// What a document can set for the commands of its reader.
+/// The variables that a document can set for the reader's commands.
 const OURS: &[&str] = &[
     "WEIR_BROKER_PULSAR_ADMIN",
     "WEIR_BROKER_TOKEN_FILE",
@@ -33,23 +33,23 @@ const OURS: &[&str] = &[
     "WEIR_TOPICSPACE",
     "CARGO_TARGET_DIR",
 ];
-/// What cargo sets for a test, and what would lead a cargo of the reader astray.
+/// Variables that cargo sets for a test and that would mislead the reader's cargo.
 const OF_CARGO: &[&str] = &["CARGO_MANIFEST_DIR", "CARGO_MANIFEST_PATH", "CARGO_PKG_NAME", "CARGO_INCREMENTAL"];
 
-/// A reader, and what has come of what was read so far.
+/// A reader, and its state after what was read so far.
 pub(super) struct Reader {
-    /// Where the reader is.
+    /// The current folder.
     folder: PathBuf,
-    /// What cargo builds for the reader is kept here for the next time.
+    /// The target folder of the reader's cargo, kept for the next run.
     built: Option<PathBuf>,
     weir: Option<Weir>,
-    /// Where the document is about several.
+    /// Set if the document is about several machines.
     machines: Option<Machines>,
-    /// What it has set for the commands that follow.
+    /// The variables exported for the commands that follow.
     exports: Vec<String>,
-    /// What stands in documents, and what it is here.
+    /// Words of documents, and their replacements here.
     words: Vec<(&'static str, String)>,
-    /// Where it began.
+    /// The initial folder.
     root: TempDir,
 }
 
@@ -72,11 +72,11 @@ impl Reader {
         Reader { folder, built: None, weir: None, machines: None, exports: Vec::new(), words: Vec::new(), root }
     }
 
-    /// A reader beside a checkout, which is called `weir`.
+    /// A reader beside a checkout named `weir`.
     pub(super) fn beside_a_checkout() -> Self {
         let built = Path::new(env!("CARGO_TARGET_TMPDIR"));
-        // Always the same folder, so that cargo builds in place of what it built the last time; outside of the workspace, which cargo would
-        // take the reader's crate for a part of.
+        // Always the same folder, so that cargo reuses the previous build; outside of the workspace, or cargo would treat the reader's
+        // crate as a part of it.
         let name = format!("weir-guide-{}", hash(built));
         let path = std::env::temp_dir().join(name);
         let _ = fs::remove_dir_all(&path);
@@ -89,7 +89,7 @@ impl Reader {
         Reader { folder, built: Some(built), weir: None, machines: None, exports: Vec::new(), words: Vec::new(), root }
     }
 
-    /// A reader who has nothing but `weir` in the `PATH`, and the tools of a language.
+    /// A reader with nothing but `weir` in the `PATH`, and the tools of a language.
     pub(super) fn in_an_empty_folder() -> Self {
         let root = tempfile::tempdir().unwrap();
         let folder = root.path().join("projects");
@@ -98,12 +98,12 @@ impl Reader {
         Reader { folder, built: None, weir: None, machines: None, exports: Vec::new(), words: Vec::new(), root }
     }
 
-    /// A reader in a checkout whose machines have the names that documents use: `rabbit.example`, `gateway.example`.
+    /// A reader in a checkout whose machines have the names used in documents: `rabbit.example`, `gateway.example`.
     pub(super) async fn with_machines() -> Self {
         Reader { machines: Some(Machines::new().await), ..Self::in_a_checkout() }
     }
 
-    /// A reader in a checkout with the Pulsar that documents call `pulsar.example`, and a token of its administrator.
+    /// A reader in a checkout with the Pulsar that documents name `pulsar.example`, and a token of its administrator.
     pub(super) async fn with_pulsar() -> Self {
         let broker = weir_tests::pulsar::Broker::node().await;
         let token = broker.token_file(weir_tests::pulsar::Role::Admin).unwrap();
@@ -113,7 +113,7 @@ impl Reader {
         reader
     }
 
-    /// Does all that a document says, to its end, where Weir is stopped. The document must have started one.
+    /// Follows a document to its end, where Weir is stopped. The document must have started one.
     pub(super) async fn follow(mut self, document: &str) {
         let text = fs::read_to_string(repository().join(document)).unwrap();
         let text = self.machines.as_ref().map_or(text.clone(), |machines| machines.here(&text));
@@ -160,7 +160,7 @@ impl Reader {
                 self.stop().await;
                 let weir = Weir::up_from(&self.folder, arguments).await;
                 let anywhere: Vec<String> = expected.iter().map(|line| line.replace(":8088", "...")).collect();
-                // It answers a little before it says so.
+                // It answers a little before it reports so.
                 let end = Instant::now() + DEADLINE;
                 while missing(&anywhere, &weir.said()).is_some() && Instant::now() < end {
                     pass(Duration::from_millis(20)).await;
@@ -168,7 +168,7 @@ impl Reader {
                 check_output(command, &anywhere, &weir.said());
                 self.weir = Some(weir);
             }
-            // Who looks at what is still under way looks again.
+            // If the output shows something still in progress, the command is repeated.
             ["weir", "status" | "queues", ..] | ["weir", "flow", "show", ..] => {
                 let end = Instant::now() + DEADLINE;
                 let mut said = self.say(command, expected).await;
@@ -188,7 +188,7 @@ impl Reader {
         }
     }
 
-    /// Runs a command, and returns what it said.
+    /// Runs a command and returns its output.
     async fn say(&self, command: &str, expected: &[String]) -> String {
         let output = self.shell(command).await;
         let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
@@ -206,13 +206,13 @@ impl Reader {
         before(LONGEST, command.clone(), tokio::task::spawn_blocking(move || shell.output().unwrap())).await.unwrap()
     }
 
-    /// A shell that runs a command where the reader is.
+    /// A shell that runs a command in the reader's folder.
     fn command(&self, command: &str) -> Command {
         let path = format!("{}:{}", self.root.path().join("target/release").display(), std::env::var("PATH").unwrap());
         let lines: Vec<&str> = self.exports.iter().map(String::as_str).chain([command]).collect();
         let mut shell = Command::new("sh");
         shell.args(["-c", &lines.join("\n")]).current_dir(&self.folder).env("PATH", path).env("NO_COLOR", "1").stdin(Stdio::null());
-        // What npm has fetched once it takes from its own cache.
+        // Makes npm use its cache for what it has fetched before.
         shell.env("npm_config_prefer_offline", "true");
         for name in OURS.iter().chain(OF_CARGO) {
             shell.env_remove(name);
@@ -242,7 +242,7 @@ fn is_as_expected(status: ExitStatus, expected: &[String]) -> bool {
     status.success() != expected.iter().any(|line| line.starts_with("error: "))
 }
 
-/// What `./just` runs is too long for a test within the tests; CI runs `./just test`, and `tests/it/demo.rs` the demo.
+/// What `./just` runs takes too long for a test within the tests; CI runs `./just test`, and `tests/it/demo.rs` the demo.
 fn check_recipe(recipe: &str) {
     let justfile = fs::read_to_string(repository().join("Justfile")).unwrap();
     let is_it = |line: &str| line.strip_prefix(recipe).is_some_and(|rest| rest.starts_with([':', ' ']));
@@ -256,7 +256,7 @@ fn check_output(command: &str, expected: &[String], output: &str) {
     }
 }
 
-/// The first of the expected lines that does not appear in the output behind those before it.
+/// The first of the expected lines that does not appear in the output after the lines before it.
 fn missing<'e>(expected: &'e [String], output: &str) -> Option<&'e String> {
     let mut lines = output.lines();
     let mut wanted = expected.iter().filter(|line| !line.trim().is_empty() && line.trim() != "...");

@@ -1,4 +1,4 @@
-//! The samples of code in the documents for authors: each is compiled and run by a test, or marked `text`, which is only shown.
+//! The code samples in the documents for authors: each is compiled and run by a test, or marked `text`, which is not run.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -6,7 +6,7 @@ use std::fs;
 use super::read::blocks;
 use super::reader::repository;
 
-/// Documents with samples that are no files, their languages, and the test that runs them. A sample that its test does not know fails there.
+/// Documents with samples that are not files, their languages, and the test that runs them. A sample unknown to its test fails there.
 const RUN: [(&str, &[&str], &str); 8] = [
     ("README.md", &["rust"], "tests/it/sdk/guide.rs"),
     ("docs/writing-a-processor.md", &["json", "rust"], "tests/it/sdk/guide.rs"),
@@ -29,7 +29,7 @@ fn documents() -> BTreeSet<String> {
 fn every_sample_for_authors_is_run_by_a_test_or_only_shown() {
     for document in documents() {
         let text = fs::read_to_string(repository().join(&document)).unwrap();
-        // Commands are run, and files written, by who follows the document; what has no mark is a drawing.
+        // Commands are run and files written by `reader.rs`; a block without a mark is a drawing.
         let samples = blocks(&text).into_iter().map(|(mark, _)| mark).filter(|mark| !mark.contains(' '));
         let found: BTreeSet<&str> = samples.filter(|mark| !["", "console", "sh", "text"].contains(mark)).collect();
         let listed = RUN.iter().find(|(name, ..)| *name == document);

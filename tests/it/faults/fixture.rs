@@ -1,4 +1,4 @@
-//! All roles in one process on a real broker, by way of a line that makes faults.
+//! All roles in one process on a real broker, through a connection that can inject faults.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,14 +19,14 @@ use super::space::{Client, ProxiedLine, TestBroker};
 use crate::guests::ECHO;
 use crate::host_fixture::host_settings;
 
-/// The parts of a Weir with one flow, `one`, of one processor that repeats what it gets.
+/// The parts of a Weir with one flow, `one`, whose only processor is echo.
 pub(crate) struct WeirFixture {
     pub(crate) line: Arc<ProxiedLine>,
     load: Load,
     flows: FlowClient,
     host: Host,
     _services: (ConfigService, FlowService),
-    /// Of the roles.
+    /// The client of the roles.
     pub(crate) client: Arc<Client>,
     pub(crate) space: TestBroker,
     _folder: TempDir,
@@ -35,9 +35,9 @@ pub(crate) struct WeirFixture {
 /// How a broker ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
-    /// As a service manager asks it to.
+    /// Terminated, as by a service manager.
     Asked,
-    /// As `kill -9` does.
+    /// Killed, as by `kill -9`.
     Killed,
 }
 
@@ -66,14 +66,14 @@ impl WeirFixture {
         WeirFixture { line, load, flows, host, _services: (config_service, flow_service), client, space, _folder: folder }
     }
 
-    /// Sends numbers through the flow while these faults strike, shows what became of them, and stops everything: nothing may be lost.
+    /// Sends numbers through the flow while these faults strike, prints the outcome, and stops everything: nothing may be lost.
     pub(crate) async fn outlives(self, test: &str, faults: impl Future<Output = ()>) {
         self.load.send_during(faults).await;
         self.load.arrived().await.show(&format!("{test}, {}", self.space.broker()));
         self.end().await;
     }
 
-    /// Connections are cut, also in the middle of what they carry.
+    /// Connections are cut, also in the middle of a transfer.
     pub(crate) async fn outlives_cuts(self) {
         let (line, mut random) = (self.line.clone(), StdRng::seed_from_u64(seed()));
         let faults = async {
@@ -87,14 +87,14 @@ impl WeirFixture {
         self.outlives("connections cut", faults).await;
     }
 
-    /// Nothing passes any more while connections stay open.
+    /// Nothing is forwarded while connections stay open.
     pub(crate) async fn outlives_half_open_connections(self) {
         let (line, client) = (self.line.clone(), self.client.clone());
         let faults = async {
             for _ in 0..rounds(1) {
                 pass(Duration::from_millis(500)).await;
                 line.hold();
-                // Heartbeats find it: the connections that were held are given up.
+                // Heartbeats detect it: the held connections are dropped.
                 eventually(DEADLINE, "the end of the connections", || async { client.is_lost().then_some(()) }).await;
                 line.cut();
                 line.release();
@@ -104,7 +104,7 @@ impl WeirFixture {
         self.outlives("connections half open", faults).await;
     }
 
-    /// The broker ends and is started again.
+    /// The broker ends and is restarted.
     pub(crate) async fn outlives_restarts(self, restart: impl AsyncFn(End)) {
         let faults = async {
             for round in 0..rounds(2) {
@@ -122,7 +122,7 @@ impl WeirFixture {
             loop {
                 match self.flows.stop_flow("one").await {
                     Ok(_) => return,
-                    // One whose answer was lost was done.
+                    // An operation whose answer was lost was done.
                     Err(FlowError::Answered { message, .. }) if message.contains("does not exist") => return,
                     Err(error) => tracing::debug!(%error, "stopped again"),
                 }

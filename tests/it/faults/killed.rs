@@ -23,11 +23,11 @@ use crate::rabbitmq::up::echoes;
 async fn up(data: &Path, space: &TestBroker) -> Weir {
     let environment = space.environment(None);
     let environment: Vec<(&str, &str)> = environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    // What the last life held is given free by the broker as soon as it sees its connections end.
+    // The broker releases what the previous process held as soon as it detects the end of its connections.
     before(load::DEADLINE, "weir up", Weir::up_in(data, &[], &environment)).await
 }
 
-/// Deploys echo, and stores a blueprint of it.
+/// Deploys echo, and stores a blueprint with it.
 async fn deploy_echo(weir: &Weir, space: &TestBroker) {
     weir.must(&["deploy", guest_path(ECHO).to_str().unwrap()]).await;
     let file = weir.data().join("blueprint.json");
@@ -35,7 +35,7 @@ async fn deploy_echo(weir: &Weir, space: &TestBroker) {
     weir.must(&["blueprint", "put", "b", file.to_str().unwrap()]).await;
 }
 
-/// Under load: nothing is lost, and nothing is left behind by a stop.
+/// Under load: nothing is lost, and a stop leaves nothing behind.
 pub(crate) async fn is_killed_under_load(space: TestBroker) {
     let folder = tempfile::tempdir().unwrap();
     let mut random = StdRng::seed_from_u64(seed());
@@ -82,7 +82,7 @@ pub(crate) async fn runs_on_during(space: TestBroker, test: &str, faults: impl F
     leaves_nothing(&space, &before).await;
 }
 
-/// Waits until the broker has no queue that was not there before; readers that have just gone may still be seen.
+/// Waits until the broker has only the queues that it had before; readers that have just left may still be listed.
 async fn leaves_nothing(space: &TestBroker, before: &BTreeSet<String>) {
     let seen = Mutex::new(BTreeSet::new());
     let look = || async {
@@ -95,7 +95,7 @@ async fn leaves_nothing(space: &TestBroker, before: &BTreeSet<String>) {
     assert!(gone.is_ok(), "left behind: {:?}", seen.lock().unwrap());
 }
 
-/// The flows that are cut in their start or stop.
+/// The flows that are interrupted in their start or stop.
 const FLOWS: [&str; 4] = ["one", "two", "three", "four"];
 
 /// The flows that run, once none is between two states.
@@ -127,7 +127,7 @@ async fn settled(weir: &Weir, space: &TestBroker) -> BTreeSet<String> {
     found.unwrap_or_else(|_| panic!("flows are between two states, or queues have no owner: {seen}"))
 }
 
-/// Stops all flows. A request of before a kill may be done only now: the queue of requests outlives the process.
+/// Stops all flows. A request from before a kill may be executed only now: the queue of requests survives the process.
 async fn stop_all(weir: &Weir, space: &TestBroker) {
     let stopped = async {
         loop {

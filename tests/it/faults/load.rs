@@ -1,4 +1,4 @@
-//! Numbers that are sent into a flow of echo from outside during faults, and what comes out of it.
+//! Numbers sent from outside into a flow of echo during faults, and its output.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
@@ -12,17 +12,17 @@ use weir_tests::wait::{eventually, pass};
 use super::space::TestBroker;
 use crate::guests::ECHO;
 
-/// What outlives faults takes longer than other tests.
+/// Surviving faults takes longer than other tests.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(150);
 /// How many numbers are sent at a time.
 const BURST_COUNT: u64 = 50;
-/// Above all numbers that the load itself sends.
+/// Above all numbers sent by the load itself.
 const FIRST_RESERVED: u64 = 1 << 40;
 
-/// How fast numbers are sent.
+/// The rate at which numbers are sent.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pace {
-    /// How many numbers may be under way, so that what is sent can be taken in time.
+    /// The maximum of numbers in flight, so that what is sent can be taken in time.
     under_way_count: usize,
     /// The time between two bursts.
     pause: Duration,
@@ -35,9 +35,9 @@ impl Pace {
     pub(crate) const STEADY: Pace = Pace { under_way_count: 500, pause: Duration::from_millis(25) };
 }
 
-/// A sender and a reader of the flow `one`, past whatever the faults strike.
+/// A sender and a reader of the flow `one` that bypass the faults.
 pub(crate) struct Load {
-    /// For the checks, too.
+    /// Also for the checks.
     pub(crate) backend: Arc<dyn Backend>,
     input: Queue,
     pace: Pace,
@@ -48,12 +48,12 @@ pub(crate) struct Load {
 /// What was sent and seen since the load began.
 #[derive(Debug, Default)]
 struct Counted {
-    /// The number that the load sends next.
+    /// The next number to send.
     next: u64,
     reserved_count: u64,
     /// How many were confirmed.
     sent_count: u64,
-    /// Those of them that were not seen yet.
+    /// Confirmed numbers that were not seen yet.
     awaited: HashSet<u64>,
     /// How often each number was seen.
     seen: HashMap<u64, u64>,
@@ -118,7 +118,7 @@ impl Load {
             tokio::select! {
                 biased;
                 result = &mut faults => {
-                    // A burst that was begun counts whole, so that the next one begins with numbers of its own.
+                    // A burst is always completed, so that the next one begins with new numbers.
                     sending.await;
                     return result;
                 }
@@ -132,7 +132,7 @@ impl Load {
         self.counted().confirm(number);
     }
 
-    /// Numbers that no other sender has, for another way into the flow.
+    /// Numbers that no other sender uses, for another path into the flow.
     pub(crate) fn reserve(&self, count: u64) -> Range<u64> {
         let mut counted = self.counted();
         let first = FIRST_RESERVED + counted.reserved_count;
@@ -140,7 +140,7 @@ impl Load {
         first..first + count
     }
 
-    /// A reserved number was confirmed: it must arrive, too.
+    /// Records that a reserved number was confirmed: it must arrive, too.
     pub(crate) fn note(&self, number: u64) {
         self.counted().confirm(number);
     }
@@ -150,7 +150,7 @@ impl Load {
         self.counted().seen.len() as u64
     }
 
-    /// Waits until all numbers have come that were sent since the load began, but not for ever.
+    /// Waits, for a limited time, until all numbers sent since the load began have arrived.
     pub(crate) async fn arrived(&self) -> Tally {
         let all = eventually(2 * DEADLINE, "all messages", || async { self.counted().awaited.is_empty().then_some(()) });
         let _ = tokio::time::timeout(DEADLINE, all).await;
@@ -177,7 +177,7 @@ async fn publish(producer: &dyn Producer, number: u64) {
         match producer.publish_confirmed(Message::new(number.to_string())).await {
             Ok(()) => return,
             Err(PubsubError::Unavailable { .. } | PubsubError::OutcomeUnknown { .. }) => pass(Duration::from_millis(20)).await,
-            // Of a queue declared just before, or one that its owner has not made again.
+            // A queue declared just before, or one that its owner has not recreated yet.
             Err(PubsubError::QueueNotFound { .. }) => pass(Duration::from_millis(20)).await,
             Err(error) => panic!("{error}"),
         }
@@ -190,7 +190,7 @@ async fn read(backend: Arc<dyn Backend>, out: Queue, counted: Arc<Mutex<Counted>
             while let Ok(delivery) = consumer.receive().await {
                 let number: u64 = std::str::from_utf8(&delivery.message.body).unwrap().parse().unwrap();
                 counted.lock().unwrap().see(number);
-                // One that could not be acknowledged comes again, and was not doubled by what is tested.
+                // One that could not be acknowledged is redelivered, and does not count as duplicated by what is tested.
                 if backend.settle(&delivery.receipt, Vec::new()).await.is_ok() {
                     counted.lock().unwrap().settled(number);
                 }

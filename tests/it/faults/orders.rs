@@ -1,4 +1,4 @@
-//! Operations on flows, asked for while flow services are struck.
+//! Operations on flows, requested while flow services are struck by faults.
 
 use std::time::Duration;
 
@@ -10,16 +10,16 @@ use weir_tests::wait::{DEADLINE, before};
 
 use super::steps::Operation;
 
-/// How long an answer is waited for where a request may be lost: longer than an operation takes.
+/// The time-out for an answer if a request may be lost: longer than an operation takes.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(4);
-/// How long it is asked in all: an operation may have to wait for the end of another one.
+/// The time-out for all repetitions: an operation may have to wait for the end of another one.
 const LONGEST_TIME: Duration = DEADLINE.saturating_mul(2);
 
-/// Who asks.
+/// The requester.
 #[derive(Clone)]
 pub(crate) struct Orders {
     pub(crate) flows: FlowClient,
-    /// Whether a request that was lost by a flow service is answered by the next one.
+    /// Whether a request that one flow service lost is answered by the next one.
     pub(crate) keeps_requests: bool,
 }
 
@@ -28,32 +28,32 @@ pub(crate) struct Orders {
 pub(crate) struct Order {
     pub(crate) operation: Operation,
     pub(crate) flow: &'static str,
-    /// What a swap replaces, and by what.
+    /// What a swap replaces, and its replacement.
     pub(crate) processor: &'static str,
     pub(crate) component: String,
 }
 
-/// An operation that was asked for.
+/// A requested operation.
 pub(crate) struct Begun {
     order: Order,
     answer: JoinHandle<Result<(), FlowError>>,
 }
 
 impl Orders {
-    /// Asks for an operation.
+    /// Requests an operation.
     pub(crate) fn begin(&self, order: Order) -> Begun {
         let (orders, asked) = (self.clone(), order.clone());
         Begun { order, answer: tokio::spawn(async move { orders.ask(&asked).await }) }
     }
 
-    /// Asks for an operation, and waits until it is done.
+    /// Requests an operation, and waits until it is done.
     pub(crate) async fn perform(&self, order: Order) -> Result<(), String> {
         let begun = self.begin(order);
         self.answer(begun).await
     }
 
-    /// The answer to an operation, by whichever flow service. Where the broker keeps no requests, it is asked for again when there is no answer: it
-    /// may have been done by then.
+    /// The answer to an operation, from any flow service. If the broker keeps no requests, the request is repeated when there is no answer:
+    /// the operation may have been done by then.
     pub(crate) async fn answer(&self, begun: Begun) -> Result<(), String> {
         let Begun { order, mut answer } = begun;
         let answered = async {
@@ -111,13 +111,13 @@ impl Begun {
         self.answer.await.unwrap().map_err(|error| weir_pubsub::chain(&error))
     }
 
-    /// Waits for the answer no longer.
+    /// Stops waiting for the answer.
     pub(crate) fn give_up(self) {
         self.answer.abort();
     }
 }
 
-/// Whether an operation that was asked for again had been done.
+/// Whether a repeated operation had already been done.
 fn is_done(message: &str) -> bool {
     message.contains("already") || message.contains("does not exist")
 }

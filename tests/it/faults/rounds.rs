@@ -1,7 +1,7 @@
-//! Rounds of faults on a Weir of many processes, under load: any role is killed, stopped or away at a moment that the seed decides. After each
-//! round no confirmed message is lost, every flow is started or stopped, and the broker has the queues of the flows and no others.
+//! Rounds of faults on a Weir of several processes, under load: any role is killed, stopped or absent at a moment determined by the seed.
+//! After each round no confirmed message is lost, every flow is started or stopped, and the broker has exactly the queues of the flows.
 //!
-//! The roles outlive several rounds, as those of an operator do.
+//! The roles live for several rounds, like those of an operator.
 
 mod gateways;
 mod hosts;
@@ -26,16 +26,16 @@ use super::space::TestBroker;
 use plan::{Kind, Round};
 use roles::RolesFixture;
 
-/// As many rounds have every kind of fault, and every step of an operation.
+/// This many rounds include every kind of fault, and every step of an operation.
 pub(crate) use plan::ROUNDS_COUNT;
 
-/// How many rounds there are in all: as many as a test makes by itself, or `WEIR_TEST_ROLE_ROUNDS`.
+/// The total number of rounds: `WEIR_TEST_ROLE_ROUNDS`, or the default of a test.
 fn rounds_count(short_count: usize) -> usize {
     let given = std::env::var("WEIR_TEST_ROLE_ROUNDS").ok().filter(|text| !text.is_empty());
     given.map_or(short_count * rounds(1) as usize, |text| text.parse().expect("WEIR_TEST_ROLE_ROUNDS is a number"))
 }
 
-/// Strikes all roles. `fixture` makes a topicspace for each part of the rounds, by its number.
+/// Runs rounds on all roles. `fixture` creates a topicspace for each part of the rounds, given its number.
 pub(crate) async fn are_outlived(short_count: usize, weir: impl AsyncFn(usize) -> TestBroker) {
     let seed = seed();
     let plan = plan::of(&mut StdRng::seed_from_u64(seed), rounds_count(short_count));
@@ -61,7 +61,7 @@ pub(crate) async fn are_outlived(short_count: usize, weir: impl AsyncFn(usize) -
 }
 
 impl RolesFixture {
-    /// A round that must leave everything whole; what is wrong is reported with all that is needed to repeat it.
+    /// A round after which everything must be consistent; a failure is reported with what is needed to repeat it.
     async fn outlives(&mut self, seed: u64, name: &str, round: &Round) {
         println!("{name}");
         let began = tokio::time::Instant::now();

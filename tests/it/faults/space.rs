@@ -1,4 +1,4 @@
-//! A topicspace of a test's own on a real broker, and the network to it.
+//! A topicspace for a single test on a real broker, and the network to it.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -27,10 +27,10 @@ enum On {
     Pulsar { broker: Pulsar },
 }
 
-/// What lies between a client and the broker, where faults can be made.
+/// The network between a client and the broker, where faults can be injected.
 pub(crate) struct ProxiedLine {
     broker: Proxy,
-    /// Of Pulsar, whose admin API has an address of its own.
+    /// For Pulsar, whose admin API has a separate address.
     admin: Option<Proxy>,
 }
 
@@ -59,7 +59,7 @@ impl TestBroker {
         &self.name
     }
 
-    /// What the broker is called in the figures of tests.
+    /// The name of the broker in the figures of tests.
     pub(crate) fn broker(&self) -> String {
         match &self.on {
             On::RabbitMq { queues, .. } => format!("RabbitMQ {}, {} queues", Version::tested().name(), queues.name()),
@@ -67,17 +67,17 @@ impl TestBroker {
         }
     }
 
-    /// Whether a request waits for the next one who answers, where the one who had it is gone.
+    /// Whether a request waits for the next responder if the one that had it is gone.
     pub(crate) fn keeps_requests(&self) -> bool {
         matches!(self.on, On::RabbitMq { .. })
     }
 
-    /// A text with topics of the topicspace `tg` as one of this topicspace.
+    /// A text with the topics of the topicspace `tg` replaced by those of this topicspace.
     pub(crate) fn own(&self, text: &str) -> String {
         text.replace(":tg:", &format!(":{}:", self.name))
     }
 
-    /// A queue of the topicspace `tg` as one of this topicspace.
+    /// A queue of the topicspace `tg`, in this topicspace.
     pub(crate) fn queue(&self, topic: &str, subscription: &str) -> Queue {
         host_fixture::queue(&self.own(topic), subscription)
     }
@@ -87,7 +87,7 @@ impl TestBroker {
         serde_json::from_str(&self.own(&cli::blueprint(processor, &json!({})).to_string())).unwrap()
     }
 
-    /// What a flow of such a blueprint reads, and what it ends in.
+    /// The queue that a flow of such a blueprint reads, and the one it ends in.
     pub(crate) fn queues_of(&self, processor: &str, flow: &str) -> [Queue; 2] {
         [
             self.queue(&format!("flow:tg:in:{flow}"), &format!("{processor}--{flow}--input")),
@@ -95,11 +95,11 @@ impl TestBroker {
         ]
     }
 
-    /// A way to the broker where faults can be made.
+    /// A connection to the broker where faults can be injected.
     pub(crate) async fn line(&self) -> ProxiedLine {
         match &self.on {
             On::RabbitMq { broker, .. } => ProxiedLine { broker: Proxy::to(&broker.address()).await, admin: None },
-            // It names its own address to clients, which are to stay on this line.
+            // It sends its own address to clients, which must stay on this line.
             On::Pulsar { broker } => {
                 let admin = Some(Proxy::to(&broker.admin().address()).await);
                 ProxiedLine { broker: Proxy::in_place_of(broker.address()).await, admin }
@@ -107,7 +107,7 @@ impl TestBroker {
         }
     }
 
-    /// Connects to the broker, by a line or without one.
+    /// Connects to the broker, through a line or without one.
     pub(crate) async fn client(&self, line: Option<&ProxiedLine>) -> Client {
         let (url, admin_url) = self.urls(line);
         match &self.on {
@@ -129,7 +129,7 @@ impl TestBroker {
         }
     }
 
-    /// What names the broker and the topicspace to a process.
+    /// The environment that gives a process the broker and the topicspace.
     pub(crate) fn environment(&self, line: Option<&ProxiedLine>) -> Vec<(&'static str, String)> {
         let (url, admin_url) = self.urls(line);
         let mut environment = vec![("WEIR_BROKER_URL", url), ("WEIR_TOPICSPACE", self.name.clone())];
@@ -140,7 +140,7 @@ impl TestBroker {
         environment
     }
 
-    /// The queues of flows that the broker has, by their names on the wire, without the dead letters. A topic without a queue is named too.
+    /// The queues of flows on the broker, by their names on the wire, without the dead letters. Topics without a queue are included.
     pub(crate) async fn queues(&self) -> BTreeSet<String> {
         let all: Vec<String> = match &self.on {
             On::RabbitMq { broker, vhost, .. } => queues(broker.management(), vhost).await,
@@ -150,14 +150,14 @@ impl TestBroker {
         all.into_iter().filter(|name| name.starts_with(&prefix) && !name.contains("weir-dead-letters")).collect()
     }
 
-    /// The subscriptions of a namespace with their topics, and topics that have none.
+    /// The subscriptions of a namespace with their topics, and topics without any.
     async fn topics(&self, broker: &Pulsar, domain: &str, class: &str) -> BTreeSet<String> {
         let (admin, mut found) = (broker.admin(), BTreeSet::new());
         let topics = admin.must(Method::GET, &format!("{domain}/{}/{class}", self.name), None).await;
         for topic in topics.as_array().unwrap().iter().map(|topic| topic.as_str().unwrap()) {
             let name = topic.rsplit_once('/').unwrap().1;
             let path = topic.replacen("://", "/", 1);
-            // One that is gone by now has none.
+            // A topic that is gone by now has none.
             let Some((status, subscriptions)) = admin.send(Method::GET, &format!("{path}/subscriptions"), None).await else { continue };
             if !status.is_success() || name.starts_with("__") {
                 continue;
@@ -173,7 +173,7 @@ impl TestBroker {
         found
     }
 
-    /// All queues that the broker has, whatever for, but those that are made by their readers while these are there.
+    /// All queues on the broker, for any purpose, except those that their readers create temporarily.
     pub(crate) async fn everything(&self) -> BTreeSet<String> {
         match &self.on {
             On::RabbitMq { broker, vhost, .. } => {
@@ -190,7 +190,7 @@ impl TestBroker {
         }
     }
 
-    /// Deletes, as an operator could, what the lock of the flow service and its requests stand on.
+    /// Deletes, as an operator could, the queues behind the lock and the requests of the flow service.
     pub(crate) async fn delete_lock_of_flows(&self) {
         match &self.on {
             On::RabbitMq { broker, vhost, .. } => {
@@ -199,10 +199,10 @@ impl TestBroker {
                 }
             }
             On::Pulsar { broker } => {
-                // The requests first: whoever leads next reads them, and would come back during each try.
+                // The requests first: the next leader reads them, and would reconnect during each attempt.
                 for topic in ["request/flow".to_owned(), format!("notify/weir.lock.flow.{}", self.name)] {
                     let path = format!("non-persistent/{}/{topic}?force=true", self.name);
-                    // It fails while another client comes.
+                    // It fails while another client connects.
                     let deleted = || async {
                         let (status, _) = broker.admin().send(Method::DELETE, &path, None).await?;
                         status.is_success().then_some(())
@@ -220,12 +220,12 @@ impl ProxiedLine {
         self.proxies().for_each(Proxy::cut);
     }
 
-    /// Resets all connections to the broker once so many bytes at most have passed, at a place that the seed decides.
+    /// Resets all connections to the broker after at most this many bytes, at a position determined by the seed.
     pub(crate) fn cut_at_random(&self, seed: u64, most_bytes: u64) {
         self.broker.cut_at_random(seed, most_bytes);
     }
 
-    /// Forwards nothing more, while connections stay open.
+    /// Forwards nothing, while connections stay open.
     pub(crate) fn hold(&self) {
         self.proxies().for_each(Proxy::hold);
     }
@@ -235,7 +235,7 @@ impl ProxiedLine {
         self.proxies().for_each(Proxy::release);
     }
 
-    /// Refuses new connections, and resets those that are there.
+    /// Refuses new connections, and resets existing ones.
     pub(crate) fn refuse(&self) {
         self.proxies().for_each(Proxy::refuse);
         self.cut();
@@ -252,7 +252,7 @@ impl ProxiedLine {
 }
 
 impl Client {
-    /// As what every broker is.
+    /// As the interface common to all brokers.
     pub(crate) fn backend(&self) -> Arc<dyn Backend> {
         match self {
             Client::RabbitMq(broker) => broker.clone(),
@@ -260,7 +260,7 @@ impl Client {
         }
     }
 
-    /// Whether no connection is there at the moment.
+    /// Whether there is currently no connection.
     pub(crate) fn is_lost(&self) -> bool {
         match self {
             Client::RabbitMq(broker) => broker.is_lost_for_test(),

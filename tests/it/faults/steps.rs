@@ -1,4 +1,4 @@
-//! The steps of operations on flows at which flow services are struck.
+//! The steps of operations on flows at which faults strike flow services.
 
 /// An operation on a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,7 +9,7 @@ pub(crate) enum Operation {
     Swap,
 }
 
-/// All steps that `host/flow` names, with the operation that passes each.
+/// All steps named in `host/flow`, with the operation that passes each.
 pub(crate) const STEPS: [(Operation, &str); 10] = [
     (Operation::Start, "start-announced"),
     (Operation::Stop, "stop-announced"),

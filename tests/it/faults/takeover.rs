@@ -1,7 +1,7 @@
-//! Two processes that serve flows over one broker: one leads, and the other takes over when that is killed or stands still at a named step of
-//! an operation. Flows are started or stopped then, never between, and what the overtaken one still does has no effect.
+//! Two processes that serve flows over one broker: one leads, and the other takes over when the first is killed or suspended at a named
+//! step of an operation. Flows are then started or stopped, never in between, and further actions of the overtaken one have no effect.
 //!
-//! The configuration is served by the test itself, so that it outlives both.
+//! The configuration is served by the test itself, so that it survives both.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -25,10 +25,10 @@ use super::orders::{Begun, Order, Orders};
 use super::space::{ProxiedLine, TestBroker};
 use super::steps::{Operation, STEPS};
 
-/// How long the standby may need beside the broker's own release of the lock.
+/// How long the standby may need in addition to the broker's own release of the lock.
 const TAKEOVER_TIME: Duration = Duration::from_secs(5);
 
-/// A process that serves flows, by a way to the broker of its own.
+/// A process that serves flows, with its own connection to the broker.
 struct Server {
     child: Child,
     line: ProxiedLine,
@@ -50,7 +50,7 @@ impl Server {
         Server { child, line, log, steps }
     }
 
-    /// Starts one that stands by.
+    /// Starts a standby.
     async fn stand_by(fixture: &WeirFixture) -> Self {
         let server = Self::start(fixture).await;
         server.logs("standing by: another flow service holds its lock").await;
@@ -80,7 +80,7 @@ impl Drop for Server {
     }
 }
 
-/// What the processes have in common.
+/// What the processes share.
 struct WeirFixture {
     backend: Arc<dyn Backend>,
     config: ConfigClient,
@@ -114,7 +114,7 @@ impl WeirFixture {
         self.config.get_one("flow-service", "leader").await.unwrap()
     }
 
-    /// Waits until another service leads than the one with this id.
+    /// Waits until a service other than the one with this id leads.
     async fn led_by_another(&self, before: &Option<String>) {
         eventually(DEADLINE, "another leader", || async { (self.leader().await != *before).then_some(()) }).await;
     }
@@ -131,7 +131,7 @@ impl WeirFixture {
         self.answer(self.begin(operation)).await;
     }
 
-    /// How long it takes until an operation is answered.
+    /// The time until an operation is answered.
     async fn first_answer(&self, since: Instant) -> Duration {
         self.orders.are_answered().await;
         since.elapsed()
@@ -141,7 +141,7 @@ impl WeirFixture {
         self.space.queues_of(PROCESSOR, "one").map(|queue| queue.wire_name()).into()
     }
 
-    /// Waits until the flow is what an operation makes of it, whole: nothing is between, and no queue has no owner.
+    /// Waits until the flow is completely in the state that an operation leads to: nothing is in between, and every queue has an owner.
     async fn is_done(&self, operation: Operation) {
         let is_started = matches!(operation, Operation::Start | Operation::Swap);
         let expected = if is_started { self.flow_queues() } else { BTreeSet::new() };
@@ -172,7 +172,7 @@ fn blueprint(space: &TestBroker) -> Value {
     blueprint
 }
 
-/// Shown in every run of the tests, also of those that pass.
+/// Printed in every run of the tests, also if they pass.
 fn show(text: &str) {
     use std::io::Write as _;
     std::io::stdout().write_all(format!("\n{text}\n").as_bytes()).unwrap();
@@ -183,7 +183,7 @@ fn middle(mut times: Vec<Duration>) -> String {
     format!("{} ms (at most {} ms)", times[times.len() / 2].as_millis(), times[times.len() - 1].as_millis())
 }
 
-/// Kills the leader at every step in turn: the standby answers what was asked, and ends what was begun.
+/// Kills the leader at every step in turn: the standby answers the request and completes the operation.
 pub(crate) async fn is_killed_at_every_step(space: TestBroker, count: u32) {
     let fixture = WeirFixture::new(space).await;
     let before = fixture.leader().await;
@@ -216,14 +216,14 @@ pub(crate) async fn is_killed_at_every_step(space: TestBroker, count: u32) {
         fixture.space.broker(),
         middle(times)
     ));
-    // Where requests are lost, it counts how often they were sent again, too.
+    // If requests are lost, this includes the time for repeating them.
     assert!(slowest < TAKEOVER_TIME || !fixture.space.keeps_requests(), "{slowest:?}");
 }
 
-/// How a leader that stands still loses its lock.
+/// How a suspended leader loses its lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Loss {
-    /// Its connections are cut, as by heartbeats that are missing.
+    /// Its connections are cut, as after missed heartbeats.
     Connections,
     /// An operator deletes the queues of the lock and of the requests: all its connections stay.
     Queues,
@@ -238,7 +238,7 @@ impl WeirFixture {
     }
 }
 
-/// A leader stands still at a step, the standby leads, ends what was begun and does the opposite; then the first goes on.
+/// A leader is suspended at a step, the standby leads, completes the operation and does the opposite; then the first is resumed.
 async fn goes_on(fixture: &WeirFixture, leader: Server, standby: &Server, (operation, step): (Operation, &str), loss: Loss) {
     if operation != Operation::Start {
         fixture.perform(Operation::Start).await;
@@ -253,11 +253,11 @@ async fn goes_on(fixture: &WeirFixture, leader: Server, standby: &Server, (opera
     if loss == Loss::Connections {
         fixture.answer(begun).await;
     } else {
-        // The request went with its queue: what was begun is finished or undone, unless it was done.
+        // The request was deleted with its queue: the operation is completed or undone, unless it was done.
         begun.give_up();
         fixture.orders.are_answered().await;
     }
-    // Whatever became of it, the standby starts the flow again, and a message waits in it.
+    // Whatever the outcome, the standby starts the flow again, and a message waits in it.
     let _ = fixture.orders.perform(order(Operation::Stop)).await;
     fixture.is_done(Operation::Stop).await;
     fixture.perform(Operation::Start).await;
@@ -268,7 +268,7 @@ async fn goes_on(fixture: &WeirFixture, leader: Server, standby: &Server, (opera
     leader.steps.go_on(step);
     leader.signal(Signal::CONT);
     leader.logs("another flow service holds").await;
-    // It stands by, and has had the time for whatever it might have done.
+    // It stands by, and has had enough time for anything it might have done.
     pass(Duration::from_millis(300)).await;
     assert_eq!(fixture.config.everything().await.unwrap(), everything, "{operation:?}: it wrote, {loss:?}");
     assert_eq!(fixture.leader().await, led);
@@ -280,7 +280,7 @@ async fn goes_on(fixture: &WeirFixture, leader: Server, standby: &Server, (opera
     fixture.is_done(Operation::Stop).await;
 }
 
-/// Leaders stand still at every step in turn, and go on after another took over: they write nothing and delete nothing.
+/// Leaders are suspended at every step in turn, and resumed after another took over: they write nothing and delete nothing.
 pub(crate) async fn goes_on_after_a_stop(space: TestBroker, count: u32) {
     let fixture = WeirFixture::new(space).await;
     for round in 0..count as usize {

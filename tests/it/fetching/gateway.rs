@@ -1,4 +1,4 @@
-//! What stands for a gateway: whatever it is asked, it answers what the test says.
+//! A stub of a gateway: whatever the request, it sends the answer chosen by the test.
 
 use std::sync::{Arc, Mutex};
 
@@ -6,20 +6,20 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-/// What is answered.
+/// The answer.
 #[derive(Clone)]
 pub(super) enum Response {
     /// Closes the connection.
     Nothing,
     /// These bytes.
     Component(Vec<u8>),
-    /// Half of these bytes, and closes the connection.
+    /// Half of these bytes, then closes the connection.
     Half(Vec<u8>),
     /// A status and a body.
     Error(u16, &'static str),
 }
 
-/// Dropping it ends it.
+/// Dropping it stops it.
 pub(super) struct StubGateway {
     url: String,
     shared: Arc<Mutex<(Response, Vec<String>)>>,
@@ -44,7 +44,7 @@ impl StubGateway {
         self.shared.lock().unwrap().0 = says;
     }
 
-    /// What was asked and answered.
+    /// What was requested and answered.
     pub(super) fn asked(&self) -> Vec<String> {
         self.shared.lock().unwrap().1.clone()
     }

@@ -1,4 +1,4 @@
-//! What comes with flows is bounded, and what is large or broken all the same does not keep other flows from starting and stopping.
+//! What flows add is bounded, and anything large or broken nevertheless does not keep other flows from starting and stopping.
 
 use std::collections::BTreeMap;
 
@@ -50,7 +50,7 @@ async fn descriptions_and_parameters_are_bounded() {
     fixture.start("one", json!({"size": 1})).await.unwrap();
 }
 
-/// A bench whose broker carries answers of 4 MiB, with 12 MiB of configuration in it.
+/// A fixture whose broker carries answers of 4 MiB, with 12 MiB of configuration.
 async fn large(folder: &std::path::Path, records: &[(String, String)]) -> (std::sync::Arc<dyn Backend>, ConfigService, ConfigClient) {
     let limits = Limits { max_answer_bytes: 4 * MIB, ..Limits::default() };
     let options = EmbeddedOptions { sync: SyncMode::None, ..EmbeddedOptions::default() };
@@ -72,7 +72,7 @@ async fn large(folder: &std::path::Path, records: &[(String, String)]) -> (std::
 #[tokio::test]
 async fn large_and_broken_records_block_nothing_and_stops_work_beyond_the_limit() {
     let folder = tempfile::tempdir().unwrap();
-    // As an earlier version took them, or another program wrote them.
+    // As accepted by an earlier version, or written by another program.
     let described = |at: usize| {
         json!({"blueprint-name": "b", "description": "x".repeat(MIB), "interfaces": {}, "parameters": {}, "plan": {
             "queues": [{"topic": format!("flow:tg:in:large{at}"), "subscription": format!("p--large{at}--input")}],
@@ -85,7 +85,7 @@ async fn large_and_broken_records_block_nothing_and_stops_work_beyond_the_limit(
     assert!(config.everything().await.is_err(), "everything is more than one answer carries");
     let _service = within_deadline(FlowService::start(backend.clone(), config.clone(), "tg", quick())).await.unwrap();
     let flows = FlowClient::connect(backend.clone(), "tg").await.unwrap();
-    // Nothing that makes it larger is taken, and the error has the figures.
+    // Nothing that makes it larger is accepted, and the error has the figures.
     let one = || StartFlow { id: "one".into(), blueprint: "b".into(), ..StartFlow::default() };
     let error = within_deadline(flows.start_flow(one())).await.unwrap_err().to_string();
     assert!(error.contains("bytes; the limit is"), "{error}");

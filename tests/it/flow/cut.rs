@@ -1,4 +1,4 @@
-//! A broker whose way to the config service can be cut at a moment of choice, and whose locks can be lost without a word.
+//! A broker whose connection to the config service can be cut at a chosen moment, and whose locks can be lost silently.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -10,17 +10,17 @@ use weir_pubsub::{
     Queue, QueueSpec, Receipt, Result, Settled, Sharing, Subscription, Topic, Unsettled,
 };
 
-/// What becomes of requests to the config service.
+/// The state of the line to the config service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Line {
     Up,
-    /// They do not leave.
+    /// Requests are not sent.
     Down,
-    /// One is done and its answer is lost; then the line is down.
+    /// One request is executed and its answer is lost; then the line is down.
     Deaf,
 }
 
-/// What the line waits for.
+/// The moment that the line waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Moment {
     QueueMade,
@@ -33,15 +33,15 @@ struct State {
     next: Option<(Moment, Line)>,
 }
 
-/// Passes everything on to another broker.
+/// Forwards everything to another broker.
 pub(super) struct Cut {
     inner: Arc<dyn Backend>,
     state: Arc<Mutex<State>>,
-    /// Whether locks are given that the broker does not keep, and queues are never taken alone.
+    /// Whether locks are granted that the broker does not hold, and queues are never exclusive.
     pretends: AtomicBool,
 }
 
-/// A lock that its holder has in its own eyes only.
+/// A lock that only its holder believes in.
 struct Pretended;
 
 #[async_trait]
@@ -57,7 +57,7 @@ impl Cut {
         Arc::new(Cut { inner, state, pretends: AtomicBool::new(false) })
     }
 
-    /// Whoever has a lock of this one does not notice that others get it, too: as a process that stood still.
+    /// The holder of such a lock does not notice that others get it, too: like a process that was suspended.
     pub(super) fn pretending(inner: Arc<dyn Backend>) -> Arc<Self> {
         let cut = Self::over(inner);
         cut.pretends.store(true, Ordering::SeqCst);
@@ -68,7 +68,7 @@ impl Cut {
         self.state.lock().unwrap().line = line;
     }
 
-    /// Changes the line once something was done.
+    /// Changes the line once something has happened.
     pub(super) fn set_after(&self, moment: Moment, line: Line) {
         self.state.lock().unwrap().next = Some((moment, line));
     }

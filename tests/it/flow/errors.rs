@@ -1,10 +1,10 @@
-//! Requests that cannot be done: each is answered with what is wrong, and nothing is changed.
+//! Requests that cannot be fulfilled: each is answered with the problem, and nothing is changed.
 
 use serde_json::{Value, json};
 
 use super::support::{FlowFixture, blueprint};
 
-/// Asks, and checks that the answer is this error and that nothing was changed.
+/// Sends a request, and checks that the answer is this error and that nothing was changed.
 async fn check(fixture: &FlowFixture, request: Value, expected: &str) {
     let before = (fixture.config.version().await.unwrap(), fixture.everything().await, fixture.queues());
     let (kind, message) = fixture.raw().await.error(&request).await;

@@ -1,4 +1,4 @@
-//! One flow service leads: another one stands by, and what one that was overtaken still does has no effect.
+//! One flow service leads: another one stands by, and further actions of an overtaken one have no effect.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -85,7 +85,7 @@ async fn a_service_that_loses_its_lock_stands_by_and_leads_again_later() {
 async fn operations_are_dropped_with_the_lock_and_answered_by_the_next_service() {
     let fixture = prepared().await;
     let (one, two) = (Cutting::over(fixture.backend.clone()), Cutting::over(fixture.backend.clone()));
-    // Its stop waits for a reader for as long as this test.
+    // Its stop waits for a reader for as long as this test runs.
     let _first = serve_over(one.clone(), FlowSettings { stop_wait: Duration::from_secs(600), ..quick() }).await.unwrap();
     fixture.start("one", json!({"size": 1})).await.unwrap();
     let reader = fixture.reader("flow:tg:text:one", "splitter--one--input").await;
@@ -98,7 +98,7 @@ async fn operations_are_dropped_with_the_lock_and_answered_by_the_next_service()
     within_deadline(stop).await.unwrap().unwrap();
     assert_eq!(fixture.get("flow", "one").await, None);
     assert!(fixture.queues().is_empty());
-    // The first has nothing left to do when it is back.
+    // The first one has nothing left to do once it is back.
     one.up();
     fixture.start("one", json!({"size": 1})).await.unwrap();
     assert_eq!(fixture.flows.list_flows().await.unwrap(), ["one"]);
@@ -118,8 +118,8 @@ async fn a_service_replaced_without_notice_writes_nothing_and_leaves_its_request
         }
     };
     let second_id = leader(&fixture).await;
-    // Both take requests. What the first one takes it cannot write: it learns so, gives the request back, and takes its turn to lead, which
-    // overtakes the second in turn.
+    // Both receive requests. The first one cannot write what it receives: it gets an error, requeues the request, and takes its turn to
+    // lead, which overtakes the second.
     for round in 0..10 {
         let id = format!("flow-{round}");
         fixture.start(&id, json!({"size": 1})).await.unwrap();
@@ -133,7 +133,7 @@ async fn a_service_replaced_without_notice_writes_nothing_and_leaves_its_request
     assert_eq!(fixture.flows.list_flows().await.unwrap(), ["zero"]);
 }
 
-/// Sends one request twice, as one message that is delivered again; the error of each answer.
+/// Sends one request twice, as one message that is redelivered; returns the error of each answer.
 async fn twice(fixture: &FlowFixture, request: &Value) -> [Option<String>; 2] {
     let topic = "response:tg:flow".parse().unwrap();
     let answers = fixture.backend.consumer(&topic, &"test".parse().unwrap(), ConsumerOptions::default()).await.unwrap();
@@ -223,7 +223,7 @@ async fn a_redelivered_stop_finished_by_the_next_service_is_answered_as_done() {
     let service = fixture.serve(quick()).await;
     fixture.start("one", json!({"size": 1})).await.unwrap();
     within_deadline(service.stop()).await;
-    // As a service leaves it that is killed in a stop.
+    // The state left by a service that is killed during a stop.
     let mut record = fixture.get("flow", "one").await.unwrap();
     (record["status"], record["stop-request"]) = (json!("stopping"), json!("00000000000000000000000000000007"));
     fixture.put("flow", "one", &record).await;

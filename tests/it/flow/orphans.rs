@@ -7,7 +7,7 @@ use weir_pubsub::{Delete, QueueSpec};
 
 use super::support::{FlowFixture, names, queues_of, spec};
 
-/// Names and what became of them.
+/// Names and outcomes.
 async fn orphans(fixture: &FlowFixture, removed: Option<Backlog>) -> Vec<(String, Option<u64>, bool, bool)> {
     let found = fixture.flows.orphans(removed).await.unwrap();
     let told =
@@ -27,7 +27,7 @@ async fn queues_of_a_lost_record_are_listed_and_removed_unless_read_or_full() {
     let exit = ("gateway--one--chunks".to_owned(), Some(0), false, false);
     let input = ("splitter--one--input".to_owned(), Some(1), false, false);
     assert_eq!(orphans(&fixture, None).await, [exit.clone(), input.clone()]);
-    // One that is read is left alone, whatever is asked for.
+    // One that is being read is left alone, whatever is requested.
     let reader = fixture.reader("flow:tg:text:one", "splitter--one--input").await;
     assert_eq!(orphans(&fixture, Some(Backlog::Discard)).await.iter().filter(|(_, _, is_removed, _)| *is_removed).count(), 1);
     drop(reader);

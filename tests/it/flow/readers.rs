@@ -1,4 +1,4 @@
-//! A flow with a processor that nothing does is refused where that is required, and told where it is not.
+//! A flow with a processor that nothing serves is refused if that is required, and otherwise gets a note.
 
 use serde_json::{Value, json};
 use weir_flow::{FlowError, StartFlow};
@@ -6,7 +6,7 @@ use weir_pubsub::Message;
 
 use super::support::*;
 
-/// Two processors that nothing does, one of them misspelt, and one that is deployed.
+/// Two processors that nothing serves, one of them misspelt, and one that is deployed.
 fn blueprint() -> Value {
     json!({
         "blueprint": {"index:{blueprint}": {"topics": {"input": "flow:tg:index:{blueprint}"}}},
@@ -23,7 +23,7 @@ async fn start(fixture: &FlowFixture, id: &str, external: &[&str]) -> Result<Vec
     within_deadline(fixture.flows.start_flow(flow)).await
 }
 
-/// A host's summary: what it was told to serve, and what it has entries of.
+/// A host's summary: what it was started to serve, and which entries it has.
 async fn report(fixture: &FlowFixture, serves: &[&str], has: &[&str]) {
     let report = json!({
         "host": "h", "version": "0", "started-ms": 0, "time-ms": 0, "config-version": 1, "states": {}, "totals": {}, "flows-count": 0,
@@ -64,7 +64,7 @@ async fn undeployed_components_are_in_the_same_list() {
     for words in ["`splittre`", "`reader` (its component `reader@9.0.0` is not deployed)"] {
         assert!(error.contains(words), "`{words}` is missing in {error}");
     }
-    // Alone it is told with what there is, and no program outside of Weir takes its place.
+    // Alone it is reported with what exists, and no program outside of Weir takes its place.
     let error = start(&fixture, "one", &["index", "splittre", "reader"]).await.unwrap_err().to_string();
     assert!(error.contains("`reader@9.0.0` is not deployed (deployed: none of that name)"), "{error}");
 }
@@ -96,7 +96,7 @@ async fn descriptors_deployments_and_hosts_count_as_subscribers() {
         report(&fixture, &serves, &has).await;
         until(async || start(&fixture, id, &[]).await.is_ok()).await;
         report(&fixture, &[], &[]).await;
-        // It may have been started before the report was heard.
+        // It may have been started before the report arrived.
         until(async || match start(&fixture, "never", &[]).await {
             Ok(_) => fixture.flows.stop_flow("never").await.is_err(),
             Err(error) => error.to_string().contains("`splittre`"),

@@ -39,7 +39,7 @@ async fn an_empty_flow_is_stopped_and_shared_resources_are_kept() {
 async fn a_flow_with_messages_in_flight_is_not_stopped_and_stays_unchanged() {
     let (fixture, _service) = FlowFixture::ready().await;
     fixture.start("one", json!({"size": 1})).await.unwrap();
-    // To the letter, with what this version does not know.
+    // Byte for byte, including fields unknown to this version.
     let mut entry = fixture.get("processor:splitter", "one").await.unwrap();
     entry["previous"] = entry["component"].clone();
     entry["later"] = json!("unknown");
@@ -140,7 +140,7 @@ async fn a_sender_in_another_flow_is_updated_only_once_the_stop_is_done() {
     assert_eq!(consumed().await, None);
 }
 
-/// A flow `one` in the middle of a stop that waits for a reader to leave.
+/// A flow `one` during a stop that waits for a reader to leave.
 async fn stopping(settings: FlowSettings) -> (FlowFixture, weir_flow::FlowService, Box<dyn weir_pubsub::Consumer>, Stop) {
     let fixture = FlowFixture::new().await;
     let service = fixture.serve(FlowSettings { stop_wait: Duration::from_secs(600), ..settings }).await;

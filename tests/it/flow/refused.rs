@@ -1,11 +1,11 @@
-//! Stops with `"backlog": "refuse"` whose way to the config service is cut.
+//! Stops with `"backlog": "refuse"` whose connection to the config service is cut.
 
 use serde_json::json;
 
 use super::cut::{Cut, Line, Moment};
 use super::support::{FlowFixture, blueprint, spec, splitter_record, until, within_deadline};
 
-/// A bench with flow `one` and a line that can be cut.
+/// A fixture with flow `one` and a line that can be cut.
 async fn fixture() -> (FlowFixture, weir_flow::FlowService, std::sync::Arc<Cut>) {
     let fixture = FlowFixture::new().await;
     let cut = Cut::over(fixture.backend.clone());
@@ -27,7 +27,7 @@ async fn a_flow_whose_stop_was_refused_runs_again_despite_an_initial_failure() {
     let error = within_deadline(fixture.flows.stop_empty_flow("one")).await.unwrap_err().to_string();
     assert!(error.contains("still holds 1 message") && error.contains("have not been rolled back yet"), "{error}");
     assert_eq!(fixture.get("flow", "one").await.unwrap()["status"], "stopping");
-    // What refused it is gone: it was refused all the same.
+    // The cause of the refusal is gone: it was refused nevertheless.
     fixture.backend.settle(&held.receipt, Vec::new()).await.unwrap();
     drop(reader);
     cut.set(Line::Up);

@@ -1,4 +1,4 @@
-//! What a new service makes of what an old one left.
+//! How a new service handles what an old one left.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use weir_tests::look::put;
 use super::cut::{Cut, Line, Moment};
 use super::support::{FlowFixture, SHARED_QUEUE, blueprint, names, queues_of, quick, spec, splitter_record, until, within_deadline};
 
-/// A bench without a service, whose config holds component and blueprint.
+/// A fixture without a service, whose config holds component and blueprint.
 async fn prepared() -> FlowFixture {
     let fixture = FlowFixture::new().await;
     fixture.put("component", "splitter@1.0.0", &splitter_record()).await;
@@ -18,7 +18,7 @@ async fn prepared() -> FlowFixture {
     fixture
 }
 
-/// The record that a service leaves which is cut off right after the announcement of a start.
+/// The record left by a service that is interrupted right after announcing a start.
 fn starting_record() -> Value {
     let input = json!({"topic": "flow:tg:in:one", "subscription": "worker--one--input"});
     let entry = json!({"topics": {"input": "flow:tg:in:one", "output": "flow:tg:out:one"}, "parameters": {}, "flow": "one"});
@@ -44,7 +44,7 @@ async fn the_service_creates_its_own_queues_and_the_dead_letter_queue() {
 async fn the_dead_letter_queue_gets_the_configured_bound_regardless_of_the_old_one() {
     let fixture = FlowFixture::new().await;
     let letters = spec("flow:tg:weir-dead-letters", "weir");
-    // As an earlier version, or a host that finds none, makes it.
+    // As created by an earlier version, or by a host that finds none.
     fixture.backend.create_queue(&letters).await.unwrap();
     put(&*fixture.backend, &letters.queue, Message::new("kept")).await.unwrap();
     for bytes in [1 << 20, 2 << 20] {
@@ -73,7 +73,7 @@ async fn a_start_interrupted_by_a_crash_is_undone() {
     assert_eq!(after.len(), before.len() - 1, "nothing else is changed");
 }
 
-/// No start of flow `one` is left, nor anything of it.
+/// Neither a start of flow `one` nor anything belonging to it is left.
 async fn until_nothing_is_left(fixture: &FlowFixture) {
     until(async || fixture.get("flow", "one").await.is_none()).await;
     assert_eq!(fixture.get("processor:splitter", "one").await, None);
@@ -89,13 +89,13 @@ async fn a_start_reported_as_failed_is_undone_even_if_its_undo_failed() {
         cut.set_after(Moment::QueueMade, line);
         let error = fixture.start("one", json!({"size": 1})).await.unwrap_err().to_string();
         assert!(error.contains("have not been rolled back yet"), "{error}");
-        // Where only the answer was lost, it runs for now.
+        // If only the answer was lost, it runs for now.
         let status = fixture.get("flow", "one").await.unwrap().get("status").cloned();
         assert_eq!(status, (line == Line::Down).then(|| json!("starting")));
         cut.set(Line::Up);
         until_nothing_is_left(&fixture).await;
         fixture.start("one", json!({"size": 1})).await.unwrap();
-        // A later start is not undone when the service looks again.
+        // A later start is not undone at the next check of the service.
         let queue = spec("flow:tg:text:one", "splitter--one--input").queue;
         fixture.backend.delete_queue(&queue, Delete::Always).await.unwrap();
         until(async || fixture.backend.queue_exists(&queue).await.unwrap()).await;

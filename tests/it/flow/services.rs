@@ -6,7 +6,7 @@ use weir_tests::look::put;
 
 use super::support::{FlowFixture, names, spec, within_deadline};
 
-/// Fills one queue past the others of its topic, from another queue.
+/// Fills one queue, bypassing the others of its topic, from another queue.
 async fn fill(fixture: &FlowFixture, queue: &Queue) {
     let from = spec("flow:tg:filler", "filler");
     fixture.broker.create_queue(&from).await.unwrap();

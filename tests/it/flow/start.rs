@@ -31,7 +31,7 @@ async fn a_start_creates_exactly_the_consumed_queues_the_exits_and_the_entries()
     );
     assert_eq!(fixture.get("flow", "one").await.unwrap().get("status"), None);
     assert_eq!(fixture.made().await, names(&[SHARED_QUEUE, &input, &exit]), "each queue that was made is recorded");
-    // The announcement, then entries and the running record in one step.
+    // The announcement, then the entries and the running record in one step.
     let (first, second) = (notifies.next().await, notifies.next().await);
     assert_eq!((first.version, first.types), (before + 1, vec!["flow".to_owned(), "queue-made".to_owned()]));
     let types = ["flow", "processor:counter", "processor:splitter"].map(str::to_owned).to_vec();
@@ -114,7 +114,7 @@ async fn a_start_removes_leftovers_and_begins_with_an_empty_queue() {
     let old = spec("flow:tg:text:one", "splitter--one--input");
     fixture.backend.create_queue(&old).await.unwrap();
     fixture.send("flow:tg:text:one", "old").await;
-    // A reader keeps the service from deleting it by itself.
+    // A reader keeps the service from deleting it on its own.
     let reader = fixture.reader("flow:tg:text:one", "splitter--one--input").await;
     let leftover = json!({"topic": "flow:tg:text:one", "subscription": "splitter--one--input"});
     fixture.put("leftover", &old.queue.wire_name(), &leftover).await;

@@ -83,7 +83,7 @@ async fn a_stop_waits_for_processors_to_detach() {
     until(async || fixture.get("flow", "one").await.is_some_and(|flow| flow["status"] == "stopping")).await;
     assert_eq!(fixture.get("processor:splitter", "one").await, None, "its processors are told to leave");
     assert!(fixture.queues().contains(&queues_of("one")[0]));
-    // Meanwhile others start and stop, and the stopping one cannot be started anew.
+    // Meanwhile others start and stop, and the stopping one cannot be started again.
     fixture.start("two", json!({"size": 1})).await.unwrap();
     fixture.flows.stop_flow("two").await.unwrap();
     assert!(!stop.is_finished());
@@ -102,7 +102,7 @@ async fn a_stop_retries_while_a_consumer_is_still_attached() {
     let reader = fixture.reader("flow:tg:text:one", "splitter--one--input").await;
     let flows = fixture.flows.clone();
     let stop = tokio::spawn(async move { flows.stop_flow("one").await });
-    // The other queues go at the first try.
+    // The other queues are deleted at the first attempt.
     until(async || fixture.queues() == names(&[&queues_of("one")[0]])).await;
     drop(reader);
     assert!(within_deadline(stop).await.unwrap().unwrap().is_empty());

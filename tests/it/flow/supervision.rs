@@ -1,4 +1,4 @@
-//! A flow service that panics has failed, with its reason; one operation that panics is answered, and ends nothing else.
+//! A flow service that panics has failed, with its reason; a panic in one operation is answered and ends nothing else.
 
 use serde_json::json;
 use weir_flow::FlowService;

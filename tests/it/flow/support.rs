@@ -1,4 +1,4 @@
-//! What all these tests begin with.
+//! The setup of all these tests.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -20,7 +20,7 @@ pub(super) async fn within_deadline<T>(what: impl Future<Output = T>) -> T {
     within("the flow service", what).await
 }
 
-/// Looks again and again until something is so.
+/// Checks repeatedly until a condition holds.
 pub(super) async fn until<F: Future<Output = bool>>(mut is_so: impl FnMut() -> F) {
     eventually(DEADLINE, "the flow service", || {
         let look = is_so();
@@ -29,7 +29,7 @@ pub(super) async fn until<F: Future<Output = bool>>(mut is_so: impl FnMut() -> F
     .await;
 }
 
-/// Everything that a flow service needs, and, after [`FlowFixture::serve`], one at work.
+/// Everything that a flow service needs, and, after [`FlowFixture::serve`], a running one.
 pub(super) struct FlowFixture {
     pub(super) broker: Arc<EmbeddedBroker>,
     pub(super) backend: Arc<dyn Backend>,
@@ -57,7 +57,7 @@ impl FlowFixture {
         FlowFixture { broker, backend, config, flows, _config_service: config_service, _folder: folder }
     }
 
-    /// A bench with a service that knows the blueprint `text` and the component that it needs.
+    /// A fixture with a service that knows the blueprint `text` and the component that it needs.
     pub(super) async fn ready() -> (Self, FlowService) {
         let fixture = Self::new().await;
         let service = fixture.serve(quick()).await;
@@ -70,7 +70,7 @@ impl FlowFixture {
         within_deadline(FlowService::start(self.backend.clone(), self.config.clone(), "tg", settings)).await.unwrap()
     }
 
-    /// A service that reaches the config service over a line that can be cut, and looks every 20 ms for what was left.
+    /// A service that reaches the config service over a line that can be cut, and checks every 20 ms for leftovers.
     pub(super) async fn serve_over(&self, cut: &Arc<Cut>) -> FlowService {
         let config = ConfigClient::connect(cut.clone(), "tg").await.unwrap();
         let settings = FlowSettings { resume_every: Duration::from_millis(20), ..quick() };
@@ -102,13 +102,13 @@ impl FlowFixture {
         within_deadline(self.flows.start_flow(flow)).await
     }
 
-    /// The names of all queues but those of the services.
+    /// The names of all queues except those of the services.
     pub(super) fn queues(&self) -> BTreeSet<String> {
         let names = self.broker.queues().into_iter().map(|(queue, _)| queue.wire_name());
         names.filter(|name| !name.ends_with("-svc") && name != "tg.flow.weir-dead-letters.weir").collect()
     }
 
-    /// The queues that are recorded as made.
+    /// The queues that are recorded as created.
     pub(super) async fn made(&self) -> BTreeSet<String> {
         self.config.list("queue-made").await.unwrap().value.into_iter().collect()
     }
@@ -139,7 +139,7 @@ impl FlowFixture {
     }
 }
 
-/// What the config service tells everybody.
+/// The notifications of the config service.
 pub(super) struct Notifies(Box<dyn Consumer>);
 
 impl Notifies {
@@ -151,7 +151,7 @@ impl Notifies {
     }
 }
 
-/// Sends bodies as they are.
+/// Sends bodies unchanged.
 pub(super) struct Raw(Requester);
 
 impl Raw {
@@ -177,7 +177,7 @@ pub(super) fn names(names: &[&str]) -> BTreeSet<String> {
     names.iter().map(ToString::to_string).collect()
 }
 
-/// A private splitter, a shared counter, a way in and a way out.
+/// A private splitter, a shared counter, an entrance and an exit.
 pub(super) fn blueprint() -> Value {
     json!({
         "description": "texts into chunks",

@@ -1,4 +1,4 @@
-//! Swapping: what the service checks before it writes, what it writes, and what it puts back.
+//! Swapping: what the service checks before it writes, what it writes, and what it restores.
 
 use serde_json::{Value, json};
 use weir_config::records::HostSummary;
@@ -17,7 +17,7 @@ fn component(version: &str, byte: &str) -> Value {
     json!({"name": "splitter", "version": version, "digest": digest(byte)})
 }
 
-/// The record of the blueprint's splitter with another digest; `change` makes it another component.
+/// The record of the blueprint's splitter with another digest; `change` turns it into another component.
 fn record(byte: &str, change: impl FnOnce(&mut Value)) -> Value {
     let mut record = splitter_record();
     record["digest"] = json!(digest(byte));
@@ -177,10 +177,10 @@ async fn a_swap_with_forget_keeps_no_previous_component() {
     assert_eq!((&entry["component"], &entry["previous"]), (&component("1.0.0", "ab"), &Value::Null));
 }
 
-/// What a host finds out: in which flow it cannot run the splitter of this version and digest, for good or not, and when that was.
+/// A host's finding: in which flow it cannot run the splitter of this version and digest, whether permanently, and when it found that.
 type Finding = (&'static str, &'static str, &'static str, bool, u64);
 
-/// Speaks as a host.
+/// Publishes findings like a host.
 async fn say(fixture: &FlowFixture, findings: &[Finding]) {
     let refusal = |(variant, version, byte, permanent, time_ms): &Finding| {
         let refused = json!({"component": component(version, byte), "problem": "does not fit", "permanent": permanent, "time-ms": time_ms});
@@ -210,7 +210,7 @@ async fn a_permanently_refused_component_is_reverted() {
     swap(&fixture, SwapOrder { component: "splitter@1.0.0".to_owned(), ..two() }).await;
     swap(&fixture, order("splitter@2.0.0")).await;
     swap(&fixture, two()).await;
-    // What may pass, and what the entry does not name, is not acted on: the other flow's is, after them.
+    // A temporary failure, and one of a component that the entry does not name, have no effect: the other flow's, after them, has.
     say(&fixture, &[("one", "2.0.0", "cd", false, 1)]).await;
     say(&fixture, &[("one", "2.0.0", "ee", true, 2), ("two", "2.0.0", "cd", true, 2)]).await;
     until_component(&fixture, "two", "1.0.0").await;
@@ -218,13 +218,13 @@ async fn a_permanently_refused_component_is_reverted() {
     say(&fixture, &[("one", "2.0.0", "cd", true, 3)]).await;
     let back = until_component(&fixture, "one", "1.0.0").await;
     assert_eq!(back.get("previous"), None, "there is none before it that is known to work");
-    // What was said before the next swap does not count against it.
+    // Findings from before the next swap do not count against it.
     swap(&fixture, order("splitter@2.0.0")).await;
     swap(&fixture, two()).await;
     say(&fixture, &[("one", "2.0.0", "cd", true, 3), ("two", "2.0.0", "cd", true, 4)]).await;
     until_component(&fixture, "two", "1.0.0").await;
     assert_eq!(entry(&fixture).await["component"], component("2.0.0", "cd"));
-    // A component that a host refuses is no way back.
+    // A component refused by a host is not restored.
     fixture.put("component", "splitter@3.0.0", &record("ee", |_| {})).await;
     swap(&fixture, order("splitter@3.0.0")).await;
     assert_eq!(entry(&fixture).await["previous"], component("1.0.0", "ab"));
@@ -273,7 +273,7 @@ async fn an_entry_without_a_component_can_be_swapped_to_a_fitting_one() {
     let mut wanted = before;
     wanted["component"] = json!({"name": "counter", "version": "1.0.0", "digest": digest("ee")});
     assert_eq!(fixture.get("processor:counter", "text").await.unwrap(), wanted);
-    // One that reads what the flow does not feed is refused as for any other.
+    // A component that reads what the flow does not provide is refused as for any other.
     fixture
         .put(
             "component",

@@ -1,4 +1,4 @@
-//! The operations, as any client on the broker sees them.
+//! The operations as seen by any client of the broker.
 
 use expect_test::expect;
 use serde_json::{Value, json};

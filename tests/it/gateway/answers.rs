@@ -13,7 +13,7 @@ use super::fixture::{GatewayFixture, NDJSON, answer, error_of};
 
 const PATH: &str = "/api/v1/weir/flows/one/interfaces/in/messages?answers=true";
 
-/// A body that grows as it is told to.
+/// A body that grows on demand.
 fn growing_body() -> (mpsc::Sender<&'static str>, Body) {
     let (sender, pieces) = mpsc::channel(16);
     let stream = futures_util::stream::unfold(pieces, |mut pieces: mpsc::Receiver<&'static str>| async move {
@@ -33,7 +33,7 @@ async fn lines(fixture: &GatewayFixture, body: String) -> Vec<Value> {
     response.text().await.unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// The ids of what is in the queue behind `in`, in its order.
+/// The ids of the messages in the queue behind `in`, in their order.
 async fn stored_ids(fixture: &GatewayFixture) -> Vec<String> {
     let queue = Queue::new("flow:tg:in:one".parse().unwrap(), "worker--one--input".parse().unwrap()).unwrap();
     let browsed = messages(&*fixture.backend, &queue, 10_000).await;
@@ -90,7 +90,7 @@ async fn an_interrupted_import_keeps_the_confirmed_messages() {
     assert_eq!(next_line(&mut response).await["line"], 1);
     drop(response);
     within("the connection to be cut", sender.closed()).await;
-    // The gateway goes on, and the line without an end is no message.
+    // The gateway continues, and the unterminated line is not a message.
     assert_eq!(fixture.post("/api/v1/flow/one/service/in", &json!("after")).await, (200, json!({})));
     assert_eq!(fixture.depth("flow:tg:in:one", "worker--one--input").await, 2);
 }

@@ -1,4 +1,4 @@
-//! Bounds of all callers together: connections, and the bytes of requests and answers that are held.
+//! Limits for all callers together: connections, and the bytes of requests and answers held.
 
 use std::time::Duration;
 
@@ -18,14 +18,14 @@ use super::peer::Peer;
 const MIB: usize = 1 << 20;
 const COMPONENTS: &str = "/api/v1/weir/components";
 const MESSAGES: &str = "/api/v1/weir/flows/one/interfaces/in/messages";
-/// Longer than any test: what ends does not end by these times.
+/// Longer than any test: these time-outs never end anything.
 const NEVER: Duration = Duration::from_secs(3_600);
 
 fn held(max_held_bytes: usize) -> GatewaySettings {
     GatewaySettings { max_held_bytes, ..settings() }
 }
 
-/// Waits until the gateway holds at least so many bytes.
+/// Waits until the gateway holds at least this many bytes.
 async fn until_held(fixture: &GatewayFixture, bytes: usize) {
     let look = || async { (fixture.figure("weir_gateway_held_bytes", &[]).await >= bytes as f64).then_some(()) };
     eventually(DEADLINE, format!("{bytes} bytes to be held"), look).await;
@@ -52,10 +52,10 @@ async fn clients_that_never_read_block_neither_health_nor_others() {
     let fixture = GatewayFixture::with(settings).await;
     let asked = "GET /api/v1/weir/openapi.json HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(300);
     let mut greedy = Vec::new();
-    // Far more than there are places, and than may wait for one.
+    // Far more than there are slots, and than may wait for one.
     for _ in 0..150 {
         let mut stream = TcpStream::connect(fixture.address).await.unwrap();
-        // Where it was refused already, writing may fail.
+        // If it was already refused, writing may fail.
         let _ = stream.write_all(asked.as_bytes()).await;
         greedy.push(stream);
     }
@@ -70,7 +70,7 @@ async fn clients_that_never_read_block_neither_health_nor_others() {
         within(path, connection.reader.read_to_string(&mut text)).await.unwrap();
         assert!(text.starts_with("HTTP/1.1 200") || path == "/readyz" && text.starts_with("HTTP/1.1 503"), "{path}: {text}");
     }
-    // Those that do not read give way to others.
+    // Connections that do not read yield to others.
     let served = || async {
         let response = fixture.get_request("/api/v1/weir/queues").send().await.ok()?;
         response.status().is_success().then_some(())
@@ -101,7 +101,7 @@ async fn a_connection_that_waited_too_long_is_answered_with_retry_later() {
     let fixture =
         GatewayFixture::with(GatewaySettings { max_connections_count: 1, idle_timeout: Duration::from_secs(2), ..settings() }).await;
     fixture.start_flow("one").await;
-    // A request under way keeps its place. Until it has one, what the test asked before gives way.
+    // A request in flight keeps its slot. Until it has one, an earlier request of the test yields.
     let mut busy = Connection::open(&fixture.address.to_string()).await;
     busy.post(MESSAGES, NDJSON, "transfer-encoding: chunked").await;
     busy.writer.write_all(b"2\r\n1\n\r\n").await.unwrap();
@@ -179,7 +179,7 @@ async fn import_lines_count_against_the_common_limit() {
     let (status, body) = answer(fixture.post_request(MESSAGES, NDJSON, format!("1\n{line}"))).await;
     assert_eq!((status, &body["count"]), (503, &json!(1)));
     error_of(&body, "overloaded");
-    // What needs several times the budget goes through it in pieces.
+    // A body of several times the budget passes in pieces.
     let small = format!("\"{}\"\n", "x".repeat(30 << 10)).repeat(200);
     assert_eq!(answer(fixture.post_request(MESSAGES, NDJSON, small)).await, (200, json!({"count": 200})));
     until_nothing_is_held(&fixture).await;
@@ -237,7 +237,7 @@ async fn unread_answers_are_bounded_over_http() {
     assert_eq!((status, answered["config"]["large"]["a"].as_str().unwrap().len()), (200, MIB));
 }
 
-/// The beginning of a text of so many bytes on a WebSocket.
+/// The beginning of a text of this many bytes on a WebSocket.
 async fn begin_text(peer: &mut Peer, bytes: usize, sent_bytes: usize) {
     let mut frame = vec![0x81, 0x80 | 127];
     frame.extend((bytes as u64).to_be_bytes());
@@ -264,7 +264,7 @@ async fn incoming_websocket_messages_are_bounded() {
         }
     };
     assert!(close.code == CloseCode::Again && close.reason.contains("the gateway already holds"), "{close:?}");
-    // Pings between do not make room: what is on its way stays counted.
+    // Pings in between do not free budget: bytes in transit stay counted.
     assert!(fixture.figure("weir_gateway_held_bytes", &[]).await >= 5.0 * MIB as f64);
     drop(first);
     until_nothing_is_held(&fixture).await;

@@ -1,4 +1,4 @@
-//! `POST dead-letters/redrive` and `.../delete`: what is sent, what stays and why, and two at the same time.
+//! `POST dead-letters/redrive` and `.../delete`: what is sent, what stays and why, and two calls at the same time.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,4 +1,4 @@
-//! What the gateway knows of flows: from when on one is reachable, what ends with it, and what is asked of the config service for it.
+//! What the gateway knows of flows: when one becomes reachable, what ends with it, and what it requests from the config service for that.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -48,7 +48,7 @@ async fn a_flow_is_reachable_as_soon_as_its_start_is_answered() {
     }
 }
 
-/// A config service by script, in version 5 with flow `f`.
+/// A scripted config service at version 5 with flow `f`.
 async fn scripted() -> (GatewayFixture, Fake) {
     let fixture = GatewayFixture::without_services(settings(), EmbeddedOptions::default()).await;
     let backend: Arc<dyn Backend> = fixture.backend.clone();
@@ -57,7 +57,7 @@ async fn scripted() -> (GatewayFixture, Fake) {
         backend.ensure_queue(&QueueSpec::new(queue)).await.unwrap();
     }
     let fake = Fake::start(&backend, 5, &[("flow", "f", &record("f"))]).await;
-    // Without a config service the follower waits at most 2 s for its next try.
+    // Without a config service the follower waits at most 2 s before it retries.
     let known = || async { fake.requests().contains(&"getvalues flow".to_owned()).then_some(()) };
     eventually(DEADLINE, "the flows to be read", known).await;
     (fixture, fake)
@@ -71,7 +71,7 @@ fn record(id: &str) -> String {
 async fn a_known_flow_is_reached_without_a_config_request() {
     let (fixture, fake) = scripted().await;
     let path = "/api/v1/flow/f/service/in";
-    // The first may come before what was fetched is applied.
+    // The first may arrive before what was fetched is applied.
     assert_eq!(fixture.post(path, &json!(0)).await, (200, json!({})));
     fake.requests();
     for at in 1..10 {
@@ -101,7 +101,7 @@ async fn a_change_of_other_types_only_advances_the_version() {
     fake.requests();
     fake.move_to(6);
     fake.notify(notify(6, &["other"])).await;
-    // Of the version just behind that only the key is fetched: all would be, had the one between been missed.
+    // For the version right after, only the key is fetched: everything would be fetched, had a version in between been missed.
     fake.set(7, "flow", "g", &record("g"));
     fake.notify(notify_keys(7, &[("flow", &["g"])])).await;
     let asked =
@@ -136,7 +136,7 @@ async fn requests_share_one_subscription_and_find_their_own_answers() {
     within("all answers", async { tokio::join!(worker, callers) }).await;
 }
 
-/// A body that does not end by itself.
+/// A body that does not end on its own.
 fn open_body() -> (mpsc::Sender<&'static str>, reqwest::Body) {
     let (sender, pieces) = mpsc::channel(16);
     let stream = futures_util::stream::unfold(pieces, |mut pieces: mpsc::Receiver<&'static str>| async move {

@@ -1,4 +1,4 @@
-//! Exits: messages are taken under a lease, and what is not acknowledged is delivered again.
+//! Exits: messages are taken under a lease, and unacknowledged ones are redelivered.
 
 use std::time::Duration;
 
@@ -60,7 +60,7 @@ async fn messages_of_a_lost_connection_are_redelivered_at_once_in_order() {
         let mut taker = Taker::take(&fixture, json!({})).await;
         assert_eq!(taker.messages(20).await, numbered(1, round * 10, 20));
         assert_eq!(taker.acknowledge(&fixture, 10).await.0, 200);
-        // The connection ends with the rest on its way.
+        // The connection ends with the rest in transit.
         drop(taker);
         fixture.figure_becomes(STREAMS, "exit", 0.0).await;
     }
@@ -92,7 +92,7 @@ async fn an_acknowledgement_renews_the_lease_and_an_empty_one_does_not_expire() 
     let mut taker = Taker::take(&fixture, json!({"lease-ms": 2000})).await;
     assert_eq!(taker.messages(20).await, numbered(1, 0, 20));
     for through in 1..=20 {
-        // Together they take longer than the lease.
+        // In total they take longer than the lease.
         weir_tests::wait::pass(Duration::from_millis(150)).await;
         assert_eq!(taker.acknowledge(&fixture, through).await, (200, json!({"acknowledged-count": 1})));
     }
@@ -275,7 +275,7 @@ async fn get_on_an_exit_names_the_replacement_and_takes_nothing() {
     assert_eq!(fixture.depth(OUT, EXIT).await, 2);
 }
 
-/// A request over a connection of its own, whose answer is not read.
+/// A request over a separate connection, whose answer is not read.
 async fn never_reads(fixture: &GatewayFixture, request: String) -> TcpStream {
     let mut stream = TcpStream::connect(fixture.address).await.unwrap();
     stream.write_all(request.as_bytes()).await.unwrap();
@@ -292,7 +292,7 @@ async fn a_stalled_http_reader_is_disconnected() {
     for _ in 0..24 {
         fixture.publish("flow:tg:in:one", &body).await;
     }
-    // Nothing is written to it any more: what ends it is that it does not read.
+    // Nothing is written to it any more: it ends because it does not read.
     fixture.figure_becomes(STREAMS, "tap", 0.0).await;
     let mut rest = Vec::new();
     let read = within("the connection to be closed", tap.read_to_end(&mut rest)).await;
@@ -325,7 +325,7 @@ async fn a_refused_stop_ends_no_reader_and_a_completed_one_ends_all() {
     let worker = fixture.backend.consumer(&input, &"worker--one--input".parse().unwrap(), Default::default()).await.unwrap();
     assert_eq!(taker.messages(1).await, numbered(1, 0, 1));
     let refuse = json!({"operation": "stop-flow", "flow-id": "one", "backlog": "refuse"});
-    // The worker leaves only when it is undecided already: until then nothing is refused.
+    // The worker leaves only once the stop is in progress with an open outcome: it is not refused before that.
     let stop = async { fixture.post("/api/v1/flow", &refuse).await.1 };
     let look =
         || async { (fixture.post("/api/v1/flow/one/service/in", &json!(1)).await.1["error"]["type"] == "unavailable").then_some(()) };

@@ -35,7 +35,7 @@ async fn an_export_takes_the_messages_of_an_exit_unchanged() {
     fixture.publish(OUT, "2").await;
     assert_eq!(peer.next_text().await, "2");
     peer.reading(all_taken(&fixture)).await;
-    // What a reader sends is ignored.
+    // Anything that a reader sends is ignored.
     peer.send("hello").await;
     fixture.publish(OUT, "3").await;
     assert_eq!(peer.next_text().await, "3");
@@ -58,7 +58,7 @@ async fn a_message_without_a_later_pong_is_redelivered_in_order() {
         for at in 0..=left_count {
             assert_eq!(peer.next_text().await, (taken_count + at).to_string());
         }
-        // Reading the message behind a batch answers its ping. The last batch was read in part at most, and nothing behind it: no pong.
+        // Reading the message after a batch answers its ping. The last batch was read at most in part, and nothing after it: no pong.
         drop(peer);
         fixture.figure_becomes(STREAMS, "export", 0.0).await;
         let left = fixture.bodies(OUT, EXIT).await;
@@ -134,7 +134,7 @@ async fn a_reader_that_never_reads_blocks_only_itself_and_is_disconnected() {
         for _ in 0..150 {
             fixture.publish(OUT, &body).await;
         }
-        // What the other one held comes back when it is ended.
+        // Messages held by the other one are requeued when it is ended.
         fixture.figure_becomes(STREAMS, "export", 1.0).await;
         all_taken(&fixture).await;
     };
@@ -153,7 +153,7 @@ async fn a_reader_that_never_reads_blocks_only_itself_and_is_disconnected() {
         }
     };
     let read_count = within("all messages to be taken", reading).await;
-    // The other one was handed one batch, which came back.
+    // The other one was given one batch, which was requeued.
     assert_eq!(read_count, 150);
 }
 
@@ -201,7 +201,7 @@ async fn a_refused_stop_ends_no_export() {
     let fixture = GatewayFixture::with_flow().await;
     let (mut exit, mut tap) = (Peer::open(&fixture, PATH).await, Peer::open(&fixture, "/api/v1/flow/one/export/in").await);
     let producer = fixture.backend.producer(&"flow:tg:in:one".parse().unwrap()).await.unwrap();
-    // Nobody handles it: the stop is refused.
+    // No processor handles it: the stop is refused.
     producer.publish_confirmed(Message::new("1")).await.unwrap();
     assert!(matches!(tap.next().await, Frame::Text(_)));
     let refuse = json!({"operation": "stop-flow", "flow-id": "one", "backlog": "refuse"});

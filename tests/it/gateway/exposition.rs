@@ -1,10 +1,10 @@
-//! A strict reader of the text format of Prometheus: whatever is not as the format says fails the test.
+//! A strict parser of the Prometheus text format: any violation of the format fails the test.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 type Labels = BTreeMap<String, String>;
 
-/// What a scrape gave.
+/// The result of a scrape.
 pub(super) struct Exposition {
     families: BTreeMap<String, Family>,
 }
@@ -51,7 +51,7 @@ impl Exposition {
         self.families.iter().map(|(name, family)| (name.as_str(), family))
     }
 
-    /// The value of the one sample that has these labels, perhaps among others; `None` without such a sample.
+    /// The value of the one sample that has these labels, possibly among others; `None` without such a sample.
     pub(super) fn value(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
         let mut found = self.all(name, labels);
         let first = found.next().map(|(_, value)| value);
@@ -130,7 +130,7 @@ fn sample(line: &str) -> (String, Labels, f64) {
     (name.to_owned(), labels, number(value))
 }
 
-/// The value up to its quotation mark, and what is behind that.
+/// The value up to its closing quotation mark, and the text after it.
 fn unquoted(text: &str) -> Option<(String, &str)> {
     let mut value = String::new();
     let mut letters = text.char_indices();

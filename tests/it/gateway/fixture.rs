@@ -1,4 +1,4 @@
-//! A gateway with broker, config service and flow service behind it, on a free port and in a folder of its own.
+//! A gateway with broker, config service and flow service behind it, on a free port and in its own folder.
 
 use std::sync::Arc;
 
@@ -32,7 +32,7 @@ pub(super) struct GatewayFixture {
     folder: tempfile::TempDir,
 }
 
-/// Bounds under which a test sees a request time out.
+/// Limits under which a test sees a request time out.
 pub(super) fn settings() -> GatewaySettings {
     GatewaySettings { interface_timeout: std::time::Duration::from_secs(5), ..GatewaySettings::default() }
 }
@@ -42,7 +42,7 @@ impl GatewayFixture {
         GatewayFixture::with(settings()).await
     }
 
-    /// With other bounds.
+    /// With other limits.
     pub(super) async fn with(settings: GatewaySettings) -> GatewayFixture {
         let mut fixture = GatewayFixture::without_services(settings, EmbeddedOptions::default()).await;
         fixture.start_services().await;
@@ -54,7 +54,7 @@ impl GatewayFixture {
         GatewayFixture::over(settings, options, |backend| backend).await
     }
 
-    /// A gateway that sees the broker through another one, and finds neither config nor flow service.
+    /// A gateway that uses the broker through another one, and finds neither config nor flow service.
     pub(super) async fn over(
         settings: GatewaySettings,
         options: EmbeddedOptions,
@@ -74,7 +74,7 @@ impl GatewayFixture {
         self.another_with(listener, components, settings()).await
     }
 
-    /// The same with other bounds.
+    /// The same with other limits.
     pub(super) async fn another_with(&self, listener: TcpListener, components: Components, settings: GatewaySettings) -> GatewayFixture {
         let (backend, config) = (self.backend.clone(), self.config.clone());
         GatewayFixture::serve(listener, (backend.clone(), backend, config), components, settings, tempfile::tempdir().unwrap()).await
@@ -121,13 +121,13 @@ impl GatewayFixture {
         fixture
     }
 
-    /// Tells the gateway to end, as `weir up` does; what is returned ends when it has.
+    /// Ends the gateway, as `weir up` does; the returned task ends with it.
     pub(super) fn end_gateway(&mut self) -> JoinHandle<Result<(), GatewayError>> {
         self.ends.take();
         self.serving.take().unwrap()
     }
 
-    /// Starts a flow as [`GatewayFixture::with_flow`] has it.
+    /// Starts a flow like that of [`GatewayFixture::with_flow`].
     pub(super) async fn start_flow(&self, id: &str) {
         let blueprint = json!({
             "blueprint": {},
@@ -179,7 +179,7 @@ impl GatewayFixture {
         within("a publish", producer.publish_confirmed(Message::new(body.to_owned()))).await.unwrap();
     }
 
-    /// Where the parts have their files.
+    /// The folder with the files of the parts.
     pub(super) fn folder(&self) -> &std::path::Path {
         self.folder.path()
     }
@@ -190,20 +190,20 @@ impl GatewayFixture {
         Exposition::parse(&text).value(name, labels).unwrap_or_else(|| panic!("there is no {name} {labels:?}"))
     }
 
-    /// Waits until a figure of `/metrics` is this.
+    /// Waits until a figure of `/metrics` has this value.
     pub(super) async fn figure_becomes(&self, name: &str, kind: &str, expected: f64) {
         let look = || async { (self.figure(name, &[("kind", kind)]).await == expected).then_some(()) };
         eventually(DEADLINE, format!("{name} {kind} to be {expected}"), look).await;
     }
 
-    /// The bodies in a queue, as texts, the oldest first.
+    /// The bodies in a queue, as texts, oldest first.
     pub(super) async fn bodies(&self, topic: &str, subscription: &str) -> Vec<String> {
         let queue = weir_pubsub::Queue::new(topic.parse().unwrap(), subscription.parse().unwrap()).unwrap();
         let found = messages(&*self.backend, &queue, 1000).await;
         found.into_iter().map(|message| String::from_utf8(message.body.to_vec()).unwrap()).collect()
     }
 
-    /// The files that the queues are in.
+    /// The files of the queues.
     pub(super) fn queue_files(&self) -> Vec<std::path::PathBuf> {
         let files = std::fs::read_dir(self.folder.path().join("queues")).unwrap().map(|file| file.unwrap().path());
         files.filter(|path| path.extension().is_some_and(|found| found == "log")).collect()
@@ -228,7 +228,7 @@ pub(super) fn error_of(answer: &Value, kind: &str) -> String {
     answer["error"]["message"].as_str().unwrap().to_owned()
 }
 
-/// Takes every file for a component whose second half is its descriptor: what the real check does is tested where it is.
+/// Accepts every file as a component whose second half is its descriptor: the real check is tested elsewhere.
 fn inspect(bytes: &[u8], limits: &GivenLimits) -> Result<ComponentRecord, String> {
     let text = bytes.strip_prefix(b"component ").ok_or("it is no component")?;
     Ok(ComponentRecord {

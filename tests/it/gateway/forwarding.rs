@@ -91,7 +91,7 @@ async fn an_unreachable_or_refusing_store_is_reported_with_the_setting() {
 #[tokio::test]
 async fn a_hanging_store_is_reported_before_a_file_is_sent_to_it() {
     let store = GatewayFixture::new().await;
-    // The system accepts connections to it, and nobody reads them.
+    // The system accepts connections to it, but no program reads them.
     let (_hanging, url) = listener().await;
     let front = forwarding(&store, &url, None).await;
     let (status, body) = answer(front.post_request("/api/v1/weir/components", "application/wasm", vec![0_u8; 1 << 20])).await;

@@ -1,4 +1,4 @@
-//! Bodies that are meant to do harm: far too large, far too deep, without an end.
+//! Malicious bodies: far too large, far too deep, unterminated.
 
 use std::time::Duration;
 
@@ -55,7 +55,7 @@ impl Connection {
     }
 }
 
-/// The most memory that a process had so far, where the system tells it.
+/// The peak memory of a process, if the system reports it.
 fn peak_bytes(pid: u32) -> Option<usize> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
@@ -136,7 +136,7 @@ async fn deep_json_is_refused_where_it_is_parsed_and_passed_where_it_is_not() {
     let request = json!({"operation": "put-blueprint", "blueprint-name": "deep", "blueprint-definition": deep});
     let (_, flow) = fixture.post("/api/v1/flow", &request).await;
     expect!["the blueprint is not JSON: recursion limit exceeded at line 1, column 128"].assert_eq(&error_of(&flow, "flow-error"));
-    // A message is its receiver's: nothing of it is read on the way.
+    // A message belongs to its receiver: it is not parsed on the way.
     assert_eq!(post(SERVICE, "application/json", deep.clone()).await, (200, json!({})));
     assert_eq!(post(MESSAGES, "application/json", format!("[{deep}, 1]")).await, (200, json!({"count": 2})));
     assert_eq!(post(MESSAGES, NDJSON, format!("{deep}\n")).await, (200, json!({"count": 1})));
@@ -160,7 +160,7 @@ async fn silent_connections_are_closed_and_make_room_for_others() {
     let mut silent = Connection::open(&address).await;
     let mut slow = Connection::open(&address).await;
     slow.writer.write_all(b"GET /healthz HTTP/1.1\r\nhost: local").await.unwrap();
-    // There is no place for it until one of them is closed.
+    // There is no slot for it until one of them is closed.
     let mut third = Connection::open(&address).await;
     third.writer.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
     assert_eq!(within("the third connection", third.answer()).await.0, 200);
@@ -175,7 +175,7 @@ async fn an_endless_body_is_abandoned_and_its_connection_closed() {
     let settings = GatewaySettings { body_timeout: Duration::from_secs(1), ..GatewaySettings::default() };
     let fixture = GatewayFixture::with(settings).await;
     let mut told = Vec::new();
-    // A byte now and then never ends; as much as goes is too large before.
+    // A trickle of bytes never ends; a flood exceeds the size limit first.
     for piece in ["1\r\n \r\n".to_owned(), format!("10000\r\n{}\r\n", " ".repeat(0x10000))] {
         let Connection { reader, mut writer } = Connection::open(&fixture.address.to_string()).await;
         let pace = if piece.len() < 100 { Duration::from_millis(10) } else { Duration::from_nanos(1) };

@@ -21,7 +21,7 @@ use super::peer::Peer;
 const PATH: &str = "/api/v1/flow/one/import/in";
 const STREAMS: &str = "weir_gateway_streams";
 
-/// The bodies and ids of what is in the queue behind `in`, in its order.
+/// The bodies and ids of the messages in the queue behind `in`, in their order.
 async fn stored(fixture: &GatewayFixture) -> Vec<(String, String)> {
     let queue = Queue::new("flow:tg:in:one".parse().unwrap(), "worker--one--input".parse().unwrap()).unwrap();
     let browsed = messages(&*fixture.backend, &queue, 20_000).await;
@@ -96,7 +96,7 @@ async fn an_oversized_message_ends_the_import_and_its_sender_receives_the_reason
     for size in [5 << 20, 100 << 20] {
         let mut peer = Peer::open(&fixture, PATH).await;
         peer.send(largest.clone()).await;
-        // Written as a whole before anything is read.
+        // Written completely before anything is read.
         peer.send("x".repeat(size)).await;
         let told = peer.next_json().await;
         let reason = format!("message 2 has {size} bytes; the limit is 4194304");
@@ -161,7 +161,7 @@ async fn a_full_queue_applies_back_pressure_and_loses_nothing() {
         fixture.backend.settle(&delivery.receipt, Vec::new()).await.unwrap();
     }
     assert_eq!(within("the end", sending).await.unwrap(), Vec::<String>::new());
-    // Where the queue is full and read at once, what was sent behind a refused message may pass it.
+    // If the queue is full and read at the same time, messages sent after a refused one may overtake it.
     received.sort_unstable();
     assert_eq!(received, (0..200).collect::<Vec<_>>());
     assert_eq!(fixture.depth("flow:tg:in:one", "worker--one--input").await, 0);

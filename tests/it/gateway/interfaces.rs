@@ -120,7 +120,7 @@ async fn an_unanswered_request_times_out() {
     assert!(message.ends_with("no answer from request:tg:ask:one within 5000 ms"), "{message}");
 }
 
-// On several threads and in one piece: so later publishes could pass earlier ones.
+// On several threads and in one piece, so that later publishes could overtake earlier ones.
 #[tokio::test(flavor = "multi_thread")]
 async fn thousands_of_messages_are_imported_in_order() {
     let fixture = GatewayFixture::with_flow().await;

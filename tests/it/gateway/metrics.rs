@@ -1,4 +1,4 @@
-//! `GET /metrics`: its format, and that its figures are what happened.
+//! `GET /metrics`: its format, and that its figures match what happened.
 
 use std::fs;
 use std::path::Path;
@@ -62,7 +62,7 @@ async fn the_metrics_of_a_running_weir_match_what_was_sent() {
     for (state, expected) in [("running", 1.0), ("starting", 0.0), ("paused", 0.0), ("failing", 0.0), ("broken", 0.0), ("stopping", 0.0)] {
         assert_eq!(value("weir_processor_state", &[good[0], ("state", state)]), expected, "{state}");
     }
-    // The queues: nothing is left, and nobody reads the exit.
+    // The queues: nothing is left, and the exit is not read.
     assert_eq!(value("weir_queue_messages", &[("subscription", "echo--good--input")]), 0.0);
     assert_eq!(value("weir_queue_consumers", &[("subscription", "echo--good--input")]), 1.0);
     assert_eq!(value("weir_queue_messages", &[("topic", "flow:tg:out:good"), ("subscription", "gateway--good--out")]), 20.0);

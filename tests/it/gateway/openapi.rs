@@ -30,7 +30,7 @@ fn references<'a>(value: &'a Value, found: &mut BTreeSet<&'a str>) {
 async fn the_document_is_the_one_in_the_repository() {
     let fixture = GatewayFixture::new().await;
     let document = text(&fixture, "/api/v1/weir/openapi.json").await;
-    // UPDATE_EXPECT=1 writes it anew.
+    // UPDATE_EXPECT=1 rewrites it.
     expect_file!["../../../host/gateway/openapi.json"].assert_eq(&document);
 }
 
@@ -64,7 +64,7 @@ async fn the_document_is_complete() {
 async fn the_page_has_every_path_and_schema_and_no_external_resources() {
     let token = Token::new("the-token-of-this-gateway").unwrap();
     let fixture = GatewayFixture::with(GatewaySettings { tokens: Some(Tokens::one(token)), ..GatewaySettings::default() }).await;
-    // Browsers cannot show a token for a page.
+    // Browsers cannot send a token for a page.
     let page = text(&fixture, "/api/v1/weir/docs").await;
     let document: Value = serde_json::from_str(&text(&fixture, "/api/v1/weir/openapi.json").await).unwrap();
     let operations = document["paths"].as_object().unwrap().values().flat_map(|item| item.as_object().unwrap().values());

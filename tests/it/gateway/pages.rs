@@ -1,4 +1,4 @@
-//! A web page of another site in a real browser: it can neither take anything from a gateway without a token nor change anything there.
+//! A web page of another site in a real browser: it can neither read anything from a gateway without a token nor change anything there.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -9,10 +9,10 @@ use weir_tests::wait::before;
 use super::exposition::Exposition;
 use super::fixture::GatewayFixture;
 
-/// A browser's first start on a busy machine takes long.
+/// The first start of a browser on a busy machine takes long.
 const BROWSER_TIME: std::time::Duration = std::time::Duration::from_secs(120);
 
-/// Everything that a page can send without asking the gateway first. Each request ends before the next, so that all were sent at the end.
+/// Everything that a page can send without a preflight request. Each request ends before the next, so that all were sent at the end.
 const ATTACKS: &str = r#"<!doctype html><title>a page</title><script>
 const image = path => new Promise(done => { const i = new Image(); i.onload = i.onerror = done; i.src = GATEWAY + path; });
 const blind = (path, body, type) =>
@@ -39,7 +39,7 @@ const list = '{"operation": "list-flows"}', exit = "/api/v1/weir/flows/one/exits
 })();
 </script>"#;
 
-/// Serves one page at every path; the paths that were asked for come out of the channel.
+/// Serves one page at every path; the requested paths are sent to the channel.
 async fn serve(page: String) -> (u16, mpsc::Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -62,7 +62,7 @@ async fn serve(page: String) -> (u16, mpsc::Receiver<String>) {
     (port, asked)
 }
 
-/// Answers of the gateway that were no refusal of a page, apart from those to the test itself.
+/// Answers of the gateway that did not refuse a page, apart from those to the test itself.
 async fn answered(fixture: &GatewayFixture) -> (f64, f64) {
     let text = fixture.get_request("/metrics").send().await.unwrap().text().await.unwrap();
     let exposition = Exposition::parse(&text);
@@ -97,7 +97,7 @@ async fn a_page_of_another_site_can_neither_read_nor_change_anything() {
         assert_eq!(sockets.await, "refused-refused-refused", "{host}");
         drop(browser);
         let (refused, other) = answered(&fixture).await;
-        // Eight by images and fetches, twelve bodies, three WebSockets; a browser may send some of them again.
+        // Eight by images and fetches, twelve bodies, three WebSockets; a browser may resend some of them.
         assert!(refused - refused_count >= 23.0, "{host}: {refused} of {refused_count} were refused");
         let own_count = if host == "localhost" { 2.0 } else { 4.0 };
         assert_eq!(other - before_count, own_count, "{host}: only the test's own requests were answered");
@@ -108,7 +108,7 @@ async fn a_page_of_another_site_can_neither_read_nor_change_anything() {
 #[tokio::test]
 async fn a_link_of_another_site_opens_the_page_that_describes_the_gateway() {
     let fixture = GatewayFixture::new().await;
-    // While the page loads, so that the browser counts as loaded what it leads to.
+    // During the load of the page, so that the browser includes the redirect's target in loading it.
     let link = format!("<!doctype html><script>location.replace(\"http://{}/\")</script>", fixture.address);
     let (port, _asked) = serve(link).await;
     for url in [format!("http://{}/", fixture.address), format!("http://localhost:{port}/")] {

@@ -10,7 +10,7 @@ use weir_tests::wait::within;
 
 use super::fixture::GatewayFixture;
 
-/// A WebSocket that is open.
+/// An open WebSocket.
 pub(super) struct Peer {
     pub(super) stream: WebSocketStream<TcpStream>,
 }
@@ -23,7 +23,7 @@ impl Peer {
         }
     }
 
-    /// Opens with headers, or tells how it was refused.
+    /// Opens with headers, or returns how it was refused.
     pub(super) async fn try_open(fixture: &GatewayFixture, path: &str, headers: &[(&'static str, &str)]) -> Result<Peer, (u16, Value)> {
         let mut request = format!("ws://{}{path}", fixture.address).into_client_request().unwrap();
         for (name, value) in headers {
@@ -44,7 +44,7 @@ impl Peer {
         within("a message to be sent", self.stream.send(Message::text(text.into()))).await.unwrap();
     }
 
-    /// Reads on, which answers pings, until something else is done. No message must come meanwhile.
+    /// Keeps reading, which answers pings, until another future completes. No message may arrive meanwhile.
     pub(super) async fn reading<T>(&mut self, other: impl Future<Output = T>) -> T {
         let mut other = std::pin::pin!(other);
         loop {
@@ -79,7 +79,7 @@ impl Peer {
         serde_json::from_str(&self.next_text().await).unwrap()
     }
 
-    /// The code and reason that the other side ends with.
+    /// The code and reason with which the other side closes.
     pub(super) async fn end(&mut self) -> (u16, String) {
         match self.next().await {
             Message::Close(Some(frame)) => {
@@ -91,7 +91,7 @@ impl Peer {
         }
     }
 
-    /// Wants to end, and waits until the other side has acknowledged it; what it still sent comes back.
+    /// Closes it, and waits until the other side has acknowledged that; returns what it still sent.
     pub(super) async fn close(mut self) -> Vec<String> {
         within("the wish to end to be sent", self.stream.close(None)).await.unwrap();
         let mut texts = Vec::new();

@@ -1,4 +1,4 @@
-//! What is refused before it is looked at: web pages, other hosts, wrong types, what is too large, what is not there.
+//! What is refused before it is processed: web pages, other hosts, wrong types, bodies that are too large, unknown paths.
 
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -41,7 +41,7 @@ async fn a_request_without_a_host_is_refused() {
 async fn a_body_of_another_type_is_refused_by_name() {
     let fixture = GatewayFixture::with_flow().await;
     let (status, body) = answer(fixture.post_request("/api/v1/flow", "text/plain", "{}")).await;
-    // On the paths that Weir shares with others every error is an answer of status 200.
+    // On the paths that Weir shares with others every error is an answer with status 200.
     assert_eq!(status, 200);
     expect_test::expect![[r#"the body is `text/plain`; this path accepts application/json: set the header `Content-Type`"#]]
         .assert_eq(&error_of(&body, "wrong-content-type"));

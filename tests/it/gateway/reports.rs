@@ -1,4 +1,4 @@
-//! A real host behind the gateway: its summaries are small, its details come when they are asked for, and none of them is too large.
+//! A real host behind the gateway: its summaries are small, its details arrive on request, and none of them is too large.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +16,7 @@ const SUMMARIES: &str = "notify:tg:weir-status";
 const DETAILS: &str = "response:tg:weir-status";
 const ASKS: &str = "notify:tg:weir-ask";
 
-/// How long a host with very many variants may take on a busy machine.
+/// The time-out for a host with very many variants on a busy machine.
 const LONG: std::time::Duration = std::time::Duration::from_secs(180);
 
 async fn host(fixture: &GatewayFixture, id: &str) -> Host {
@@ -25,7 +25,7 @@ async fn host(fixture: &GatewayFixture, id: &str) -> Host {
     Host::start(fixture.backend.clone(), fixture.config.clone(), settings).await.unwrap()
 }
 
-/// Puts entries whose component is not WebAssembly: each variant is refused for good.
+/// Puts entries whose component is not WebAssembly: each variant is permanently refused.
 async fn put_entries(fixture: &GatewayFixture, count: usize) {
     let bytes = b"not WebAssembly";
     ComponentFolder::new(fixture.folder().join("components")).put(bytes).await.unwrap();
@@ -58,7 +58,7 @@ async fn next(consumer: &dyn Consumer) -> Message {
     within("a report", consumer.receive()).await.unwrap().message
 }
 
-/// The next details, put together.
+/// The next details, reassembled.
 async fn details(consumer: &dyn Consumer) -> (Vec<u64>, Vec<ProcessorStatus>) {
     let mut parts = ReportParts::default();
     loop {
@@ -95,7 +95,7 @@ async fn all_that_a_host_of_twenty_thousand_variants_reports_arrives() {
     let refused: BTreeSet<String> = summary.refusals.into_iter().map(|refusal| refusal.variant).collect();
     assert!((0..COUNT).all(|number| refused.contains(&variant(number))));
     assert!(summary.errors.len() <= 10 && summary.status.report_problem.is_none());
-    // A change publishes no details: what is asked for next is the first of them.
+    // A change publishes no details: those requested next are the first.
     ask(&fixture, 7).await;
     let (answers, processors) = details(&*unasked).await;
     assert_eq!((answers, processors.len()), (vec![7], COUNT));
@@ -177,7 +177,7 @@ async fn an_unresponsive_host_is_shown_with_its_last_details() {
     .await;
     assert!(old["time-ms"].as_u64() >= shown["time-ms"].as_u64());
     assert_eq!(old["processors"].as_array().unwrap().len(), 2);
-    // Its figures are left where they were.
+    // Its figures stay unchanged.
     assert!(fixture.figure("weir_host_report_age_seconds", &[("host", "h")]).await > 0.4);
 }
 

@@ -36,7 +36,7 @@ fn post(fixture: &GatewayFixture, path: &str, body: &Value) -> RequestBuilder {
     fixture.post_request(path, "application/json", body.to_string())
 }
 
-/// Every method and path, with the scope that the document says it requires.
+/// Every method and path, with the scope that the document states as required.
 async fn paths(fixture: &GatewayFixture) -> Vec<(Method, String, Option<Scope>)> {
     let document = fixture.get("/api/v1/weir/openapi.json").await.1;
     let mut all = Vec::new();
@@ -56,7 +56,7 @@ async fn every_path_has_its_scope() {
     for (method, path, scope) in paths(&fixture).await {
         writeln!(table, "{:<8} {method} {path}", scope.map_or("open", Scope::word)).unwrap();
     }
-    // For `config`, `flow` and `socket` it is the least: the operation decides.
+    // For `config`, `flow` and `socket` it is the minimum: the operation decides.
     expect![[r#"
         open     GET /
         read     POST /api/v1/config
@@ -165,7 +165,7 @@ async fn the_operation_in_the_body_decides_on_the_shared_paths() {
     let message = error_of(&answer(refused.bearer_auth(token(Scope::Operate))).await.1, "insufficient-scope");
     expect![["`delete` of the config type `processor:a` requires a token of scope `deploy`; the token of this request has scope `operate`: use one of scope `deploy`"]]
         .assert_eq(&message);
-    // The service gets the last of two fields of one name, and so the last decides.
+    // The service uses the last of two fields with the same name, so the last one decides.
     for (body, expected) in
         [(r#"{"operation":"config","operation":"put","values":[]}"#, 403), (r#"{"operation":"put","values":[],"operation":"config"}"#, 200)]
     {

@@ -7,9 +7,9 @@ use weir_gateway::{GatewaySettings, Token, Tokens};
 use super::fixture::{GatewayFixture, answer, error_of, settings};
 
 const TOKEN: &str = "the-token-of-this-gateway";
-/// Media types that no page can send without asking first.
+/// Media types that no page can send without a preflight request.
 const ASKED_FIRST: [&str; 4] = ["application/json", "application/x-ndjson", "application/wasm", "application/octet-stream"];
-/// What a page can send unseen; none at all is sent for a `Blob` without a type.
+/// What a page can send without one; a `Blob` without a type is sent without any.
 const UNSEEN: [Option<&str>; 6] = [
     Some("text/plain"),
     Some("application/x-www-form-urlencoded"),
@@ -61,13 +61,13 @@ async fn all_modifying_paths_are_posts_of_a_type_that_requires_a_preflight() {
             let request = fixture.request(Method::POST, &path).body("{}");
             let request = unseen.into_iter().fold(request, |request, unseen| request.header("content-type", unseen));
             let (status, body) = answer(request).await;
-            // On the paths that Weir shares with others every error is an answer of status 200.
+            // On the paths that Weir shares with others every error is an answer with status 200.
             assert!(status == 415 || status == 200, "{path} {unseen:?}: {status} {body}");
             error_of(&body, "wrong-content-type");
         }
     }
     assert!(posts_count >= 9, "{posts_count}");
-    // No other method does anything, nor does a GET.
+    // No other method does anything, and neither does a GET.
     for (_, path, _) in operations(&fixture).await {
         for method in [Method::PUT, Method::DELETE, Method::PATCH, Method::HEAD] {
             let response = fixture.request(method.clone(), &path).header("content-type", "text/plain").body("{}").send().await.unwrap();

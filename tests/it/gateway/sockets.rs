@@ -35,7 +35,7 @@ async fn publish(fixture: &GatewayFixture, answer: Message) {
     answers.publish_confirmed(answer).await.unwrap();
 }
 
-/// What the answer to the next request must carry.
+/// The id that the answer to the next request must carry.
 async fn next_id(requests: &dyn Consumer) -> String {
     let delivery = within("a request", requests.receive()).await.unwrap();
     delivery.message.properties.get(CORRELATION_ID).unwrap().to_owned()
@@ -127,7 +127,7 @@ async fn an_oversized_message_ends_the_socket_and_its_sender_receives_the_reason
     let fixture = GatewayFixture::new().await;
     let mut peer = Peer::open(&fixture, PATH).await;
     peer.send(config("first")).await;
-    // Written as a whole before anything is read.
+    // Written completely before anything is read.
     peer.send("x".repeat(100 << 20)).await;
     assert_eq!(peer.next_json().await["id"], "first");
     let reason = "the message has 104857600 bytes; the limit is 16777216";
@@ -153,7 +153,7 @@ async fn an_interrupted_socket_leaves_nothing_behind() {
     let mut peer = Peer::open(&fixture, PATH).await;
     peer.send(ask("under way")).await;
     next_id(&*requests).await;
-    // The head of a message of 100 bytes, and the first of them.
+    // The header of a message of 100 bytes, and the first of them.
     peer.stream.get_mut().write_all(&[0x81, 0x80 | 100, 0, 0, 0, 0, b'{']).await.unwrap();
     drop(peer);
     fixture.figure_becomes(STREAMS, "socket", 0.0).await;
@@ -214,7 +214,7 @@ async fn requests_in_flight_per_socket_are_bounded() {
         peer.send(text).await;
     }
     let ids = [next_id(&*requests).await, next_id(&*requests).await];
-    // Time for the third to be answered, were it read: the same question takes this way.
+    // Time for the third to be answered, were it read: the same request takes this long.
     fixture.post("/api/v1/config", &json!({"operation": "list", "type": "t"})).await;
     publish(&fixture, Message::new("0").with(CORRELATION_ID, ids[1].clone())).await;
     let mut order = Vec::new();
@@ -294,7 +294,7 @@ async fn a_socket_accepts_a_token_in_header_or_query() {
         peer.send(config("a")).await;
         assert_eq!(peer.next_json().await["id"], "a");
     }
-    // What the query may hold besides is not refused for the token in it.
+    // Further content of the query is not refused because of the token in it.
     let (status, _) = Peer::try_open(&fixture, "/api/v1/flow/one/import/in?answers=true&token=0123456789abcdef", &[]).await.err().unwrap();
     assert_eq!(status, 404);
 }

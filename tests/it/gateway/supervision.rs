@@ -1,4 +1,4 @@
-//! The gateway's own tasks panic once, and go on; a gateway that ends is not healthy.
+//! The gateway's own tasks panic once, and continue; a gateway that has ended is not healthy.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ async fn fixture() -> (GatewayFixture, Arc<Faulty>) {
     (fixture, faulty.unwrap())
 }
 
-/// Reports as a host does until the gateway shows it.
+/// Publishes reports like a host until the gateway shows it.
 async fn report(fixture: &GatewayFixture, host: &str) {
     let status = HostStatus { host: host.into(), version: "0".into(), config_version: 1, ..HostStatus::default() };
     let producer = fixture.backend.producer(&"notify:tg:weir-status".parse().unwrap()).await.unwrap();
@@ -57,7 +57,7 @@ async fn flows_are_followed_and_services_answer_after_a_panic() {
         (Call::Receive, "response:tg:flow", "four"),
     ] {
         faulty.panic_once(call, topic);
-        // The answer that the panic took is lost with it.
+        // The answer that the panic interrupted is lost with it.
         let (list, flows) = (json!({"operation": "list", "type": "flow"}), json!({"operation": "list-flows"}));
         let asked = async { tokio::join!(fixture.post("/api/v1/config", &list), fixture.post("/api/v1/flow", &flows)) };
         let _: Result<_, _> = tokio::time::timeout(std::time::Duration::from_millis(200), asked).await;

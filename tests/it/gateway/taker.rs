@@ -31,7 +31,7 @@ impl Taker {
         taker
     }
 
-    /// The next line as it is; `None` at the end.
+    /// The next line, unparsed; `None` at the end.
     pub(super) async fn next_line(&mut self) -> Option<String> {
         loop {
             if let Some(at) = self.buffer.iter().position(|byte| *byte == b'\n') {
@@ -49,7 +49,7 @@ impl Taker {
         self.next_line().await.map(|line| serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}")))
     }
 
-    /// The next messages: the receipt and body of each.
+    /// The next messages: receipt and body of each.
     pub(super) async fn messages(&mut self, count: usize) -> Vec<(u64, Value)> {
         let mut messages = Vec::new();
         while messages.len() < count {

@@ -1,4 +1,4 @@
-//! A gateway with TLS: what is slow or speaks something else takes no place for long.
+//! A gateway with TLS: slow connections and other protocols take no slot for long.
 
 use std::net::SocketAddr;
 
@@ -57,7 +57,7 @@ async fn requests_and_websockets_are_served_over_tls() {
     let upgrade = upgrade.header("sec-websocket-version", "13").header("sec-websocket-key", "AAAAAAAAAAAAAAAAAAAAAA==");
     let upgraded = upgrade.send().await.unwrap().upgrade().await.unwrap();
     let mut socket = WebSocketStream::from_raw_socket(upgraded, Role::Client, None).await;
-    // Larger than what TLS holds back at once, in both directions.
+    // Larger than what TLS buffers, in both directions.
     let large = "x".repeat(1 << 20);
     let put = json!({"id": 1, "service": "config", "request": {"operation": "put", "values": [{"type": "t", "key": "k", "value": large}]}});
     let get = json!({"id": 2, "service": "config", "request": {"operation": "getvalues", "type": "t"}});
@@ -73,7 +73,7 @@ async fn requests_and_websockets_are_served_over_tls() {
 async fn a_silent_tls_client_blocks_neither_health_nor_others() {
     let gateway = Secure::new(GatewaySettings { max_connections_count: 1, ..settings() }).await;
     let silent = TcpStream::connect(gateway.address()).await.unwrap();
-    // Half of a handshake, from another one.
+    // Half of a handshake, from another client.
     let mut half = TcpStream::connect(gateway.address()).await.unwrap();
     half.write_all(&[22, 3, 1, 2, 0, 1]).await.unwrap();
     for path in ["/healthz", "/metrics", "/api/v1/weir/status"] {
@@ -85,7 +85,7 @@ async fn a_silent_tls_client_blocks_neither_health_nor_others() {
 #[tokio::test]
 async fn health_is_answered_while_all_connections_are_in_use() {
     let gateway = Secure::new(GatewaySettings { max_connections_count: 1, ..settings() }).await;
-    // It is under way for as long as its body is.
+    // It is in flight for as long as its body is.
     let (mut body, sent) = tokio::io::duplex(64);
     let stream = futures_util::stream::unfold(sent, |mut sent| async move {
         let mut part = vec![0; 64];
@@ -98,7 +98,7 @@ async fn health_is_answered_while_all_connections_are_in_use() {
     body.write_all(b"{\"operation\":").await.unwrap();
     let figure = || async {
         let text = gateway.http.get(gateway.url("/metrics")).send().await.unwrap().text().await.unwrap();
-        // The other one is that for the figures.
+        // The other one is the request for the figures.
         text.contains("\nweir_gateway_requests_waiting 2\n").then_some(())
     };
     eventually(DEADLINE, "the slow request to be under way", figure).await;
@@ -119,7 +119,7 @@ async fn a_request_without_tls_is_answered_with_the_reason() {
     within("an answer", plain.read_to_string(&mut text)).await.unwrap();
     assert!(text.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{text}");
     assert!(text.contains("this port requires TLS") && text.contains("https://"), "{text}");
-    // What is neither is just closed.
+    // Anything that is neither is just closed.
     let mut other = TcpStream::connect(gateway.address()).await.unwrap();
     other.write_all(&[22, 3, 1, 0, 4, 9, 9, 9, 9]).await.unwrap();
     let mut bytes = Vec::new();

@@ -1,4 +1,4 @@
-//! A gateway with a token: who gets in, who does not, and what they are told.
+//! A gateway with a token: which requests are accepted, which are not, and their answers.
 
 use reqwest::header::WWW_AUTHENTICATE;
 use reqwest::{Method, RequestBuilder};
@@ -35,7 +35,7 @@ async fn every_path_except_health_requires_the_token() {
     let (status, wanted, body) = refused(fixture.get_request("/api/v1/weir/status").bearer_auth("another-token-of-somebody")).await;
     assert_eq!((status, wanted.as_str()), (401, "Bearer error=\"invalid_token\""));
     assert!(error_of(&body, "unauthorized").starts_with("the token is not valid for this gateway; it is the one that"), "{body}");
-    // Shared with others: even there a missing token is no answer of status 200.
+    // Shared with others: even there a missing token is not an answer with status 200.
     let list = r#"{"operation": "list-flows"}"#;
     assert_eq!(answer(fixture.post_request("/api/v1/flow", "application/json", list)).await.0, 401);
     assert_eq!(fixture.get("/healthz").await.0, 200);
@@ -50,7 +50,7 @@ async fn health_is_answered_to_a_load_balancer_without_a_token() {
             let asked = |fixture: &GatewayFixture| answer(fixture.get_request(path).header("host", host));
             let (status, body) = asked(&fixture).await;
             assert_eq!(status, expected, "{path} {host}: {body}");
-            // Without a token such a name may be that of a web page which was pointed at this machine.
+            // Without a token such a name may be that of a web page whose name was made to resolve to this machine.
             let (status, body) = asked(&open).await;
             assert_eq!(status, 403, "{path} {host}");
             assert!(error_of(&body, "forbidden").contains(host), "{body}");
@@ -85,7 +85,7 @@ async fn the_token_grants_access_from_anywhere() {
     assert_eq!(answer(list).await.1["flow-ids"], json!([]));
     let status = fixture.get_request("/api/v1/weir/status").header("host", "weir.example").header("origin", "https://page.example");
     assert_eq!(answer(status.bearer_auth(TOKEN)).await.0, 200);
-    // What a page could send unseen is refused all the same: the type of a body is part of what is asked.
+    // A request that a page could send without a preflight is refused nevertheless: the type of the body is part of the check.
     let plain = fixture.post_request("/api/v1/flow", "text/plain", "{}").bearer_auth(TOKEN);
     error_of(&answer(plain).await.1, "wrong-content-type");
 }
@@ -128,7 +128,7 @@ async fn a_socket_may_present_the_token_in_its_url() {
         within("an answer", connection.read_exact(&mut text)).await.unwrap();
         String::from_utf8(text.to_vec()).unwrap()
     };
-    // Past the guard there is no such path.
+    // Behind the guard there is no such path.
     assert_eq!(status(&format!("?token={TOKEN}")).await, "HTTP/1.1 404");
     assert_eq!(status(&format!("?token={}", TOKEN.replace('+', "%2B").replace('=', "%3D"))).await, "HTTP/1.1 404");
     assert_eq!(status("?token=another-token-of-somebody").await, "HTTP/1.1 401");

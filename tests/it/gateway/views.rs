@@ -62,7 +62,7 @@ async fn listing_dead_letters_removes_none() {
     assert_eq!(status, 400);
 }
 
-/// What a host reports.
+/// The report of a host.
 fn report() -> String {
     report_of(3, None)
 }

@@ -44,7 +44,7 @@ async fn put_read_listed_and_deleted(weir: &Weir) {
     );
     assert_eq!(text, format!("{TEXT}\n"));
     assert_eq!(serde_json::from_str::<Value>(&as_json).unwrap(), json!(TEXT));
-    // What there is none of is `null` to it.
+    // A missing value is `null` to it.
     assert_eq!(missing, "None\n");
     assert_eq!(serde_json::from_str::<Value>(&keys).unwrap(), json!(["greeting", "list"]));
     let (version, config) = everything.split_once('\n').unwrap();

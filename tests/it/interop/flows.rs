@@ -22,7 +22,7 @@ fn blueprint() -> Value {
     })
 }
 
-/// The types of its parameters, and how `tg-show-flows` is to show its interface.
+/// The types of its parameters, and how `tg-show-flows` displays its interface.
 async fn put_types(weir: &Weir) {
     let depth = json!({"type": "string", "default": "2.0", "required": true, "enum": ["0.25", {"id": "2.0", "description": "two levels"}]});
     let input = json!({"description": "Input", "kind": "send", "visible": true});
@@ -118,7 +118,7 @@ async fn flows_require_the_token_if_configured() {
     assert!(shown.contains("| id         | one "), "{shown}");
     assert_eq!(refused, "Exception: server rejected WebSocket connection: HTTP 401\n");
     let stop = ["-i", "one"];
-    // These two of 2.3.13 show no token to anybody.
+    // These two tools of 2.3.13 send no token.
     let (wrong, got, deleted) = tokio::join!(
         run(&weir, Some("the-token-of-another"), "tg-stop-flow", &stop),
         run(&weir, Some(TOKEN), "tg-get-flow-blueprint", &["-n", "pair"]),

@@ -1,4 +1,4 @@
-//! What the services publish, to the letter, as any client of AMQP 0-9-1 sees it.
+//! What the services publish, byte for byte, as seen by any client of AMQP 0-9-1.
 
 use serde_json::{Value, json};
 use weir_tests::rabbitmq::{Broker, DefaultQueues, Vhost};
@@ -7,7 +7,7 @@ use super::peer::{must, run};
 use super::processors::{pair, put_blueprint, start, weir};
 use crate::cli::start_echo;
 
-/// Sends requests; for each the notifies before the answer, and the answer. The properties of all are checked.
+/// Sends requests; returns for each the notifications before the answer, and the answer. The properties of all are checked.
 async fn exchanged(vhost: &Vhost, service: &str, requests: &[&str]) -> Vec<(Vec<Value>, Value)> {
     let printed = run(vhost, "frames.py", &[&[service], requests].concat()).await;
     let lines = printed.lines().map(|line| serde_json::from_str::<Vec<Value>>(line).unwrap());
@@ -25,7 +25,7 @@ async fn exchanged(vhost: &Vhost, service: &str, requests: &[&str]) -> Vec<(Vec<
     checked.collect()
 }
 
-/// An answer with all fields, and these.
+/// An answer with all fields, and these values.
 fn answer_of_config(fields: Value) -> Value {
     let mut answer = json!({"version": 0, "values": [], "directory": [], "config": {}, "error": null});
     answer.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
@@ -40,7 +40,7 @@ fn answer_of_flow(fields: Value) -> Value {
     answer
 }
 
-/// The answer with the text of its error taken out, which is Weir's own.
+/// The answer without the text of its error, which is Weir's own.
 fn without_text(mut answer: Value) -> Value {
     if let Some(error) = answer["error"].as_object_mut() {
         let text = error.remove("message");
@@ -78,7 +78,7 @@ async fn the_config_service_answers_and_notifies_exactly() {
     .await;
     let (notifies, answers): (Vec<_>, Vec<_>) = seen.into_iter().unzip();
     let version = |at: usize| notifies[at].last().unwrap()["version"].as_u64().unwrap();
-    // A step each, also where nothing changes, and the notify before the answer.
+    // One step each, even if nothing changes, and the notification before the answer.
     assert_eq!(notifies[0].last().unwrap()["types"], json!(["t"]));
     assert!(version(1) > version(0) && version(6) > version(1));
     let mut types: Vec<_> = notifies[6].last().unwrap()["types"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();

@@ -1,4 +1,4 @@
-//! Messages of other programs that no good program sends: each hurts itself at most.
+//! Messages of other programs that no correct program sends: each affects at most itself.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ use super::processors::{put_blueprint, start, weir};
 use crate::host_fixture::queue;
 use crate::rabbitmq::connection::connected;
 
-/// Publishes all cases and reads them: each arrives, once, and the connection stays.
+/// Publishes all cases and reads them: each arrives once, and the connection stays open.
 async fn all_arrive(vhost: &Vhost) {
     let backend = connected(vhost.url().to_owned()).await;
     let queue = queue("flow:tg:a", "reader");
@@ -22,7 +22,7 @@ async fn all_arrive(vhost: &Vhost) {
     assert!(wanted.len() > 10, "{wanted:?}");
     backend.producer(queue.topic()).await.unwrap().publish_confirmed(Message::new("last")).await.unwrap();
     wanted.insert("last".to_owned());
-    // Once to be given back, so that the broker adds to the headers what it counts, and once more.
+    // Once to be requeued, so that the broker adds its counters to the headers, and once more.
     for round in 0..2 {
         let consumer = backend.consumer(queue.topic(), queue.subscription(), ConsumerOptions::default()).await.unwrap();
         let mut missing = wanted.clone();
@@ -53,7 +53,7 @@ async fn invalid_deep_or_oversized_messages_affect_no_other_message() {
     }
 }
 
-/// Two processors read what comes in: one sends it on, and one rejects everything.
+/// Two processors read the input: one forwards it, and one rejects everything.
 fn both() -> Value {
     let component = |name: &str, topics: Value| json!({"topics": topics, "component": format!("{name}@1.0.0")});
     json!({
@@ -83,7 +83,7 @@ async fn services_and_processors_survive_foreign_messages_and_lose_none() {
         run(&vhost, "hostile.py", &["tg", key]).await;
     }
     weir.must(&["send", "one", "in", "--text", "a good one"]).await;
-    // Each message is a letter of the one that rejects, and at the exit or a letter of the other.
+    // Each message is a dead letter of the one that rejects, and at the exit or a dead letter of the other.
     let settled = || async {
         let queues = queues(broker, &vhost).await;
         let depth =

@@ -1,4 +1,4 @@
-//! TrustGraph's clients with nodes of a test's own.
+//! TrustGraph's clients with separate nodes.
 
 use serde_json::json;
 use weir_tests::rabbitmq::{DefaultQueues, Node, Setup, Version};
@@ -55,7 +55,7 @@ async fn an_answer_that_is_too_large_for_the_broker_is_an_error_that_names_the_s
         let answer = weir.post_text("/api/v1/config", "application/json", body).await;
         assert_eq!(answer["error"], json!(null), "{answer}");
     }
-    // The broker takes less than the setting says.
+    // The broker accepts less than the setting states.
     let answers = ask(&vhost, &[everything(), of_type("a")]).await;
     let message = answers[0]["error"]["message"].as_str().unwrap();
     assert!(
@@ -64,7 +64,7 @@ async fn an_answer_that_is_too_large_for_the_broker_is_an_error_that_names_the_s
     );
     assert_eq!(answers[1]["values"][0]["value"].as_str().unwrap().len(), 4 << 20);
     assert_eq!(weir.end().await.code(), Some(0));
-    // The setting says so.
+    // The setting states it.
     let environment = [("WEIR_BROKER_URL", vhost.url()), ("WEIR_BROKER_MAX_ANSWER", "8MiB")];
     let weir = Weir::up_in(folder.path(), &[], &environment).await;
     let answers = ask(

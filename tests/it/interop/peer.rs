@@ -14,7 +14,7 @@ use super::tools::python;
 
 const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/interop");
 
-/// A broker, as TrustGraph's programs find it: by the environment.
+/// A broker that TrustGraph's programs find through the environment.
 pub(crate) trait Found {
     /// The variables that name it.
     fn environment(&self) -> Vec<(&'static str, String)>;
@@ -45,12 +45,12 @@ impl Found for pulsar::Broker {
 pub(super) async fn script(broker: &impl Found, name: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(python().await);
     command.arg(Path::new(SCRIPTS).join(name)).args(arguments).stdin(Stdio::null()).envs(broker.environment());
-    // The same bytes for all, and nothing written beside the sources.
+    // The same encoding for all, and nothing written beside the sources.
     command.env("PYTHONIOENCODING", "utf-8").env("PYTHONUNBUFFERED", "1").env("PYTHONDONTWRITEBYTECODE", "1");
     command
 }
 
-/// Runs a script, which must succeed; what it printed.
+/// Runs a script, which must succeed; returns its output.
 pub(crate) async fn run(broker: &impl Found, name: &str, arguments: &[&str]) -> String {
     let mut command = script(broker, name, arguments).await;
     let output = within(name, tokio::task::spawn_blocking(move || command.output().unwrap())).await.unwrap();
@@ -59,7 +59,7 @@ pub(crate) async fn run(broker: &impl Found, name: &str, arguments: &[&str]) -> 
     out.into_owned()
 }
 
-/// Sends requests by TrustGraph's client of `config` or `flow`; the answers.
+/// Sends requests with TrustGraph's client of `config` or `flow`; returns the answers.
 pub(super) async fn ask(broker: &impl Found, requests: &[(&str, Value)]) -> Vec<Value> {
     let texts: Vec<String> = requests.iter().map(|(_, request)| request.to_string()).collect();
     let arguments: Vec<&str> = requests.iter().zip(&texts).flat_map(|((kind, _), text)| [*kind, text.as_str()]).collect();
@@ -77,7 +77,7 @@ pub(super) async fn must(broker: &impl Found, requests: &[(&str, Value)]) -> Vec
     answers
 }
 
-/// A script that runs until it is dropped, and what it says.
+/// A script that runs until it is dropped, and its output.
 pub(super) struct Running {
     child: Child,
     log: PathBuf,
@@ -123,7 +123,7 @@ pub(super) async fn queues(broker: &Broker, vhost: &Vhost) -> Vec<Value> {
     queues.as_array().unwrap().clone()
 }
 
-/// The names of those that hold a word.
+/// The names that contain a word.
 pub(super) async fn names_with(broker: &Broker, vhost: &Vhost, word: &str) -> Vec<String> {
     let names = queues(broker, vhost).await.into_iter().map(|queue| queue["name"].as_str().unwrap().to_owned());
     names.filter(|name| name.contains(word)).collect()

@@ -27,7 +27,7 @@ pub(super) fn put_blueprint(name: &str, blueprint: &Value) -> (&'static str, Val
     ("flow", json!({"operation": "put-blueprint", "blueprint_name": name, "blueprint_definition": blueprint.to_string()}))
 }
 
-/// Sends a text through a flow of TrustGraph's text completion messages; what comes out.
+/// Sends a text through a flow of TrustGraph's text completion messages; returns the result.
 pub(super) async fn through(weir: &Weir, flow: &str, text: &str) -> String {
     let message = json!({"system": "", "prompt": text});
     assert_eq!(weir.post(&format!("/api/v1/flow/{flow}/service/in"), &message).await, json!({}));
@@ -59,7 +59,7 @@ async fn a_processor_follows_flows_started_changed_and_stopped_by_requests() {
     must(&vhost, &[("config", types), put_blueprint("pair", &pair("echo")), start("pair", "one", &json!({}))]).await;
     assert_eq!(through(&weir, "one", "the default").await, "> the default");
 
-    // The configuration is changed by its client, and the processor takes it over while it runs.
+    // The configuration is changed by its client, and the processor applies the change while it runs.
     run(&vhost, "configure.py", &[" !"]).await;
     eventually(DEADLINE, "the processor to see the change", || async { through(&weir, "one", "x").await.ends_with(" !").then_some(()) })
         .await;

@@ -30,7 +30,7 @@ async fn weir(broker: &Broker, folder: &Path) -> Weir {
     Weir::up_in(folder, &[], &environment).await
 }
 
-/// Makes a subscription as an administrator does, from the oldest message on.
+/// Creates a subscription like an administrator, from the oldest message on.
 async fn subscribe(broker: &Broker, topic: &str, subscription: &str) {
     broker.admin().must(Method::PUT, &format!("persistent/{topic}/subscription/{subscription}"), Some(&json!("earliest"))).await;
 }
@@ -46,7 +46,7 @@ async fn gone(broker: &Broker, flow: &str) {
     eventually(DEADLINE, "the topics of the flow to be gone", || async { topics_of(broker, flow).await.is_empty().then_some(()) }).await;
 }
 
-/// What subscriptions a topic has, by type.
+/// The subscription types of a topic.
 async fn types(broker: &Broker, topic: &str) -> BTreeSet<String> {
     let stats = broker.admin().must(Method::GET, &format!("{topic}/stats"), None).await;
     let subscriptions = stats["subscriptions"].as_object().unwrap().clone();
@@ -79,12 +79,12 @@ async fn the_native_pulsar_client_writes_to_a_component_and_reads_its_output() {
     seen.sort_by_key(|message| message["body"].as_str().unwrap().to_owned());
     for message in &mut seen {
         let properties = message["properties"].as_object_mut().unwrap();
-        // What every message of a component carries.
+        // The properties of every message of a component.
         assert_eq!(properties.remove("weir-id").unwrap().as_str().unwrap().len(), 32, "{message}");
         let from = message["properties"].as_object_mut().unwrap().remove("weir-from").unwrap();
         assert!(from.as_str().unwrap().starts_with("echo "), "{message}");
     }
-    // `id` ties a reply to its request: it is the host's, and a component does not pass it on.
+    // `id` correlates a reply with its request: it belongs to the host, and a component does not forward it.
     let expected = [
         ("\"Grüße\"", json!({"note": "größer", "empty": ""})),
         ("0", json!({"at": "0"})),
@@ -96,18 +96,18 @@ async fn the_native_pulsar_client_writes_to_a_component_and_reads_its_output() {
     ];
     let seen: Vec<_> = seen.iter().map(|message| (message["body"].as_str().unwrap(), message["properties"].clone())).collect();
     assert_eq!(seen, expected);
-    // The batch was settled whole: nothing of it is left.
+    // The batch was settled completely: none of it is left.
     eventually(DEADLINE, "the input to be empty", || async {
         let stats = broker.admin().must(Method::GET, "persistent/tg/flow/in:one/stats", None).await;
         let backlogs = stats["subscriptions"].as_object().unwrap().values().map(|of| of["msgBacklog"].as_u64().unwrap()).sum::<u64>();
         (backlogs == 0).then_some(())
     })
     .await;
-    // The exit has the same messages, for whoever takes them by Weir's own means.
+    // The exit has the same messages, for readers that use Weir's own interface.
     let taken = weir.must(&["take", "one", "out", "--count", "7"]).await;
     assert!(taken.contains("Grüße") && taken.contains("no JSON"), "{taken}");
 
-    // A queue has any number of readers, a subscription to answers or notices one.
+    // A queue has any number of readers, a subscription to answers or notifications has one.
     let join = async |topic: &str, subscription: &str, kind: &str| {
         let printed = run(broker, "pulsar_ends.py", &["join", topic, subscription, kind]).await;
         printed.lines().last().unwrap().to_owned()
@@ -118,13 +118,13 @@ async fn the_native_pulsar_client_writes_to_a_component_and_reads_its_output() {
         assert_eq!(types(broker, &format!("non-persistent/tg/{class}/config")).await, BTreeSet::from(["Exclusive".to_owned()]));
         assert_eq!(join(&format!("non-persistent://tg/{class}/config"), "python", "Exclusive").await, "joined");
     }
-    // Clients make no queues, and one that is missing is not made by who reads it.
+    // Clients create no queues, and reading a missing one does not create it.
     assert_ne!(join("persistent://tg/flow/none:one", "python", "Shared").await, "joined");
     assert_ne!(join(input, "python", "Shared").await, "joined");
 
     weir.must(&["flow", "stop", "one", "--discard"]).await;
     broker.admin().must(Method::DELETE, "persistent/tg/flow/out:one/subscription/python", None).await;
-    // The host's producer may be there for a moment longer.
+    // The host's producer may exist for a moment longer.
     broker.admin().must(Method::DELETE, "persistent/tg/flow/out:one?force=true", None).await;
     gone(broker, "one").await;
     assert_eq!(weir.end().await.code(), Some(0));
@@ -140,7 +140,7 @@ async fn a_trustgraph_processor_follows_flows_started_changed_and_stopped_on_pul
     must(broker, &[("config", types), put_blueprint("pair", &pair("echo")), start("pair", "one", &json!({}))]).await;
     assert_eq!(through(&weir, "one", "the default").await, "> the default");
 
-    // All methods of its client of the configuration; and the processor takes a change over while it runs.
+    // All methods of its client of the configuration; and the processor applies a change while it runs.
     run(broker, "configure.py", &[" !"]).await;
     eventually(DEADLINE, "the processor to see the change", || async { through(&weir, "one", "x").await.ends_with(" !").then_some(()) })
         .await;

@@ -1,5 +1,5 @@
 //! A host of Weir's under TrustGraph's own config and flow services, which know nothing of components. Their values are kept in memory:
-//! `tests/interop/services.py` stands in for the table store in Cassandra, and for nothing else.
+//! `tests/interop/services.py` replaces only the table store in Cassandra.
 
 use std::path::Path;
 
@@ -15,7 +15,7 @@ use super::processors::{put_blueprint, start, stop};
 use crate::host_fixture::queue;
 use crate::rabbitmq::connection::connected;
 
-/// A component and a processor of TrustGraph's in a row, and two components by themselves.
+/// A component and a TrustGraph processor in a row, and two separate components.
 fn blueprint() -> Value {
     let way = |from: &str, to: &str| json!({"input": format!("flow:tg:{from}:{{id}}"), "output": format!("flow:tg:{to}:{{id}}")});
     json!({
@@ -32,7 +32,7 @@ fn blueprint() -> Value {
     })
 }
 
-/// What a test sends to flow `one` and reads of it.
+/// The queues through which a test sends to and reads from flow `one`.
 struct Ends {
     backend: std::sync::Arc<RabbitBroker>,
 }
@@ -59,7 +59,7 @@ impl Ends {
         serde_json::from_slice(&delivery.message.body).unwrap()
     }
 
-    /// What comes of a message.
+    /// The result of a message.
     async fn through(&self, name: &str, body: &Value, reader: &dyn Consumer) -> Value {
         self.send(name, body).await;
         self.next(reader).await
@@ -82,7 +82,7 @@ async fn service(broker: &Broker, vhost: &Vhost, folder: &Path, kind: &str) -> R
     running
 }
 
-/// A host of three components in files, which records nothing.
+/// A host with three components from files, which records nothing.
 async fn host(site: &Site) -> Process {
     let files = [("relay", "echo"), ("look", "inspect_context"), ("settings", "config_get")];
     let given: Vec<String> = files.iter().map(|(name, guest)| format!("--processor={name}={}", guest_path(guest).display())).collect();
@@ -134,7 +134,7 @@ async fn components_in_files_work_with_trustgraphs_services() {
     })
     .await;
 
-    // What can never succeed goes to a queue that only the host could have made.
+    // What can never succeed goes to a queue that only the host could have created.
     ends.send("ask", &json!("not a question")).await;
     let letters = queue("flow:tg:weir-dead-letters", "weir");
     let letters = eventually(DEADLINE, "the queue of dead letters", || async {

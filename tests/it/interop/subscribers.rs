@@ -1,4 +1,4 @@
-//! Subscribers that come and go, in processes of their own, half of them killed: nothing is left of them on the broker.
+//! Subscribers that come and go, each in its own process, half of them killed: nothing of them is left on the broker.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -10,7 +10,7 @@ use weir_tests::wait::{DEADLINE, eventually, within};
 use super::peer::{must, names_with, run};
 use super::processors::weir;
 
-/// Those of TrustGraph and of Weir each.
+/// The number of subscribers of TrustGraph, and of Weir.
 const COUNT: usize = 50;
 const AT_A_TIME: usize = 10;
 
@@ -18,7 +18,7 @@ fn greeting(text: &str) -> (&'static str, serde_json::Value) {
     ("config", json!({"operation": "put", "values": [{"type": "prompt", "key": "greeting", "value": text}]}))
 }
 
-/// A process of Weir's that has fetched the value.
+/// A Weir subscriber process that has fetched the value.
 fn subscriber(vhost: &Vhost) -> (Child, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_subscriber"));
     let mut child = command.args([vhost.url(), "prompt", "greeting"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
@@ -27,7 +27,7 @@ fn subscriber(vhost: &Vhost) -> (Child, String) {
     (child, said.trim_end().to_owned())
 }
 
-/// Lets them come and go; every second one is killed.
+/// Starts and ends them; every second one is killed.
 fn come_and_go(vhost: &Vhost, expected: &str) {
     for _ in 0..COUNT / AT_A_TIME {
         std::thread::scope(|scope| {

@@ -1,4 +1,4 @@
-//! The tools themselves, installed once for a machine, and how they are run.
+//! The tools themselves, installed once per machine, and how to run them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,15 +9,15 @@ use weir_tests::cache;
 use weir_tests::wait::within;
 use weir_tests::weir::Weir;
 
-/// What is installed.
+/// The packages to install.
 const REQUIREMENTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/it/interop/requirements.txt");
 
-/// Runs a tool against a gateway, with this token or none; what it printed. The tools end with 0 whatever happens, and print what went wrong.
+/// Runs a tool against a gateway, with this token or none; returns its output. The tools always exit with 0, and print what went wrong.
 pub(super) async fn run(weir: &Weir, token: Option<&str>, tool: &str, arguments: &[&str]) -> String {
     let bin = tokio::task::spawn_blocking(bin).await.unwrap();
     let mut command = Command::new(bin.join(tool));
     command.args(["-u", weir.url()]).args(arguments).stdin(Stdio::null());
-    // What the environment of whoever runs the tests would change.
+    // Variables of the tester's environment that would change the result.
     for name in ["TRUSTGRAPH_URL", "TRUSTGRAPH_TOKEN", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"] {
         command.env_remove(name);
     }
@@ -33,12 +33,13 @@ pub(super) async fn python() -> PathBuf {
     tokio::task::spawn_blocking(bin).await.unwrap().join("python")
 }
 
-/// The folder with the tools, which is made first if need be. It is outside of the repository, as all that is brought once for a machine.
+/// The folder with the tools, which is created first if necessary. It is outside of the repository, like everything that is fetched once
+/// per machine.
 fn bin() -> &'static Path {
     static BIN: OnceLock<PathBuf> = OnceLock::new();
     BIN.get_or_init(|| {
         let python = must(Command::new("python3").arg("--version"));
-        // Runs of other checkouts wait until it is whole.
+        // Runs of other checkouts wait until it is complete.
         let (_lock, folder) = cache::folder("trustgraph");
         let wanted = format!("{python}{}", fs::read_to_string(REQUIREMENTS).unwrap());
         let installed = folder.join("installed.txt");
@@ -60,7 +61,7 @@ fn install(folder: &Path) {
     must(Command::new(folder.join("bin/pip")).args(pip));
 }
 
-/// Runs a command that must succeed; what it printed.
+/// Runs a command that must succeed; returns its output.
 fn must(command: &mut Command) -> String {
     const NEEDED: &str = "TrustGraph's tools are part of the tests: install Python 3 with venv (Debian: apt-get install python3 python3-venv), \
                           and let pip reach PyPI once";

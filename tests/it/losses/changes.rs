@@ -1,4 +1,4 @@
-//! Changes of running flows: stops that messages forbid, and swaps.
+//! Changes of running flows: stops that are refused because of messages, and swaps.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,7 +17,7 @@ use super::fixture::{DEADLINE, LONGEST_PAUSE, LOSSES_COUNT, WeirFixture};
 const INPUT: (&str, &str) = ("flow:tg:in:one", "echo--one--input");
 const EXIT: (&str, &str) = ("flow:tg:out:one", "gateway--one--out");
 
-/// A flow `one` that passes messages on.
+/// A flow `one` that echoes messages.
 async fn echoing() -> WeirFixture {
     let fixture = WeirFixture::new().await;
     fixture.deploy_between("echo").await;
@@ -43,7 +43,7 @@ async fn a_refusing_stop_never_stops_a_flow_with_messages() {
         while fixture.cutting.losses_count() < begun_count + LOSSES_COUNT || refused_count < 3 {
             match fixture.flows.stop_empty_flow("one").await {
                 Ok(()) => panic!("a flow that holds messages was stopped"),
-                // An answer about the broker or the configuration is one about a loss.
+                // An answer about the broker or the configuration is about a loss.
                 Err(FlowError::Answered { message, .. }) => refused_count += u32::from(message.contains("still holds")),
                 Err(_) => {}
             }
@@ -53,7 +53,7 @@ async fn a_refusing_stop_never_stops_a_flow_with_messages() {
     tokio::join!(sending, stopping);
     cuts.end(&fixture.cutting).await;
     assert_eq!(fixture.numbers(INPUT.0, INPUT.1).await, (0..count).collect::<BTreeSet<u64>>());
-    // It runs as before: its messages are worked off, and then it can be stopped, again over losses.
+    // It runs as before: its messages are processed, and then it can be stopped, again despite losses.
     let host = fixture.host().await;
     fixture.until("an empty input", async || fixture.depth(INPUT.0, INPUT.1).await == 0).await;
     assert_eq!(fixture.numbers(EXIT.0, EXIT.1).await, (0..count).collect::<BTreeSet<u64>>());
@@ -85,7 +85,7 @@ async fn a_processor_switches_components_back_and_forth_across_lost_connections(
         while !end.load(Ordering::SeqCst) {
             fixture.send(INPUT.0, count.to_string()).await;
             count += 1;
-            // No more than the host can work off over losses.
+            // No more than the host can process despite losses.
             fixture.until("a short input", async || fixture.depth(INPUT.0, INPUT.1).await < 100 || end.load(Ordering::SeqCst)).await;
         }
     };

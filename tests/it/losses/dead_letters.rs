@@ -1,4 +1,4 @@
-//! Dead letters: made, listed, sent again and deleted.
+//! Dead letters: created, listed, redriven and deleted.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -19,13 +19,13 @@ async fn numbers(fixture: &WeirFixture, queue: (&str, &str)) -> BTreeSet<u64> {
     bodies.iter().map(|body| serde_json::from_str::<Value>(body).unwrap()["n"].as_u64().unwrap()).collect()
 }
 
-/// The ids of all letters, as the gateway lists them.
+/// The ids of all dead letters, as listed by the gateway.
 async fn ids(fixture: &WeirFixture, gateway: &Gateway) -> Vec<String> {
     let listed = fixture.until_some("the letters", async || gateway.get("/api/v1/weir/dead-letters?limit=1000").await).await;
     listed["letters"].as_array().unwrap().iter().map(|letter| letter["id"].as_str().unwrap().to_owned()).collect()
 }
 
-/// A flow whose messages are all dead letters.
+/// A flow whose messages all become dead letters.
 async fn rejected() -> (WeirFixture, Gateway) {
     let fixture = WeirFixture::new().await;
     fixture.deploy_between("reject").await;
@@ -51,7 +51,7 @@ async fn dead_letters_are_redriven_across_lost_connections() {
     let begun_count = fixture.cutting.losses_count();
     let mut left = ids(&fixture, &gateway).await;
     while !left.is_empty() || fixture.cutting.losses_count() < begun_count + LOSSES_COUNT {
-        // Some at a time, so that there is something to lose for a while.
+        // A few at a time, so that there is something to lose for a while.
         if !left.is_empty() {
             let order = json!({"ids": &left[..left.len().min(3)]});
             let _ = gateway.post("/api/v1/weir/dead-letters/redrive", &order).await;

@@ -18,22 +18,22 @@ use weir_tests::wait::{before, pass, within};
 
 use crate::host_fixture::{host_settings, queue};
 
-/// What takes many tries takes longer than other tests.
+/// Operations that need many attempts take longer than other tests.
 pub(super) const DEADLINE: Duration = Duration::from_secs(120);
-/// Between two losses, at most.
+/// The longest time between two losses.
 pub(super) const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 
-/// Losses that a test goes on for, at least.
+/// The minimum number of losses during a test.
 pub(super) const LOSSES_COUNT: u64 = 8;
 
-/// Waits for what takes many tries.
+/// Waits for something that needs many attempts.
 pub(super) async fn in_time<T>(what: &str, future: impl Future<Output = T>) -> T {
     before(DEADLINE, what, future).await
 }
 
-/// The parts of a Weir, each of which reaches the broker over the connection.
+/// The parts of a Weir, each of which reaches the broker through the connection.
 pub(super) struct WeirFixture {
-    /// Without the connection: for the checks.
+    /// Not through the connection: for the checks.
     pub(super) broker: Arc<EmbeddedBroker>,
     pub(super) cutting: Arc<Cutting>,
     pub(super) config: ConfigClient,
@@ -43,7 +43,7 @@ pub(super) struct WeirFixture {
     _services: (ConfigService, FlowService),
 }
 
-/// How often the flow service looks for what was left, unless a test says so.
+/// The interval at which the flow service checks for leftovers, unless a test sets it.
 const RESUME_EVERY: Duration = Duration::from_millis(200);
 
 impl WeirFixture {
@@ -51,12 +51,12 @@ impl WeirFixture {
         Self::resuming_every(RESUME_EVERY).await
     }
 
-    /// One whose flow service looks so often for what was left, and for queues that are missing.
+    /// A Weir whose flow service checks for leftovers and missing queues at this interval.
     pub(super) async fn resuming_every(resume_every: Duration) -> Self {
         Self::over(resume_every, |_| ()).await
     }
 
-    /// Over a broker that counts nothing and does not support bounds of queues.
+    /// Over a broker that counts nothing and does not support limits of queues.
     pub(super) async fn plain() -> Self {
         Self::over(RESUME_EVERY, Cutting::be_plain).await
     }
@@ -108,7 +108,7 @@ impl WeirFixture {
         self.deploy(name, &topics, &json!({"in": {"flow": "flow:tg:in:{id}"}, "out": {"flow": "flow:tg:out:{id}"}})).await;
     }
 
-    /// Starts a flow, as often as it takes: a start whose answer was lost may have been done.
+    /// Starts a flow, repeating until it succeeds: a start whose answer was lost may have been done.
     pub(super) async fn start(&self, blueprint: &str, id: &str) {
         let flow = || StartFlow { id: id.to_owned(), blueprint: blueprint.to_owned(), ..StartFlow::default() };
         self.until(&format!("the start of {id}"), async || match self.flows.start_flow(flow()).await {
@@ -128,7 +128,7 @@ impl WeirFixture {
         .await;
     }
 
-    /// Publishes until the broker has confirmed it; then it may be there more than once.
+    /// Publishes until the broker has confirmed it; the message may then be there more than once.
     pub(super) async fn send(&self, topic: &str, body: String) {
         let producer = self.cutting_producer(topic).await;
         self.until("a confirmed publish", async || match producer.publish_confirmed(Message::new(body.clone())).await {
@@ -162,7 +162,7 @@ impl WeirFixture {
         }
     }
 
-    /// Tries until it works.
+    /// Retries until it succeeds.
     pub(super) async fn until(&self, what: &str, mut works: impl AsyncFnMut() -> bool) {
         before(DEADLINE, what, async {
             while !works().await {
@@ -172,7 +172,7 @@ impl WeirFixture {
         .await;
     }
 
-    /// Looks until the queues are those of the flows that run, and no others; what differs at the deadline is in the failure.
+    /// Waits until the queues are exactly those of the running flows; a failure at the deadline contains the differences.
     pub(super) async fn until_queues_are(&self, expected: &BTreeSet<String>) {
         let reached = tokio::time::timeout(DEADLINE, async {
             while self.queues() != *expected {
@@ -185,7 +185,7 @@ impl WeirFixture {
         }
     }
 
-    /// Tries until there is one.
+    /// Retries until there is a value.
     pub(super) async fn until_some<T>(&self, what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
         before(DEADLINE, what, async {
             loop {
@@ -198,12 +198,12 @@ impl WeirFixture {
         .await
     }
 
-    /// How many messages a queue holds, those in work included.
+    /// How many messages a queue holds, including those in flight.
     pub(super) async fn depth(&self, topic: &str, subscription: &str) -> u64 {
         weir_tests::look::depth(&*self.broker, &queue(topic, subscription)).await
     }
 
-    /// The bodies that wait in a queue.
+    /// The bodies waiting in a queue.
     pub(super) async fn bodies(&self, topic: &str, subscription: &str) -> Vec<String> {
         let found = weir_tests::look::messages(&*self.broker, &queue(topic, subscription), u32::MAX).await;
         found.into_iter().map(|message| String::from_utf8(message.body.to_vec()).unwrap()).collect()
@@ -214,10 +214,10 @@ impl WeirFixture {
         self.bodies(topic, subscription).await.iter().map(|body| body.parse().unwrap()).collect()
     }
 
-    /// Waits until the numbers that were sent into an input are worked off and in an exit, for as long as some arrive.
+    /// Waits until the numbers sent into an input are processed and in an exit, for as long as some arrive.
     ///
     /// # Panics
-    /// With what is missing, when no more arrive.
+    /// With the missing ones, when no more arrive.
     pub(super) async fn until_all(&self, all: &BTreeSet<u64>, input: (&str, &str), exit: (&str, &str)) {
         let mut waiting = u64::MAX;
         while waiting > 0 {

@@ -43,12 +43,12 @@ impl Gateway {
         Gateway { address, http, ends: token.drop_guard() }
     }
 
-    /// Ends it, as at the end of Weir.
+    /// Ends it, as on shutdown.
     pub(super) fn stop(&self) {
         self.ends.token().cancel();
     }
 
-    /// Whether an import is under way.
+    /// Whether an import is in progress.
     pub(super) async fn is_importing(&self) -> bool {
         let metrics = self.http.get(format!("{}/metrics", self.address)).send().await.unwrap().text().await.unwrap();
         metrics.contains("weir_gateway_streams{kind=\"import\"} 1")
@@ -68,7 +68,7 @@ impl Gateway {
         sent.json().await.ok()
     }
 
-    /// Takes from the exit of flow `one` until told to end; what was acknowledged is in the set.
+    /// Takes from the exit of flow `one` until stopped; the acknowledged numbers are added to the set.
     async fn take(&self, taken: &mut BTreeSet<u64>, end: &AtomicBool) {
         while !end.load(Ordering::SeqCst) {
             let Some(mut stream) = self.post("/api/v1/weir/flows/one/exits/out/take", &json!({"wait-ms": 300})).await else {
@@ -117,7 +117,7 @@ async fn messages_pass_the_gateway_in_and_out_across_lost_connections() {
             fixture.until("a stored message", async || send().await.is_some()).await;
         }
         cuts.end(&fixture.cutting).await;
-        // All is taken once nothing is left anywhere.
+        // Everything has been taken once nothing is left anywhere.
         fixture.until("an empty input", async || fixture.numbers("flow:tg:in:one", "echo--one--input").await.is_empty()).await;
         fixture.until("an empty exit", async || fixture.depth("flow:tg:out:one", "gateway--one--out").await == 0).await;
         end.store(true, Ordering::SeqCst);
@@ -147,7 +147,7 @@ async fn requests_between_components_work_again_after_a_broker_restart() {
         let question = json!({"parts": 1});
         let ask = || gateway.post("/api/v1/flow/answering/service/ask", &question);
         fixture.until("an answer to the gateway", async || ask().await.is_some()).await;
-        // By a component, whose answer has no error once the connection is there again.
+        // By a component, whose answer has no error once the connection is restored.
         let answered = async || {
             fixture.send("flow:tg:in:asking", json!({"parts": 1}).to_string()).await;
             pass(Duration::from_millis(100)).await;

@@ -1,4 +1,4 @@
-//! What is logged in one thread, for tests of it.
+//! Captures the log of one thread, for tests of it.
 
 use std::io::Write;
 use std::sync::{Arc, Mutex};
@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use tracing::Dispatch;
 use tracing::subscriber::DefaultGuard;
 
-/// What is logged, line by line.
+/// The captured log, line by line.
 #[derive(Clone, Default)]
 pub(super) struct Lines(Arc<Mutex<Vec<u8>>>);
 
@@ -28,17 +28,17 @@ impl Lines {
         let writer = lines.clone();
         let log =
             tracing_subscriber::fmt().with_ansi(false).with_max_level(tracing::Level::INFO).with_writer(move || writer.clone()).finish();
-        // With one alone, what another thread logs first would be disabled for all threads.
+        // With only one dispatcher, a log statement first reached by another thread would be disabled for all threads.
         let other = Dispatch::new(tracing_subscriber::fmt().with_max_level(tracing::Level::INFO).finish());
         (lines, (other, tracing::subscriber::set_default(log)))
     }
 
-    /// Whether some text was logged since lines were taken last.
+    /// Whether a text was logged since lines were last taken.
     pub(super) fn contain(&self, text: &str) -> bool {
         String::from_utf8_lossy(&self.0.lock().unwrap()).contains(text)
     }
 
-    /// The lines with a text since lines were taken last.
+    /// The lines with a text since lines were last taken.
     pub(super) fn take(&self, with: &str) -> Vec<String> {
         let text = String::from_utf8(std::mem::take(&mut *self.0.lock().unwrap())).unwrap();
         text.lines().filter(|line| line.contains(with)).map(str::to_owned).collect()

@@ -14,7 +14,7 @@ const RIGHT: (&str, &str) = ("flow:tg:right:one", "gateway--one--right");
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_later_message_is_settled_before_an_earlier_one() {
-    // It does not make the missing queue again.
+    // It does not recreate the missing queue.
     let fixture = WeirFixture::resuming_every(Duration::from_secs(3_600)).await;
     for component in ["echo", "two_outputs"] {
         fixture.deploy(component, &json!({"input": "flow:tg:in:{id}"}), &json!({})).await;

@@ -1,4 +1,4 @@
-//! A broker that counts nothing and does not support bounds of queues: services work with it, and take nothing unknown for nothing.
+//! A broker that counts nothing and does not support limits of queues: services work with it, and never treat an unknown count as zero.
 
 use serde_json::json;
 use weir_config::Batch;
@@ -51,7 +51,7 @@ async fn a_leftover_queue_with_a_possible_reader_is_deleted_only_once_empty() {
     let reader = fixture.broker.consumer(full.topic(), full.subscription(), ConsumerOptions::default()).await.unwrap();
     let held = reader.receive().await.unwrap();
     fixture.config.apply(batch).await.unwrap();
-    // They are tried in order of their names, so the first one was tried when the second one is gone.
+    // They are tried in order of their names, so the first one has been tried when the second one is gone.
     fixture.until("the empty queue is deleted", async || !names(&fixture).contains(&empty.wire_name())).await;
     assert!(names(&fixture).contains(&full.wire_name()), "it is read");
     fixture.broker.settle(&held.receipt, Vec::new()).await.unwrap();
@@ -92,7 +92,7 @@ async fn uncountable_dead_letters_in_flight_are_reported_by_redrive_and_delete()
     }
 }
 
-// In one thread, whose log it reads.
+// In one thread, whose log is captured.
 #[tokio::test]
 async fn an_empty_configuration_beside_an_unknown_number_of_dead_letters_is_logged() {
     let fixture = WeirFixture::plain().await;
@@ -109,7 +109,7 @@ async fn an_empty_configuration_beside_an_unknown_number_of_dead_letters_is_logg
     assert!(found.len() == 1 && found[0].contains("but the queues are not"), "{found:?}");
 }
 
-// In one thread, whose log it reads.
+// In one thread, whose log is captured.
 #[tokio::test]
 async fn an_unsupported_bound_is_logged_once_per_queue() {
     let fixture = WeirFixture::plain().await;

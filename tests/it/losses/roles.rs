@@ -83,7 +83,7 @@ async fn a_host_loses_no_message_across_lost_connections() {
         }
     }
     while sends.next().await.is_some() {}
-    // A loss more while only the host has something to do.
+    // One more loss while only the host has work to do.
     let before_count = fixture.cutting.losses_count();
     fixture.until("another loss", async || fixture.cutting.losses_count() > before_count).await;
     cuts.end(&fixture.cutting).await;

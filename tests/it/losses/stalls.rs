@@ -1,4 +1,4 @@
-//! A broker that is there and cannot deliver for a while: readers keep their consumers, and what these hold.
+//! A broker that is reachable but cannot deliver for a while: readers keep their consumers, and what these hold.
 
 use serde_json::json;
 use weir_tests::wait::within;
@@ -10,7 +10,7 @@ use super::lines::Lines;
 const INPUT: &str = "flow:tg:in:one";
 const OUTPUT: (&str, &str) = ("flow:tg:out:one", "gateway--one--out");
 
-// In one thread, whose log it reads.
+// In one thread, whose log is captured.
 #[tokio::test]
 async fn a_processor_keeps_its_consumer_while_messages_are_unreadable() {
     let fixture = WeirFixture::new().await;
@@ -45,7 +45,7 @@ async fn taking_from_an_exit_survives_temporarily_unreadable_messages() {
     fixture.send(INPUT, "1".to_owned()).await;
     fixture.until("the message", async || fixture.depth(OUTPUT.0, OUTPUT.1).await == 1).await;
     let output = OUTPUT.0.parse().unwrap();
-    // It cannot learn of the flow while answers stall.
+    // It cannot learn of the flow while answers are stalled.
     fixture
         .until("a gateway that knows the flow", async || {
             gateway.post("/api/v1/weir/flows/one/exits/out/take", &json!({"count": 0})).await.is_some()
@@ -66,7 +66,7 @@ async fn taking_from_an_exit_survives_temporarily_unreadable_messages() {
     };
     let going_on = async {
         fixture.until("a reader", async || fixture.cutting.made_count(&output) > made_count).await;
-        // It is told at least once.
+        // It is reported at least once.
         fixture.until("a stall", async || fixture.cutting.stalls_count() > 0).await;
         fixture.cutting.go_on();
     };

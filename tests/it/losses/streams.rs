@@ -36,7 +36,7 @@ async fn open(gateway: &Gateway, path: &str) -> Option<WebSocketStream<TcpStream
     within("the handshake", tokio_tungstenite::client_async(request, connection)).await.ok().map(|(socket, _)| socket)
 }
 
-/// Sends numbers by one WebSocket; how many of them are stored, from the first on.
+/// Sends numbers over one WebSocket; returns how many of them are stored, from the first on.
 async fn import(gateway: &Gateway, numbers: &[u64]) -> usize {
     let Some(mut socket) = open(gateway, "/api/v1/flow/one/import/in").await else {
         pass(Duration::from_millis(20)).await;
@@ -64,7 +64,7 @@ async fn import(gateway: &Gateway, numbers: &[u64]) -> usize {
     }
 }
 
-/// Reads the exit by WebSockets, whichever are opened, until everything is there.
+/// Reads the exit over WebSockets, opened again when lost, until everything is there.
 async fn export(gateway: &Gateway, all: &BTreeSet<u64>, fixture: &WeirFixture) {
     let mut seen = BTreeSet::new();
     while seen != *all || fixture.depth(EXIT.0, EXIT.1).await > 0 {
@@ -72,7 +72,7 @@ async fn export(gateway: &Gateway, all: &BTreeSet<u64>, fixture: &WeirFixture) {
             pass(Duration::from_millis(20)).await;
             continue;
         };
-        // Until it ends, or nothing comes for some time.
+        // Until it ends, or nothing arrives for some time.
         while let Ok(Some(Ok(frame))) = tokio::time::timeout(Duration::from_secs(2), socket.next()).await {
             if let Frame::Text(text) = frame {
                 seen.insert(text.parse().unwrap());
@@ -106,7 +106,7 @@ async fn an_import_counts_only_messages_before_the_first_one_in_doubt() {
     let body = (0..200).map(|n| format!("{n}\n")).collect::<String>();
     let url = format!("{}{IMPORT}", gateway.address);
     for answers in ["", "?answers=true"] {
-        // The first one is stored, and its confirmation is lost with those of all that is on the way.
+        // The first one is stored, and its confirmation is lost with those of everything in transit.
         fixture.cutting.lose_next_confirm(Some(INPUT.0.parse().unwrap()));
         let request = gateway.http.post(format!("{url}{answers}")).header("content-type", "application/x-ndjson").body(body.clone());
         let answer = within("the answer", async { request.send().await.unwrap().text().await.unwrap() }).await;

@@ -1,4 +1,4 @@
-//! Subscriptions that are lost alone, and rights that are missing for a time.
+//! Subscriptions that are lost alone, and permissions that are temporarily missing.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -39,7 +39,7 @@ async fn the_flow_service_keeps_its_requests_when_it_loses_host_reports() {
     assert_eq!(counts(), (2, 4));
 }
 
-/// A flow of echo, `one`, through which a message has gone.
+/// A flow of echo, `one`, through which a message has passed.
 async fn echoing() -> (WeirFixture, Host) {
     let fixture = WeirFixture::new().await;
     fixture.deploy_between("echo").await;
@@ -50,7 +50,7 @@ async fn echoing() -> (WeirFixture, Host) {
     (fixture, host)
 }
 
-/// Whether the status of a processor has this error, which is not over.
+/// Whether the status of a processor shows this error as unresolved.
 fn shows(host: &Host, error: &str) -> bool {
     let has =
         |status: &ProcessorStatus| status.last_error_over_ms.is_none() && status.last_error.as_deref().is_some_and(|e| e.contains(error));
@@ -62,7 +62,7 @@ async fn every_role_works_again_once_permissions_are_restored() {
     let (fixture, host) = echoing().await;
     fixture.cutting.deny();
     fixture.cutting.cut();
-    // What a person has to change is in the status, and in the error of a request, which does not wait for it.
+    // What an operator must change is in the status, and in the error of a request, which does not wait for it.
     fixture.until("the refusal in the status", async || shows(&host, "has no rights")).await;
     let refusal = async || fixture.flows.list_flows().await.err().filter(|error| weir_pubsub::chain(error).contains("give it rights"));
     fixture.until("a refusal that names what to change", async || refusal().await.is_some()).await;
@@ -76,7 +76,7 @@ async fn every_role_works_again_once_permissions_are_restored() {
 async fn a_message_whose_settle_is_refused_is_settled_once_permissions_are_restored() {
     let (fixture, host) = echoing().await;
     fixture.cutting.deny();
-    // Past the rights of this user.
+    // Bypasses the permissions of this user.
     let producer = fixture.broker.producer(&topic("flow:tg:in:one")).await.unwrap();
     producer.publish_confirmed(Message::new("2")).await.unwrap();
     fixture.until("the refusal in the status", async || shows(&host, "cannot be settled yet: the broker refused the operation")).await;
@@ -86,7 +86,7 @@ async fn a_message_whose_settle_is_refused_is_settled_once_permissions_are_resto
     fixture.until("its end", async || fixture.depth("flow:tg:in:one", "echo--one--input").await == 0).await;
 }
 
-/// Asks a service whose publishes fail from before its answer until it has settled the request.
+/// Calls a service whose publishes fail from before its answer until it has settled the request.
 async fn answered_late<T>(fixture: &WeirFixture, queue: (&str, &str), ask: impl Future<Output = T>) -> T {
     let requests = fixture.broker.inspect().tap(&topic(queue.0), NonZeroU32::MIN).await.unwrap();
     fixture.cutting.publishing_down();
@@ -111,7 +111,7 @@ async fn an_unsent_answer_is_retried() {
     assert!(answer.error.unwrap().message.contains("unknown"));
 }
 
-// In one thread, whose log it reads.
+// In one thread, whose log is captured.
 #[tokio::test]
 async fn an_outage_is_logged_at_its_begin_and_end_and_a_refusal_once() {
     let (lines, _logged) = Lines::of_this_thread();
@@ -122,12 +122,12 @@ async fn an_outage_is_logged_at_its_begin_and_end_and_a_refusal_once() {
     let made = async |count| {
         let is_made = || async { (cutting.made_count(&answers) == count).then_some(()) };
         eventually(DEADLINE, "the subscription", is_made).await;
-        // Its line follows at once.
+        // Its log line follows immediately.
         tokio::task::yield_now().await;
     };
     for round in 2..5 {
         cutting.down();
-        // Several tries fail.
+        // Several attempts fail.
         pass(Duration::from_millis(300)).await;
         cutting.up();
         made(round).await;

@@ -1,4 +1,4 @@
-//! Components of the projects in this repository, built by `weir build` and kept by the digest of what they are made of.
+//! Components of the projects in this repository, built by `weir build` and cached by the digest of their sources.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,15 +9,15 @@ use sha2::{Digest, Sha256};
 use super::project_fixture::{ProjectFixture, repository};
 use super::toolchains::{locked, sdk_js};
 
-/// What a component is made of besides its project.
+/// The sources of a component in addition to its project.
 const SHARED: [&str; 2] = ["wit", "host/project/src"];
 const OF_PYTHON: [&str; 2] = ["sdk/python/pyproject.toml", "sdk/python/src"];
 const OF_JS: [&str; 5] = ["sdk/js/build", "sdk/js/package-lock.json", "sdk/js/project", "sdk/js/src", "sdk/js/examples/splitter/src"];
-/// What tools make, and what is no part of a component.
+/// Files created by tools, and files that are not part of a component.
 const SKIPPED: [&str; 6] = [".weir", "node_modules", "__pycache__", ".pytest_cache", "test", "tests"];
 
-/// The component of a project of this repository, by its folder. It is built unless a run before did so from the same sources; its packages are
-/// installed then.
+/// The component of a project of this repository, by its folder. It is built unless a previous run did so from the same sources; a build
+/// also installs its packages.
 pub(crate) fn component(project: &str) -> PathBuf {
     let folder = repository().join(project);
     let is_python = fs::read_to_string(folder.join("weir.toml")).unwrap().contains("language = \"python\"");
@@ -27,7 +27,7 @@ pub(crate) fn component(project: &str) -> PathBuf {
     let built = Path::new(env!("CARGO_TARGET_TMPDIR")).join("components");
     let file = built.join(format!("{name}-{}.wasm", digest(&made_of)));
     let _lock = locked(&built.join(format!("{name}.lock")));
-    // A new checkout beside a kept target: its own tests need the packages that a build installs.
+    // A new checkout beside a cached target: its own tests need the packages that a build installs.
     let is_bare = !is_python && !folder.join("node_modules").is_dir();
     if is_bare || !file.is_file() {
         remove_older(&built, &name);
@@ -39,7 +39,7 @@ pub(crate) fn component(project: &str) -> PathBuf {
     file
 }
 
-/// The digest of the names and contents of all files of some files and folders of the repository.
+/// The digest of the names and contents of all files in some files and folders of the repository.
 fn digest(paths: &[&str]) -> String {
     let mut files = BTreeMap::new();
     for path in paths {
@@ -69,7 +69,7 @@ fn collect(path: &Path, files: &mut BTreeMap<PathBuf, Vec<u8>>) {
     }
 }
 
-/// Where the code that is compiled of a component is kept for the next run, beside it.
+/// The folder for the compiled code of a component, kept for the next run, beside it.
 pub(crate) fn code_of(component: &Path) -> PathBuf {
     component.with_extension("code")
 }

@@ -9,10 +9,10 @@ use weir_tests::weir::{Weir, binary};
 
 use super::project_fixture::{ProjectFixture, shared_target};
 
-/// Builds of a crate from nothing, on a machine that does other things as well.
+/// Builds a crate from scratch, on a machine that is busy with other work.
 const BUILD_TIME: std::time::Duration = std::time::Duration::from_secs(300);
 
-/// A `weir dev` that runs, with what it prints in a file.
+/// A running `weir dev`, with its output in a file.
 struct Dev<'b> {
     workspace: &'b ProjectFixture,
     child: Child,
@@ -32,7 +32,7 @@ impl<'b> Dev<'b> {
         self.workspace.read("dev.log")
     }
 
-    /// Waits until something was printed so often.
+    /// Waits until something was printed this often.
     async fn says(&self, words: &str, count: usize) {
         eventually(BUILD_TIME, words, || async { (self.said().matches(words).count() >= count).then_some(()) }).await;
     }
@@ -87,7 +87,7 @@ async fn an_edit_reaches_the_running_flow_and_an_error_leaves_the_old_version() 
     workspace.must(&["--data", &data, "send", "dev", "input", workspace.path("m.json").to_str().unwrap()]);
     dev.says(r#""words":12"#, 1).await;
 
-    // However it ends, its Weir does not outlive it.
+    // However it ends, its Weir ends with it.
     drop(dev);
     let is_gone = || async { (!runs_with(&data)).then_some(()) };
     eventually(DEADLINE, "the end of its Weir", is_gone).await;

@@ -1,4 +1,4 @@
-//! The fixtures of plugins and of examples against their components, in the real runtime; the same ones in every language where there are
+//! The fixtures of plugins and of examples against their components, in the real runtime; the same ones in every language if there are
 //! several.
 
 use std::fs;

@@ -1,4 +1,4 @@
-//! Fixtures against components that are there: what is compared, how differences are shown, and which faults can be injected.
+//! Fixtures against existing components: what is compared, how differences are shown, and which faults can be injected.
 
 use serde_json::json;
 use weir_tests::guest_path;
@@ -83,7 +83,7 @@ fn an_update_writes_only_the_actual_outputs() {
     );
     assert_eq!(written, wanted);
     workspace.must(&arguments);
-    // One without messages says what a setup must refuse, and has nothing that could be written.
+    // A fixture without messages states which setup must be rejected, and has nothing that could be written.
     workspace.write("guest/tests/setup.json", r#"{"setup-failure": "no"}"#);
     let refused = workspace.weir(&[&arguments[..], &["--update"]].concat());
     assert!(refused.code == Some(1) && refused.out.contains("same      tests/fixture.json"), "{refused:?}");

@@ -1,4 +1,4 @@
-//! Limits that a component requests: what a deployment grants by itself, and what needs a flag.
+//! Limits that a component requests: what a deployment grants by default, and what needs a flag.
 
 use serde_json::{Value, json};
 use weir_tests::guest;

@@ -1,4 +1,4 @@
-//! Projects that are wrong before anything is built.
+//! Projects that are invalid before anything is built.
 
 use weir_tests::guest_path;
 

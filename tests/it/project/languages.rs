@@ -1,5 +1,5 @@
-//! New projects in the languages whose tools come from registries: they build and pass their tests at once, and their authors read what is
-//! wrong. The registries' clients keep what they fetched in their own caches.
+//! New projects in the languages whose tools come from registries: they build and pass their tests immediately, and their authors get clear
+//! errors. The registries' clients cache what they fetched.
 
 use std::fs;
 
@@ -9,8 +9,7 @@ use weir_runtime::inspect;
 use super::project_fixture::ProjectFixture;
 use super::toolchains::{must, npm, sdk_js};
 
-/// Makes, builds and tests a project; breaks its source, and checks what the author sees; then has it do what it should not, message by
-/// message.
+/// Creates, builds and tests a project; breaks its source, and checks what the author sees; then makes it misbehave, message by message.
 fn builds_and_passes(language: &str, source: &str, from: &str, to: &str, words: &[&str]) -> (ProjectFixture, String) {
     let workspace = ProjectFixture::new();
     let name = format!("count-{language}");
@@ -52,7 +51,7 @@ fn a_new_javascript_project_builds_and_passes_its_tests() {
     passes_large_texts(&workspace, &name);
 }
 
-/// Texts of all sizes that there are, in characters of one, two, three and four bytes, go through one instance under the limit of the template.
+/// Sends texts of all sizes, in characters of one, two, three and four bytes, through one instance under the limit of the template.
 fn passes_large_texts(workspace: &ProjectFixture, project: &str) {
     let mut messages = Vec::new();
     for text in ["Some plain words. ", "Some \u{201c}quoted\u{201d} words. ", "\u{e4}\u{f6}\u{fc}", "\u{5b57}", "\u{1f600}"] {

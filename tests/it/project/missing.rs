@@ -1,4 +1,4 @@
-//! Toolchains that are not there: what is missing, and how to get it.
+//! Missing toolchains: the error names what is missing, and how to get it.
 
 use std::path::Path;
 
@@ -24,7 +24,7 @@ fn a_missing_toolchain_is_named_with_where_to_get_it() {
 fn a_missing_target_of_rust_is_named_with_the_command_that_adds_it() {
     let workspace = ProjectFixture::new();
     workspace.must(&["new", "--lang", "rust", "without-target"]);
-    // A cargo that would build, and a rustc whose sysroot has no target.
+    // A cargo that would build, and a rustc whose sysroot lacks the target.
     workspace.write("tools/cargo", "#!/bin/sh\nexit 9\n");
     workspace.write("tools/rustc", format!("#!/bin/sh\necho {}\n", workspace.path("tools").display()));
     for tool in ["cargo", "rustc"] {

@@ -1,4 +1,4 @@
-//! A folder of projects, and the binary run in it.
+//! A folder of projects, in which the binary is run.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use weir_tests::weir::binary;
 /// A temporary folder.
 pub(super) struct ProjectFixture(tempfile::TempDir);
 
-/// What a command printed, and its exit code.
+/// The output of a command, and its exit code.
 #[derive(Debug)]
 pub(super) struct Ended {
     pub(super) code: Option<i32>,
@@ -28,7 +28,7 @@ impl ProjectFixture {
         self.0.path().join(name)
     }
 
-    /// Writes a file, and the folders that it lies in.
+    /// Writes a file, creating its parent folders.
     pub(super) fn write(&self, name: &str, text: impl AsRef<[u8]>) {
         let path = self.path(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -44,7 +44,7 @@ impl ProjectFixture {
         self.weir_in(arguments, &[])
     }
 
-    /// The same with variables of the environment.
+    /// The same with environment variables.
     pub(super) fn weir_in(&self, arguments: &[&str], environment: &[(&str, &Path)]) -> Ended {
         let mut command = Command::new(binary());
         command.current_dir(self.0.path()).args(arguments).stdin(Stdio::null()).env("NO_COLOR", "1");
@@ -53,7 +53,7 @@ impl ProjectFixture {
         }
         // The crates of all projects are built once.
         command.env("CARGO_TARGET_DIR", shared_target()).env_remove("RUSTFLAGS");
-        // What npm has fetched once it takes from its own cache.
+        // Makes npm use its cache for what it has fetched before.
         command.env("npm_config_prefer_offline", "true").envs(environment.iter().copied());
         Ended::of(command.output().unwrap())
     }
@@ -65,7 +65,7 @@ impl ProjectFixture {
         ended.out
     }
 
-    /// Makes a project, with the versions of crates that this repository has.
+    /// Creates a project, with this repository's versions of crates.
     pub(super) fn new_project(&self, language: &str, name: &str) {
         self.must(&["new", "--lang", language, name]);
         if language == "rust" {
@@ -73,7 +73,7 @@ impl ProjectFixture {
         }
     }
 
-    /// Runs a fixture against one of the tests' components, which no toolchain is needed for. What `--json` says of it.
+    /// Runs a fixture against one of the tests' components, which needs no toolchain. Returns its `--json` output.
     pub(super) fn test_guest(&self, guest: &str, fixture: &str) -> (Value, Ended) {
         self.write("guest/tests/fixture.json", fixture);
         let component = guest_path(guest);
@@ -82,7 +82,7 @@ impl ProjectFixture {
         (reports[0].clone(), ended)
     }
 
-    /// Puts the processor of `faults/` in place of a project's own: what the author reads of each fault is in its fixture, with the line.
+    /// Replaces the processor of a project by that of `faults/`: what the author reads of each fault is in its fixture, with the line.
     #[track_caller]
     pub(super) fn passes_faults(&self, project: &str, language: &str, source: &str) {
         let faults = repository().join("tests/it/project/faults");
@@ -98,7 +98,7 @@ impl ProjectFixture {
         assert_eq!(tested.code, Some(0), "{}{}", tested.out, tested.err);
     }
 
-    /// The same; what must be the same, or the differences.
+    /// The same; returns what must be the same, or the differences.
     #[track_caller]
     pub(super) fn passes(&self, guest: &str, fixture: &str) {
         let (report, _) = self.test_guest(guest, fixture);
@@ -122,7 +122,7 @@ impl Ended {
     }
 }
 
-/// A source in JavaScript with types, and with each line where it was.
+/// A JavaScript source with types added, and with each line at its old number.
 fn in_typescript(source: &str) -> String {
     let documented = source.split_once("/**").and_then(|(_, rest)| rest.split_once("*/")).unwrap().0;
     let types = "interface Doc {\n  do: string;\n\n  missing?: { length: number };\n}";

@@ -10,7 +10,7 @@ use weir_tests::weir::Weir;
 use super::project_fixture::ProjectFixture;
 use crate::guests;
 
-/// The letters that there are.
+/// The existing dead letters.
 async fn letters(weir: &Weir) -> Value {
     serde_json::from_str(&weir.must(&["dead-letters", "list", "--json"]).await).unwrap()
 }
@@ -38,7 +38,7 @@ async fn a_dead_letter_is_replayed_with_the_current_parameters_and_nothing_is_se
     for words in ["replayed with retry@1.0.0", "current parameters of the entry", "nothing was sent", "attempt 1 of 9"] {
         assert!(replayed.contains(words), "`{words}` is not in:\n{replayed}");
     }
-    // Another component takes it; what leaves is shown and not sent.
+    // Another component accepts it; its outputs are shown and not sent.
     let echo = text(&guest_path(guests::ECHO));
     let told: Value = serde_json::from_str(&weir.must(&["replay", &position, "--component", &echo, "--json"]).await).unwrap();
     assert_eq!((&told["outputs"]["output"][0]["json"], &told["failure"]), (&json!({"n": 1}), &Value::Null), "{told:#}");

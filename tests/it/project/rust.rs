@@ -1,4 +1,4 @@
-//! A project in Rust, from nothing to a tested component.
+//! A project in Rust, from scratch to a tested component.
 
 use std::fs;
 

@@ -1,5 +1,6 @@
-//! Many messages of all sizes through one instance after the other, under the memory limit of a language's template: what an engine keeps
-//! too long, or leaks, is met by replacing the instance, and no message fails. `WEIR_TEST_SOAK` is how many messages; 200,000 is a whole one.
+//! Many messages of all sizes through one instance after the other, under the memory limit of a language's template: if an engine holds
+//! memory too long, or leaks it, the instance is replaced, and no message fails. `WEIR_TEST_SOAK` is the number of messages; a full run has
+//! 200,000.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs;
@@ -19,12 +20,12 @@ use crate::host_fixture::{HostFixture, entry};
 
 /// Enough for several replacements of an instance in Python, and for some of the largest messages.
 const SHORT_COUNT: usize = 2_000;
-/// Compiling a component of these languages takes seconds, and more on a machine that does other things as well.
+/// Compiling a component of these languages takes seconds, and more on a machine that is busy with other work.
 const COMPILING_TIME: Duration = Duration::from_secs(300);
-/// How many messages may be on their way.
+/// The maximum of messages in flight.
 const AHEAD_COUNT: usize = 32;
 const KIB: usize = 1 << 10;
-/// Characters of one, two, three and four bytes, and what JSON escapes.
+/// Characters of one, two, three and four bytes, and some that JSON escapes.
 const TEXTS: [&str; 5] = ["Some plain words. ", "Some \u{201c}quoted\u{201d} \"words\".\n", "\u{e4}\u{f6}\u{fc}", "\u{5b57}", "\u{1f600}"];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -37,13 +38,13 @@ async fn messages_of_all_sizes_pass_through_python_under_the_default_limit() {
     soak("sdk/python/tests/parity", "python-parity", 64 << 20, 1 << 20).await;
 }
 
-/// How many messages pass.
+/// The number of messages.
 fn count() -> usize {
     let text = std::env::var("WEIR_TEST_SOAK").ok().filter(|text| !text.is_empty());
     text.map_or(SHORT_COUNT, |text| text.parse().expect("WEIR_TEST_SOAK is a number"))
 }
 
-/// Sends messages with texts of 1 KiB to `most` bytes to a component that sends them back, and checks each that comes back.
+/// Sends messages with texts of 1 KiB to `most` bytes to a component that sends them back, and checks each one returned.
 async fn soak(project: &str, name: &str, memory_bytes: u64, most: usize) {
     let file = component(project);
     let bytes = fs::read(&file).unwrap();
@@ -100,14 +101,14 @@ async fn soak(project: &str, name: &str, memory_bytes: u64, most: usize) {
     fixture.end().await;
 }
 
-/// What has come of the messages.
+/// The outcome of the messages.
 #[derive(Default)]
 struct Tally {
     sent_bytes: usize,
     returned_count: usize,
     /// Instances that have handled a message.
     begun_count: usize,
-    /// How many messages the newest of them has handled.
+    /// How many messages the newest instance has handled.
     handled_count: usize,
 }
 
@@ -128,7 +129,7 @@ fn json_of(body: &[u8]) -> serde_json::Value {
     serde_json::from_slice(body).unwrap()
 }
 
-/// A topic for all that a component names.
+/// A topic for each name in a component's descriptor.
 fn topics(descriptor: &Descriptor) -> BTreeMap<String, String> {
     let answers = descriptor.consumers.iter().filter_map(|consumer| consumer.reply.as_deref()).collect::<Vec<_>>();
     let class = |name: &str| if answers.contains(&name) { "response" } else { "flow" };
@@ -139,7 +140,7 @@ fn topics(descriptor: &Descriptor) -> BTreeMap<String, String> {
     consumers.chain(producers).chain(requests).map(topic).collect()
 }
 
-/// Bodies of JSON: most are small, some have the size that is the most.
+/// JSON bodies: most are small, some have the maximum size.
 struct Texts {
     random: StdRng,
     most: usize,
@@ -156,10 +157,10 @@ impl Texts {
             900..990 => (16 * KIB, 256 * KIB),
             _ => (256 * KIB, self.most),
         };
-        // As many of each order of magnitude.
+        // Equally many of each order of magnitude.
         let bytes = (least as f64 * (most as f64 / least as f64).powf(self.random.random::<f64>())) as usize;
         let text = TEXTS[self.random.random_range(0..TEXTS.len())];
-        // What JSON escapes takes another byte.
+        // Characters that JSON escapes take another byte.
         let body = |text: String| json!({"do": "soak", "text": text, "what": "soak"}).to_string();
         let whole = body(text.repeat(bytes / (text.len() + 3) + 1));
         assert!(whole.len() <= 4 << 20, "{}", whole.len());

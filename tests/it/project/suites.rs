@@ -1,4 +1,4 @@
-//! What the SDKs, the examples and the plugins in other languages have as tests of their own, run by the tools of their languages.
+//! The test suites of the SDKs, the examples and the plugins in other languages, run by the tools of their languages.
 
 use std::path::Path;
 use std::process::Command;
@@ -7,7 +7,7 @@ use super::components::component;
 use super::project_fixture::repository;
 use super::toolchains::{must, npm, python, sdk_js};
 
-/// Runs pytest in a folder, on the SDK of this checkout.
+/// Runs pytest in a folder, with the SDK of this checkout.
 fn pytest(folder: &str) {
     let mut pytest = Command::new(python());
     pytest.args(["-m", "pytest", "-q", "-p", "no:cacheprovider"]).current_dir(repository().join(folder));
@@ -17,7 +17,7 @@ fn pytest(folder: &str) {
     assert!(last.contains(" passed") && !last.contains("skipped"), "{folder}: {printed}");
 }
 
-/// Runs the test script of a package, whose packages are installed.
+/// Runs the test script of a package whose dependencies are installed.
 fn npm_test(folder: &Path) {
     let printed = must(npm(folder).arg("test").env("NODE_OPTIONS", "--test-reporter=tap"));
     for line in ["# fail 0", "# skipped 0", "# todo 0"] {
@@ -49,7 +49,7 @@ fn the_tests_of_the_sdk_for_javascript_pass() {
 #[test]
 fn the_tests_of_the_examples_in_javascript_and_typescript_pass() {
     let examples = sdk_js().join("examples");
-    // Which installs the packages of the example.
+    // This installs the packages of the example.
     component("sdk/js/examples/splitter");
     npm_test(&examples.join("splitter"));
     component("sdk/js/examples/typed-splitter");

@@ -1,5 +1,5 @@
-//! What authors have on their machines, brought once: Python packages into the machine's cache, packages of Node.js into the folder that
-//! names them. A second run fetches nothing.
+//! The tools of authors, fetched once: Python packages into the machine's cache, Node.js packages into the folder that names them. A second
+//! run fetches nothing.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -10,13 +10,13 @@ use weir_tests::cache;
 
 use super::project_fixture::repository;
 
-/// What `sdk/python` is tested with, besides what its own files name.
+/// The test tool of `sdk/python`, in addition to what its own files name.
 const PYTEST: &str = "pytest==8.4.2";
 /// Projects whose requirements their tests need.
 const PYTHON_PROJECTS: [&str; 2] = ["plugins/html-to-text", "sdk/python/examples/splitter"];
 const SDK_JS: &str = "sdk/js";
 
-/// Runs a command that must succeed; what it printed on standard output.
+/// Runs a command that must succeed; returns its standard output.
 pub(super) fn must(command: &mut Command) -> String {
     let output = command.output().unwrap_or_else(|error| {
         panic!("{command:?} did not start ({error}): the tests of the SDKs need Python 3.11 or later with venv, and Node.js 20.12 or later with npm")
@@ -26,7 +26,7 @@ pub(super) fn must(command: &mut Command) -> String {
     out.into_owned()
 }
 
-/// A Python with the tools of a build, pytest, and the packages of the projects here, but without the SDK: that is the checkout's.
+/// A Python with the build tools, pytest, and the packages of the projects here, but without the SDK: that is the checkout's.
 pub(super) fn python() -> &'static Path {
     static PYTHON: OnceLock<PathBuf> = OnceLock::new();
     PYTHON.get_or_init(|| {
@@ -54,12 +54,12 @@ fn componentize_py() -> String {
     line.expect("the extra `build` names one requirement").to_owned()
 }
 
-/// Has npm bring the tools of the SDK for JavaScript into its folder, where projects of a checkout find them.
+/// Makes npm install the tools of the JavaScript SDK into its folder, where projects of a checkout find them.
 pub(super) fn sdk_js() -> PathBuf {
     static DONE: OnceLock<()> = OnceLock::new();
     let folder = repository().join(SDK_JS);
     DONE.get_or_init(|| {
-        // Other runs in this checkout wait until it is whole.
+        // Other runs in this checkout wait until it is complete.
         let _lock = locked(&folder.join("node_modules.lock"));
         let wanted = fs::read_to_string(folder.join("package-lock.json")).unwrap();
         let installed = folder.join("node_modules/.weir-installed");
@@ -71,14 +71,14 @@ pub(super) fn sdk_js() -> PathBuf {
     folder
 }
 
-/// npm in a folder. What it has fetched once it takes from its own cache.
+/// npm in a folder. Uses its cache for what it has fetched before.
 pub(super) fn npm(folder: &Path) -> Command {
     let mut npm = Command::new("npm");
     npm.current_dir(folder).env("npm_config_prefer_offline", "true").env("NO_COLOR", "1");
     npm
 }
 
-/// Holds a file's lock for as long as the answer lives.
+/// Locks a file until the returned handle is dropped.
 pub(super) fn locked(file: &Path) -> File {
     fs::create_dir_all(file.parent().unwrap()).unwrap();
     let lock = File::create(file).unwrap();

@@ -11,7 +11,7 @@ pub(crate) async fn connected(broker: &Broker) -> Arc<PulsarBroker> {
     connected_by(broker, &broker.url(), broker.admin().url()).await
 }
 
-/// The same by other addresses.
+/// The same through other addresses.
 pub(crate) async fn connected_by(broker: &Broker, url: &str, admin_url: &str) -> Arc<PulsarBroker> {
     let settings =
         PulsarSettings { admin: Some(admin_url.to_owned()), token_file: broker.token_file(Role::Admin), ..PulsarSettings::default() };

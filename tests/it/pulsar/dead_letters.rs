@@ -1,4 +1,4 @@
-//! Dead letters on Pulsar by the command line: listed, shown, sent again and deleted; and a full queue of them.
+//! Dead letters on Pulsar with the command line: listed, shown, redriven and deleted; and a full queue of them.
 
 use serde_json::{Value, json};
 use weir_tests::guest_path;
@@ -8,7 +8,7 @@ use weir_tests::weir::Weir;
 
 use super::fixture::WeirFixture;
 
-/// Sends messages that are rejected, in this order; their ids.
+/// Sends messages that are rejected, in this order, and returns their ids.
 async fn send_rejected(place: &WeirFixture, weir: &Weir, texts: &[&str]) -> Vec<String> {
     let lines: String = texts.iter().map(|text| format!("{}\n", json!({"reject": "no page", "text": text}))).collect();
     let file = place.file("messages.ndjson", &lines);
@@ -16,7 +16,7 @@ async fn send_rejected(place: &WeirFixture, weir: &Weir, texts: &[&str]) -> Vec<
     ids.lines().filter(|line| line.len() == 32).map(str::to_owned).collect()
 }
 
-/// Waits until there are so many dead letters.
+/// Waits until there are this many dead letters.
 async fn until_letters(weir: &Weir, count: usize) -> Vec<Value> {
     let look = || async {
         let listed: Vec<Value> = serde_json::from_str(&weir.must(&["dead-letters", "list", "--json"]).await).unwrap();
@@ -74,7 +74,7 @@ async fn full_ones_lose_nothing(place: &WeirFixture, weir: &Weir) {
         (grade == "fail" && text.contains(&format!("queue {topic} is full")) && text.contains("dead-letters.max-bytes")).then_some(())
     })
     .await;
-    // What can be handled is, behind the messages that wait.
+    // Messages that can be handled are, behind the messages that wait.
     weir.must(&["send", "two", "in", "--text", "fine"]).await;
     assert!(weir.must(&["take", "two", "out", "--count", "1"]).await.contains("fine"));
     let mut seen = Vec::new();

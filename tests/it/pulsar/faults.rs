@@ -1,4 +1,4 @@
-//! Faults of the connections to a broker that is there: nothing is lost, and nothing needs a restart.
+//! Faults of the connections to a running broker: nothing is lost, and nothing needs a restart.
 
 use reqwest::Method;
 use weir_pubsub::{ConsumerOptions, Message, PubsubError, QueueSpec};
@@ -18,7 +18,7 @@ async fn a_half_open_connection_is_found_and_loses_no_message() {
     WeirFixture::on(TestBroker::on_pulsar(Broker::shared().await).await).await.outlives_half_open_connections().await;
 }
 
-/// A broker of Pulsar names its own address to clients. If they went there, the faults of these tests would strike nothing.
+/// A Pulsar broker sends its own address to clients. If they connected there, the faults of these tests would strike nothing.
 #[tokio::test]
 async fn every_connection_of_a_client_passes_the_proxy() {
     let broker = Broker::shared().await;
@@ -31,7 +31,7 @@ async fn every_connection_of_a_client_passes_the_proxy() {
     let consumer = backend.consumer(queue.topic(), queue.subscription(), ConsumerOptions::default()).await.unwrap();
     producer.publish_confirmed(Message::new("before")).await.unwrap();
     within("a delivery", consumer.receive()).await.unwrap();
-    // As the broker sees them.
+    // As seen by the broker.
     let connected_count = async || {
         let stats = broker.admin().must(Method::GET, &format!("persistent/{}/flow/a/stats", space.name()), None).await;
         let consumers = stats["subscriptions"]["reader"]["consumers"].as_array().unwrap().len();

@@ -1,4 +1,4 @@
-//! The real binary with a Pulsar: a data folder, a topicspace of its own, and an environment that names the broker.
+//! The real binary with a Pulsar: a data folder, a separate topicspace, and an environment that names the broker.
 
 use std::process::Stdio;
 
@@ -9,7 +9,7 @@ use weir_tests::pulsar::{Broker, Role};
 use weir_tests::wait::DEADLINE;
 use weir_tests::weir::{Weir, command};
 
-/// Where commands are run.
+/// The environment in which commands run.
 pub(super) struct WeirFixture {
     pub(super) tenant: String,
     variables: Vec<(&'static str, String)>,
@@ -17,7 +17,7 @@ pub(super) struct WeirFixture {
 }
 
 impl WeirFixture {
-    /// On a broker, as a role of it.
+    /// On a broker, with this role.
     pub(super) fn on(broker: &Broker, role: Role) -> Self {
         let tenant = format!("t{:08x}", rand::random::<u32>());
         let fixture = WeirFixture { tenant: tenant.clone(), variables: Vec::new(), folder: tempfile::tempdir().unwrap() };
@@ -29,7 +29,7 @@ impl WeirFixture {
         }
     }
 
-    /// With a variable of the environment; an empty one counts as none.
+    /// Adds an environment variable; an empty one counts as unset.
     pub(super) fn with(mut self, name: &'static str, value: &str) -> Self {
         self.variables.retain(|(known, _)| *known != name);
         if !value.is_empty() {
@@ -51,7 +51,7 @@ impl WeirFixture {
         self.folder.path().join("data")
     }
 
-    /// Runs a command that ends by itself: its exit code and all that it printed, in one line.
+    /// Runs a command that ends on its own: returns its exit code and its output in one line.
     pub(super) async fn run(&self, arguments: &[&str]) -> (Option<i32>, String) {
         let mut command = command(&self.data(), arguments);
         let child = command.envs(self.environment()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -59,7 +59,7 @@ impl WeirFixture {
         let mut ended = tokio::task::spawn_blocking(move || child.wait_with_output().unwrap());
         let output = match tokio::time::timeout(DEADLINE, &mut ended).await {
             Ok(output) => output.unwrap(),
-            // What goes on for ever would keep the test for ever, too.
+            // A command that runs forever would block the test forever.
             Err(_) => {
                 kill_process(pid, Signal::KILL).unwrap();
                 ended.await.unwrap()
@@ -70,7 +70,7 @@ impl WeirFixture {
         (output.status.code(), text.split_whitespace().collect::<Vec<_>>().join(" "))
     }
 
-    /// Runs a command that must end so, with all of these words.
+    /// Runs a command that must end with this exit code and all of these words.
     pub(super) async fn ends(&self, case: &str, arguments: &[&str], exit: i32, words: &[&str]) -> String {
         let (code, said) = self.run(arguments).await;
         println!("{case}: weir {}\n{said}\n", arguments.join(" "));
@@ -81,7 +81,7 @@ impl WeirFixture {
         said
     }
 
-    /// `weir up`, which must end by itself as for a wrong setting, with one clear error.
+    /// `weir up`, which must exit as for a wrong setting, with one clear error.
     pub(super) async fn does_not_come_up(&self, case: &str, words: &[&str]) {
         let said = self.ends(case, &["up", "--listen", "127.0.0.1:0"], 78, words).await;
         assert!(said.matches("error:").count() == 1 && said.contains("next:"), "{case}: {said}");
@@ -92,7 +92,7 @@ impl WeirFixture {
         Weir::up_in(&self.data(), arguments, &self.environment()).await
     }
 
-    /// What doctor found, whether or not that is a failure.
+    /// The findings of doctor, whether or not it fails.
     pub(super) async fn doctor(&self) -> Vec<Value> {
         let (_, said) = self.run(&["doctor", "--json"]).await;
         let begin = said.find('{').unwrap();

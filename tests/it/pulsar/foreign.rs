@@ -1,4 +1,4 @@
-//! Messages of programs that know nothing of Weir.
+//! Messages of programs that are not aware of Weir.
 
 use serde_json::json;
 use weir_pubsub::{Backend, ConsumerOptions, MessageId, PulsarBroker, Queue, QueueSpec};
@@ -7,7 +7,7 @@ use weir_tests::wait::within;
 
 use super::connection::connected;
 
-/// The ids of the next two messages, which come again afterwards: their consumer goes.
+/// The ids of the next two messages, which are redelivered afterwards because their consumer is dropped.
 async fn ids(backend: &PulsarBroker, queue: &Queue) -> Vec<Option<MessageId>> {
     let consumer = backend.consumer(queue.topic(), queue.subscription(), ConsumerOptions::default()).await.unwrap();
     let mut ids = Vec::new();
@@ -28,7 +28,7 @@ async fn a_message_without_an_id_has_the_same_one_in_every_delivery() {
     for queue in [&one, &other] {
         backend.create_queue(&QueueSpec::new(queue.clone())).await.unwrap();
     }
-    // Without a client of the protocol: what comes by HTTP has the properties that it is given, and no others.
+    // Without a client of the protocol: messages sent by HTTP have only the properties given.
     for body in ["first", "second"] {
         let messages = json!({"producerName": "foreign", "messages": [{"payload": body, "properties": {"n": "1", "a": "b"}}]});
         broker.admin().publish(&format!("persistent/{tenant}/flow/a"), &messages).await;

@@ -1,5 +1,5 @@
-//! Policies and topics that are in the way of a running Weir: each error names what and the fix; once that is done, everything goes on and nothing
-//! is lost.
+//! Policies and topics that obstruct a running Weir: each error names the cause and the fix; once that is applied, everything continues and
+//! nothing is lost.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ use weir_tests::weir::Weir;
 use super::fixture::{WeirFixture, fails};
 use crate::rabbitmq::up::echoes;
 
-/// A Weir with flow `one`, and the means to get into its way.
+/// A Weir with flow `one`, and the means to obstruct it.
 struct Way {
     place: WeirFixture,
     weir: Weir,
@@ -29,7 +29,7 @@ impl Way {
         Way { place, weir, admin: broker.admin() }
     }
 
-    /// Sets a policy of the namespace of flows, or takes it away.
+    /// Sets a policy of the namespace of flows, or removes it.
     async fn policy(&self, name: &str, value: Option<Value>) {
         let path = format!("namespaces/{}/flow/{name}", self.place.tenant);
         let method = if value.is_some() { Method::POST } else { Method::DELETE };
@@ -40,13 +40,13 @@ impl Way {
         format!("persistent/{}/flow/{name}", self.place.tenant)
     }
 
-    /// Starting a flow must fail with these words, and leave nothing.
+    /// Starting a flow must fail with these words, and leave nothing behind.
     async fn does_not_start(&self, flow: &str, words: &[&str]) {
         fails(&self.weir, &["flow", "start", "echo", flow], words).await;
         echoes(&self.weir, "one", "all the same").await;
     }
 
-    /// A policy that was just set makes the broker refuse messages of a flow, with these words.
+    /// A policy just set makes the broker refuse messages of a flow, with these words.
     async fn refuses(&self, flow: &str, words: &[&str]) {
         let refused = || async {
             let sent = self.weir.run(&["send", flow, "in", "--text", "sent"]).await;
@@ -56,7 +56,7 @@ impl Way {
         eventually(DEADLINE, format!("the broker to refuse messages of {flow}: {words:?}"), refused).await;
     }
 
-    /// The broker takes messages of a flow again, and they go through it behind those that it took before.
+    /// The broker accepts messages of a flow again, and they pass through it behind those accepted before.
     async fn accepts(&self, flow: &str) {
         let sent = || async { self.weir.run(&["send", flow, "in", "--text", "the last"]).await.status.success().then_some(()) };
         eventually(2 * DEADLINE, format!("the broker to accept messages of {flow}"), sent).await;
@@ -117,7 +117,7 @@ async fn limits_of_an_administrator_are_reported_and_kept() {
     way.policy("maxTopicsPerNamespace", None).await;
     way.starts("two").await;
     way.policy("maxSubscriptionsPerTopic", Some(json!(1))).await;
-    // A queue of another client is on the topic already.
+    // A queue of another client is already on the topic.
     way.admin.must(Method::PUT, &way.topic("in:three"), None).await;
     way.admin.must(Method::PUT, &format!("{}/subscription/another", way.topic("in:three")), Some(&json!("earliest"))).await;
     way.does_not_start("three", &["maximum number of subscriptions", "remove-max-subscriptions-per-topic"]).await;
@@ -129,7 +129,7 @@ async fn limits_of_an_administrator_are_reported_and_kept() {
     way.refuses("three", &["ncryption is required", &told]).await;
     let (grade, text) = way.place.finding("queue policies").await;
     assert!(grade == "fail" && text.contains(&told) && !text.contains("RabbitMQ") && !text.contains("management"), "{text}");
-    // Signals pass, but nothing can be stored.
+    // Heartbeats pass, but nothing can be stored.
     let (grade, text) = way.place.finding("messages").await;
     assert!(grade == "fail" && text.contains("ncryption is required"), "{text}");
     way.policy("encryptionRequired", Some(json!(false))).await;
@@ -160,7 +160,7 @@ async fn bounds_rates_and_retention_of_an_administrator_are_named() {
         (grade == "warn" && told.iter().all(|words| text.contains(words))).then_some(())
     };
     eventually(DEADLINE, format!("doctor to name {told:?}"), named).await;
-    // The queue of the input has no bound of its own.
+    // The queue of the input has no limit of its own.
     let input = Queue::new(format!("flow:{tenant}:in:one").parse().unwrap(), "echo--one--input".parse().unwrap()).unwrap();
     let backend = super::connection::connected(Broker::node().await).await;
     let bounded = || async {
@@ -194,7 +194,7 @@ async fn topics_of_other_kinds_are_reported_and_kept() {
     way.policy("schemaValidationEnforced", Some(json!(false))).await;
     way.accepts("three").await;
 
-    // The largest message of one topic: to its sender an error, of a component a dead letter.
+    // A message above the limit of one topic: an error for its sender, a dead letter if a component sends it.
     let large = way.place.file("large.json", &json!({"text": "x".repeat(4000)}).to_string());
     for (topic, words) in [("in:one", "the limit is 1000"), ("out:one", "")] {
         way.admin.must(Method::POST, &format!("{}/maxMessageSize", way.topic(topic)), Some(&json!(1000))).await;

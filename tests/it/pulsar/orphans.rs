@@ -1,4 +1,4 @@
-//! Queues that no flow names any more: those that Weir made are removed, others never, also where they are on one topic.
+//! Queues that no flow names any more: those created by Weir are removed, others never, even if they are on one topic.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ use crate::faults::space::TestBroker;
 use crate::rabbitmq::orphans::finding;
 use crate::rabbitmq::preparing::document;
 
-/// A Weir with two flows, beside which another program has queues.
+/// A Weir with two flows, beside queues of another program.
 struct Shared {
     broker: &'static Broker,
     space: TestBroker,
@@ -37,7 +37,7 @@ impl Shared {
         Shared { broker, space, folder, weir }
     }
 
-    /// Makes a subscription as another program does, and its topic.
+    /// Creates a subscription like another program, and its topic.
     async fn make_foreign(&self, topic: &str, subscription: &str) {
         let path = format!("persistent/{}/flow/{topic}", self.space.name());
         let made = self.broker.admin().send(Method::PUT, &path, None).await.unwrap().0;
@@ -110,13 +110,13 @@ async fn orphans_are_found_and_removed_and_foreign_subscriptions_are_kept() {
     assert_eq!(shared.weir.end().await.code(), Some(0));
 }
 
-/// A topic whose queue was removed beside Weir, and whose flow is not known any more: doctor tells of it, and removes it.
+/// A topic whose queue was removed without Weir, and whose flow is no longer known: doctor reports and removes it.
 #[tokio::test]
 async fn an_unknown_topic_without_a_queue_is_found_and_removed() {
     let shared = Shared::new().await;
     let path = format!("persistent/{}/flow/in:one/subscription/work--one--input", shared.space.name());
     shared.broker.admin().must(Method::DELETE, &path, None).await;
-    // Another program's, which Weir never made.
+    // A topic of another program, not created by Weir.
     shared.broker.admin().must(Method::PUT, &format!("persistent/{}/flow/theirs", shared.space.name()), None).await;
     let keys = [json!({"type": "flow", "key": "one"})];
     shared.weir.post("/api/v1/config", &json!({"operation": "delete", "keys": keys})).await;
@@ -132,7 +132,7 @@ async fn an_unknown_topic_without_a_queue_is_found_and_removed() {
     assert_eq!(shared.weir.end().await.code(), Some(0));
 }
 
-/// A topic that lost its last queue holds messages for nobody, and nothing reports it: the deletion of its queue deletes it too.
+/// A topic that lost its last queue would hold messages that nothing consumes, unreported: deleting its queue deletes it too.
 #[tokio::test]
 async fn a_topic_without_a_queue_is_removed_when_its_queue_is_deleted_again() {
     let shared = Shared::new().await;

@@ -1,4 +1,4 @@
-//! Nodes of a test's own, which are killed and stopped.
+//! Separate nodes, which are killed and stopped.
 
 mod cluster;
 mod faults;

@@ -6,7 +6,7 @@ use reqwest::Method;
 use weir_tests::pulsar::{Broker, Role};
 use weir_tests::weir::command;
 
-/// Runs a command on a data folder with an environment: its exit code and all that it printed.
+/// Runs a command on a data folder with an environment: returns its exit code and output.
 pub(super) async fn printed(folder: &Path, environment: &[(&str, &str)], arguments: &[&str]) -> (Option<i32>, String) {
     let mut command = command(folder, arguments);
     command.envs(environment.iter().copied());
@@ -16,7 +16,7 @@ pub(super) async fn printed(folder: &Path, environment: &[(&str, &str)], argumen
     (output.status.code(), text)
 }
 
-/// A topicspace of this test, and what names the broker as a role.
+/// A topicspace of this test, and the environment that names the broker, for a role.
 struct Named {
     tenant: String,
     url: String,
@@ -60,7 +60,7 @@ async fn init_creates_the_tenant_with_its_policies_and_reports_them() {
     let (code, said) = named.init(broker, Role::Admin).await;
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains(&format!("tenant {tenant}: already set")) && !said.contains("now set"), "{said}");
-    // A policy that somebody changed is put right, and told.
+    // A policy that was changed is restored, and reported.
     let path = format!("namespaces/{tenant}/flow/messageTTL");
     admin.must(Method::POST, &path, Some(&serde_json::json!(60))).await;
     let (_, said) = named.init(broker, Role::Admin).await;
@@ -82,7 +82,7 @@ async fn without_permission_init_prints_the_calls_for_an_administrator() {
     ] {
         assert!(said.contains(&call), "{call}: {said}");
     }
-    // What the administrator did is then enough.
+    // What the administrator did then suffices.
     broker.admin().make_tenant(tenant, &[Role::Weir.name()]).await;
     let (code, said) = named.init(broker, Role::Weir).await;
     assert_eq!(code, Some(0), "{said}");

@@ -1,4 +1,4 @@
-//! Processes that are killed or stand still over Pulsar.
+//! Processes that are killed or suspended over Pulsar.
 
 use weir_tests::pulsar::Broker;
 use weir_tests::tally::rounds;
@@ -6,7 +6,7 @@ use weir_tests::tally::rounds;
 use crate::faults::space::TestBroker;
 use crate::faults::{killed, rounds as role_rounds, takeover};
 
-/// Rounds of roles where nothing else is asked for: a part of the kinds of faults, another one in each run.
+/// Rounds of roles by default: some of the kinds of faults, different ones in each run.
 const FEW_ROUNDS_COUNT: usize = 5;
 
 async fn space() -> TestBroker {

@@ -1,4 +1,4 @@
-//! What is wrong with the way to the broker, or lacking on it: one clear error that names the setting and the fix.
+//! A faulty connection to the broker, or something missing on it: one clear error that names the setting and the fix.
 
 use futures_util::future::join_all;
 use reqwest::Method;
@@ -13,7 +13,7 @@ use super::secured::secured;
 const ADMIN: &str = "WEIR_BROKER_PULSAR_ADMIN";
 const URL: &str = "WEIR_BROKER_URL";
 
-/// A program that answers HTTP and has nothing; its address.
+/// A program that answers HTTP and has nothing; returns its address.
 async fn another_program() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -54,7 +54,7 @@ async fn an_address_of_another_service_is_reported() {
     place.does_not_come_up("another program as the API", &not_it).await;
 }
 
-/// Two clusters of the same name: what the API makes, the broker does not have.
+/// Two clusters with the same name: what the API creates does not exist on the broker.
 #[tokio::test]
 async fn an_admin_api_of_another_cluster_is_reported_before_anything_is_created() {
     let (broker, other) = (Broker::node().await, secured().await);
@@ -82,7 +82,7 @@ async fn missing_permissions_and_resources_are_reported_with_the_fix() {
     let missing = ["does not exist", "weir init"];
     let admin = place.again().with("WEIR_BROKER_TOKEN_FILE", broker.token_file(Role::Admin).unwrap().to_str().unwrap());
     admin.does_not_come_up("no tenant", &missing).await;
-    // Half of it is there.
+    // Half of it exists.
     broker.admin().make_tenant_with(&place.tenant, &[Role::Weir.name()], &["flow", "request"]).await;
     place.does_not_come_up("no namespace notify", &[&format!("{}/notify", place.tenant), "does not exist", "weir init"]).await;
     let said = place.ends("no namespace notify", &["doctor"], 1, &missing).await;
@@ -91,7 +91,7 @@ async fn missing_permissions_and_resources_are_reported_with_the_fix() {
     assert!(said.contains(&format!("namespace {}/flow: already set", place.tenant)), "{said}");
     let (grade, text) = place.finding("queue policies").await;
     assert!(grade == "ok" && text.contains("limits of exits and dead letters: set"), "{grade} {text}");
-    // Without the right, and without a valid token.
+    // Without permission, and without a valid token.
     broker.admin().permit(&place.tenant, &[]).await;
     let update = format!("pulsar-admin tenants update {} --admin-roles ROLE", place.tenant);
     place.does_not_come_up("no rights", &[&update]).await;
@@ -110,7 +110,7 @@ async fn missing_permissions_and_resources_are_reported_with_the_fix() {
     }
 }
 
-/// Carries out what `weir init` prints for an administrator, as `pulsar-admin` would.
+/// Executes what `weir init` prints for an administrator, as `pulsar-admin` would.
 async fn carry_out(admin: &Admin, command: &str) {
     let words: Vec<&str> = command.split(' ').collect();
     let set = async |method: Method, path: String, body: serde_json::Value| {

@@ -1,4 +1,5 @@
-//! A node with TLS, without policies for topics, and with a small largest message: what changes with each is told, and nothing else stops.
+//! A node with TLS, without topic policies, and with a small maximum message size: what changes with each is reported, and nothing else
+//! stops.
 
 use std::net::TcpListener;
 use std::time::Duration;
@@ -62,7 +63,7 @@ async fn start() -> Secured {
 }
 
 impl Secured {
-    /// A place that uses TLS, with a certificate of the role that the tests use.
+    /// An environment that uses TLS, with a certificate of the tests' role.
     fn place(&self) -> WeirFixture {
         let place = WeirFixture::on(&self.node, Role::Admin).with("WEIR_BROKER_TOKEN_FILE", "");
         let place = place.with("WEIR_BROKER_URL", &format!("pulsar+ssl://127.0.0.1:{}", self.port));
@@ -75,7 +76,7 @@ impl Secured {
         })
     }
 
-    /// Puts another certificate in place of the node's, which it reads by itself.
+    /// Replaces the certificate of the node, which rereads it without a restart.
     fn show(&self, Certificate { pem, key }: &Certificate) {
         std::fs::write(self.node.folder().join("server-key.pem"), key).unwrap();
         std::fs::write(self.node.folder().join("server.pem"), pem).unwrap();
@@ -107,7 +108,7 @@ async fn certificates_of_both_sides_are_checked_and_each_fault_names_its_setting
     plain.ends("TLS to a port without", &["init"], 69, &["TLS", "broker.url", "6651"]).await;
     let plain = format!("https://{}", node.admin().address());
     wrong("TLS to an API without", &[("WEIR_BROKER_PULSAR_ADMIN", plain)], &["does not use TLS", "broker.pulsar-admin"]).await;
-    // The certificate of the node runs out while Weir runs, and is renewed.
+    // The certificate of the node expires while Weir runs, and is renewed.
     node.show(&node.authority.expired(&["127.0.0.1"]));
     eventually(DEADLINE, "the expired certificate to be refused", || async {
         let (code, said) = place.again().run(&["init"]).await;
@@ -151,7 +152,7 @@ async fn a_broker_without_topic_policies_is_reported_and_its_message_limit_appli
     let (grade, text) = place.finding("queue policies").await;
     assert!(grade == "warn" && text.contains("have no limit") && text.contains("topicLevelPoliciesEnabled=true"), "{grade} {text}");
 
-    // A message above the largest of the broker is named to its sender, and one that a component sends becomes a dead letter.
+    // A message above the broker's limit is reported to its sender, and one that a component sends becomes a dead letter.
     let large = place.file("large.json", &json!({"text": "x".repeat(2 * MIB)}).to_string());
     fails(&weir, &["send", "one", "in", &large], &["maxMessageSize of the broker"]).await;
     let asked = place.file("asked.json", &json!({"bytes": 2 * MIB}).to_string());
@@ -165,7 +166,7 @@ async fn a_broker_without_topic_policies_is_reported_and_its_message_limit_appli
     assert_eq!(weir.end().await.code(), Some(0));
 }
 
-/// The broker asks for a new token when one runs out. It is read from its file; where that has none, everything waits for one.
+/// The broker requests a new token when one expires. It is read from its file; if that has none, everything waits for one.
 #[tokio::test]
 async fn an_expiring_token_is_renewed_by_writing_its_file() {
     let node = secured().await;
@@ -175,7 +176,7 @@ async fn an_expiring_token_is_renewed_by_writing_its_file() {
     let file = write(600);
     let place = place.again().with("WEIR_BROKER_TOKEN_FILE", &file);
     let weir = {
-        // Short, and long enough to start with.
+        // Short, but long enough to start with.
         std::fs::write(&file, token_until(Role::Weir.name(), Duration::from_secs(15))).unwrap();
         place.up(&[]).await
     };

@@ -1,4 +1,4 @@
-//! What clients of Pulsar are known to lose or to do again.
+//! Messages and operations that clients of Pulsar are known to lose or repeat.
 
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
@@ -39,7 +39,7 @@ fn bodies(deliveries: &[Delivery]) -> BTreeSet<String> {
     deliveries.iter().map(|delivery| String::from_utf8(delivery.message.body.to_vec()).unwrap()).collect()
 }
 
-/// Publishes so many numbered messages.
+/// Publishes this many numbered messages.
 async fn fill(backend: &dyn Backend, queue: &Queue, count: usize) {
     let producer = backend.producer(queue.topic()).await.unwrap();
     let mut confirms = Vec::with_capacity(count);
@@ -51,7 +51,7 @@ async fn fill(backend: &dyn Backend, queue: &Queue, count: usize) {
     }
 }
 
-/// Acknowledgements are not lost when a consumer stops while its queue has more: exactly those that were not settled come again.
+/// Acknowledgements are not lost when a consumer stops while its queue has more messages: exactly the unsettled ones are redelivered.
 #[tokio::test]
 async fn settled_messages_stay_settled_when_a_consumer_stops_with_a_backlog() {
     const COUNT: usize = 3_000;
@@ -71,7 +71,7 @@ async fn settled_messages_stay_settled_when_a_consumer_stops_with_a_backlog() {
         }
         settled.extend(bodies(&deliveries));
     }
-    // It stops with a full window of what it did not settle, and a backlog behind that.
+    // It stops with a full window of unsettled messages, and a backlog behind them.
     receive(&*first, 100).await;
     drop(first);
     within("the close", backend.close()).await;
@@ -84,7 +84,7 @@ async fn settled_messages_stay_settled_when_a_consumer_stops_with_a_backlog() {
     assert_eq!(depth, Some((COUNT - settled.len()) as u64));
 }
 
-/// The process of a lock or of an exclusive reader ends without a word: the next one gets it within a bounded time.
+/// The process of a lock or of an exclusive reader crashes silently: the next one gets it within a bounded time.
 #[tokio::test]
 async fn a_lock_and_an_exclusive_reader_are_free_after_a_crash() {
     let (broker, tenant) = (Broker::shared().await, tenant());
@@ -107,7 +107,7 @@ async fn a_lock_and_an_exclusive_reader_are_free_after_a_crash() {
     eventually(DEADLINE, "the reader", || async { other.consumer(queue.topic(), queue.subscription(), alone).await.ok() }).await;
 }
 
-/// Topics that are not persistent are gone after a restart: publishing and subscribing bring those of answers back, and owners those of requests.
+/// Non-persistent topics are gone after a restart: publishing and subscribing restore those of answers, and owners those of requests.
 #[tokio::test]
 async fn answers_arrive_again_after_a_broker_restart() {
     let (node, tenant) = (Node::start().await, tenant());
@@ -128,7 +128,7 @@ async fn answers_arrive_again_after_a_broker_restart() {
     assert_eq!(receive(&*subscriber, 1).await[0].message.body, "after");
 }
 
-/// A topic that exists as a partitioned one is refused, with what to do.
+/// A topic that exists as a partitioned one is refused, with the fix.
 #[tokio::test]
 async fn a_partitioned_topic_is_refused() {
     let (broker, tenant) = (Broker::shared().await, tenant());
@@ -139,7 +139,7 @@ async fn a_partitioned_topic_is_refused() {
     assert!(matches!(&error, PubsubError::Refused { .. }) && error.to_string().contains("delete-partitioned-topic"), "{error}");
 }
 
-/// Where the broker makes topics and subscriptions by itself, a consumer and a producer still find no queue, and make none.
+/// Even if the broker creates topics and subscriptions automatically, a consumer and a producer find no queue, and create none.
 #[tokio::test]
 async fn auto_created_topics_never_create_a_queue() {
     let (broker, tenant) = (Broker::shared().await, tenant());
@@ -163,7 +163,7 @@ async fn auto_created_topics_never_create_a_queue() {
     }
 }
 
-/// A node that limits the rate of a topic stops reading the connection that publishes on it: what services publish is on another one.
+/// A node that limits the rate of a topic stops reading the connection that publishes on it: services publish on another one.
 #[tokio::test]
 async fn a_topic_that_is_limited_does_not_delay_signals() {
     const RATE_BYTES: usize = 1_000;
@@ -178,7 +178,7 @@ async fn a_topic_that_is_limited_does_not_delay_signals() {
     let signals = backend.producer(&Topic::new(Class::Notify, &tenant, "a").unwrap()).await.unwrap();
     signals.publish_confirmed(Message::new("before")).await.unwrap();
     let producer = backend.producer(queue.topic()).await.unwrap();
-    // It is far above the rate, so that the connection is not read for some 15 seconds.
+    // It is far above the rate, so the connection is not read for some 15 seconds.
     producer.publish_confirmed(Message::new(vec![b'x'; 15 * RATE_BYTES])).await.unwrap();
     let mut limited = std::pin::pin!(producer.publish(Message::new("next")).await.unwrap());
     for _ in 0..SIGNALS_COUNT {

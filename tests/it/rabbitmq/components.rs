@@ -1,4 +1,4 @@
-//! Where hosts have their components from, with each role in a process of its own.
+//! How hosts get their components, with each role in a separate process.
 
 use serde_json::{Value, json};
 use weir_pubsub::{Backend, ConsumerOptions, Delete, Message, QueueSpec};
@@ -21,7 +21,7 @@ async fn services(site: &Site) -> [Process; 2] {
     [site.start(Role::Config, "config", &[]).await, site.start(Role::Flow, "flow", &[]).await]
 }
 
-/// A message through flow `one`, without a gateway.
+/// Passes a message through flow `one`, without a gateway.
 async fn passes(vhost: &Vhost, text: &str) {
     let backend = connected(vhost.url().to_owned()).await;
     let out = queue("flow:tg:out:one", "test");
@@ -37,7 +37,7 @@ async fn passes(vhost: &Vhost, text: &str) {
     within("the close", backend.close()).await;
 }
 
-/// What a command that fails says.
+/// The error of a failing command.
 async fn refused(site: &Site, name: &str, arguments: &[&str], exit: i32) -> String {
     let mut command = site.command(Role::Host, name, arguments);
     command.env_remove("WEIR_GATEWAY");
@@ -63,7 +63,7 @@ async fn a_host_runs_from_its_caches_while_the_gateway_is_unreachable() {
     let host = site.start(Role::Host, "host", &arguments).await;
     passes(&vhost, "from the caches").await;
     assert!(!host.said().contains("component fetched") && !host.said().contains("compiling component"), "{}", host.said());
-    // The next one comes from the gateway once that is back.
+    // The next one is fetched from the gateway once it is back.
     let gateway = site.gateway("gateway", &[]).await;
     let file = site.data("gateway").join("other.wasm");
     std::fs::write(&file, marked_guest("echo", 2)).unwrap();
@@ -98,7 +98,7 @@ async fn a_gateway_forwards_to_the_one_with_the_components() {
     assert_eq!(host.end().await.code(), Some(0));
 }
 
-/// The versions of a name that are deployed, with the first digits of their digests.
+/// The deployed versions of a name, with the first digits of their digests.
 async fn deployed(gateway: &Weir, name: &str) -> Vec<String> {
     let listed: Value = serde_json::from_str(&gateway.must(&["config", "list", "component", "--json"]).await).unwrap();
     let keys = serde_json::to_string(&listed).unwrap();

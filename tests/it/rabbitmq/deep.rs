@@ -1,4 +1,4 @@
-//! Messages that are deeper in a queue than a look goes: the broker has no cursors, so all before them are taken and given back.
+//! Messages deeper in a queue than browsing reaches: the broker has no cursors, so all before them are taken and requeued.
 
 use std::time::Duration;
 
@@ -10,12 +10,12 @@ use weir_tests::wait::{before, eventually};
 use super::connection::connected;
 use crate::host_fixture::queue;
 
-/// How deep a look goes.
+/// How deep browsing reaches.
 const DEPTH_COUNT: u128 = 10_000;
-/// A look of ten thousand messages takes a round trip for each.
+/// Browsing ten thousand messages takes a round trip for each.
 const SLOW: Duration = Duration::from_secs(120);
 
-/// The outcome, once the broker has one: while it puts ten thousand messages back it may answer nothing.
+/// The outcome, once the broker has one: while it requeues ten thousand messages it may answer nothing.
 async fn answered<T, F: Future<Output = Result<T>>>(mut look: impl FnMut() -> F) -> Result<T> {
     let look = || {
         let looked = look();
@@ -44,7 +44,7 @@ async fn what_is_deeper_in_a_queue_than_a_look_goes_is_unsupported_and_not_the_e
     assert!(matches!(looked, Err(PubsubError::Unsupported { .. })), "{looked:?}");
     let removed = answered(|| inspect.remove(&queue, &unseen)).await;
     assert!(matches!(removed, Err(PubsubError::Unsupported { .. })), "{removed:?}");
-    // What is not too deep is found, and everything is still there.
+    // A message that is not too deep is found, and everything is still there.
     assert!(answered(|| inspect.remove(&queue, &last_seen)).await.unwrap());
     assert!(answered(|| inspect.remove(&queue, &unseen)).await.unwrap(), "one before it is gone");
 }

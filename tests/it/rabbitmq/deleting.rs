@@ -1,4 +1,4 @@
-//! Deleting queues if they are empty, beside other processes that read them.
+//! Deleting empty queues while other processes read them.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Faults of the connections to a broker that is there: nothing is lost, and nothing needs a restart.
+//! Faults of the connections to a running broker: nothing is lost, and nothing needs a restart.
 
 use std::num::NonZeroU32;
 
@@ -25,7 +25,7 @@ async fn a_half_open_connection_is_found_and_loses_no_message() {
     WeirFixture::on(space).await.outlives_half_open_connections().await;
 }
 
-/// A look, a crash or a message given back counts as a delivery of a quorum queue, which drops a message at the 21st unless a policy says otherwise.
+/// Browsing, a crash or a requeue counts as a delivery of a quorum queue, which drops a message at the 21st unless a policy says otherwise.
 #[tokio::test]
 async fn a_quorum_queue_with_the_documented_policy_drops_nothing() {
     let vhost = vhost_of(Broker::shared().await, DefaultQueues::Quorum).await;
@@ -45,7 +45,7 @@ async fn a_quorum_queue_with_the_documented_policy_drops_nothing() {
     Tally { sent_count: 1, lost_count: 0, doubled_count: 0 }.show("delivery limit");
 }
 
-/// Properties and bodies over the limits are refused before the client library sees them: nobody else's messages are hurt.
+/// Properties and bodies over the limits are refused before the client library gets them: messages of others are not affected.
 #[tokio::test]
 async fn exceeding_a_limit_affects_only_its_sender() {
     let vhost = Broker::shared().await.vhost(DefaultQueues::Classic).await;
@@ -69,7 +69,7 @@ async fn exceeding_a_limit_affects_only_its_sender() {
     }
 }
 
-/// After a change of the window, and once all that was held before is settled, the consumer may hold as many messages as the window has.
+/// After a change of the window, and once everything held before is settled, the consumer may hold as many messages as the window permits.
 #[tokio::test]
 async fn a_changed_window_applies_fully_once_held_messages_are_gone() {
     let vhost = Broker::shared().await.vhost(DefaultQueues::Classic).await;
@@ -116,7 +116,7 @@ async fn a_channel_closed_by_the_broker_ends_only_one_consumer() {
     assert!(matches!(error, PubsubError::QueueNotFound { .. }), "{error}");
     backend.producer(stays.topic()).await.unwrap().publish_confirmed(Message::new("on")).await.unwrap();
     assert_eq!(within("a delivery", goes_on.receive()).await.unwrap().message.body, "on");
-    // And the queue that its owner makes again can be read again.
+    // And the queue can be read again once its owner recreates it.
     backend.ensure_queue(&QueueSpec::new(gone.clone())).await.unwrap();
     eventually(DEADLINE, "the queue", || async { backend.queue_exists(&gone).await.ok().filter(|is_there| *is_there) }).await;
     read(&gone).await;

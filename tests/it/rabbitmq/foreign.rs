@@ -1,4 +1,4 @@
-//! Messages of programs that know nothing of Weir.
+//! Messages of programs that are not aware of Weir.
 
 use serde_json::json;
 use weir_pubsub::{Backend, ConsumerOptions, MessageId, QueueSpec, Subscription};
@@ -36,7 +36,7 @@ async fn a_message_without_an_id_has_the_same_one_in_every_delivery() {
     };
     let first = ids(one.subscription().clone()).await;
     assert!(first.iter().all(Option::is_some) && first[0] != first[1], "{first:?}");
-    // The consumer has gone: both are delivered again.
+    // The consumer was dropped: both are redelivered.
     assert_eq!(ids(one.subscription().clone()).await, first);
     assert!(ids(other.subscription().clone()).await.iter().all(|id| !first.contains(id)), "each queue has messages of its own");
 }

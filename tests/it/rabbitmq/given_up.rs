@@ -1,4 +1,4 @@
-//! What callers give up while it begins.
+//! Operations that callers cancel while they begin.
 
 use weir_pubsub::{Backend, ConsumerOptions};
 use weir_tests::rabbitmq::{Broker, DefaultQueues};
@@ -13,7 +13,7 @@ async fn a_subscription_abandoned_during_its_start_leaves_no_queue() {
     let vhost = broker.vhost(DefaultQueues::Classic).await;
     let backend = connected(vhost.url().to_owned()).await;
     let (topic, name) = ("response:tg:a".parse().unwrap(), "reader".parse().unwrap());
-    // More steps than there are until a subscription is bound.
+    // More polls than it takes to bind a subscription.
     for polls_count in 0..20 {
         let opening = backend.consumer(&topic, &name, ConsumerOptions::default());
         drop(within("a subscription", given_up(polls_count, opening)).await);

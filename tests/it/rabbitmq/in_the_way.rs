@@ -1,4 +1,4 @@
-//! Queues that exist with other properties than Weir's, under the real binary: the error names the queue and the fix, and nothing is lost.
+//! Queues that exist with properties other than Weir's, with the real binary: the error names the queue and the fix, and nothing is lost.
 
 use serde_json::{Value, json};
 use weir_tests::rabbitmq::{Broker, DefaultQueues};
@@ -42,7 +42,7 @@ async fn a_conflicting_queue_of_a_flow_is_reported_and_kept() {
     assert_eq!(weir.end().await.code(), Some(0));
 }
 
-/// What is no lock cannot be used as one: it would protect nothing.
+/// A queue that is not a lock cannot be used as one: it would protect nothing.
 #[tokio::test]
 async fn a_conflicting_queue_of_a_lock_is_reported_with_the_fix() {
     let broker = Broker::shared().await;

@@ -1,4 +1,4 @@
-//! Queues that no flow names any more: those that Weir made are removed, others never.
+//! Queues that no flow names any more: those created by Weir are removed, others never.
 
 use serde_json::{Value, json};
 use weir_tests::rabbitmq::{Broker, DefaultQueues};
@@ -42,10 +42,10 @@ async fn orphans_are_found_and_removed_and_foreign_queues_are_kept() {
     assert_eq!(finding(&answer, "orphans")["grade"], "ok", "{answer}");
     let others = finding(&answer, "other queues");
     assert!(others["grade"] == "ok" && others["what"].as_str().unwrap().contains("flow:tg:theirs"), "{answer}");
-    // The locks of the services are no queues of others, and are named with their holder.
+    // The locks of the services are not reported as queues of others, and are shown with their holder.
     assert!(!others.to_string().contains("weir.lock"), "{answer}");
     let holder = format!("process {} on ", weir.pid());
-    // The management API shows consumers some seconds after they began.
+    // The management API shows consumers with a delay of some seconds.
     eventually(DEADLINE, "both locks to be shown with their holder", || async {
         let answer = doctor(&[]).await;
         let is_shown = |check| {

@@ -1,4 +1,4 @@
-//! Nodes of a test's own: killed, stopped, paused, configured, and cleaned up.
+//! Separate nodes: killed, stopped, paused, configured, and cleaned up.
 
 mod cluster;
 mod faults;
@@ -49,7 +49,7 @@ async fn a_node_can_be_paused_alarmed_and_configured() {
     assert!(!node.try_ctl(&["no-such-command"]).await.status.success());
 }
 
-/// The processes that name this node, which all do in their environment or arguments.
+/// The processes that name this node, as all of its own do in their environment or arguments.
 fn processes_of(folder: &Path) -> Vec<u32> {
     let name = folder.as_os_str().as_encoded_bytes();
     let names_it = |pid: &u32| {

@@ -1,4 +1,4 @@
-//! Policies by the management API: what counts for the queues of flows is set, and seen.
+//! Policies through the management API: those that queues of flows need are set and detected.
 
 use weir_pubsub::{Backend, Limits, PolicyState, Provision, PubsubError, RabbitBroker, TlsFiles};
 use weir_tests::rabbitmq::{Broker, DefaultQueues, Vhost};
@@ -73,7 +73,7 @@ async fn an_unusable_management_api_is_reported_with_the_reason() {
     let (_, address) = url.split_once('@').unwrap();
     let user = format!("plain-{}", vhost.name());
     broker.management().put_user(&user, "secret-of-it").await;
-    // A port that nothing listens on, and a server of another kind: the AMQP port and a page.
+    // A port without a listener, and servers of another kind: the AMQP port and a web page.
     let nothing = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let cases = [
         (format!("http://{user}:secret-of-it@{address}"), "the tag `management`"),

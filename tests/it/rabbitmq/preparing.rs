@@ -8,7 +8,7 @@ use super::up::user_of;
 
 const PASSWORD: &str = "pa55-of-this-test";
 
-/// Runs a command on a data folder with the broker in the environment: its exit code and all that it printed.
+/// Runs a command on a data folder with the broker in the environment: returns its exit code and output.
 pub(super) async fn printed(folder: &std::path::Path, url: &str, arguments: &[&str]) -> (Option<i32>, String) {
     let mut command = command(folder, arguments);
     command.env("WEIR_BROKER_URL", url);
@@ -18,7 +18,7 @@ pub(super) async fn printed(folder: &std::path::Path, url: &str, arguments: &[&s
     (output.status.code(), text)
 }
 
-/// The JSON document that begins a text, in front of log lines or behind them.
+/// The JSON document in a text, before or after log lines.
 pub(crate) fn document(text: &str) -> Value {
     let begin = text.find("{\n").unwrap();
     serde_json::Deserializer::from_str(&text[begin..]).into_iter().next().unwrap().unwrap()
@@ -103,7 +103,7 @@ async fn doctor_checks_the_broker_and_permissions_and_reports_what_it_cannot_see
     assert!(said.contains("ACCESS_REFUSED") && said.contains("set_permissions"), "{said}");
     broker.management().put_user(&user, "another").await;
     let (code, said) = printed(folder.path(), &url, &["doctor"]).await;
-    // Its lines are broken by their length, which a port decides.
+    // Its lines are wrapped by length, which depends on the port.
     let words = said.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(code == Some(1) && words.contains("the password of broker.url"), "{said}");
     broker.management().delete(&format!("users/{user}")).await;

@@ -1,4 +1,4 @@
-//! Processes that are killed or stand still over RabbitMQ.
+//! Processes that are killed or suspended over RabbitMQ.
 
 use weir_tests::rabbitmq::{Broker, DefaultQueues};
 use weir_tests::tally::rounds;

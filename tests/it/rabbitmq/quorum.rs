@@ -1,4 +1,4 @@
-//! Flows whose queues are quorum queues, since the virtual host makes queues so.
+//! Flows whose queues are quorum queues, because the virtual host creates queues as such.
 
 use serde_json::json;
 use weir_pubsub::Queue;
@@ -10,7 +10,7 @@ use weir_tests::weir::Weir;
 use super::up::{echoes, queues, queues_of_one};
 use crate::cli::{blueprint, start_echo};
 
-/// A vhost with the policy of the guide, without which quorum queues drop a message that was delivered 20 times.
+/// A vhost with the policy of the guide, without which quorum queues drop a message after 20 deliveries.
 pub(crate) async fn vhost_of(broker: &Broker, queues: DefaultQueues) -> Vhost {
     let vhost = broker.vhost(queues).await;
     if queues == DefaultQueues::Quorum && Version::tested() != Version::V3_10 {
@@ -70,7 +70,7 @@ async fn a_flow_with_quorum_queues_runs_swaps_keeps_dead_letters_and_stops() {
     assert_eq!(weir.end().await.code(), Some(0));
 }
 
-/// As after the vhost's default was changed: queues that are there stay what they are.
+/// As after a change of the vhost's default: existing queues stay what they are.
 #[tokio::test]
 async fn an_existing_classic_queue_is_used_despite_a_quorum_default() {
     let broker = Broker::shared().await;

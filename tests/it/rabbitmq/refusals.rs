@@ -1,4 +1,4 @@
-//! What `weir up` reports of a broker that refuses it: one clear error that names the setting and the fix.
+//! What `weir up` reports if a broker refuses it: one clear error that names the setting and the fix.
 
 use serde_json::json;
 use weir_tests::rabbitmq::{Broker, DefaultQueues};
@@ -6,7 +6,7 @@ use weir_tests::weir::command;
 
 use super::up::user_of;
 
-/// Runs `weir up`, which must end by itself: its exit code and what it printed on standard error.
+/// Runs `weir up`, which must exit on its own: returns its exit code and standard error.
 async fn ended(environment: &[(&str, &str)], arguments: &[&str]) -> (Option<i32>, String) {
     let folder = tempfile::tempdir().unwrap();
     let arguments: Vec<&str> = ["up", "--listen", "127.0.0.1:0"].iter().chain(arguments).copied().collect();
@@ -16,7 +16,7 @@ async fn ended(environment: &[(&str, &str)], arguments: &[&str]) -> (Option<i32>
     (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
-/// Checks that it ends as for a wrong setting, with all of these words and without the password.
+/// Checks that it exits as for a wrong setting, with all of these words and without the password.
 async fn check(case: &str, url: &str, exit: i32, words: &[&str]) {
     let (code, said) = ended(&[("WEIR_BROKER_URL", url)], &[]).await;
     assert_eq!(code, Some(exit), "{case}: {said}");
@@ -48,7 +48,7 @@ async fn a_broker_that_refuses_is_one_clear_error() {
     api.put(&limit, &json!({"value": 0})).await;
     check("no connections left", &right(name), 78, &["limit", "each process of Weir uses 4 connections"]).await;
     api.delete(&limit).await;
-    // The user of before could make it.
+    // The previous user could create it.
     api.delete(&format!("exchanges/{name}/tg")).await;
     api.put(&format!("exchanges/{name}/tg"), &json!({"type": "fanout", "durable": true})).await;
     check("exchange of another type", &right(name), 78, &["exchange `tg`", "delete", "`topicspace`"]).await;

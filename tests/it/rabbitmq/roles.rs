@@ -1,4 +1,4 @@
-//! One role a process, on one broker: any order of starts, any of them killed and started again, and what is shown of it.
+//! One role per process, on one broker: any order of starts, any of them killed and restarted, and what the status shows of it.
 
 mod orders;
 mod restarts;
@@ -13,7 +13,7 @@ use weir_tests::weir::Weir;
 
 use crate::cli::start_echo;
 
-/// A Weir of four processes and more, with a flow of echo.
+/// A Weir of four or more processes, with a flow of echo.
 struct RolesFixture {
     config: Process,
     flow: Process,
@@ -24,7 +24,7 @@ struct RolesFixture {
 }
 
 impl RolesFixture {
-    /// With hosts of these names, which are also the names of their data folders.
+    /// With hosts with these names, which are also the names of their data folders.
     async fn of(hosts: &[&str]) -> Self {
         let vhost = Broker::shared().await.vhost(DefaultQueues::Classic).await;
         Self::on(vhost, Site::on, hosts).await
@@ -65,7 +65,7 @@ impl RolesFixture {
     }
 }
 
-/// Waits until the gateway is ready: services and a host are there.
+/// Waits until the gateway is ready: services and a host are running.
 async fn ready(gateway: &Weir) {
     eventually(DEADLINE, "the gateway to be ready", || async {
         let answer = gateway.http().get(gateway.path("/readyz")).send().await.ok()?;
@@ -79,7 +79,7 @@ async fn hosts(gateway: &Weir) -> Vec<Value> {
     gateway.get("/api/v1/weir/status").await["hosts"].as_array().unwrap().clone()
 }
 
-/// What a command printed on both streams.
+/// The output of a command on both streams.
 async fn printed(gateway: &Weir, arguments: &[&str]) -> (Option<i32>, String) {
     let output = gateway.run(arguments).await;
     (output.status.code(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())

@@ -14,10 +14,10 @@ use weir_tests::weir::{Weir, command};
 use crate::cli::start_echo;
 use crate::host_fixture::queue;
 
-/// A password that is in no other text.
+/// A password that occurs in no other text.
 const PASSWORD: &str = "pa55-of-this-test";
 
-/// A user of its own for a vhost, with all rights on it; its name.
+/// A separate user for a vhost, with all permissions on it; returns its name.
 pub(super) async fn user_of(vhost: &Vhost, broker: &Broker) -> String {
     let user = format!("user-of-{}", vhost.name());
     broker.management().put_user(&user, PASSWORD).await;
@@ -30,12 +30,12 @@ pub(crate) async fn queues(api: &Management, vhost: &Vhost) -> Vec<String> {
     queues.as_array().unwrap().iter().map(|queue| queue["name"].as_str().unwrap().to_owned()).collect()
 }
 
-/// What flow `one` of echo reads, and what it ends in.
+/// The queue that flow `one` of echo reads, and the one it ends in.
 pub(super) fn queues_of_one() -> [Queue; 2] {
     [queue("flow:tg:in:one", "echo--one--input"), queue("flow:tg:out:one", "gateway--one--out")]
 }
 
-/// Whether a message goes through a flow of echo.
+/// Checks that a message passes through a flow of echo.
 pub(crate) async fn echoes(weir: &Weir, flow: &str, text: &str) {
     weir.must(&["send", flow, "in", "--text", text]).await;
     let taken = weir.must(&["take", flow, "out", "--count", "1"]).await;
@@ -175,7 +175,7 @@ async fn a_second_weir_uses_the_services_of_the_first_and_takes_over_only_the_fl
         (queue["consumers"] == 1).then_some(())
     })
     .await;
-    // The flows are not lost, and are not shown as none.
+    // The flows are not lost, and are not shown as an empty list.
     assert!(!second.run(&["flow", "list"]).await.status.success());
     let again = Weir::up_in(one.path(), &[], &environment).await;
     assert!(again.said().contains("flow service: standing by"), "{}", again.said());

@@ -1,4 +1,4 @@
-//! The guide for authors: what it shows is what is compiled and tested in the SDK's examples.
+//! The guide for authors: the code that it shows is compiled and tested in the SDK's examples.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -13,7 +13,7 @@ fn guide() -> String {
     fs::read_to_string(repository().join("docs/writing-a-processor.md")).expect("the guide is there")
 }
 
-/// The blocks of a language in a document, with or without the file that they belong into.
+/// The blocks of a language in a document, with or without the file that they belong to.
 fn blocks<'a>(document: &'a str, language: &str) -> Vec<&'a str> {
     let marked = document.split("\n```").skip(1).step_by(2).filter_map(|block| block.split_once('\n'));
     marked.filter(|(mark, _)| mark.split(' ').next() == Some(language)).map(|(_, block)| block).collect()
@@ -29,7 +29,7 @@ fn plain(code: &str) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// The content of every example of the SDK with this ending.
+/// The content of every example of the SDK with this extension.
 fn examples(ending: &str) -> Vec<String> {
     let files = fs::read_dir(repository().join("sdk/rust/examples")).expect("the folder is there");
     let paths = files.map(|file| file.expect("the folder can be read").path());

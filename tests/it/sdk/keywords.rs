@@ -33,7 +33,7 @@ async fn stop_words_are_those_of_the_parameters() {
     assert_eq!((terms(&message), &message["text"]), (vec!["nachricht"], &json!("Die Warteschlange und die Nachricht sind nicht da.")));
 }
 
-/// Of the longest text that is taken, with as many different terms as fit, within the usual limits on time and memory.
+/// With the longest text that is accepted, with as many different terms as fit, within the default limits on time and memory.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_longest_text_of_distinct_words_is_ranked() {
     let plugins = Plugins::start(&[("keywords", &[("count", "100"), ("words", "5")])]).await;

@@ -1,4 +1,4 @@
-//! The language plugin in a whole Weir: it answers, and labels what passes.
+//! The language plugin in a complete Weir: it answers requests, and labels messages.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use weir_tests::weir::Weir;
 
 const GERMAN: &str = "Das Wehr hält das Wasser des Flusses zurück und lässt nur so viel davon durch, wie die Mühle gerade braucht.";
 
-/// A Weir with a flow of the plugin, of which two parameters are those of the flow.
+/// A Weir with a flow of the plugin, with two of its parameters set by the flow.
 async fn with_a_flow(data: &Path) -> Weir {
     let weir = Weir::up(data).await;
     weir.must(&["deploy", guest_path("language").to_str().unwrap()]).await;

@@ -1,4 +1,4 @@
-//! The test kit of the SDK says what a host says: the same sources through both.
+//! The test kit of the SDK behaves like a host: the same sources through both.
 
 use serde_json::json;
 use weir::testing::{Kit, Processor};
@@ -22,7 +22,7 @@ mod inspect_context;
 #[path = "../../guests/examples/parts.rs"]
 mod parts;
 
-/// A kit of a guest, whose descriptor lies in another crate than the one that is compiled here.
+/// A kit of a guest, whose descriptor is in another crate than the one compiled here.
 macro_rules! kit {
     ($name:ident) => {
         Kit::of(Processor {
@@ -32,7 +32,7 @@ macro_rules! kit {
     };
 }
 
-/// What a panic says.
+/// The message of a panic.
 fn panic_of<R>(work: impl FnOnce() -> R) -> String {
     let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).err().expect("it panics");
     panic.downcast_ref::<String>().cloned().or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string)).expect("panics are texts")

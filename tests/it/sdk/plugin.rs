@@ -1,4 +1,4 @@
-//! Plugins in a host: one, or several in a row, each between queues of its own.
+//! Plugins in a host: one, or several in a row, each between its own queues.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::host_fixture::host_settings;
 
 const DEAD_LETTERS: &str = "flow:tg:weir-dead-letters";
 
-/// A plugin's name and its parameters; those left out have the descriptor's defaults.
+/// A plugin's name and its parameters; omitted ones have the descriptor's defaults.
 pub(super) type HostFixture<'a> = (&'a str, &'a [(&'a str, &'a str)]);
 
 /// A host that runs plugins in a row.
@@ -40,7 +40,7 @@ impl Plugins {
         Self::start_with(fixtures, &[], Batch::new()).await
     }
 
-    /// As `start`; the last plugin has further outputs, and some configuration is there before it.
+    /// As `start`; the last plugin has further outputs, and some configuration exists before.
     pub(super) async fn start_with(fixtures: &[HostFixture<'_>], outputs: &[&str], configuration: Batch) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let options = EmbeddedOptions { sync: SyncMode::None, ..EmbeddedOptions::default() };
@@ -77,40 +77,40 @@ impl Plugins {
         self.client.apply(batch).await.unwrap();
     }
 
-    /// What comes out next.
+    /// The next output.
     pub(super) async fn next(&self) -> Value {
         received(&*self.output).await
     }
 
-    /// What comes out next of a further output.
+    /// The next message of a further output.
     pub(super) async fn next_of(&self, output: &str) -> Value {
         received(&*self.outputs[output]).await
     }
 
-    /// What comes out next of any further output, and which.
+    /// The next message of any further output, and the output's name.
     pub(super) async fn next_of_any(&self) -> (&str, Value) {
         let each = self.outputs.iter().map(|(name, consumer)| Box::pin(async move { (name.as_str(), received(&**consumer).await) }));
         select_all(each).await.0
     }
 
-    /// Why the next dead letter is one.
+    /// The reason of the next dead letter.
     pub(super) async fn dead_letter(&self) -> String {
         let delivery = within("a dead letter", self.dead_letters.receive()).await.unwrap();
         DeadLetter::of_message(&delivery.message).unwrap().reason
     }
 
-    /// Waits until the host's status says something.
+    /// Waits until the host's status contains a word.
     pub(super) async fn status_says(&self, word: &str) {
         eventually(DEADLINE, word, || async { self.says(word).then_some(()) }).await;
     }
 
-    /// Whether the host's status says something.
+    /// Whether the host's status contains a word.
     pub(super) fn says(&self, word: &str) -> bool {
         serde_json::to_string(&self.host.status().processors).unwrap().contains(word)
     }
 }
 
-/// The queue before the stage of a number, which is behind the one before.
+/// The topic of the stage with this index, which follows the previous one.
 fn topic(at: usize) -> String {
     format!("flow:tg:stage-{at}")
 }

@@ -1,4 +1,4 @@
-//! The redactor in a host: alone, and behind the splitter.
+//! The redactor in a host: alone, and after the splitter.
 
 use serde_json::json;
 
@@ -29,7 +29,7 @@ async fn chunks_are_redacted_and_report_the_finds() {
     );
 }
 
-/// Within the usual limits on time and memory.
+/// Within the default limits on time and memory.
 #[tokio::test(flavor = "multi_thread")]
 async fn hostile_texts_of_nearly_four_mebibytes_are_redacted() {
     let plugins = Plugins::start(&[("redactor", &[])]).await;

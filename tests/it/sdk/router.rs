@@ -24,7 +24,7 @@ async fn rules_change_under_load_and_each_message_takes_one_route() {
     let (mut sent, mut seen) = (0_u64, Vec::new());
     for round in 0..10 {
         let side = if round % 2 == 0 { "right" } else { "left" };
-        // These are under way when the rules change.
+        // These are in flight when the rules change.
         for _ in 0..50 {
             plugins.send(&json!({ "number": sent })).await;
             sent += 1;
@@ -56,7 +56,7 @@ async fn faulty_rules_are_shown_in_the_status_and_the_previous_ones_stay() {
     plugins.send(&json!({ "kind": "letter" })).await;
     assert_eq!(plugins.next_of("rest").await, json!({ "kind": "letter" }));
     plugins.apply(rules(&json!([{ "to": "right" }, { "to": "nowhere" }]))).await;
-    // Rules are read with the next message after the host knows of them, which may be a later one than the next.
+    // Rules are read with the next message after the host has received them, which may not be the very next one.
     let fault = "rule 2: field `to` is the output `nowhere`, which this flow does not have (it has rest, left, output, right)";
     let send_until = async |what: &str, done: &dyn Fn(&str) -> bool| {
         let sending = async {
@@ -87,13 +87,13 @@ async fn messages_wait_until_rules_exist() {
     plugins.status_says("config type `router-rules`, key `shared` has no value").await;
     plugins.apply(Batch::new().put("router-rules", "shared", r#"[{"to": "left", "path": "/kind", "equals": "invoice"}]"#)).await;
     assert_eq!(plugins.next_of("left").await, json!({ "kind": "invoice" }));
-    // And without an output `rest`, what no rule matches is not lost in silence.
+    // And without an output `rest`, what no rule matches is not lost silently.
     plugins.send(&json!({ "kind": "letter" })).await;
     let reason = plugins.dead_letter().await;
     assert!(reason.contains("no rule of config type `router-rules`, key `shared` matches") && reason.contains("`rest`"), "{reason}");
 }
 
-/// As many rules as there can be over nearly four mebibytes, within the usual limits on time and memory.
+/// The maximum number of rules over nearly four mebibytes, within the default limits on time and memory.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_largest_messages_are_routed_by_the_largest_number_of_rules() {
     let mut list: Vec<Value> = (0..128).map(|at| json!({ "to": "left", "path": format!("/list/{at}/a"), "equals": at })).collect();

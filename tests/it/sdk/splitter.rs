@@ -8,7 +8,7 @@ async fn start(parameters: &[(&str, &str)]) -> Plugins {
     Plugins::start(&[("splitter", parameters)]).await
 }
 
-/// All chunks of the next document: as many as the first one says.
+/// All chunks of the next document: as many as the first one states.
 async fn chunks_of(splitter: &Plugins) -> Vec<Value> {
     let first = splitter.next().await;
     let count = first["count"].as_u64().unwrap();

@@ -1,4 +1,4 @@
-//! Swaps in the midst of something: a setup that fails or takes long, a message in hand, an input without a queue.
+//! Swaps during other work: a setup that fails or takes long, a message in flight, an input without a queue.
 
 use std::cell::Cell;
 
@@ -81,7 +81,7 @@ async fn workers_whose_setup_fails_leave_when_the_new_component_has_a_lower_conc
     fixture.end().await;
 }
 
-/// Another processor of the host: while messages go through it, others have time to do what they should not.
+/// Another processor of the host: while messages pass through it, the others have time to misbehave.
 struct Probe(crate::host_fixture::Reader);
 
 impl Probe {

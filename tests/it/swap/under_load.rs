@@ -1,4 +1,4 @@
-//! 50 swaps in one of two flows at random moments while messages flow, with traps, retries and a `kill -9` among them, in the real Weir.
+//! 50 swaps in one of two flows at random moments while messages flow, with traps, retries and a `kill -9` in between, in the real Weir.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -18,9 +18,9 @@ use weir_tests::weir::Weir;
 use crate::guests;
 
 const SWAPS_COUNT: u32 = 50;
-/// Messages that are imported into each flow before each swap.
+/// Messages imported into each flow before each swap.
 const BATCH: u32 = 120;
-/// Before which swap Weir is killed.
+/// The swap before which Weir is killed.
 const KILLED_AT: u32 = 25;
 
 /// A Weir with two flows of the same blueprint and two versions of its component.
@@ -57,7 +57,7 @@ async fn import(weir: &Weir, flow: &str, numbers: Range<u32>) {
     assert_eq!(weir.post_text(&path, "application/x-ndjson", lines).await, json!({"count": count}));
 }
 
-/// What left a flow, in its order: numbers, and the digests of those who sent them.
+/// The outputs of a flow, in order: numbers, and the digests of their senders.
 async fn left(data: &Path, flow: &str) -> (Vec<u64>, BTreeSet<String>) {
     let broker = EmbeddedBroker::open(&data.join("queues"), EmbeddedOptions::default()).unwrap();
     let (topic, subscription) = (format!("flow:tg:out:{flow}"), format!("gateway--{flow}--out"));
@@ -89,7 +89,7 @@ async fn fifty_swaps_under_load_lose_and_duplicate_nothing_and_keep_the_order() 
         pass(Duration::from_millis(rng.random_range(0..30))).await;
         let component = format!("fickle@{}.0.0", 2 - swap % 2);
         let mut command = vec!["swap", "one", "fickle", &component];
-        // Some at once behind another, before the first is taken over.
+        // Some immediately after another, before the first is applied.
         if rng.random_bool(0.5) {
             command.push("--wait");
         }
@@ -112,7 +112,7 @@ async fn fifty_swaps_under_load_lose_and_duplicate_nothing_and_keep_the_order() 
     }
 }
 
-/// Where numbers are not those from 0 on.
+/// Where the numbers first differ from those from 0 on.
 fn difference(numbers: &[u64]) -> String {
     let at = numbers.iter().zip(0..).position(|(found, wanted)| *found != wanted);
     format!("{} numbers; from {at:?}: {:?}", numbers.len(), numbers.iter().skip(at.unwrap_or(0)).take(10).collect::<Vec<_>>())

@@ -1,13 +1,13 @@
-//! Circles between the modules of a crate: of two that use each other, neither can be understood, tested or replaced alone.
+//! Cycles between the modules of a crate: of two that use each other, neither can be understood, tested or replaced alone.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::paths::{Path, path, tokens, uses};
 use super::{none, rust_files};
 
-/// The crates without any circle, and how many files each has at the least.
+/// The crates without any cycle, and the minimum number of files of each.
 ///
-/// `sdk/rust` is not here: calls of the host and the test kit, which stands for the host everywhere but in wasm, use each other.
+/// `sdk/rust` is not listed: calls of the host and the test kit, which replaces the host everywhere except in wasm, use each other.
 const CRATES: [(&str, usize); 9] = [
     ("host/cli/src/", 100),
     ("host/config/src/", 35),
@@ -38,7 +38,7 @@ fn module_of(file: &str) -> Path {
     }
 }
 
-/// A source up to the module of its tests.
+/// A source up to its test module.
 fn without_tests(text: &str) -> &str {
     let mut starts = text.match_indices("#[cfg(test)]\n").map(|(at, _)| at);
     let is_module = |at: &usize| {
@@ -47,7 +47,7 @@ fn without_tests(text: &str) -> &str {
     &text[..starts.find(is_module).unwrap_or(text.len())]
 }
 
-/// What a source gives on under a name.
+/// The names that a source re-exports.
 fn exports(module: &Path, sources: &Sources) -> BTreeMap<String, Path> {
     let exported = uses(module, &sources[module], &children(module, sources)).into_iter().filter(|used| used.is_export);
     exported.filter_map(|used| Some((used.path.last()?.clone(), used.path))).collect()
@@ -58,7 +58,7 @@ fn children<'s>(module: &Path, sources: &'s Sources) -> Vec<&'s str> {
     below.filter_map(|other| other.last().map(String::as_str)).collect()
 }
 
-/// Which file uses which. A name that a file only gives on is a use of where it is defined.
+/// Which file uses which. A name that a file only re-exports is a use of the file that defines it.
 fn file_edges(sources: &Sources) -> Edges {
     let exports: BTreeMap<&Path, BTreeMap<String, Path>> = sources.keys().map(|module| (module, exports(module, sources))).collect();
     let mut edges = Edges::new();
@@ -74,7 +74,7 @@ fn file_edges(sources: &Sources) -> Edges {
 }
 
 fn defining_file(mut used: Path, exports: &BTreeMap<&Path, BTreeMap<String, Path>>) -> Path {
-    // As often as a name is given on, and no name is given on in a circle for ever.
+    // Follows re-exports, with a limit in case of a cycle.
     for _ in 0..8 {
         let length = (0..=used.len()).rev().find(|length| exports.contains_key(&used[..*length].to_vec())).unwrap_or(0);
         let (file, rest) = (used[..length].to_vec(), &used[length..]);
@@ -87,7 +87,7 @@ fn defining_file(mut used: Path, exports: &BTreeMap<&Path, BTreeMap<String, Path
     used
 }
 
-/// The same between the modules at the root of the crate, each with all that is below it.
+/// The same between the modules at the root of the crate, each with everything below it.
 fn module_edges(files: &Edges) -> Edges {
     let root = |path: &Path| path.first().map(|name| vec![name.clone()]);
     let mut edges = Edges::new();
@@ -99,7 +99,7 @@ fn module_edges(files: &Edges) -> Edges {
     edges
 }
 
-/// A circle of a crate, if it has any.
+/// A cycle of a crate, if it has one.
 fn circle(sources: &Sources) -> Option<String> {
     let files = file_edges(sources);
     let find = |edges: &Edges| {

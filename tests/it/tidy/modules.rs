@@ -1,4 +1,4 @@
-//! Arrows between the modules of the embedded broker, which other brokers follow as an example, and between the files of each broker.
+//! Dependencies between the modules of the embedded broker, which other brokers follow as an example, and between the files of each broker.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,7 +6,7 @@ use super::circles::cycle;
 use super::paths::{Path, path, uses};
 use super::{none, rust_files};
 
-/// The crate that the broker is in.
+/// The crate that contains the broker.
 const SOURCES: &str = "host/pubsub/src/";
 
 /// The modules of the broker from the bottom to the top: each may use those of the rows before its own. `mod.rs` and `tests` may use all, and
@@ -14,16 +14,17 @@ const SOURCES: &str = "host/pubsub/src/";
 const ROWS: &[&[&str]] =
     &[&["definition", "lock", "numbers", "options", "log_position", "refusal"], &["damage"], &["log", "state"], &["commit"], &["handles"]];
 
-/// The module that a file of the crate is.
+/// The module of a file of the crate.
 fn module_of(file: &str) -> Path {
     let name = file.trim_start_matches(SOURCES).trim_end_matches(".rs").trim_end_matches("/mod");
     if name == "lib" { Path::new() } else { path(&name.split('/').collect::<Vec<_>>()) }
 }
 
-/// What may use the broker: its settings, the table of all brokers, the tests of connecting, and what is left of its files where no process uses them.
+/// What may use the broker: its settings, the table of all brokers, the tests of connecting, and what remains of its files when no process
+/// uses them.
 const ABOVE: &[&str] = &["broker_settings", "kind", "connect", "disk"];
 
-/// What a file of the crate uses of the broker although it is not below it.
+/// Uses of the broker in a file of the crate that is not below it.
 fn wrong_arrows(file: &str, text: &str) -> Vec<String> {
     let module = module_of(file);
     if module.first().is_some_and(|first| ABOVE.contains(&first.as_str())) {

@@ -1,4 +1,4 @@
-//! The paths of modules that a source names, however they are written.
+//! The paths of modules that a source names, in any notation.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ pub(super) fn path(segments: &[&str]) -> Path {
     segments.iter().map(|segment| (*segment).to_owned()).collect()
 }
 
-/// Words and punctuation of a source, comments and literals left out.
+/// The words and punctuation of a source, without comments and literals.
 pub(super) fn tokens(text: &str) -> Vec<&str> {
     let mut found = Vec::new();
     let mut rest = text;
@@ -41,14 +41,14 @@ fn end_of_string(text: &str) -> usize {
     end.map_or(text.len(), |(at, _)| at + 1)
 }
 
-/// Adds the paths of a tree such as `crate::{a, b::{c, d as e}}`; where it ends.
+/// Adds the paths of a tree such as `crate::{a, b::{c, d as e}}`; returns where it ends.
 fn read_tree(tokens: &[&str], mut at: usize, mut prefix: Path, found: &mut Vec<Path>) -> usize {
     loop {
         if tokens[at] == "{" {
             at += 1;
             while tokens[at] != "}" {
                 at = read_tree(tokens, at, prefix.clone(), found);
-                // A name behind `as`.
+                // A name after `as`.
                 at += tokens[at..].iter().position(|token| [",", "}"].contains(token)).unwrap_or(0);
                 at += usize::from(tokens[at] == ",");
             }
@@ -69,7 +69,7 @@ fn read_tree(tokens: &[&str], mut at: usize, mut prefix: Path, found: &mut Vec<P
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Use {
     pub(super) path: Path,
-    /// Whether the source only gives it on, by `pub use`.
+    /// Whether the source only re-exports it, by `pub use`.
     pub(super) is_export: bool,
 }
 

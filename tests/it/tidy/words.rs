@@ -1,4 +1,4 @@
-//! Words that must not come back in what people read: the documents, and the strings of the programs.
+//! Words that must not come back in texts for people: the documents, and the strings of the programs.
 
 use super::{files, none};
 
@@ -54,10 +54,10 @@ const BEFORE_IS_NO: &[&str] = &["there", "here"];
 const IS_NO: &str = "`is no X`: write `is not an X`, `has no X` or `no X`";
 const WHO: &str = "`who` and `whoever` as a subject: name the thing";
 
-/// Documents whose every word is checked, beside all of `docs/`.
+/// Documents that are checked in addition to all of `docs/`.
 const DOCUMENTS: &[&str] = &["README.md", "SECURITY.md", "CONTRIBUTING.md", "ARCHITECTURE.md"];
 
-/// Documents that quote the words of users.
+/// Documents that quote users.
 const QUOTES: &[&str] = &["docs/letters/"];
 
 /// A line that shows what a user typed.
@@ -79,7 +79,7 @@ fn words(text: &str) -> Vec<Word> {
             (false, true) if c == '}' && found.last().is_some_and(|(begin, _)| text[..*begin].ends_with('{')) => {
                 found.pop();
             }
-            // Phrases do not reach over the end of a sentence or a quotation.
+            // Phrases do not extend beyond the end of a sentence or a quotation.
             (false, _) if ".,;:?!`\"()|".contains(c) => found.push((at, c.to_string())),
             (false, _) => {}
         }
@@ -88,7 +88,7 @@ fn words(text: &str) -> Vec<Word> {
     found
 }
 
-/// Where a text breaks a rule, and which.
+/// Where a text breaks a rule, and which rule.
 fn faults(text: &str) -> Vec<(usize, String)> {
     let words = words(text);
     let word = |at: usize| words.get(at).map_or("", |(_, word)| word.as_str());
@@ -110,7 +110,7 @@ fn faults(text: &str) -> Vec<(usize, String)> {
     found
 }
 
-/// How a language writes comments and strings. Of the quotes, those that may span lines.
+/// The syntax of comments and strings of a language; `spanning` are the quotes whose strings may span lines.
 struct Syntax {
     comment: &'static str,
     quotes: &'static [&'static str],
@@ -143,12 +143,12 @@ fn strings<'s>(text: &'s str, syntax: &Syntax) -> Vec<(usize, &'s str)> {
     found
 }
 
-/// Whether a character of Rust begins here that could be taken for a quote.
+/// Whether a Rust character literal begins here that could be taken for a quote.
 fn is_char(rest: &str, syntax: &Syntax) -> bool {
     syntax.quotes == RUST.quotes && rest.starts_with('\'') && rest.chars().nth(2) == Some('\'')
 }
 
-/// The length of what a quote encloses. Other strings end with their line.
+/// The length of the text that a quote encloses. Strings that may not span lines end with their line.
 fn end_of_string(text: &str, quote: &str, spans_lines: bool) -> usize {
     let mut escaped = false;
     let end = text.char_indices().find(|(at, c)| {
@@ -172,7 +172,7 @@ fn syntax_of(path: &str) -> Option<&'static Syntax> {
     }
 }
 
-/// Whether a file holds only tests: their strings are not for people who use Weir.
+/// Whether a file contains only tests: their strings are not for users of Weir.
 fn is_test(path: &str) -> bool {
     ["/tests/", "/test/", "/benches/"].iter().any(|folder| path.contains(folder)) || path.ends_with("tests.rs")
 }

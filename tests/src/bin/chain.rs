@@ -1,5 +1,5 @@
-//! A process that keeps a chain of queues under load until it is killed: `chain FOLDER FIRST-NUMBER SYNC`. It prints each number that was
-//! stored, a line each.
+//! A process that keeps a chain of queues under load until it is killed: `chain FOLDER FIRST-NUMBER SYNC`. It prints each stored number,
+//! one per line.
 
 use std::path::PathBuf;
 

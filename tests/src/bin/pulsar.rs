@@ -1,7 +1,7 @@
-//! Starts an Apache Pulsar node as the tests do, prints its URL, admin URL, the file with an administrator's token, its process id and folder, a
-//! line each, and keeps it until the standard input ends or this process does: `pulsar [JAVA-OPTION...]`.
+//! Starts an Apache Pulsar node as the tests do, prints its URL, admin URL, the file with an administrator's token, its process id and
+//! folder, one per line, and keeps it running until the standard input or this process ends: `pulsar [JAVA-OPTION...]`.
 //!
-//! The tests have Java compile quickly and not well. Benches give `-XX:TieredStopAtLevel=4 -Xmx2g` for a broker as others run it.
+//! The tests make Java compile quickly rather than well. Benches pass `-XX:TieredStopAtLevel=4 -Xmx2g` for a broker as others run it.
 
 use std::io::Read;
 

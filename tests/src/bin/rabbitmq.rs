@@ -1,5 +1,5 @@
-//! Starts a RabbitMQ node as the tests do, prints its URL, management URL, process id and folder, a line each, and keeps it until the
-//! standard input ends or this process does: `rabbitmq`, with the version in `WEIR_TEST_RABBITMQ`.
+//! Starts a RabbitMQ node as the tests do, prints its URL, management URL, process id and folder, one per line, and keeps it running until
+//! the standard input or this process ends: `rabbitmq`, with the version in `WEIR_TEST_RABBITMQ`.
 
 use std::io::Read;
 

@@ -1,5 +1,5 @@
-//! A process that follows the configuration over RabbitMQ: `subscriber URL TYPE KEY`. It subscribes, fetches the value, prints it, and leaves at
-//! the end of its standard input.
+//! A process that follows the configuration over RabbitMQ: `subscriber URL TYPE KEY`. It subscribes, fetches the value, prints it, and
+//! exits at the end of its standard input.
 
 use std::io::Read;
 

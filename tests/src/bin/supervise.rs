@@ -1,8 +1,8 @@
 //! Runs a command for a test process and cleans up when that process ends, however it ends: `supervise FOLDER COMMAND...`.
 //!
-//! Each line on the standard input starts the command, after ending an earlier run of it. The end of the standard input, which the
-//! operating system closes with the test process, ends the command and removes the folder. The command is `unshare --fork --pid`, directly
-//! or by a program that becomes it: the processes of its PID namespace end together.
+//! Each line on the standard input starts the command, after ending its previous run. The end of the standard input, which the operating
+//! system closes with the test process, ends the command and removes the folder. The command is `unshare --fork --pid`, directly or through
+//! a program that execs it: the processes of its PID namespace end together.
 
 use std::ffi::OsString;
 use std::fs;
@@ -21,7 +21,7 @@ fn main() -> anyhow::Result<()> {
     let program = arguments.next().context(USAGE)?;
     let arguments: Vec<OsString> = arguments.collect();
     let mut child = None;
-    // An error is an end, too: the folder must go.
+    // An error counts as the end, too: the folder must be removed.
     for _ in std::io::stdin().lines().map_while(Result::ok) {
         end(child.take());
         match Command::new(&program).args(&arguments).stdin(Stdio::null()).spawn() {
@@ -38,7 +38,7 @@ fn end(child: Option<Child>) {
     let Some(mut child) = child else { return };
     let in_namespace = children(child.id());
     for first in in_namespace.iter().filter_map(|pid| Pid::from_raw(i32::try_from(*pid).ok()?)) {
-        // It may have ended by itself.
+        // It may have ended already.
         let _ = kill_process(first, Signal::KILL);
     }
     if in_namespace.is_empty() {

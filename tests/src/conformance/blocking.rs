@@ -1,4 +1,4 @@
-//! A broker that is there and takes or gives nothing for a while: publishers that are blocked, and messages that cannot be read.
+//! A broker that is reachable but temporarily accepts or delivers nothing: blocked publishers, and messages that cannot be read.
 
 use std::num::NonZeroU32;
 
@@ -8,10 +8,10 @@ use weir_pubsub::{Class, PubsubError, Routing};
 use super::fixture::{BrokerFixture, expect, message, next, output, publish_again, unsent};
 use crate::wait::{DEADLINE, eventually, within};
 
-/// More than a broker reads at a time, or keeps in one file where a test sets that.
+/// More than a broker reads at a time, or keeps in one file if a test sets that.
 const MUCH_BYTES: usize = 2 << 20;
 
-/// "Blocked publishers": consuming and acknowledging go on meanwhile.
+/// "Blocked publishers": consuming and acknowledging continue meanwhile.
 pub async fn consuming_and_acknowledging_continue_while_publishers_are_blocked(fixture: &mut BrokerFixture) {
     let queue = fixture.filled("a", &["1", "2", "3"]).await;
     let consumer = fixture.windowed(&queue, 1).await;
@@ -27,7 +27,7 @@ pub async fn consuming_and_acknowledging_continue_while_publishers_are_blocked(f
     assert!(fixture.drained(&queue).await.is_empty());
 }
 
-/// "Blocked publishers": a publish waits, and fails within a bounded time; what failed with `Unavailable` is not stored.
+/// "Blocked publishers": a publish waits, and fails within a bounded time; if it failed with `Unavailable`, the message is not stored.
 pub async fn a_publish_waits_while_publishers_are_blocked_and_fails_within_a_bounded_time(fixture: &mut BrokerFixture) {
     let queue = fixture.made(Class::Flow, "a", "reader").await;
     let producer = fixture.backend().producer(queue.topic()).await.unwrap();
@@ -41,7 +41,7 @@ pub async fn a_publish_waits_while_publishers_are_blocked_and_fails_within_a_bou
     assert!(found.ends_with(&["later".to_owned()]) && (may_be_stored || found.len() == 1), "{found:?}");
 }
 
-/// "Blocked publishers": a publish that waits is stored once they go on.
+/// "Blocked publishers": a waiting publish is stored once publishers are unblocked.
 pub async fn a_waiting_publish_is_stored_once_publishers_are_unblocked(fixture: &mut BrokerFixture) {
     let queue = fixture.made(Class::Flow, "a", "reader").await;
     let producer = fixture.backend().producer(queue.topic()).await.unwrap();
@@ -53,7 +53,8 @@ pub async fn a_waiting_publish_is_stored_once_publishers_are_unblocked(fixture: 
     assert_eq!(fixture.drained(&queue).await, ["1"]);
 }
 
-/// "Blocked publishers": a settle with outputs waits and fails as a publish does; the delivery is still held, and a repetition loses nothing.
+/// "Blocked publishers": a settle with outputs waits and fails as a publish does; the delivery is still held, and repeating the settle
+/// loses nothing.
 pub async fn a_settle_with_outputs_while_publishers_are_blocked_keeps_its_delivery(fixture: &mut BrokerFixture) {
     let (from, to) = (fixture.filled("a", &["in"]).await, fixture.made(Class::Flow, "b", "reader").await);
     let consumer = fixture.windowed(&from, 1).await;
@@ -72,21 +73,22 @@ pub async fn a_settle_with_outputs_while_publishers_are_blocked_keeps_its_delive
     rest.clear();
     drop(consumer);
     let mut found = fixture.drained(&to).await;
-    // What was in doubt may be there twice.
+    // Messages in doubt may be stored twice.
     found.sort();
     found.dedup();
     assert_eq!((found, fixture.drained(&from).await), (vec!["1".to_owned(), "2".to_owned()], vec![]));
 }
 
-/// `receive`: `Stalled` while the broker cannot deliver: the consumer stays subscribed, keeps what it holds, and goes on by itself.
+/// `receive`: `Stalled` while the broker cannot deliver: the consumer stays subscribed, keeps what it holds, and continues without
+/// intervention.
 pub async fn a_consumer_survives_temporarily_unreadable_messages(fixture: &mut BrokerFixture) {
     let queue = fixture.filled("a", &["held"]).await;
-    // In another part of the broker's storage than what is read before.
+    // In another part of the broker's storage than what is read first.
     let between = fixture.made(Class::Flow, "b", "reader").await;
     fixture.publish(between.topic(), &[&"x".repeat(MUCH_BYTES)]).await;
     fixture.publish(queue.topic(), &["1", "2"]).await;
     fixture.restart().await;
-    // Only so few are fetched ahead that the others are read after it.
+    // So few are fetched ahead that the others are read after it.
     let consumer = fixture.windowed(&queue, 1).await;
     let held = expect(&*consumer, "held").await;
     consumer.set_window(NonZeroU32::new(3).unwrap());
@@ -94,7 +96,7 @@ pub async fn a_consumer_survives_temporarily_unreadable_messages(fixture: &mut B
     for _ in 0..2 {
         let error = within("an answer", consumer.receive()).await.unwrap_err();
         assert!(matches!(error, PubsubError::Stalled { .. }) && error.is_passing(), "{error}");
-        // A message that cannot be read may count as there.
+        // An unreadable message may count as available.
         let readable = within("an answer", consumer.readable()).await;
         assert!(matches!(readable, Ok(()) | Err(PubsubError::Stalled { .. })), "{readable:?}");
     }
@@ -109,13 +111,13 @@ pub async fn a_consumer_survives_temporarily_unreadable_messages(fixture: &mut B
     assert!(fixture.drained(&queue).await.is_empty());
 }
 
-/// `outage`: what keeps the broker from working now: that it takes no messages, while it blocks publishers.
+/// `outage`: what keeps the broker from working now: that it accepts no messages, while it blocks publishers.
 pub async fn blocked_publishers_are_reported(fixture: &mut BrokerFixture) {
     let queue = fixture.made(Class::Flow, "a", "reader").await;
     let producer = fixture.backend().producer(queue.topic()).await.unwrap();
     fixture.block().await;
     let outage = || async {
-        // A broker may say so only to who publishes.
+        // A broker may report it only to a publisher.
         let _ = producer.publish(message("blocked")).now_or_never();
         fixture.backend().outage()
     };

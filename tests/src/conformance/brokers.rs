@@ -1,4 +1,4 @@
-//! The brokers that the promises are tried on.
+//! The brokers on which the promises are tested.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,32 +12,32 @@ use weir_pubsub::{Backend, Queue};
 
 use crate::cutting::Cutting;
 
-/// How a broker is started, stopped and started again, and how the connection to it is lost.
+/// How a broker is started, stopped and restarted, and how the connection to it is lost.
 ///
-/// A broker without connections and users names the promises about losses, blocked publishers and rights as its exceptions, and leaves the
-/// methods about them as they are.
+/// A broker without connections and users lists the promises about losses, blocked publishers and permissions as its exceptions, and keeps
+/// the default methods for them.
 pub trait Broker: Send {
-    /// Opens it, or opens it again after a [`Broker::close`].
+    /// Opens it, or reopens it after a [`Broker::close`].
     fn open(&mut self) -> BoxFuture<'_, Arc<dyn Backend>>;
 
-    /// Makes what a topicspace needs on the broker, once it is open.
+    /// Creates what a topicspace needs on the broker, once it is open.
     fn prepare<'a>(&'a mut self, _topicspace: &'a str) -> BoxFuture<'a, ()> {
         std::future::ready(()).boxed()
     }
 
-    /// Whether requests wait in a queue for whom they are meant, which the promise
-    /// [`consuming::requests_wait_in_a_queue_of_their_own`](super::consuming::requests_wait_in_a_queue_of_their_own) is about. Where they do not,
-    /// [`BrokerFixture::queue_classes`](super::Bed::queue_classes) leaves them out.
+    /// Whether requests wait in a queue for their responders, as the promise
+    /// [`consuming::requests_wait_in_a_queue_of_their_own`](super::consuming::requests_wait_in_a_queue_of_their_own) requires. If not,
+    /// [`BrokerFixture::queue_classes`](super::BrokerFixture::queue_classes) omits them.
     fn has_request_queues(&self) -> bool {
         true
     }
 
-    /// Opens it once more, as another process would, where processes can share it.
+    /// Opens it a second time, as another process would, if processes can share it.
     fn beside(&self) -> BoxFuture<'_, Option<Arc<dyn Backend>>> {
         std::future::ready(None).boxed()
     }
 
-    /// Ends it in an orderly way; durable messages stay.
+    /// Closes it gracefully; durable messages stay.
     fn close(&mut self) -> BoxFuture<'_, ()>;
 
     /// Cuts the connection between the open backend and its broker until [`Broker::reconnect`].
@@ -45,62 +45,63 @@ pub trait Broker: Send {
         unreachable!("{NO_CONNECTION}")
     }
 
-    /// Cuts the connection on which is published, and no other; the backend may connect again at once.
+    /// Cuts the publishing connection only; the backend may reconnect immediately.
     fn lose_publishing(&mut self) -> BoxFuture<'_, ()> {
         unreachable!("{NO_CONNECTION}")
     }
 
-    /// Cuts the connection on which is consumed, and no other; the backend may connect again at once.
+    /// Cuts the consuming connection only; the backend may reconnect immediately.
     fn lose_consuming(&mut self) -> BoxFuture<'_, ()> {
         unreachable!("{NO_CONNECTION}")
     }
 
-    /// Lets the backend connect again.
+    /// Lets the backend reconnect.
     fn reconnect(&mut self) -> BoxFuture<'_, ()> {
         unreachable!("{NO_CONNECTION}")
     }
 
-    /// Lets nothing more pass between the backend and its broker, while their connections stay open, until [`Broker::release`].
+    /// Holds all traffic between the backend and its broker, with their connections open, until [`Broker::release`].
     fn hold(&mut self) -> BoxFuture<'_, ()> {
         unreachable!("{NO_CONNECTION}")
     }
 
-    /// Lets everything pass again; what was kept is lost with its connections.
+    /// Forwards traffic again; what was held is lost with its connections.
     fn release(&mut self) -> BoxFuture<'_, ()> {
         unreachable!("{NO_CONNECTION}")
     }
 
-    /// What subscribers and taps may leave on the broker: the names of all that a user of it can see; `None` where that is what the backend lists.
+    /// What subscribers and taps may leave on the broker: the names of everything its user can see; `None` if that is what the backend
+    /// lists.
     fn visible(&self) -> BoxFuture<'_, Option<Vec<String>>> {
         std::future::ready(None).boxed()
     }
 
-    /// Ends the broker beneath the open backend, and starts it again.
+    /// Restarts the broker beneath the open backend.
     fn restart_beneath(&mut self) -> BoxFuture<'_, ()> {
         unreachable!("{NO_CONNECTION}")
     }
 
-    /// Lets the broker block its publishers until [`Broker::unblock`], as under a memory alarm.
+    /// Makes the broker block its publishers until [`Broker::unblock`], as under a memory alarm.
     fn block(&mut self) -> BoxFuture<'_, ()> {
         unreachable!("{NO_CONNECTION}")
     }
 
-    /// Lets the publishers go on.
+    /// Unblocks the publishers.
     fn unblock(&mut self) -> BoxFuture<'_, ()> {
         unreachable!("{NO_CONNECTION}")
     }
 
-    /// Takes all rights from the backend's user until [`Broker::allow`].
+    /// Revokes all permissions of the backend's user until [`Broker::allow`].
     fn deny(&mut self) -> BoxFuture<'_, ()> {
         unreachable!("{NO_CONNECTION}")
     }
 
-    /// Gives the rights back.
+    /// Restores the permissions.
     fn allow(&mut self) -> BoxFuture<'_, ()> {
         unreachable!("{NO_CONNECTION}")
     }
 
-    /// Takes the binding of a queue to its topic away, as an operator may.
+    /// Removes the binding of a queue to its topic, as an operator may.
     fn unbind(&mut self, _queue: &Queue) -> BoxFuture<'_, ()> {
         unreachable!("{NO_CONNECTION}")
     }
@@ -110,7 +111,7 @@ pub trait Broker: Send {
         unreachable!("a broker whose messages cannot be kept from being read has the promise about that among its exceptions")
     }
 
-    /// Lets it read again.
+    /// Makes messages readable again.
     fn go_on(&mut self) -> BoxFuture<'_, ()> {
         unreachable!("a broker whose messages cannot be kept from being read has the promise about that among its exceptions")
     }
@@ -118,10 +119,10 @@ pub trait Broker: Send {
 
 const NO_CONNECTION: &str = "a broker without a connection has the promises about losses among its exceptions";
 
-/// The size of a file of the embedded log: so small that a test fills several.
+/// The size of a log file of the embedded broker: so small that a test fills several.
 const SEGMENT_BYTES: u64 = 1 << 20;
 
-/// The embedded broker in a folder of its own.
+/// The embedded broker in its own folder.
 pub struct Embedded {
     folder: TempDir,
     options: EmbeddedOptions,
@@ -129,12 +130,12 @@ pub struct Embedded {
 }
 
 impl Embedded {
-    /// For one promise, as every other.
+    /// For one promise, the same for all.
     pub fn of(_promise: &str) -> Self {
         Self::new()
     }
 
-    /// In a new folder, with a high mark that a test can reach: 8 MiB.
+    /// In a new folder, with a high mark of 8 MiB, which a test can reach.
     pub fn new() -> Self {
         Embedded::with(EmbeddedOptions { queue_high_bytes: 8 << 20, segment_bytes: SEGMENT_BYTES, ..EmbeddedOptions::default() })
     }
@@ -143,7 +144,7 @@ impl Embedded {
         Embedded { folder: tempfile::tempdir().unwrap(), options, open: None }
     }
 
-    /// The files of its log, and where they are while they cannot be read.
+    /// Its log files, and where they are while they cannot be read.
     fn files(&self) -> Vec<(PathBuf, PathBuf)> {
         let entries = std::fs::read_dir(self.folder.path()).unwrap().map(|entry| entry.unwrap().path());
         let logs = entries.filter(|path| path.extension().is_some_and(|extension| extension == "log"));
@@ -179,7 +180,7 @@ impl Broker for Embedded {
     fn stall(&mut self) -> BoxFuture<'_, ()> {
         for (path, aside) in self.files() {
             std::fs::rename(&path, aside).unwrap();
-            // A folder in place of a file can be opened and not be read.
+            // A folder in place of a file can be opened but not read.
             std::fs::create_dir(path).unwrap();
         }
         std::future::ready(()).boxed()
@@ -194,17 +195,17 @@ impl Broker for Embedded {
     }
 }
 
-/// How long a publisher waits that is blocked.
+/// How long a blocked publisher waits.
 const LONGEST_BLOCK: Duration = Duration::from_millis(300);
 
-/// Stands for the brokers that are reached over a network: see [`Cutting`].
+/// Represents the brokers reached over a network: see [`Cutting`].
 pub struct Network {
     broker: Embedded,
     open: Option<Arc<Cutting>>,
 }
 
 impl Network {
-    /// For one promise, as every other.
+    /// For one promise, the same for all.
     pub fn of(_promise: &str) -> Self {
         Self::new()
     }

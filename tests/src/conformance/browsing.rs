@@ -1,4 +1,4 @@
-//! Looking at a queue without consuming it, and taking chosen messages out: the promises of `Inspect` about messages.
+//! Browsing a queue without consuming it, and removing selected messages: the promises of `Inspect` about messages.
 
 use std::num::NonZeroU32;
 
@@ -7,7 +7,7 @@ use weir_pubsub::{Browsed, Class, Cursor, Message, Named, Page, PubsubError, Que
 use super::fixture::{BrokerFixture, expect, message, next, text, texts};
 use crate::wait::{DEADLINE, eventually, within};
 
-/// Looks at whole messages of a queue.
+/// Browses whole messages of a queue.
 pub(super) async fn look(fixture: &BrokerFixture, queue: &Queue, start: Start, limit_count: u32) -> Page {
     fixture.inspect().browse(queue, start, limit_count, usize::MAX).await.unwrap()
 }
@@ -16,12 +16,12 @@ fn body(shown: &Browsed) -> String {
     text(shown.message.as_ref().unwrap())
 }
 
-/// The bodies of all that is shown of a queue.
+/// The bodies of all browsed messages of a queue.
 pub(super) async fn shown(fixture: &BrokerFixture, queue: &Queue) -> Vec<String> {
     look(fixture, queue, Start::Oldest, u32::MAX).await.messages.iter().map(body).collect()
 }
 
-/// `browse`: looks at messages without taking them.
+/// `browse`: shows messages without taking them.
 pub async fn browsing_removes_nothing(fixture: &mut BrokerFixture) {
     for &class in fixture.queue_classes() {
         let queue = fixture.made(class, "a", "reader").await;
@@ -36,7 +36,7 @@ pub async fn browsing_removes_nothing(fixture: &mut BrokerFixture) {
     }
 }
 
-/// `browse`: up to `limit_count` messages, from the oldest or behind a cursor; cursors that are places are in the order of its messages.
+/// `browse`: up to `limit_count` messages, from the oldest or after a cursor; cursors that are positions are in the order of its messages.
 pub async fn browsing_continues_after_a_cursor(fixture: &mut BrokerFixture) {
     let queue = fixture.filled("a", &["1", "2", "3", "4", "5"]).await;
     let mut seen: Vec<Browsed> = Vec::new();
@@ -54,7 +54,7 @@ pub async fn browsing_continues_after_a_cursor(fixture: &mut BrokerFixture) {
     assert!(look(fixture, &queue, Start::Oldest, 0).await.messages.is_empty());
 }
 
-/// `Start::At`: at the message with this cursor, or behind it if that is gone.
+/// `Start::At`: at the message with this cursor, or after it if that is gone.
 pub async fn browsing_begins_at_a_cursor_or_after_it(fixture: &mut BrokerFixture) {
     let queue = fixture.filled("a", &["1", "2", "3"]).await;
     let seen = look(fixture, &queue, Start::Oldest, 9).await.messages;
@@ -65,7 +65,7 @@ pub async fn browsing_begins_at_a_cursor_or_after_it(fixture: &mut BrokerFixture
     assert_eq!(from_second().await, ["3"]);
 }
 
-/// `browse`: messages in work are left out.
+/// `browse`: messages in flight are left out.
 pub async fn browsing_omits_messages_in_flight(fixture: &mut BrokerFixture) {
     let queue = fixture.filled("a", &["1", "2", "3"]).await;
     let consumer = fixture.windowed(&queue, 1).await;
@@ -77,7 +77,7 @@ pub async fn browsing_omits_messages_in_flight(fixture: &mut BrokerFixture) {
     eventually(DEADLINE, "the message that was given back", free).await;
 }
 
-/// `browse`: at most `body_bytes` of each body, beside the size of the whole, and every other part of the message.
+/// `browse`: at most `body_bytes` of each body, together with the full size, and every other part of the message.
 pub async fn browsing_shows_the_beginning_of_each_body_and_its_size(fixture: &mut BrokerFixture) {
     let large = "x".repeat(fixture.backend().limits().max_message_bytes);
     for &class in fixture.queue_classes() {
@@ -103,7 +103,7 @@ pub async fn browsing_shows_the_beginning_of_each_body_and_its_size(fixture: &mu
     }
 }
 
-/// `Page::newest`: the cursor of the newest message that the queue ever had; whatever arrives later is behind it.
+/// `Page::newest`: the cursor of the newest message that the queue ever had; whatever arrives later is after it.
 pub async fn the_last_page_names_the_newest_message(fixture: &mut BrokerFixture) {
     let queue = fixture.filled("a", &["1", "2", "3", "4"]).await;
     let whole = look(fixture, &queue, Start::Oldest, 9).await;
@@ -117,7 +117,7 @@ pub async fn the_last_page_names_the_newest_message(fixture: &mut BrokerFixture)
     assert_eq!((rest.messages.len(), rest.newest), (2, Some(newest)));
 }
 
-/// `Page::newest`: also where the page ends before the queue does, and messages are in work.
+/// `Page::newest`: also if the page ends before the queue does, and messages are in flight.
 pub async fn every_page_names_the_newest_message(fixture: &mut BrokerFixture) {
     let queue = fixture.made(Class::Flow, "a", "reader").await;
     assert_eq!(look(fixture, &queue, Start::Oldest, 9).await.newest, None);
@@ -150,7 +150,7 @@ pub(super) fn absent() -> Cursor {
     u64::MAX.to_string().parse().unwrap()
 }
 
-/// `remove`: `false` if the message is gone or in work.
+/// `remove`: `false` if the message is gone or in flight.
 pub async fn messages_in_flight_or_gone_cannot_be_removed(fixture: &mut BrokerFixture) {
     let queue = fixture.filled("a", &["1", "2"]).await;
     let seen: Vec<Named> = look(fixture, &queue, Start::Oldest, 2).await.messages.iter().map(Browsed::named).collect();
@@ -182,7 +182,7 @@ pub async fn browsing_a_missing_queue_is_queue_not_found(fixture: &mut BrokerFix
     }
 }
 
-/// `tap`: `Unavailable` when the backend is closed, and a tap that waits is woken.
+/// `tap`: `Unavailable` when the backend is closed, and a waiting tap is woken.
 pub async fn taps_of_a_closed_backend_are_unavailable(fixture: &mut BrokerFixture) {
     let queue = fixture.filled("a", &["1"]).await;
     let tap = fixture.inspect().tap(queue.topic(), NonZeroU32::MIN).await.unwrap();
@@ -209,7 +209,7 @@ pub async fn browsing_a_closed_backend_is_unavailable(fixture: &mut BrokerFixtur
     }
 }
 
-/// `browse`: a message that cannot be read is shown with the reason, and the others are shown all the same.
+/// `browse`: an unreadable message is shown with the reason, and the others are shown nevertheless.
 pub async fn an_unreadable_message_is_shown_with_the_reason(fixture: &mut BrokerFixture) {
     let queue = fixture.filled("a", &["1", "2"]).await;
     fixture.restart().await;
@@ -230,7 +230,8 @@ pub async fn an_unreadable_message_is_shown_with_the_reason(fixture: &mut Broker
     assert!(page.messages.iter().all(|shown| shown.message.is_ok()), "{page:?}");
 }
 
-/// `Start`: where the message of the cursor is gone, a look begins behind its place; where the cursor is no place, at the oldest.
+/// `Start`: if the message of the cursor is gone, browsing begins after its position; if the cursor is not a position, at the oldest
+/// message.
 pub async fn browsing_from_a_removed_message_begins_after_it_or_at_the_oldest(fixture: &mut BrokerFixture) {
     let queue = fixture.filled("a", &["1", "2", "3", "4"]).await;
     let second = look(fixture, &queue, Start::Oldest, 9).await.messages[1].clone();
@@ -242,7 +243,7 @@ pub async fn browsing_from_a_removed_message_begins_after_it_or_at_the_oldest(fi
     }
 }
 
-/// `remove`: of several messages with one id it takes what was shown, or the oldest where the broker finds messages by their id.
+/// `remove`: of several messages with one id it removes the one shown, or the oldest if the broker finds messages by their id.
 pub async fn only_one_of_two_messages_with_the_same_id_is_removed(fixture: &mut BrokerFixture) {
     let queue = fixture.made(Class::Flow, "a", "reader").await;
     let producer = fixture.backend().producer(queue.topic()).await.unwrap();

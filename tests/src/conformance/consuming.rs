@@ -1,4 +1,4 @@
-//! Consumers of queues: sharing, windows, giving back.
+//! Consumers of queues: sharing, windows, requeueing.
 
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
@@ -10,7 +10,7 @@ use weir_pubsub::{Class, ConsumerOptions, Delete, Delivery, DeliveryCount, Messa
 use super::fixture::{BrokerFixture, expect, next, text, texts};
 use crate::wait::{given_up, within};
 
-/// `consumer`: `QueueNotFound`: a consumer never makes a queue.
+/// `consumer`: `QueueNotFound`: a consumer never creates a queue.
 pub async fn a_consumer_never_creates_a_queue(fixture: &mut BrokerFixture) {
     for class in [Class::Flow, Class::Request] {
         let queue = fixture.queue(class, "a", "reader");
@@ -21,7 +21,7 @@ pub async fn a_consumer_never_creates_a_queue(fixture: &mut BrokerFixture) {
     }
 }
 
-/// `consumer`: `Refused` where no queue can have that name.
+/// `consumer`: `Refused` if no queue can have that name.
 pub async fn a_queue_name_that_is_too_long_is_refused(fixture: &mut BrokerFixture) {
     for class in [Class::Flow, Class::Request] {
         let (topic, name) = (fixture.topic(class, &"n".repeat(150)), "s".repeat(150).parse().unwrap());
@@ -30,7 +30,7 @@ pub async fn a_queue_name_that_is_too_long_is_refused(fixture: &mut BrokerFixtur
     }
 }
 
-/// A queue filled while its consumer was away gives it everything.
+/// A queue filled while its consumer was away delivers everything.
 pub async fn a_consumer_receives_everything_queued_during_its_absence(fixture: &mut BrokerFixture) {
     for &class in fixture.queue_classes() {
         let queue = fixture.made(class, "a", "reader").await;
@@ -43,8 +43,8 @@ pub async fn a_consumer_receives_everything_queued_during_its_absence(fixture: &
     }
 }
 
-/// `Backend`: a `request` queue is one as a `flow` queue is: each subscription has its own, and what is published while nobody consumes it waits
-/// there. Where this is an exception, the promises below are tried on `flow` queues alone wherever they need it.
+/// `Backend`: a `request` queue is like a `flow` queue: each subscription has its own, and messages published while it has no consumer wait
+/// there. If this is an exception, the promises below are tested only on `flow` queues wherever they depend on it.
 pub async fn requests_wait_in_a_queue_of_their_own(fixture: &mut BrokerFixture) {
     let queues = [fixture.made(Class::Request, "a", "one").await, fixture.made(Class::Request, "a", "two").await];
     fixture.publish(queues[0].topic(), &["1", "2"]).await;
@@ -53,7 +53,7 @@ pub async fn requests_wait_in_a_queue_of_their_own(fixture: &mut BrokerFixture) 
     }
 }
 
-/// `consumer`, `settle`, `requeue`: the same of requests whose consumer is there when they are published.
+/// `consumer`, `settle`, `requeue`: the same for requests whose consumer exists when they are published.
 pub async fn a_request_can_be_delivered_settled_and_requeued(fixture: &mut BrokerFixture) {
     let queue = fixture.made(Class::Request, "a", "reader").await;
     let consumer = fixture.windowed(&queue, 2).await;
@@ -113,7 +113,7 @@ pub async fn a_window_limits_the_unsettled_messages(fixture: &mut BrokerFixture)
     assert!(fixture.is_waiting(consumer.receive()).await);
 }
 
-/// `ConsumerOptions::window_bytes`: how many bytes these messages may have, bodies and properties together.
+/// `ConsumerOptions::window_bytes`: the maximum size of these messages, bodies and properties together.
 pub async fn a_window_limits_the_unsettled_bytes(fixture: &mut BrokerFixture) {
     for class in [Class::Flow, Class::Request] {
         let queue = fixture.made(class, "a", "reader").await;
@@ -151,7 +151,7 @@ pub async fn a_message_larger_than_the_window_is_held_alone(fixture: &mut Broker
     expect(&*consumer, "2").await;
 }
 
-/// `set_window`: changes how many messages the consumer may hold unsettled; who waits goes on at once.
+/// `set_window`: changes how many messages the consumer may hold unsettled; waiting calls continue immediately.
 pub async fn a_window_can_be_widened(fixture: &mut BrokerFixture) {
     let queue = fixture.filled("a", &["1", "2", "3"]).await;
     let consumer = fixture.windowed(&queue, 1).await;
@@ -163,7 +163,7 @@ pub async fn a_window_can_be_widened(fixture: &mut BrokerFixture) {
     assert!(fixture.is_waiting(consumer.receive()).await);
 }
 
-/// `set_window`: the bound on bytes stays.
+/// `set_window`: the limit in bytes stays.
 pub async fn a_changed_window_keeps_its_byte_limit(fixture: &mut BrokerFixture) {
     let queue = fixture.filled("a", &["11111", "22222", "33333"]).await;
     let consumer = fixture.windowed_bytes(&queue, 12).await;
@@ -178,7 +178,7 @@ pub async fn a_changed_window_keeps_its_byte_limit(fixture: &mut BrokerFixture) 
     expect(&*consumer, "33333").await;
 }
 
-/// `set_window`: what it holds above a smaller window stays with it.
+/// `set_window`: messages it holds above a smaller window stay held.
 pub async fn messages_above_a_narrowed_window_stay_held(fixture: &mut BrokerFixture) {
     let queue = fixture.filled("a", &["1", "2", "3", "4"]).await;
     let consumer = fixture.windowed(&queue, 3).await;
@@ -191,7 +191,7 @@ pub async fn messages_above_a_narrowed_window_stay_held(fixture: &mut BrokerFixt
     expect(&*consumer, "4").await;
 }
 
-/// `Consumer`: dropping it gives back what it holds unsettled, and what was settled does not come again.
+/// `Consumer`: dropping it requeues what it holds unsettled, and settled messages are not redelivered.
 pub async fn dropping_a_consumer_requeues_its_messages(fixture: &mut BrokerFixture) {
     for &class in fixture.queue_classes() {
         let queue = fixture.made(class, "a", "reader").await;
@@ -208,7 +208,7 @@ pub async fn dropping_a_consumer_requeues_its_messages(fixture: &mut BrokerFixtu
     }
 }
 
-/// `Consumer`: what is given back comes again before what is behind it; `requeue`: in its old place.
+/// `Consumer`: a requeued message is redelivered before those behind it; `requeue`: in its old position.
 pub async fn a_requeued_message_precedes_later_messages(fixture: &mut BrokerFixture) {
     let queue = fixture.filled("a", &["1", "2", "3", "4"]).await;
     let consumer = fixture.windowed(&queue, 3).await;
@@ -254,7 +254,7 @@ pub async fn requeueing_an_unheld_message_does_nothing(fixture: &mut BrokerFixtu
     assert!(fixture.drained(&queue).await.is_empty());
 }
 
-/// `DeliveryCount`: how often it was delivered, this time included, or less where the broker does not count; from 1.
+/// `DeliveryCount`: how often it was delivered, including this time, or fewer if the broker does not count; from 1.
 pub async fn a_delivery_count_is_exact_or_a_lower_bound(fixture: &mut BrokerFixture) {
     let queue = fixture.filled("a", &["1"]).await;
     let consumer = fixture.windowed(&queue, 1).await;
@@ -268,7 +268,7 @@ pub async fn a_delivery_count_is_exact_or_a_lower_bound(fixture: &mut BrokerFixt
     }
 }
 
-/// `DeliveryCount::Exact`: every delivery is counted, and waiting behind others is none.
+/// `DeliveryCount::Exact`: every delivery is counted, and waiting behind others is not one.
 pub async fn deliveries_are_counted_exactly(fixture: &mut BrokerFixture) {
     let queue = fixture.filled("a", &["1", "2"]).await;
     let consumer = fixture.windowed(&queue, 1).await;
@@ -284,7 +284,7 @@ pub async fn deliveries_are_counted_exactly(fixture: &mut BrokerFixture) {
     assert_eq!(expect(&*consumer, "2").await.delivery_count, DeliveryCount::Exact(1), "waiting behind others is no delivery");
 }
 
-/// `readable`: waits until a message is there, delivers nothing, and keeps it from no task that waits in `receive`.
+/// `readable`: waits until a message is available, delivers nothing, and does not withhold it from a task that waits in `receive`.
 pub async fn a_message_can_be_waited_for_without_taking_it(fixture: &mut BrokerFixture) {
     let queue = fixture.made(Class::Flow, "a", "reader").await;
     let consumer = fixture.consumer(&queue).await;
@@ -318,7 +318,7 @@ pub async fn dropping_a_receive_loses_no_message(fixture: &mut BrokerFixture) {
         let delivery = expect(&*consumer, body).await;
         fixture.settle(&delivery).await;
     }
-    // Many wait, one wins, the others are dropped with whatever was on its way to them.
+    // Many wait, one wins, the others are dropped with whatever was being delivered to them.
     fixture.publish(queue.topic(), &bodies.iter().map(String::as_str).collect::<Vec<_>>()).await;
     for body in &bodies {
         let (delivery, ..) = within("a delivery", select_all((0..3).map(|_| consumer.receive()))).await;
@@ -330,11 +330,11 @@ pub async fn dropping_a_receive_loses_no_message(fixture: &mut BrokerFixture) {
     assert!(fixture.drained(&queue).await.is_empty());
 }
 
-/// `consumer`: one that was begun for a caller that has gone ends.
+/// `consumer`: one whose caller is gone when it begins is closed.
 pub async fn a_consumer_abandoned_during_its_start_holds_no_message(fixture: &mut BrokerFixture) {
     for &class in fixture.queue_classes() {
         let queue = fixture.made(class, "a", "reader").await;
-        // More steps than there are until a consumer has begun.
+        // More polls than it takes to begin a consumer.
         for polls_count in 0..20 {
             let backend = fixture.backend();
             let opening = backend.consumer(queue.topic(), queue.subscription(), ConsumerOptions::default());
@@ -352,13 +352,13 @@ pub async fn a_consumer_abandoned_during_its_start_holds_no_message(fixture: &mu
     }
 }
 
-/// `ConsumerOptions::window`: a broker takes a larger number than it can count to as the largest.
+/// `ConsumerOptions::window`: a number above the broker's largest is treated as the largest.
 pub async fn a_window_may_exceed_the_largest_number_of_the_broker(fixture: &mut BrokerFixture) {
     let queue = fixture.made(Class::Flow, "a", "reader").await;
     let consumer = fixture.windowed(&queue, u32::MAX).await;
     fixture.publish(queue.topic(), &["1"]).await;
     let first = expect(&*consumer, "1").await;
-    // In 16 bits the last one would be 1, which holds nothing more.
+    // Truncated to 16 bits the last one would be 1.
     for window in [u32::MAX, 1 << 31, u32::from(u16::MAX) + 2] {
         consumer.set_window(NonZeroU32::new(window).unwrap());
     }
@@ -370,7 +370,7 @@ pub async fn a_window_may_exceed_the_largest_number_of_the_broker(fixture: &mut 
     assert!(fixture.drained(&queue).await.is_empty());
 }
 
-/// `Consumer`: whoever needs strict order takes a window of 1: what is given back comes before what is behind it.
+/// `Consumer`: for strict order use a window of 1: requeued messages come before those behind them.
 pub async fn with_a_window_of_one_a_requeued_message_comes_first(fixture: &mut BrokerFixture) {
     let queue = fixture.filled("a", &["1", "2", "3"]).await;
     let consumer = fixture.windowed(&queue, 1).await;

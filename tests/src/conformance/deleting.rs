@@ -16,14 +16,14 @@ fn holding(queue: &Queue, count: u64) -> Backlog {
     Backlog { queue: queue.clone(), count: Some(count) }
 }
 
-/// That one queue was not deleted, and that so many messages in it were reported, if the broker can count them.
+/// Asserts that this one queue was not deleted, and that this number of its messages was reported, if the broker can count them.
 fn assert_kept(deletion: &Deletion, queue: &Queue, count: u64) {
     let Deletion::NotEmpty(found) = deletion else { panic!("{deletion:?}") };
     let [Backlog { queue: named, count: counted }] = &found[..] else { panic!("{found:?}") };
     assert_eq!((named, counted.unwrap_or(count)), (queue, count));
 }
 
-/// `Delete::IfEmpty`: the queue if no message is in it.
+/// `Delete::IfEmpty`: deletes the queue if it holds no message.
 pub async fn an_empty_queue_is_deleted_if_empty(fixture: &mut BrokerFixture) {
     for &class in fixture.queue_classes() {
         let (queue, other) = (fixture.made(class, "a", "reader").await, fixture.made(class, "a", "other").await);
@@ -37,7 +37,7 @@ pub async fn an_empty_queue_is_deleted_if_empty(fixture: &mut BrokerFixture) {
     }
 }
 
-/// `Deletion::NotEmpty`: a queue that holds messages is reported, and there as before.
+/// `Deletion::NotEmpty`: a queue that holds messages is reported and unchanged.
 pub async fn a_queue_with_messages_is_kept_and_reported(fixture: &mut BrokerFixture) {
     for &class in fixture.queue_classes() {
         let queue = fixture.made(class, "a", "reader").await;
@@ -69,7 +69,7 @@ async fn ask(producer: &dyn Producer, time: Duration) {
     producer.publish_confirmed(Message { expires_in: Some(time), ..message("question") }).await.unwrap();
 }
 
-/// `Delete::IfEmpty`: a request that has expired is none.
+/// `Delete::IfEmpty`: an expired request does not count.
 pub async fn expired_requests_do_not_keep_a_queue_from_being_deleted(fixture: &mut BrokerFixture) {
     let queue = fixture.made(Class::Request, "a", "reader").await;
     let producer = fixture.backend().producer(queue.topic()).await.unwrap();
@@ -83,7 +83,7 @@ pub async fn expired_requests_do_not_keep_a_queue_from_being_deleted(fixture: &m
     assert_eq!(delete_if_empty(fixture, &queue).await, Deletion::Deleted);
 }
 
-/// `delete_queue`: its consumers get `QueueNotFound`, as those of a queue that is deleted with its messages.
+/// `delete_queue`: its consumers get `QueueNotFound`, like those of a queue that is deleted with its messages.
 pub async fn deleting_an_empty_queue_wakes_its_consumers_with_queue_not_found(fixture: &mut BrokerFixture) {
     for class in [Class::Flow, Class::Request] {
         let queue = fixture.made(class, "a", "reader").await;
@@ -96,7 +96,7 @@ pub async fn deleting_an_empty_queue_wakes_its_consumers_with_queue_not_found(fi
     }
 }
 
-/// Publishes three messages; how far each side is when they meet differs from round to round.
+/// Publishes three messages; how far publishing and deletion are when they meet varies from round to round.
 async fn publish_late(producer: &dyn Producer, round: usize) -> Vec<Result<()>> {
     for _ in 0..round % 7 {
         tokio::task::yield_now().await;
@@ -104,7 +104,7 @@ async fn publish_late(producer: &dyn Producer, round: usize) -> Vec<Result<()>> 
     join_all((0..3).map(|_| producer.publish_confirmed(message(round)))).await
 }
 
-/// That what was published beside a deletion is in the queue that was kept, or was refused; the queue is gone then.
+/// Asserts that what was published during a deletion is in the queue that was kept, or was refused, and the queue is then gone.
 async fn assert_counted_or_refused(fixture: &BrokerFixture, queue: &Queue, deletion: &Deletion, published: &[Result<()>]) {
     let confirmed_count = published.iter().filter(|outcome| outcome.is_ok()).count();
     let mut refused = published.iter().filter_map(|outcome| outcome.as_ref().err());
@@ -132,7 +132,7 @@ pub async fn a_message_published_during_a_deletion_is_counted_or_refused(fixture
     }
 }
 
-/// `delete_queue`: a message that was confirmed is not deleted, whichever process has published it.
+/// `delete_queue`: a confirmed message is not deleted, whichever process published it.
 pub async fn messages_of_another_process_during_a_deletion_are_kept_or_refused(fixture: &mut BrokerFixture) {
     let other = fixture.beside().await;
     let queue = fixture.queue(Class::Flow, "a", "reader");
@@ -151,7 +151,7 @@ pub async fn messages_of_another_process_during_a_deletion_are_kept_or_refused(f
     }
 }
 
-/// `delete_queue`: messages that consumers hold count, whichever process these are in.
+/// `delete_queue`: messages held by consumers count, whichever process the consumers are in.
 pub async fn messages_in_flight_in_another_process_keep_a_queue_from_being_deleted(fixture: &mut BrokerFixture) {
     let other = fixture.beside().await;
     for &class in fixture.queue_classes() {
@@ -182,7 +182,7 @@ pub async fn empty_queues_are_deleted_together(fixture: &mut BrokerFixture) {
     assert_eq!(fixture.backend().delete_queues_if_empty(&[]).await.unwrap(), Deletion::Deleted);
 }
 
-/// `delete_queues_if_empty`: one that holds messages is reported and kept, whatever becomes of the others.
+/// `delete_queues_if_empty`: one that holds messages is reported and kept, whatever happens to the others.
 pub async fn deleting_several_queues_keeps_and_reports_one_with_messages(fixture: &mut BrokerFixture) {
     let (empty, full) = (fixture.made(Class::Flow, "a", "reader").await, fixture.filled("b", &["1", "2"]).await);
     for queues in [[empty.clone(), full.clone()], [full.clone(), empty.clone()]] {
@@ -192,7 +192,7 @@ pub async fn deleting_several_queues_keeps_and_reports_one_with_messages(fixture
     assert_eq!(fixture.backend().delete_queues_if_empty(&[empty, full]).await.unwrap(), Deletion::Deleted);
 }
 
-/// `delete_queues_if_empty`: where it is not one step, it ends at the first that is not empty.
+/// `delete_queues_if_empty`: if it is not one step, it ends at the first queue that is not empty.
 pub async fn deleting_several_queues_keeps_those_after_one_with_messages(fixture: &mut BrokerFixture) {
     let (empty, full) = (fixture.made(Class::Flow, "a", "reader").await, fixture.filled("b", &["1"]).await);
     let behind = [fixture.made(Class::Flow, "c", "reader").await, fixture.made(Class::Request, "d", "reader").await];
@@ -218,7 +218,8 @@ pub async fn while_one_queue_holds_messages_none_is_deleted(fixture: &mut Broker
     assert_eq!(fixture.drained(&empty).await, ["still there"]);
 }
 
-/// `delete_queues_if_empty`: one step: of a message that is published at the same time, none of the queues is deleted, or it is refused.
+/// `delete_queues_if_empty`: one step: if a message is published at the same time, either none of the queues is deleted, or the message is
+/// refused.
 pub async fn a_message_published_while_several_queues_are_deleted_is_counted_or_refused(fixture: &mut BrokerFixture) {
     for class in [Class::Flow, Class::Request] {
         let (queue, empty) = (fixture.queue(class, "a", "reader"), fixture.queue(Class::Flow, "b", "reader"));
@@ -236,7 +237,7 @@ pub async fn a_message_published_while_several_queues_are_deleted_is_counted_or_
     }
 }
 
-/// `delete_queues_if_empty`: all of these queues, or none, also when the broker ends.
+/// `delete_queues_if_empty`: all of these queues, or none, even if the broker ends.
 pub async fn queues_deleted_together_are_gone_together_after_a_restart(fixture: &mut BrokerFixture) {
     let queues =
         [fixture.made(Class::Flow, "a", "one").await, fixture.made(Class::Request, "b", "one").await, fixture.filled("c", &["1"]).await];
@@ -253,7 +254,7 @@ pub async fn queues_deleted_together_are_gone_together_after_a_restart(fixture: 
     }
 }
 
-/// `delete_queue`: a message that was confirmed is not deleted, also where the queue is ensured meanwhile.
+/// `delete_queue`: a confirmed message is not deleted, even if the queue is ensured meanwhile.
 pub async fn a_queue_ensured_during_a_deletion_keeps_its_messages(fixture: &mut BrokerFixture) {
     let queue = fixture.queue(Class::Flow, "a", "reader");
     let producer = fixture.backend().producer(queue.topic()).await.unwrap();

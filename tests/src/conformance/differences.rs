@@ -1,6 +1,6 @@
-//! What differs between brokers, in the words of docs/concepts.md: each row of its table stands for promises.
+//! The differences between brokers, in the words of docs/concepts.md: each row of its table represents promises.
 
-/// The rows of the table, each with the promises that it stands for: a broker that excepts none of them keeps it.
+/// The rows of the table, each with the promises it represents: a broker that excepts none of them fulfils the row.
 pub const DIFFERENCES: &[(&str, &[&str])] = &[
     (
         "Acknowledging a message and sending its outputs is one atomic step",
@@ -186,5 +186,5 @@ pub const DIFFERENCES: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// Brokers of the suite without a column: a stand-in that a user cannot choose, and queues that docs/rabbitmq.md speaks of.
+/// Brokers of the suite without a column: a stand-in that users cannot select, and queues described in docs/rabbitmq.md.
 pub const STAND_INS: &[&str] = &["network", "rabbitmq_quorum"];

@@ -1,4 +1,4 @@
-//! What stays when the broker ends in an orderly way and starts again. For `kill -9` see `tests/it/crash.rs`.
+//! What survives a graceful shutdown and restart of the broker. For `kill -9` see `tests/it/crash.rs`.
 
 use std::num::NonZeroU32;
 
@@ -19,7 +19,7 @@ pub async fn published_messages_survive_a_restart(fixture: &mut BrokerFixture) {
     }
 }
 
-/// `Settled::Done`: the message is gone from its queue, for good.
+/// `Settled::Done`: the message is gone from its queue permanently.
 pub async fn settled_messages_stay_gone_after_a_restart(fixture: &mut BrokerFixture) {
     let queue = fixture.filled("a", &["1", "2", "3"]).await;
     let consumer = fixture.consumer(&queue).await;
@@ -31,7 +31,7 @@ pub async fn settled_messages_stay_gone_after_a_restart(fixture: &mut BrokerFixt
     assert_eq!(fixture.drained(&queue).await, ["2"]);
 }
 
-/// `Consumer`: what was held unsettled comes again.
+/// `Consumer`: messages held unsettled are redelivered.
 pub async fn held_messages_are_redelivered_after_a_restart(fixture: &mut BrokerFixture) {
     let queue = fixture.filled("a", &["1", "2", "3"]).await;
     let consumer = fixture.consumer(&queue).await;
@@ -57,7 +57,7 @@ pub async fn request_queues_do_not_survive_the_broker(fixture: &mut BrokerFixtur
     expect(&*consumer, "new").await;
 }
 
-/// `settle`: what it did is durable: the outputs are in their queues, the input is not.
+/// `settle`: its effects are durable: the outputs are in their queues, the input is not.
 pub async fn outputs_of_a_settle_survive_a_restart(fixture: &mut BrokerFixture) {
     let from = fixture.filled("a", &["in", "behind"]).await;
     let to = [fixture.made(Class::Flow, "b", "one").await, fixture.made(Class::Flow, "b", "two").await];
@@ -100,7 +100,7 @@ pub async fn delivery_counts_survive_a_restart(fixture: &mut BrokerFixture) {
     assert_eq!(expect(&*consumer, "2").await.delivery_count, DeliveryCount::Exact(1));
 }
 
-/// `ConsumerOptions::window_bytes`: it bounds what was there before a restart, too.
+/// `ConsumerOptions::window_bytes`: it also limits messages from before a restart.
 pub async fn a_window_limits_bytes_after_a_restart(fixture: &mut BrokerFixture) {
     let queue = fixture.filled("a", &["11111", "22222", "33333", "4"]).await;
     fixture.restart().await;
@@ -117,7 +117,7 @@ pub async fn a_window_limits_bytes_after_a_restart(fixture: &mut BrokerFixture) 
     expect(&*fixture.windowed_bytes(&queue, 12).await, "33333").await;
 }
 
-/// `QueueSpec`: what a queue is made with stays.
+/// `QueueSpec`: the properties with which a queue was created stay.
 pub async fn the_properties_of_a_queue_survive_a_restart(fixture: &mut BrokerFixture) {
     let queue = fixture.queue(Class::Flow, "a", "reader");
     let bounded = QueueSpec { queue: queue.clone(), overflow: Overflow::DropOldest { bytes: 8 } };
@@ -131,7 +131,7 @@ pub async fn the_properties_of_a_queue_survive_a_restart(fixture: &mut BrokerFix
     assert_eq!(texts(&*fixture.consumer(&queue).await, 2).await, ["5678", "9012"]);
 }
 
-/// `close`: what was asked for before is done.
+/// `close`: operations requested before are completed.
 pub async fn messages_published_before_a_close_survive_it(fixture: &mut BrokerFixture) {
     let queue = fixture.made(Class::Flow, "a", "reader").await;
     let producer = fixture.backend().producer(queue.topic()).await.unwrap();
@@ -147,7 +147,7 @@ pub async fn messages_published_before_a_close_survive_it(fixture: &mut BrokerFi
     assert_eq!(fixture.drained(&queue).await, (0..20).map(|n| n.to_string()).collect::<Vec<_>>());
 }
 
-/// `close`: it goes on closing when the future is dropped.
+/// `close`: it continues closing when the future is dropped.
 pub async fn a_cancelled_close_completes(fixture: &mut BrokerFixture) {
     let queue = fixture.filled("a", &["kept"]).await;
     let _ = fixture.backend().close().now_or_never();
@@ -157,7 +157,7 @@ pub async fn a_cancelled_close_completes(fixture: &mut BrokerFixture) {
     assert!(matches!(consumer.err(), Some(PubsubError::Unavailable { .. })));
 }
 
-/// `close`: later calls get `Unavailable`, from every operation; `failed`: never returns for a backend that is closed.
+/// `close`: later calls get `Unavailable`, from every operation; `failed`: never returns for a closed backend.
 pub async fn a_closed_backend_is_unavailable(fixture: &mut BrokerFixture) {
     let queue = fixture.filled("a", &["1", "2"]).await;
     let backend = fixture.backend().clone();
@@ -205,7 +205,7 @@ pub async fn closing_wakes_consumers_with_unavailable(fixture: &mut BrokerFixtur
     assert!(readable.iter().all(|end| matches!(end, Err(PubsubError::Unavailable { .. }))), "{readable:?}");
 }
 
-/// `close`: settles and operations that were called before are completed.
+/// `close`: settles and operations called before are completed.
 pub async fn settles_submitted_before_a_close_take_effect(fixture: &mut BrokerFixture) {
     let bodies: Vec<String> = (10..30).map(|number| number.to_string()).collect();
     let from = fixture.filled("a", &bodies.iter().map(String::as_str).collect::<Vec<_>>()).await;
@@ -225,7 +225,7 @@ pub async fn settles_submitted_before_a_close_take_effect(fixture: &mut BrokerFi
     assert_eq!((fixture.drained(&from).await, fixture.drained(&to).await), (vec![], bodies));
 }
 
-/// `close`: what the backend holds is free when it returns: for other processes, at once.
+/// `close`: what the backend holds is released when it returns: for other processes, immediately.
 pub async fn a_closed_backend_releases_everything_it_held(fixture: &mut BrokerFixture) {
     let (queue, request) = (fixture.filled("a", &["held"]).await, fixture.made(Class::Request, "b", "reader").await);
     let exclusive = ConsumerOptions { sharing: Sharing::Exclusive, ..ConsumerOptions::default() };

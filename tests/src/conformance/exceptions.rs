@@ -1,19 +1,19 @@
 //! What a broker does not promise: its exceptions, by promise, each with the reason.
 //!
 //! This is the only place that names them. A promise that is excepted on a broker is not tested there; `tests/it/conformance.rs` prints and
-//! checks the table, and holds docs/concepts.md to it.
+//! checks the table, and compares docs/concepts.md with it.
 
 /// The exceptions of one broker.
 pub struct Exceptions {
-    /// Its name, as the column of docs/concepts.md has it.
+    /// Its name, as in the column of docs/concepts.md.
     pub broker: &'static str,
     /// Promises, each with the reason.
     pub promises: &'static [(&'static str, &'static str)],
 }
 
-/// Makes of the table [`EXCEPTIONS`], and for each broker a macro that leaves out the test of an excepted promise.
+/// Turns the table into [`EXCEPTIONS`], and for each broker into a macro that omits the test of an excepted promise.
 ///
-/// `$d` is a dollar sign, for the macros that this one makes.
+/// `$d` is a dollar sign, for the macros that this one defines.
 macro_rules! exceptions {
     ($d:tt $($broker:ident, $tested_unless:ident: { $($promise:ident: $reason:expr,)* })*) => {
         /// The exceptions of all brokers.
@@ -143,7 +143,7 @@ exceptions! { $
         a_consumer_survives_temporarily_unreadable_messages: ALWAYS_READ,
         an_unreadable_message_is_shown_with_the_reason: ALWAYS_READ,
     }
-    // Beside those of RabbitMQ.
+    // In addition to those of RabbitMQ.
     rabbitmq_quorum, tested_on_rabbitmq_quorum: {
         browsing_from_a_removed_message_begins_after_it_or_at_the_oldest: BEHIND_THE_OTHERS,
         only_one_of_two_messages_with_the_same_id_is_removed: BEHIND_THE_OTHERS,

@@ -26,7 +26,7 @@ async fn others_are_refused(fixture: &BrokerFixture, class: Class) {
     expect(&*holder, "mine").await;
 }
 
-/// `ConsumerOptions::sharing`: others are refused with `QueueHeld` while it lives: on a `request` queue.
+/// `ConsumerOptions::sharing`: others are refused with `QueueHeld` while it exists: on a `request` queue.
 pub async fn other_consumers_of_an_exclusive_request_queue_are_refused(fixture: &mut BrokerFixture) {
     others_are_refused(fixture, Class::Request).await;
 }
@@ -44,7 +44,7 @@ async fn cannot_be_held(fixture: &BrokerFixture, class: Class) {
     expect(&*sharer, "mine").await;
 }
 
-/// `consumer`: `QueueHeld` when it, or another, is exclusive: on a `request` queue.
+/// `consumer`: `QueueHeld` if it, or another, is exclusive: on a `request` queue.
 pub async fn a_request_queue_with_consumers_cannot_be_held_exclusively(fixture: &mut BrokerFixture) {
     cannot_be_held(fixture, Class::Request).await;
 }
@@ -67,7 +67,7 @@ async fn holds_until_dropped(fixture: &BrokerFixture, class: Class) {
     expect(&*next, "1").await;
 }
 
-/// `ConsumerOptions::sharing`: while it lives, and no longer: on a `request` queue.
+/// `ConsumerOptions::sharing`: while it exists, and no longer: on a `request` queue.
 pub async fn an_exclusive_consumer_of_a_request_queue_holds_until_it_is_dropped(fixture: &mut BrokerFixture) {
     holds_until_dropped(fixture, Class::Request).await;
 }
@@ -92,7 +92,7 @@ pub async fn an_exclusive_consumer_excludes_those_of_other_processes(fixture: &m
     assert!(is_held(other.consumer(queue.topic(), queue.subscription(), exclusive).await, &queue));
 }
 
-/// `set_window`: an exclusive consumer never lets go of its queue for it: it keeps it, or ends with `Unavailable`.
+/// `set_window`: an exclusive consumer never releases its queue for it: it keeps it, or ends with `Unavailable`.
 pub async fn a_changed_window_keeps_the_queue_held_or_ends_its_consumer(fixture: &mut BrokerFixture) {
     let queue = fixture.made(Class::Request, "a", "reader").await;
     let holder = consume(fixture, &queue, Sharing::Exclusive).await.unwrap();

@@ -1,4 +1,4 @@
-//! What a broker shows of its queues in figures; not every broker knows all of them.
+//! The figures that a broker shows about its queues; not every broker has all of them.
 
 use std::num::NonZeroU32;
 
@@ -22,7 +22,7 @@ async fn holding_two(fixture: &BrokerFixture) -> Queue {
     queue
 }
 
-/// Waits until the figures of a queue are these, as far as the broker knows them.
+/// Waits until the figures of a queue are these, as far as the broker provides them.
 async fn assert_figures(fixture: &BrokerFixture, queue: &Queue, expected: QueueStats) {
     let fits = |shown: Option<u64>, expected: Option<u64>| shown.is_none() || expected.is_none() || shown == expected;
     let shown = || async {
@@ -40,7 +40,7 @@ async fn assert_figures(fixture: &BrokerFixture, queue: &Queue, expected: QueueS
     eventually(DEADLINE, format!("the figures {expected:?}"), shown).await;
 }
 
-/// `QueueStats`: each figure is right, or `None` where the broker does not know it; a queue that holds messages may hold some.
+/// `QueueStats`: each figure is right, or `None` if the broker does not provide it; a queue that holds messages may hold some.
 pub async fn figures_are_right_or_unknown(fixture: &mut BrokerFixture) {
     let queue = holding_two(fixture).await;
     let two = QueueStats {
@@ -64,7 +64,7 @@ pub async fn figures_are_right_or_unknown(fixture: &mut BrokerFixture) {
     assert_figures(fixture, &queue, QueueStats { depth_count: Some(1), ready_count: Some(1), size_bytes: Some(14), ..two }).await;
 }
 
-/// `stats`: what the queue holds: all figures are known, and they are of now.
+/// `stats`: what the queue holds: all figures are known and current.
 pub async fn all_figures_are_known(fixture: &mut BrokerFixture) {
     let queue = holding_two(fixture).await;
     let figures = |shown: QueueStats| (shown.depth_count, shown.unsettled_count, shown.consumer_count, shown.size_bytes);
@@ -99,7 +99,7 @@ pub async fn stats_of_a_missing_queue_are_queue_not_found(fixture: &mut BrokerFi
     assert!(matches!(error, PubsubError::QueueNotFound { .. }), "{error}");
 }
 
-/// `QueueStats::dropped_count`: messages dropped because of the queue's own bound.
+/// `QueueStats::dropped_count`: messages dropped because of the queue's own limit.
 pub async fn messages_dropped_by_a_bound_are_counted(fixture: &mut BrokerFixture) {
     let queue = fixture.queue(Class::Flow, "a", "reader");
     fixture.backend().create_queue(&QueueSpec { queue: queue.clone(), overflow: Overflow::DropOldest { bytes: 10 } }).await.unwrap();
@@ -121,7 +121,8 @@ pub async fn requests_missed_by_a_full_queue_are_counted(fixture: &mut BrokerFix
     assert_eq!((stats(fixture, &quick).await.depth_count, stats(fixture, &quick).await.dropped_count), (Some(2), Some(0)));
 }
 
-/// `QueueStats`: the bound above which a queue refuses messages, how often it did, and whether it does now; the error has its figures where they are known.
+/// `QueueStats`: the limit above which a queue refuses messages, how often it did, and whether it does now; the error has its figures if
+/// known.
 pub async fn a_refusing_queue_shows_its_bound_and_its_refusals(fixture: &mut BrokerFixture) {
     for class in [Class::Flow, Class::Request] {
         let queue = fixture.queue(class, "a", "reader");
@@ -141,7 +142,7 @@ pub async fn a_refusing_queue_shows_its_bound_and_its_refusals(fixture: &mut Bro
     }
 }
 
-/// `QueueStats`: what was dropped, lost and refused, since the backend was opened.
+/// `QueueStats`: messages dropped, lost and refused since the backend was opened.
 pub async fn what_was_dropped_lost_and_refused_is_counted_from_the_opening_of_the_backend(fixture: &mut BrokerFixture) {
     let (dropping, refusing) = (fixture.queue(Class::Flow, "dropping", "reader"), fixture.queue(Class::Flow, "refusing", "reader"));
     for (queue, overflow) in [(&dropping, Overflow::DropOldest { bytes: 10 }), (&refusing, Overflow::Refuse { bytes: 10 })] {
@@ -153,7 +154,7 @@ pub async fn what_was_dropped_lost_and_refused_is_counted_from_the_opening_of_th
         fixture.publish(dropping.topic(), &["1234", "5678", "9012"]).await;
         let producer = fixture.backend().producer(refusing.topic()).await.unwrap();
         for body in ["1234", "567890", "x"] {
-            // Refused or not: brokers differ in when they look at the bound.
+            // Refused or not: brokers differ in when they check the limit.
             drop(within("a publish", producer.publish_confirmed(message(body))).await);
         }
         drop(producer);
@@ -163,7 +164,7 @@ pub async fn what_was_dropped_lost_and_refused_is_counted_from_the_opening_of_th
     }
 }
 
-/// What was dropped of one queue and refused by another, and what was lost of both.
+/// The counts of messages dropped by one queue and refused by another, and lost by both.
 async fn counted(fixture: &BrokerFixture, dropping: &Queue, refusing: &Queue) -> [Option<u64>; 4] {
     let (dropping, refusing) = (stats(fixture, dropping).await, stats(fixture, refusing).await);
     [dropping.dropped_count, refusing.refused_count, dropping.damaged_count, refusing.damaged_count]
@@ -192,7 +193,7 @@ pub async fn all_queues_are_listed_in_their_order(fixture: &mut BrokerFixture) {
     assert_eq!(listed().await, expected);
 }
 
-/// `Inspect`: what a broker cannot do is `Unsupported`, and nothing else.
+/// `Inspect`: anything a broker cannot do is `Unsupported`, and nothing else.
 pub async fn figures_that_a_broker_cannot_show_are_unsupported(fixture: &mut BrokerFixture) {
     let queue = fixture.filled("a", &["1"]).await;
     let named = Named { cursor: "1".parse().unwrap(), id: None };

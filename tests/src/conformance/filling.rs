@@ -1,4 +1,4 @@
-//! Queues above their high mark: publishers are refused, settles go through.
+//! Queues above their high mark: publishers are refused, settles succeed.
 
 use std::num::NonZeroU32;
 
@@ -26,7 +26,7 @@ pub(super) async fn fill(backend: &dyn Backend, topic: &Topic) -> u64 {
     unreachable!("the range is endless")
 }
 
-/// Takes so many messages of 1 MiB from a queue, and then whatever is left.
+/// Takes this many messages of 1 MiB from a queue, and then whatever is left.
 async fn emptied(fixture: &BrokerFixture, queue: &Queue, count: u64) -> Vec<String> {
     let consumer = fixture.windowed(queue, 1).await;
     for _ in 0..count {
@@ -38,7 +38,7 @@ async fn emptied(fixture: &BrokerFixture, queue: &Queue, count: u64) -> Vec<Stri
     fixture.drained(queue).await
 }
 
-/// `publish`: `QueueFull`: nothing was sent, to none of the topic's queues; once there is room it goes on.
+/// `publish`: `QueueFull`: nothing was sent to any of the topic's queues; once there is room, it succeeds.
 pub async fn a_full_queue_is_queue_full_and_nothing_is_sent(fixture: &mut BrokerFixture) {
     let slow = fixture.made(Class::Flow, "a", "slow").await;
     let sent = fill(&**fixture.backend(), slow.topic()).await;
@@ -66,7 +66,7 @@ pub async fn a_full_queue_of_a_request_topic_misses_messages_of_the_others(fixtu
     assert!(emptied(fixture, &slow, sent).await.is_empty());
 }
 
-/// `publish`: a request is refused where queues have exclusive consumers and none of these queues has room.
+/// `publish`: a request is refused if queues have exclusive consumers and none of these queues has room.
 pub async fn a_request_is_refused_where_the_queue_of_an_exclusive_consumer_is_full(fixture: &mut BrokerFixture) {
     let own = fixture.made(Class::Request, "a", "service").await;
     let window = NonZeroU32::MIN;
@@ -82,7 +82,7 @@ pub async fn a_request_is_refused_where_the_queue_of_an_exclusive_consumer_is_fu
     assert_eq!(text(&next(&*fixture.consumer(&other).await).await.message), "room", "what was refused was not sent");
 }
 
-/// `settle`: it never fails for a queue being full.
+/// `settle`: it never fails because a queue is full.
 pub async fn a_settle_never_fails_for_a_full_queue(fixture: &mut BrokerFixture) {
     let (from, to) = (fixture.filled("a", &["in"]).await, fixture.made(Class::Flow, "b", "reader").await);
     let sent = fill(&**fixture.backend(), to.topic()).await;

@@ -1,7 +1,7 @@
-//! What every promise is tried on: one broker, with names that belong to one test.
+//! The fixture of every promise: one broker, with names unique to one test.
 //!
-//! Checks are made by consuming: what a queue holds is read up to a message that is published behind it ([`BrokerFixture::drained`]). Not every broker
-//! can show figures or messages, and figures of a network broker lag behind.
+//! Checks consume: a queue is read up to a message published behind its content ([`BrokerFixture::drained`]). Not every broker can show
+//! figures or messages, and the figures of a network broker lag.
 
 use std::fmt::Display;
 use std::future::Future;
@@ -18,12 +18,12 @@ use weir_pubsub::{
 use super::brokers::Broker;
 use crate::wait::{DEADLINE, eventually, within};
 
-/// Begins the bodies of the messages that [`BrokerFixture::drained`] publishes.
+/// The prefix of the bodies that [`BrokerFixture::drained`] publishes.
 const END: &str = "end of the queue ";
-/// Round trips after which a future that has not ended is waiting.
+/// The number of round trips after which an unfinished future counts as waiting.
 const ROUND_TRIPS_COUNT: u32 = 4;
 
-/// One broker under test, and the steps that promises have in common.
+/// One broker under test, and the steps that promises share.
 pub struct BrokerFixture {
     broker: Box<dyn Broker>,
     backend: Option<Arc<dyn Backend>>,
@@ -31,7 +31,7 @@ pub struct BrokerFixture {
 }
 
 impl BrokerFixture {
-    /// Opens the broker. The topicspace is new, so that tests on one shared broker do not meet.
+    /// Opens the broker. The topicspace is new, so that tests on one shared broker do not interfere.
     pub async fn open(mut broker: impl Broker + 'static) -> Self {
         let topicspace = format!("t{:08x}", rand::random::<u32>());
         let backend = Some(broker.open().await);
@@ -39,7 +39,7 @@ impl BrokerFixture {
         BrokerFixture { broker: Box::new(broker), backend, topicspace }
     }
 
-    /// The classes whose queues keep messages until somebody consumes them, and give each subscription its own.
+    /// The classes whose queues keep messages until they are consumed, with a separate queue for each subscription.
     pub fn queue_classes(&self) -> &'static [Class] {
         if self.broker.has_request_queues() { &[Class::Flow, Class::Request] } else { &[Class::Flow] }
     }
@@ -49,17 +49,17 @@ impl BrokerFixture {
         self.backend.as_ref().unwrap()
     }
 
-    /// What another process has of the broker; where processes cannot share it, what this one has.
+    /// The backend of another process; that of this process if processes cannot share the broker.
     pub async fn beside(&self) -> Arc<dyn Backend> {
         self.broker.beside().await.unwrap_or_else(|| self.backend().clone())
     }
 
-    /// Closes the broker; what was made from it stays and finds it closed.
+    /// Closes the broker; objects created from it stay and find it closed.
     pub async fn close(&mut self) {
         self.broker.close().await;
     }
 
-    /// Closes the broker and opens it again. Consumers and producers of before are to be dropped first.
+    /// Closes the broker and reopens it. Existing consumers and producers must be dropped before.
     pub async fn restart(&mut self) {
         self.backend = None;
         self.broker.close().await;
@@ -71,26 +71,26 @@ impl BrokerFixture {
         Topic::new(class, &self.topicspace, name).unwrap()
     }
 
-    /// A queue of this test that was not made.
+    /// A queue of this test, not created.
     pub fn queue(&self, class: Class, name: &str, subscription: &str) -> Queue {
         Queue::new(self.topic(class, name), subscription.parse().unwrap()).unwrap()
     }
 
-    /// A queue of this test, made.
+    /// A queue of this test, created.
     pub async fn made(&self, class: Class, name: &str, subscription: &str) -> Queue {
         let queue = self.queue(class, name, subscription);
         self.backend().create_queue(&QueueSpec::new(queue.clone())).await.unwrap();
         queue
     }
 
-    /// A made `flow` queue that holds messages of these bodies.
+    /// A created `flow` queue that holds messages with these bodies.
     pub async fn filled(&self, name: &str, bodies: &[&str]) -> Queue {
         let queue = self.made(Class::Flow, name, "reader").await;
         self.publish(queue.topic(), bodies).await;
         queue
     }
 
-    /// Publishes messages of these bodies by one producer, one after the other.
+    /// Publishes messages with these bodies by one producer, one after the other.
     pub async fn publish(&self, topic: &Topic, bodies: &[&str]) {
         let producer = self.backend().producer(topic).await.unwrap();
         for body in bodies {
@@ -103,13 +103,13 @@ impl BrokerFixture {
         self.windowed(queue, 256).await
     }
 
-    /// A competing consumer of a queue that may hold so many messages.
+    /// A competing consumer of a queue that may hold this many messages.
     pub async fn windowed(&self, queue: &Queue, window: u32) -> Box<dyn Consumer> {
         let options = ConsumerOptions { window: NonZeroU32::new(window).unwrap(), ..ConsumerOptions::default() };
         self.backend().consumer(queue.topic(), queue.subscription(), options).await.unwrap()
     }
 
-    /// A competing consumer of a queue that may hold messages of so many bytes.
+    /// A competing consumer of a queue that may hold this many bytes of messages.
     pub async fn windowed_bytes(&self, queue: &Queue, window_bytes: u64) -> Box<dyn Consumer> {
         let options = ConsumerOptions { window_bytes, ..ConsumerOptions::default() };
         self.backend().consumer(queue.topic(), queue.subscription(), options).await.unwrap()
@@ -121,7 +121,7 @@ impl BrokerFixture {
         self.backend().consumer(topic, &name, ConsumerOptions::default()).await.unwrap()
     }
 
-    /// Settles a delivery without outputs; it must have been held.
+    /// Settles a delivery without outputs; it must be held.
     pub async fn settle(&self, delivery: &Delivery) {
         assert_eq!(self.settle_with(delivery, vec![]).await, Settled::Done { dropped_count: 0 });
     }
@@ -155,14 +155,14 @@ impl BrokerFixture {
         future.now_or_never().is_none()
     }
 
-    /// Gives the broker time to take what was acknowledged: not every one confirms that.
+    /// Gives the broker time to process acknowledgements: not every broker confirms them.
     pub async fn let_acknowledgements_arrive(&self) {
         assert!(self.is_waiting(std::future::pending::<()>()).await);
     }
 
     /// Consumes all messages of a queue, and returns their bodies. No other consumer of the queue may have room in its window.
     ///
-    /// A message is published behind them, which the other queues of the topic get too: there it is not counted.
+    /// Publishes a message behind them, which the other queues of the topic get too; it is not counted there.
     pub async fn drained(&self, queue: &Queue) -> Vec<String> {
         let end = format!("{END}{}", MessageId::random(&mut rand::rng()));
         let producer = self.backend().producer(queue.topic()).await.unwrap();
@@ -180,12 +180,12 @@ impl BrokerFixture {
         }
     }
 
-    /// Looks into queues: for the promises of [`Inspect`].
+    /// Inspects queues: for the promises of [`Inspect`].
     pub fn inspect(&self) -> &dyn Inspect {
         self.backend().inspect()
     }
 
-    /// Loses the connection to the broker, which can be reached again at once.
+    /// Loses the connection to the broker, which stays reachable.
     pub async fn lose_connection(&mut self) {
         self.broker.disconnect().await;
         self.broker.reconnect().await;
@@ -196,27 +196,27 @@ impl BrokerFixture {
         self.broker.disconnect().await;
     }
 
-    /// Lets the backend connect again.
+    /// Lets the backend reconnect.
     pub async fn reconnect(&mut self) {
         self.broker.reconnect().await;
     }
 
-    /// Loses the connection on which is published, and no other, for a moment.
+    /// Loses only the publishing connection, for a moment.
     pub async fn lose_publishing(&mut self) {
         self.broker.lose_publishing().await;
     }
 
-    /// Loses the connection on which is consumed, and no other, for a moment.
+    /// Loses only the consuming connection, for a moment.
     pub async fn lose_consuming(&mut self) {
         self.broker.lose_consuming().await;
     }
 
-    /// Lets nothing more pass between the backend and its broker until [`BrokerFixture::release`].
+    /// Holds all traffic between the backend and its broker until [`BrokerFixture::release`].
     pub async fn hold(&mut self) {
         self.broker.hold().await;
     }
 
-    /// Lets everything pass again.
+    /// Forwards traffic again.
     pub async fn release(&mut self) {
         self.broker.release().await;
     }
@@ -234,27 +234,27 @@ impl BrokerFixture {
         self.broker.restart_beneath().await;
     }
 
-    /// Lets the broker block its publishers until [`BrokerFixture::unblock`].
+    /// Makes the broker block its publishers until [`BrokerFixture::unblock`].
     pub async fn block(&mut self) {
         self.broker.block().await;
     }
 
-    /// Lets the publishers go on.
+    /// Unblocks the publishers.
     pub async fn unblock(&mut self) {
         self.broker.unblock().await;
     }
 
-    /// Takes all rights away until [`BrokerFixture::allow`].
+    /// Revokes all permissions until [`BrokerFixture::allow`].
     pub async fn deny(&mut self) {
         self.broker.deny().await;
     }
 
-    /// Gives the rights back.
+    /// Restores the permissions.
     pub async fn allow(&mut self) {
         self.broker.allow().await;
     }
 
-    /// Takes the binding of a queue to its topic away.
+    /// Removes the binding of a queue to its topic.
     pub async fn unbind(&mut self, queue: &Queue) {
         self.broker.unbind(queue).await;
     }
@@ -264,12 +264,12 @@ impl BrokerFixture {
         self.broker.stall().await;
     }
 
-    /// Lets it read again.
+    /// Makes messages readable again.
     pub async fn go_on(&mut self) {
         self.broker.go_on().await;
     }
 
-    /// A consumer of a queue, as soon as the backend has connected again.
+    /// A consumer of a queue, as soon as the backend has reconnected.
     pub async fn consumer_again(&self, queue: &Queue) -> Box<dyn Consumer> {
         let subscribed = || async {
             match self.backend().consumer(queue.topic(), queue.subscription(), ConsumerOptions::default()).await {
@@ -282,7 +282,7 @@ impl BrokerFixture {
     }
 }
 
-/// A message of a text.
+/// A message with this text.
 pub(super) fn message(body: impl Display) -> Message {
     Message::new(body.to_string())
 }
@@ -292,25 +292,25 @@ pub(super) fn text(message: &Message) -> String {
     String::from_utf8(message.body.to_vec()).unwrap()
 }
 
-/// An output of a text, with an id of its own.
+/// An output with this text and an id of its own.
 pub(super) fn output(topic: &Topic, body: &str, routing: Routing) -> Output {
     let id = weir_pubsub::MessageId::random(&mut rand::rng());
     Output { topic: topic.clone(), message: Message { id: Some(id), ..message(body) }, routing }
 }
 
-/// The next delivery, which must come.
+/// The next delivery, which must arrive.
 pub(super) async fn next(consumer: &dyn Consumer) -> Delivery {
     within("a delivery", consumer.receive()).await.unwrap()
 }
 
-/// The next delivery, which must come and be this one.
+/// The next delivery, which must arrive and have this body.
 pub(super) async fn expect(consumer: &dyn Consumer, body: &str) -> Delivery {
     let delivery = next(consumer).await;
     assert_eq!(text(&delivery.message), body);
     delivery
 }
 
-/// The bodies of the next deliveries, which must come.
+/// The bodies of the next deliveries, which must arrive.
 pub(super) async fn texts(consumer: &dyn Consumer, count: usize) -> Vec<String> {
     let mut texts = Vec::with_capacity(count);
     for _ in 0..count {
@@ -319,7 +319,7 @@ pub(super) async fn texts(consumer: &dyn Consumer, count: usize) -> Vec<String> 
     texts
 }
 
-/// Publishes a message until it is confirmed, under one id, as callers do who survive losses; it may be stored more than once.
+/// Publishes a message until it is confirmed, under one id, as callers that survive losses do; it may be stored more than once.
 pub(super) async fn publish_again(producer: &dyn Producer, body: &str) {
     let message = Message { id: Some(MessageId::random(&mut rand::rng())), ..message(body) };
     let published = || async {
@@ -332,7 +332,7 @@ pub(super) async fn publish_again(producer: &dyn Producer, body: &str) {
     eventually(DEADLINE, "a publish", published).await;
 }
 
-/// Those of some outputs that a failed settle names.
+/// The outputs that a failed settle names.
 pub(super) fn unsent(unsettled: &Unsettled, outputs: &[Output]) -> Vec<Output> {
     assert!(unsettled.unsent.is_sorted_by(|a, b| a < b), "rising: {:?}", unsettled.unsent);
     unsettled.unsent.iter().map(|proxies| outputs[*proxies].clone()).collect()

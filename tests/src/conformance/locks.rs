@@ -33,7 +33,7 @@ impl BrokerFixture {
     }
 }
 
-/// `lock`: one holder at a time has it; `LockHeld` while another has it.
+/// `lock`: it has one holder at a time; `LockHeld` while another holds it.
 pub async fn a_lock_has_one_holder(fixture: &mut BrokerFixture) {
     let _held = fixture.lock("one").await.unwrap();
     for _ in 0..3 {
@@ -41,7 +41,7 @@ pub async fn a_lock_has_one_holder(fixture: &mut BrokerFixture) {
     }
 }
 
-/// `lock`: one holder at a time has it, whichever process it is in.
+/// `lock`: it has one holder at a time across all processes.
 pub async fn a_lock_has_one_holder_among_all_processes(fixture: &mut BrokerFixture) {
     let (name, other) = (fixture.lock_name("one"), fixture.beside().await);
     let held = within("an answer", other.lock(&name)).await.unwrap();
@@ -59,7 +59,7 @@ pub async fn locks_of_other_names_are_independent(fixture: &mut BrokerFixture) {
     fixture.lock("two").await.unwrap();
     let elsewhere = LockName::new("one", &format!("{}-other", fixture.topic(Class::Request, "a").topicspace())).unwrap();
     fixture.backend().lock(&elsewhere).await.unwrap();
-    // A queue of requests of that name is no lock.
+    // A queue of requests with that name is not a lock.
     let queue = fixture.made(Class::Request, "one", "svc").await;
     fixture.consumer(&queue).await;
 }
@@ -74,10 +74,10 @@ pub async fn a_lock_is_held_until_it_is_dropped(fixture: &mut BrokerFixture) {
     fixture.lock_again("one").await;
 }
 
-/// `lock`: one that is taken for a caller that has gone is released.
+/// `lock`: one whose caller is gone when it is taken is released.
 pub async fn a_lock_whose_acquisition_is_cancelled_is_released(fixture: &mut BrokerFixture) {
     let name = fixture.lock_name("one");
-    // More steps than there are until a lock is taken.
+    // More polls than it takes to acquire a lock.
     for polls_count in 0..20 {
         drop(within("a lock", given_up(polls_count, fixture.backend().lock(&name))).await);
     }
@@ -85,7 +85,7 @@ pub async fn a_lock_whose_acquisition_is_cancelled_is_released(fixture: &mut Bro
     assert!(fixture.is_held(fixture.lock("one").await, "one"));
 }
 
-/// `lost`: waits until the lock is lost: not while it is held, whatever others try.
+/// `lost`: waits until the lock is lost: not while it is held, whatever others attempt.
 pub async fn a_held_lock_is_not_lost(fixture: &mut BrokerFixture) {
     let mut held = fixture.lock("one").await.unwrap();
     assert!(fixture.is_held(fixture.lock("one").await, "one"));
@@ -101,7 +101,7 @@ pub async fn a_lost_connection_loses_the_lock(fixture: &mut BrokerFixture) {
     assert!(fixture.is_held(fixture.lock("one").await, "one"), "while the lost one is still there");
 }
 
-/// `lost`: every later call returns the reason again, whoever holds it then.
+/// `lost`: every later call returns the reason again, whichever backend then holds it.
 pub async fn a_lost_lock_stays_lost(fixture: &mut BrokerFixture) {
     let mut held = fixture.lock("one").await.unwrap();
     fixture.lose_connection().await;
@@ -123,7 +123,7 @@ pub async fn without_a_connection_a_lock_is_unavailable(fixture: &mut BrokerFixt
     fixture.lock_again("one").await;
 }
 
-/// `lock`: it is there again after the broker was restarted.
+/// `lock`: it can be taken again after a restart of the broker.
 pub async fn a_lock_can_be_taken_after_a_restart_of_the_broker(fixture: &mut BrokerFixture) {
     let mut held = fixture.lock("one").await.unwrap();
     fixture.restart_beneath().await;
@@ -132,14 +132,14 @@ pub async fn a_lock_can_be_taken_after_a_restart_of_the_broker(fixture: &mut Bro
     assert!(fixture.is_held(fixture.lock("one").await, "one"));
 }
 
-/// `lock`: `Refused` without the right.
+/// `lock`: `Refused` without permission.
 pub async fn taking_a_lock_without_permission_is_refused(fixture: &mut BrokerFixture) {
     fixture.deny().await;
     let refused = || async {
         match fixture.lock("one").await {
             Err(PubsubError::Refused { .. }) => Some(()),
             Err(error) => panic!("{error}"),
-            // The right may count for a moment longer.
+            // The permission may stay in effect for a moment.
             Ok(_) => None,
         }
     };
@@ -158,7 +158,7 @@ pub async fn closing_loses_locks(fixture: &mut BrokerFixture) {
     assert!(matches!(refused, PubsubError::Unavailable { .. }), "{refused}");
 }
 
-/// `lock_holder`: who holds a lock, and nobody if it is free; looking does not disturb.
+/// `lock_holder`: the holder of a lock, and none if it is free; looking does not disturb.
 pub async fn the_holder_of_a_lock_is_shown(fixture: &mut BrokerFixture) {
     let name = fixture.lock_name("one");
     let holder = || async { within("an answer", fixture.inspect().lock_holder(&name)).await.unwrap() };
@@ -170,7 +170,7 @@ pub async fn the_holder_of_a_lock_is_shown(fixture: &mut BrokerFixture) {
     eventually(DEADLINE, "the lock to be free", || async { holder().await.is_none().then_some(()) }).await;
 }
 
-/// `lock`: it is no queue that [`weir_pubsub::Inspect`] lists.
+/// `lock`: it is not a queue that [`weir_pubsub::Inspect`] lists.
 pub async fn a_lock_is_not_listed_among_the_queues(fixture: &mut BrokerFixture) {
     let queue = fixture.made(Class::Flow, "a", "reader").await;
     let _held = fixture.lock("one").await.unwrap();

@@ -1,4 +1,4 @@
-//! Lost connections: what consumers, producers, settles and requests see of them, and that the backend connects again by itself.
+//! Lost connections: what consumers, producers, settles and requests observe, and that the backend reconnects automatically.
 
 use std::collections::BTreeSet;
 use std::error::Error;
@@ -42,7 +42,7 @@ pub async fn a_lost_connection_ends_consumers_with_unavailable(fixture: &mut Bro
     assert!(readable.iter().all(is_unavailable), "{readable:?}");
 }
 
-/// `tap`: it ends with the connection, as every consumer.
+/// `tap`: it ends with the connection, like every consumer.
 pub async fn a_lost_connection_ends_taps_with_unavailable(fixture: &mut BrokerFixture) {
     let queue = fixture.made(Class::Flow, "a", "reader").await;
     let tap = fixture.inspect().tap(queue.topic(), NonZeroU32::MIN).await.unwrap();
@@ -54,13 +54,13 @@ pub async fn a_lost_connection_ends_taps_with_unavailable(fixture: &mut BrokerFi
     assert!(is_unavailable(&within("an answer", tap.receive()).await));
 }
 
-/// `receive`: every later call says so again, also when the connection is back.
+/// `receive`: every later call reports so again, even after the connection is restored.
 pub async fn an_ended_consumer_stays_ended(fixture: &mut BrokerFixture) {
     let queue = fixture.made(Class::Flow, "a", "reader").await;
     let consumer = fixture.consumer(&queue).await;
     fixture.lose_connection().await;
     let again = fixture.consumer_again(&queue).await;
-    // Publishing may have a connection of its own, which comes back later.
+    // Publishing may have its own connection, which is restored later.
     let producer = fixture.backend().producer(queue.topic()).await.unwrap();
     publish_again(&*producer, "1").await;
     for _ in 0..3 {
@@ -70,7 +70,7 @@ pub async fn an_ended_consumer_stays_ended(fixture: &mut BrokerFixture) {
     expect(&*again, "1").await;
 }
 
-/// `receive`: no message is lost: what the consumer held is delivered again.
+/// `receive`: no message is lost: messages the consumer held are redelivered.
 pub async fn messages_of_a_lost_consumer_are_redelivered(fixture: &mut BrokerFixture) {
     for &class in fixture.queue_classes() {
         let queue = fixture.made(class, "a", "reader").await;
@@ -88,7 +88,7 @@ pub async fn messages_of_a_lost_consumer_are_redelivered(fixture: &mut BrokerFix
     }
 }
 
-/// `receive`: settling what a lost consumer held, by the old receipt, is `NoLongerHeld`: its outputs are not sent, and giving it back does
+/// `receive`: settling what a lost consumer held, by the old receipt, is `NoLongerHeld`: its outputs are not sent, and requeueing it does
 /// nothing.
 pub async fn settling_a_delivery_of_a_lost_consumer_is_no_longer_held(fixture: &mut BrokerFixture) {
     let (from, to) = (fixture.filled("a", &["in"]).await, fixture.made(Class::Flow, "b", "reader").await);
@@ -105,7 +105,7 @@ pub async fn settling_a_delivery_of_a_lost_consumer_is_no_longer_held(fixture: &
     assert_eq!(fixture.drained(&to).await, ["out"]);
 }
 
-/// `PubsubError`: errors keep their sources: what the client library or the operating system reported of a loss.
+/// `PubsubError`: errors keep their sources: what the client library or the operating system reported about a loss.
 pub async fn the_error_of_a_loss_keeps_its_source(fixture: &mut BrokerFixture) {
     let consumer = fixture.consumer(&fixture.made(Class::Flow, "a", "reader").await).await;
     let (ended, ()) = within("the end", async { tokio::join!(consumer.receive(), fixture.lose_connection()) }).await;
@@ -133,7 +133,7 @@ pub async fn producers_survive_a_loss(fixture: &mut BrokerFixture) {
     }
 }
 
-/// `QueueHeld` "while it lives": a lost connection frees what was held exclusively, although its consumer is still there.
+/// `QueueHeld` while an exclusive consumer lives: a lost connection frees what was held exclusively, although its consumer has not been dropped.
 pub async fn a_lost_connection_releases_exclusive_queues(fixture: &mut BrokerFixture) {
     let queue = fixture.made(Class::Request, "a", "reader").await;
     let exclusive = ConsumerOptions { sharing: Sharing::Exclusive, ..ConsumerOptions::default() };
@@ -154,7 +154,7 @@ async fn fixture_consumer(fixture: &BrokerFixture, queue: &Queue, options: Consu
     fixture.backend().consumer(queue.topic(), queue.subscription(), options).await
 }
 
-/// `publish_repeated`: a message is sent again until the broker has confirmed it; it may be stored more than once.
+/// `publish_repeated`: a message is resent until the broker has confirmed it; it may be stored more than once.
 pub async fn a_message_is_republished_until_it_is_confirmed(fixture: &mut BrokerFixture) {
     let queue = fixture.made(Class::Flow, "a", "reader").await;
     let producer = fixture.backend().producer(queue.topic()).await.unwrap();
@@ -169,7 +169,7 @@ pub async fn a_message_is_republished_until_it_is_confirmed(fixture: &mut Broker
     assert_eq!(found, ["1"]);
 }
 
-/// `publish_repeated`: the last error when the time is up; and at once what another publish would not change.
+/// `publish_repeated`: the last error when the time-out expires; and immediately an error that another publish would not change.
 pub async fn republishing_ends_at_its_time_out_or_a_refusal(fixture: &mut BrokerFixture) {
     let missing = fixture.backend().producer(&fixture.topic(Class::Flow, "missing")).await.unwrap();
     let refused = within("a refusal", missing.publish_repeated(message("1"), 100 * DEADLINE)).await;
@@ -181,12 +181,12 @@ pub async fn republishing_ends_at_its_time_out_or_a_refusal(fixture: &mut Broker
     assert!(matches!(ended, Err(PubsubError::Unavailable { .. } | PubsubError::OutcomeUnknown { .. })), "{ended:?}");
 }
 
-/// How a publish in two stages ended.
+/// The outcome of a publish in two stages.
 async fn outcome(publish: Result<Confirm>) -> Result<()> {
     within("a confirmation", publish?).await
 }
 
-/// `Confirm`: what was published and not confirmed when the connection was lost is `OutcomeUnknown`, or stored: a confirmed message is
+/// `Confirm`: a message published but not confirmed when the connection was lost is `OutcomeUnknown`, or stored: a confirmed message is
 /// stored, one that is `Unavailable` is not, and their order is that of their publishes.
 pub async fn unconfirmed_messages_of_a_lost_connection_are_stored_or_in_doubt(fixture: &mut BrokerFixture) {
     let queue = fixture.made(Class::Flow, "a", "reader").await;
@@ -194,7 +194,7 @@ pub async fn unconfirmed_messages_of_a_lost_connection_are_stored_or_in_doubt(fi
     let mut published = Vec::new();
     for n in 100..400 {
         published.push(match n {
-            // On its way.
+            // In flight.
             200 => tokio::join!(producer.publish(message(n)), fixture.lose_connection()).0,
             _ => producer.publish(message(n)).await,
         });
@@ -216,14 +216,14 @@ pub async fn unconfirmed_messages_of_a_lost_connection_are_stored_or_in_doubt(fi
     found.retain(|body| body != "connected");
     assert!(stored.iter().all(|body| found.contains(body)), "confirmed and lost: {stored:?}, of {found:?}");
     assert!(!refused.iter().any(|body| found.contains(body)), "refused and stored: {refused:?}, of {found:?}");
-    // A backend may send again what was not confirmed, so that it is stored twice.
+    // A backend may resend an unconfirmed message, so that it is stored twice.
     let mut seen = BTreeSet::new();
     found.retain(|body| seen.insert(body.clone()));
     assert!(found.is_sorted(), "{found:?}");
 }
 
-/// Settles a delivery while the connection is lost after so many turns of other tasks; the outputs that are reported as sent. `None` where it was no
-/// longer held.
+/// Settles a delivery while the connection is lost after this many turns of other tasks; returns the outputs reported as sent, or `None` if
+/// the delivery was no longer held.
 async fn settle_beside_a_loss(
     fixture: &mut BrokerFixture,
     delivery: &Delivery,
@@ -248,8 +248,8 @@ async fn settle_beside_a_loss(
     Some(sent.map(|(_, output)| text(&output.message)).collect())
 }
 
-/// `settle`, `Unsettled::unsent`: what a settle that is cut by a loss does not name is there, and where an output is missing, the message comes
-/// again.
+/// `settle`, `Unsettled::unsent`: outputs not named by a settle that is interrupted by a loss are stored, and if an output is missing, the
+/// message is redelivered.
 pub async fn a_settle_interrupted_by_a_lost_connection_loses_nothing(fixture: &mut BrokerFixture) {
     let (from, to) = (fixture.made(Class::Flow, "a", "reader").await, fixture.made(Class::Flow, "b", "reader").await);
     let producer = fixture.backend().producer(from.topic()).await.unwrap();
@@ -272,8 +272,8 @@ pub async fn a_settle_interrupted_by_a_lost_connection_loses_nothing(fixture: &m
     }
 }
 
-/// "Lost connections": meanwhile operations fail with `Unavailable`, within a bounded time; the backend connects again by itself. `failed`:
-/// it has not failed for good.
+/// "Lost connections": meanwhile operations fail with `Unavailable`, within a bounded time; the backend reconnects automatically. `failed`:
+/// it has not failed permanently.
 pub async fn operations_are_unavailable_until_the_connection_is_restored(fixture: &mut BrokerFixture) {
     let queue = fixture.made(Class::Flow, "a", "reader").await;
     let producer = fixture.backend().producer(queue.topic()).await.unwrap();
@@ -320,7 +320,7 @@ pub async fn operations_are_unavailable_until_the_connection_is_restored(fixture
     expect(&*again, "held").await;
 }
 
-/// `outage`: what keeps the broker from working, for people; `None` while nothing does.
+/// `outage`: what keeps the broker from working, for display; `None` while nothing does.
 pub async fn an_unreachable_broker_is_reported_until_it_returns(fixture: &mut BrokerFixture) {
     let queue = fixture.made(Class::Flow, "a", "reader").await;
     assert_eq!(fixture.backend().outage(), None);
@@ -334,7 +334,7 @@ pub async fn an_unreachable_broker_is_reported_until_it_returns(fixture: &mut Br
     eventually(DEADLINE, "the end of the trouble", is_well).await;
 }
 
-/// Answers every request of a queue, over losses, by its body; the first ones that this consumer gets.
+/// Answers every request of a queue with a text made of its body, across losses; `first` is the first consumer.
 async fn serve(fixture: &BrokerFixture, queue: &Queue, first: Box<dyn Consumer>) {
     let producer = || async { fixture.backend().producer(&fixture.topic(Class::Response, "a")).await.ok() };
     let answers = eventually(DEADLINE, "the connection", producer).await;
@@ -344,7 +344,7 @@ async fn serve(fixture: &BrokerFixture, queue: &Queue, first: Box<dyn Consumer>)
         while let Ok(request) = consumer.receive().await {
             let id = request.message.properties.get(CORRELATION_ID).unwrap();
             let answer = message(format!("answer to {}", text(&request.message))).with(CORRELATION_ID, id);
-            // What fails here is lost with its request, which fails, too.
+            // An answer that fails here is lost with its request, which fails, too.
             let _ = answers.publish_confirmed(answer).await;
             let _ = fixture.backend().settle(&request.receipt, Vec::new()).await;
         }
@@ -364,7 +364,7 @@ async fn answer(requester: &Requester, question: &str) -> String {
     eventually(DEADLINE, "an answer", asked).await
 }
 
-/// `Requester`: it survives lost connections: requests under way fail with `Unavailable` and the cause, later ones are answered.
+/// `Requester`: it survives lost connections: requests in flight fail with `Unavailable` and the cause, later ones are answered.
 pub async fn pending_requests_fail_on_a_lost_connection_and_later_ones_are_answered(fixture: &mut BrokerFixture) {
     let queue = fixture.made(Class::Request, "a", "reader").await;
     let requester = requester(fixture).await;
@@ -376,7 +376,7 @@ pub async fn pending_requests_fail_on_a_lost_connection_and_later_ones_are_answe
         assert!(matches!(error, PubsubError::Unavailable { source: Some(_), .. }), "with its cause: {error:?}");
         assert_eq!(replies.next().await.unwrap(), None);
         let question = round.to_string();
-        // It is there before it is asked: not every broker keeps requests for it.
+        // It exists before the first request: not every broker keeps requests for it.
         let server = fixture.consumer_again(&queue).await;
         let answered = tokio::select! {
             () = serve(fixture, &queue, server) => unreachable!("it serves until it is dropped"),
@@ -386,7 +386,7 @@ pub async fn pending_requests_fail_on_a_lost_connection_and_later_ones_are_answe
     }
 }
 
-/// "Lost connections": a broker that was restarted has no `request` queues any more, and their owner ensures them; `flow` queues are there.
+/// "Lost connections": a restarted broker has no `request` queues, and their owner ensures them; `flow` queues exist.
 pub async fn request_queues_are_lost_on_a_broker_restart_and_ensured_by_their_owner(fixture: &mut BrokerFixture) {
     let (asked, kept) = (fixture.made(Class::Request, "a", "reader").await, fixture.filled("b", &["kept"]).await);
     let producer = fixture.backend().producer(asked.topic()).await.unwrap();
@@ -413,7 +413,7 @@ pub async fn request_queues_are_lost_on_a_broker_restart_and_ensured_by_their_ow
     expect(&*again, "new").await;
 }
 
-/// `Recovery`: it tries again with backoff until the broker is there.
+/// `Recovery`: it retries with backoff until the broker is reachable.
 pub async fn resubscribing_waits_for_the_broker(fixture: &mut BrokerFixture) {
     let queue = fixture.filled("a", &["1"]).await;
     fixture.disconnect().await;

@@ -1,9 +1,9 @@
 //! The promises of [`weir_pubsub::Backend`]: one function for each promise of its contract, run against every broker.
 //!
-//! A new promise is one function here and its name in [`for_each_promise!`] (tidy compares them). A new broker is one [`Broker`], its exceptions
-//! in exceptions.rs, and one line in `tests/it/conformance.rs`.
+//! A new promise is one function here and its name in [`for_each_promise!`] (a tidy test compares them). A new broker is one [`Broker`],
+//! its exceptions in exceptions.rs, and one line in `tests/it/conformance.rs`.
 //!
-//! Promises are checked by consuming: never by figures or by looking into queues, which not every broker can do, except those about
+//! Promises are checked by consuming: never by figures or by browsing queues, which not every broker supports, except those about
 //! [`weir_pubsub::Inspect`] itself.
 
 pub mod blocking;
@@ -37,7 +37,7 @@ pub use fixture::BrokerFixture;
 pub use pulsar::Pulsar;
 pub use rabbit::RabbitMq;
 
-/// Calls a macro with some arguments of its own, and then the names of all promises, by file.
+/// Calls a macro with the given arguments, followed by the names of all promises, by file.
 #[macro_export]
 macro_rules! for_each_promise {
     ($with:ident!($($arguments:tt)*)) => {

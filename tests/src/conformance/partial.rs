@@ -1,4 +1,4 @@
-//! Losses of a part: one of several connections, or the answers on all of them.
+//! Partial losses: one of several connections, or the answers on all of them.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use weir_pubsub::{Class, ConsumerOptions, LockName, PubsubError, QueueSpec, Rout
 use super::fixture::{BrokerFixture, expect, message, next, output, publish_again};
 use crate::wait::{DEADLINE, before, eventually, within};
 
-/// "Lost connections": publishing may have a connection of its own: consumers, subscribers and locks do not notice that it was lost alone.
+/// "Lost connections": publishing may have its own connection: consumers, subscribers and locks do not notice the loss of that one alone.
 pub async fn consumers_survive_the_loss_of_the_publishing_connection(fixture: &mut BrokerFixture) {
     let (queue, notices) = (fixture.filled("a", &["1", "2"]).await, fixture.topic(Class::Notify, "b"));
     let (consumer, subscriber) = (fixture.windowed(&queue, 1).await, fixture.subscriber(&notices).await);
@@ -30,7 +30,7 @@ pub async fn consumers_survive_the_loss_of_the_publishing_connection(fixture: &m
     assert!(fixture.is_waiting(lock.lost()).await);
 }
 
-/// "Lost connections": the same of publishing: nothing that is under way is in doubt when that of consuming is lost alone.
+/// "Lost connections": the same for publishing: no publish in flight is in doubt if only the consuming connection is lost.
 pub async fn publishing_survives_the_loss_of_the_consuming_connection(fixture: &mut BrokerFixture) {
     let queue = fixture.made(Class::Flow, "a", "reader").await;
     let (producer, consumer) = (fixture.backend().producer(queue.topic()).await.unwrap(), fixture.windowed(&queue, 1).await);
@@ -53,10 +53,10 @@ pub async fn publishing_survives_the_loss_of_the_consuming_connection(fixture: &
     assert_eq!(found, bodies);
 }
 
-/// What "some ten seconds" are at most, on a busy machine.
+/// The upper limit of "about ten seconds" on a busy machine.
 const BOUNDED: Duration = Duration::from_secs(20);
 
-/// "Lost connections": operations fail within a bounded time also where the broker does not answer over a connection that is open.
+/// "Lost connections": operations fail within a bounded time even if the broker does not answer over an open connection.
 pub async fn unanswered_operations_end_within_a_bounded_time(fixture: &mut BrokerFixture) {
     let (queue, notify) = (fixture.filled("a", &["held"]).await, fixture.topic(Class::Notify, "a"));
     let producer = fixture.backend().producer(queue.topic()).await.unwrap();

@@ -1,4 +1,4 @@
-//! Producers: who gets what is published, with which id, within which limits.
+//! Producers: which queues get a message, with which id, within which limits.
 
 use futures_util::FutureExt;
 use futures_util::future::join_all;
@@ -7,7 +7,7 @@ use weir_pubsub::{Class, Message, MessageId, Missing, PubsubError};
 use super::fixture::{BrokerFixture, expect, message, next, texts};
 use crate::wait::within;
 
-/// `producer`: no queue needs to exist yet.
+/// `producer`: no queue needs to exist.
 pub async fn a_producer_needs_no_queue_yet(fixture: &mut BrokerFixture) {
     for &class in fixture.queue_classes() {
         let topic = fixture.topic(class, "a");
@@ -71,7 +71,7 @@ pub async fn a_message_without_an_id_gets_one(fixture: &mut BrokerFixture) {
     }
 }
 
-/// `publish`: an id that is set stays.
+/// `publish`: a given id is kept.
 pub async fn a_given_id_is_kept(fixture: &mut BrokerFixture) {
     let id = Some(MessageId(7));
     for class in Class::ALL {
@@ -97,7 +97,7 @@ pub async fn an_absent_id_stays_absent_on_response_and_notify(fixture: &mut Brok
     }
 }
 
-/// With the properties in the order of their names: not every broker keeps that in which they were set.
+/// With the properties sorted by name: not every broker keeps the order in which they were set.
 fn in_order(mut message: Message) -> Message {
     let mut properties: Vec<_> = message.properties.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
     properties.sort();
@@ -144,7 +144,7 @@ pub async fn messages_of_one_producer_keep_their_order(fixture: &mut BrokerFixtu
     }
 }
 
-/// Publishes a message that is too large, and checks that it is refused and nothing of it was sent.
+/// Publishes a message that is too large, and checks that it is refused and no part of it was sent.
 async fn check_too_large(fixture: &BrokerFixture, word: &str, large: Message) {
     let queue = fixture.made(Class::Flow, "a", "reader").await;
     let producer = fixture.backend().producer(queue.topic()).await.unwrap();
@@ -155,7 +155,7 @@ async fn check_too_large(fixture: &BrokerFixture, word: &str, large: Message) {
     assert_eq!(fixture.drained(&queue).await, ["small"]);
 }
 
-/// `limits`: what it refuses: a body that is too large. An answer may be larger than a message.
+/// `limits`: refuses a body that is too large. An answer may be larger than a message.
 pub async fn a_body_over_the_limit_is_too_large(fixture: &mut BrokerFixture) {
     let limit = fixture.backend().limits().max_message_bytes;
     check_too_large(fixture, "body", Message::new(vec![b'x'; limit + 1])).await;
@@ -180,13 +180,13 @@ pub async fn a_check_refuses_a_message_that_is_too_large_to_publish(fixture: &mu
     assert!(matches!(error, PubsubError::TooLarge { .. }), "{error}");
 }
 
-/// `limits`: what it refuses: a property whose name is too long.
+/// `limits`: refuses a property whose name is too long.
 pub async fn a_property_name_over_the_limit_is_too_large(fixture: &mut BrokerFixture) {
     let limit = fixture.backend().limits().max_property_name_bytes;
     check_too_large(fixture, "property name", message("x").with("n".repeat(limit + 1), "v")).await;
 }
 
-/// `limits`: what it refuses: properties that are too large together.
+/// `limits`: refuses properties that are too large in total.
 pub async fn properties_over_the_limit_are_too_large(fixture: &mut BrokerFixture) {
     let half = fixture.backend().limits().max_properties_bytes / 2;
     check_too_large(fixture, "properties", message("x").with("a", "v".repeat(half)).with("b", "v".repeat(half))).await;
@@ -212,7 +212,7 @@ pub async fn messages_are_stored_in_the_order_of_their_publishes_whenever_they_a
     }
 }
 
-/// `publish`: the order is that in which the calls returned, also when several tasks publish at the same time.
+/// `publish`: the order is that in which the calls returned, also if several tasks publish at the same time.
 pub async fn publishes_of_several_tasks_are_stored_in_the_order_in_which_they_returned(fixture: &mut BrokerFixture) {
     for &class in fixture.queue_classes() {
         let queue = fixture.made(class, "a", "reader").await;
@@ -231,7 +231,7 @@ pub async fn publishes_of_several_tasks_are_stored_in_the_order_in_which_they_re
     }
 }
 
-/// `Confirm`: dropping it changes nothing: the message is stored all the same.
+/// `Confirm`: dropping it changes nothing: the message is stored nevertheless.
 pub async fn a_message_whose_confirmation_is_dropped_is_stored(fixture: &mut BrokerFixture) {
     for &class in fixture.queue_classes() {
         let queue = fixture.made(class, "a", "reader").await;
@@ -244,7 +244,7 @@ pub async fn a_message_whose_confirmation_is_dropped_is_stored(fixture: &mut Bro
     }
 }
 
-/// `publish`: one that is dropped may or may not have been sent, once; the producer goes on.
+/// `publish`: a dropped call may or may not have sent the message, once; the producer stays usable.
 pub async fn a_dropped_publish_was_sent_completely_or_not_at_all(fixture: &mut BrokerFixture) {
     for &class in fixture.queue_classes() {
         let queue = fixture.made(class, "a", "reader").await;
@@ -259,7 +259,8 @@ pub async fn a_dropped_publish_was_sent_completely_or_not_at_all(fixture: &mut B
     }
 }
 
-/// `publish`, `Confirm`: what is refused is refused at once or by its confirmation, which says that it was not stored; the others are.
+/// `publish`, `Confirm`: a refusal is reported immediately or by the confirmation, and means that the message was not stored; the others
+/// are.
 pub async fn among_several_publishes_only_the_refused_one_is_not_stored(fixture: &mut BrokerFixture) {
     for &class in fixture.queue_classes() {
         let queue = fixture.made(class, "a", "reader").await;
@@ -281,7 +282,7 @@ pub async fn among_several_publishes_only_the_refused_one_is_not_stored(fixture:
     }
 }
 
-/// `publish`, `Confirm`: without a queue, every one of several publishes is refused, at once or by its confirmation.
+/// `publish`, `Confirm`: without a queue, every one of several publishes is refused, immediately or by its confirmation.
 pub async fn several_publishes_without_a_queue_are_all_refused(fixture: &mut BrokerFixture) {
     for class in [Class::Flow, Class::Request] {
         let producer = fixture.backend().producer(&fixture.topic(class, "a")).await.unwrap();
@@ -293,10 +294,10 @@ pub async fn several_publishes_without_a_queue_are_all_refused(fixture: &mut Bro
     }
 }
 
-/// More than a backend lets be under way.
+/// More than a backend allows in flight.
 const MANY_COUNT: usize = 6_000;
 
-/// `publish`: it waits first while too much is under way, and refuses nothing for that.
+/// `publish`: it waits while too much is in flight, and refuses nothing because of that.
 pub async fn publishes_wait_while_too_many_are_in_flight(fixture: &mut BrokerFixture) {
     let queue = fixture.made(Class::Flow, "a", "reader").await;
     let producer = fixture.backend().producer(queue.topic()).await.unwrap();

@@ -1,4 +1,4 @@
-//! Pulsar, reached by way of proxies that cut its connections: one in front of the broker, one in front of its admin API.
+//! Pulsar, reached through proxies that cut its connections: one in front of the broker, one in front of its admin API.
 
 use std::sync::Arc;
 
@@ -14,10 +14,10 @@ use crate::proxy::Proxy;
 use crate::pulsar::{Broker as Server, Node, Role};
 use crate::wait::{DEADLINE, eventually, within};
 
-/// How many nodes of tests of their own run at a time: each takes some 600 MB and both cores while it starts.
+/// How many nodes of single tests run at a time: each takes some 600 MB, and both cores while it starts.
 static NODES: Semaphore = Semaphore::const_new(1);
 
-/// Tenants of the node that all tests share, or, for promises about restarts, of a node of its own.
+/// Tenants of the node that all tests share, or, for promises about restarts, of a separate node.
 pub struct Pulsar {
     has_own_node: bool,
     needs_tokens: bool,
@@ -36,7 +36,7 @@ struct BrokerProxies {
 }
 
 impl Pulsar {
-    /// For one promise. Those that restart the broker have a node of their own.
+    /// For one promise. Promises that restart the broker have a separate node.
     pub fn of(promise: &str) -> Self {
         let is_one_of = |words: &[&str]| words.iter().any(|word| promise.contains(word));
         Pulsar {
@@ -140,7 +140,7 @@ impl Broker for Pulsar {
                 proxy.refuse();
                 proxy.cut();
             }
-            // The broker gives free what the connections held as soon as it sees their end, and the backend sees it too.
+            // The broker releases what the connections held as soon as it detects their end; so does the backend.
             let broker = self.open.clone().unwrap();
             eventually(DEADLINE, "the loss", || async { broker.is_lost_for_test().then_some(()) }).await;
         }

@@ -1,4 +1,4 @@
-//! Queues: made, ensured, seen by all, deleted with what is in them.
+//! Queues: created, ensured, visible to all, deleted with their content.
 
 use futures_util::FutureExt;
 use weir_pubsub::{Class, Delete, Deletion, Missing, Overflow, PubsubError, QueueSpec, Routing, Settled};
@@ -6,14 +6,14 @@ use weir_pubsub::{Class, Delete, Deletion, Missing, Overflow, PubsubError, Queue
 use super::fixture::{BrokerFixture, expect, message, next, output, texts};
 use crate::wait::{DEADLINE, eventually, given_up, within};
 
-/// `create_queue`: it is no error if it is there with the same properties.
+/// `create_queue`: succeeds if the queue exists with the same properties.
 pub async fn creating_a_queue_twice_succeeds(fixture: &mut BrokerFixture) {
     let queue = fixture.filled("a", &["kept"]).await;
     fixture.backend().create_queue(&QueueSpec::new(queue.clone())).await.unwrap();
     assert_eq!(fixture.drained(&queue).await, ["kept"]);
 }
 
-/// `create_queue`: it gets what is published from then on, also where its topic has other queues that got more.
+/// `create_queue`: it gets messages published from then on, also if other queues of its topic got more.
 pub async fn a_new_queue_receives_no_earlier_messages(fixture: &mut BrokerFixture) {
     let first = fixture.filled("a", &["settled", "too"]).await;
     assert_eq!(fixture.drained(&first).await, ["settled", "too"]);
@@ -24,7 +24,7 @@ pub async fn a_new_queue_receives_no_earlier_messages(fixture: &mut BrokerFixtur
     assert_eq!(fixture.drained(&first).await, ["waiting", "new"]);
 }
 
-/// `create_queue`: `QueueMismatch` when it exists with other properties.
+/// `create_queue`: `QueueMismatch` if it exists with other properties.
 pub async fn creating_a_queue_with_other_properties_is_a_mismatch(fixture: &mut BrokerFixture) {
     let queue = fixture.made(Class::Flow, "a", "reader").await;
     let bounded = QueueSpec { queue: queue.clone(), overflow: Overflow::DropOldest { bytes: 1 << 20 } };
@@ -55,7 +55,7 @@ pub async fn response_and_notify_topics_have_no_queues(fixture: &mut BrokerFixtu
     }
 }
 
-/// `ensure_queue`: as `create_queue`, also for a queue that is there.
+/// `ensure_queue`: as `create_queue`, also for an existing queue.
 pub async fn ensuring_creates_a_missing_queue_and_keeps_an_existing_one(fixture: &mut BrokerFixture) {
     for &class in fixture.queue_classes() {
         let queue = fixture.queue(class, "a", "reader");
@@ -68,7 +68,7 @@ pub async fn ensuring_creates_a_missing_queue_and_keeps_an_existing_one(fixture:
     }
 }
 
-/// `ensure_queue`: puts the topic's binding right for a queue that is there.
+/// `ensure_queue`: restores the topic's binding of an existing queue.
 pub async fn ensuring_a_queue_binds_it_to_its_topic_again(fixture: &mut BrokerFixture) {
     for class in [Class::Flow, Class::Request] {
         let queue = fixture.made(class, "a", "reader").await;
@@ -83,7 +83,7 @@ pub async fn ensuring_a_queue_binds_it_to_its_topic_again(fixture: &mut BrokerFi
     }
 }
 
-/// `delete_queue`: deletes a queue, with `Delete::Always` with all that is in it.
+/// `delete_queue`: deletes a queue, with `Delete::Always` including its content.
 pub async fn deleting_a_queue_removes_its_messages(fixture: &mut BrokerFixture) {
     for &class in fixture.queue_classes() {
         let queue = fixture.made(class, "a", "reader").await;
@@ -95,7 +95,7 @@ pub async fn deleting_a_queue_removes_its_messages(fixture: &mut BrokerFixture) 
     }
 }
 
-/// `delete_queue`: it is no error if there is none.
+/// `delete_queue`: succeeds if there is none.
 pub async fn deleting_a_missing_queue_succeeds(fixture: &mut BrokerFixture) {
     for class in Class::ALL {
         for when in [Delete::Always, Delete::IfEmpty] {
@@ -104,7 +104,7 @@ pub async fn deleting_a_missing_queue_succeeds(fixture: &mut BrokerFixture) {
     }
 }
 
-/// `delete_queue`: its consumers get `QueueNotFound`; a queue that is made again is another one.
+/// `delete_queue`: its consumers get `QueueNotFound`; a queue created again is another one.
 pub async fn deleting_a_queue_wakes_its_consumers_with_queue_not_found(fixture: &mut BrokerFixture) {
     for &class in fixture.queue_classes() {
         let queue = fixture.made(class, "a", "reader").await;
@@ -122,7 +122,7 @@ pub async fn deleting_a_queue_wakes_its_consumers_with_queue_not_found(fixture: 
     }
 }
 
-/// `settle`, `requeue`: what was held of a queue that is deleted, or made again, is no longer held; its outputs are not sent.
+/// `settle`, `requeue`: deliveries of a queue that is deleted, or created again, are no longer held; their outputs are not sent.
 pub async fn deliveries_of_a_deleted_queue_are_no_longer_held(fixture: &mut BrokerFixture) {
     let (queue, to) = (fixture.filled("a", &["1", "2"]).await, fixture.made(Class::Flow, "b", "reader").await);
     let consumer = fixture.consumer(&queue).await;
@@ -151,7 +151,7 @@ pub async fn a_queue_exists_from_creation_to_deletion(fixture: &mut BrokerFixtur
     }
 }
 
-/// `Backend`: operations on one queue are seen by all who share the backend as soon as they return.
+/// `Backend`: operations on one queue are visible to all users of the backend as soon as they return.
 pub async fn operations_of_one_caller_are_visible_to_the_others(fixture: &mut BrokerFixture) {
     let queue = fixture.queue(Class::Flow, "a", "reader");
     let (one, other) = (fixture.backend().clone(), fixture.backend().clone());
@@ -166,7 +166,7 @@ pub async fn operations_of_one_caller_are_visible_to_the_others(fixture: &mut Br
     }
 }
 
-/// `Backend`: operations are safe to cancel: they happened or did not.
+/// `Backend`: operations are cancel safe: they took effect or did not.
 pub async fn a_cancelled_operation_takes_full_effect_or_none(fixture: &mut BrokerFixture) {
     let queue = fixture.queue(Class::Flow, "a", "reader");
     let spec = QueueSpec::new(queue.clone());
@@ -183,7 +183,7 @@ pub async fn a_cancelled_operation_takes_full_effect_or_none(fixture: &mut Broke
     }
 }
 
-/// `Backend`: the same of giving back: the message comes again.
+/// `Backend`: the same for requeueing: the message is redelivered.
 pub async fn a_requeue_completes_after_its_caller_is_gone(fixture: &mut BrokerFixture) {
     for class in [Class::Flow, Class::Request] {
         let queue = fixture.made(class, "a", "reader").await;
@@ -191,7 +191,7 @@ pub async fn a_requeue_completes_after_its_caller_is_gone(fixture: &mut BrokerFi
         fixture.publish(queue.topic(), &["1"]).await;
         for _ in 0..10 {
             let held = expect(&*consumer, "1").await;
-            // If it did not happen it is still held.
+            // If it did not take effect, the message is still held.
             let _ = fixture.backend().requeue(&held.receipt).now_or_never();
             fixture.backend().requeue(&held.receipt).await.unwrap();
         }
@@ -199,7 +199,7 @@ pub async fn a_requeue_completes_after_its_caller_is_gone(fixture: &mut BrokerFi
     }
 }
 
-/// `Backend`: the same of a deletion in several steps, wherever it is cancelled: the queue is gone, or there as before.
+/// `Backend`: the same for a deletion in several steps, wherever it is cancelled: the queue is gone, or unchanged.
 pub async fn a_cancelled_deletion_leaves_no_queue_without_a_topic(fixture: &mut BrokerFixture) {
     for class in [Class::Flow, Class::Request] {
         for turns_count in 0..8 {
@@ -226,7 +226,7 @@ pub async fn a_cancelled_deletion_leaves_no_queue_without_a_topic(fixture: &mut 
     }
 }
 
-/// `Overflow::DropOldest`: a queue drops its oldest messages above its own bound.
+/// `Overflow::DropOldest`: a queue drops its oldest messages above its own limit.
 pub async fn a_bounded_queue_drops_the_oldest(fixture: &mut BrokerFixture) {
     let queue = fixture.queue(Class::Flow, "a", "reader");
     fixture.backend().create_queue(&QueueSpec { queue: queue.clone(), overflow: Overflow::DropOldest { bytes: 10 } }).await.unwrap();
@@ -234,7 +234,7 @@ pub async fn a_bounded_queue_drops_the_oldest(fixture: &mut BrokerFixture) {
     assert_eq!(texts(&*fixture.consumer(&queue).await, 2).await, ["9012", "3456"]);
 }
 
-/// `create_queue`, `ensure_queue`: one that was cancelled is never left half done: where there is a queue, its topic finds it.
+/// `create_queue`, `ensure_queue`: a cancelled call never takes effect in part: if there is a queue, its topic finds it.
 pub async fn a_cancelled_creation_leaves_no_queue_without_a_topic(fixture: &mut BrokerFixture) {
     for &class in fixture.queue_classes() {
         for polls_count in 0..20 {
@@ -257,7 +257,7 @@ pub async fn a_cancelled_creation_leaves_no_queue_without_a_topic(fixture: &mut 
     }
 }
 
-/// `Overflow`: an empty queue accepts a message of any size, also one that drops its oldest messages.
+/// `Overflow`: an empty queue accepts a message of any size, even one that drops its oldest messages.
 pub async fn an_empty_drop_oldest_queue_keeps_a_message_above_its_bound(fixture: &mut BrokerFixture) {
     let queue = fixture.queue(Class::Flow, "a", "reader");
     fixture.backend().create_queue(&QueueSpec { queue: queue.clone(), overflow: Overflow::DropOldest { bytes: 4 } }).await.unwrap();
@@ -265,7 +265,7 @@ pub async fn an_empty_drop_oldest_queue_keeps_a_message_above_its_bound(fixture:
     expect(&*fixture.consumer(&queue).await, "123456").await;
 }
 
-/// `Overflow`: bounds up to the largest numbers that brokers count with.
+/// `Overflow`: limits up to the largest numbers that brokers support.
 pub async fn a_bound_may_be_the_largest_number_of_the_broker(fixture: &mut BrokerFixture) {
     for (name, overflow) in [("a", Overflow::DropOldest { bytes: i64::MAX as u64 }), ("b", Overflow::Refuse { bytes: i64::MAX as u64 - 1 })]
     {

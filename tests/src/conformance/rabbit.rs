@@ -1,4 +1,4 @@
-//! RabbitMQ, reached by way of a proxy that cuts its connections.
+//! RabbitMQ, reached through a proxy that cuts its connections.
 
 use std::sync::Arc;
 
@@ -12,13 +12,13 @@ use crate::proxy::Proxy;
 use crate::rabbitmq::{Broker as Server, DefaultQueues, Node, Vhost};
 use crate::wait::{DEADLINE, eventually, within};
 
-/// How many nodes of tests of their own run at a time: each takes some 300 MB and both cores while it starts.
+/// How many nodes of single tests run at a time: each takes some 300 MB, and both cores while it starts.
 static NODES: Semaphore = Semaphore::const_new(2);
 
-/// A user of tests that take rights away.
+/// The user of tests that revoke permissions.
 const USER: &str = "conformance";
 
-/// One vhost of the node that all tests share, or, for promises about restarts, of a node of its own.
+/// One vhost of the node that all tests share, or, for promises about restarts, of a separate node.
 pub struct RabbitMq {
     queues: DefaultQueues,
     has_own_node: bool,
@@ -34,12 +34,12 @@ struct BrokerProxies {
 }
 
 impl RabbitMq {
-    /// For one promise. Those that restart the broker or use up its memory have a node of their own.
+    /// For one promise. Promises that restart the broker or exhaust its memory have a separate node.
     pub fn of(promise: &str) -> Self {
         Self::with(promise, DefaultQueues::Classic)
     }
 
-    /// The same in a virtual host that makes quorum queues by default.
+    /// The same in a virtual host that creates quorum queues by default.
     pub fn quorum(promise: &str) -> Self {
         Self::with(promise, DefaultQueues::Quorum)
     }
@@ -134,7 +134,7 @@ impl Broker for RabbitMq {
             let proxy = &self.proxies().await.proxy;
             proxy.refuse();
             proxy.cut();
-            // The broker gives free what the connections held as soon as it sees their end, and the backend sees it too.
+            // The broker releases what the connections held as soon as it detects their end; so does the backend.
             let broker = self.open.clone().unwrap();
             eventually(DEADLINE, "the loss", || async { broker.is_lost_for_test().then_some(()) }).await;
         }

@@ -1,4 +1,4 @@
-//! Moving a message that was shown out of one queue into another.
+//! Moving a browsed message from one queue into another.
 
 use futures_util::future::join_all;
 use weir_pubsub::{Class, Message, MessageId, Missing, Named, PubsubError, Queue, Start};
@@ -9,12 +9,12 @@ use super::fixture::{BrokerFixture, expect, message, next, publish_again};
 use super::refusing;
 use crate::wait::{DEADLINE, eventually, within};
 
-/// What names the only message of a queue.
+/// The identity of the only message of a queue.
 async fn named_in(fixture: &BrokerFixture, queue: &Queue) -> Named {
     look(fixture, queue, Start::Oldest, 1).await.messages[0].named()
 }
 
-/// `redrive`: into one queue, past the topic's other subscriptions, as a message that was never delivered.
+/// `redrive`: into one queue, bypassing the topic's other subscriptions, as a message that was never delivered.
 pub async fn redriving_moves_a_message_into_one_queue(fixture: &mut BrokerFixture) {
     for &class in fixture.queue_classes() {
         let from = fixture.filled("letters", &["dead"]).await;
@@ -32,7 +32,7 @@ pub async fn redriving_moves_a_message_into_one_queue(fixture: &mut BrokerFixtur
     }
 }
 
-/// `redrive`: `false` if the message is gone or in work; nothing is sent then.
+/// `redrive`: `false` if the message is gone or in flight; nothing is sent then.
 pub async fn redriving_a_message_in_flight_or_gone_sends_nothing(fixture: &mut BrokerFixture) {
     let (from, to) = (fixture.filled("letters", &["1"]).await, fixture.made(Class::Flow, "a", "one").await);
     let named = named_in(fixture, &from).await;
@@ -46,7 +46,7 @@ pub async fn redriving_a_message_in_flight_or_gone_sends_nothing(fixture: &mut B
     assert!(fixture.drained(&to).await.is_empty());
 }
 
-/// `redrive`: `QueueNotFound` when either queue is missing; the message is still in its queue.
+/// `redrive`: `QueueNotFound` if either queue is missing; the message is still in its queue.
 pub async fn redriving_without_a_queue_is_queue_not_found_and_the_message_stays(fixture: &mut BrokerFixture) {
     let from = fixture.filled("letters", &["1"]).await;
     fixture.made(Class::Flow, "a", "other").await;
@@ -85,7 +85,7 @@ pub async fn only_one_of_several_redrives_of_a_message_sends(fixture: &mut Broke
     assert!(fixture.drained(&from).await.is_empty());
 }
 
-/// `redrive`: `QueueFull` when the target is; the message is still in its queue, and is sent once there is room.
+/// `redrive`: `QueueFull` if the target is full; the message is still in its queue, and is sent once there is room.
 pub async fn redriving_to_a_full_queue_is_queue_full_and_the_message_stays(fixture: &mut BrokerFixture) {
     let (from, to) = (fixture.filled("letters", &["1"]).await, fixture.made(Class::Flow, "a", "one").await);
     let named = named_in(fixture, &from).await;
@@ -112,7 +112,7 @@ pub async fn a_redrive_survives_a_restart(fixture: &mut BrokerFixture) {
     assert_eq!(fixture.drained(&from).await, ["2"]);
 }
 
-/// `redrive`: `QueueFull` of a queue that refuses messages above a bound of its own, too; the message stays, and is sent once there is room.
+/// `redrive`: `QueueFull` also of a queue that refuses messages above its own limit; the message stays, and is sent once there is room.
 pub async fn redriving_to_a_refusing_queue_is_queue_full_and_the_message_stays(fixture: &mut BrokerFixture) {
     let (from, to) = (fixture.filled("letters", &["1"]).await, refusing::made(fixture, "a", 6).await);
     let count = refusing::fill(fixture, &to).await;
@@ -129,7 +129,7 @@ pub async fn redriving_to_a_refusing_queue_is_queue_full_and_the_message_stays(f
     assert!(fixture.drained(&from).await.is_empty());
 }
 
-/// `redrive`: at least once: one that is cut by a lost connection is in one of the two queues, or in both.
+/// `redrive`: at least once: if it is interrupted by a lost connection, the message is in one of the two queues, or in both.
 pub async fn a_redrive_interrupted_by_a_lost_connection_loses_nothing(fixture: &mut BrokerFixture) {
     let (from, to) = (fixture.made(Class::Flow, "letters", "reader").await, fixture.made(Class::Flow, "a", "one").await);
     let producer = fixture.backend().producer(from.topic()).await.unwrap();

@@ -1,4 +1,4 @@
-//! Queues that refuse what is above a bound of their own.
+//! Queues that refuse messages above a limit of their own.
 
 use weir_pubsub::{Class, Overflow, PubsubError, Queue, QueueSpec, Routing};
 
@@ -24,7 +24,7 @@ async fn is_full(fixture: &BrokerFixture, queue: &Queue, body: &str) -> bool {
     }
 }
 
-/// Publishes until the queue refuses; how many messages it has accepted.
+/// Publishes until the queue refuses; returns how many messages it accepted.
 pub(super) async fn fill(fixture: &BrokerFixture, queue: &Queue) -> usize {
     for count in 0..64 {
         if is_full(fixture, queue, &format!("{count:04}")).await {
@@ -34,7 +34,7 @@ pub(super) async fn fill(fixture: &BrokerFixture, queue: &Queue) -> usize {
     panic!("{queue} refuses nothing");
 }
 
-/// `Overflow::Refuse`: above its bound it refuses messages with `QueueFull`; nothing is dropped, and once there is room it accepts again.
+/// `Overflow::Refuse`: above its limit it refuses messages with `QueueFull`; nothing is dropped, and once there is room it accepts again.
 pub async fn a_refusing_queue_refuses_above_its_bound_and_drops_nothing(fixture: &mut BrokerFixture) {
     for &class in fixture.queue_classes() {
         let queue = fixture.queue(class, "a", "reader");
@@ -50,7 +50,7 @@ pub async fn a_refusing_queue_refuses_above_its_bound_and_drops_nothing(fixture:
     }
 }
 
-/// `Overflow::Refuse`: the message that takes it above its bound, counted to the byte, is refused.
+/// `Overflow::Refuse`: the message that would exceed the limit, counted to the byte, is refused.
 pub async fn a_refusing_queue_refuses_exactly_at_its_bound(fixture: &mut BrokerFixture) {
     for class in [Class::Flow, Class::Request] {
         let queue = fixture.queue(class, "a", "reader");
@@ -110,7 +110,7 @@ pub async fn a_settle_into_a_refusing_queue_is_queue_full_and_the_delivery_stays
     assert_eq!(fixture.drained(&other).await, ["out"]);
 }
 
-/// `settle`: one atomic write: where a queue refuses one output, none of them was sent.
+/// `settle`: one atomic write: if a queue refuses one output, none of them is sent.
 pub async fn a_settle_into_a_refusing_queue_sends_nothing(fixture: &mut BrokerFixture) {
     let (from, letters, other) =
         (fixture.filled("a", &["in"]).await, made(fixture, "letters", 6).await, fixture.made(Class::Flow, "b", "reader").await);
@@ -133,7 +133,7 @@ pub async fn a_settle_into_a_refusing_queue_sends_nothing(fixture: &mut BrokerFi
     assert_eq!(fixture.drained(&other).await, ["out"]);
 }
 
-/// `ensure_queue`: a queue without a bound, or with another refusing one, gets the refusing bound of the specification, durably.
+/// `ensure_queue`: a queue without a limit, or with another refusing one, durably gets the refusing limit of the specification.
 pub async fn ensuring_changes_a_refusing_bound_permanently(fixture: &mut BrokerFixture) {
     for class in [Class::Flow, Class::Request] {
         let queue = fixture.made(class, "a", "reader").await;

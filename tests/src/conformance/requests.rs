@@ -1,4 +1,4 @@
-//! Requests: their expiry, and their answers over [`Requester`].
+//! Requests: their expiry, and their answers through [`Requester`].
 
 use std::time::Duration;
 
@@ -7,12 +7,12 @@ use weir_pubsub::{CORRELATION_ID, Class, Consumer, Message, PubsubError, Queue, 
 use super::fixture::{BrokerFixture, expect, message, next, text, texts};
 use crate::wait::{DEADLINE, eventually, within};
 
-/// A consumer that must be there before what it is to get, where requests do not wait for it.
+/// A consumer that must exist before the messages it is to get, if requests do not wait for it.
 pub(super) async fn early_consumer(fixture: &BrokerFixture, queue: &Queue) -> Option<Box<dyn Consumer>> {
     if fixture.queue_classes().contains(&queue.topic().class()) { None } else { Some(fixture.consumer(queue).await) }
 }
 
-/// That consumer, or one that comes afterwards.
+/// That consumer, or one created now.
 pub(super) async fn or_now(fixture: &BrokerFixture, queue: &Queue, early: Option<Box<dyn Consumer>>) -> Box<dyn Consumer> {
     match early {
         Some(consumer) => consumer,
@@ -20,7 +20,7 @@ pub(super) async fn or_now(fixture: &BrokerFixture, queue: &Queue, early: Option
     }
 }
 
-/// `Message::expires_in`: then it is not delivered.
+/// `Message::expires_in`: it is not delivered after that.
 pub async fn an_expired_request_is_not_delivered(fixture: &mut BrokerFixture) {
     let queue = fixture.made(Class::Request, "a", "reader").await;
     let producer = fixture.backend().producer(queue.topic()).await.unwrap();
@@ -30,7 +30,7 @@ pub async fn an_expired_request_is_not_delivered(fixture: &mut BrokerFixture) {
     expect(&*or_now(fixture, &queue, early).await, "in time").await;
 }
 
-/// `Message::expires_in`: until then it is.
+/// `Message::expires_in`: it is delivered until then.
 pub async fn an_unexpired_request_is_delivered(fixture: &mut BrokerFixture) {
     let queue = fixture.made(Class::Request, "a", "reader").await;
     let producer = fixture.backend().producer(queue.topic()).await.unwrap();
@@ -85,12 +85,12 @@ pub async fn an_answer_in_parts_arrives_in_parts(fixture: &mut BrokerFixture) {
     assert_eq!(replies.next().await.unwrap(), None);
 }
 
-/// `Requester::request`: `TimedOut`; the request expires with its time, which begins when it is published.
+/// `Requester::request`: `TimedOut`; the request expires with its time-out, which begins when it is published.
 pub async fn without_an_answer_a_request_times_out(fixture: &mut BrokerFixture) {
     let queue = fixture.made(Class::Request, "a", "reader").await;
     let (requester, consumer) = (requester(fixture).await, fixture.windowed(&queue, 1).await);
     let expired = || async {
-        // It holds the window, so that the request waits in its queue.
+        // It fills the window, so that the request waits in its queue.
         fixture.publish(queue.topic(), &["before"]).await;
         let before = expect(&*consumer, "before").await;
         let error = requester.request(message("too late"), Duration::from_millis(1)).await.unwrap_err();
@@ -102,14 +102,14 @@ pub async fn without_an_answer_a_request_times_out(fixture: &mut BrokerFixture) 
         if text(&first.message) == "in time" {
             return Some(());
         }
-        // It was delivered within its time, which began later than that of its caller.
+        // It was delivered before it expired, as its time-out began later than its caller's.
         fixture.settle(&expect(&*consumer, "in time").await).await;
         None
     };
     eventually(DEADLINE, "a request that has expired", expired).await;
 }
 
-/// `Message::expires_in`: for requests only: on topics of other classes it has no effect.
+/// `Message::expires_in`: for requests only: it has no effect on topics of other classes.
 pub async fn only_requests_expire(fixture: &mut BrokerFixture) {
     let late = || Message { expires_in: Some(Duration::ZERO), ..message("late") };
     let queue = fixture.made(Class::Flow, "a", "reader").await;

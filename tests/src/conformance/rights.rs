@@ -1,4 +1,4 @@
-//! Missing rights: what a user may not do is `Refused`, and works once the rights are given.
+//! Missing permissions: a forbidden operation is `Refused`, and works once permitted.
 
 use futures_util::FutureExt;
 use weir_pubsub::{Class, Consumer, ConsumerOptions, Delete, PubsubError, QueueSpec, Requester, Result, Routing, Settled};
@@ -7,7 +7,7 @@ use super::fixture::{BrokerFixture, expect, message, next, output, unsent};
 use super::requests::requester;
 use crate::wait::{DEADLINE, eventually, within};
 
-/// That an operation was refused for good, with a reason that a person can act on.
+/// Asserts that an operation was permanently refused, with an actionable reason.
 fn assert_refused<T>(what: &str, outcome: Result<T>) {
     match outcome {
         Err(error @ PubsubError::Refused { .. }) => assert!(!error.is_passing() && !error.to_string().is_empty(), "{what}: {error}"),
@@ -16,7 +16,7 @@ fn assert_refused<T>(what: &str, outcome: Result<T>) {
     }
 }
 
-/// `create_queue`, `ensure_queue`: `Refused`; afterwards the queue can be made.
+/// `create_queue`, `ensure_queue`: `Refused`; afterwards the queue can be created.
 pub async fn creating_a_queue_without_permission_is_refused(fixture: &mut BrokerFixture) {
     fixture.deny().await;
     for class in [Class::Flow, Class::Request] {
@@ -32,7 +32,7 @@ pub async fn creating_a_queue_without_permission_is_refused(fixture: &mut Broker
     assert_eq!(fixture.drained(&queue).await, ["1"]);
 }
 
-/// `delete_queue`: `Refused`; the queue is there as before.
+/// `delete_queue`: `Refused`; the queue is unchanged.
 pub async fn deleting_a_queue_without_permission_is_refused(fixture: &mut BrokerFixture) {
     let queue = fixture.filled("a", &["1"]).await;
     let empty = fixture.made(Class::Flow, "b", "reader").await;
@@ -72,7 +72,7 @@ pub async fn publishing_without_permission_is_refused(fixture: &mut BrokerFixtur
     assert_eq!(fixture.drained(&queue).await, ["3"]);
 }
 
-/// `settle`: `Refused`; the delivery is still held then, and a repetition sends what was not sent.
+/// `settle`: `Refused`; the delivery is still held then, and repeating the settle sends what was not sent.
 pub async fn a_settle_without_permission_is_refused_and_the_delivery_stays_held(fixture: &mut BrokerFixture) {
     let (from, to) = (fixture.filled("a", &["in", "behind"]).await, fixture.made(Class::Flow, "b", "reader").await);
     let consumer = fixture.windowed(&from, 1).await;
@@ -88,7 +88,7 @@ pub async fn a_settle_without_permission_is_refused_and_the_delivery_stays_held(
     assert_eq!(fixture.drained(&to).await, ["out"]);
 }
 
-/// `Requester`: requests fail with `Refused`, and not by their time-out, while the subscription to the answers is refused; later ones are
+/// `Requester`: requests fail with `Refused`, not with a time-out, while the subscription to the answers is refused; later ones are
 /// answered.
 pub async fn a_request_whose_answer_cannot_be_subscribed_to_is_refused(fixture: &mut BrokerFixture) {
     let queue = fixture.made(Class::Request, "a", "reader").await;
@@ -106,7 +106,7 @@ pub async fn a_request_whose_answer_cannot_be_subscribed_to_is_refused(fixture: 
     answered(&requester, &*fixture.consumer_again(&queue).await, fixture).await;
 }
 
-/// Asks until a question is taken and answered.
+/// Repeats a request until it is received and answered.
 async fn answered(requester: &Requester, questions: &dyn Consumer, fixture: &BrokerFixture) {
     let asked = || async { requester.begin(message("question"), DEADLINE).await.ok() };
     let mut replies = eventually(DEADLINE, "a request", asked).await;
@@ -117,7 +117,7 @@ async fn answered(requester: &Requester, questions: &dyn Consumer, fixture: &Bro
     assert_eq!(within("the answer", replies.next()).await.unwrap().unwrap().body, "answer");
 }
 
-/// `Recovery`: what is refused is tried again, so that rights that are given later are enough.
+/// `Recovery`: refused operations are retried, so that granting permissions later suffices.
 pub async fn resubscribing_survives_a_refusal(fixture: &mut BrokerFixture) {
     let queue = fixture.filled("a", &["1"]).await;
     fixture.deny().await;

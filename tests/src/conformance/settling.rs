@@ -38,7 +38,7 @@ pub async fn a_settle_sends_its_outputs_to_every_queue(fixture: &mut BrokerFixtu
     assert!(fixture.drained(&from).await.is_empty());
 }
 
-/// `settle`: outputs leave in their order, with their own ids and properties, and their first delivery is number 1.
+/// `settle`: outputs are sent in their order, with their own ids and properties, and their first delivery is number 1.
 pub async fn outputs_keep_their_order_and_ids(fixture: &mut BrokerFixture) {
     let (from, to) = (fixture.filled("a", &["in"]).await, fixture.made(Class::Flow, "b", "reader").await);
     let source = fixture.consumer(&from).await;
@@ -82,7 +82,7 @@ pub async fn dropping_the_future_of_a_settle_changes_nothing(fixture: &mut Broke
     assert!(fixture.drained(&from).await.is_empty());
 }
 
-/// `settle`: one that fails with nobody waiting loses nothing: its delivery is still held, or given back.
+/// `settle`: a settle that fails unawaited loses nothing: its delivery is still held, or requeued.
 pub async fn an_unawaited_settle_that_fails_loses_nothing(fixture: &mut BrokerFixture) {
     let from = fixture.filled("a", &["in"]).await;
     let missing = fixture.topic(Class::Flow, "missing");
@@ -108,7 +108,7 @@ pub async fn settling_again_is_no_longer_held(fixture: &mut BrokerFixture) {
     }
 }
 
-/// `Receipt`: it stays valid until the message was given back.
+/// `Receipt`: it stays valid until the message is requeued.
 pub async fn settling_a_requeued_delivery_is_no_longer_held(fixture: &mut BrokerFixture) {
     let (from, to) = (fixture.filled("a", &["in"]).await, fixture.made(Class::Flow, "b", "reader").await);
     let consumer = fixture.consumer(&from).await;
@@ -120,7 +120,7 @@ pub async fn settling_a_requeued_delivery_is_no_longer_held(fixture: &mut Broker
     fixture.settle(&expect(&*consumer, "in").await).await;
 }
 
-/// `Receipt`: it stays valid until the consumer went: what another holds by now is left to it.
+/// `Receipt`: it stays valid until the consumer is dropped: a delivery now held by another consumer is left alone.
 pub async fn settling_a_delivery_now_held_by_another_is_no_longer_held(fixture: &mut BrokerFixture) {
     let (from, to) = (fixture.filled("a", &["in"]).await, fixture.made(Class::Flow, "b", "reader").await);
     let first_holder = fixture.consumer(&from).await;
@@ -135,7 +135,8 @@ pub async fn settling_a_delivery_now_held_by_another_is_no_longer_held(fixture: 
     assert_eq!(fixture.drained(&to).await, ["out"]);
 }
 
-/// `Receipt`: it stays valid until the consumer went: a settle that follows takes effect, or the message comes again, and never both.
+/// `Receipt`: it stays valid until the consumer is dropped: a settle after that takes effect, or the message is redelivered, and never
+/// both.
 pub async fn a_settle_after_its_consumer_closed_takes_effect_or_the_message_is_redelivered(fixture: &mut BrokerFixture) {
     for round in 0..10 {
         let (from, to) = (fixture.filled("a", &["in"]).await, fixture.made(Class::Flow, "b", "reader").await);
@@ -152,7 +153,7 @@ pub async fn a_settle_after_its_consumer_closed_takes_effect_or_the_message_is_r
     }
 }
 
-/// `Receipt::none`: of a delivery that needs no settling; settling it does nothing.
+/// `Receipt::none`: for a delivery that needs no settling; settling it does nothing.
 pub async fn settling_a_message_that_requires_none_does_nothing(fixture: &mut BrokerFixture) {
     let (topic, to) = (fixture.topic(Class::Notify, "a"), fixture.made(Class::Flow, "b", "reader").await);
     let subscriber = fixture.subscriber(&topic).await;
@@ -206,7 +207,7 @@ fn assert_without_queue(error: &PubsubError, topic: &Topic) {
     assert!(matches!(error, PubsubError::QueueNotFound { missing: Missing::QueueOf(named) } if named == topic), "{error}");
 }
 
-/// `settle`: `QueueNotFound` when an output with `Routing::Required` has no queue, which names its topic; the delivery is still held then.
+/// `settle`: `QueueNotFound`, naming the topic, if an output with `Routing::Required` has no queue; the delivery is still held then.
 pub async fn a_required_output_without_a_queue_is_queue_not_found_and_the_delivery_stays_held(fixture: &mut BrokerFixture) {
     let from = fixture.filled("a", &["in", "behind"]).await;
     let consumer = fixture.windowed(&from, 1).await;
@@ -237,10 +238,10 @@ pub async fn an_output_over_the_limit_is_too_large_and_the_delivery_stays_held(f
     assert_eq!(fixture.drained(&to).await, ["small"]);
 }
 
-/// `settle`, `Unsettled::unsent`: a repetition with the outputs that were not sent sends each output once: the first was confirmed, the
-/// second had no queue, and then its queue is there.
+/// `settle`, `Unsettled::unsent`: repeating it with the unsent outputs sends each output once: the first was confirmed, the second had no
+/// queue, and then its queue is created.
 pub async fn repeating_a_failed_settle_sends_each_output_once(fixture: &mut BrokerFixture) {
-    // What fails: the second of two, the first of two, and one between others.
+    // The failing output: the second of two, the first of two, and one between others.
     for (round, places) in [["kept", "late", ""], ["late", "kept", ""], ["kept", "late", "kept too"]].iter().enumerate() {
         let (from, to) = (fixture.filled("a", &["in"]).await, fixture.made(Class::Flow, "b", "reader").await);
         let missing = fixture.queue(Class::Flow, &format!("missing-{round}"), "reader");
@@ -279,7 +280,7 @@ pub async fn a_failed_settle_keeps_its_cause(fixture: &mut BrokerFixture) {
     assert!(unsettled.to_string().contains(&missing.to_string()), "{unsettled}");
 }
 
-/// `Output::topic`: where it goes: of any class; `response` and `notify` without a subscriber are dropped without an error.
+/// `Output::topic`: it may be of any class; `response` and `notify` messages without a subscriber are dropped without an error.
 pub async fn outputs_may_go_to_topics_of_every_class(fixture: &mut BrokerFixture) {
     let from = fixture.filled("a", &["1"]).await;
     let request = fixture.made(Class::Request, "b", "reader").await;
@@ -299,7 +300,7 @@ pub async fn outputs_may_go_to_topics_of_every_class(fixture: &mut BrokerFixture
     expect(&*or_now(fixture, &request, early).await, "ask").await;
 }
 
-/// `settle`: one atomic write: where one output fails, none of them was sent and nothing was acknowledged.
+/// `settle`: one atomic write: if one output fails, none of them is sent and nothing is acknowledged.
 pub async fn a_failed_settle_sends_nothing(fixture: &mut BrokerFixture) {
     let (from, to) = (fixture.filled("a", &["in", "behind"]).await, fixture.made(Class::Flow, "b", "reader").await);
     let notify = fixture.topic(Class::Notify, "b");
@@ -321,7 +322,7 @@ pub async fn a_failed_settle_sends_nothing(fixture: &mut BrokerFixture) {
     expect(&*subscriber, "told in time").await;
 }
 
-/// `settle`: after one that failed, later ones of the same consumer may fail until it is repeated; then each takes effect once.
+/// `settle`: after a failed one, later ones of the same consumer may fail until it is repeated; then each takes effect once.
 pub async fn later_settles_succeed_once_a_failed_one_is_repeated(fixture: &mut BrokerFixture) {
     let (from, to) = (fixture.filled("a", &["1", "2"]).await, fixture.made(Class::Flow, "b", "reader").await);
     let missing = fixture.queue(Class::Flow, "c", "reader");
@@ -341,7 +342,7 @@ pub async fn later_settles_succeed_once_a_failed_one_is_repeated(fixture: &mut B
     assert!(fixture.drained(&from).await.is_empty());
 }
 
-/// `settle`: after one that failed, later ones of the same consumer fail until it is repeated or its delivery is given back.
+/// `settle`: after a failed one, later ones of the same consumer fail until it is repeated or its delivery is requeued.
 pub async fn later_settles_are_refused_until_a_failed_one_is_repeated_or_requeued(fixture: &mut BrokerFixture) {
     let (from, to) = (fixture.filled("a", &["1", "2", "3", "4"]).await, fixture.made(Class::Flow, "b", "reader").await);
     let missing = fixture.queue(Class::Flow, "c", "reader");
@@ -365,7 +366,7 @@ pub async fn later_settles_are_refused_until_a_failed_one_is_repeated_or_requeue
     assert_eq!(fixture.drained(&to).await, ["1", "2", "4"]);
 }
 
-/// `Consumer`: dropping it does not interrupt a settle under way: it takes effect, or fails and its message comes again.
+/// `Consumer`: dropping it does not interrupt a settle in flight: it takes effect, or fails and its message is redelivered.
 pub async fn a_settle_pending_when_its_consumer_closes_takes_effect_or_the_message_is_redelivered(fixture: &mut BrokerFixture) {
     for round in 0..20 {
         let (from, to) = (fixture.filled("a", &["in"]).await, fixture.made(Class::Flow, "b", "reader").await);
@@ -386,7 +387,7 @@ pub async fn a_settle_pending_when_its_consumer_closes_takes_effect_or_the_messa
     }
 }
 
-/// `settle`: what fails as `TooLarge` holds up no later settle of its consumer.
+/// `settle`: a failure with `TooLarge` blocks no later settle of its consumer.
 pub async fn later_settles_succeed_after_one_that_was_too_large(fixture: &mut BrokerFixture) {
     let (from, to) = (fixture.filled("a", &["1", "2"]).await, fixture.made(Class::Flow, "b", "reader").await);
     let consumer = fixture.consumer(&from).await;

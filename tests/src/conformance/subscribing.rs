@@ -1,4 +1,4 @@
-//! Subscribers of `response` and `notify` topics, and taps: copies that come and go.
+//! Subscribers of `response` and `notify` topics, and taps: temporary copies.
 
 use std::num::NonZeroU32;
 
@@ -11,7 +11,7 @@ async fn tap(fixture: &BrokerFixture, topic: &Topic, buffer_count: u32) -> Box<d
     fixture.inspect().tap(topic, NonZeroU32::new(buffer_count).unwrap()).await.unwrap()
 }
 
-/// `consumer`, `response` and `notify`: every subscriber gets every message; the name only tells people who reads.
+/// `consumer`, `response` and `notify`: every subscriber gets every message; the name only tells people which reader it is.
 pub async fn every_subscriber_gets_every_message(fixture: &mut BrokerFixture) {
     for class in [Class::Response, Class::Notify] {
         let topic = fixture.topic(class, "a");
@@ -36,7 +36,7 @@ pub async fn a_returned_subscription_is_already_bound(fixture: &mut BrokerFixtur
     }
 }
 
-/// `consumer`: it gets what is published from then on.
+/// `consumer`: it gets messages published from then on.
 pub async fn a_subscriber_receives_only_later_messages(fixture: &mut BrokerFixture) {
     for class in [Class::Response, Class::Notify] {
         let topic = fixture.topic(class, "a");
@@ -80,7 +80,7 @@ pub async fn deliveries_to_subscribers_require_no_settling(fixture: &mut BrokerF
     }
 }
 
-/// `tap`: a copy of what is published on a topic from now on, taking nothing from its consumers.
+/// `tap`: a copy of the messages published on a topic from now on, which removes none from its consumers.
 pub async fn a_tap_removes_nothing_from_the_consumers(fixture: &mut BrokerFixture) {
     for &class in fixture.queue_classes() {
         let queue = fixture.made(class, "a", "reader").await;
@@ -100,7 +100,7 @@ pub async fn a_tap_removes_nothing_from_the_consumers(fixture: &mut BrokerFixtur
     }
 }
 
-/// `tap`: what is published on a topic, by settles too.
+/// `tap`: it includes the outputs of settles.
 pub async fn a_tap_sees_the_outputs_of_settles(fixture: &mut BrokerFixture) {
     let (from, to) = (fixture.filled("a", &["in"]).await, fixture.made(Class::Flow, "b", "reader").await);
     let tap = tap(fixture, to.topic(), 8).await;
@@ -111,7 +111,7 @@ pub async fn a_tap_sees_the_outputs_of_settles(fixture: &mut BrokerFixture) {
     assert_eq!(fixture.drained(&to).await, ["out"]);
 }
 
-/// `tap`: it never makes a missing queue look present, and what is refused is not seen.
+/// `tap`: it never makes a missing queue look present, and does not show refused messages.
 pub async fn a_tap_never_makes_a_missing_queue_look_present(fixture: &mut BrokerFixture) {
     let topic = fixture.topic(Class::Flow, "a");
     let tap = tap(fixture, &topic, 8).await;
@@ -123,7 +123,7 @@ pub async fn a_tap_never_makes_a_missing_queue_look_present(fixture: &mut Broker
     assert_eq!(text(&next(&*tap).await.message), "published", "what was refused was not published");
 }
 
-/// `tap`: it is gone with its reader.
+/// `tap`: it ends with its reader.
 pub async fn a_tap_ends_with_its_reader(fixture: &mut BrokerFixture) {
     let queue = fixture.made(Class::Flow, "a", "reader").await;
     let tap = tap(fixture, queue.topic(), 8).await;
@@ -135,8 +135,8 @@ pub async fn a_tap_ends_with_its_reader(fixture: &mut BrokerFixture) {
     assert_eq!(fixture.drained(&queue).await, ["published", "more"]);
 }
 
-/// `tap`: at most `buffer_count` messages wait for the reader; beyond it the oldest are dropped and the gap is told as `Lagged`; the next
-/// call goes on.
+/// `tap`: at most `buffer_count` messages wait for the reader; beyond that the oldest are dropped and the gap is reported as `Lagged`; the
+/// next call continues.
 pub async fn a_slow_tap_loses_the_oldest_messages_and_is_notified(fixture: &mut BrokerFixture) {
     let queue = fixture.made(Class::Flow, "a", "reader").await;
     let tap = tap(fixture, queue.topic(), 2).await;
@@ -149,18 +149,18 @@ pub async fn a_slow_tap_loses_the_oldest_messages_and_is_notified(fixture: &mut 
             Err(error) => panic!("{error}"),
         }
     }
-    // What comes from afar may still have been on its way at the first look.
+    // Messages from a remote broker may still have been in transit at the first read.
     assert!(missed_count > 0 && missed_count + seen.len() as u64 == 5, "{missed_count} missed, {seen:?}");
     assert!(seen.is_sorted() && seen.ends_with(&["4".to_owned(), "5".to_owned()]), "{seen:?}");
     fixture.publish(queue.topic(), &["6"]).await;
     expect(&*tap, "6").await;
 }
 
-/// Messages that are more than any broker keeps for a slow subscriber: in number, or in bytes.
+/// More messages than any broker keeps for a slow subscriber: in number, or in bytes.
 const TOO_MANY_COUNT: usize = 1_400;
 const LARGE_BYTES: usize = 16 << 10;
 
-/// `receive`: `Lagged` on a `response` or `notify` topic: messages were missed, and the next call goes on.
+/// `receive`: `Lagged` on a `response` or `notify` topic: messages were missed, and the next call continues.
 pub async fn a_slow_subscriber_loses_the_oldest_messages_and_is_notified(fixture: &mut BrokerFixture) {
     for class in [Class::Response, Class::Notify] {
         let topic = fixture.topic(class, "a");
@@ -170,7 +170,7 @@ pub async fn a_slow_subscriber_loses_the_oldest_messages_and_is_notified(fixture
             producer.publish_confirmed(message(format!("{number:0LARGE_BYTES$}"))).await.unwrap();
             next(&*quick).await;
         }
-        // What the other one has had is here too, or on its way.
+        // Everything the other one has received is here too, or in transit.
         let end = format!("end of {class}");
         producer.publish_confirmed(message(&end)).await.unwrap();
         expect(&*quick, &end).await;
@@ -188,7 +188,7 @@ pub async fn a_slow_subscriber_loses_the_oldest_messages_and_is_notified(fixture
     }
 }
 
-/// `consumer`, `tap`: it leaves nothing behind when it is dropped, also one whose caller has gone while it began.
+/// `consumer`, `tap`: it leaves nothing behind when it is dropped, even if its caller is gone when it begins.
 pub async fn queues_of_subscribers_and_taps_end_with_them(fixture: &mut BrokerFixture) {
     let queue = fixture.made(Class::Flow, "a", "reader").await;
     let before = fixture.visible().await;
@@ -216,7 +216,7 @@ pub async fn queues_of_subscribers_and_taps_end_with_them(fixture: &mut BrokerFi
 const TAPPED_COUNT: usize = 300;
 const TAPPED_BYTES: usize = 60 << 10;
 
-/// `tap`: at most 16 MiB of bodies wait for the reader, however many messages may.
+/// `tap`: at most 16 MiB of bodies wait for the reader, whatever the limit in messages.
 pub async fn the_backlog_of_a_slow_tap_is_bounded_in_bytes(fixture: &mut BrokerFixture) {
     let topic = fixture.topic(Class::Notify, "a");
     let (slow, quick) = (tap(fixture, &topic, 10_000).await, fixture.subscriber(&topic).await);
@@ -233,6 +233,6 @@ pub async fn the_backlog_of_a_slow_tap_is_bounded_in_bytes(fixture: &mut BrokerF
             Err(error) => panic!("{error}"),
         }
     }
-    // The last ones may still be on their way while the first are read.
+    // The last ones may still be in transit while the first are read.
     assert!(missed_count > 0 && (kept_count - 1) * TAPPED_BYTES <= 16 << 20, "{kept_count} kept, {missed_count} missed");
 }

@@ -21,7 +21,7 @@ pub(super) struct CuttingProducer {
 impl Producer for CuttingProducer {
     async fn publish(&self, message: Message) -> Result<Confirm> {
         let connection = self.link.may_publish().await?;
-        // On its way: a loss now is one before the broker had it.
+        // In transit: a loss now happens before the broker has it.
         tokio::task::yield_now().await;
         if self.link.publishing.is_lost(connection) {
             return Ok(Confirm::resolved(Err(in_doubt())));
@@ -44,7 +44,7 @@ impl Producer for CuttingProducer {
 
 pub(super) struct CuttingConsumer {
     pub(super) link: Arc<Link>,
-    /// None on topics without queues.
+    /// `None` on topics without queues.
     pub(super) queue: Option<Queue>,
     pub(super) line: Arc<Line>,
     pub(super) number: u64,

@@ -1,4 +1,4 @@
-//! Faults at moments that a seed decides.
+//! Faults at moments determined by a seed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,13 +9,14 @@ use rand::{RngExt, SeedableRng};
 use super::Cutting;
 use crate::wait::pass;
 
-/// After so many cuts pauses grow by the longest one of the beginning.
+/// After this many cuts, pauses have grown by their initial maximum.
 const PAUSES_COUNT: u32 = 40;
 
 impl Cutting {
-    /// Cuts again and again, at moments that the seed decides, until what is returned is dropped: both connections or one of them, for an
-    /// instant or for some time, between a message that was stored and its confirmation, by a restart of the broker; or it blocks publishers
-    /// for some time. The pauses grow in the course of it, so that on a slow machine, too, what takes longer than one of them gets done.
+    /// Cuts repeatedly, at moments determined by the seed, until the returned value is dropped: both connections or one of them, for an
+    /// instant or for some time, between the storing of a message and its confirmation, or by a restart of the broker; or it blocks
+    /// publishers for some time. The pauses grow over time, so that work that takes longer than one of them completes even on a slow
+    /// machine.
     pub fn keep_cutting(self: &Arc<Self>, seed: u64, longest_pause: Duration) -> KeepsCutting {
         eprintln!("connections are cut by seed {seed}");
         let cutting = self.clone();
@@ -52,11 +53,11 @@ impl Cutting {
     }
 }
 
-/// Cuts until it is dropped; then the connection is there.
+/// Cuts until it is dropped; then the connection is restored.
 pub struct KeepsCutting(tokio::task::JoinHandle<()>);
 
 impl KeepsCutting {
-    /// Ends the cutting.
+    /// Stops cutting.
     pub async fn end(mut self, cutting: &Cutting) {
         self.0.abort();
         let _ = (&mut self.0).await;

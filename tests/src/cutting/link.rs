@@ -22,29 +22,28 @@ pub(super) struct Link {
     pub(super) consuming: Wire,
     /// Whether publishers wait, as under a memory alarm.
     is_blocked: watch::Sender<bool>,
-    /// Whether consumers get nothing for a while.
+    /// Whether consumers are stalled.
     pub(super) is_stalled: watch::Sender<bool>,
-    /// How long they wait.
+    /// How long blocked publishers wait.
     longest_block_ms: AtomicU64,
-    /// Whether the next message that is stored takes its connection with it.
-    /// The next message whose confirmation is lost: any, or of one topic.
+    /// Whether the next stored message loses its connection: before the confirmation of any message, or of one of this topic.
     loses_confirm: Mutex<Option<Option<Topic>>>,
-    /// Whether the user has no rights.
+    /// Whether the user has no permissions.
     is_denied: AtomicBool,
     lines: Mutex<Vec<(Topic, Weak<Line>)>>,
     /// Queues without the binding to their topic.
     pub(super) unbound: Mutex<HashSet<Queue>>,
-    /// Consumers that were made of each topic.
+    /// Consumers created for each topic.
     made_counts: Mutex<HashMap<Topic, u64>>,
-    /// One for each consumer, so that its settles are done in their order.
+    /// One for each consumer, so that its settles are executed in order.
     pub(super) settlers: Mutex<HashMap<u64, mpsc::Sender<Settle>>>,
-    /// Settles that are not done yet.
+    /// Settles that are not completed yet.
     pub(super) settles_count: watch::Sender<usize>,
     /// Deliveries that can be settled, with their queues.
     pub(super) held: Mutex<HashMap<Receipt, Held>>,
-    /// Whether it counts nothing and has no bounds.
+    /// Whether it counts nothing and has no limits.
     pub(super) is_plain: AtomicBool,
-    /// Numbers of consumers that were given.
+    /// The consumer numbers assigned so far.
     numbers: AtomicU64,
     pub(super) losses_count: AtomicU64,
     pub(super) stalls_count: AtomicU64,
@@ -57,10 +56,10 @@ pub(super) struct Held {
     pub(super) consumer: u64,
 }
 
-/// A consumer's way to the broker: empty once it was lost.
+/// A consumer's connection to the broker: empty once it was lost.
 pub(super) struct Line {
     pub(super) inner: Mutex<Option<Arc<dyn Consumer>>>,
-    /// Whether it is there.
+    /// Whether it is connected.
     pub(super) is_there: watch::Sender<bool>,
 }
 
@@ -110,7 +109,7 @@ impl Link {
     pub(super) fn consuming_down(&self) {
         self.losses_count.fetch_add(1, Ordering::SeqCst);
         self.consuming.down();
-        // The broker sees it too: what the consumers held is free again.
+        // The broker detects it too: what the consumers held is free again.
         for line in self.lines.lock().unwrap().drain(..).filter_map(|(_, line)| line.upgrade()) {
             line.lose();
         }
@@ -118,7 +117,7 @@ impl Link {
         self.held.lock().unwrap().clear();
     }
 
-    /// Lets publishers wait for up to so long.
+    /// Blocks publishers for at most this time.
     pub(super) fn block(&self, longest: Duration) {
         self.longest_block_ms.store(longest.as_millis() as u64, Ordering::SeqCst);
         self.is_blocked.send_replace(true);
@@ -128,7 +127,7 @@ impl Link {
         self.is_blocked.send_replace(false);
     }
 
-    /// Waits until no settle is under way.
+    /// Waits until no settle is in flight.
     pub(super) async fn settled(&self) {
         let _ = self.settles_count.subscribe().wait_for(|count| *count == 0).await;
     }
@@ -145,13 +144,13 @@ impl Link {
         *self.loses_confirm.lock().unwrap() = Some(of);
     }
 
-    /// Whether the confirmation of the message that is published now is to be lost.
+    /// Whether the confirmation of the message being published is to be lost.
     pub(super) fn takes_loss(&self, topic: &Topic) -> bool {
         let mut loses = self.loses_confirm.lock().unwrap();
         loses.take_if(|of| of.as_ref().is_none_or(|of| of == topic)).is_some()
     }
 
-    /// Ends the consumers of one topic, as a broker does that closes their channels.
+    /// Ends the consumers of one topic, like a broker that closes their channels.
     pub(super) fn end_consumers_of(&self, topic: &Topic) {
         for line in self.lines.lock().unwrap().iter().filter(|(of, _)| of == topic).filter_map(|(_, line)| line.upgrade()) {
             line.lose();
@@ -162,7 +161,7 @@ impl Link {
         self.made_counts.lock().unwrap().get(topic).copied().unwrap_or_default()
     }
 
-    /// Ends the broker's `request` queues.
+    /// Deletes the broker's `request` queues.
     pub(super) async fn forget_requests(&self) {
         for queue in self.inner.inspect().list_queues().await.unwrap() {
             if queue.topic().class() == Class::Request {
@@ -178,7 +177,7 @@ impl Link {
         }
     }
 
-    /// Whether the user may do it.
+    /// Whether the user has permission.
     pub(super) fn permitted(&self) -> Result<()> {
         if self.is_denied.load(Ordering::SeqCst) {
             let reason = "user `weir` has no rights: give it rights on this virtual host".to_owned();
@@ -187,13 +186,13 @@ impl Link {
         Ok(())
     }
 
-    /// Whether a topic leads to queues, as far as their bindings go: it does not where one of them has lost its own.
+    /// Whether a topic is routed to queues, as far as their bindings go: not if one of them has lost its binding.
     pub(super) fn routed(&self, topic: &Topic) -> Result<()> {
         let is_unbound = self.unbound.lock().unwrap().iter().any(|queue| queue.topic() == topic);
         if is_unbound { Err(PubsubError::no_queue_of(topic)) } else { Ok(()) }
     }
 
-    /// The connection for publishing, once the broker takes messages.
+    /// The publishing connection, once the broker accepts messages.
     pub(super) async fn may_publish(&self) -> Result<Connection> {
         let mut is_blocked = self.is_blocked.subscribe();
         let connection = self.publishing.connected()?;
@@ -209,8 +208,8 @@ impl Link {
         Ok(connection)
     }
 
-    /// What the publisher learns of what was stored: nothing where the connection was lost meanwhile, which it is now if this confirmation is to
-    /// be lost.
+    /// The outcome that the publisher gets for a stored message: none if the connection was lost meanwhile; it is lost now if this
+    /// confirmation is to be lost.
     pub(super) fn confirmed(&self, connection: Connection, loses: bool, stored: Result<()>) -> Result<()> {
         if stored.is_ok() && loses {
             self.publishing_down();
@@ -219,10 +218,10 @@ impl Link {
         if self.publishing.is_lost(connection) { Err(in_doubt()) } else { stored }
     }
 
-    /// Publishes one output and waits for its confirmation; whether it found a queue.
+    /// Publishes one output and waits for its confirmation; returns whether it found a queue.
     async fn send(&self, output: &Output) -> Result<bool> {
         let connection = self.may_publish().await?;
-        // On its way: a loss now is one before the broker had it.
+        // In transit: a loss now happens before the broker has it.
         tokio::task::yield_now().await;
         if self.publishing.is_lost(connection) {
             return Err(in_doubt());
@@ -273,7 +272,7 @@ impl Link {
         self.held.lock().unwrap().iter().filter(|(_, held)| held.queue == *queue).map(|(receipt, _)| *receipt).collect()
     }
 
-    /// Passes on a delivery, of which only the first is known as such, and keeps that it is held.
+    /// Passes on a delivery, marking only the first as such, and records that it is held.
     pub(super) fn hold(&self, queue: Option<&Queue>, consumer: u64, line: &Line, mut delivery: Delivery) -> Result<Delivery> {
         let Some(queue) = queue.filter(|_| delivery.receipt.is_some()) else { return Ok(delivery) };
         self.held.lock().unwrap().insert(delivery.receipt, Held { queue: queue.clone(), consumer });
@@ -296,7 +295,7 @@ impl Link {
         let line = Arc::new(Line { inner: Mutex::new(Some(Arc::from(inner))), is_there: watch::Sender::new(true) });
         self.lines.lock().unwrap().push((topic.clone(), Arc::downgrade(&line)));
         *self.made_counts.lock().unwrap().entry(topic.clone()).or_default() += 1;
-        // One that was cut in the meantime is among those that the next cut ends, so it is ended here.
+        // A consumer cut in the meantime would be ended only by the next cut, so it is ended here.
         if self.consuming.is_lost(connection) {
             line.lose();
             return Err(lost());

@@ -16,7 +16,7 @@ pub(super) struct CuttingLock {
 }
 
 impl CuttingLock {
-    /// Over a lock of the broker, which is released as soon as the connection is lost: the broker sees that, too.
+    /// On top of a lock of the broker, which is released as soon as the connection is lost: the broker detects that, too.
     pub(super) fn over(link: Arc<Link>, mut inner: Box<dyn Lock>, connection: Connection) -> Self {
         let (losing, seen) = watch::channel(None);
         let left = CancellationToken::new();

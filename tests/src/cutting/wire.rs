@@ -5,10 +5,10 @@ use std::io;
 use tokio::sync::watch;
 use weir_pubsub::{Cause, PubsubError, Result};
 
-/// Where a connection stands.
+/// The state of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Connection {
-    /// Rises with every loss.
+    /// Incremented by every loss.
     number: u64,
     is_up: bool,
 }
@@ -44,7 +44,7 @@ impl Wire {
         let _ = connection.wait_for(|now| now.number != of.number).await;
     }
 
-    /// Does something over the connection; its answer is lost with it.
+    /// Performs work over the connection; its answer is lost with the connection.
     pub(super) async fn over<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         let connection = self.connected()?;
         tokio::select! {
@@ -55,7 +55,7 @@ impl Wire {
     }
 }
 
-/// What the operating system reports of a connection that was cut.
+/// The error of the operating system for a connection that was cut.
 fn reset() -> io::Error {
     io::Error::new(io::ErrorKind::ConnectionReset, "connection reset by a test")
 }

@@ -13,7 +13,7 @@ pub struct Admin {
 }
 
 impl Admin {
-    /// Of the API at this address, for example `http://127.0.0.1:8080`.
+    /// For the API at this address, for example `http://127.0.0.1:8080`.
     #[must_use]
     pub fn at(url: &str, token: Option<&str>) -> Self {
         Admin { url: url.trim_end_matches('/').to_owned(), token: token.map(str::to_owned) }
@@ -35,7 +35,7 @@ impl Admin {
         format!("{}:{}", url.host_str().unwrap(), url.port_or_known_default().unwrap())
     }
 
-    /// Sends a request; `None` if the broker does not answer. `path` begins behind `/admin/v2/`.
+    /// Sends a request; `None` if the broker does not answer. `path` begins after `/admin/v2/`.
     pub async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Option<(StatusCode, Value)> {
         self.send_to(method, &format!("admin/v2/{path}"), body).await
     }
@@ -46,10 +46,10 @@ impl Admin {
         Some(answer["brokerUrl"].as_str()?.to_owned())
     }
 
-    /// Publishes messages by HTTP, as a program without a client of Pulsar does; `topic` is a path as `persistent/TENANT/NAMESPACE/TOPIC`.
+    /// Publishes messages by HTTP, as a program without a Pulsar client does; `topic` is a path like `persistent/TENANT/NAMESPACE/TOPIC`.
     ///
     /// # Panics
-    /// When one is refused.
+    /// If one is refused.
     pub async fn publish(&self, topic: &str, messages: &Value) {
         let answer = self.send_to(Method::POST, &format!("topics/{topic}"), Some(messages)).await;
         let (status, answer) = answer.expect("an answer to messages");
@@ -73,10 +73,10 @@ impl Admin {
         Some((status, serde_json::from_str(&text).unwrap_or(Value::String(text))))
     }
 
-    /// Calls an operation; its answer.
+    /// Calls an operation and returns its answer.
     ///
     /// # Panics
-    /// When there is no answer or a refusal.
+    /// If there is no answer, or a refusal.
     pub async fn must(&self, method: Method, path: &str, body: Option<&Value>) -> Value {
         let answer = self.send(method.clone(), path, body).await;
         let (status, answer) = answer.unwrap_or_else(|| panic!("no answer to {method} {path}"));
@@ -84,7 +84,8 @@ impl Admin {
         answer
     }
 
-    /// Makes a tenant with the namespaces of the four classes; these roles may do everything in it. Topics are made by nobody but who asks for it.
+    /// Creates a tenant with the namespaces of the four classes; these roles may do everything in it. Topics are created on explicit
+    /// request only.
     ///
     /// # Panics
     /// As [`Admin::must`].
@@ -92,7 +93,7 @@ impl Admin {
         self.make_tenant_with(tenant, roles, &["flow", "request", "response", "notify"]).await;
     }
 
-    /// As [`Admin::make_tenant`] with these namespaces alone.
+    /// As [`Admin::make_tenant`] with only these namespaces.
     ///
     /// # Panics
     /// As [`Admin::must`].
@@ -104,7 +105,7 @@ impl Admin {
         }
     }
 
-    /// Lets these roles alone do everything in a tenant.
+    /// Permits everything in a tenant, to these roles only.
     ///
     /// # Panics
     /// As [`Admin::must`].

@@ -1,4 +1,4 @@
-//! A running Pulsar: a node that the tests started, or one that `WEIR_TEST_PULSAR_URL` names.
+//! A running Pulsar: a node started by the tests, or the one that `WEIR_TEST_PULSAR_URL` names.
 
 use std::path::PathBuf;
 
@@ -16,14 +16,14 @@ pub struct Broker {
     tokens: Option<PathBuf>,
 }
 
-/// Who connects.
+/// The role of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// A superuser.
     Admin,
     /// A role that may do what it is permitted in a tenant.
     Weir,
-    /// The same with a token that has run out.
+    /// The same with an expired token.
     Expired,
 }
 
@@ -45,18 +45,18 @@ impl Role {
     }
 }
 
-/// The key of the tokens of all nodes, and tokens that were made with it: they are worth nothing elsewhere.
+/// The signing key of all nodes, and tokens made with it: they have no value elsewhere.
 pub(super) const KEY: &str = "d2Vpci10ZXN0cy1vbmx5LXdlaXItdGVzdHMtb25seSE=";
 pub(super) const ADMIN_TOKEN: &str = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhZG1pbiJ9.I6QMZxaLZXxU-SowMFJ3ZU8t2_6VTLrUjym0mtkUFOI";
 const WEIR_TOKEN: &str = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ3ZWlyIn0.VdfJJp_1XngQHbRL73ojQAWu1eNGz1Zd2XxMnuzQ1e4";
 const EXPIRED_TOKEN: &str = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ3ZWlyIiwiZXhwIjoxMDAwMDAwMDAwfQ.go_tpr_m4EHgHiTv-Lv29wRlWmAaHtxH9pmNQZakaNM";
 
 impl Broker {
-    /// The one that all tests of this process share: `WEIR_TEST_PULSAR_URL` if it is set, else a node that is started at the first call. Tests leave
-    /// it running and use a tenant of their own.
+    /// The broker that all tests of this process share: `WEIR_TEST_PULSAR_URL` if set, otherwise a node started at the first call. Tests
+    /// leave it running and use a tenant of their own.
     ///
     /// # Panics
-    /// When it cannot be started or does not answer.
+    /// If it cannot be started or does not answer.
     pub async fn shared() -> &'static Broker {
         static RUNNING: OnceCell<Broker> = OnceCell::const_new();
         match std::env::var("WEIR_TEST_PULSAR_URL") {
@@ -65,20 +65,20 @@ impl Broker {
         }
     }
 
-    /// The node that all tests of this process share that need the tokens of its roles.
+    /// The node shared by all tests of this process that need the tokens of its roles.
     ///
     /// # Panics
-    /// When it cannot be started.
+    /// If it cannot be started.
     pub async fn node() -> &'static Broker {
         static NODE: OnceCell<Node> = OnceCell::const_new();
         NODE.get_or_init(Node::start).await
     }
 
-    /// The same, for one test at a time: the tenant `tg` of it, which TrustGraph's programs and the blueprints of many tests name, is the caller's as
-    /// long as the guard is there. What the test before left in it is still there.
+    /// The same, for one test at a time: its tenant `tg`, which TrustGraph's programs and the blueprints of many tests name, belongs to the
+    /// caller while it holds the guard. What the previous test left in it still exists.
     ///
     /// # Panics
-    /// When the tenant cannot be made.
+    /// If the tenant cannot be created.
     pub async fn with_tg() -> (&'static Broker, MutexGuard<'static, ()>) {
         static TURN: Mutex<()> = Mutex::const_new(());
         static MADE: OnceCell<()> = OnceCell::const_new();
@@ -102,12 +102,12 @@ impl Broker {
         Broker { address: format!("127.0.0.1:{port}"), admin, tokens: Some(folder) }
     }
 
-    /// Of these addresses, `HOST:PORT,HOST:PORT`, without authentication.
+    /// At these addresses, `HOST:PORT,HOST:PORT`, without authentication.
     pub(super) fn of_cluster(addresses: String, admin: Admin) -> Self {
         Broker { address: addresses, admin, tokens: None }
     }
 
-    /// Its address, `HOST:PORT`; of a cluster those of its nodes.
+    /// Its address, `HOST:PORT`; for a cluster those of its nodes.
     #[must_use]
     pub fn address(&self) -> &str {
         &self.address
@@ -125,7 +125,7 @@ impl Broker {
         &self.admin
     }
 
-    /// A file with the token of a role; `None` where it asks for none.
+    /// A file with the token of a role; `None` without authentication.
     #[must_use]
     pub fn token_file(&self, role: Role) -> Option<PathBuf> {
         self.tokens.as_ref().map(|folder| folder.join(role.file()))

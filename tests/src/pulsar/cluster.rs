@@ -1,4 +1,4 @@
-//! A cluster of two brokers, with the ZooKeeper and the bookie that both stand on.
+//! A cluster of two brokers, with the ZooKeeper and the bookie that both use.
 
 use std::ffi::OsString;
 use std::fs;
@@ -14,13 +14,13 @@ use crate::wait::eventually;
 
 const BROKERS_COUNT: usize = 2;
 
-/// Two brokers that share their topics, without authentication. Its admin API is that of the first one, which stays.
+/// Two brokers that share their topics, without authentication. Its admin API is that of the first one, which keeps running.
 ///
-/// Dropping it, and the end of the test process by whatever cause, end its processes and remove their folders.
+/// Dropping it, or any end of the test process, ends its processes and removes their folders.
 #[derive(Debug)]
 pub struct Cluster {
     broker: Broker,
-    /// First, so that they end before what they stand on.
+    /// First, so that they end before what they depend on.
     nodes: Vec<Node>,
     _bookie: Process,
     _zookeeper: Process,
@@ -38,7 +38,7 @@ impl Cluster {
     /// Starts it and waits until clients can use both brokers.
     ///
     /// # Panics
-    /// When it cannot be installed, or a process of it ends or does not answer by its deadline; its own words are printed then.
+    /// If it cannot be installed, or one of its processes ends or does not answer by its deadline; its output is then printed.
     pub async fn start() -> Self {
         let root = tokio::task::spawn_blocking(install::installed).await.unwrap();
         let port = free_port();
@@ -57,15 +57,15 @@ impl Cluster {
         Cluster { broker, nodes, _bookie: bookie, _zookeeper: zookeeper }
     }
 
-    /// Both brokers, as clients name them.
+    /// Both brokers, in the form of a client URL.
     #[must_use]
     pub fn broker(&self) -> &Broker {
         &self.broker
     }
 
-    /// Lets go of all topics of a namespace: each goes to one of the brokers again.
+    /// Unloads all topics of a namespace: each is assigned to one of the brokers again.
     pub async fn unload(&self, namespace: &str) {
-        // It fails while the topics are on their way already.
+        // It fails while the topics are already being moved.
         let unloaded = || async {
             let (status, _) = self.broker.admin().send(Method::PUT, &format!("namespaces/{namespace}/unload"), None).await?;
             status.is_success().then_some(())
@@ -73,7 +73,7 @@ impl Cluster {
         eventually(BOOT_DEADLINE, format!("{namespace} to be unloaded"), unloaded).await;
     }
 
-    /// Unloads the topics of a namespace until the second broker has one that is named by its path, `persistent/TENANT/NAMESPACE/TOPIC`.
+    /// Unloads the topics of a namespace until the second broker owns the one with this path, `persistent/TENANT/NAMESPACE/TOPIC`.
     pub async fn move_to_second(&self, namespace: &str, topic: &str) {
         let url = format!("pulsar://127.0.0.1:{}", self.nodes[1].port);
         let moved = || async {
@@ -92,10 +92,10 @@ impl Cluster {
         self.nodes[1].process.kill().await;
     }
 
-    /// Starts the second broker again, with its ports.
+    /// Restarts the second broker, with its ports.
     ///
     /// # Panics
-    /// When it runs, ends or does not answer by its deadline.
+    /// If it is running, ends or does not answer by its deadline.
     pub async fn start_second_again(&self) {
         let node = &self.nodes[1];
         assert!(node.process.pid().is_none(), "it still runs");
@@ -142,7 +142,7 @@ async fn zookeeper(root: &Path, port: u16) -> Process {
     process
 }
 
-/// Writes what brokers and bookies find in ZooKeeper when they start.
+/// Writes what brokers and bookies expect in ZooKeeper when they start.
 async fn set_up(root: &Path, zookeeper_port: u16, first: &Node) {
     let mut command = java(root, "128m", &[], "org.apache.pulsar.PulsarClusterMetadataSetup");
     let store = format!("zk:127.0.0.1:{zookeeper_port}");
@@ -178,7 +178,7 @@ fn bookie(root: &Path, zookeeper_port: u16) -> Process {
     process
 }
 
-/// A node's session ends after some seconds, so that its topics are taken over soon.
+/// A node's session expires after some seconds, so that its topics are taken over soon.
 fn settings(port: u16, admin_port: u16, zookeeper_port: u16) -> String {
     format!(
         "clusterName=weir\nmetadataStoreUrl=zk:127.0.0.1:{zookeeper_port}\nconfigurationMetadataStoreUrl=zk:127.0.0.1:{zookeeper_port}\n\

@@ -1,12 +1,13 @@
 //! A real Apache Pulsar for tests.
 //!
-//! [`Broker::shared`] is one for all tests of a process, with a tenant of its own for each test. A test that kills or restarts a broker starts a
-//! [`Node`] of its own, and one that moves topics between brokers a [`Cluster`]. The jars are installed by `tests/brokers/pulsar.sh`; it listens on loopback only, and neither a process nor a folder of
-//! it is left, however the test process ends.
+//! [`Broker::shared`] is one for all tests of a process, with a tenant for each test. A test that kills or restarts a broker starts its own
+//! [`Node`], and one that moves topics between brokers a [`Cluster`]. The jars are installed by `tests/brokers/pulsar.sh`. Pulsar listens
+//! on loopback only, and no process or folder of it is left, however the test process ends.
 //!
 //! | variable | meaning |
 //! |---|---|
-//! | `WEIR_TEST_PULSAR_URL` | a running broker in place of the shared node, without authentication, whose topics are not made by themselves |
+//! | `WEIR_TEST_PULSAR_URL` | a running broker in place of the shared node, without authentication and without automatic creation of topics
+//! |
 //! | `WEIR_TEST_PULSAR_ADMIN_URL` | the admin API of that broker, by default port 8080 of its host |
 
 mod admin;

@@ -1,4 +1,4 @@
-//! A node of a test's own, which the test may kill and stop.
+//! A node for a single test, which may kill and stop it.
 
 use std::ffi::OsString;
 use std::fs;
@@ -13,13 +13,12 @@ use super::{Broker, install};
 use crate::ports::{free_port, is_free};
 use crate::wait::eventually;
 
-/// Others may take a port between looking for it and using it.
+/// Other programs may take a port between choosing it and using it.
 const ATTEMPTS: u32 = 3;
 
-/// A standalone Pulsar with ports and folders of its own, tokens, and bounded memory. It is a [`Broker`].
+/// A standalone Pulsar with its own ports and folders, tokens, and limited memory. It is a [`Broker`].
 ///
-/// Dropping it, and the end of the test process by whatever cause, end its process and remove its folder. If the test failed, the end of its log
-/// is printed.
+/// Dropping it, or any end of the test process, ends its process and removes its folder. If the test failed, the end of its log is printed.
 #[derive(Debug)]
 pub struct Node {
     broker: Broker,
@@ -27,7 +26,7 @@ pub struct Node {
     process: Process,
 }
 
-/// What a node has beyond the usual.
+/// The additional settings of a node.
 #[derive(Clone, Debug, Default)]
 pub struct Setup {
     lines: String,
@@ -36,7 +35,7 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// With a line of `broker.conf`, which counts in place of one before it. `FOLDER` in it is the folder of the node.
+    /// Adds a line of `broker.conf`, which takes precedence over an earlier one. `FOLDER` in it is the folder of the node.
     #[must_use]
     pub fn line(mut self, line: &str) -> Self {
         self.lines.push_str(line);
@@ -44,14 +43,14 @@ impl Setup {
         self
     }
 
-    /// With a file in its folder.
+    /// Adds a file to its folder.
     #[must_use]
     pub fn file(mut self, name: &str, text: &str) -> Self {
         self.files.push((name.to_owned(), text.to_owned()));
         self
     }
 
-    /// With an option of Java, which counts in place of one before it.
+    /// Adds an option of Java, which takes precedence over an earlier one.
     #[must_use]
     pub fn java_option(mut self, option: String) -> Self {
         self.java_options.push(option);
@@ -79,7 +78,7 @@ impl Node {
     /// Starts a node and waits until clients can use it.
     ///
     /// # Panics
-    /// When it cannot be installed, ends, or does not answer by its deadline; its own words are printed then.
+    /// If it cannot be installed, ends, or does not answer by its deadline; its output is then printed.
     pub async fn start() -> Self {
         Setup::default().start().await
     }
@@ -113,7 +112,7 @@ impl Node {
         Node { broker: Broker::on_loopback(ports[0], ports[1], folder), ports, process }
     }
 
-    /// Waits until clients can use it; why not, if it ends or takes too long.
+    /// Waits until clients can use it; the error if it ends or takes too long.
     async fn booted(&self) -> Result<(), String> {
         let is_healthy = || async {
             let health = self.admin().send(Method::GET, "brokers/health", None).await;
@@ -134,7 +133,7 @@ impl Node {
         self.process.pid()
     }
 
-    /// What it printed and logged so far.
+    /// Its output and log so far.
     #[must_use]
     pub fn log(&self) -> String {
         self.process.log()
@@ -143,23 +142,24 @@ impl Node {
     /// Kills it without warning, as `kill -9` does, and waits until it is gone.
     ///
     /// # Panics
-    /// When it is not running.
+    /// If it is not running.
     pub async fn kill(&self) {
         self.process.kill().await;
     }
 
-    /// Asks it to end, as a service manager does, and waits until it is gone; as service managers do, it is killed where that takes too long.
+    /// Requests its end, as a service manager does, and waits until it is gone; it is killed if that takes too long, also as service
+    /// managers do.
     ///
     /// # Panics
-    /// When it is not running.
+    /// If it is not running.
     pub async fn terminate(&self) {
         self.process.terminate().await;
     }
 
-    /// Starts it again after [`Node::kill`] or [`Node::terminate`], with its ports and data, and waits until clients can use it.
+    /// Restarts it after [`Node::kill`] or [`Node::terminate`], with its ports and data, and waits until clients can use it.
     ///
     /// # Panics
-    /// When it runs, ends or does not answer by its deadline.
+    /// If it is running, ends or does not answer by its deadline.
     pub async fn start_again(&self) {
         assert!(self.pid().is_none(), "the node still runs");
         eventually(BOOT_DEADLINE, "the node's ports to be free", || async { self.ports.into_iter().all(is_free).then_some(()) }).await;

@@ -1,4 +1,4 @@
-//! A program of Pulsar: it ends with the test, and its folder goes with it.
+//! A program of Pulsar: it ends with the test, and its folder is removed with it.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -15,7 +15,7 @@ use crate::wait::eventually;
 
 /// Starting takes 6 to 18 s on two shared cores.
 pub(super) const BOOT_DEADLINE: Duration = Duration::from_secs(180);
-/// How long it may take to stop before it is killed: once it took minutes.
+/// How long it may take to stop before it is killed: minutes have been observed.
 const STOP_TIME: Duration = Duration::from_secs(30);
 const OPENED: [&str; 4] = [
     "java.base/sun.net=ALL-UNNAMED",
@@ -24,21 +24,21 @@ const OPENED: [&str; 4] = [
     "jdk.management/com.sun.management.internal=ALL-UNNAMED",
 ];
 
-/// A program with a folder of its own. If the test failed, the end of its log is printed.
+/// A program with its own folder. If the test failed, the end of its log is printed.
 #[derive(Debug)]
 pub(super) struct Process {
     folder: PathBuf,
     supervisor: Child,
-    /// Closed, it ends the program.
+    /// Closing it ends the program.
     line: Mutex<Option<ChildStdin>>,
 }
 
 impl Process {
-    /// Of a command, whose program is not started yet.
+    /// For a command whose program is not started yet.
     pub(super) fn of(folder: &Path, command: Vec<OsString>) -> Self {
         let output = File::options().create(true).append(true).open(folder.join("output.log")).unwrap();
         let mut supervise = Command::new(supervise());
-        // Away from the terminal's process group: a Ctrl-C there ends the test, and this cleans up.
+        // Outside of the terminal's process group: Ctrl-C in the terminal ends the test, and this cleans up.
         std::os::unix::process::CommandExt::process_group(&mut supervise, 0);
         supervise.current_dir(folder).arg(folder).args(command);
         supervise.stdin(Stdio::piped()).stdout(output.try_clone().unwrap()).stderr(output);
@@ -62,7 +62,7 @@ impl Process {
         children(self.supervisor.id()).into_iter().find(|pid| is_running(*pid))
     }
 
-    /// Waits until it answers; why it does not, if it ends.
+    /// Waits until it answers; the error if it ends.
     pub(super) async fn booted<F: Future<Output = bool>>(&self, answers: impl Fn() -> F) -> Result<(), String> {
         let process = eventually(BOOT_DEADLINE, "the process", || async { self.pid() }).await;
         let answers = eventually(BOOT_DEADLINE, "the process to end or to answer", || async {
@@ -74,7 +74,7 @@ impl Process {
         if answers.await { Ok(()) } else { Err(format!("it ended while it started:\n{}", self.log())) }
     }
 
-    /// What it printed and logged so far.
+    /// Its output and log so far.
     pub(super) fn log(&self) -> String {
         fs::read(self.folder.join("output.log")).map(|text| String::from_utf8_lossy(&text).into_owned()).unwrap_or_default()
     }
@@ -85,7 +85,8 @@ impl Process {
         eventually(BOOT_DEADLINE, "the process to end", || async { (!is_running(pid)).then_some(()) }).await;
     }
 
-    /// Asks it to end, as a service manager does, and waits until it is gone; as service managers do, it is killed where that takes too long.
+    /// Requests its end, as a service manager does, and waits until it is gone; it is killed if that takes too long, also as service
+    /// managers do.
     pub(super) async fn terminate(&self) {
         let pid = self.signal(Signal::TERM);
         let ended = async {
@@ -116,7 +117,7 @@ impl Drop for Process {
     }
 }
 
-/// What a class of Pulsar is run with, in so much memory. It ends with the process that starts it.
+/// The command line for a class of Pulsar with this much memory. It ends with the process that starts it.
 pub(super) fn java(root: &Path, heap: &str, options: &[String], class: &str) -> Vec<OsString> {
     let words = "setpriv --pdeathsig KILL java -Xms64m -XX:+UseSerialGC -XX:MaxDirectMemorySize=256m -XX:TieredStopAtLevel=1 -Djava.net.preferIPv4Stack=true";
     let mut command: Vec<OsString> = words.split(' ').map(Into::into).collect();
@@ -129,7 +130,7 @@ pub(super) fn java(root: &Path, heap: &str, options: &[String], class: &str) -> 
     command
 }
 
-/// The program that cleans up behind this process: cargo builds it beside the tests.
+/// The program that cleans up after this process: cargo builds it beside the tests.
 fn supervise() -> PathBuf {
     let program = std::env::current_exe().unwrap();
     let folder = program.parent().unwrap();

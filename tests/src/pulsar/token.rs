@@ -1,14 +1,14 @@
-//! Tokens that run out.
+//! Tokens that expire.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use sha2::{Digest, Sha256};
 
-/// What the key of the tokens of all nodes stands for.
+/// The decoded signing key of all nodes.
 const SECRET: &[u8; 32] = b"weir-tests-only-weir-tests-only!";
 const BLOCK_BYTES: usize = 64;
 
-/// A token of a role that runs out after a while.
+/// A token of a role that expires after a while.
 ///
 /// # Panics
 /// Never.

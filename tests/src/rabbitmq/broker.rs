@@ -1,4 +1,4 @@
-//! A running RabbitMQ: a node that the tests started, or one that `WEIR_TEST_RABBITMQ_URL` names.
+//! A running RabbitMQ: a node started by the tests, or the one that `WEIR_TEST_RABBITMQ_URL` names.
 
 use reqwest::Url;
 use tokio::sync::OnceCell;
@@ -14,11 +14,11 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// The one that all tests of this process share: `WEIR_TEST_RABBITMQ_URL` if it is set, else a node of [`Version::tested`] that is
-    /// started at the first call. Tests leave it running and use a vhost of their own.
+    /// The broker that all tests of this process share: `WEIR_TEST_RABBITMQ_URL` if set, otherwise a node of [`Version::tested`] started at
+    /// the first call. Tests leave it running and use their own vhost.
     ///
     /// # Panics
-    /// When it cannot be started or does not answer.
+    /// If it cannot be started or does not answer.
     ///
     /// [`Version::tested`]: super::Version::tested
     pub async fn shared() -> &'static Broker {
@@ -82,7 +82,7 @@ impl Broker {
         broker.url_of(vhost)
     }
 
-    /// Its URL by way of another address, `HOST:PORT`, for example of a [`Proxy`](crate::proxy::Proxy) in front of it.
+    /// Its URL through another address, `HOST:PORT`, for example of a [`Proxy`](crate::proxy::Proxy) in front of it.
     #[must_use]
     pub fn url_by(&self, address: std::net::SocketAddr, vhost: &str) -> String {
         self.url_of(vhost).replace(&self.address(), &address.to_string())
@@ -115,10 +115,10 @@ impl Broker {
         self.management.url()
     }
 
-    /// A fresh vhost, which [`Broker::user`] may do everything in.
+    /// A fresh vhost, in which [`Broker::user`] has all permissions.
     ///
     /// # Panics
-    /// When the broker does not answer or refuses it.
+    /// If the broker does not answer or refuses it.
     pub async fn vhost(&self, queues: DefaultQueues) -> Vhost {
         Vhost::new(self, queues).await
     }

@@ -41,10 +41,10 @@ impl Version {
         }
     }
 
-    /// The folder of the installed server, which is installed first if it is not there. Blocks meanwhile.
+    /// The folder of the installed server, which is installed first if missing. Blocks meanwhile.
     ///
     /// # Panics
-    /// If it cannot be installed, with what the script printed: a test that needs a node fails without one.
+    /// If it cannot be installed, with the output of the script: a test that needs a node fails without one.
     pub(super) fn installed(self) -> PathBuf {
         let output = Command::new(SCRIPT).arg(self.name()).output().expect("bash is needed to install RabbitMQ");
         let said = String::from_utf8_lossy(&output.stderr);

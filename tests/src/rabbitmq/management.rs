@@ -1,4 +1,4 @@
-//! The management API of a broker: what is asked often, since `rabbitmqctl` takes half a second for each call.
+//! The management API of a broker: for frequent queries, since `rabbitmqctl` takes half a second for each call.
 
 use reqwest::{Method, StatusCode, Url};
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ pub struct Management {
 }
 
 impl Management {
-    /// Of the API at this address, with user and password, for example `http://guest:guest@127.0.0.1:15672`.
+    /// For the API at this address, with user and password, for example `http://guest:guest@127.0.0.1:15672`.
     ///
     /// # Panics
     /// If it is not a URL.
@@ -27,7 +27,7 @@ impl Management {
         self.url.as_str().trim_end_matches('/')
     }
 
-    /// Sends a request; `None` if the broker does not answer. `path` begins behind `/api/`, with `%2F` for a slash in a name.
+    /// Sends a request; `None` if the broker does not answer. `path` begins after `/api/`, with `%2F` for a slash in a name.
     pub async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Option<(StatusCode, Value)> {
         let client = reqwest::Client::builder().no_proxy().timeout(DEADLINE).pool_max_idle_per_host(0).build().unwrap();
         let mut request = client.request(method, format!("{}/api/{path}", self.url()));
@@ -43,7 +43,7 @@ impl Management {
     /// Gets a resource, for example `queues/VHOST`.
     ///
     /// # Panics
-    /// When there is no answer or a refusal.
+    /// If there is no answer, or a refusal.
     pub async fn get(&self, path: &str) -> Value {
         self.must(Method::GET, path, None).await
     }
@@ -56,7 +56,7 @@ impl Management {
         self.must(Method::PUT, path, Some(body)).await;
     }
 
-    /// Calls an operation, for example `exchanges/VHOST/NAME/publish`; its answer.
+    /// Calls an operation, for example `exchanges/VHOST/NAME/publish`, and returns its answer.
     ///
     /// # Panics
     /// As [`Management::get`].
@@ -64,10 +64,10 @@ impl Management {
         self.must(Method::POST, path, Some(body)).await
     }
 
-    /// Deletes a resource; one that is not there is as good.
+    /// Deletes a resource; succeeds if it does not exist.
     ///
     /// # Panics
-    /// When there is no answer or another refusal.
+    /// If there is no answer, or another refusal.
     pub async fn delete(&self, path: &str) {
         let (status, answer) = self.send(Method::DELETE, path, None).await.unwrap_or_else(|| panic!("no answer to DELETE {path}"));
         assert!(status.is_success() || status == StatusCode::NOT_FOUND, "DELETE {path}: {status}: {answer}");
@@ -81,7 +81,7 @@ impl Management {
         self.put(&format!("users/{user}"), &json!({"password": password, "tags": ""})).await;
     }
 
-    /// Gives a user these permissions on a vhost: regular expressions of names, `""` for none.
+    /// Gives a user these permissions on a vhost: regular expressions for names; `""` means none.
     ///
     /// # Panics
     /// As [`Management::get`].

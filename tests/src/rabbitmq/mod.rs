@@ -1,8 +1,8 @@
 //! A real RabbitMQ for tests.
 //!
 //! [`Broker::shared`] is one for all tests of a process, with a fresh [`Vhost`] for each test. A test that kills, pauses or configures a
-//! broker starts a [`Node`] of its own. The server is installed by `tests/brokers/rabbitmq.sh`; it listens on loopback only, and neither a
-//! process nor a folder of it is left, however the test process ends.
+//! broker starts its own [`Node`]. The server is installed by `tests/brokers/rabbitmq.sh`; it listens on loopback only, and no process or
+//! folder of it is left, however the test process ends.
 //!
 //! | variable | meaning |
 //! |---|---|

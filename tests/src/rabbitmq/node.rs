@@ -1,4 +1,4 @@
-//! A node of a test's own, which the test may kill, stop, pause and configure.
+//! A node for a single test, which may kill, stop, pause and configure it.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -20,13 +20,13 @@ use crate::wait::{DEADLINE, eventually};
 
 /// Starting takes 4 s on a quiet machine.
 const BOOT_DEADLINE: Duration = Duration::from_secs(120);
-/// Others may take a port between looking for it and using it.
+/// Other programs may take a port between choosing it and using it.
 const ATTEMPTS: u32 = 3;
 
-/// A RabbitMQ node with ports and folders of its own, and the management plugin. It is a [`Broker`].
+/// A RabbitMQ node with its own ports and folders, and the management plugin. It is a [`Broker`].
 ///
-/// Dropping it, and the end of the test process by whatever cause, end its processes and remove its folder. If the test failed, the end of
-/// its log is printed.
+/// Dropping it, or any end of the test process, ends its processes and removes its folder. If the test failed, the end of its log is
+/// printed.
 #[derive(Debug)]
 pub struct Node {
     broker: Broker,
@@ -36,7 +36,7 @@ pub struct Node {
     folder: PathBuf,
     root: PathBuf,
     supervisor: Child,
-    /// Closed, it ends the node.
+    /// Closing it ends the node.
     line: Mutex<Option<ChildStdin>>,
 }
 
@@ -49,13 +49,13 @@ impl Deref for Node {
 }
 
 impl Node {
-    /// The memory limit of all nodes, a part of the machine's memory.
+    /// The memory limit of all nodes, as a fraction of the machine's memory.
     pub(super) const MEMORY_LIMIT: &str = "0.6";
 
     /// Starts a node of [`Version::tested`] and waits until clients can use it: about 5 s.
     ///
     /// # Panics
-    /// When it cannot be installed, ends, or does not answer by its deadline; its own words are printed then.
+    /// If it cannot be installed, ends, or does not answer by its deadline; its output is then printed.
     pub async fn start() -> Self {
         Setup::default().start().await
     }
@@ -81,7 +81,7 @@ impl Node {
         setup.write(&folder, ports);
         let output = File::options().create(true).append(true).open(folder.join("output.log")).unwrap();
         let mut command = Command::new(supervise());
-        // Away from the terminal's process group: a Ctrl-C there ends the test, and this cleans up.
+        // Outside of the terminal's process group: Ctrl-C in the terminal ends the test, and this cleans up.
         std::os::unix::process::CommandExt::process_group(setup.environ(&mut command, &name, ports), 0);
         command.arg(&folder).args(setup.enter(&root, &folder)).arg("/usr/lib/rabbitmq/bin/rabbitmq-server");
         command.stdin(Stdio::piped()).stdout(output.try_clone().unwrap()).stderr(output);
@@ -97,7 +97,7 @@ impl Node {
         self.line.lock().unwrap().as_mut().expect("it is open until drop").write_all(b"start\n").unwrap();
     }
 
-    /// Waits until clients can use it; why not, if it ends or takes too long.
+    /// Waits until clients can use it; the error if it ends or takes too long.
     async fn booted(&self) -> Result<(), String> {
         let begun = eventually(DEADLINE, "the node's processes", || async { self.unshare() });
         let namespace = begun.await;
@@ -116,7 +116,7 @@ impl Node {
         }
     }
 
-    /// Whether it answers the protocol header of AMQP with its first frame.
+    /// Whether it answers the AMQP protocol header with its first frame.
     async fn greets(&self) -> bool {
         let greeting = async {
             let mut stream = TcpStream::connect(self.address()).await?;
@@ -130,7 +130,7 @@ impl Node {
         self.management().send(Method::GET, "overview", None).await.is_some_and(|(status, _)| status.is_success())
     }
 
-    /// The process of the namespace that the node runs in: it ends when all of them are gone.
+    /// The `unshare` process of the node's namespace: it ends when all processes in it are gone.
     fn unshare(&self) -> Option<u32> {
         children(self.supervisor.id()).into_iter().find(|pid| is_running(*pid))
     }
@@ -139,10 +139,10 @@ impl Node {
         self.ports
     }
 
-    /// Makes it one cluster with another node that it was started [beside](Setup::beside), and waits until clients can use it again.
+    /// Forms a cluster with another node that it was started [beside](Setup::beside), and waits until clients can use it again.
     ///
     /// # Panics
-    /// When it cannot join, or does not answer by its deadline.
+    /// If it cannot join, or does not answer by its deadline.
     pub async fn join(&self, other: &Node) {
         self.ctl(&["stop_app"]).await;
         self.ctl(&["join_cluster", other.name()]).await;
@@ -174,7 +174,7 @@ impl Node {
         descendant(self.supervisor.id(), "beam.smp")
     }
 
-    /// What it printed and logged so far.
+    /// Its output and log so far.
     #[must_use]
     pub fn log(&self) -> String {
         let logs = fs::read_dir(self.folder.join("log")).into_iter().flatten().flatten().map(|entry| entry.path());
@@ -182,10 +182,10 @@ impl Node {
         all.filter_map(|path| fs::read(path).ok()).map(|text| String::from_utf8_lossy(&text).into_owned()).collect()
     }
 
-    /// Runs `rabbitmqctl` against it: about 0.5 s, more often slower than [`Broker::management`].
+    /// Runs `rabbitmqctl` against it: takes about 0.5 s, usually slower than [`Broker::management`].
     ///
     /// # Panics
-    /// When it fails, with what it printed.
+    /// If it fails, with its output.
     pub async fn ctl(&self, arguments: &[&str]) -> String {
         let output = self.try_ctl(arguments).await;
         let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
@@ -196,7 +196,7 @@ impl Node {
     /// As [`Node::ctl`]; it may fail.
     ///
     /// # Panics
-    /// When it cannot be run.
+    /// If it cannot be run.
     pub async fn try_ctl(&self, arguments: &[&str]) -> Output {
         let enter = self.setup.enter(&self.root, &self.folder);
         let mut command = Command::new(&enter[0]);
@@ -205,11 +205,11 @@ impl Node {
         tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
     }
 
-    /// Writes declared queues, exchanges, bindings and vhosts to its disk. Before 4.3 they are kept in memory for some seconds after the
-    /// broker has confirmed them, and a [`Node::kill`] loses them; messages that were confirmed are not concerned.
+    /// Writes declared queues, exchanges, bindings and vhosts to its disk. Before 4.3 they stay in memory for some seconds after the broker
+    /// has confirmed them, and a [`Node::kill`] loses them; confirmed messages are not affected.
     ///
     /// # Panics
-    /// When it does not answer.
+    /// If it does not answer.
     pub async fn keep_declarations(&self) {
         self.ctl(&["eval", "case erlang:whereis(mnesia_tm) of undefined -> ok; _ -> mnesia:dump_log() end."]).await;
     }
@@ -217,15 +217,15 @@ impl Node {
     /// Kills it without warning, as `kill -9` does, and waits until all its processes are gone.
     ///
     /// # Panics
-    /// When it is not running.
+    /// If it is not running.
     pub async fn kill(&self) {
         self.end_by(Signal::KILL).await;
     }
 
-    /// Asks it to end, as a service manager does, and waits until all its processes are gone.
+    /// Requests its end, as a service manager does, and waits until all its processes are gone.
     ///
     /// # Panics
-    /// When it is not running, or has not ended by the deadline.
+    /// If it is not running, or has not ended by the deadline.
     pub async fn terminate(&self) {
         self.end_by(Signal::TERM).await;
     }
@@ -236,11 +236,11 @@ impl Node {
         eventually(BOOT_DEADLINE, "the node to end", || async { (!is_running(namespace)).then_some(()) }).await;
     }
 
-    /// Starts it again after [`Node::kill`] or [`Node::terminate`], with its ports and data, and waits until clients can use it. If another
+    /// Restarts it after [`Node::kill`] or [`Node::terminate`], with its ports and data, and waits until clients can use it. If another
     /// process has taken one of its ports meanwhile, it waits until that is free.
     ///
     /// # Panics
-    /// When it runs, ends or does not answer by its deadline.
+    /// If it is running, ends or does not answer by its deadline.
     pub async fn start_again(&self) {
         assert!(self.unshare().is_none(), "the node still runs");
         let mut attempt = 1;
@@ -258,15 +258,15 @@ impl Node {
     /// Stops its process until [`Node::resume`]: its connections stay open and nothing answers.
     ///
     /// # Panics
-    /// When it is not running.
+    /// If it is not running.
     pub fn pause(&self) {
         self.signal(Signal::STOP);
     }
 
-    /// Lets it go on after [`Node::pause`].
+    /// Resumes it after [`Node::pause`].
     ///
     /// # Panics
-    /// When it is not running.
+    /// If it is not running.
     pub fn resume(&self) {
         self.signal(Signal::CONT);
     }
@@ -279,22 +279,22 @@ impl Node {
     /// Raises the memory alarm, so that it reads nothing from connections that publish, and waits until it is raised.
     ///
     /// # Panics
-    /// When it is not raised by the deadline.
+    /// If it is not raised by the deadline.
     pub async fn raise_memory_alarm(&self) {
         self.ctl(&["set_vm_memory_high_watermark", "0.0001"]).await;
         self.alarms(reqwest::StatusCode::SERVICE_UNAVAILABLE).await;
     }
 
-    /// Ends the memory alarm, and waits until it has ended.
+    /// Clears the memory alarm, and waits until it is cleared.
     ///
     /// # Panics
-    /// When it has not ended by the deadline.
+    /// If it is not cleared by the deadline.
     pub async fn end_memory_alarm(&self) {
         self.ctl(&["set_vm_memory_high_watermark", Self::MEMORY_LIMIT]).await;
         self.alarms(reqwest::StatusCode::OK).await;
     }
 
-    /// Waits for this answer of the check for alarms.
+    /// Waits for this answer of the alarm check.
     async fn alarms(&self, wanted: reqwest::StatusCode) {
         eventually(DEADLINE, format!("the check for alarms to answer {wanted}"), || async {
             let (status, _) = self.management().send(Method::GET, "health/checks/local-alarms", None).await?;
@@ -316,7 +316,7 @@ impl Drop for Node {
     }
 }
 
-/// The program that cleans up behind this process: cargo builds it beside the tests.
+/// The program that cleans up after this process: cargo builds it beside the tests.
 fn supervise() -> PathBuf {
     let program = std::env::current_exe().unwrap();
     let folder = program.parent().unwrap();

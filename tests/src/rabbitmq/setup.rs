@@ -1,4 +1,4 @@
-//! How a node is set up: its version, its configuration, its ports and what its programs are run with.
+//! How a node is set up: its version, configuration and ports, and the environment of its programs.
 
 use std::fmt::Write as _;
 use std::fs::{self, OpenOptions, Permissions};
@@ -11,12 +11,12 @@ use std::time::Duration;
 use super::{Node, Version};
 use crate::ports::{free_port, is_free};
 
-/// Programs of the node listen on loopback only.
+/// Makes the programs of the node listen on loopback only.
 const LOOPBACK: &str = "-kernel inet_dist_use_interface {127,0,0,1}";
-/// Runs a command in the node's root folder `$0`, with the node's folder `$1` mounted in it, all of it seen by this command only.
+/// Runs a command in the node's root folder `$0`, with the node's folder `$1` mounted in it, visible to this command only.
 const ENTER: &str = r#"mount --bind "$1" "$0/node" && mount -t proc proc "$0/proc" && shift && exec chroot "$0" "$@""#;
 
-/// How a node is set up. Everything that is not set is as a RabbitMQ has it by default.
+/// How a node is set up. Everything not set here has RabbitMQ's default.
 #[derive(Clone, Debug)]
 pub struct Setup {
     version: Version,
@@ -34,48 +34,49 @@ impl Default for Setup {
 }
 
 impl Setup {
-    /// Another version than the one that the test run is for.
+    /// Another version than that of the test run.
     #[must_use]
     pub fn version(mut self, version: Version) -> Self {
         self.version = version;
         self
     }
 
-    /// A line of `rabbitmq.conf`, for example `max_message_size = 1048576`.
+    /// Adds a line of `rabbitmq.conf`, for example `max_message_size = 1048576`.
     #[must_use]
     pub fn line(mut self, line: &str) -> Self {
         writeln!(self.lines, "{line}").expect("a String takes everything");
         self
     }
 
-    /// A file of the node's folder, which is `/node` for it.
+    /// Adds a file to the node's folder, which the node sees as `/node`.
     #[must_use]
     pub fn file(mut self, name: &'static str, text: String) -> Self {
         self.files.push((name, text));
         self
     }
 
-    /// Refuses queues that are neither durable nor exclusive, as RabbitMQ does by default from 4.3. Only from 4.0.
+    /// Refuses queues that are neither durable nor exclusive, as RabbitMQ does by default from 4.3. Requires 4.0 or later.
     #[must_use]
     pub fn deny_transient_queues(self) -> Self {
         self.line("deprecated_features.permit.transient_nonexcl_queues = false")
     }
 
-    /// Beside another node, so that it can [join](Node::join) that one. It must not outlive the other, which has the server of their names.
+    /// Starts beside another node, so that it can [join](Node::join) that one. It must not outlive the other, which runs the name server of
+    /// both.
     #[must_use]
     pub fn beside(mut self, node: &Node) -> Self {
         self.epmd = Some(node.ports().epmd);
         self
     }
 
-    /// How long a consumer may keep a message unacknowledged, and that channels check it every second instead of every minute.
+    /// How long a consumer may keep a message unacknowledged; channels then check it every second instead of every minute.
     #[must_use]
     pub fn consumer_timeout(mut self, timeout: Duration) -> Self {
         self.arguments.push_str(" -rabbit channel_tick_interval 1000");
         self.line(&format!("consumer_timeout = {}", timeout.as_millis()))
     }
 
-    /// Starts a node that is set up so.
+    /// Starts a node with this setup.
     ///
     /// # Panics
     /// As [`Node::start`].
@@ -83,7 +84,7 @@ impl Setup {
         Node::start_with(self).await
     }
 
-    /// Ports that are free now, but for that of a name server that is there.
+    /// Ports that are free now, except for that of an existing name server.
     pub(super) fn ports(&self) -> Ports {
         let free = Ports::free();
         Ports { epmd: self.epmd.unwrap_or(free.epmd), ..free }
@@ -113,8 +114,8 @@ impl Setup {
         fs::write(folder.join("rabbitmq.conf"), lines).unwrap();
     }
 
-    /// The program that runs others in the node's folders and in a PID namespace of their own: they end together. It ends with the
-    /// process that starts it.
+    /// The program that runs others in the node's folders and in their own PID namespace: they end together. It ends with the process that
+    /// starts it.
     pub(super) fn enter(&self, root: &Path, folder: &Path) -> Vec<std::ffi::OsString> {
         let words = "setpriv --pdeathsig KILL unshare --fork --pid --kill-child --mount sh -c";
         let words = words.split(' ').map(Into::into).chain([ENTER.into()]);
@@ -150,12 +151,12 @@ pub(super) struct Ports {
 }
 
 impl Ports {
-    /// Four that are free now and stay free while their node is down: see [`free_port`].
+    /// Four ports that are free now and stay free while their node is down: see [`free_port`].
     pub(super) fn free() -> Self {
         Ports { amqp: free_port(), management: free_port(), distribution: free_port(), epmd: free_port() }
     }
 
-    /// Whether none of them was taken while the node was down. That of epmd is shared by the nodes of a cluster.
+    /// Whether none of them was taken while the node was down. The epmd port is shared by the nodes of a cluster.
     pub(super) fn are_free(self) -> bool {
         [self.amqp, self.management, self.distribution].into_iter().all(is_free)
     }

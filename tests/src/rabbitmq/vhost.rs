@@ -1,20 +1,20 @@
-//! A virtual host for one test: names of its own on a broker that others use, too.
+//! A virtual host for one test: separate names on a shared broker.
 
 use serde_json::json;
 
 use super::{Broker, Management};
 
-/// The type of queues that are declared without one.
+/// The type of queues that are declared without a type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DefaultQueues {
-    /// Classic, as brokers are set up by default.
+    /// Classic, the default of brokers.
     Classic,
     /// Quorum where the queue is durable and neither exclusive nor auto-delete; classic otherwise.
     Quorum,
 }
 
 impl DefaultQueues {
-    /// As `default_queue_type` spells it.
+    /// As spelled in `default_queue_type`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -24,7 +24,7 @@ impl DefaultQueues {
     }
 }
 
-/// A fresh vhost. Dropping it deletes it with all that is in it; open connections to it are closed by the broker.
+/// A fresh vhost. Dropping it deletes it with its content; the broker closes open connections to it.
 #[derive(Debug)]
 pub struct Vhost {
     name: String,
@@ -59,7 +59,7 @@ impl Vhost {
 impl Drop for Vhost {
     fn drop(&mut self) {
         let (management, path) = (self.management.clone(), format!("vhosts/{}", self.name));
-        // A thread and a runtime of its own: the one of the test may be ending. A broker that the test has ended has nothing to delete.
+        // In a separate thread and runtime: that of the test may be ending. If the test has stopped the broker, there is nothing to delete.
         let delete = move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(management.send(reqwest::Method::DELETE, &path, None));

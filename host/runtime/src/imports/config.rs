@@ -1,11 +1,11 @@
-//! `config`: the types that the descriptor declares, in the one state that the call began with.
+//! `config`: the types that the descriptor declares, in the one state with which the call began.
 
 use crate::bindings::weir::processor::config::Host;
 use crate::guest::Guest;
 use weir_pubsub::names;
 
 impl Guest {
-    /// An undeclared type is a bug that the author must see.
+    /// An undeclared type is a bug, reported to the author.
     fn check_type(&self, config_type: &str) -> wasmtime::Result<()> {
         let declared = &self.variant.config_types;
         if declared.iter().any(|name| name == config_type) {

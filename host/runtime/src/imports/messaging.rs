@@ -14,7 +14,7 @@ use crate::message_trace;
 use crate::outputs::Yielded;
 use crate::variant::Variant;
 
-/// Properties of one message; more than are ever needed, and few enough for a linear search.
+/// Properties of one message; more than anyone needs, and few enough for a linear search.
 const MAX_PROPERTIES_COUNT: usize = 256;
 /// Requests in flight in one call.
 const MAX_BEGUN_COUNT: usize = 64;
@@ -34,7 +34,7 @@ fn unavailable(error: &PubsubError) -> CallError {
     CallError { kind, reason: error.to_string() }
 }
 
-/// Whether a property is the host's own: not shown to components and not settable by them.
+/// Whether a property is the host's own: hidden from components and not settable by them.
 pub(crate) fn is_reserved(name: &str) -> bool {
     name.starts_with("weir-") || name == CORRELATION_ID || TRACE_PROPERTIES.contains(&name)
 }
@@ -87,7 +87,7 @@ impl Guest {
     /// Waits until the host's budget has room for outputs.
     ///
     /// # Errors
-    /// The attempt is to end.
+    /// The attempt must end.
     async fn wait_for_budget(&mut self) -> wasmtime::Result<()> {
         let began = Instant::now();
         let waits_count = self.call.charge.waits_count();

@@ -11,7 +11,7 @@ use crate::bindings::Processor;
 use crate::guest::Guest;
 pub(crate) use messaging::is_reserved;
 
-/// Adds all imports. The standard ones of WASI are there too, and refuse files, addresses and variables by themselves.
+/// Adds all imports. The standard ones of WASI are included and refuse files, addresses and variables.
 pub(crate) fn add_to_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
     Processor::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 const DIGITS: Range<usize> = 13..20;
 
-/// Issuers: the first digits from and to, and how many digits the whole number has.
+/// Issuers: the range of the first digits, and the permitted lengths of the whole number.
 const ISSUERS: &[(&str, &str, &[usize])] = &[
     ("4", "4", &[13, 16, 19]),
     ("51", "55", &[16]),
@@ -27,7 +27,7 @@ const ISSUERS: &[(&str, &str, &[usize])] = &[
 pub(super) fn find(text: &str, add: &mut dyn FnMut(Range<usize>)) {
     let mut done = 0;
     for start in starts(text) {
-        // No issuer's numbers begin with another digit.
+        // No issuer's numbers begin with other digits.
         if start < done || !matches!(text.as_bytes()[start], b'2'..=b'6') || continues_at(text, start) {
             continue;
         }
@@ -38,7 +38,7 @@ pub(super) fn find(text: &str, add: &mut dyn FnMut(Range<usize>)) {
     }
 }
 
-/// Where a card's number that begins here ends: the longest one.
+/// The end of the card number that begins here: the longest one.
 fn card(text: &str, start: usize) -> Option<usize> {
     let number = Number::read(text, start, DIGITS.end - 1, |gap| matches!(gap, " " | "-" | "\u{a0}"));
     let groups = number.groups();
@@ -48,7 +48,7 @@ fn card(text: &str, start: usize) -> Option<usize> {
         .map(|(_, (_, end))| *end)
 }
 
-/// Whether cards are written in such groups: of four, or as Amex and Diners do, or not at all.
+/// Whether cards are written in such groups: of four, as Amex and Diners do, or without groups.
 fn is_grouped(groups: &[usize]) -> bool {
     match groups {
         [_] | [4, 6, 4 | 5] => true,
@@ -57,7 +57,7 @@ fn is_grouped(groups: &[usize]) -> bool {
     }
 }
 
-/// Longer numbers without groups are rather ids of 64 bits, but for UnionPay's.
+/// Longer numbers without groups are more likely 64-bit ids, except for UnionPay's.
 fn is_issued(digits: &[u8], groups: usize) -> bool {
     if digits.len() > 16 && groups == 1 && !digits.starts_with(b"62") {
         return false;
@@ -68,13 +68,13 @@ fn is_issued(digits: &[u8], groups: usize) -> bool {
     ISSUERS.iter().any(fits)
 }
 
-/// The checksum of Luhn.
+/// The Luhn checksum.
 fn checks(digits: &[u8]) -> bool {
     let sum: u32 = digits.iter().rev().enumerate().map(|(at, digit)| weighed(at, u32::from(digit - b'0'))).sum();
     sum.is_multiple_of(10)
 }
 
-/// A digit's part in the sum, counted from the last: every second one is doubled, and then its two digits are added.
+/// A digit's contribution to the sum, counted from the last: every second one is doubled, and then its two digits are added.
 fn weighed(at: usize, digit: u32) -> u32 {
     match (at % 2, digit) {
         (0, _) => digit,

@@ -3,11 +3,11 @@
 use super::words::{after, before};
 use std::ops::Range;
 
-/// The longest parts that are looked at, in characters: more than the standards allow.
+/// The longest parts considered, in characters: more than the standards allow.
 const MAX_LOCAL: usize = 128;
 const MAX_DOMAIN: usize = 255;
 
-/// Ends of file names that stand where domains end, as in `icon@2x.png`.
+/// File extensions that occur where domains end, as in `icon@2x.png`.
 const FILES: &[&str] = &["png", "jpg", "jpeg", "gif", "svg", "webp", "css", "js", "mjs", "ts"];
 
 pub(super) fn find(text: &str, add: &mut dyn FnMut(Range<usize>)) {
@@ -21,12 +21,12 @@ pub(super) fn find(text: &str, add: &mut dyn FnMut(Range<usize>)) {
     }
 }
 
-/// Letters that addresses are written with: of alphabets whose words are written apart, else a Chinese sentence would be part of one.
+/// Letters of addresses: from alphabets that separate words by spaces, otherwise a Chinese sentence would become part of one.
 fn is_letter(c: char) -> bool {
     c.is_alphanumeric() && c < '\u{530}'
 }
 
-/// Where the part before the `@` begins.
+/// The beginning of the part before the `@`.
 fn local(text: &str, at: usize) -> Option<usize> {
     let mut begin = None;
     let mut last = '@';
@@ -35,7 +35,7 @@ fn local(text: &str, at: usize) -> Option<usize> {
         if dots || !(is_letter(c) || "._%+-'&#~=".contains(c)) {
             break;
         }
-        // It begins with a letter, a digit or `_`: not with the quote or the bullet before it.
+        // It begins with a letter, a digit or `_`, not with the quote or the bullet before it.
         if is_letter(c) || c == '_' {
             begin = Some(place);
         }
@@ -46,7 +46,7 @@ fn local(text: &str, at: usize) -> Option<usize> {
     text[begin..at].rfind('=').map_or(Some(begin), |equals| Some(begin + equals + 1).filter(|begin| *begin < at))
 }
 
-/// Where the domain ends: at least two labels, the last of letters only.
+/// The end of the domain: at least two labels, the last consisting of letters only.
 fn domain(text: &str, from: usize) -> Option<usize> {
     let chars = text[from..].chars().take(MAX_DOMAIN);
     let length: usize = chars.take_while(|c| is_letter(*c) || *c == '-' || *c == '.').map(char::len_utf8).sum();
@@ -67,7 +67,7 @@ fn domain(text: &str, from: usize) -> Option<usize> {
     end
 }
 
-/// `git@host:path`, which is where a repository lies, `user:password@host` of a URL, and what has more than one `@`.
+/// `git@host:path`, the location of a repository, `user:password@host` of a URL, and anything with more than one `@`.
 fn is_remote(text: &str, local: Range<usize>, end: usize) -> bool {
     match before(text, local.start) {
         Some('@') => true,

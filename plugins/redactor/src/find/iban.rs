@@ -18,7 +18,7 @@ pub(super) fn find(text: &str, add: &mut dyn FnMut(Range<usize>)) {
     }
 }
 
-/// Where an IBAN that begins here ends: written in one, or in groups of four with a space or a hyphen between them.
+/// The end of the IBAN that begins here: written without separators, or in groups of four separated by a space or a hyphen.
 fn iban(text: &str, start: usize) -> Option<usize> {
     let bytes = text.as_bytes();
     let begins = |at: usize, is: fn(&u8) -> bool| bytes.get(start + at).is_some_and(is);

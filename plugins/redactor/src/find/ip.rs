@@ -1,4 +1,4 @@
-//! Addresses of the Internet Protocol. Those that mean no machine in particular or this one, such as 127.0.0.1, stay.
+//! IP addresses. Those that identify no particular machine or this one, such as 127.0.0.1, stay.
 
 use super::words::{after, before, is_word, word_starts};
 use std::net::IpAddr;
@@ -24,11 +24,11 @@ fn address(text: &str, start: usize) -> Option<usize> {
     let bytes = text.as_bytes()[start..].iter();
     let length = bytes.take(MAX_BYTES + 1).take_while(|byte| byte.is_ascii_hexdigit() || b".:".contains(byte)).count();
     let word = text[start..start + length].trim_end_matches(['.', ':']);
-    // Behind an address of version 4 may stand a port.
+    // An address of version 4 may be followed by a port.
     let (address, port) = if word.contains('.') { word.split_once(':').unwrap_or((word, "")) } else { (word, "") };
     let is_known = match address.parse().ok()? {
         IpAddr::V4(v4) => !(v4.is_loopback() || v4.is_unspecified() || v4.is_broadcast() || is_version(text, start)),
-        // Paths of programs are written like it, too: `a::b`.
+        // Paths in source code look like it, too: `a::b`.
         IpAddr::V6(v6) => !(v6.is_loopback() || v6.is_unspecified()) && address.matches(':').count() > 2,
     };
     let end = start + address.len();

@@ -1,7 +1,7 @@
-//! Where what is to be redacted lies in a text: one file for each kind.
+//! Finds what to redact in a text: one file for each kind.
 //!
-//! All of them go through the text once, and look only so far around each place as the longest thing that could lie there: time grows with
-//! the length of the text, whatever it holds.
+//! All of them make one pass over the text, and look around each position only as far as the longest match: time is linear in the length of
+//! the text, whatever it contains.
 
 mod card;
 mod email;
@@ -22,13 +22,13 @@ use std::ops::Range;
 /// Something to redact.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Find {
-    /// Which bytes of the text.
+    /// Its bytes in the text.
     pub(crate) bytes: Range<usize>,
-    /// What they are.
+    /// Their kind.
     pub(crate) kind: Kind,
 }
 
-/// All finds of the kinds asked for, in no order; they may overlap.
+/// All finds of the requested kinds, in no particular order; they may overlap.
 pub(crate) fn all(text: &str, settings: &Settings) -> Vec<Find> {
     let mut finds = Vec::new();
     for kind in Kind::ALL.iter().copied().filter(|kind| settings.has(*kind)) {
@@ -48,7 +48,7 @@ pub(crate) fn all(text: &str, settings: &Settings) -> Vec<Find> {
     finds
 }
 
-/// For the tests of each kind: what of a text is found, in its order.
+/// For the tests of each kind: the finds in a text, in order.
 #[cfg(test)]
 fn found(text: &str, find: impl Fn(&str, &mut dyn FnMut(Range<usize>))) -> Vec<&str> {
     let mut bytes = Vec::new();
@@ -56,7 +56,7 @@ fn found(text: &str, find: impl Fn(&str, &mut dyn FnMut(Range<usize>))) -> Vec<&
     bytes.into_iter().map(|bytes| &text[bytes]).collect()
 }
 
-/// Checks a table: each text with what is to be found in it.
+/// Checks a table: each text with the expected finds.
 #[cfg(test)]
 fn check(find: impl Fn(&str, &mut dyn FnMut(Range<usize>)), table: &[(&str, &[&str])]) {
     for (text, expected) in table {

@@ -2,19 +2,19 @@
 
 use super::words::{after, before, is_word};
 
-/// A number as it is written: its digits, and where its groups end.
+/// A number as written: its digits, and where its groups end.
 #[derive(Debug)]
 pub(super) struct Number {
     /// The digits, as `b'0'..=b'9'`.
     pub(super) digits: Vec<u8>,
-    /// After each group: how many digits there were, and the byte behind the last of them.
+    /// After each group: the number of digits so far, and the position after the last of them.
     pub(super) ends: Vec<(usize, usize)>,
-    /// Whether it went on with more digits than were asked for.
+    /// Whether more digits follow than were requested.
     pub(super) is_cut: bool,
 }
 
 impl Number {
-    /// Reads groups of digits, with between them what `is_gap` accepts, until there are none or more than `max` digits.
+    /// Reads groups of digits, separated by text that `is_gap` accepts, until there are no more or more than `max` digits.
     pub(super) fn read(text: &str, start: usize, max: usize, is_gap: impl Fn(&str) -> bool) -> Self {
         let mut number = Number { digits: Vec::with_capacity(max), ends: Vec::with_capacity(max), is_cut: false };
         let mut at = start;
@@ -35,19 +35,19 @@ impl Number {
         }
     }
 
-    /// How many digits each group has.
+    /// The number of digits of each group.
     pub(super) fn groups(&self) -> Vec<usize> {
         let before = std::iter::once(0).chain(self.ends.iter().map(|(count, _)| *count));
         before.zip(&self.ends).map(|(before, (count, _))| count - before).collect()
     }
 }
 
-/// How many digits there are at a place; at most `max` are counted.
+/// The number of digits at a position; at most `max` are counted.
 fn digits_at(text: &str, at: usize, max: usize) -> usize {
     text.as_bytes()[at..].iter().take(max).take_while(|byte| byte.is_ascii_digit()).count()
 }
 
-/// What lies between a place and the next digit, if that is one to four characters which numbers are written with; else nothing.
+/// The text between a position and the next digit, if it consists of one to four characters used in numbers; otherwise empty.
 fn gap(text: &str, at: usize) -> &str {
     let rest = &text[at..];
     let is_separator = |c: char| matches!(c, ' ' | '-' | '.' | '/' | '(' | ')' | '\u{a0}' | '\u{2011}');
@@ -56,18 +56,18 @@ fn gap(text: &str, at: usize) -> &str {
     end.filter(|(_, c)| c.is_ascii_digit()).map_or("", |(end, _)| &rest[..end])
 }
 
-/// Where groups of digits begin, in bytes, that are no part of a word.
+/// The positions, in bytes, where groups of digits begin that are not part of a word.
 pub(super) fn starts(text: &str) -> impl Iterator<Item = usize> {
     super::words::word_starts(text).filter(|at| text.as_bytes()[*at].is_ascii_digit())
 }
 
-/// Whether digits that begin here go on from digits before, as `23` does in `1.23` and `1-23`: only after a space a number begins.
+/// Whether digits that begin here continue digits before, as `23` does in `1.23` and `1-23`: only after a space a number begins.
 pub(super) fn continues_at(text: &str, start: usize) -> bool {
     let Some(c @ ('.' | ',' | '-' | '/' | ':' | '+' | '\u{2011}')) = before(text, start) else { return false };
     before(text, start - c.len_utf8()).is_some_and(|c| c.is_ascii_digit())
 }
 
-/// Whether digits that end here go on as a word or a longer number.
+/// Whether digits that end here continue as a word or a longer number.
 pub(super) fn goes_on(text: &str, end: usize) -> bool {
     match after(text, end) {
         Some(c @ ('.' | ',' | '-' | ':' | '\u{2011}')) => after(text, end + c.len_utf8()).is_some_and(|c| c.is_ascii_digit()),

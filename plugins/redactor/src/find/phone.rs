@@ -1,7 +1,7 @@
-//! Phone numbers, by how they are written.
+//! Phone numbers, by their notation.
 //!
-//! Anywhere in the world with `+` or, in groups, with `00`; without these as the regions asked for write them, in groups; and in any form
-//! behind a word such as "Tel". Whether a number was ever given to somebody is not looked up.
+//! Of all countries with `+` or, in groups, with `00`; without these in the notation of the requested regions, in groups; and in any form
+//! after a word such as "Tel". Whether a number has been assigned is not checked.
 
 use super::number::{Number, continues_at, goes_on, starts};
 use super::words::{before, is_word};
@@ -11,10 +11,10 @@ use std::ops::Range;
 /// The most digits that a number may have, by E.164, without `00`.
 const MAX_DIGITS: usize = 15;
 
-/// What is dialled for the `+`.
+/// The digits dialled instead of `+`.
 const DIALLED: &[u8] = b"00";
 
-/// Words behind which a number is one of a phone, in lower case.
+/// Words that mark the following number as a phone number, in lower case.
 const LABELS: &[&str] = &[
     "tel",
     "telephone",
@@ -56,13 +56,13 @@ pub(super) fn find(text: &str, regions: &[Region], add: &mut dyn FnMut(Range<usi
     }
 }
 
-/// Most numbers of a text are short and alone; they are told apart before anything is read.
+/// Most numbers of a text are short and isolated; they are excluded before anything is read.
 fn has_separator(text: &str, start: usize) -> bool {
     let most = &text.as_bytes()[start..text.len().min(start + MAX_DIGITS + 8)];
     most.iter().filter(|byte| byte.is_ascii_digit()).count() >= 7
 }
 
-/// Whether a `+` stands for itself, and is no sum.
+/// Whether a `+` stands alone and is not part of a sum.
 fn is_free(text: &str, plus: usize) -> bool {
     !before(text, plus).is_some_and(|c| is_word(c) || c == '+')
 }
@@ -72,7 +72,7 @@ fn read(text: &str, start: usize) -> Number {
     Number::read(text, start, MAX_DIGITS + DIALLED.len(), |gap| !repeats(gap) && !gap.contains(". "))
 }
 
-/// Where the longest number of whole groups ends that fits.
+/// The end of the longest number of whole groups that fits.
 fn longest(text: &str, number: &Number, fits: impl Fn(&[u8], usize) -> bool) -> Option<usize> {
     let ends = number.ends.iter().enumerate().rev();
     ends.filter(|(_, (_, end))| !goes_on(text, *end))
@@ -80,7 +80,7 @@ fn longest(text: &str, number: &Number, fits: impl Fn(&[u8], usize) -> bool) -> 
         .map(|(_, (_, end))| *end)
 }
 
-/// With `00` for the `+`, in groups.
+/// With `00` instead of `+`, in groups.
 fn dialled(text: &str, start: usize, number: &Number) -> Option<usize> {
     if !number.digits.starts_with(DIALLED) || follows_digits(text, start) {
         return None;
@@ -88,7 +88,8 @@ fn dialled(text: &str, start: usize, number: &Number) -> Option<usize> {
     longest(text, number, |digits, groups| groups > 1 && is_international(&digits[DIALLED.len().min(digits.len())..], groups))
 }
 
-/// A country's code and a number in it. The codes of 1 all have numbers of one length; of the others eight digits in one are a date.
+/// A country code and a number in that country. Numbers with the code 1 all have the same length; for other codes, eight digits without
+/// groups are a date.
 fn is_international(digits: &[u8], groups: usize) -> bool {
     match digits {
         [b'0', ..] | [] => false,
@@ -97,7 +98,7 @@ fn is_international(digits: &[u8], groups: usize) -> bool {
     }
 }
 
-/// Behind a word that says what it is.
+/// After a word that labels it.
 fn labelled(text: &str, start: usize, number: &Number) -> Option<usize> {
     let between = text[..start].chars().rev().take(4).take_while(|c| " :.=(#\t\u{a0}".contains(*c)).map(char::len_utf8).sum::<usize>();
     let head = &text[..start - between];
@@ -110,7 +111,7 @@ fn labelled(text: &str, start: usize, number: &Number) -> Option<usize> {
     longest(text, number, |digits, count| (7..=MAX_DIGITS).contains(&digits.len()) && !is_date(&groups[..count]))
 }
 
-/// As a region writes it.
+/// In the notation of a region.
 fn national(text: &str, start: usize, number: &Number, regions: &[Region]) -> Option<usize> {
     let groups = number.groups();
     if regions.iter().any(|region| region.is_of_north_america())
@@ -125,8 +126,8 @@ fn national(text: &str, start: usize, number: &Number, regions: &[Region]) -> Op
     (is_alone && regions.iter().any(fits)).then_some(end)
 }
 
-/// `(415) 555-2671` and the like: three, three and four digits, of which the first two groups begin with neither 0 nor 1, and of which
-/// more than spaces tell that they belong together.
+/// `(415) 555-2671` and similar: three, three and four digits, of which the first two groups begin with neither 0 nor 1, and joined by more
+/// than spaces.
 fn north_american(text: &str, start: usize, number: &Number, groups: &[usize]) -> Option<usize> {
     let (first, at) = match groups {
         [3, 3, 4, ..] => (0, 2),
@@ -144,12 +145,12 @@ fn is_date(groups: &[usize]) -> bool {
     matches!(groups, [1 | 2, 1 | 2, 2 | 4] | [4, 1 | 2, 1 | 2])
 }
 
-/// Whether a space alone stands between a place and digits before it.
+/// Whether only a space separates a position from digits before it.
 fn follows_digits(text: &str, start: usize) -> bool {
     before(text, start) == Some(' ') && before(text, start - 1).is_some_and(|c| c.is_ascii_digit())
 }
 
-/// With the bracket before it, if it is closed inside.
+/// Includes the bracket before it, if it is closed inside.
 fn opened(text: &str, bytes: Range<usize>) -> Range<usize> {
     let count = |bracket| text[bytes.clone()].matches(bracket).count();
     if before(text, bytes.start) == Some('(') && count(')') > count('(') { bytes.start - 1..bytes.end } else { bytes }
@@ -159,7 +160,7 @@ fn opened(text: &str, bytes: Range<usize>) -> Range<usize> {
 mod tests {
     use super::*;
 
-    /// Checks a table in some regions.
+    /// Checks a table for some regions.
     fn check(codes: &[&str], table: &[(&str, &[&str])]) {
         let regions: Vec<_> = Region::all().filter(|region| codes.contains(&region.code)).collect();
         assert_eq!(regions.len(), codes.len());

@@ -1,4 +1,4 @@
-//! Private keys in PEM, and PGP's blocks of them.
+//! Private keys in PEM, and PGP private key blocks.
 
 use std::ops::Range;
 
@@ -6,16 +6,16 @@ const BEGIN: &str = "-----BEGIN ";
 const END: &str = "-----END ";
 const DASHES: &str = "-----";
 
-/// The longest name of what a block holds, in bytes.
+/// The longest name of the content of a block, in bytes.
 const MAX_NAME: usize = 60;
 
 /// The longest line of such a block; PEM has 64 characters on each.
 const MAX_LINE: usize = 1000;
 
-/// Shorter lines of a block whose other end is missing are not taken for a part of it.
+/// Shorter lines of a block whose other end is missing do not count as part of it.
 const MIN_LINE: usize = 16;
 
-/// Whole blocks; and of a block that a splitter cut, what can be told to be a part of it.
+/// Whole blocks; and of a block cut by a splitter, what can be recognized as part of it.
 pub(super) fn find(text: &str, add: &mut dyn FnMut(Range<usize>)) {
     let mut done = 0;
     for (at, _) in text.match_indices(DASHES) {
@@ -41,7 +41,7 @@ pub(super) fn find(text: &str, add: &mut dyn FnMut(Range<usize>)) {
     }
 }
 
-/// Where the line that begins or ends a block of a private key is over, if there is one at this place.
+/// The end of the line that begins or ends a block of a private key, if there is one at this position.
 fn heading(text: &str, at: usize, word: &str) -> Option<usize> {
     let rest = text[at..].strip_prefix(word)?;
     let end = rest.bytes().take(MAX_NAME).position(|byte| byte == b'-')?;
@@ -49,12 +49,12 @@ fn heading(text: &str, at: usize, word: &str) -> Option<usize> {
     (name.contains("PRIVATE KEY") && rest.starts_with(DASHES)).then_some(at + word.len() + end + DASHES.len())
 }
 
-/// The next dashes behind a place: those that end the block, if it is whole.
+/// The next dashes after a position: those that end the block, if it is whole.
 fn next(text: &str, from: usize) -> Option<usize> {
     text[from..].find(DASHES).map(|found| from + found)
 }
 
-/// Where the lines of a block whose end is missing are over.
+/// The end of the lines of a block whose end is missing.
 fn lines_after(text: &str, body: usize) -> usize {
     let mut end = body;
     while end < text.len() {
@@ -70,7 +70,7 @@ fn lines_after(text: &str, body: usize) -> usize {
     body + text[body..end].trim_end().len()
 }
 
-/// Where the lines of a block whose beginning is missing begin.
+/// The beginning of the lines of a block whose beginning is missing.
 fn lines_before(text: &str, end: usize, done: usize) -> usize {
     let mut start = end;
     for line in text[done..end].split_inclusive('\n').rev() {

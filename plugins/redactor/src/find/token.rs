@@ -1,9 +1,9 @@
-//! Keys and tokens that are known by their form.
+//! Keys and tokens that are recognized by their form.
 
 use super::words::{after, before, is_word, word_starts};
 use std::ops::Range;
 
-/// Which characters the rest of a token is made of.
+/// The characters that the rest of a token consists of.
 #[derive(Clone, Copy)]
 enum Made {
     /// Letters and digits.
@@ -14,21 +14,21 @@ enum Made {
     Hex,
     /// Letters, digits, `-` and `_`.
     Url,
-    /// The same and dots.
+    /// The same, and dots.
     Dotted,
 }
 
-/// The longest token of no fixed length, in bytes; JWTs get long.
+/// The longest token without a fixed length, in bytes; JWTs get long.
 const MAX_BYTES: usize = 16 << 10;
 
 const ANY: usize = MAX_BYTES;
 
-/// The shortest of them has so many; most words are told apart by that.
+/// The length of the shortest of them; most words are excluded by that.
 const MIN_BYTES: usize = 20;
 
-/// What tokens begin with, what they are made of behind that, and of how many characters: from and to.
+/// The prefix of tokens, the characters after it, and the minimum and maximum number of these.
 const FORMS: &[(&str, Made, usize, usize)] = &[
-    // AWS access keys: of users, of sessions, of bearers, of contexts.
+    // AWS access keys: of users, sessions, bearers and contexts.
     ("AKIA", Made::Upper, 16, 16),
     ("ASIA", Made::Upper, 16, 16),
     ("ABIA", Made::Upper, 16, 16),
@@ -108,10 +108,10 @@ fn formed(text: &str, start: usize) -> Option<Range<usize>> {
     ends.max().map(|end| start..end)
 }
 
-/// A JSON Web Token: three parts in base64, of which the first two are JSON objects.
+/// A JSON Web Token: three parts in base64, the first two of which are JSON objects.
 fn jwt(text: &str, start: usize) -> Option<Range<usize>> {
     let rest = &text.as_bytes()[start..];
-    // Not inside of what is made of the same characters: each of them would be looked at again.
+    // Not within text of the same characters: it would be scanned again from each of them.
     if !rest.starts_with(b"eyJ") || before(text, start) == Some('-') {
         return None;
     }
@@ -127,7 +127,7 @@ fn jwt(text: &str, start: usize) -> Option<Range<usize>> {
     Some(start..start + end)
 }
 
-/// What follows `Bearer` or `Basic`, without that word: a token has digits, which tells it from the next word of a sentence.
+/// The text after `Bearer` or `Basic`, without that word: a token contains digits, which distinguishes it from the next word of a sentence.
 fn authorization(text: &str, start: usize) -> Option<Range<usize>> {
     let rest = &text.as_bytes()[start..];
     let word =
@@ -140,7 +140,7 @@ fn authorization(text: &str, start: usize) -> Option<Range<usize>> {
 }
 
 impl Made {
-    /// How many such characters a text begins with, at most.
+    /// The number of such characters at the beginning of a text, at most `most`.
     fn count(self, text: &[u8], most: usize) -> usize {
         let fits = |byte: &&u8| match self {
             Made::Alphanumeric => byte.is_ascii_alphanumeric(),
@@ -160,7 +160,7 @@ mod tests {
     use super::*;
     use crate::find::{check, found};
 
-    /// Tokens are put together here, so that nobody who scans this repository finds one.
+    /// Tokens are assembled here, so that scanners of this repository do not find any.
     fn token(prefix: &str, count: usize) -> String {
         prefix.chars().chain("a1B2c3D4e5".chars().cycle().take(count)).collect()
     }

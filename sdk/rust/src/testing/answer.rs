@@ -1,10 +1,10 @@
-//! What a service that a processor asks answers in a test.
+//! The answer of a service to a processor in a test.
 
 use crate::bindings::base::weir::processor::messaging::CallError;
 use crate::{ErrorKind, IntoMessage, Message};
 use std::collections::VecDeque;
 
-/// What a service answers: a message, several parts, or an error. See [`Kit::answer`](crate::testing::Kit::answer).
+/// The answer of a service: a message, several parts, or an error. See [`Kit::answer`](crate::testing::Kit::answer).
 ///
 /// ```
 /// use weir::testing::{Answer, json};
@@ -25,19 +25,19 @@ impl Answer {
     /// An answer in parts, in this order.
     ///
     /// # Panics
-    /// If one of them cannot be made a message.
+    /// If one of them cannot be converted into a message.
     pub fn parts<M: IntoMessage>(parts: impl IntoIterator<Item = M>) -> Self {
         Answer { parts: parts.into_iter().map(made).collect(), error: None }
     }
 
-    /// No answer, but an error: `Timeout` if nobody answers in time, `Unavailable` if the request cannot be sent now, `Failed` if the
-    /// service answers with an error, whose own words are the reason.
+    /// An error instead of an answer: `Timeout` if no service answers in time, `Unavailable` if the request cannot be sent now, `Failed` if
+    /// the service answers with an error, whose text is the reason.
     #[must_use]
     pub fn error(kind: ErrorKind, reason: impl Into<String>) -> Self {
         Answer { parts: VecDeque::new(), error: Some(CallError { kind, reason: reason.into() }) }
     }
 
-    /// The same answer, broken off by an error after its parts.
+    /// The same answer, interrupted by an error after its parts.
     #[must_use]
     pub fn then_error(self, kind: ErrorKind, reason: impl Into<String>) -> Self {
         Answer { error: Some(CallError { kind, reason: reason.into() }), ..self }

@@ -1,12 +1,13 @@
-//! Bounds on the numbers, lists and strings of descriptors: those of the host, which no component depends on. A test compares both.
+//! Limits on the numbers, lists and strings of descriptors: the same as those of the host, which components do not depend on. A test
+//! compares both.
 
 use super::wording::{fault, shown};
 use serde_json::Value;
 
-/// The most messages of one input that are handled side by side.
+/// The most messages of one input that are handled concurrently.
 const MAX_CONCURRENCY: u64 = 1_000;
 
-/// The most messages of all inputs that are handled side by side.
+/// The most messages of all inputs that are handled concurrently.
 pub(super) const MAX_WORKERS_COUNT: u64 = 4_000;
 
 const KIB: usize = 1 << 10;
@@ -15,21 +16,21 @@ const HOUR_MS: u64 = 3_600_000;
 /// The allowed values.
 #[derive(Clone, Copy)]
 enum Bound {
-    /// A whole number, from and to.
+    /// A whole number between these two, inclusive.
     Number(u64, u64),
-    /// A string of at most this many bytes; other values are left to the type.
+    /// A string of at most this many bytes; other values are left to the type check.
     Text(usize),
     /// A list or map of at most this many elements.
     List(usize),
 }
 
-/// A path to values, `*` standing for each element of a list or map, and their bound.
+/// A path to values, where `*` matches each element of a list or map, and their limit.
 type Rule = (&'static [&'static str], Bound);
 
 const NAME: Bound = Bound::Text(128);
 const PROSE: Bound = Bound::Text(8 * KIB);
 
-/// Descriptors; as a whole they are bounded too.
+/// Descriptors; their total size is limited too.
 const DESCRIPTOR: &[Rule] = &[
     (&["name"], NAME),
     (&["version"], NAME),
@@ -72,7 +73,7 @@ const DESCRIPTOR: &[Rule] = &[
     (&["limits", "time-ms"], Bound::Number(1, HOUR_MS)),
 ];
 
-/// Finds the first value that is out of its bound, in the words of a host.
+/// Finds the first value outside of its limits, with the error message of a host.
 pub(super) fn check(value: &Value) -> Result<(), String> {
     DESCRIPTOR.iter().try_for_each(|(path, bound)| check_path(value, path, *bound, &mut Vec::new()))
 }
@@ -95,7 +96,7 @@ fn check_path(value: &Value, path: &[&str], bound: Bound, at: &mut Vec<String>) 
     }
 }
 
-/// An element's name, or its place from 0.
+/// An element's name, or its index from 0.
 fn element_name(index: usize, item: &Value) -> String {
     match item.get("name").and_then(Value::as_str) {
         Some(name) => shown(name),
@@ -105,7 +106,7 @@ fn element_name(index: usize, item: &Value) -> String {
 
 fn check_value(value: &Value, bound: Bound, at: &[String]) -> Result<(), String> {
     let problem = match (bound, value) {
-        // As absent.
+        // Treated as absent.
         (_, Value::Null) => None,
         (Bound::Number(from, to), value) => {
             let fits = value.as_u64().is_some_and(|number| (from..=to).contains(&number));

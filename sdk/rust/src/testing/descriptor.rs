@@ -1,4 +1,4 @@
-//! The descriptor, read as a host reads it, but without patience for keys that nobody knows: whoever writes one wants to hear of them.
+//! The descriptor, read as by a host, but strict about unknown keys: their authors should learn of them.
 
 use super::bounds;
 use super::wording::{fault, names, shown};
@@ -114,7 +114,7 @@ pub(super) struct Parameter {
 }
 
 impl Descriptor {
-    /// Reads and checks a descriptor; what is wrong names the field.
+    /// Reads and checks a descriptor; errors name the field.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let malformed = |error| format!("the descriptor does not match the schema weir:descriptor/1: {error}");
         bounds::check(&serde_json::from_str(text).map_err(malformed)?)?;
@@ -156,7 +156,7 @@ impl Descriptor {
         Ok(())
     }
 
-    /// The place of an input.
+    /// The index of an input.
     pub(super) fn input(&self, name: &str) -> Result<usize, String> {
         self.consumers.iter().position(|consumer| consumer.name == name).ok_or_else(|| {
             let known = names(self.consumers.iter().map(|consumer| consumer.name.as_str()));
@@ -164,14 +164,14 @@ impl Descriptor {
         })
     }
 
-    /// Whether every topic that a flow gives and that is nothing else is an output.
+    /// Whether every topic given by a flow and not used otherwise is an output.
     pub(super) fn has_open_outputs(&self) -> bool {
         self.producers.iter().any(|producer| producer.name == "*")
     }
 }
 
 impl Parameter {
-    /// Checks a value against the declared type and choices; what is wrong says what the value must be.
+    /// Checks a value against the declared type and choices; the error states what the value must be.
     pub(super) fn check_value(&self, value: &str) -> Result<(), String> {
         let (fits, wanted) = match self.of {
             ParameterType::String => (true, "text"),
@@ -203,7 +203,7 @@ fn check_names<'a>(list: &str, names: impl Iterator<Item = &'a String>) -> Resul
     Ok(())
 }
 
-/// Reads a list in which a plain string stands for `{"name": string}`.
+/// Reads a list in which a plain string is short for `{"name": string}`.
 fn named_list<'de, D: Deserializer<'de>, T: DeserializeOwned>(deserializer: D) -> Result<Vec<T>, D::Error> {
     let items = Vec::<serde_json::Value>::deserialize(deserializer)?;
     let read = |item| match item {

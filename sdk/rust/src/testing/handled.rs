@@ -1,10 +1,10 @@
-//! What came of a message.
+//! The outcome of a message.
 
 use crate::log::Level;
 use crate::{Failure, FromMessage, Incoming, Json, Message};
 use std::fmt;
 
-/// A message and the name of the output, or of the request, that it was sent to.
+/// A message and the name of the output or request to which it was sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sent {
     /// The name, as in the descriptor.
@@ -18,13 +18,13 @@ pub struct Sent {
 pub struct LogLine {
     /// Its level.
     pub level: Level,
-    /// What it says.
+    /// Its message.
     pub message: String,
     /// Its fields, in the order in which they were added.
     pub fields: Vec<(String, String)>,
 }
 
-/// What came of a message that [`Kit::handle`](crate::testing::Kit::handle) handed to a processor.
+/// The outcome of a message that [`Kit::handle`](crate::testing::Kit::handle) passed to a processor.
 ///
 /// ```
 /// use weir::testing::{Kit, json};
@@ -66,10 +66,10 @@ impl Handled {
         self.failure.as_ref()
     }
 
-    /// The messages that left for an output, in their order, read as a handler would read them: `Json<T>`, `Text`, `Message`.
+    /// The messages sent to an output, in their order, read as by a handler: `Json<T>`, `Text`, `Message`.
     ///
     /// # Panics
-    /// If the handler failed, so that nothing left; if there is no such output; if one of the messages cannot be read as a `T`.
+    /// If the handler failed, so that nothing was sent; if there is no such output; if one of the messages cannot be read as a `T`.
     #[track_caller]
     #[must_use]
     pub fn outputs<T: FromMessage>(&self, output: &str) -> Vec<T> {
@@ -85,7 +85,7 @@ impl Handled {
         messages.enumerate().map(|(index, message)| read(&format!("message {index} of `{output}`"), message)).collect()
     }
 
-    /// As [`outputs`](Self::outputs), as JSON of any form, to be compared with what [`json!`](crate::testing::json) makes.
+    /// As [`outputs`](Self::outputs), as any JSON values, for comparison with those of [`json!`](crate::testing::json).
     ///
     /// # Panics
     /// As [`outputs`](Self::outputs).
@@ -95,16 +95,16 @@ impl Handled {
         self.outputs(output).into_iter().map(|Json(value)| value).collect()
     }
 
-    /// All messages that left, in the order in which they were sent. None if the handler failed.
+    /// All messages that were sent, in order. None if the handler failed.
     #[must_use]
     pub fn sent(&self) -> &[Sent] {
         &self.sent
     }
 
-    /// The parts of the answer that left, in their order: those from before a failure, too, since a part leaves at once.
+    /// The parts of the answer that were sent, in their order: including those before a failure, since a part is sent immediately.
     ///
     /// # Panics
-    /// If the handler failed before a part left; if one of them cannot be read as a `T`.
+    /// If the handler failed before a part was sent; if one of them cannot be read as a `T`.
     #[track_caller]
     #[must_use]
     pub fn replies<T: FromMessage>(&self) -> Vec<T> {
@@ -114,7 +114,7 @@ impl Handled {
         self.replies.iter().enumerate().map(|(index, part)| read(&format!("part {index} of the answer"), part)).collect()
     }
 
-    /// As [`replies`](Self::replies), as JSON of any form.
+    /// As [`replies`](Self::replies), as any JSON values.
     ///
     /// # Panics
     /// As [`replies`](Self::replies).
@@ -125,19 +125,19 @@ impl Handled {
     }
 
     /// Whether the handler marked the last part of its answer. If it did not, the host ends the answer: with an empty part after an ok,
-    /// with an error after a failure for good.
+    /// with an error after a permanent failure.
     #[must_use]
     pub fn is_answered(&self) -> bool {
         self.is_answered
     }
 
-    /// The requests that were sent, in their order, whatever came of them.
+    /// The requests that were sent, in order, whatever their outcome.
     #[must_use]
     pub fn requests(&self) -> &[Sent] {
         &self.requests
     }
 
-    /// The lines that were logged, in their order: those of `setup` too, if it was called for this message.
+    /// The logged lines, in order: including those of `setup`, if it was called for this message.
     #[must_use]
     pub fn log(&self) -> &[LogLine] {
         &self.log

@@ -1,4 +1,4 @@
-//! The instance that a kit stands for, with what a host keeps around it.
+//! The instance that a kit represents, with the state that a host keeps around it.
 
 use super::answer::Answer;
 use super::descriptor::Descriptor;
@@ -17,11 +17,11 @@ pub(super) type Service = Box<dyn FnMut(Message) -> Answer>;
 pub(super) struct Instance {
     pub(super) descriptor: Descriptor,
     pub(super) flow: String,
-    /// With the defaults, once the instance has begun.
+    /// Includes the defaults, once the instance has begun.
     pub(super) parameters: BTreeMap<String, String>,
     /// The outputs of the flow, and whether each has a topic.
     pub(super) outputs: Vec<(String, bool)>,
-    /// As the instance was set up with it.
+    /// The configuration with which the instance was set up.
     pub(super) config: Config,
     pub(super) limits: Limits,
     pub(super) time_left: Duration,
@@ -31,7 +31,7 @@ pub(super) struct Instance {
 }
 
 impl Instance {
-    /// Checks the parameters, and adds the defaults; all faults are told at once.
+    /// Checks the parameters, and adds the defaults; all errors are reported at once.
     pub(super) fn fit(&mut self) -> Result<(), String> {
         let mut faults = Vec::new();
         for parameter in &self.descriptor.parameters {
@@ -65,9 +65,9 @@ pub(super) enum Progress {
     /// The message in flight is not a request.
     #[default]
     None,
-    /// The last part has not left.
+    /// The last part has not been sent.
     Open,
-    /// The last part has left.
+    /// The last part has been sent.
     Ended,
 }
 
@@ -88,13 +88,13 @@ pub(super) struct Call {
     pub(super) begun: Vec<Begun>,
 }
 
-/// A request that was begun.
+/// A request that was started.
 pub(super) enum Begun {
-    /// Parts may come.
+    /// Parts may follow.
     Open(Answer),
     /// The last part was taken.
     Complete,
-    /// It ended with an error, and is not a request any more.
+    /// It ended with an error, and is no longer a request.
     Failed,
 }
 
@@ -135,14 +135,14 @@ impl Config {
 }
 
 thread_local! {
-    /// The instance that works on this thread.
+    /// The instance that runs on this thread.
     static CURRENT: RefCell<Option<Instance>> = const { RefCell::new(None) };
 }
 
-/// Lets an instance work: what `work` imports comes from it. One that panics is lost, as one that traps is in a host. An instance may be
-/// at work for another one, as the service that it asks.
+/// Runs an instance: the imports used by `work` come from it. An instance that panics is lost, like one that traps in a host. Instances may
+/// be nested, if one is the service that another one calls.
 pub(super) fn current<R>(instance: &mut Option<Instance>, work: impl FnOnce() -> R) -> R {
-    /// Puts the instance before this one back, after a panic, too.
+    /// Restores the previous instance, also after a panic.
     struct Before(Option<Instance>);
     impl Drop for Before {
         fn drop(&mut self) {
@@ -156,12 +156,12 @@ pub(super) fn current<R>(instance: &mut Option<Instance>, work: impl FnOnce() ->
     result
 }
 
-/// Looks at the instance at work; `None` where there is none. `look` must call nothing of the author's.
+/// Accesses the running instance; `None` without one. `look` must not call code of the author.
 pub(super) fn with<R>(look: impl FnOnce(&mut Instance) -> R) -> Option<R> {
     CURRENT.with_borrow_mut(|instance| instance.as_mut().map(look))
 }
 
-/// As [`with`], for what makes no sense without an instance.
+/// As [`with`], for functions that require an instance.
 #[track_caller]
 pub(super) fn here<R>(what: &str, look: impl FnOnce(&mut Instance) -> R) -> R {
     with(look).unwrap_or_else(|| {
@@ -169,7 +169,7 @@ pub(super) fn here<R>(what: &str, look: impl FnOnce(&mut Instance) -> R) -> R {
     })
 }
 
-/// What the SDK keeps for the instance at work.
+/// The values that the SDK keeps for the running instance.
 pub(crate) fn look<R>(look: impl FnOnce(&mut Kept) -> R) -> R {
     here("what an instance keeps", |instance| look(&mut instance.kept))
 }

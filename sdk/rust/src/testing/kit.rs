@@ -1,4 +1,4 @@
-//! The kit: one instance of a processor, and what a flow and a deployment give it.
+//! The kit: one instance of a processor, with what a flow and a deployment give it.
 
 use super::answer::Answer;
 use super::descriptor::Descriptor;
@@ -17,10 +17,10 @@ use std::time::Duration;
 type Handle = Box<dyn Fn(String, Message) -> Result>;
 type Setup = Box<dyn Fn(&[String]) -> Result<(), String>>;
 
-/// A processor under test, as one instance of it, with what a flow and a deployment give it. Made by [`kit!`](crate::testing::kit), or of
-/// one handler by [`Kit::new`].
+/// A processor under test, as one instance of it, with what a flow and a deployment give it. Created by [`kit!`](crate::testing::kit), or
+/// from one handler by [`Kit::new`].
 ///
-/// Everything can be set at any time but parameters, which never change in an instance.
+/// Everything can be set at any time except parameters, which never change in an instance.
 ///
 /// ```
 /// use weir::testing::{Answer, Kit, json};
@@ -68,23 +68,23 @@ pub struct Kit {
     instance: Option<Instance>,
     attempt: u32,
     messages_count: u32,
-    /// The configuration, which the instance takes over between two messages.
+    /// The configuration, which the instance gets between two messages.
     config: Config,
-    /// The version of the configuration that the instance was last set up with, or refused; `None` before it began.
+    /// The version of the configuration with which the instance was last set up, or which it rejected; `None` before it began.
     seen: Option<u64>,
 }
 
 impl Kit {
-    /// A kit of a single handler, for every input of a descriptor.
+    /// A kit with a single handler for all inputs of a descriptor.
     ///
     /// # Panics
-    /// If the text is no descriptor.
+    /// If the text is not a descriptor.
     #[track_caller]
     pub fn new<A>(descriptor: &str, handler: impl Handler<A> + 'static) -> Self {
         Self::make(descriptor, Box::new(move |input, message| handler.call(Incoming::new(&input, message))), None)
     }
 
-    /// What [`kit!`](crate::testing::kit) calls.
+    /// Called by [`kit!`](crate::testing::kit).
     #[doc(hidden)]
     #[track_caller]
     #[must_use]
@@ -127,7 +127,7 @@ impl Kit {
         self.instance.as_mut().expect("the instance panicked, so a host would not use it again: create another kit")
     }
 
-    /// Sets `setup`, of a kit that [`Kit::new`] made.
+    /// Sets `setup`, for a kit created by [`Kit::new`].
     pub fn setup<E: std::fmt::Display>(&mut self, setup: impl Fn(&[String]) -> Result<(), E> + 'static) -> &mut Self {
         self.setup = Some(Box::new(move |changed| setup(changed).map_err(|error| error.to_string())));
         self
@@ -144,7 +144,7 @@ impl Kit {
         self
     }
 
-    /// Sets a value of the configuration. Before the next message `setup` is told that the type has changed.
+    /// Sets a value of the configuration. Before the next message `setup` is called with the name of the type.
     ///
     /// # Panics
     /// If the descriptor does not declare the type.
@@ -155,7 +155,7 @@ impl Kit {
         self
     }
 
-    /// Takes a value out of the configuration.
+    /// Removes a value from the configuration.
     ///
     /// # Panics
     /// As [`config`](Self::config).
@@ -190,27 +190,27 @@ impl Kit {
         self
     }
 
-    /// Which attempt the next messages are in, from 1. An attempt above the first has the message id of the message before it.
+    /// The attempt number of the next messages, from 1. An attempt above the first has the message id of the message before it.
     pub fn attempt(&mut self, attempt: u32) -> &mut Self {
         self.attempt = attempt.max(1);
         self
     }
 
-    /// What [`context::remaining`](crate::context::remaining) says: 60 s unless set. It stands still.
+    /// The result of [`context::remaining`](crate::context::remaining): 60 s unless set. It does not decrease.
     #[track_caller]
     pub fn time_left(&mut self, time: Duration) -> &mut Self {
         self.instance().time_left = time;
         self
     }
 
-    /// The id of the flow, which is the variant, too: `test` unless set.
+    /// The id of the flow, which is also the variant: `test` unless set.
     #[track_caller]
     pub fn flow(&mut self, id: &str) -> &mut Self {
         id.clone_into(&mut self.instance().flow);
         self
     }
 
-    /// Gives an output a topic, where the descriptor leaves the outputs open by `*`.
+    /// Gives an output a topic, if the descriptor leaves the outputs open with `*`.
     ///
     /// # Panics
     /// If it does not.
@@ -222,7 +222,7 @@ impl Kit {
         self
     }
 
-    /// Gives an optional output no topic: what is sent there is dropped.
+    /// Leaves an optional output without a topic: messages sent there are dropped.
     ///
     /// # Panics
     /// If the descriptor has no such output, or not as `optional`.
@@ -238,7 +238,7 @@ impl Kit {
     /// Sets a limit of the deployment: `sends-count` or `sends-bytes`, both for each message handled.
     ///
     /// # Panics
-    /// If it is another one: the kit has neither memory limits nor time.
+    /// If it is another limit: the kit has neither memory limits nor time.
     #[track_caller]
     pub fn limit(&mut self, name: &str, value: u64) -> &mut Self {
         let limits = &mut self.instance().limits;
@@ -250,11 +250,12 @@ impl Kit {
         self
     }
 
-    /// Gets ready as a host does before the next message, which otherwise [`handle`](Self::handle) does: a new instance has its parameters
-    /// checked and is set up, one that has begun is set up again if its configuration has changed.
+    /// Prepares the instance for the next message as a host does, which otherwise happens in [`handle`](Self::handle): the parameters of a
+    /// new instance are checked and it is set up, and an existing one is set up again if its configuration has changed.
     ///
     /// # Errors
-    /// What the status of a host would say: a parameter is missing or wrong, or `setup` refused. A new instance has not begun then.
+    /// The error that the status of a host would show: a parameter is missing or wrong, or `setup` failed. A new instance has not begun
+    /// then.
     ///
     /// # Panics
     /// If `setup` does, or if the instance panicked before.
@@ -278,7 +279,7 @@ impl Kit {
             _ => Ok(()),
         };
         if outcome.is_err() {
-            // What the instance made of the old state and what it reads must not differ.
+            // What the instance derived from the old state must be consistent with what it reads.
             self.instance().config = old;
         }
         if outcome.is_ok() || !is_new {
@@ -287,15 +288,15 @@ impl Kit {
         outcome
     }
 
-    /// Hands the processor a message of an input, and collects what comes of it. A message of an input that has `reply` in the descriptor
-    /// is a request. Properties that are the host's own are taken out, as a host does.
+    /// Passes a message of an input to the processor, and collects the outcome. A message of an input that has `reply` in the descriptor is
+    /// a request. Properties reserved for the host are removed, as by a host.
     ///
-    /// If `setup` refuses a change of the configuration, the instance goes on as in a host, with the configuration that it had, and the log
+    /// If `setup` rejects a change of the configuration, the instance continues as in a host, with its previous configuration, and the log
     /// of the message has the reason; see [`configure`](Self::configure).
     ///
     /// # Panics
-    /// If the handler does; if the processor cannot begin; if the descriptor has no such input; if the message cannot be made, or is
-    /// larger than what reaches a handler.
+    /// If the handler does; if the processor cannot begin; if the descriptor has no such input; if the message cannot be created, or is
+    /// larger than any that reaches a handler.
     #[track_caller]
     pub fn handle(&mut self, input: &str, message: impl IntoMessage) -> Handled {
         let message = incoming(message);
@@ -332,7 +333,7 @@ impl Kit {
     }
 }
 
-/// A message of the test, as a host shows it to a component.
+/// A message of the test, as a host passes it to a component.
 #[track_caller]
 fn incoming(message: impl IntoMessage) -> Message {
     let message = message.into_message().unwrap_or_else(|failure| panic!("the message of the test is invalid: {failure}"));

@@ -1,20 +1,20 @@
-//! What a host allows one call to send: its limits, in its words.
+//! What a host allows one call to send: the same limits and error messages.
 
 use super::wording::shown;
 use crate::Message;
 
-/// Properties of one message.
+/// The most properties of one message.
 const MAX_PROPERTIES_COUNT: usize = 256;
-/// The body of a message.
+/// The largest body of a message, in bytes.
 pub(super) const MAX_MESSAGE_BYTES: usize = 4 << 20;
-/// The body of an answer, which goes to a `response` topic.
+/// The largest body of an answer, which goes to a `response` topic, in bytes.
 pub(super) const MAX_ANSWER_BYTES: usize = 64 << 20;
 const MAX_PROPERTY_NAME_BYTES: usize = 128;
 const MAX_PROPERTIES_BYTES: usize = 32 << 10;
-/// Requests of one call that have not ended.
+/// The most unfinished requests of one call.
 pub(super) const MAX_BEGUN_COUNT: usize = 64;
 
-/// The limits of a deployment that show in the kit.
+/// The limits of a deployment that the kit applies.
 #[derive(Clone, Debug)]
 pub(super) struct Limits {
     pub(super) sends_count: u64,
@@ -27,7 +27,7 @@ impl Default for Limits {
     }
 }
 
-/// Whether a property is the host's own: not shown to components and not settable by them.
+/// Whether a property is the host's own: hidden from components and not settable by them.
 pub(super) fn is_reserved(name: &str) -> bool {
     name.starts_with("weir-") || ["id", "traceparent", "tracestate"].contains(&name)
 }
@@ -44,7 +44,7 @@ pub(super) fn check_properties(message: &Message) -> Result<(), String> {
     }
 }
 
-/// Checks the sizes of a message that a component sends; `body_limit` is that of the topic's class.
+/// Checks the sizes of a message that a component sends; `body_limit` applies to the class of the topic.
 pub(super) fn check_sizes(message: &Message, body_limit: usize) -> Result<(), String> {
     at_most("the body of the message", message.body.len(), body_limit)?;
     let mut total = message.content_type.as_ref().map_or(0, String::len);

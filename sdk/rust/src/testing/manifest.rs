@@ -1,15 +1,15 @@
-//! The descriptor that a `weir.toml` makes, as `weir build` makes it: a test of Weir holds both together.
+//! The descriptor generated from a `weir.toml`, as by `weir build`: a test of Weir compares both.
 
 use serde_json::{Value, json};
 
 const SIZE_UNITS: [(&str, u64); 5] = [("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
 const TIME_UNITS: [(&str, u64); 4] = [("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 
-/// The text of a descriptor. What is wrong with its fields is found where descriptors are read.
+/// The text of a descriptor. Errors in its fields are found when descriptors are read.
 pub(super) fn descriptor(manifest: &str) -> Result<String, String> {
     let table: toml::Table = toml::from_str(manifest).map_err(|error| error.to_string())?;
     let Value::Object(mut fields) = json_of(table.into())? else { return Err("it is not a table".to_owned()) };
-    // They are about the build.
+    // These are about the build.
     fields.remove("language");
     fields.remove("source");
     fields.insert("schema".to_owned(), json!(1));
@@ -31,12 +31,12 @@ pub(super) fn descriptor(manifest: &str) -> Result<String, String> {
     Ok(Value::Object(fields).to_string())
 }
 
-/// Values of parameters are texts: strings as they are, all else as JSON.
+/// Values of parameters are strings: strings unchanged, all others as JSON.
 fn text_of(value: &Value) -> Value {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned).into()
 }
 
-/// A number of the smallest unit, or a number with a unit.
+/// A number in the smallest unit, or a number with a unit.
 fn measure(value: &Value, units: &[(&str, u64)]) -> Option<Value> {
     let Some(text) = value.as_str() else { return value.as_u64().map(Value::from) };
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();

@@ -1,8 +1,8 @@
-//! The test kit: a processor in a plain `cargo test`, without a host. Not there in wasm.
+//! The test kit: a processor in a plain `cargo test`, without a host. Not available in wasm.
 //!
-//! [`kit!`] makes a [`Kit`] of the processor that [`processor!`](crate::processor!) made, and [`Kit::handle`] hands it a message as a host
-//! would: by the name of the input, with the parameters, the configuration and the descriptor that lies beside Cargo.toml. What came of
-//! it is [`Handled`]: outputs, the parts of an answer, requests, log lines, the failure.
+//! [`kit!`] creates a [`Kit`] from the processor defined by [`processor!`](crate::processor!), and [`Kit::handle`] passes it a message as a
+//! host would: by the name of the input, with the parameters, the configuration and the descriptor beside Cargo.toml. The outcome is
+//! [`Handled`]: outputs, the parts of an answer, requests, log lines, the failure.
 //!
 //! ```
 //! use serde::{Deserialize, Serialize};
@@ -42,10 +42,10 @@
 //! # }
 //! ```
 //!
-//! The kit keeps the rules of the real host, and says the same words: what is not in the descriptor is refused, parameters have their
-//! defaults and are checked against their types, nothing leaves when the handler fails, messages and their number are limited. What it
-//! does not have: a sandbox, time (a clock that stands still: [`Kit::time_left`]), memory limits, topics of other classes than `flow` for
-//! outputs, and new instances: statics of your own stay as they are. A panic, which ends an attempt in a host, fails the test.
+//! The kit applies the rules of the real host, with the same error messages: anything not in the descriptor is refused, parameters have
+//! their defaults and are checked against their types, nothing is sent when the handler fails, and messages and their number are limited.
+//! It has no sandbox, no time (the clock stands still: [`Kit::time_left`]), no memory limits, no topics of classes other than `flow` for
+//! outputs, and no new instances: your own statics keep their values. A panic, which ends an attempt in a host, fails the test.
 
 mod answer;
 mod bounds;

@@ -1,9 +1,9 @@
-//! A whole processor: what `processor!` made of a crate.
+//! A whole processor, as defined by `processor!`.
 
 use crate::Message;
 use crate::bindings::base::weir::processor::delivery;
 
-/// What `processor!` leaves for the kit.
+/// What `processor!` provides for the kit.
 #[doc(hidden)]
 #[derive(Clone, Copy, Debug)]
 pub struct Processor {
@@ -15,8 +15,8 @@ pub struct Processor {
 
 type Setup = fn(&[String]) -> Result<(), String>;
 
-/// A [`Kit`](crate::testing::Kit) of the processor that `processor!` made of this crate, with the descriptor that it embeds. `kit!(path)`
-/// for one that was made elsewhere than at the root of this crate: `kit!(word_counter)` in a test in `tests/` of the crate `word-counter`.
+/// A [`Kit`](crate::testing::Kit) of the processor that `processor!` defines in this crate, with the embedded descriptor. Use `kit!(path)`
+/// for one defined elsewhere than at the root of this crate: `kit!(word_counter)` in a test in `tests/` of the crate `word-counter`.
 ///
 /// ```
 /// use weir::testing::json;

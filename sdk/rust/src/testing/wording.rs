@@ -1,4 +1,4 @@
-//! What error messages of the kit have in common, in the words of the host.
+//! Common parts of the kit's error messages, with the wording of the host.
 
 /// A list of names, for people.
 pub(super) fn names<'a>(names: impl Iterator<Item = &'a str>) -> String {
@@ -6,12 +6,12 @@ pub(super) fn names<'a>(names: impl Iterator<Item = &'a str>) -> String {
     if text.is_empty() { "none".to_owned() } else { text }
 }
 
-/// The beginning of a text that may be anything, fit for an error message.
+/// The beginning of an arbitrary text, for use in an error message.
 pub(super) fn shown(text: &str) -> String {
     text.chars().take(80).flat_map(char::escape_default).collect()
 }
 
-/// What is wrong with a field of the descriptor.
+/// An error about a field of the descriptor.
 pub(super) fn fault(field: &str, problem: &str) -> String {
     format!("field `{field}` of the descriptor: {problem}")
 }

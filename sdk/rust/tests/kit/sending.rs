@@ -7,7 +7,7 @@ const DESCRIPTOR: &str = r#"{
     "schema": 1, "consumers": ["input"], "producers": ["output", { "name": "extra", "optional": true }]
 }"#;
 
-/// What came of sending one message.
+/// The outcome of sending one message.
 fn sent(make: impl Fn() -> Result + 'static) -> Handled {
     Kit::new(DESCRIPTOR, make).handle("input", Json(1))
 }

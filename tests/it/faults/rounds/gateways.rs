@@ -11,10 +11,10 @@ use super::traffic::Traffic;
 use super::uploads::Uploads;
 use crate::faults::load::Load;
 
-/// More than can be in the last queue of the flow already.
+/// More than can already be in the last queue of the flow.
 const NEW_COUNT: u64 = 1_000;
 
-/// All hosts are killed and started again while gateways are away: they work with the components that they have.
+/// All hosts are killed and restarted while gateways are absent: they work with the components that they have.
 pub(super) async fn away(roles: &mut Roles, load: &Load, away: &[Gateway], random: &mut StdRng) {
     for gateway in away {
         roles.kill_gateway(*gateway);
@@ -39,7 +39,8 @@ pub(super) async fn away(roles: &mut Roles, load: &Load, away: &[Gateway], rando
     }
 }
 
-/// A gateway is killed and started again while components are uploaded and fetched and messages posted by both: what was confirmed is there.
+/// A gateway is killed and restarted while components are uploaded and fetched and messages posted through both: what was confirmed is
+/// there.
 pub(super) async fn killed(roles: &mut Roles, load: &Load, gateway: Gateway, random: &mut StdRng) {
     let urls = Gateway::BOTH.iter().map(|gateway| roles.gateway_url(*gateway)).collect::<Vec<_>>();
     let (traffic, uploads) = (Traffic::default(), Uploads::by(urls.clone()));

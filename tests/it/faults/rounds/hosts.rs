@@ -9,18 +9,18 @@ use weir_tests::wait::pass;
 
 use super::roles::{HOSTS, Roles};
 
-/// A time until a fault strikes.
+/// Waits for a random time before a fault strikes.
 pub(super) async fn moment(random: &mut StdRng, most_ms: u64) {
     pass(Duration::from_millis(random.random_range(0..most_ms))).await;
 }
 
-/// One at least of the hosts.
+/// At least one of the hosts.
 pub(super) fn some(hosts: &[&'static str], random: &mut StdRng) -> Vec<&'static str> {
     let count = random.random_range(1..=hosts.len());
     hosts.sample(random, count).copied().collect()
 }
 
-/// Some of so many hosts on one queue are killed, and started again after a while.
+/// Some of several hosts on one queue are killed, and restarted after a while.
 pub(super) async fn killed(roles: &mut Roles, hosts_count: usize, random: &mut StdRng) {
     let (working, leaving) = HOSTS.split_at(hosts_count);
     for host in leaving {

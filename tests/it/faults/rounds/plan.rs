@@ -6,7 +6,7 @@ use rand::{Rng, RngExt};
 
 use crate::faults::steps::{Operation, STEPS};
 
-/// As many rounds have every kind of fault, and every step of an operation.
+/// This many rounds include every kind of fault, and every step of an operation.
 pub(crate) const ROUNDS_COUNT: usize = 20;
 
 /// The two gateways.
@@ -24,29 +24,29 @@ impl Gateway {
     pub(super) const FRONT: &[Gateway] = &[Gateway::Front];
 }
 
-/// How a flow service that stands still loses its lock.
+/// How a suspended flow service loses its lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Loss {
-    /// Its connections are cut, as by the end of a network.
+    /// Its connections are cut, as by a network failure.
     Cut,
     /// The broker misses its heartbeats, after some 20 s.
     Heartbeats,
 }
 
-/// What strikes.
+/// The fault of a round.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Kind {
     /// Some of this many hosts on one queue are killed, or all.
     HostKilled { hosts_count: usize },
-    /// Hosts are killed and started again while there is no config service.
+    /// Hosts are killed and restarted while there is no config service.
     HostStartsWithoutConfig,
     /// The config service is killed during operations.
     ConfigKilled,
     /// The flow service is killed at a step of an operation.
     FlowKilled { operation: Operation, step: &'static str },
-    /// The flow service stands still at a step of an operation, and goes on once another one leads.
+    /// The flow service is suspended at a step of an operation, and resumed once another one leads.
     LeaderStopped { operation: Operation, step: &'static str, loss: Loss },
-    /// Hosts are killed and started again while gateways are away.
+    /// Hosts are killed and restarted while gateways are absent.
     GatewaysAway { away: &'static [Gateway] },
     /// A gateway is killed while both are used.
     GatewayKilled { gateway: Gateway },
@@ -56,11 +56,11 @@ pub(super) enum Kind {
 #[derive(Debug)]
 pub(super) struct Round {
     pub(super) kind: Kind,
-    /// Of its moments and choices.
+    /// The seed of its moments and choices.
     pub(super) seed: u64,
 }
 
-/// So many rounds. Each [`ROUNDS_COUNT`] of them have all kinds, in an order of their own.
+/// This many rounds. Each [`ROUNDS_COUNT`] of them include all kinds, in random order.
 pub(super) fn of(random: &mut StdRng, count: usize) -> Vec<Round> {
     let mut rounds = Vec::new();
     while rounds.len() < count {

@@ -30,7 +30,7 @@ pub(super) struct RolesFixture {
     pub(super) roles: Roles,
 }
 
-/// A process that serves flows, by its own way to the broker.
+/// A process that serves flows, with its own connection to the broker.
 pub(super) struct FlowServer {
     pub(super) process: Process,
     pub(super) line: ProxiedLine,
@@ -41,21 +41,21 @@ pub(super) struct FlowServer {
 /// The processes, and clients of them.
 pub(super) struct Roles {
     config_service: Option<Process>,
-    /// The flow service that leads, and the one that stands by.
+    /// The flow service that leads, and the standby.
     pub(super) leader: FlowServer,
     pub(super) standby: FlowServer,
     pub(super) hosts: BTreeMap<&'static str, Process>,
     gateways: BTreeMap<Gateway, Weir>,
     pub(super) config: ConfigClient,
     orders: Orders,
-    /// Which of [`VERSIONS`] flow `one` runs.
+    /// The index in [`VERSIONS`] of what flow `one` runs.
     version: usize,
     pub(super) site: Site,
     pub(super) space: TestBroker,
 }
 
 impl RolesFixture {
-    /// Everything, with echo at work in flow `one`.
+    /// Everything, with echo running in flow `one`.
     pub(super) async fn new(space: TestBroker) -> Self {
         let site = Site::with(space.environment(None));
         let config_service = site.start(Role::Config, "config", &[]).await;
@@ -78,7 +78,7 @@ impl RolesFixture {
         RolesFixture { load, roles }
     }
 
-    /// Ends everything as an operator would; what became of all messages.
+    /// Ends everything as an operator would; returns the outcome of all messages.
     pub(super) async fn end(self) -> Tally {
         let RolesFixture { load, roles } = self;
         let tally = load.arrived().await;
@@ -110,7 +110,7 @@ impl FlowServer {
     }
 }
 
-/// Processes that are killed and started again.
+/// Processes that are killed and restarted.
 impl Roles {
     pub(super) fn kill_config(&mut self) {
         self.config_service.take().expect("it runs").kill();
@@ -128,9 +128,9 @@ impl Roles {
         assert_eq!(self.hosts.remove(name).expect("it runs").end().await.code(), Some(0), "host {name}");
     }
 
-    /// Starts hosts at once, and waits for nothing.
+    /// Starts hosts without waiting for anything.
     pub(super) fn begin_hosts(&mut self, names: &[&'static str]) {
-        // Of the last one the components come from the store, of the others by way of the other gateway.
+        // The last one fetches its components from the store, the others through the other gateway.
         let store = self.gateway_url(Gateway::Store);
         for name in names {
             let mut arguments = vec!["--name", name];
@@ -168,19 +168,19 @@ impl Roles {
         &self.gateways[&gateway]
     }
 
-    /// Where a gateway answers, whether it runs or not.
+    /// The URL of a gateway, whether it runs or not.
     pub(super) fn gateway_url(&self, gateway: Gateway) -> String {
         format!("http://{}", self.site.gateway_address(file_name(gateway)))
     }
 
-    /// The leader is gone: the one that stood by leads, and another one stands by.
+    /// The leader is gone: the standby leads, and another one stands by.
     pub(super) async fn replace_leader(&mut self) {
         std::mem::swap(&mut self.leader, &mut self.standby);
         self.standby = FlowServer::stand_by(&self.site, &self.space, self.standby.name).await;
     }
 }
 
-/// The name of a gateway's data folder. Hosts find the front by themselves.
+/// The name of a gateway's data folder. Hosts find the front without configuration.
 fn file_name(gateway: Gateway) -> &'static str {
     match gateway {
         Gateway::Store => "store",
@@ -188,7 +188,7 @@ fn file_name(gateway: Gateway) -> &'static str {
     }
 }
 
-/// What is done with flows.
+/// Operations on flows.
 impl Roles {
     /// Two versions of echo, and the blueprint of both flows.
     async fn deploy(&self) {
@@ -209,7 +209,7 @@ impl Roles {
         VERSIONS[if flow == "one" { self.version } else { 0 }]
     }
 
-    /// Asks for an operation; it must succeed at last, whichever flow service does it. A swap is to the other version.
+    /// Requests an operation; it must succeed eventually, whichever flow service executes it. A swap is to the other version.
     pub(super) fn begin(&mut self, operation: Operation, flow: &'static str) -> Begun {
         if operation == Operation::Swap {
             self.version = 1 - self.version;
@@ -218,7 +218,7 @@ impl Roles {
         self.orders.begin(Order { operation, flow, processor: guests::ECHO, component })
     }
 
-    /// The answer to what was asked for.
+    /// The answer to a requested operation.
     pub(super) async fn answer(&self, begun: Begun) -> Result<(), String> {
         self.orders.answer(begun).await
     }
@@ -228,7 +228,7 @@ impl Roles {
         assert_eq!(self.answer(begun).await, Ok(()), "{operation:?} of flow {flow}");
     }
 
-    /// Whether a message goes through a flow.
+    /// Checks that a message passes through a flow.
     pub(super) async fn passes(&self, load: &Load, flow: &str) {
         let [input, out] = self.space.queues_of(guests::ECHO, flow);
         let producer = load.backend.producer(input.topic()).await.unwrap();

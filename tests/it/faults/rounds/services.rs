@@ -13,10 +13,10 @@ use super::hosts::{moment, some};
 use super::roles::{HOSTS, Roles};
 use crate::faults::steps::Operation;
 
-/// The config type of what is written while the service is killed.
+/// The config type of the values written while the service is killed.
 const WRITTEN: &str = "written-in-a-round";
 
-/// Hosts that are started while there is no config service wait for it; the others go on with what they have.
+/// Hosts that start while there is no config service wait for it; the others continue with what they have.
 pub(super) async fn host_starts_without_config(roles: &mut Roles, random: &mut StdRng) {
     moment(random, 300).await;
     let started = some(&HOSTS, random);
@@ -34,13 +34,13 @@ pub(super) async fn host_starts_without_config(roles: &mut Roles, random: &mut S
     }
 }
 
-/// Writes numbers until it is told to end; those that were confirmed.
+/// Writes numbers until stopped; returns the confirmed ones.
 async fn write(config: ConfigClient, is_over: Arc<AtomicBool>) -> BTreeSet<String> {
     let (mut confirmed, mut number) = (BTreeSet::new(), 0);
     while !is_over.load(Ordering::Relaxed) {
         let key = number.to_string();
         number += 1;
-        // One without an answer may have been written all the same.
+        // A value without an answer may have been written nevertheless.
         if config.apply(Batch::new().put(WRITTEN, &key, "1")).await.is_ok() {
             confirmed.insert(key);
         }
@@ -48,8 +48,8 @@ async fn write(config: ConfigClient, is_over: Arc<AtomicBool>) -> BTreeSet<Strin
     confirmed
 }
 
-/// The config service is killed while it is written to and an operation of the flow service is under way: nothing that it confirmed is lost, and
-/// the operation is done or undone.
+/// The config service is killed while values are written to it and an operation of the flow service is in progress: nothing that it
+/// confirmed is lost, and the operation is done or undone.
 pub(super) async fn config_killed(roles: &mut Roles, random: &mut StdRng) {
     let is_over = Arc::new(AtomicBool::new(false));
     let writing = tokio::spawn(write(roles.config.clone(), is_over.clone()));

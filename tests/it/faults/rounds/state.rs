@@ -11,10 +11,10 @@ use super::plan::Gateway;
 use super::roles::Roles;
 use crate::guests::ECHO;
 
-/// The flow service looks every 30 s for what is left between two states.
+/// The flow service checks every 30 s for operations left between two states.
 const LONGEST_RECOVERY: Duration = Duration::from_secs(60);
 
-/// Fails with a text that says what is otherwise.
+/// Fails with a text that states the difference.
 fn expect<T: PartialEq + std::fmt::Debug>(what: &str, found: T, expected: T) -> Result<(), String> {
     if found == expected { Ok(()) } else { Err(format!("{what}: {found:?}, expected {expected:?}")) }
 }
@@ -24,13 +24,13 @@ fn keys<'k>(keys: impl IntoIterator<Item = &'k str>) -> BTreeSet<String> {
 }
 
 impl Roles {
-    /// Waits until exactly these flows run on all hosts, the broker has their queues and no others, and no step is left over; panics with what is
-    /// otherwise.
+    /// Waits until exactly these flows run on all hosts, the broker has their queues and no others, and no step is left over; panics with
+    /// the differences.
     pub(super) async fn is_whole(&self, flows: &[&str]) {
         self.is_whole_with_one_of(&[flows]).await;
     }
 
-    /// The same for one of several sets of flows; which one it is.
+    /// The same for one of several sets of flows; returns which one.
     pub(super) async fn is_whole_with_one_of<'f>(&self, choices: &[&'f [&'f str]]) -> &'f [&'f str] {
         let end = Instant::now() + LONGEST_RECOVERY;
         loop {
@@ -85,7 +85,7 @@ impl Roles {
         Ok(())
     }
 
-    /// As the gateway that is asked shows it, which knows hosts only by what they report.
+    /// According to the gateway, which knows hosts only by their reports.
     async fn status_is_whole(&self, flows: &[&str]) -> Result<(), String> {
         let status = self.gateway(Gateway::Store).get("/api/v1/weir/status").await;
         let none = Vec::new();

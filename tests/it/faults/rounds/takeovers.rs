@@ -1,4 +1,4 @@
-//! Rounds on the flow service that leads.
+//! Rounds on the leading flow service.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::faults::load::Load;
 use crate::faults::orders::Begun;
 use crate::faults::steps::Operation;
 
-/// The flow that an operation is done with: one that is swapped has the load.
+/// The flow of an operation: the one that is swapped has the load.
 fn flow_of(operation: Operation) -> &'static str {
     if operation == Operation::Swap { "one" } else { "two" }
 }
@@ -23,7 +23,7 @@ fn flows_after(operation: Operation) -> &'static [&'static str] {
     if operation == Operation::Start { &["one", "two"] } else { &["one"] }
 }
 
-/// Brings about what an operation needs, and begins it: the leader is held at the step when this returns.
+/// Sets up what an operation needs, and begins it: the leader is held at the step when this returns.
 async fn begin_until(roles: &mut Roles, operation: Operation, step: &str) -> Begun {
     if matches!(operation, Operation::Stop | Operation::StopIfEmpty) {
         roles.perform(Operation::Start, "two").await;
@@ -34,13 +34,13 @@ async fn begin_until(roles: &mut Roles, operation: Operation, step: &str) -> Beg
     begun
 }
 
-/// The operation must be answered as done, by whichever service: what was begun is whole then.
+/// The operation must be answered as done, by whichever service: its changes are then complete.
 async fn is_answered(roles: &Roles, operation: Operation, step: &str, begun: Begun) {
     assert_eq!(roles.answer(begun).await, Ok(()), "{operation:?}, struck at {step}");
     roles.is_whole(flows_after(operation)).await;
 }
 
-/// Flow `one` alone is left.
+/// Only flow `one` is left.
 async fn clean_up(roles: &mut Roles, load: &Load, operation: Operation) {
     if operation == Operation::Start {
         roles.passes(load, "two").await;
@@ -48,7 +48,7 @@ async fn clean_up(roles: &mut Roles, load: &Load, operation: Operation) {
     }
 }
 
-/// The flow service is killed at a step: the standby answers what was asked, and ends what was begun.
+/// The flow service is killed at a step: the standby answers the request and completes the operation.
 pub(super) async fn flow_killed(roles: &mut Roles, load: &Load, operation: Operation, step: &str, random: &mut StdRng) {
     let begun = begin_until(roles, operation, step).await;
     moment(random, 200).await;
@@ -58,8 +58,8 @@ pub(super) async fn flow_killed(roles: &mut Roles, load: &Load, operation: Opera
     clean_up(roles, load, operation).await;
 }
 
-/// The flow service stands still at a step. It goes on once the standby leads and has ended what was begun: it writes nothing, makes and deletes no
-/// queue, and stands by.
+/// The flow service is suspended at a step, and resumed once the standby leads and has completed the operation: it writes nothing, creates
+/// and deletes no queue, and stands by.
 pub(super) async fn leader_stopped(roles: &mut Roles, load: &Load, operation: Operation, step: &str, loss: Loss) {
     let begun = begin_until(roles, operation, step).await;
     let stopped = roles.leading_id().await;
@@ -74,7 +74,7 @@ pub(super) async fn leader_stopped(roles: &mut Roles, load: &Load, operation: Op
     roles.leader.steps.go_on(step);
     roles.leader.process.resume();
     stands_by(&roles.leader, said_bytes).await;
-    // It has had the time for whatever it might have done.
+    // It has had enough time for anything it might have done.
     pass(Duration::from_millis(300)).await;
     let after = (roles.config.everything().await.unwrap(), roles.space.queues().await);
     assert_eq!(after, before, "the configuration with its version and the queues before and after the overtaken leader goes on");

@@ -1,4 +1,4 @@
-//! What passes two gateways while one of them is killed: messages posted, components uploaded and fetched.
+//! Traffic through two gateways while one of them is killed: messages posted, components uploaded and fetched.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -14,7 +14,7 @@ const POSTED_AT_ONCE_COUNT: u64 = 10;
 /// How often something succeeded.
 #[derive(Debug, Default)]
 pub(super) struct Traffic {
-    /// By each of the gateways.
+    /// Through each of the gateways.
     posted_count: [AtomicU64; 2],
     pub(super) uploaded_count: AtomicU64,
     pub(super) fetched_count: AtomicU64,
@@ -22,7 +22,7 @@ pub(super) struct Traffic {
 }
 
 impl Traffic {
-    /// Tells all who make it to end.
+    /// Makes all tasks end.
     pub(super) fn end(&self) {
         self.is_over.store(true, Ordering::Relaxed);
     }
@@ -43,7 +43,8 @@ impl Traffic {
         eventually(DEADLINE, "posts, uploads and fetches to succeed", flows).await;
     }
 
-    /// Posts numbers into flow `one` by the gateway of this place and URL until it is told to end. None is posted twice: it may have been stored.
+    /// Posts numbers into flow `one` through the gateway with this index and URL until stopped. None is posted twice: it may have been
+    /// stored.
     pub(super) async fn post(&self, (at, url): (usize, &String), load: &Load) {
         let (http, path) = (client(), format!("{url}/api/v1/weir/flows/one/interfaces/in/messages"));
         while !self.is_over() {
@@ -51,7 +52,7 @@ impl Traffic {
             let body: String = numbers.clone().map(|number| format!("{number}\n")).collect();
             let request = http.post(&path).header("content-type", "application/x-ndjson").body(body);
             let answer = async { request.send().await?.json::<Value>().await };
-            // The first ones are stored, whatever became of the others.
+            // The first ones are stored, whatever happened to the others.
             let stored_count = answer.await.ok().and_then(|imported| imported["count"].as_u64()).unwrap_or_default();
             numbers.take(usize::try_from(stored_count).unwrap()).for_each(|number| load.note(number));
             self.posted_count[at].fetch_add(stored_count, Ordering::Relaxed);

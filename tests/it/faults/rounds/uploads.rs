@@ -1,4 +1,4 @@
-//! Components that are uploaded and fetched by two gateways while one of them is killed.
+//! Components that are uploaded and fetched through two gateways while one of them is killed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
@@ -13,28 +13,28 @@ use weir_tests::wait::{DEADLINE, eventually, pass};
 use super::traffic::Traffic;
 use crate::guests;
 
-/// The name that they are deployed under: no flow uses it, and hosts compile them all the same.
+/// The name that they are deployed under: no flow uses it, and hosts compile them nevertheless.
 const NAME: &str = "uploaded";
-/// How many different ones, since every host compiles each; after that they are uploaded once more.
+/// How many different ones, since every host compiles each; after that they are uploaded again.
 const DIFFERENT_COUNT: u8 = 6;
-/// Marks of components that no other test of these roles has.
+/// Marks of components that no other test of these roles uses.
 const FIRST_MARK: u8 = 100;
 
-/// A client that waits no longer than tests do.
+/// A client with the time-out of the tests.
 pub(super) fn client() -> reqwest::Client {
     reqwest::Client::builder().no_proxy().timeout(DEADLINE).build().unwrap()
 }
 
-/// What is uploaded, and by which gateways.
+/// What is uploaded, and through which gateways.
 pub(super) struct Uploads {
     urls: Vec<String>,
     http: reqwest::Client,
-    /// The digests that were confirmed, with the marks of their components.
+    /// The confirmed digests, with the marks of their components.
     confirmed: Mutex<BTreeMap<String, u8>>,
 }
 
 impl Uploads {
-    /// By the gateways of these URLs in turn.
+    /// Through the gateways with these URLs in turn.
     pub(super) fn by(urls: Vec<String>) -> Self {
         Uploads { urls, http: client(), confirmed: Mutex::default() }
     }
@@ -43,7 +43,7 @@ impl Uploads {
         self.confirmed.lock().unwrap().clone()
     }
 
-    /// Uploads components until the traffic is over; the deployments that were confirmed.
+    /// Uploads components until the traffic is over; returns the confirmed deployments.
     pub(super) async fn upload(&self, traffic: &Traffic) -> BTreeSet<String> {
         let mut deployed = BTreeSet::new();
         let numbers = (0..DIFFERENT_COUNT).cycle();
@@ -62,7 +62,7 @@ impl Uploads {
         deployed
     }
 
-    /// Fetches what was uploaded until the traffic is over. What comes whole is what was uploaded.
+    /// Fetches what was uploaded until the traffic is over. A complete answer contains what was uploaded.
     pub(super) async fn fetch(&self, traffic: &Traffic) {
         while !traffic.is_over() {
             for (digest, mark) in self.confirmed() {
@@ -81,7 +81,7 @@ impl Uploads {
         self.http.get(format!("{url}/api/v1/weir/components/{digest}")).send().await?.error_for_status()?.bytes().await
     }
 
-    /// Waits until both gateways answer the bytes of all that is recorded, and checks that what was confirmed is; then it is removed.
+    /// Waits until both gateways return the bytes of everything recorded, and checks that what was confirmed is recorded; then removes it.
     pub(super) async fn are_whole(&self, config: &ConfigClient, deployed: &BTreeSet<String>) {
         let recorded = || async { config.values("component").await.ok() };
         let recorded = eventually(DEADLINE, "the records of components", recorded).await.value;

@@ -1,4 +1,4 @@
-//! A cluster whose topics move between its nodes, and a node of it that dies: nothing is lost, and nothing needs a restart.
+//! A cluster whose topics move between its nodes, and the failure of a node: nothing is lost, and nothing needs a restart.
 
 use std::time::Duration;
 

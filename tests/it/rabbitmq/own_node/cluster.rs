@@ -1,4 +1,4 @@
-//! A cluster of two nodes: a queue, and that of a lock, lives on one of them.
+//! A cluster of two nodes: a queue, and that of a lock, is located on one of them.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ async fn again(backend: &RabbitBroker) -> Box<dyn Lock> {
     eventually(SLOW, "the lock", || async { backend.lock(&name()).await.ok() }).await
 }
 
-/// Nobody gets the lock, which every way to look at it says, with what to do.
+/// The lock is not available to any client, which every way of inspecting it reports, with the fix.
 async fn is_away(backend: &RabbitBroker, url: &str) {
     let away = "while the node of its queue is down: start that node";
     let says = |refused: Result<()>| match refused {
@@ -49,7 +49,7 @@ async fn two() -> (Node, Node) {
 async fn two_with_a_lock() -> (Node, Node, Vhost) {
     let (first, second) = two().await;
     let vhost = first.vhost(DefaultQueues::Quorum).await;
-    // Where its maker is connected, there the queue of the lock lives.
+    // The queue of the lock is located on the node to which its creator is connected.
     let maker = connected(second.url_of(vhost.name())).await;
     drop(again(&maker).await);
     within("the close", maker.close()).await;
@@ -92,7 +92,7 @@ async fn while_the_node_of_a_queue_is_away_it_is_unavailable_and_keeps_its_messa
     let producer = backend.producer(queue.topic()).await.unwrap();
     second.kill().await;
     let (spec, options) = (QueueSpec::new(queue.clone()), ConsumerOptions::default());
-    // Until it has noticed the end of the other node the broker gives no answer.
+    // Until it has detected the end of the other node, the broker gives no answer.
     let answer = || async {
         let seen = backend.queue_exists(&queue).await;
         let is_silent = seen.as_ref().is_err_and(|error| error.to_string().contains("no answer"));

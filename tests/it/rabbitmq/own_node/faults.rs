@@ -46,11 +46,11 @@ async fn a_memory_alarm_under_load_loses_no_message() {
     place.outlives("memory alarm", faults).await;
 }
 
-/// The broker takes a message away from a consumer that keeps it too long: it comes again, and the first settle does nothing.
+/// The broker withdraws a message from a consumer that keeps it too long: it is redelivered, and the first settle does nothing.
 #[tokio::test]
 async fn a_message_held_too_long_is_redelivered() {
     let node = Setup::default().consumer_timeout(Duration::from_secs(2)).start().await;
-    // From 4.3 on classic queues have no such time.
+    // From 4.3 on classic queues have no such time-out.
     let queues = if node.version() == Version::V4_3 { DefaultQueues::Quorum } else { DefaultQueues::Classic };
     let vhost = node.vhost(queues).await;
     let backend = connected(vhost.url().to_owned()).await;

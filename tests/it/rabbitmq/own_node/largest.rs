@@ -1,4 +1,4 @@
-//! A broker whose largest message is smaller than Weir's.
+//! A broker whose maximum message size is smaller than Weir's.
 
 use serde_json::{Value, json};
 use weir_pubsub::{Backend, ConsumerOptions, Message, PubsubError, QueueSpec};
@@ -14,7 +14,7 @@ use crate::rabbitmq::up::echoes;
 
 const MIB: usize = 1 << 20;
 
-/// The broker closes the channel of whoever sends more than it takes: that costs the sender its message, and no other one.
+/// The broker closes the channel of a client that sends more than it accepts: the client loses that message, and no other.
 #[tokio::test]
 async fn a_message_above_the_broker_limit_is_too_large_and_affects_no_other() {
     let node = Setup::default().line("max_message_size = 1048576").start().await;
@@ -50,7 +50,7 @@ async fn a_message_above_the_broker_limit_is_too_large_and_affects_no_other() {
     within("the largest that the broker takes", last).await;
 }
 
-/// What is larger than the broker takes is refused without being sent, but not for longer than the broker refuses it.
+/// A message larger than the broker accepts is refused without being sent, but not for longer than the broker refuses it.
 #[tokio::test]
 async fn a_message_that_was_too_large_is_accepted_once_the_broker_takes_larger_ones() {
     let node = Setup::default().line("max_message_size = 1048576").start().await;
@@ -90,7 +90,7 @@ async fn put(weir: &Weir, key: u32, size: usize) -> Value {
     weir.post("/api/v1/config", &json!({"operation": "put", "values": [value]})).await
 }
 
-/// An answer of the config service above what the broker takes is an error with the figures, and the service goes on.
+/// An answer of the config service above the broker's limit is an error with the figures, and the service continues.
 #[tokio::test]
 async fn an_answer_above_the_broker_limit_is_an_error_and_affects_no_other() {
     let node = Setup::default().line("max_message_size = 2097152").start().await;
@@ -107,7 +107,7 @@ async fn an_answer_above_the_broker_limit_is_an_error_and_affects_no_other() {
         let message = answer["error"]["message"].as_str().unwrap_or_default();
         assert!(message.contains("the broker accepts at most 2097152"), "{answer}");
     }
-    // Messages above it are named to their sender, too.
+    // Messages above it are reported to their sender, too.
     let line = format!("{}\n", json!({"text": "x".repeat(3 * MIB)}));
     let answer = weir.post_text("/api/v1/weir/flows/one/interfaces/in/messages", "application/x-ndjson", line).await;
     assert!(answer.to_string().contains("max_message_size"), "{answer}");
@@ -119,7 +119,7 @@ async fn an_answer_above_the_broker_limit_is_an_error_and_affects_no_other() {
     assert_eq!(weir.end().await.code(), Some(0));
 }
 
-/// An output above what the broker takes is refused to the component once that is known, and its message ends in the dead letters.
+/// An output above the broker's limit is refused to the component once that is known, and its message ends in the dead-letter queue.
 #[tokio::test]
 async fn an_output_above_the_broker_limit_becomes_a_dead_letter() {
     let node = Setup::default().line("max_message_size = 1048576").start().await;
@@ -137,7 +137,7 @@ async fn an_output_above_the_broker_limit_becomes_a_dead_letter() {
     };
     send(2 * MIB).await;
     let first = || async {
-        // A request that was on its way when the broker closed the channel for the large message is in doubt.
+        // A request in flight when the broker closed the channel because of the large message is in doubt.
         let listed = weir.run(&["dead-letters", "list", "--json"]).await;
         let letters: Vec<Value> = serde_json::from_slice(&listed.stdout).ok()?;
         letters.into_iter().next()

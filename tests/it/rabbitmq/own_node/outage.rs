@@ -1,4 +1,5 @@
-//! A broker that is away or takes no messages, under the real binary: it is reported by name with what to do, and Weir goes on by itself.
+//! A broker that is unreachable or accepts no messages, with the real binary: it is reported by name with the fix, and Weir recovers on its
+//! own.
 
 use std::process::Output;
 use std::sync::Mutex;
@@ -15,7 +16,7 @@ fn printed(output: &Output) -> String {
     String::from_utf8_lossy(&[output.stdout.as_slice(), &output.stderr].concat()).into_owned()
 }
 
-/// Waits until a command reports this, in lines however long.
+/// Waits until a command reports this, however its lines are wrapped.
 async fn reports(weir: &Weir, url: &str, arguments: &[&str], words: &[&str]) -> String {
     let seen = Mutex::new(String::new());
     let look = || async {
@@ -35,7 +36,7 @@ async fn is_ready(weir: &Weir, words: &str) -> Option<()> {
     ready.contains(words).then_some(())
 }
 
-/// A node of its own, and a Weir on it with a flow `one` that repeats what it gets.
+/// A separate node, and a Weir on it with a flow `one` of echo.
 async fn echoing() -> (Node, Vhost, TempDir, Weir) {
     let node = Node::start().await;
     let vhost = node.vhost(DefaultQueues::Classic).await;
@@ -99,7 +100,7 @@ async fn a_broker_under_a_memory_alarm_is_reported_and_refused_messages_are_not_
     reports(&weir, vhost.url(), &["status"], &[takes_none]).await;
     reports(&weir, vhost.url(), &["doctor"], &["fail messages the broker accepts no messages: low on memory", "free memory or disk"]).await;
     eventually(DEADLINE, "the alarm to be in /readyz", || is_ready(&weir, takes_none)).await;
-    // One that is started meanwhile waits for the end of the alarm.
+    // A process started meanwhile waits for the end of the alarm.
     let (other, alone) = (tempfile::tempdir().unwrap(), node.vhost(DefaultQueues::Classic).await);
     let environment = [("WEIR_BROKER_URL", alone.url())];
     let second = Weir::up_in(other.path(), &[], &environment);
@@ -116,7 +117,7 @@ async fn a_broker_under_a_memory_alarm_is_reported_and_refused_messages_are_not_
     echoes(&second, "one", "through the second").await;
     assert_eq!(second.end().await.code(), Some(0));
     eventually(DEADLINE, "weir to be ready again", || is_ready(&weir, "\"ready\"")).await;
-    // One that was written before the connection was blocked may come: its sender was told that this is not known.
+    // A message written before the connection was blocked may arrive: its sender got an unknown outcome.
     weir.must(&["send", "one", "in", "--text", "after"]).await;
     let taken = || async { weir.must(&["take", "one", "out", "--count", "1"]).await.contains("after").then_some(()) };
     eventually(DEADLINE, "what was sent after the alarm", taken).await;

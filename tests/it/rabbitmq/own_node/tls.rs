@@ -1,4 +1,4 @@
-//! TLS: the broker's certificate is checked, and the client shows one of its own.
+//! TLS: the broker's certificate is checked, and the client presents its own.
 
 use weir_pubsub::{Backend, ConsumerOptions, Limits, Message, PubsubError, QueueSpec, RabbitBroker, TlsFiles};
 use weir_tests::certificates::{Authority, Certificate};
@@ -43,7 +43,7 @@ async fn certificates_of_both_sides_are_checked() {
     backend.create_queue(&QueueSpec::new(queue.clone())).await.unwrap();
     backend.producer(queue.topic()).await.unwrap().publish_confirmed(Message::new("sealed")).await.unwrap();
 
-    // What others publish is made legible on this way, too.
+    // Messages of other programs are sanitized over TLS, too.
     run(&vhost, "hostile.py", &["tg", "flow.a", "content type", "nested header name", "deepest header"]).await;
     let consumer = backend.consumer(queue.topic(), queue.subscription(), ConsumerOptions::default()).await.unwrap();
     for body in ["sealed", "content type", "nested header name", "deepest header"] {
@@ -53,7 +53,7 @@ async fn certificates_of_both_sides_are_checked() {
     }
     within("the close", backend.close()).await;
 
-    // A broker that is not to be trusted, and a client without a certificate, get nowhere.
+    // A broker that is not trusted, and a client without a certificate, cannot connect.
     for wrong in
         [TlsFiles { ca_file: Some(file("other.pem", &other.pem())), ..tls.clone() }, TlsFiles { certificate_files: None, ..tls.clone() }]
     {

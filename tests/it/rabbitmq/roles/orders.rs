@@ -60,7 +60,7 @@ async fn come_up(order: [Role; 4]) {
     assert_eq!(gateway.end().await.code(), Some(0));
 }
 
-/// The gateway answers while services are missing, and says which.
+/// The gateway answers while services are missing, and names them.
 async fn missing_is_named(gateway: &Weir, there: &[Role]) {
     let has = |role: Role| there.contains(&role);
     let reasons = [

@@ -1,4 +1,4 @@
-//! Roles that are killed and started again, and a broker that goes away: the others go on.
+//! Roles that are killed and restarted, and a broker that disappears: the others continue.
 
 use weir_tests::proxy::Proxy;
 use weir_tests::rabbitmq::{Broker, DefaultQueues};
@@ -9,7 +9,7 @@ use weir_tests::weir::Weir;
 use super::{RolesFixture, hosts, ready};
 use crate::rabbitmq::up::echoes;
 
-/// Waits until a flow of the blueprint `b` could be started: both services do their work.
+/// Waits until a flow of the blueprint `b` could be started: both services work.
 async fn starts(gateway: &Weir, flow: &str) {
     eventually(DEADLINE, format!("flow {flow} to be started"), || async {
         let output = gateway.run(&["flow", "start", "b", flow]).await;

@@ -61,7 +61,7 @@ async fn a_stopped_host_disappears_at_once_and_a_killed_one_is_shown_as_silent()
     fixture.end().await;
 }
 
-/// Publishes a summary of a host that is not there.
+/// Publishes a summary of a host that does not exist.
 async fn report(vhost: &Vhost, fields: &Value) {
     let mut summary = json!({
         "host": "9-made-up", "machine": "elsewhere", "pid": 9, "started-ms": 1, "config-version": u32::MAX, "states": {}, "totals": {},
@@ -100,7 +100,7 @@ async fn hosts_of_other_versions_and_wrong_clocks_are_reported() {
     assert!(!text.contains("the clock of host a "), "{text}");
     let (_, status) = printed(&fixture.gateway, &["status"]).await;
     assert!(status.contains("host old is Weir 0.0.9"), "{status}");
-    // Nothing hangs on the clocks.
+    // Nothing depends on the clocks.
     echoes(&fixture.gateway, "one", "an hour apart").await;
     fixture.end().await;
 }

@@ -26,7 +26,7 @@ async fn a_swap_waits_for_every_host_except_one_that_dies() {
     assert!(said.contains("it is running on 3 hosts"), "{said}");
     assert_eq!(versions(&fixture).await, ["2.0.0"; 3]);
     deploy(&fixture, "echo@3.0.0", 3).await;
-    // It reports no more, and is not known to be gone yet.
+    // It no longer reports, and is not known to be gone yet.
     fixture.hosts.pop().unwrap().kill();
     let said = fixture.gateway.must(&["swap", "one", "echo", "echo@3.0.0", "--wait"]).await;
     assert!(said.contains("host c ran it and has left: not waited for") && said.contains("it is running on 2 hosts"), "{said}");

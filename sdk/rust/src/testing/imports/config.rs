@@ -3,7 +3,7 @@
 use crate::testing::instance::{Instance, here};
 use crate::testing::wording::{names, shown};
 
-/// To read what is not declared is a trap, since it is a bug that the author must see.
+/// Reading an undeclared type is a trap, since it is a bug that the author must see.
 #[track_caller]
 fn of_declared<R>(config_type: &str, read: impl FnOnce(&Instance) -> R) -> R {
     let read = here("configuration", |instance| {

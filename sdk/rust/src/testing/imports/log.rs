@@ -1,4 +1,4 @@
-//! `log`: lines with fields. Where no instance is at work nobody keeps them: helpers that log can be tested like any function.
+//! `log`: lines with fields. Without a running instance they are discarded: helpers that log can be tested like any function.
 
 use crate::log::Level;
 use crate::testing::LogLine;

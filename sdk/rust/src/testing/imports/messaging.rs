@@ -1,4 +1,4 @@
-//! `messaging`: the host's checks, in its order and its words.
+//! `messaging`: the host's checks, in the same order and with the same messages.
 
 use crate::bindings::base::weir::processor::messaging::{CallError, Part};
 use crate::testing::Sent;
@@ -13,7 +13,7 @@ fn invalid(reason: impl Into<String>) -> CallError {
     CallError { kind: ErrorKind::Invalid, reason: reason.into() }
 }
 
-/// Looks at the instance at work, which must be in `handle`.
+/// Accesses the running instance, which must be in `handle`.
 fn in_handle<R>(look: impl FnOnce(&mut Instance) -> CallResult<R>) -> CallResult<R> {
     const OUTSIDE: &str = "messages can be sent only within `handle`";
     let looked = with(|instance| match instance.call.phase {
@@ -40,7 +40,7 @@ pub(crate) fn send(to: &str, message: &Message) -> CallResult<()> {
 fn no_output(instance: &Instance, to: &str) -> CallError {
     let known = names(instance.outputs.iter().map(|(name, _)| name.as_str()));
     let refusal = format!("output `{}` does not exist; must be one of: {known}", shown(to));
-    // Where a handler returns a message, and means the answer.
+    // For a handler that returns a message and means the answer.
     let hint = if to == "output" && instance.call.answer != Progress::None { "; an answer is returned as `weir::Reply(..)`" } else { "" };
     invalid(refusal + hint)
 }
@@ -114,7 +114,7 @@ pub(crate) fn begin_request(to: &str, message: &Message, _: Option<u32>) -> Call
     let Some(mut service) = service else {
         panic!("the handler sends a request to `{to}`, but the test has no answer: add `kit.answer(\"{to}\", |request| ..)`")
     };
-    // The service is the test's own code, and may be another kit: nothing is borrowed while it works.
+    // The service is the test's own code, and may be another kit: nothing is borrowed while it runs.
     let answer = service(as_received(message));
     in_handle(|instance| {
         instance.services.insert(to.to_owned(), service);
@@ -150,7 +150,7 @@ pub(crate) fn next_reply(call: u32) -> CallResult<Option<Message>> {
     })
 }
 
-/// A message as those receive it whom it is sent to: JSON goes without saying, and of a property that is there twice the last one counts.
+/// A message as its receiver gets it: JSON is implied, and of a property given twice the last one counts.
 pub(in crate::testing) fn as_received(message: &Message) -> Message {
     let mut received = Message { body: message.body.clone(), content_type: message.content_type.clone(), properties: Vec::new() };
     if received.content_type.as_deref() == Some("application/json") {

@@ -1,4 +1,4 @@
-//! What the contract imports, as functions of the instance that is at work: the same names and types as those of a component.
+//! The imports of the contract, as functions of the running instance: with the same names and types as those of a component.
 
 pub(crate) mod config;
 pub(crate) mod context;
