@@ -265,7 +265,7 @@ async fn outputs_that_the_broker_can_never_accept_become_dead_letters_at_once() 
     // The effective limit is what the broker accepts, whatever the deployment states.
     fixture.send_text(r#"{"count": 3, "bytes": 900000}"#).await;
     let (letter, _) = fixture.dead_letter().await;
-    assert!(letter.reason.contains("limits.sends-bytes"), "{letter:?}");
+    assert!(letter.reason.contains("--limit sends-bytes=N"), "{letter:?}");
     // What the host adds to a message counts too.
     fixture.send_text(r#"{"count": 1, "bytes": 1999999}"#).await;
     let (letter, _) = fixture.dead_letter().await;

@@ -68,7 +68,10 @@ async fn memory_is_limited_and_the_reason_reported() {
         .await;
     fixture.send_text(r#"{"grow": true}"#).await;
     let (letter, _) = fixture.dead_letter().await;
-    assert!(letter.error == "trap" && letter.reason.contains("limit 16777216 (limits.memory-bytes)"), "{letter:?}");
+    assert!(
+        letter.error == "trap" && letter.reason.contains("the limit is 16777216 (raise it: weir deploy --limit memory-bytes=N)"),
+        "{letter:?}"
+    );
     // Each takes more than half of the limit, and the next one gets a new instance.
     for _ in 0..3 {
         fixture.send_text(r#"{"grow_bytes": 10000000}"#).await;
@@ -96,7 +99,7 @@ async fn a_component_that_requires_too_much_memory_does_not_start() {
     let fixture = HostFixture::new().await;
     fixture.run(guests::ECHO, &[], |record| record.limits.memory_bytes = Some(64 << 10)).await;
     let status = fixture.until_state("echo", ProcessorState::Broken).await;
-    assert!(status.last_error.unwrap().contains("limits.memory-bytes"));
+    assert!(status.last_error.unwrap().contains("--limit memory-bytes=N"));
     fixture.end().await;
 }
 
@@ -111,8 +114,8 @@ async fn sends_are_limited_in_number_and_size() {
         })
         .await;
     for (command, word) in [
-        (r#"{"count": 11, "bytes": 1}"#, "limits.sends-count"),
-        (r#"{"count": 3, "bytes": 3000000}"#, "limits.sends-bytes"),
+        (r#"{"count": 11, "bytes": 1}"#, "--limit sends-count=N"),
+        (r#"{"count": 3, "bytes": 3000000}"#, "--limit sends-bytes=N"),
         (r#"{"count": 1, "bytes": 4194305}"#, "4194305 bytes; the limit is 4194304"),
     ] {
         fixture.send_text(command).await;

@@ -46,7 +46,11 @@ pub(crate) async fn keep(folder: &DataFolder, noted: &GatewayAccess, mut is_note
         let is_full;
         (held, is_full) = looked.await.unwrap_or_else(|_| (reserve(folder.path()), was_full));
         if is_full != was_full {
-            tracing::warn!(folder = %folder.path().display(), is_full, held_bytes = held.held_bytes(), "disk full or free again");
+            let (folder, held_bytes) = (folder.path().display(), held.held_bytes());
+            match is_full {
+                true => tracing::warn!(%folder, held_bytes, "disk full"),
+                false => tracing::warn!(%folder, held_bytes, "disk space available again"),
+            }
             was_full = is_full;
         }
         if !is_noted && !is_full {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// One request. A missing field has its default; `null` stays `None` and is rejected by the operations that use the field.
+/// One request. A missing field has its default; `null` is rejected by the operations that use the field.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = ConfigRequest)]
 pub struct Request {
@@ -126,7 +126,7 @@ pub struct Value {
     /// The key within the type.
     #[serde(default)]
     pub key: String,
-    /// The value, by convention JSON; `None` in answers if it does not exist. A missing value is empty.
+    /// The value, by convention JSON; `null` in responses if it does not exist. A missing value is empty.
     #[serde(default = "empty_text")]
     pub value: Option<String>,
 }
@@ -147,7 +147,7 @@ pub struct Condition {
     pub config_type: String,
     /// The key within the type.
     pub key: String,
-    /// The required current value; `None`: the key must not exist.
+    /// The required current value; `null`: the key must not exist.
     pub value: Option<String>,
 }
 

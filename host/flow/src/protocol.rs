@@ -120,7 +120,7 @@ pub struct Response {
     pub blueprint_names: Vec<String>,
     /// For `list-flows`.
     pub flow_ids: Vec<String>,
-    /// For `get-blueprint`: the JSON document, `None` if it does not exist.
+    /// For `get-blueprint`: the JSON document, `null` if it does not exist.
     pub blueprint_definition: Option<String>,
     /// For `get-flow`: the flow's record as a JSON text.
     pub flow: Option<String>,

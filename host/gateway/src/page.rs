@@ -30,9 +30,9 @@ pub(crate) fn of(document: &Value) -> String {
     let all_shapes: String = shapes.map(|(name, schema)| shape::section(name, schema)).collect();
     format!(
         "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
-         <title>{title}</title><style>{STYLE}</style></head><body><nav><details open><summary>{title}</summary>{links}<details><summary>shapes</summary>\
+         <title>{title}</title><style>{STYLE}</style></head><body><nav><details open><summary>{title}</summary>{links}<details><summary>Schemas</summary>\
          {shape_links}</details></details></nav><main><h1>{title} <small>{version}</small></h1>{about}{token}\
-         <p>For programs: <a href=\"openapi.json\">openapi.json</a></p>{refusals}{sections}<h2>shapes</h2>{all_shapes}</main></body></html>\n",
+         <p>For programs: <a href=\"openapi.json\">openapi.json</a></p>{refusals}{sections}<h2>Schemas</h2>{all_shapes}</main></body></html>\n",
         title = text(&info["title"]),
         version = text(&info["version"]),
         about = prose(text(&info["description"])),
@@ -82,7 +82,7 @@ fn token(document: &Value) -> String {
 fn refusals(document: &Value) -> String {
     let all = fields(&document["components"]["responses"]);
     let rows: String = all.map(|(name, response)| answer(&format!("<span id=\"answer-{name}\">{name}</span>"), response)).collect();
-    format!("<h4>Common answers</h4><table>{rows}</table>")
+    format!("<h4>Common responses</h4><table>{rows}</table>")
 }
 
 fn section(operation: &Operation<'_>) -> String {
@@ -120,11 +120,11 @@ fn takes(detail: &Value) -> String {
         let about = if at == 0 { markup::inline(text(&body["description"])) } else { String::new() };
         rows += &row(["the body".to_owned(), format!("{}<br><small>{media_type}</small>", shape::of(&content["schema"])), about]);
     }
-    if rows.is_empty() { rows } else { format!("<h4>Takes</h4><table>{rows}</table>") }
+    if rows.is_empty() { rows } else { format!("<h4>Parameters</h4><table>{rows}</table>") }
 }
 
 fn answers(detail: &Value) -> String {
-    let all = || fields(&detail["responses"]).map(|(status, response)| (if status == "default" { "else" } else { status }, response));
+    let all = || fields(&detail["responses"]);
     let rows: String = all()
         .filter(|(_, response)| !response["$ref"].is_string())
         .map(|(status, response)| answer(&format!("<code>{status}</code>"), response))
@@ -134,7 +134,7 @@ fn answers(detail: &Value) -> String {
         Some(format!("{status} <a href=\"#answer-{name}\">{name}</a>"))
     };
     let shared: Vec<String> = all().filter_map(shared).collect();
-    format!("<h4>Answers</h4><table>{rows}</table><p class=\"open\">{}</p>", shared.join(", "))
+    format!("<h4>Responses</h4><table>{rows}</table><p class=\"open\">{}</p>", shared.join(", "))
 }
 
 fn answer(name: &str, response: &Value) -> String {

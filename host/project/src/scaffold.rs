@@ -26,9 +26,9 @@ pub fn make(language: &Language, folder: &Path) -> Result<(), ProjectError> {
 fn filled(text: &str, language: &Language, name: &str) -> String {
     let sdk = sdk_folder();
     let place = if sdk.is_some() {
-        "a checkout of Weir by its path, since `weir` was built in one"
+        "the Weir checkout in which this `weir` was built"
     } else {
-        "its registry, in the version of `weir`"
+        "the package registry, in the version of this `weir`"
     };
     text.replace("{{NAME}}", name).replace("{{SDK}}", &(language.sdk)(sdk.as_deref())).replace("{{SDK_PLACE}}", place)
 }

@@ -177,7 +177,10 @@ impl Instance {
             Some(Err(error)) if self.store.data().call.has_yielded => Outcome::Failed(self.fault(FaultKind::Yielded, error.to_string())),
             Some(Err(error)) => Outcome::Failed(self.fault(FaultKind::Trap, self.broken(&error))),
             None => {
-                let reason = format!("the time limit of {} ms expired (limits.time-ms)", self.program.variant.limits.time_ms);
+                let reason = format!(
+                    "the time limit of {} ms expired (raise it: weir deploy --limit time-ms=N)",
+                    self.program.variant.limits.time_ms
+                );
                 let reason = self.with_stderr(reason);
                 Outcome::Failed(self.fault(FaultKind::TimeOut, reason))
             }

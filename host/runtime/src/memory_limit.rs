@@ -32,13 +32,15 @@ impl MemoryLimit {
     /// The figures, for display.
     pub(crate) fn shown(&self) -> String {
         let MemoryLimit { limit_bytes, used_bytes, start_bytes, .. } = self;
-        format!("{used_bytes} bytes of memory in use, {start_bytes} of them since startup, limits.memory-bytes is {limit_bytes}")
+        format!("{used_bytes} bytes of memory in use, {start_bytes} of them since startup, limit {limit_bytes}")
     }
 
     /// The refused growth, for display.
     pub(crate) fn refusal(&self) -> Option<String> {
         let limit_bytes = self.limit_bytes;
-        self.refused_bytes.map(|bytes| format!("it needs {bytes} bytes of memory, limit {limit_bytes} (limits.memory-bytes)"))
+        self.refused_bytes.map(|bytes| {
+            format!("it needs {bytes} bytes of memory; the limit is {limit_bytes} (raise it: weir deploy --limit memory-bytes=N)")
+        })
     }
 }
 
@@ -94,7 +96,7 @@ mod tests {
         assert!(memory.is_half_used());
         assert_eq!(memory.refusal(), None);
         assert!(!memory.memory_growing(40, 70, None).unwrap());
-        assert!(memory.refusal().unwrap().contains("110 bytes of memory, limit 100"));
+        assert!(memory.refusal().unwrap().contains("110 bytes of memory; the limit is 100"));
         assert!(!memory.memory_growing(40, 41, Some(40)).unwrap(), "the memory's own maximum");
     }
 

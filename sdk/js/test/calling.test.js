@@ -66,7 +66,7 @@ test('a refused call that nobody catches is a reject with the line', async () =>
 test('limits on what one call sends are kept', async () => {
   const many = (count) => made(() => Array.from({ length: count }, (_, i) => i));
   assert.equal((await many(1000).handle('input', {})).json('output').length, 1000);
-  assert.match((await many(1001).handle('input', {})).failure.reason, /^one call may send 1000 messages \(limits.sends-count\)/);
+  assert.match((await many(1001).handle('input', {})).failure.reason, /^one call may send 1000 messages \(raise it: weir deploy --limit sends-count=N\)/);
   assert.match((await many(2).limit('sends-count', 1).handle('input', {})).failure.reason, /one call may send 1 messages/);
   assert.match((await made(() => ['long text']).limit('sends-bytes', 5).handle('input', {})).failure.reason, /one call may send 5 bytes in total/);
 });

@@ -54,9 +54,9 @@ def test_limits_are_those_of_a_host_in_its_words() -> None:
         weir.send("output", 1, properties={"weir-id": "1"})
 
     assert kit(many).handle("input", 1000).failure is None
-    assert reason(kit(many).handle("input", 1001)).startswith("one call may send 1000 messages (limits.sends-count)")
+    assert reason(kit(many).handle("input", 1001)).startswith("one call may send 1000 messages (raise it: weir deploy --limit sends-count=N)")
     assert reason(kit(large).handle("input", (4 << 20) + 1)).startswith("the body of the message has 4194305 bytes; the limit is 4194304")
-    assert reason(kit(large).limit("sends-bytes", 10).handle("input", 11)).startswith("one call may send 10 bytes in total (limits.sends-bytes)")
+    assert reason(kit(large).limit("sends-bytes", 10).handle("input", 11)).startswith("one call may send 10 bytes in total (raise it: weir deploy --limit sends-bytes=N)")
     assert reason(kit(own).handle("input", None)).startswith("the property `weir-id` is reserved for the host")
 
 

@@ -10,7 +10,7 @@ fn count(Json(text): Json<String>) -> Reply<Json<usize>> {
     Reply(Json(text.lines().count()))
 }
 
-/// A part for each line, sent as it is made; the last one is marked.
+/// Sends one part per line as soon as it is produced, and marks the last.
 fn lines(Json(text): Json<String>) -> ReplyParts<impl Iterator<Item = Json<String>>> {
     let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
     lines.sort();

@@ -22,7 +22,7 @@ struct Rated {
 fn rate(Json(document): Json<Document>) -> Result<Json<Rated>> {
     let language = weir::begin_request("language", Json(&document.text), None)?;
     let score = weir::begin_request("model", Json(&document.text), None)?;
-    // Both services are at work now.
+    // Both requests are now in flight.
     let Json(language) = language.read()?;
     let Json(score) = score.read()?;
     Ok(Json(Rated { id: document.id, language, score }))

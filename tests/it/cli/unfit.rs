@@ -132,7 +132,11 @@ fn kinds() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         ("garbage collection", with(garbage_collected()), "gc"),
         ("two memories", with(memories(&[(1, None, false), (1, None, false)])), "defined memories count of 2"),
         ("a large memory", with(memories(&[(65_536, None, false)])), "minimum byte size of 4294967296"),
-        ("a memory above the limit", with(memories(&[(1_025, None, false)])), "limit 67108864 (limits.memory-bytes)"),
+        (
+            "a memory above the limit",
+            with(memories(&[(1_025, None, false)])),
+            "the limit is 67108864 (raise it: weir deploy --limit memory-bytes=N)",
+        ),
         ("a large table", with(table(20_001)), "minimum element size of 20001"),
         ("many instances", with_module(&echo, &Module::new(), 100), "core module instances"),
         ("many memories", with_module(&echo, &memories(&[(1, None, false)]), 10), "linear memories"),

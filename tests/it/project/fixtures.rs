@@ -147,7 +147,7 @@ fn redelivery_traps_and_time_outs_can_be_tested_and_the_next_message_has_a_new_i
         guests::SPIN,
         r#"{"limits": {"time": "50 ms"}, "messages": [
             {"message": {"json": {"spin": true}},
-             "expected": {"failure": {"verdict": "timeout", "reason": "the time limit of 50 ms expired (limits.time-ms)"}}},
+             "expected": {"failure": {"verdict": "timeout", "reason": "the time limit of 50 ms expired (raise it: weir deploy --limit time-ms=N)"}}},
             {"message": {"json": {}}, "expected": {"outputs": {"output": [{"json": {}}]}}}
         ]}"#,
     );

@@ -7,11 +7,11 @@ pub const DIFFERENCES: &[(&str, &[&str])] = &[
         &["a_failed_settle_sends_nothing", "a_settle_into_a_refusing_queue_sends_nothing"],
     ),
     (
-        "While one message cannot be settled, no later one of the same processor is",
+        "While a message cannot be settled, its processor settles no later message",
         &["later_settles_are_refused_until_a_failed_one_is_repeated_or_requeued"],
     ),
     (
-        "A full queue refuses new messages, and still accepts the outputs of processors",
+        "A full queue refuses new messages but still accepts the outputs of processors",
         &[
             "a_full_queue_is_queue_full_and_nothing_is_sent",
             "a_full_queue_of_a_request_topic_misses_messages_of_the_others",
@@ -32,7 +32,7 @@ pub const DIFFERENCES: &[(&str, &[&str])] = &[
         ],
     ),
     (
-        "A queue has one reader if that reader requires it (`request` and `flow` queues)",
+        "A consumer can have a queue to itself (`request` and `flow` queues)",
         &[
             "other_consumers_of_an_exclusive_request_queue_are_refused",
             "other_consumers_of_an_exclusive_flow_queue_are_refused",
@@ -42,9 +42,9 @@ pub const DIFFERENCES: &[(&str, &[&str])] = &[
             "an_exclusive_consumer_of_a_flow_queue_holds_until_it_is_dropped",
         ],
     ),
-    ("A request waits for its processor if that is away for a moment", &["requests_wait_in_a_queue_of_their_own"]),
+    ("A request waits while its processor is briefly unavailable", &["requests_wait_in_a_queue_of_their_own"]),
     (
-        "A queue with a limit drops its oldest messages as soon as it is above that limit",
+        "A queue above its limit drops its oldest messages immediately",
         &[
             "a_bounded_queue_drops_the_oldest",
             "a_settle_into_a_drop_oldest_queue_drops_the_oldest",
@@ -62,7 +62,7 @@ pub const DIFFERENCES: &[(&str, &[&str])] = &[
             "messages_above_a_narrowed_window_stay_held",
         ],
     ),
-    ("A missing queue is noticed also while a tap reads the topic", &["a_tap_never_makes_a_missing_queue_look_present"]),
+    ("A missing queue is detected even while a tap reads the topic", &["a_tap_never_makes_a_missing_queue_look_present"]),
     (
         "Redelivered messages keep their position in the queue",
         &[
@@ -72,11 +72,11 @@ pub const DIFFERENCES: &[(&str, &[&str])] = &[
         ],
     ),
     (
-        "Deliveries of a message are counted exactly, also across restarts",
+        "Deliveries of a message are counted exactly, even across restarts",
         &["deliveries_are_counted_exactly", "delivery_counts_survive_a_restart"],
     ),
     (
-        "An empty queue is deleted in one step; several are deleted together or not at all",
+        "An empty queue is deleted atomically; several are deleted together or not at all",
         &[
             "a_message_published_during_a_deletion_is_counted_or_refused",
             "messages_of_another_process_during_a_deletion_are_kept_or_refused",

@@ -136,7 +136,7 @@ fn granted(limits: &GivenLimits) -> Option<String> {
 fn swap_command(entry: &Unreached, component: &str) -> String {
     let Unreached { processor, variant, flow, flows, .. } = entry;
     let Some(flow) = flow.as_ref().or(flows.first()) else {
-        return format!("(no flow uses {processor}:{variant}: restart it where it was started)");
+        return format!("(no running flow uses {processor}:{variant}: restart the program that created this entry)");
     };
     let shared = if flows.len() > 1 { " --shared" } else { "" };
     format!("weir swap {flow} {processor}:{variant} {component} --wait{shared}")

@@ -150,7 +150,7 @@ fn known_policy(policy: &Policy) -> Option<String> {
         PolicyState::Set => Some(format!("{name}: already set")),
         PolicyState::NotNeeded(why) => Some(format!("{name}: not needed: {why}")),
         PolicyState::Missing(what) => Some(format!("{name}: not set: {what}")),
-        PolicyState::Limited(what) | PolicyState::Blocking(what) => Some(format!("{name}: not so: {what}")),
+        PolicyState::Limited(what) | PolicyState::Blocking(what) => Some(format!("{name}: check failed: {what}")),
     }
 }
 

@@ -118,8 +118,8 @@ async fn work(
         tokio::select! {
             ended_role = single.failed() => return Some(ended_role),
             signal = signals.next() => {
-                tracing::info!(signal, "weir is stopping: messages in flight are finished; a second signal forces the shutdown without \
-                     losing messages");
+                tracing::info!(signal, "shutting down: finishing messages in flight; a second signal forces the shutdown, and unfinished \
+                     messages are redelivered");
                 return None;
             }
             () = hangups.next() => {}
@@ -155,8 +155,8 @@ fn choose(run: Run, reach: Reach, access: Option<&Access>) -> Result<Chosen<'_>,
 fn embedded(role: &str) -> Problem {
     let what = format!("weir run {role} requires a broker shared by all roles: the embedded broker serves a single process");
     Problem::new(Exit::Settings, what).next(
-        "set the broker: --broker amqp://HOST/VHOST, or, if the URL has a password, WEIR_BROKER_URL or `url` in section [broker] of the \
-             settings file; or run all roles in one process: weir up",
+        "set the broker: --broker amqp://HOST/VHOST or --broker pulsar://HOST, or, if the URL has a password, WEIR_BROKER_URL or `url` in \
+             section [broker] of the settings file; or run all roles in one process: weir up",
     )
 }
 

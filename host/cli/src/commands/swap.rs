@@ -107,7 +107,7 @@ pub(crate) fn show(swapped: &Swapped, waited: Option<&SwapOutcome>) -> std::io::
     match waited {
         Some(SwapOutcome { run, gone }) => {
             for host in gone {
-                output::line(&format!("  host {host} ran it and has left: not waited for"))?;
+                output::line(&format!("  host {host} stopped during the swap and was not waited for"))?;
             }
             match run.len() {
                 1 => output::line("  it is running"),

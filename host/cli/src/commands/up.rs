@@ -94,8 +94,8 @@ async fn run_until_end(
         tokio::select! {
             ended_role = roles.failed() => return Some(ended_role),
             signal = signals.next() => {
-                tracing::info!(signal, "weir is stopping: messages in flight are finished; a second signal forces the shutdown without \
-                     losing messages");
+                tracing::info!(signal, "shutting down: finishing messages in flight; a second signal forces the shutdown, and unfinished \
+                     messages are redelivered");
                 return None;
             }
             () = hangups.next() => {}
@@ -123,7 +123,7 @@ fn end_with_parent() {
 
 /// Warnings for operators on start-up, for example about a full disk.
 fn warnings(folder: &DataFolder, url: &str, is_noted: bool) -> Vec<String> {
-    let full = "\n  warning: the disk is full: no messages are accepted until it has room; those in the queues are processed";
+    let full = "\n  warning: the disk is full: no messages are accepted until space is freed; queued messages are still processed";
     let full = folder.is_disk_full().then(|| full.to_owned());
     full.into_iter().chain((!is_noted).then(|| format!("\n{}", unnoted(url)))).collect()
 }

@@ -29,7 +29,7 @@ pub(super) fn of(schema: &Value) -> String {
 fn of_type(name: &str, schema: &Value) -> String {
     match name {
         "string" if schema["format"] == "binary" || schema["contentEncoding"].is_string() => "bytes".to_owned(),
-        "string" => "text".to_owned(),
+        "string" => "string".to_owned(),
         "integer" => "whole number".to_owned(),
         "boolean" => "true or false".to_owned(),
         "array" => format!("list of {}", of(&schema["items"])),

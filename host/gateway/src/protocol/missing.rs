@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct MissingService {
-    /// Which.
+    /// The service's name.
     pub service: ServiceName,
     /// A human-readable description of the problem.
     pub problem: String,

@@ -41,7 +41,7 @@ pub(crate) struct Target {
     limits: Option<String>,
 }
 
-/// A body as the document describes it: not a list of numbers.
+/// Binary data.
 #[derive(ToSchema)]
 #[schema(value_type = String, format = Binary)]
 struct ComponentBytes(#[allow(dead_code, reason = "it is described, never made")] Vec<u8>);

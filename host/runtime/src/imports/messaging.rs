@@ -259,10 +259,13 @@ impl Call {
     fn count_send(&mut self, variant: &Variant, size_bytes: u64) -> CallResult<()> {
         let limits = &variant.limits;
         if self.sends_count >= limits.sends_count {
-            return invalid(format!("one call may send {} messages (limits.sends-count)", limits.sends_count));
+            return invalid(format!("one call may send {} messages (raise it: weir deploy --limit sends-count=N)", limits.sends_count));
         }
         if self.sends_bytes + size_bytes > limits.sends_bytes {
-            return invalid(format!("one call may send {} bytes in total (limits.sends-bytes)", limits.sends_bytes));
+            return invalid(format!(
+                "one call may send {} bytes in total (raise it: weir deploy --limit sends-bytes=N)",
+                limits.sends_bytes
+            ));
         }
         self.sends_count += 1;
         self.sends_bytes += size_bytes;

@@ -80,8 +80,8 @@ function messagingOf(kit) {
   };
   const count = (bytes) => {
     const { call, limits } = kit;
-    if (call.sendsCount >= limits['sends-count']) throw invalid(`one call may send ${limits['sends-count']} messages (limits.sends-count)`);
-    if (call.sendsBytes + bytes > limits['sends-bytes']) throw invalid(`one call may send ${limits['sends-bytes']} bytes in total (limits.sends-bytes)`);
+    if (call.sendsCount >= limits['sends-count']) throw invalid(`one call may send ${limits['sends-count']} messages (raise it: weir deploy --limit sends-count=N)`);
+    if (call.sendsBytes + bytes > limits['sends-bytes']) throw invalid(`one call may send ${limits['sends-bytes']} bytes in total (raise it: weir deploy --limit sends-bytes=N)`);
     call.sendsCount += 1;
     call.sendsBytes += bytes;
   };

@@ -77,9 +77,12 @@ fn excessive_sends_are_refused() {
     );
     assert_eq!(
         refusal(move || (0..5).try_for_each(|_| weir::send("output", body(4 << 20)))),
-        "one call may send 16777216 bytes in total (limits.sends-bytes)"
+        "one call may send 16777216 bytes in total (raise it: weir deploy --limit sends-bytes=N)"
     );
-    assert_eq!(refusal(|| weir::send_all("output", (0..1001).map(Json))), "one call may send 1000 messages (limits.sends-count)");
+    assert_eq!(
+        refusal(|| weir::send_all("output", (0..1001).map(Json))),
+        "one call may send 1000 messages (raise it: weir deploy --limit sends-count=N)"
+    );
     let named = |name: String, value: String| move || weir::send("output", Message::json(&1)?.with_property(name.clone(), value.clone()));
     assert!(refusal(named("n".repeat(129), String::new())).contains("has 129 bytes; the limit is 128"));
     assert!(

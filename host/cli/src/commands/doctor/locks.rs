@@ -16,6 +16,10 @@ pub(super) async fn check(backend: &dyn Backend, topicspace: &str) -> Vec<Findin
     findings
 }
 
+/// What to do about a lock that cannot be looked at.
+const NODE_NEXT: &str =
+    "bring the broker back, on RabbitMQ the node with the lock (docs/rabbitmq.md, Locks); until then no process can acquire the lock";
+
 fn finding(check: &'static str, service: Service, holder: Result<Option<LockHolder>>) -> Finding {
     let name = service.name();
     match holder {
@@ -29,10 +33,8 @@ fn finding(check: &'static str, service: Service, holder: Result<Option<LockHold
             format!("no process runs the {name} service"),
             format!("start one; if one was started, its log shows why it does not run the {name} service"),
         ),
-        Err(error @ PubsubError::Unavailable { .. }) => {
-            fail(check, chain(&error), "until then no process can start or take over this service; one that runs it continues")
-        }
-        Err(error) => fail(check, chain(&error), "correct that; services that are standing by then continue without a restart"),
+        Err(error @ PubsubError::Unavailable { .. }) => fail(check, chain(&error), NODE_NEXT),
+        Err(error) => fail(check, chain(&error), "fix the cause above; services on standby then continue without a restart"),
     }
 }
 

@@ -57,7 +57,7 @@ fn of_orphans(check: &'static str, orphans: &[Orphan], is_removing: bool) -> Fin
     // The subscriber of a queue without a flow may be about to disconnect.
     let kept: Vec<&Orphan> = kept.into_iter().filter(|orphan| is_removing || orphan.kept_because.is_none()).collect();
     let removed_text = match removed.len() {
-        0 => "no leftover queues".to_owned(),
+        0 => "no orphaned queues".to_owned(),
         1 => format!("1 queue was deleted: {}", named(&removed)),
         count => format!("{} queues were deleted: {}", number(count as u64), named(&removed)),
     };

@@ -85,7 +85,7 @@ pub(super) const LIST: &[Definition] = &[
         (
             "Memory for messages that processors have sent and that are not settled yet, for all processors together; a processor above its \
                  share starts no further message",
-            "room for eight messages that each send as much as limits.sends-bytes allows",
+            "room for eight messages that each send as much as component.send-size allows",
         ),
         |s| Value::Size(s.outputs_bytes),
         |s, value| s.outputs_bytes = value.number(),

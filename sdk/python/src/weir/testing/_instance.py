@@ -256,9 +256,9 @@ class Instance:
     def _count(self, size_bytes: int) -> None:
         call, limits = self.call, self.limits
         if call.sends_count >= limits.sends_count:
-            raise _invalid(f"one call may send {limits.sends_count} messages (limits.sends-count)")
+            raise _invalid(f"one call may send {limits.sends_count} messages (raise it: weir deploy --limit sends-count=N)")
         if call.sends_bytes + size_bytes > limits.sends_bytes:
-            raise _invalid(f"one call may send {limits.sends_bytes} bytes in total (limits.sends-bytes)")
+            raise _invalid(f"one call may send {limits.sends_bytes} bytes in total (raise it: weir deploy --limit sends-bytes=N)")
         call.sends_count += 1
         call.sends_bytes += size_bytes
 

@@ -55,10 +55,13 @@ fn prepare(instance: &mut Instance, message: &Message, body_limit: usize) -> Cal
 fn count(instance: &mut Instance, size_bytes: usize) -> CallResult<()> {
     let (limits, call) = (&instance.limits, &mut instance.call);
     if call.sends_count >= limits.sends_count {
-        return Err(invalid(format!("one call may send {} messages (limits.sends-count)", limits.sends_count)));
+        return Err(invalid(format!("one call may send {} messages (raise it: weir deploy --limit sends-count=N)", limits.sends_count)));
     }
     if call.sends_bytes + size_bytes as u64 > limits.sends_bytes {
-        return Err(invalid(format!("one call may send {} bytes in total (limits.sends-bytes)", limits.sends_bytes)));
+        return Err(invalid(format!(
+            "one call may send {} bytes in total (raise it: weir deploy --limit sends-bytes=N)",
+            limits.sends_bytes
+        )));
     }
     call.sends_count += 1;
     call.sends_bytes += size_bytes as u64;
