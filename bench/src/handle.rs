@@ -9,7 +9,7 @@ use serde_json::json;
 use tokio::time::Instant;
 use weir_config::Change;
 use weir_pubsub::{Message, MessageId};
-use weir_runtime::{Engine, Instance, Loaded, Outcome, Program, VariantContext};
+use weir_runtime::{CompiledComponent, Engine, Instance, Outcome, Program, VariantContext};
 
 use crate::bare::Bare;
 use crate::{body, fixture};
@@ -48,7 +48,7 @@ pub(crate) async fn run(subject: &Subject, rounds: u32) -> anyhow::Result<()> {
     let bare_component = Bare::compiled(&bare_engine, &subject.bytes).map_err(boxed)?;
     let broker = fixture::broker(&folder.path().join("queues"))?;
     let engine = Engine::new(4, &folder.path().join("cache"))?;
-    let loaded = Arc::new(Loaded::of_bytes(&engine, &subject.bytes)?);
+    let loaded = Arc::new(CompiledComponent::of_bytes(&engine, &subject.bytes)?);
     let (component, record) = fixture::deployment(&subject.bytes)?;
     let context = VariantContext { backend: broker, stop: Default::default(), defaults: Default::default() };
     let mut entry = fixture::entry();

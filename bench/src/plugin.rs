@@ -12,7 +12,7 @@ use weir_config::records::{ComponentRecord, Descriptor, Entry};
 use weir_config::{Change, Content};
 use weir_pubsub::embedded::EmbeddedBroker;
 use weir_pubsub::{Message, MessageId};
-use weir_runtime::{Engine, Instance, Loaded, Outcome, Program, VariantContext};
+use weir_runtime::{CompiledComponent, Engine, Instance, Outcome, Program, VariantContext};
 
 use crate::fixture;
 
@@ -55,7 +55,7 @@ struct Subject {
     input: usize,
     config: Change,
     broker: Arc<EmbeddedBroker>,
-    loaded: Arc<Loaded>,
+    loaded: Arc<CompiledComponent>,
 }
 
 pub(crate) async fn run(options: &Options) -> anyhow::Result<()> {
@@ -95,7 +95,7 @@ impl Subject {
         let bytes = std::fs::read(&options.component).with_context(|| options.component.display().to_string())?;
         let descriptor = fixture::deployment(&bytes)?.1.descriptor;
         let engine = Engine::new(4, &folder.join("cache"))?;
-        let loaded = Arc::new(Loaded::of_bytes(&engine, &bytes)?);
+        let loaded = Arc::new(CompiledComponent::of_bytes(&engine, &bytes)?);
         let input = input(options, &descriptor)?;
         let (entry, config) = (entry(options, &descriptor)?, config(&options.config)?);
         Ok(Self { entry, input, config, broker: fixture::broker(&folder.join("queues"))?, loaded, bytes })

@@ -8,7 +8,7 @@ use anyhow::{Context, ensure};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use weir_config::names::processor_subscription;
-use weir_flow::plan::SwapOrder;
+use weir_flow::plan::SwapRequest;
 use weir_pubsub::embedded::EmbeddedBroker;
 use weir_pubsub::{Backend, ConsumerOptions, Queue, Subscription, Topic};
 
@@ -35,7 +35,7 @@ pub(crate) async fn run(echo: &[u8], swaps: u32) -> anyhow::Result<()> {
     let feeding = tokio::spawn(feed(fixture.broker.clone(), stop.clone()));
     let (sender, mut outputs) = mpsc::channel(OUTPUTS_COUNT);
     let reading = tokio::spawn(read(fixture.broker.clone(), sender));
-    let mut order = SwapOrder { flow: "bench".to_owned(), processor: "echo".to_owned(), ..SwapOrder::default() };
+    let mut order = SwapRequest { flow: "bench".to_owned(), processor: "echo".to_owned(), ..SwapRequest::default() };
     // Both are compiled and have run before the measurement.
     for version in [2, 1] {
         order.component = format!("echo@{version}.0.0");

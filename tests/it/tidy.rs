@@ -1,6 +1,7 @@
 //! The rules of CONTRIBUTING.md that a program can check. Each failure states the fix.
 
 mod circles;
+mod mentions;
 mod modules;
 mod paths;
 mod words;

@@ -28,8 +28,8 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
 use weir_pubsub::{
-    Backend, Consumer, ConsumerOptions, Delete, Deletion, Inspect, Limits, Lock, LockHolder, LockName, Message, Named, Output, Page,
-    Producer, Queue, QueueSpec, QueueStats, Receipt, Result, Settled, Start, Subscription, Topic, Unsettled, chain,
+    Backend, BrowseStart, Consumer, ConsumerOptions, Delete, Deletion, Inspect, Limits, Lock, LockHolder, LockName, Message, Named, Output,
+    Page, Producer, Queue, QueueSpec, QueueStats, Receipt, Result, Settled, Subscription, Topic, Unsettled, chain,
 };
 
 use self::ends::CuttingProducer;
@@ -297,7 +297,7 @@ impl Inspect for Cutting {
         self.link.consumer(topic, None, inner, connection)
     }
 
-    async fn browse(&self, queue: &Queue, start: Start, limit_count: u32, body_bytes: usize) -> Result<Page> {
+    async fn browse(&self, queue: &Queue, start: BrowseStart, limit_count: u32, body_bytes: usize) -> Result<Page> {
         self.link.consuming.over(self.link.inner.inspect().browse(queue, start, limit_count, body_bytes)).await
     }
 

@@ -1,6 +1,6 @@
 //! Looking into queues of a broker that can show everything: for the checks of tests.
 
-use weir_pubsub::{Backend, Message, PubsubError, Queue, Start};
+use weir_pubsub::{Backend, BrowseStart, Message, PubsubError, Queue};
 
 /// The content of a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +34,7 @@ pub async fn depth(backend: &dyn Backend, queue: &Queue) -> u64 {
 
 /// The messages waiting in a queue, complete and in order; at most this many.
 pub async fn messages(backend: &dyn Backend, queue: &Queue, limit_count: u32) -> Vec<Message> {
-    let page = backend.inspect().browse(queue, Start::Oldest, limit_count, usize::MAX).await.unwrap();
+    let page = backend.inspect().browse(queue, BrowseStart::Oldest, limit_count, usize::MAX).await.unwrap();
     page.messages.into_iter().map(|browsed| browsed.message.unwrap()).collect()
 }
 

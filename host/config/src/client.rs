@@ -19,7 +19,7 @@ const MAX_STATE_READS_COUNT: u32 = 10;
 
 /// A client of the config service. Cloning is cheap; clones share one subscription for answers.
 ///
-/// Nothing is retried: a read may be repeated if its error [is temporary](ConfigError::is_passing); a failed write may have been executed.
+/// Nothing is retried: a read may be repeated if its error [is temporary](ConfigError::is_transient); a failed write may have been executed.
 #[derive(Clone)]
 pub struct ConfigClient {
     inner: Arc<Inner>,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use weir_pubsub::{NameError, PubsubError};
 
-use crate::protocol::Bound;
+use crate::protocol::ConfigLimit;
 use crate::records::Digest;
 
 /// The result of an operation on configuration.
@@ -101,7 +101,7 @@ pub enum ConfigError {
         /// For people.
         message: String,
         /// The limit that the request would exceed, if that is the reason.
-        exceeded: Option<Bound>,
+        exceeded: Option<ConfigLimit>,
     },
     /// The request is above the broker's limits and can never be sent: split it.
     #[error("the request to the config service is too large")]
@@ -159,9 +159,9 @@ pub enum ConfigError {
 
 impl ConfigError {
     /// Whether the same request may succeed later: the service or the broker was unavailable, or the store failed.
-    pub fn is_passing(&self) -> bool {
+    pub fn is_transient(&self) -> bool {
         match self {
-            ConfigError::Unavailable { source } => source.is_passing(),
+            ConfigError::Unavailable { source } => source.is_transient(),
             ConfigError::StoreFailed { .. } => true,
             _ => false,
         }
@@ -171,16 +171,16 @@ impl ConfigError {
     pub(crate) fn is_about_size(&self) -> bool {
         match self {
             ConfigError::TooLarge { .. } => true,
-            error => error.exceeded() == Some(Bound::Answer),
+            error => error.exceeded() == Some(ConfigLimit::Answer),
         }
     }
 
     /// The limit of the config service that the request would exceed, if that is the reason.
-    pub fn exceeded(&self) -> Option<Bound> {
+    pub fn exceeded(&self) -> Option<ConfigLimit> {
         match self {
             ConfigError::Answered { exceeded, .. } => *exceeded,
-            ConfigError::AnswerTooLarge { .. } | ConfigError::AnswerRefused { .. } => Some(Bound::Answer),
-            ConfigError::ConfigurationTooLarge { .. } => Some(Bound::Configuration),
+            ConfigError::AnswerTooLarge { .. } | ConfigError::AnswerRefused { .. } => Some(ConfigLimit::Answer),
+            ConfigError::ConfigurationTooLarge { .. } => Some(ConfigLimit::Configuration),
             _ => None,
         }
     }

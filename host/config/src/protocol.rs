@@ -172,14 +172,14 @@ pub struct Response {
     pub usage: Option<Usage>,
     /// Beside an error of type `config-error`: the limit that the request would exceed, if that is the reason (Weir's own).
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub exceeded: Option<Bound>,
+    pub exceeded: Option<ConfigLimit>,
 }
 
 /// A limit of the config service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 #[schema(as = ConfigBound)]
-pub enum Bound {
+pub enum ConfigLimit {
     /// That of one answer: ask for fewer types or keys at a time.
     Answer,
     /// That of everything together: delete something first.

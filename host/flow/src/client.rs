@@ -8,7 +8,7 @@ use weir_config::names::FLOW_SERVICE;
 use weir_pubsub::{Backend, Message, Requester, Subscription};
 
 use crate::error::{FlowError, Result};
-use crate::plan::SwapOrder;
+use crate::plan::SwapRequest;
 use crate::protocol::{Backlog, FLOW_ERROR, Orphan, Request, Response, Swapped};
 
 /// Time limit of an operation: a stop waits for processors to detach, and for queues that cannot be deleted yet.
@@ -175,7 +175,7 @@ impl FlowClient {
     ///
     /// # Errors
     /// As [`FlowClient::list_blueprints`]; a component that does not fit changes nothing.
-    pub async fn swap(&self, order: SwapOrder) -> Result<Swapped> {
+    pub async fn swap(&self, order: SwapRequest) -> Result<Swapped> {
         let request = Request {
             flow_id: Some(order.flow),
             processor: Some(order.processor),

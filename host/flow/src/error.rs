@@ -1,7 +1,7 @@
 //! Errors of blueprints and flows.
 
 mod backlog;
-mod refusal;
+mod plan_error;
 mod unserved;
 
 use weir_config::ConfigError;
@@ -14,8 +14,8 @@ use crate::blueprint::BlueprintError;
 
 pub(crate) use self::unserved::hint;
 pub use self::{
-    backlog::{Held, HeldAt},
-    refusal::{NotDeployed, PlanRefusal, SwapRefusal},
+    backlog::{HeldAt, HeldMessages},
+    plan_error::{NotDeployed, PlanRefusal, SwapRefusal},
     unserved::{Unserved, UnservedCause},
 };
 
@@ -161,7 +161,7 @@ pub enum FlowError {
     #[error("flow `{}` still holds {held}; it is not stopped: {}", .held.flow, .held.next_step())]
     NotEmpty {
         /// The number of messages, and where they are.
-        held: Held,
+        held: HeldMessages,
     },
     /// The flow is too large to be removed from the configuration and restored in one write.
     #[error(
@@ -244,9 +244,9 @@ pub enum FlowError {
 
 impl FlowError {
     /// Whether the same request may succeed later: the broker or the config service was unavailable.
-    pub fn is_passing(&self) -> bool {
+    pub fn is_transient(&self) -> bool {
         match self {
-            FlowError::Config { source, .. } => source.is_passing(),
+            FlowError::Config { source, .. } => source.is_transient(),
             FlowError::Broker { source, .. } | FlowError::LockLost { source } => is_unanswered(source),
             FlowError::ShuttingDown { .. } => true,
             _ => false,

@@ -8,12 +8,12 @@ mod completed;
 mod locks;
 mod orphans;
 mod queues;
-mod refuse;
 mod registry;
 mod resume;
 mod snapshot;
 mod start;
 mod stop;
+mod stop_if_empty;
 mod stored;
 mod swap;
 
@@ -26,10 +26,10 @@ use tokio_util::sync::CancellationToken;
 use weir_config::{Change, ConfigClient, Follower};
 use weir_pubsub::Backend;
 
+use crate::component_failures::Refusals;
 use crate::error::{FlowError, Result};
 use crate::plan::Exits;
 use crate::protocol::FLOW_TYPE;
-use crate::refusals::Refusals;
 use crate::settings::FlowSettings;
 use crate::writes::Writes;
 
@@ -38,7 +38,7 @@ use locks::FlowLocks;
 use registry::FlowRegistry;
 
 pub(crate) use orphans::OrphanAction;
-pub(crate) use start::Start;
+pub(crate) use start::StartRequest;
 
 /// Executes plans for one service while it leads.
 pub(crate) struct Lifecycle {

@@ -5,9 +5,9 @@ use weir_config::{Batch, ConfigClient};
 use crate::blueprint::Blueprint;
 use crate::bounds::check_description;
 use crate::error::{FlowError, Result};
-use crate::lifecycle::{Lifecycle, OrphanAction, Start};
+use crate::lifecycle::{Lifecycle, OrphanAction, StartRequest};
 use crate::naming::{check_name, shown};
-use crate::plan::{FlowIdentity, Readers, SwapOrder};
+use crate::plan::{FlowIdentity, Readers, SwapRequest};
 use crate::protocol::{BAD_OPERATION, BLUEPRINT_TYPE, Backlog, FLOW_ERROR, FLOW_TYPE, FlowRecord, Request, Response};
 use crate::writes::Writes;
 use weir_pubsub::chain;
@@ -103,7 +103,7 @@ async fn start_flow(lifecycle: &Lifecycle, of: &str, request: Request) -> Result
     check_description(&flow.description).map_err(|problem| FlowError::Request { field: "description", problem })?;
     let parameters = request.parameters.unwrap_or_default();
     let readers = Readers { are_required: request.require_readers, external: request.external.into_iter().collect() };
-    let notes = lifecycle.start(Start { flow, parameters, drop_exits: request.drop_exits, readers, request: of.to_owned() }).await?;
+    let notes = lifecycle.start(StartRequest { flow, parameters, drop_exits: request.drop_exits, readers, request: of.to_owned() }).await?;
     Ok(Response { notes: cut(notes), ..Response::default() })
 }
 
@@ -135,7 +135,7 @@ fn bad_backlog(given: &serde_json::Value) -> FlowError {
 }
 
 async fn swap(lifecycle: &Lifecycle, of: &str, request: Request) -> Result<Response> {
-    let order = SwapOrder {
+    let order = SwapRequest {
         flow: required("flow_id", "flow id", request.flow_id)?,
         processor: required("processor", "processor", request.processor)?,
         component: required("component", "component", request.component)?,

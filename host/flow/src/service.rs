@@ -149,7 +149,7 @@ impl Service {
         let mut recovery = Recovery::of("queues of running flows");
         let ensure = || async {
             match lifecycle.ensure().await {
-                Err(error) if error.is_passing() => Err(error),
+                Err(error) if error.is_transient() => Err(error),
                 ended => Ok(ended),
             }
         };

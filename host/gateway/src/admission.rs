@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::activity::WaiterCount;
 use crate::error::GatewayError;
 use crate::settings::GatewaySettings;
-use crate::tls::{IncomingConnection, Opened, Stream};
+use crate::tls::{HandshakeOutcome, IncomingConnection, Stream};
 
 /// The maximum of waiting connections: with all slots and WebSockets still below the default limit of 1,024 file descriptors.
 const WAITING_COUNT: usize = 64;
@@ -161,7 +161,7 @@ impl RefusedConnection {
             return;
         }
         let told = async {
-            if !matches!(incoming.open().await, Opened::Failed(_))
+            if !matches!(incoming.open().await, HandshakeOutcome::Failed(_))
                 && let Some(stream) = incoming.into_stream()
             {
                 refuse(stream, || GatewayError::TooManyConnections { limit_count }).await;

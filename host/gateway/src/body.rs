@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::budget::Share;
 use crate::error::{GatewayError, Result};
-use crate::held::Received;
+use crate::request_share::RequestShare;
 
 /// How much of a refused body is drained, so that its sender receives the response instead of a broken connection.
 const DRAINED_BYTES: u64 = 256 << 20;
@@ -59,7 +59,7 @@ pub(crate) async fn read_as<T: DeserializeOwned>(request: Request, limit_bytes: 
 
 /// Reads a whole body.
 pub(crate) async fn read(request: Request, limit_bytes: usize, time: Duration) -> Result<Bytes> {
-    let received = Received::of(request.extensions());
+    let received = RequestShare::of(request.extensions());
     let announced = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     let mut stream = request.into_body().into_data_stream();
     let too_large = announced.is_some_and(|length| length > limit_bytes as u64);
@@ -87,7 +87,7 @@ pub(crate) async fn read(request: Request, limit_bytes: usize, time: Duration) -
 async fn collect(
     stream: &mut BodyDataStream,
     body: &mut Pieces,
-    received: Option<&Received>,
+    received: Option<&RequestShare>,
     limit_bytes: usize,
     time: Duration,
 ) -> Result<Option<Bytes>> {

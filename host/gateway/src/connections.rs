@@ -20,7 +20,7 @@ use crate::activity::{ConnectionActivity, TrackedService, WaiterCount, YieldReas
 use crate::admission::{self, Admission, AdmissionOutcome};
 use crate::error::GatewayError;
 use crate::settings::GatewaySettings;
-use crate::tls::{IncomingConnection, Opened, Stream};
+use crate::tls::{HandshakeOutcome, IncomingConnection, Stream};
 
 /// The wait after a failed accept, usually for lack of file descriptors, which are released when other connections end.
 const ACCEPT_WAIT: Duration = Duration::from_secs(1);
@@ -105,14 +105,14 @@ impl Server {
             opened = incoming.open() => opened,
             () = self.token.cancelled() => return,
             _ = activity.gives_way(&self.waiters) => return,
-            () = tokio::time::sleep(HANDSHAKE_TIME) => Opened::Failed(std::io::ErrorKind::TimedOut.into()),
+            () = tokio::time::sleep(HANDSHAKE_TIME) => HandshakeOutcome::Failed(std::io::ErrorKind::TimedOut.into()),
         };
         activity.restart();
         match (opened, incoming.into_stream()) {
-            (Opened::Ready, Some(stream)) => self.serve(stream, activity).await,
-            (Opened::NotTls, Some(stream)) => admission::refuse(stream, || GatewayError::NotTls).await,
-            (Opened::Failed(error), _) => tracing::debug!(error = %weir_pubsub::chain(&error), "failed TLS handshake"),
-            (Opened::Ready | Opened::NotTls, None) => {}
+            (HandshakeOutcome::Ready, Some(stream)) => self.serve(stream, activity).await,
+            (HandshakeOutcome::NotTls, Some(stream)) => admission::refuse(stream, || GatewayError::NotTls).await,
+            (HandshakeOutcome::Failed(error), _) => tracing::debug!(error = %weir_pubsub::chain(&error), "failed TLS handshake"),
+            (HandshakeOutcome::Ready | HandshakeOutcome::NotTls, None) => {}
         }
     }
 

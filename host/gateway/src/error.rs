@@ -5,7 +5,7 @@ use weir_config::ConfigError;
 use weir_config::records::Digest;
 use weir_pubsub::{NameError, PubsubError, chain};
 
-use crate::error_kind::{kind_of_broker, kind_of_config};
+use crate::error_status::{kind_of_broker, kind_of_config};
 use crate::protocol::ErrorBody;
 use crate::scope::Scope;
 use crate::store_fault::StoreFault;

@@ -13,20 +13,20 @@ use weir_flow::protocol::FLOW_TYPE;
 use weir_pubsub::{Backend, NameError, Subscription, Topic};
 
 use crate::budget::Budget;
-use crate::dispatch::{Dispatch, Link};
+use crate::dispatch::{Connector, FlowDirectory};
 use crate::error::{GatewayError, Result};
 use crate::exit::Leases;
 use crate::forwarding::Components;
 use crate::hosts::{DetailsRequester, Hosts, Reports};
-use crate::metrics::open::Open;
+use crate::metrics::open::OpenCounts;
 use crate::metrics::requests::Requests;
 use crate::services::Services;
 use crate::settings::GatewaySettings;
-use crate::turns::Turns;
+use crate::store_lock::Turns;
 
 /// Checks the bytes of a component without running it, under the `memory-bytes` that its deployment requests, if any. Returns the record to store, or
 /// what is wrong and how to fix it. It may block for seconds.
-pub type Inspect = Arc<dyn Fn(&[u8], &GivenLimits) -> Result<ComponentRecord, String> + Send + Sync>;
+pub type ComponentCheck = Arc<dyn Fn(&[u8], &GivenLimits) -> Result<ComponentRecord, String> + Send + Sync>;
 
 /// Finds the files of compiled code that no host would use if only these digests are in use. It reads a folder.
 pub type UnusedCode = Arc<dyn Fn(&BTreeSet<Digest>) -> std::io::Result<Vec<UnusedFile>> + Send + Sync>;
@@ -40,7 +40,7 @@ pub struct GatewayParts {
     /// Where the bytes of components are stored.
     pub components: Components,
     /// Checks components.
-    pub inspect: Inspect,
+    pub inspect: ComponentCheck,
     /// The defaults of components whose deployment gives no value.
     pub defaults: ComponentDefaults,
     /// Finds unused compiled code.
@@ -60,7 +60,7 @@ pub(crate) struct Gateway {
     pub(crate) backend: Arc<dyn Backend>,
     pub(crate) config: ConfigClient,
     pub(crate) components: Components,
-    pub(crate) inspect: Inspect,
+    pub(crate) inspect: ComponentCheck,
     pub(crate) defaults: ComponentDefaults,
     pub(crate) unused_code: UnusedCode,
     /// Limits the checks of components to one at a time: each may use a CPU core for seconds.
@@ -74,12 +74,12 @@ pub(crate) struct Gateway {
     pub(crate) dropped_log_lines: fn() -> u64,
     pub(crate) settings: GatewaySettings,
     pub(crate) services: Services,
-    pub(crate) dispatch: Arc<Dispatch>,
+    pub(crate) dispatch: Arc<FlowDirectory>,
     pub(crate) hosts: Hosts,
     /// Requests details from hosts.
     pub(crate) details_requester: DetailsRequester,
     pub(crate) requests: Requests,
-    pub(crate) open: Arc<Open>,
+    pub(crate) open: Arc<OpenCounts>,
     /// The budget for bytes of requests and responses.
     pub(crate) budget: Arc<Budget>,
     /// Leases on messages of exits.
@@ -119,9 +119,9 @@ impl Gateway {
             .await
             .map_err(GatewayError::broker("subscribing to the reports of hosts failed"))?;
         let follower = Follower::new(backend.clone(), &topicspace, config.clone()).map_err(GatewayError::Config)?;
-        let open: Arc<Open> = Arc::default();
-        let link = Link::new(backend.clone(), subscription, open.clone());
-        let dispatch = Arc::new(Dispatch::new(config.clone(), link, &follower.handle(), stopping.clone()));
+        let open: Arc<OpenCounts> = Arc::default();
+        let link = Connector::new(backend.clone(), subscription, open.clone());
+        let dispatch = Arc::new(FlowDirectory::new(config.clone(), link, &follower.handle(), stopping.clone()));
         let follower = follower.on([FLOW_TYPE], {
             let dispatch = dispatch.clone();
             move |change| {

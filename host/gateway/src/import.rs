@@ -54,7 +54,7 @@ pub(crate) struct Sent {
 }
 
 /// A message and its outcome.
-type Outcome = (Sent, Result<(), PubsubError>);
+type PublishOutcome = (Sent, Result<(), PubsubError>);
 
 /// A message that is published and not confirmed.
 struct InFlight {
@@ -179,7 +179,7 @@ impl Import {
     ///
     /// # Cancel safety
     /// No outcome is lost.
-    pub(crate) async fn next(&mut self) -> Option<Outcome> {
+    pub(crate) async fn next(&mut self) -> Option<PublishOutcome> {
         let oldest = self.in_flight.front_mut()?;
         let outcome = (&mut oldest.confirm).await;
         let InFlight { sent, .. } = self.in_flight.pop_front()?;
@@ -188,7 +188,7 @@ impl Import {
     }
 
     /// Records an outcome and all others known by now: a group of writes completes for all its messages at once.
-    pub(crate) async fn take_known(&mut self, first: Outcome) -> Result<(), Ended> {
+    pub(crate) async fn take_known(&mut self, first: PublishOutcome) -> Result<(), Ended> {
         let mut next = Some(first);
         while let Some(outcome) = next {
             self.take(outcome).await?;
@@ -224,7 +224,7 @@ impl Import {
     }
 
     /// Records an outcome. A message refused by a full queue is kept; it and those after it are resent before any others.
-    async fn take(&mut self, outcome: Outcome) -> Result<(), Ended> {
+    async fn take(&mut self, outcome: PublishOutcome) -> Result<(), Ended> {
         if let Some(error) = self.note(outcome) {
             return Err(Ended::Broker(error));
         }
@@ -236,7 +236,7 @@ impl Import {
     }
 
     /// The error, unless the message was stored or its queue is full.
-    fn note(&mut self, (sent, outcome): Outcome) -> Option<PubsubError> {
+    fn note(&mut self, (sent, outcome): PublishOutcome) -> Option<PubsubError> {
         let Err(error) = outcome else {
             self.store(&sent);
             return None;

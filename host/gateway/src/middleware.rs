@@ -6,20 +6,20 @@ use axum::response::{IntoResponse, Response};
 
 use crate::gateway::{Gateway, Shared};
 use crate::paths::AccessRules;
-use crate::{guard, held, pages};
+use crate::{cors, guard, request_share};
 
 /// Counts a request, checks access, and counts the bytes of the request and its response in the budget.
 pub(crate) async fn pass(State((gateway, access_rules)): State<(Shared, &'static AccessRules)>, request: Request, next: Next) -> Response {
     // Outermost, so that refused requests are counted, too.
     let waiting = gateway.requests.begin(&request);
-    let response = match pages::is_readable(&gateway, &request) {
+    let response = match cors::is_readable(&gateway, &request) {
         false => admitted(&gateway, access_rules, request, next).await,
         true => {
-            let mut response = match pages::preflight(&request) {
+            let mut response = match cors::preflight(&request) {
                 Some(response) => response,
                 None => admitted(&gateway, access_rules, request, next).await,
             };
-            pages::make_readable(&mut response);
+            cors::make_readable(&mut response);
             response
         }
     };
@@ -33,7 +33,7 @@ async fn admitted(gateway: &Gateway, access_rules: &AccessRules, request: Reques
         Ok(request) => request,
         Err(error) => return error.into_response(),
     };
-    let received = held::begin(&gateway.budget, &mut request);
+    let received = request_share::begin(&gateway.budget, &mut request);
     let response = next.run(request).await;
-    held::answer(&received, response, &gateway.budget)
+    request_share::answer(&received, response, &gateway.budget)
 }

@@ -13,7 +13,7 @@ use rustls::sign::CertifiedKey;
 use tokio_rustls::TlsAcceptor;
 
 pub use self::identity::{BadIdentity, TlsIdentity, Validity};
-pub(crate) use self::incoming::{IncomingConnection, Opened, Stream};
+pub(crate) use self::incoming::{HandshakeOutcome, IncomingConnection, Stream};
 
 /// The TLS configuration of a gateway. Cloning is cheap, and a new certificate applies to all clones.
 #[derive(Clone)]

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use weir_config::records::{ComponentLimits, GivenLimits, GrantableLimits};
 use weir_runtime::{Checker, ComponentFault, HostSettings, Inspected};
 
+use crate::command_runner::CommandRunner;
 use crate::error::{MANIFEST_NAME, ProjectError};
 use crate::languages::{BuildContext, Purpose};
-use crate::manifest::{Checked, Manifest};
+use crate::manifest::{CheckedManifest, Manifest};
 use crate::stamp::stamp;
-use crate::steps::Steps;
 
 /// A component that was built.
 #[derive(Debug)]
@@ -21,7 +21,7 @@ pub struct Built {
     pub inspected: Inspected,
 }
 
-impl Checked {
+impl CheckedManifest {
     /// Reads and checks the manifest of a folder.
     ///
     /// # Errors
@@ -45,7 +45,13 @@ impl Checked {
 ///
 /// # Errors
 /// [`ProjectError`], which names what is missing or wrong. The file is then unchanged.
-pub fn build(folder: &Path, checked: &Checked, output: &Path, purpose: Purpose, steps: &Steps<'_>) -> Result<Built, ProjectError> {
+pub fn build(
+    folder: &Path,
+    checked: &CheckedManifest,
+    output: &Path,
+    purpose: Purpose,
+    steps: &CommandRunner<'_>,
+) -> Result<Built, ProjectError> {
     let folder = &folder.canonicalize().map_err(ProjectError::file(folder, "read"))?;
     let weir = folder.join(".weir");
     fs::create_dir_all(&weir).map_err(ProjectError::file(&weir, "made"))?;

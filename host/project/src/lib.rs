@@ -5,6 +5,7 @@
 //! `fixture` has its inputs and expected results.
 
 mod building;
+mod command_runner;
 mod error;
 mod explain;
 mod fixture;
@@ -14,15 +15,14 @@ mod manifest;
 mod scaffold;
 mod sources;
 mod stamp;
-mod steps;
 
 pub use building::{Built, build};
+pub use command_runner::CommandRunner;
 pub use error::{MANIFEST_NAME, ManifestError, ProjectError};
 pub use fixture::{Difference, Fixture, Report, Verdict, accept, as_fixture, decoded, fixture_files, run_fixtures};
-pub use harness::{Answer, Case, CaseError, Harness, LogLine, Observed, ObservedFailure, Step};
+pub use harness::{Answer, Case, CaseError, CaseMessage, Harness, LogLine, Observed, ObservedFailure};
 pub use languages::{LANGUAGES, Language, Purpose, language};
-pub use manifest::{Checked, Manifest};
+pub use manifest::{CheckedManifest, Manifest};
 pub use scaffold::make;
 pub use sources::{Snapshot, newest_change};
 pub use stamp::stamp;
-pub use steps::Steps;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::embedded::EmbeddedOptions;
 use crate::limits::Limits;
 use crate::pulsar::PulsarSettings;
-use crate::rabbitmq::TlsFiles;
+use crate::tls_files::TlsFiles;
 
 /// The URL of the embedded broker, which runs inside this process.
 pub const EMBEDDED_URL: &str = "embedded:";

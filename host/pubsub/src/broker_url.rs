@@ -1,7 +1,7 @@
 //! The URL of a broker, from the settings: checked before it is used, and displayed without its password.
 
+use crate::broker_kind::BrokerKind;
 use crate::broker_settings::{BrokerSettings, EMBEDDED_URL};
-use crate::kind::BrokerKind;
 use crate::rabbitmq;
 
 /// Displayed in place of a password.

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use crate::backend::Backend;
+use crate::broker_kind::{BrokerKind, ConnectError};
 use crate::broker_settings::BrokerSettings;
 use crate::error_text::shown;
-use crate::kind::{BrokerKind, ConnectError};
 
 /// Connects to a broker, or opens the one inside this process.
 ///

@@ -178,7 +178,7 @@ impl PubsubError {
     }
 
     /// Whether the same operation may succeed later without human intervention.
-    pub fn is_passing(&self) -> bool {
+    pub fn is_transient(&self) -> bool {
         match self {
             PubsubError::QueueNotFound { .. }
             | PubsubError::QueueHeld { .. }

@@ -38,6 +38,7 @@
 
 mod backend;
 mod bounded;
+mod broker_kind;
 mod broker_settings;
 mod broker_url;
 mod connect;
@@ -45,7 +46,6 @@ pub mod disk;
 pub mod embedded;
 mod error;
 mod error_text;
-mod kind;
 mod limits;
 mod lock;
 mod lock_name;
@@ -62,31 +62,33 @@ mod request;
 mod retry;
 mod subscribe;
 mod supervise;
+mod tls_files;
 mod topic;
 
 pub use backend::{
-    Backend, Backlog, Browsed, Confirm, Consumer, ConsumerOptions, Cursor, Delete, Deletion, Delivery, DeliveryCount, Inspect, Lock,
-    LockHolder, LockName, Named, NotACursor, Notice, Output, Overflow, Page, Policy, PolicyState, Producer, Provision, QueueSpec,
-    QueueStats, Receipt, Routing, Settled, Sharing, Start, Unsettled,
+    Backend, Backlog, BrowseStart, Browsed, Confirm, Consumer, ConsumerOptions, Cursor, Delete, Deletion, Delivery, DeliveryCount, Inspect,
+    Lock, LockHolder, LockName, Named, NotACursor, Notice, Output, Overflow, Page, Policy, PolicyState, Producer, Provision, QueueSpec,
+    QueueStats, Receipt, Routing, Settled, Sharing, Unsettled,
 };
 pub use bounded::{create_bounded, ensure_bounded};
+pub use broker_kind::{BROKER_KINDS, BrokerKind, ConnectError, RequestQueues, Storage};
 pub use broker_settings::{BrokerSettings, EMBEDDED_URL};
 pub use broker_url::{check_url, has_password, shown_url};
 pub use connect::connect;
 pub use error::{Cause, Missing, PubsubError, Result};
 pub use error_text::{chain, names, shown};
-pub use kind::{BROKER_KINDS, BrokerKind, ConnectError, RequestQueues, Storage};
 pub use limits::Limits;
 pub use message::{
     CORRELATION_ID, DEFAULT_CONTENT_TYPE, Message, MessageId, NotAMessageId, Properties, WEIR_ERROR, WEIR_FROM, WEIR_ID, WEIR_PART,
 };
 pub use nearest::nearest;
 pub use pulsar::{PulsarBroker, PulsarSettings, check_pulsar_admin_url};
-pub use rabbitmq::{RabbitBroker, TlsFiles, check_management_url};
+pub use rabbitmq::{RabbitBroker, check_management_url};
 pub use rate_limited_log::RateLimitedLog;
 pub use recovery::{Recovery, Waits};
 pub use request::{Replies, Requester};
 pub use retry::Backoff;
 pub use subscribe::{SubscriptionEvent, listen};
 pub use supervise::{panic_text, restart_on_panic, task_failure};
+pub use tls_files::TlsFiles;
 pub use topic::{Class, NameError, Queue, Subscription, Topic};

@@ -20,14 +20,14 @@ pub(crate) const TAPPED_BYTES: usize = 16 << 20;
 /// The buffer of one subscriber.
 #[derive(Debug)]
 pub(crate) struct Mailbox {
-    buffer: Mutex<Buffer>,
+    buffer: Mutex<MailboxState>,
     bell: Notify,
     limit_count: usize,
     limit_bytes: usize,
 }
 
 #[derive(Debug, Default)]
-struct Buffer {
+struct MailboxState {
     messages: VecDeque<Message>,
     bytes: usize,
     missed_count: u64,

@@ -31,7 +31,7 @@ impl OutageKind {
     fn of(error: &(dyn Error + 'static)) -> Self {
         match broker_error(error) {
             Some(PubsubError::Unavailable { .. } | PubsubError::OutcomeUnknown { .. } | PubsubError::TimedOut { .. }) => OutageKind::Away,
-            Some(refused) if !refused.is_passing() => OutageKind::Refused(chain(error)),
+            Some(refused) if !refused.is_transient() => OutageKind::Refused(chain(error)),
             _ => OutageKind::Other(chain(error)),
         }
     }

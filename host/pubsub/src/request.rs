@@ -125,7 +125,7 @@ impl AnswerSubscription {
                     waiting.waiters.extend(waiter.take().map(|waiter| (id.to_owned(), waiter)));
                     return Ok(());
                 }
-                if let Some(refused) = waiting.lost.clone().filter(|error| !error.is_passing()) {
+                if let Some(refused) = waiting.lost.clone().filter(|error| !error.is_transient()) {
                     return Err(refused);
                 }
             }
@@ -199,7 +199,7 @@ impl Requester {
             deadline,
             timeout,
             topic: self.request_topic.clone(),
-            state: State::Open,
+            state: AnswerState::Open,
             last_id: None,
         };
         message.properties.set(CORRELATION_ID, id);
@@ -218,7 +218,7 @@ impl Drop for Requester {
 }
 
 #[derive(PartialEq)]
-enum State {
+enum AnswerState {
     Open,
     Ended,
 }
@@ -232,7 +232,7 @@ pub struct Replies {
     deadline: Instant,
     timeout: Duration,
     topic: Topic,
-    state: State,
+    state: AnswerState,
     /// The id of the last part received.
     last_id: Option<MessageId>,
 }
@@ -247,27 +247,27 @@ impl Replies {
     /// # Cancel safety
     /// No part is lost.
     pub async fn next(&mut self) -> Result<Option<Message>> {
-        if self.state == State::Ended {
+        if self.state == AnswerState::Ended {
             return Ok(None);
         }
         match tokio::time::timeout_at(self.deadline, self.received()).await {
             Ok(Some(message)) => {
                 if message.expires_in == Some(Duration::ZERO) {
                     // An answer after the time-out is ignored.
-                    self.state = State::Ended;
+                    self.state = AnswerState::Ended;
                     return Err(self.timed_out());
                 }
                 if message.properties.get(WEIR_PART) != Some("more") {
-                    self.state = State::Ended;
+                    self.state = AnswerState::Ended;
                 }
                 Ok(Some(message))
             }
             Ok(None) => {
-                self.state = State::Ended;
+                self.state = AnswerState::Ended;
                 Err(self.lost())
             }
             Err(_) => {
-                self.state = State::Ended;
+                self.state = AnswerState::Ended;
                 Err(self.timed_out())
             }
         }

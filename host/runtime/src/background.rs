@@ -46,9 +46,9 @@ enum Placement {
 
 /// A future that can move to the background while its owner waits for it. Dropping it drops the future, in the background once its poll there has
 /// ended; a panic there propagates to the owner.
-pub(crate) struct Movable<F: Future>(State<F>);
+pub(crate) struct Movable<F: Future>(WorkState<F>);
 
-enum State<F: Future> {
+enum WorkState<F: Future> {
     Here(Pin<Box<F>>),
     Away(AbortOnDropHandle<BackgroundResult<F>>),
     Ended,
@@ -62,7 +62,7 @@ enum BackgroundResult<F: Future> {
 
 impl<F: Future> Movable<F> {
     pub(crate) fn new(future: F) -> Self {
-        Movable(State::Here(Box::pin(future)))
+        Movable(WorkState::Here(Box::pin(future)))
     }
 }
 
@@ -76,9 +76,9 @@ where
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
         loop {
             match &mut self.0 {
-                State::Here(future) => match poll_at(Placement::Foreground, future.as_mut(), context) {
+                WorkState::Here(future) => match poll_at(Placement::Foreground, future.as_mut(), context) {
                     (Poll::Ready(output), _) => {
-                        self.0 = State::Ended;
+                        self.0 = WorkState::Ended;
                         return Poll::Ready(output);
                     }
                     (Poll::Pending, Placement::Background) => match background_thread() {
@@ -87,16 +87,16 @@ where
                     },
                     (Poll::Pending, _) => return Poll::Pending,
                 },
-                State::Away(away) => match ready!(Pin::new(away).poll(context)) {
-                    Ok(BackgroundResult::Unfinished(future)) => self.0 = State::Here(future),
+                WorkState::Away(away) => match ready!(Pin::new(away).poll(context)) {
+                    Ok(BackgroundResult::Unfinished(future)) => self.0 = WorkState::Here(future),
                     Ok(BackgroundResult::Output(output)) => {
-                        self.0 = State::Ended;
+                        self.0 = WorkState::Ended;
                         return Poll::Ready(output);
                     }
                     // It is aborted only when this is dropped.
                     Err(error) => std::panic::resume_unwind(error.into_panic()),
                 },
-                State::Ended => unreachable!("it is not polled after its end"),
+                WorkState::Ended => unreachable!("it is not polled after its end"),
             }
         }
     }
@@ -108,9 +108,9 @@ where
     F::Output: Send + 'static,
 {
     fn move_to(&mut self, background_thread: &'static BackgroundThread) {
-        if let State::Here(future) = std::mem::replace(&mut self.0, State::Ended) {
+        if let WorkState::Here(future) = std::mem::replace(&mut self.0, WorkState::Ended) {
             let away = BackgroundTask { future: Some(future), home: Handle::current(), _load: ThreadLoad::begin(background_thread) };
-            self.0 = State::Away(AbortOnDropHandle::new(background_thread.handle.spawn(away)));
+            self.0 = WorkState::Away(AbortOnDropHandle::new(background_thread.handle.spawn(away)));
         }
     }
 }

@@ -21,7 +21,7 @@ use crate::inspect::{Inspected, inspect};
 const SETUP: &str = "weir:processor/setup@";
 
 /// A compiled and linked component, from which instances can be created.
-pub struct Loaded {
+pub struct CompiledComponent {
     pub(crate) digest: Digest,
     pub(crate) engine: Engine,
     pub(crate) pre: InstancePre<Guest>,
@@ -31,7 +31,7 @@ pub struct Loaded {
     pub(crate) slots_count: u32,
 }
 
-impl Loaded {
+impl CompiledComponent {
     /// Compiles and links the bytes of a component, or uses its cached code. Blocks for as long as that takes.
     ///
     /// # Errors
@@ -52,7 +52,7 @@ impl Loaded {
         let pre = engine.linker().instantiate_pre(component).map_err(unfit)?;
         let (processor, setup) = indices(engine.inner(), component, &pre).map_err(unfit)?;
         let slots_count = slots_count(digest, component, engine.slots().largest_count())?;
-        Ok(Loaded { digest, engine: engine.clone(), pre, processor, setup, slots_count })
+        Ok(CompiledComponent { digest, engine: engine.clone(), pre, processor, setup, slots_count })
     }
 }
 
@@ -80,7 +80,7 @@ pub(crate) fn indices(
     Ok((ProcessorIndices::new(pre)?, setup))
 }
 
-impl std::fmt::Debug for Loaded {
+impl std::fmt::Debug for CompiledComponent {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Loaded").field("digest", &self.digest).finish_non_exhaustive()
     }
@@ -92,7 +92,7 @@ pub(crate) struct Loader {
     source: Arc<dyn ComponentSource>,
     /// The limit of cached components and their code together; unlimited if they are managed elsewhere.
     cache_bytes: Option<u64>,
-    loaded: Mutex<HashMap<Digest, Weak<Loaded>>>,
+    loaded: Mutex<HashMap<Digest, Weak<CompiledComponent>>>,
     /// One load at a time per digest: concurrent callers share the result.
     loading: Mutex<HashMap<Digest, Weak<Semaphore>>>,
     /// Files of compiled code that may be read at a time.
@@ -114,7 +114,7 @@ impl Loader {
     ///
     /// # Errors
     /// `ComponentMissing`, `ComponentUnreadable`, `Component`, `ComponentUnfit`.
-    pub(crate) async fn load(&self, digest: Digest, size_bytes: u64) -> Result<Arc<Loaded>, RuntimeError> {
+    pub(crate) async fn load(&self, digest: Digest, size_bytes: u64) -> Result<Arc<CompiledComponent>, RuntimeError> {
         if let Some(loaded) = self.in_use(digest) {
             return Ok(loaded);
         }
@@ -146,20 +146,20 @@ impl Loader {
         turn
     }
 
-    async fn compiled(&self, digest: Digest) -> Result<Option<Loaded>, RuntimeError> {
+    async fn compiled(&self, digest: Digest) -> Result<Option<CompiledComponent>, RuntimeError> {
         let _reads = self.reading.acquire().await.expect("the semaphore is never closed");
         let engine = self.engine.clone();
-        let kept = move || engine.load_compiled(digest).map(|component| Loaded::link(&engine, digest, &component)).transpose();
+        let kept = move || engine.load_compiled(digest).map(|component| CompiledComponent::link(&engine, digest, &component)).transpose();
         blocking(digest, kept).await
     }
 
-    async fn compile(&self, digest: Digest) -> Result<Loaded, RuntimeError> {
+    async fn compile(&self, digest: Digest) -> Result<CompiledComponent, RuntimeError> {
         let _turn = self.compiling.acquire().await.expect("the semaphore is never closed");
         let bytes = self.source.get(digest).await.map_err(unreadable(digest))?;
         let bytes = bytes.ok_or(RuntimeError::ComponentMissing { digest })?;
         tracing::info!(%digest, size_bytes = bytes.len(), "compiling component");
         let engine = self.engine.clone();
-        blocking(digest, move || Loaded::of_bytes(&engine, &bytes)).await
+        blocking(digest, move || CompiledComponent::of_bytes(&engine, &bytes)).await
     }
 
     /// Trims the caches to their limit.
@@ -179,11 +179,11 @@ impl Loader {
         }
     }
 
-    fn in_use(&self, digest: Digest) -> Option<Arc<Loaded>> {
+    fn in_use(&self, digest: Digest) -> Option<Arc<CompiledComponent>> {
         self.lock().get(&digest)?.upgrade()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Digest, Weak<Loaded>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Digest, Weak<CompiledComponent>>> {
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         loaded.retain(|_, component| component.strong_count() > 0);
         loaded

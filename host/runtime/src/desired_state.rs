@@ -8,13 +8,13 @@ use weir_config::records::{COMPONENT_TYPE, processor_of_entry_type};
 
 use crate::config_state::ConfigState;
 use crate::deployments::{Deployments, GivenComponent};
-use crate::reconcile::{Desired, ReadEntry, Served, desired_of_entry};
-use crate::status::Key;
+use crate::desired::{Desired, ReadEntry, Served, desired_of_entry};
+use crate::status::VariantKey;
 
 /// All variants that a host serves, and the content that they were parsed from.
 #[derive(Default)]
 pub(crate) struct DesiredState {
-    all: BTreeMap<Key, Desired>,
+    all: BTreeMap<VariantKey, Desired>,
     deployments: Deployments,
     entries: BTreeMap<String, Entries>,
 }
@@ -48,7 +48,7 @@ impl Entries {
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Changes {
     /// Variants that are new, changed, or to be removed (`None`).
-    pub(crate) variants: BTreeMap<Key, Option<Desired>>,
+    pub(crate) variants: BTreeMap<VariantKey, Option<Desired>>,
     /// Whether the deployments changed.
     pub(crate) are_components_changed: bool,
 }
@@ -60,7 +60,7 @@ impl DesiredState {
     }
 
     /// All variants.
-    pub(crate) fn all(&self) -> &BTreeMap<Key, Desired> {
+    pub(crate) fn all(&self) -> &BTreeMap<VariantKey, Desired> {
         &self.all
     }
 
@@ -77,7 +77,7 @@ impl DesiredState {
         for (config_type, content) in state.all_shared() {
             let Some(processor) = processor_of_entry_type(config_type).filter(|name| served.includes(name)) else { continue };
             let mut entries = before.remove(config_type).unwrap_or_default();
-            let key = |variant: String| Key { processor: processor.to_owned(), variant };
+            let key = |variant: String| VariantKey { processor: processor.to_owned(), variant };
             concerned.extend(entries.update(content).into_iter().map(key));
             if are_components_changed {
                 concerned.extend(content.keys().cloned().map(key));
@@ -95,7 +95,7 @@ impl DesiredState {
         Changes { variants: changed.collect(), are_components_changed }
     }
 
-    fn desired(&mut self, key: &Key, served: &Served) -> Option<Desired> {
+    fn desired(&mut self, key: &VariantKey, served: &Served) -> Option<Desired> {
         let read = self.entries.get_mut(&weir_config::records::entry_type(&key.processor))?.read(&key.variant)?;
         desired_of_entry(&key.processor, read, &mut self.deployments, served)
     }
@@ -133,7 +133,7 @@ mod tests {
         let mut desired_state = DesiredState::default();
         let mut update = |state: &ConfigState| {
             let changes = desired_state.update(state, &Served::All);
-            let told = |(key, desired): (Key, Option<Desired>)| match desired {
+            let told = |(key, desired): (VariantKey, Option<Desired>)| match desired {
                 Some(Desired::Run(work)) => format!("{} runs {}", key.variant, work.entry.parameters["size"]),
                 Some(Desired::Paused(_)) => format!("{} pauses", key.variant),
                 Some(Desired::Broken { .. }) => format!("{} is broken", key.variant),

@@ -72,7 +72,7 @@ pub(crate) struct History {
 
 /// The next step for a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Next {
+pub(crate) enum AfterFailure {
     /// Try it again after a wait.
     Again {
         /// How long to wait.
@@ -86,37 +86,37 @@ pub(crate) enum Next {
 
 impl History {
     /// Records a failure and decides the next step.
-    pub(crate) fn next(&mut self, kind: FaultKind, policy: &RetryPolicy, rng: &mut impl Rng) -> Next {
+    pub(crate) fn next(&mut self, kind: FaultKind, policy: &RetryPolicy, rng: &mut impl Rng) -> AfterFailure {
         match kind {
             FaultKind::Reject => {
                 self.attempts_count += 1;
-                Next::DeadLetter
+                AfterFailure::DeadLetter
             }
             FaultKind::Busy(requested) => self.next_when_busy(requested, policy, rng),
             FaultKind::Retry(requested) => self.next_attempt(requested, policy, rng),
             FaultKind::Trap | FaultKind::TimeOut => self.next_attempt(None, policy, rng),
-            FaultKind::Yielded => Next::Again { wait: Duration::ZERO },
+            FaultKind::Yielded => AfterFailure::Again { wait: Duration::ZERO },
         }
     }
 
-    fn next_attempt(&mut self, requested: Option<Duration>, policy: &RetryPolicy, rng: &mut impl Rng) -> Next {
+    fn next_attempt(&mut self, requested: Option<Duration>, policy: &RetryPolicy, rng: &mut impl Rng) -> AfterFailure {
         self.attempts_count += 1;
         let wait = wait(requested, self.attempts_count, policy, rng);
         if self.attempts_count >= policy.attempts_count || self.waited + wait > Duration::from_millis(policy.waiting_ms) {
-            return Next::DeadLetter;
+            return AfterFailure::DeadLetter;
         }
         self.waited += wait;
-        Next::Again { wait }
+        AfterFailure::Again { wait }
     }
 
-    fn next_when_busy(&mut self, requested: Option<Duration>, policy: &RetryPolicy, rng: &mut impl Rng) -> Next {
+    fn next_when_busy(&mut self, requested: Option<Duration>, policy: &RetryPolicy, rng: &mut impl Rng) -> AfterFailure {
         self.busy_count += 1;
         let wait = wait(requested, self.busy_count, policy, rng).max(SHORTEST_BUSY_WAIT);
         if self.busy_waited + wait > Duration::from_millis(policy.busy_ms) {
-            return Next::Requeue;
+            return AfterFailure::Requeue;
         }
         self.busy_waited += wait;
-        Next::Again { wait }
+        AfterFailure::Again { wait }
     }
 }
 
@@ -145,13 +145,13 @@ mod tests {
     use rand::SeedableRng;
     use rand::rngs::StdRng;
 
-    fn run(kind: FaultKind, policy: &RetryPolicy) -> (Vec<u128>, Next, History) {
+    fn run(kind: FaultKind, policy: &RetryPolicy) -> (Vec<u128>, AfterFailure, History) {
         let mut rng = StdRng::seed_from_u64(1);
         let mut history = History::default();
         let mut waits_ms = Vec::new();
         loop {
             match history.next(kind, policy, &mut rng) {
-                Next::Again { wait } => waits_ms.push(wait.as_millis()),
+                AfterFailure::Again { wait } => waits_ms.push(wait.as_millis()),
                 end => return (waits_ms, end, history),
             }
             assert!(waits_ms.len() < 10_000, "it must end");
@@ -161,7 +161,7 @@ mod tests {
     #[test]
     fn a_retry_doubles_its_wait_and_ends_in_the_dead_letter_queue() {
         let (waits_ms, end, history) = run(FaultKind::Retry(None), &RetryPolicy::default());
-        assert_eq!((end, history.attempts_count), (Next::DeadLetter, 5));
+        assert_eq!((end, history.attempts_count), (AfterFailure::DeadLetter, 5));
         assert_eq!(waits_ms.len(), 4);
         for (wait_ms, step_ms) in waits_ms.iter().zip([1000, 2000, 4000, 8000]) {
             assert!((step_ms / 2..=step_ms).contains(wait_ms), "{wait_ms} for a step of {step_ms}");
@@ -172,7 +172,7 @@ mod tests {
     fn each_wait_and_their_sum_have_a_ceiling() {
         let policy = RetryPolicy { attempts_count: 1000, ..RetryPolicy::default() };
         let (waits_ms, end, _) = run(FaultKind::Trap, &policy);
-        assert_eq!(end, Next::DeadLetter);
+        assert_eq!(end, AfterFailure::DeadLetter);
         assert!(waits_ms.iter().all(|ms| *ms <= 30_000));
         assert!(waits_ms.iter().sum::<u128>() <= 300_000);
     }
@@ -181,31 +181,31 @@ mod tests {
     fn a_requested_delay_is_honoured_within_bounds() {
         let mut rng = StdRng::seed_from_u64(1);
         let mut next = |ms| History::default().next(FaultKind::Retry(Some(Duration::from_millis(ms))), &RetryPolicy::default(), &mut rng);
-        assert_eq!(next(0), Next::Again { wait: Duration::ZERO });
-        assert_eq!(next(7), Next::Again { wait: Duration::from_millis(7) });
-        assert_eq!(next(u64::from(u32::MAX)), Next::Again { wait: MAX_REQUESTED_WAIT });
+        assert_eq!(next(0), AfterFailure::Again { wait: Duration::ZERO });
+        assert_eq!(next(7), AfterFailure::Again { wait: Duration::from_millis(7) });
+        assert_eq!(next(u64::from(u32::MAX)), AfterFailure::Again { wait: MAX_REQUESTED_WAIT });
     }
 
     #[test]
     fn busy_is_not_an_attempt_and_ends_in_a_requeue() {
         let (_, end, history) = run(FaultKind::Busy(None), &RetryPolicy::default());
-        assert_eq!((end, history.attempts_count), (Next::Requeue, 0));
+        assert_eq!((end, history.attempts_count), (AfterFailure::Requeue, 0));
         let (waits_ms, end, _) = run(FaultKind::Busy(Some(Duration::ZERO)), &RetryPolicy { busy_ms: 1_000, ..RetryPolicy::default() });
-        assert_eq!((waits_ms.len(), end), (10, Next::Requeue));
+        assert_eq!((waits_ms.len(), end), (10, AfterFailure::Requeue));
     }
 
     #[test]
     fn a_rejected_message_is_given_up_at_once() {
         let (waits_ms, end, history) = run(FaultKind::Reject, &RetryPolicy::default());
-        assert_eq!((waits_ms.len(), end, history.attempts_count), (0, Next::DeadLetter, 1));
+        assert_eq!((waits_ms.len(), end, history.attempts_count), (0, AfterFailure::DeadLetter, 1));
     }
 
     #[test]
     fn a_limit_of_one_attempt_allows_no_retry() {
         let policy = RetryPolicy { attempts_count: 1, ..RetryPolicy::default() };
-        assert_eq!(run(FaultKind::Retry(None), &policy).1, Next::DeadLetter);
+        assert_eq!(run(FaultKind::Retry(None), &policy).1, AfterFailure::DeadLetter);
         let policy = RetryPolicy { attempts_count: 0, ..RetryPolicy::default() };
-        assert_eq!(run(FaultKind::Retry(None), &policy).1, Next::DeadLetter);
+        assert_eq!(run(FaultKind::Retry(None), &policy).1, AfterFailure::DeadLetter);
     }
 
     #[test]

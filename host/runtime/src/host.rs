@@ -23,14 +23,14 @@ use crate::component::Loader;
 use crate::config_state::{ConfigState, FollowedTypes};
 use crate::consumed::Consumed;
 use crate::deployments::GivenComponent;
+use crate::desired::{Desired, Served, types_to_follow};
 use crate::desired_state::{Changes, DesiredState};
 use crate::engine_start::EngineStart;
 use crate::error::RuntimeError;
 use crate::in_use::TypesInUse;
 use crate::outputs::Outputs;
-use crate::reconcile::{Desired, Served, types_to_follow};
 use crate::reporting::Reporter;
-use crate::status::Key;
+use crate::status::VariantKey;
 use crate::status_board::{Identity, StatusBoard};
 use crate::variant_supervisor::{HostContext, VariantSupervisor};
 use weir_pubsub::{chain, panic_text, restart_on_panic, task_failure};
@@ -249,13 +249,13 @@ impl ConfigSubscription {
 
 fn register(handle: &FollowerHandle, followed_types: FollowedTypes, sender: Arc<watch::Sender<Arc<ConfigState>>>) -> HandlerId {
     let FollowedTypes { types, prefix } = followed_types.clone();
-    let update_supervisor = move |change: Change| {
+    let store_state = move |change: Change| {
         sender.send_modify(|state| *state = Arc::new(state.after(change, Some(followed_types.clone()))));
         std::future::ready(Ok(()))
     };
     match prefix {
-        Some(prefix) => handle.register_with_prefix(types, prefix, update_supervisor),
-        None => handle.register(types, update_supervisor),
+        Some(prefix) => handle.register_with_prefix(types, prefix, store_state),
+        None => handle.register(types, store_state),
     }
 }
 
@@ -265,9 +265,9 @@ struct Reconciler {
     board: Arc<StatusBoard>,
     context: Arc<HostContext>,
     served: Served,
-    kept: BTreeMap<Key, watch::Sender<Option<Desired>>>,
+    desired_senders: BTreeMap<VariantKey, watch::Sender<Option<Desired>>>,
     supervisors: JoinSet<()>,
-    gone: (mpsc::Sender<Key>, mpsc::Receiver<Key>),
+    removed: (mpsc::Sender<VariantKey>, mpsc::Receiver<VariantKey>),
     compiled: BTreeSet<Digest>,
     to_compile: mpsc::Sender<(Digest, u64)>,
     desired_state: DesiredState,
@@ -284,15 +284,15 @@ impl Reconciler {
         let (to_compile, digests) = mpsc::channel(1_024);
         let mut supervisors = JoinSet::new();
         supervisors.spawn(compile_ahead(context.clone(), digests));
-        let (kept, compiled) = (BTreeMap::new(), BTreeSet::new());
+        let (desired_senders, compiled) = (BTreeMap::new(), BTreeSet::new());
         Reconciler {
             subscription,
             board,
             context,
             served,
-            kept,
+            desired_senders,
             supervisors,
-            gone: mpsc::channel(64),
+            removed: mpsc::channel(64),
             compiled,
             to_compile,
             desired_state: DesiredState::new(given),
@@ -312,13 +312,13 @@ impl Reconciler {
                     self.reconcile(&state);
                 }
                 Ok(()) = in_use.changed() => self.follow(),
-                gone = self.gone.1.recv() => self.forget(gone),
-                never = broken_off_keeper(&mut self.supervisors) => match never {},
+                removed = self.removed.1.recv() => self.forget(removed),
+                never = supervisor_panic(&mut self.supervisors) => match never {},
             }
         }
-        drop(self.kept);
-        // Supervisors that end may still report that they are gone.
-        self.gone.1.close();
+        drop(self.desired_senders);
+        // Supervisors that end may still report that they have nothing left to supervise.
+        self.removed.1.close();
         while self.supervisors.join_next().await.is_some() {}
     }
 
@@ -331,9 +331,9 @@ impl Reconciler {
             self.follow();
         }
         for (key, desired) in variants {
-            match (self.kept.get(&key), desired) {
+            match (self.desired_senders.get(&key), desired) {
                 (Some(sender), desired) => drop(sender.send_replace(desired)),
-                (None, Some(desired)) => self.update_supervisor(key, desired),
+                (None, Some(desired)) => self.spawn_supervisor(key, desired),
                 (None, None) => {}
             }
         }
@@ -343,7 +343,7 @@ impl Reconciler {
         self.subscription.follow(types_to_follow(&self.served, self.desired_state.all(), self.context.in_use.names()));
     }
 
-    fn update_supervisor(&mut self, key: Key, desired: Desired) {
+    fn spawn_supervisor(&mut self, key: VariantKey, desired: Desired) {
         let (sender, receiver) = watch::channel(Some(desired));
         let supervisor = VariantSupervisor {
             key: key.clone(),
@@ -351,18 +351,18 @@ impl Reconciler {
             status: self.board.variant(&key),
             desired: receiver,
             consumed: Consumed::new(),
-            gone: self.gone.0.clone(),
+            removed: self.removed.0.clone(),
             running: None,
         };
         self.supervisors.spawn(supervisor.supervised());
-        self.kept.insert(key, sender);
+        self.desired_senders.insert(key, sender);
     }
 
     /// Drops a supervisor that has nothing to supervise, unless it got something meanwhile.
-    fn forget(&mut self, gone: Option<Key>) {
-        let Some(key) = gone else { return };
-        if self.kept.get(&key).is_some_and(|sender| sender.borrow().is_none()) {
-            self.kept.remove(&key);
+    fn forget(&mut self, removed: Option<VariantKey>) {
+        let Some(key) = removed else { return };
+        if self.desired_senders.get(&key).is_some_and(|sender| sender.borrow().is_none()) {
+            self.desired_senders.remove(&key);
             self.board.remove(&key);
         }
     }
@@ -384,12 +384,12 @@ impl Reconciler {
 
 /// Waits for a supervisor that panics. Supervisors restart after a panic; one that panics even there means that the host has failed. Those
 /// that end have nothing left to supervise.
-async fn broken_off_keeper(supervisors: &mut JoinSet<()>) -> Infallible {
+async fn supervisor_panic(supervisors: &mut JoinSet<()>) -> Infallible {
     while let Some(ended) = supervisors.join_next().await {
         match ended.map_err(JoinError::try_into_panic) {
             Ok(()) => {}
             Err(Ok(payload)) => std::panic::resume_unwind(payload),
-            Err(Err(error)) => tracing::error!(error = %chain(&error), "keeper of a processor was cancelled"),
+            Err(Err(error)) => tracing::error!(error = %chain(&error), "supervisor of a processor was cancelled"),
         }
     }
     std::future::pending().await
@@ -414,7 +414,7 @@ mod tests {
     use weir_pubsub::embedded::{EmbeddedBroker, EmbeddedOptions};
 
     #[tokio::test]
-    async fn a_keeper_that_panics_after_another_has_ended_is_noticed() {
+    async fn a_supervisor_that_panics_after_another_has_ended_is_noticed() {
         let mut supervisors = JoinSet::new();
         supervisors.spawn(async {});
         let watching = tokio::spawn(async move {
@@ -424,7 +424,7 @@ mod tests {
                 tokio::task::yield_now().await;
                 panic!("ordered by a test");
             });
-            broken_off_keeper(&mut supervisors).await
+            supervisor_panic(&mut supervisors).await
         });
         let ended = timeout(Duration::from_secs(20), watching).await.unwrap();
         assert_eq!(task_failure(ended.unwrap_err()), "panic: ordered by a test");

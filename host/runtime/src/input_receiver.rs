@@ -12,7 +12,7 @@ use weir_pubsub::{Backoff, Consumer, Delivery, PubsubError, chain};
 
 use crate::outputs::Account;
 use crate::slots::{Purpose, Slot, Slots};
-use crate::status::{InputPart, Key, VariantStatus, WaitingForSlot};
+use crate::status::{InputPart, VariantKey, VariantStatus, WaitingForSlot};
 
 /// Waits while the broker cannot deliver.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
@@ -102,7 +102,7 @@ impl InputReceiver {
 
     /// Reports that the broker cannot deliver, and waits. The consumer keeps its messages.
     async fn stalled(&self, error: &PubsubError, backoff: &mut Backoff) {
-        let (Key { processor, variant }, input) = (&self.status.key, &*self.input);
+        let (VariantKey { processor, variant }, input) = (&self.status.key, &*self.input);
         let (error, is_known) = (chain(error), self.is_stalled.swap(true, Ordering::Relaxed));
         if is_known {
             tracing::debug!(processor, variant, input, error, "input still stalled");
@@ -128,7 +128,7 @@ impl InputReceiver {
     fn note_recovered(&self) {
         // Written only if necessary: this runs for every message.
         if self.is_stalled.load(Ordering::Relaxed) && self.is_stalled.swap(false, Ordering::Relaxed) {
-            let (Key { processor, variant }, input) = (&self.status.key, &*self.input);
+            let (VariantKey { processor, variant }, input) = (&self.status.key, &*self.input);
             tracing::info!(processor, variant, input, "input resumed");
             self.status.input_goes_on(input, InputPart::Consumer);
         }
@@ -181,7 +181,7 @@ mod tests {
 
     fn receiver() -> InputReceiver {
         let (slots, status) =
-            (Slots::new(4), Arc::new(VariantStatus::new(Key { processor: "p".into(), variant: "v".into() }, Arc::default())));
+            (Slots::new(4), Arc::new(VariantStatus::new(VariantKey { processor: "p".into(), variant: "v".into() }, Arc::default())));
         status.set_state(ProcessorState::Running);
         let account = Outputs::new(1 << 20).account(Purpose::Flow, slots.clone(), CancellationToken::new(), status.clone());
         InputReceiver::new("a".into(), Arc::new(Recovering::default()), slots, status, account)

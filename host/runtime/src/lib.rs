@@ -43,11 +43,11 @@
 //! use weir_config::Change;
 //! use weir_config::records::{ComponentRecord, ComponentRef, Entry};
 //! use weir_pubsub::{Backend, Message};
-//! use weir_runtime::{Engine, Instance, Loaded, Outcome, Program, VariantContext, inspect};
+//! use weir_runtime::{Engine, Instance, CompiledComponent, Outcome, Program, VariantContext, inspect};
 //!
 //! # async fn example(bytes: &[u8], backend: Arc<dyn Backend>, entry: Entry) -> Result<(), Box<dyn std::error::Error>> {
 //! let engine = Engine::new(4, "code-cache".as_ref())?;
-//! let loaded = Arc::new(Loaded::of_bytes(&engine, bytes)?);
+//! let loaded = Arc::new(CompiledComponent::of_bytes(&engine, bytes)?);
 //! let record = ComponentRecord::from(inspect(bytes)?);
 //! let component = ComponentRef { name: "summarizer".to_owned(), version: "1.0.0".to_owned(), digest: record.digest };
 //! let context = VariantContext { backend, stop: Default::default(), defaults: Default::default() };
@@ -75,6 +75,7 @@ mod consumed;
 mod contract;
 mod dead_lettering;
 mod deployments;
+mod desired;
 mod desired_state;
 mod engine;
 mod engine_start;
@@ -113,8 +114,9 @@ mod waits;
 mod worker;
 
 pub use check::Checker;
-pub use component::Loaded;
+pub use component::CompiledComponent;
 pub use deployments::GivenComponent;
+pub use desired::Served;
 pub use engine::Engine;
 pub use engine_start::EngineStart;
 pub use error::{Cause, ComponentFault, RuntimeError, WORLD_VERSION};
@@ -125,5 +127,4 @@ pub use inspect::{DESCRIPTOR_SECTION, Inspected, digest_of, inspect};
 pub use instance::Instance;
 pub use outcome::{Answered, Fault, Handled, Outcome};
 pub use program::Program;
-pub use reconcile::Served;
 pub use variant::VariantContext;

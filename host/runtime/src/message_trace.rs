@@ -6,7 +6,7 @@ use tracing::Level;
 use tracing::field::display;
 use weir_pubsub::{Message, MessageId, Output, Topic};
 
-use crate::failure::{FaultKind, Next};
+use crate::failure::{AfterFailure, FaultKind};
 use crate::outcome::{Fault, Handled};
 use crate::variant::Variant;
 
@@ -81,13 +81,13 @@ pub(crate) fn sent(of: &Variant, topic: &Topic, id: Option<MessageId>, parent: O
 }
 
 /// An attempt failed. Faults that break an instance are logged as warnings; a requested retry is only traced.
-pub(crate) fn failed(of: &Variant, message: &Message, attempt: u32, fault: &Fault, next: Next) {
+pub(crate) fn failed(of: &Variant, message: &Message, attempt: u32, fault: &Fault, next: AfterFailure) {
     let Variant { processor, name: variant, flow, deployment, .. } = of;
     let (message_id, verdict, error) = (message.id.map(display), fault.kind.word(), &*fault.reason);
     let (next, wait_ms) = match next {
-        Next::Again { wait } => ("again", Some(wait.as_millis() as u64)),
-        Next::DeadLetter => ("given up", None),
-        Next::Requeue => ("requeued", None),
+        AfterFailure::Again { wait } => ("again", Some(wait.as_millis() as u64)),
+        AfterFailure::DeadLetter => ("given up", None),
+        AfterFailure::Requeue => ("requeued", None),
     };
     let (processor, variant, flow, component) = (&**processor, &**variant, &**flow, &**deployment);
     if matches!(fault.kind, FaultKind::Trap | FaultKind::TimeOut) {

@@ -8,7 +8,7 @@
 //! - To guarantee progress, one message at a time bypasses the budget, unless an earlier message of its input that bypassed it is not settled yet. A
 //!   slow message does not block the others: after a second the next one may bypass it.
 //! - A message of a flow that waits releases its instance when its processor stops, or when others wait for an instance; it is handled from
-//!   the beginning once there is room. Waiting does not count against its time.
+//!   the beginning once there is room. BudgetWaiter does not count against its time.
 //! - A quarter of the budget is reserved for requests: they never wait for messages of flows, for which requesters may be waiting themselves. Their
 //!   time-out continues while they wait.
 
@@ -120,7 +120,7 @@ impl Account {
         if self.has_budget() {
             return;
         }
-        let _waiting = Waiting::begin(self);
+        let _waiting = BudgetWaiter::begin(self);
         loop {
             let mut freed = pin!(self.pool.freed.notified());
             freed.as_mut().enable();
@@ -139,17 +139,17 @@ impl Account {
 }
 
 /// A waiting worker, counted until this is dropped.
-struct Waiting<'a>(&'a Account);
+struct BudgetWaiter<'a>(&'a Account);
 
-impl<'a> Waiting<'a> {
+impl<'a> BudgetWaiter<'a> {
     fn begin(account: &'a Account) -> Self {
         account.pool.waiting_count.fetch_add(1, Ordering::SeqCst);
         count(&account.status.counters.waiting_for_outputs);
-        Waiting(account)
+        BudgetWaiter(account)
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for BudgetWaiter<'_> {
     fn drop(&mut self) {
         self.0.pool.waiting_count.fetch_sub(1, Ordering::SeqCst);
         self.0.status.counters.waiting_for_outputs.fetch_sub(1, Ordering::Relaxed);
@@ -204,7 +204,7 @@ impl Charge {
         let Some(account) = self.account.clone() else { return Ok(()) };
         let gives_way = account.purpose == Purpose::Flow;
         let began = Instant::now();
-        let _waiting = Waiting::begin(&account);
+        let _waiting = BudgetWaiter::begin(&account);
         loop {
             let mut freed = pin!(account.pool.freed.notified());
             freed.as_mut().enable();
@@ -281,12 +281,12 @@ mod tests {
     use tokio::time::timeout;
 
     use super::*;
-    use crate::status::Key;
+    use crate::status::VariantKey;
 
     const KIB: usize = 1 << 10;
 
     fn account(outputs: &Outputs, purpose: Purpose) -> Arc<Account> {
-        let key = Key { processor: "p".into(), variant: "v".into() };
+        let key = VariantKey { processor: "p".into(), variant: "v".into() };
         outputs.account(purpose, Slots::new(4), CancellationToken::new(), Arc::new(VariantStatus::new(key, Arc::default())))
     }
 

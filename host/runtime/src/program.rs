@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use weir_config::records::{ComponentRecord, ComponentRef, Entry};
 
-use crate::component::Loaded;
+use crate::component::CompiledComponent;
 use crate::error::RuntimeError;
 use crate::replacements::Replacements;
 use crate::routes::Input;
@@ -14,7 +14,7 @@ use crate::variant::{Variant, VariantContext};
 /// A component with the parts that one entry defines.
 pub struct Program {
     pub(crate) variant: Arc<Variant>,
-    pub(crate) loaded: Arc<Loaded>,
+    pub(crate) loaded: Arc<CompiledComponent>,
     pub(crate) replacements: Replacements,
 }
 
@@ -28,7 +28,7 @@ impl Program {
         entry: &Entry,
         component: ComponentRef,
         record: &ComponentRecord,
-        loaded: Arc<Loaded>,
+        loaded: Arc<CompiledComponent>,
         context: VariantContext,
     ) -> Result<Self, RuntimeError> {
         let variant = Arc::new(Variant::new(names, entry, component, record, context)?);

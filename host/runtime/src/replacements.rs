@@ -17,10 +17,10 @@ const PAUSE: Duration = Duration::from_secs(600);
 
 /// The replacements of one program's instances.
 #[derive(Debug, Default)]
-pub(crate) struct Replacements(Mutex<State>);
+pub(crate) struct Replacements(Mutex<ReplacementRate>);
 
 #[derive(Debug, Default)]
-struct State {
+struct ReplacementRate {
     early_count: u32,
     reported: Option<Instant>,
 }

@@ -21,7 +21,7 @@ use crate::consumed::Consumed;
 use crate::message_trace;
 use crate::outputs::Charge;
 use crate::oversized::Oversized;
-use crate::status::{ErrorSource, InFlight, InputPart, Key, VariantStatus, count};
+use crate::status::{ErrorSource, InFlight, InputPart, VariantKey, VariantStatus, count};
 use weir_pubsub::chain;
 
 /// The maximum number of settles in flight.
@@ -185,7 +185,7 @@ impl Settler {
             pending.settle_state = SettleState::Known(answer);
         }
         if let PubsubError::OutcomeUnknown { .. } = &error {
-            let (Key { processor, variant }, behind_count) = (&self.status.key, behind.len());
+            let (VariantKey { processor, variant }, behind_count) = (&self.status.key, behind.len());
             tracing::warn!(processor, variant, behind_count, error = %chain(&error), "settle repeated; outputs may be duplicated");
         }
         let settle_state = self.repeat(&mut settlement, error, RetryPosition::InOrder).await;
@@ -228,11 +228,13 @@ impl Settler {
             }
             Ok(Settled::NoLongerHeld) => {
                 count(&counters.no_longer_held);
-                let (Key { processor, variant }, message_id) = (&self.status.key, settlement.message_id.map(tracing::field::display));
+                let (VariantKey { processor, variant }, message_id) =
+                    (&self.status.key, settlement.message_id.map(tracing::field::display));
                 tracing::warn!(processor, variant, message_id, "message was already settled elsewhere");
             }
             Err(error) => {
-                let (Key { processor, variant }, message_id) = (&self.status.key, settlement.message_id.map(tracing::field::display));
+                let (VariantKey { processor, variant }, message_id) =
+                    (&self.status.key, settlement.message_id.map(tracing::field::display));
                 tracing::warn!(processor, variant, message_id, error = %chain(&error), "message cannot be settled, requeued");
                 let problem = format!("a message was requeued because it cannot be settled: {}", chain(&error));
                 self.status.note_error(ErrorSource::Message, &problem);
@@ -345,7 +347,7 @@ fn retries_aside(settlement: &Settlement, error: &PubsubError) -> bool {
 /// Whether a failed settle may succeed later. An operator can restore permissions; handling the message again would not help. A dead letter that is
 /// too large can be truncated.
 fn may_succeed(settlement: &Settlement, error: &PubsubError) -> bool {
-    error.is_passing() || matches!(error, PubsubError::Refused { .. }) || retries_aside(settlement, error)
+    error.is_transient() || matches!(error, PubsubError::Refused { .. }) || retries_aside(settlement, error)
 }
 
 /// Truncates a dead letter that the broker refuses as too large; `false` if that is not the reason, or nothing is left to truncate.

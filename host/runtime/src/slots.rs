@@ -16,9 +16,9 @@ pub(crate) enum Purpose {
 
 /// The slots of the pool, granted in the order of the requests. Cloning is cheap.
 #[derive(Clone)]
-pub(crate) struct Slots(Arc<Inner>);
+pub(crate) struct Slots(Arc<SlotPool>);
 
-struct Inner {
+struct SlotPool {
     open: Arc<Semaphore>,
     kept: Arc<Semaphore>,
     open_count: u32,
@@ -39,7 +39,15 @@ impl Slots {
         let open_count = count - kept_count;
         let slots = |count: u32| Arc::new(Semaphore::new(count as usize));
         let (open, kept, setups) = (slots(open_count), slots(kept_count), slots((count / 4).max(1)));
-        Slots(Arc::new(Inner { open, kept, open_count, kept_count, setups, waiting_count: AtomicUsize::new(0), shortage: Notify::new() }))
+        Slots(Arc::new(SlotPool {
+            open,
+            kept,
+            open_count,
+            kept_count,
+            setups,
+            waiting_count: AtomicUsize::new(0),
+            shortage: Notify::new(),
+        }))
     }
 
     /// The most slots that one instance can have.
@@ -64,7 +72,7 @@ impl Slots {
         if let Some(slot) = self.try_take(purpose, count) {
             return slot;
         }
-        let _waiting = Waiting::begin(&self.0);
+        let _waiting = SlotWaiter::begin(&self.0);
         let open = self.0.open.clone().acquire_many_owned(count);
         let taken = match purpose {
             Purpose::Request if count <= self.0.kept_count => tokio::select! {
@@ -106,17 +114,17 @@ impl Slots {
 }
 
 /// A waiting request for slots.
-struct Waiting<'a>(&'a Inner);
+struct SlotWaiter<'a>(&'a SlotPool);
 
-impl<'a> Waiting<'a> {
-    fn begin(inner: &'a Inner) -> Self {
+impl<'a> SlotWaiter<'a> {
+    fn begin(inner: &'a SlotPool) -> Self {
         inner.waiting_count.fetch_add(1, Ordering::SeqCst);
         inner.shortage.notify_waiters();
-        Waiting(inner)
+        SlotWaiter(inner)
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for SlotWaiter<'_> {
     fn drop(&mut self) {
         self.0.waiting_count.fetch_sub(1, Ordering::SeqCst);
     }

@@ -16,7 +16,7 @@ const MAX_ERROR_BYTES: usize = 2 << 10;
 
 /// Identifies a variant: processor and variant.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Key {
+pub(crate) struct VariantKey {
     pub(crate) processor: String,
     pub(crate) variant: String,
 }
@@ -91,7 +91,7 @@ impl Drop for WaitingForSlot {
 
 /// The status of one variant.
 pub(crate) struct VariantStatus {
-    pub(crate) key: Key,
+    pub(crate) key: VariantKey,
     pub(crate) counters: Counters,
     shown: Mutex<StatusState>,
     /// Whether some error is unresolved: read for each message.
@@ -172,7 +172,7 @@ impl Rate {
 }
 
 impl VariantStatus {
-    pub(crate) fn new(key: Key, changed: Arc<Notify>) -> Self {
+    pub(crate) fn new(key: VariantKey, changed: Arc<Notify>) -> Self {
         let shown = StatusState {
             state: ProcessorState::Starting,
             flow: None,
@@ -316,7 +316,7 @@ impl VariantStatus {
     /// Counts and reports a task of the variant that panicked and is restarted; `input` is the input that it served, if any.
     pub(crate) fn note_panic(&self, input: Option<&str>, panic: &str) {
         let restarts_count = self.counters.restarts.fetch_add(1, Ordering::Relaxed) + 1;
-        let Key { processor, variant } = &self.key;
+        let VariantKey { processor, variant } = &self.key;
         tracing::error!(processor, variant, input, error = panic, restarts_count, "task of a processor panicked, restarting it");
         match input {
             Some(input) => {
@@ -394,7 +394,7 @@ impl StatusState {
 
 /// A variant with messages in flight, for display.
 pub(crate) fn busy_text(status: &VariantStatus) -> String {
-    let Key { processor, variant } = &status.key;
+    let VariantKey { processor, variant } = &status.key;
     format!("{processor} {variant}: {} messages in flight", status.counters.in_flight())
 }
 

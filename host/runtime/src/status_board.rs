@@ -9,9 +9,9 @@ use weir_config::records::{
     HostDetails, HostStatus, HostSummary, MAX_ERRORS_COUNT, MAX_NAMED_COUNT, ProcessorStatus, VariantError, VariantRefusal,
 };
 
+use crate::desired::Served;
 use crate::error::WORLD_VERSION;
-use crate::reconcile::Served;
-use crate::status::{Key, VariantStatus, busy_text, cut, now_ms};
+use crate::status::{VariantKey, VariantStatus, busy_text, cut, now_ms};
 
 /// The identity of a host.
 #[derive(Debug, Default)]
@@ -32,7 +32,7 @@ pub(crate) struct StatusBoard {
     serves: Option<Vec<String>>,
     started_ms: u64,
     changed: Arc<Notify>,
-    variants: Mutex<BTreeMap<Key, Arc<VariantStatus>>>,
+    variants: Mutex<BTreeMap<VariantKey, Arc<VariantStatus>>>,
 }
 
 impl StatusBoard {
@@ -46,13 +46,13 @@ impl StatusBoard {
     }
 
     /// The status of a variant; a new one if it has none.
-    pub(crate) fn variant(&self, key: &Key) -> Arc<VariantStatus> {
+    pub(crate) fn variant(&self, key: &VariantKey) -> Arc<VariantStatus> {
         let mut variants = self.lock();
         variants.entry(key.clone()).or_insert_with(|| Arc::new(VariantStatus::new(key.clone(), self.changed.clone()))).clone()
     }
 
     /// Forgets a variant.
-    pub(crate) fn remove(&self, key: &Key) {
+    pub(crate) fn remove(&self, key: &VariantKey) {
         self.lock().remove(key);
         self.changed.notify_one();
     }
@@ -106,7 +106,7 @@ impl StatusBoard {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Key, Arc<VariantStatus>>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<VariantKey, Arc<VariantStatus>>> {
         self.variants.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -172,7 +172,7 @@ mod tests {
     fn a_summary_has_totals_a_few_errors_and_every_name() {
         let board = StatusBoard::new(Identity::default(), &Served::All);
         for at in 0..3_000_u64 {
-            let key = Key { processor: format!("p{}", at % 1_500), variant: at.to_string() };
+            let key = VariantKey { processor: format!("p{}", at % 1_500), variant: at.to_string() };
             let status = board.variant(&key);
             status.set_work(Some(&format!("flow-{at}")), None);
             status.counters.handled.fetch_add(2, std::sync::atomic::Ordering::Relaxed);

@@ -13,6 +13,7 @@ use crate::background::Movable;
 use crate::component::Loader;
 use crate::config_state::ConfigState;
 use crate::consumed::Consumed;
+use crate::desired::{Desired, Workload};
 use crate::error::RuntimeError;
 use crate::generation::Generation;
 use crate::in_use::TypesInUse;
@@ -20,9 +21,9 @@ use crate::instance::Instance;
 use crate::outputs::Outputs;
 use crate::processor::{Processor, ProcessorContext};
 use crate::program::Program;
-use crate::reconcile::{Desired, Step, Workload, step};
+use crate::reconcile::{ReconcileAction, next_action};
 use crate::slots::Slot;
-use crate::status::{ErrorSource, Key, VariantStatus, WaitingForSlot, cut, now_ms};
+use crate::status::{ErrorSource, VariantKey, VariantStatus, WaitingForSlot, cut, now_ms};
 use crate::variant::VariantContext;
 use weir_pubsub::{chain, restart_on_panic};
 
@@ -51,20 +52,20 @@ pub(crate) struct HostContext {
 
 /// Supervises one variant.
 pub(crate) struct VariantSupervisor {
-    pub(crate) key: Key,
+    pub(crate) key: VariantKey,
     pub(crate) context: Arc<HostContext>,
     pub(crate) status: Arc<VariantStatus>,
     /// The newest desired state; `None`: it should not exist.
     pub(crate) desired: watch::Receiver<Option<Desired>>,
     /// The outputs of the variant that some flow consumes.
     pub(crate) consumed: Consumed,
-    /// Notified when the variant is gone.
-    pub(crate) gone: mpsc::Sender<Key>,
-    pub(crate) running: Option<Running>,
+    /// Notified when the variant is removed.
+    pub(crate) removed: mpsc::Sender<VariantKey>,
+    pub(crate) running: Option<RunningWorkload>,
 }
 
 /// The running processor, and its workload.
-pub(crate) struct Running {
+pub(crate) struct RunningWorkload {
     work: Workload,
     processor: Processor,
 }
@@ -72,10 +73,10 @@ pub(crate) struct Running {
 impl VariantSupervisor {
     /// As [`VariantSupervisor::run`], restarted after a panic: what ran is dropped, and its messages are redelivered.
     pub(crate) async fn supervised(self) {
-        let VariantSupervisor { key, context, status, desired, consumed, gone, running: _ } = self;
+        let VariantSupervisor { key, context, status, desired, consumed, removed, running: _ } = self;
         let work = || {
             let (key, context, status, desired) = (key.clone(), context.clone(), status.clone(), desired.clone());
-            VariantSupervisor { key, context, status, desired, consumed: consumed.clone(), gone: gone.clone(), running: None }.run()
+            VariantSupervisor { key, context, status, desired, consumed: consumed.clone(), removed: removed.clone(), running: None }.run()
         };
         restart_on_panic(&context.stop, work, |panic| status.note_panic(None, panic)).await;
     }
@@ -114,26 +115,26 @@ impl VariantSupervisor {
 
     /// Takes the next step. `true`: it failed for a reason that may be temporary, and should be retried.
     async fn reconcile(&mut self, desired: Option<&Desired>) -> bool {
-        match step(self.running.as_ref().map(|running| &running.work), desired) {
-            Step::Keep if desired.is_none() => {
-                let _ = self.gone.send(self.key.clone()).await;
+        match next_action(self.running.as_ref().map(|running| &running.work), desired) {
+            ReconcileAction::Keep if desired.is_none() => {
+                let _ = self.removed.send(self.key.clone()).await;
             }
             // The entry names the running component: earlier refusals no longer apply.
-            Step::Keep => self.clear_component_error(),
-            Step::Note(work) => self.note(work),
-            Step::Run(work) => return self.start_or_switch(work).await,
-            Step::Pause => {
+            ReconcileAction::Keep => self.clear_component_error(),
+            ReconcileAction::Note(work) => self.note(work),
+            ReconcileAction::Run(work) => return self.start_or_switch(work).await,
+            ReconcileAction::Pause => {
                 self.end().await;
                 self.status.set_state(ProcessorState::Paused);
             }
-            Step::Break(problem) => {
+            ReconcileAction::Break(problem) => {
                 self.end().await;
                 self.status.set_nothing_runs();
                 self.fail(problem, ProcessorState::Broken);
             }
-            Step::Stop => {
+            ReconcileAction::Stop => {
                 self.end().await;
-                let _ = self.gone.send(self.key.clone()).await;
+                let _ = self.removed.send(self.key.clone()).await;
             }
         }
         false
@@ -141,7 +142,7 @@ impl VariantSupervisor {
 
     /// Applies what does not affect the work itself.
     fn note(&mut self, new: &Workload) {
-        if let Some(Running { work, .. }) = &mut self.running {
+        if let Some(RunningWorkload { work, .. }) = &mut self.running {
             *work = new.clone();
             self.clear_component_error();
         }
@@ -170,22 +171,22 @@ impl VariantSupervisor {
         }
     }
 
-    /// Prepares work while the running work continues; `wished` is what it is prepared for. `None`: the desired state changed, or the host
+    /// Prepares work while the running work continues; `target` is what it is prepared for. `None`: the desired state changed, or the host
     /// stops; the loop runs again immediately.
-    async fn prepare(&self, work: &Workload, wished: &Workload) -> Option<Result<Generation, RuntimeError>> {
+    async fn prepare(&self, work: &Workload, target: &Workload) -> Option<Result<Generation, RuntimeError>> {
         tokio::select! {
             prepared = self.prepare_whole(work) => Some(prepared),
-            () = self.other_wish(wished) => None,
+            () = self.target_changed(target) => None,
             () = self.context.stop.cancelled() => None,
         }
     }
 
     /// Waits until the desired state is no longer this one. Flows that consume its outputs come and go; a setup must not restart with each.
-    async fn other_wish(&self, wished: &Workload) {
+    async fn target_changed(&self, target: &Workload) {
         let mut newer = self.desired.clone();
         while newer.changed().await.is_ok() {
             match &*newer.borrow_and_update() {
-                Some(Desired::Run(work)) if work.prepares_as(wished) => self.consumed.set(&work.entry),
+                Some(Desired::Run(work)) if work.prepares_as(target) => self.consumed.set(&work.entry),
                 _ => return,
             }
         }
@@ -202,7 +203,7 @@ impl VariantSupervisor {
         let types = context.in_use.hold(program.variant.config_types.iter().cloned());
         let mut config = context.config.clone();
         let known =
-            config.wait_for(|state| state.covers(&program.variant.config_types)).await.expect("the host outlives its keepers").clone();
+            config.wait_for(|state| state.covers(&program.variant.config_types)).await.expect("the host outlives its supervisors").clone();
         let warm_counts = self.running.as_ref().map(|running| running.processor.warm_counts()).unwrap_or_default();
         let mut ready: Vec<Vec<Instance>> = program.variant.inputs.iter().map(|_| Vec::new()).collect();
         let warm_count =
@@ -275,7 +276,7 @@ impl VariantSupervisor {
                 let slots = generation.program.loaded.engine.slots().clone();
                 generation.yielding(&slots, self.end()).await;
                 let processor = Processor::start(generation, &self.processor_context(), self.context.stop.child_token());
-                self.running = Some(Running { work: work.clone(), processor });
+                self.running = Some(RunningWorkload { work: work.clone(), processor });
             }
         }
         self.status.set_state(ProcessorState::Running);
@@ -297,20 +298,20 @@ impl VariantSupervisor {
     /// Handles a component that cannot run: the old workload continues, or the entry's previous component runs, or nothing does. `true`:
     /// the failure may be temporary.
     async fn refused(&mut self, work: &Workload, error: &RuntimeError) -> bool {
-        let (text, is_passing) = (chain(error), !error.is_permanent());
-        let (Key { processor, variant }, component) = (self.key.clone(), work.component.key());
-        let refusal = refusal(&work.component, &text, !is_passing);
+        let (text, is_transient) = (chain(error), !error.is_permanent());
+        let (VariantKey { processor, variant }, component) = (self.key.clone(), work.component.key());
+        let refusal = refusal(&work.component, &text, !is_transient);
         let may_go_on = self.running.as_ref().is_some_and(|running| running.work.has_same_io(work));
         if may_go_on {
             tracing::warn!(processor, variant, component, error = %text, "new version rejected: the previous one stays in use");
             self.status.note_error(ErrorSource::Component, &format!("{component} was rejected: {text}"));
             self.status.set_refused(Some(refusal));
-            return is_passing;
+            return is_transient;
         }
         self.end().await;
         let Some(previous) = work.previous() else {
             self.cannot_run(work, refusal, &text);
-            return is_passing;
+            return is_transient;
         };
         match self.prepare(&previous, work).await {
             Some(Ok(generation)) => {
@@ -318,12 +319,12 @@ impl VariantSupervisor {
                 let problem = format!("{component} cannot run: {text}; {} runs instead", previous.component.key());
                 self.status.note_error(ErrorSource::Component, &problem);
                 self.activate(&previous, generation, Some(refusal)).await;
-                is_passing
+                is_transient
             }
             Some(Err(second)) => {
                 let both = format!("{text}; nor can the previous one, {}: {}", previous.component.key(), chain(&second));
                 self.cannot_run(work, refusal, &both);
-                is_passing || !second.is_permanent()
+                is_transient || !second.is_permanent()
             }
             None => false,
         }
@@ -350,7 +351,7 @@ impl VariantSupervisor {
 
     /// Stops the running processor.
     async fn end(&mut self) {
-        if let Some(Running { processor, .. }) = self.running.take() {
+        if let Some(RunningWorkload { processor, .. }) = self.running.take() {
             tracing::info!(processor = self.key.processor, variant = self.key.variant, "processor stopping");
             self.status.set_state(ProcessorState::Stopping);
             processor.stop().await;

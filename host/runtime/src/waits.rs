@@ -12,9 +12,9 @@ const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The waits of one call; shared by the call and its owner, which are polled by one task.
 #[derive(Clone)]
-pub(crate) struct Waits(Arc<Inner>);
+pub(crate) struct Waits(Arc<WaitClock>);
 
-struct Inner {
+struct WaitClock {
     /// The origin of the times.
     start: Instant,
     /// The total of the waits that have ended.
@@ -25,7 +25,7 @@ struct Inner {
 
 impl Waits {
     pub(crate) fn new() -> Self {
-        Waits(Arc::new(Inner { start: Instant::now(), waited_us: AtomicU64::new(0), since_us: AtomicU64::new(0) }))
+        Waits(Arc::new(WaitClock { start: Instant::now(), waited_us: AtomicU64::new(0), since_us: AtomicU64::new(0) }))
     }
 
     /// Forgets the waits of the previous call.

@@ -12,7 +12,7 @@ use weir_pubsub::{Backoff, Delivery, DeliveryCount, Message, PubsubError, Receip
 use crate::config_state::ConfigState;
 use crate::dead_lettering::GiveUpReason;
 use crate::error::RuntimeError;
-use crate::failure::{FaultKind, History, Next, is_suspected_poison};
+use crate::failure::{AfterFailure, FaultKind, History, is_suspected_poison};
 use crate::generation::{Generation, HeldInstance, WarmCounts};
 use crate::input_receiver::InputReceiver;
 use crate::instance::Instance;
@@ -215,16 +215,16 @@ impl Worker {
             let attempts_count = history.attempts_count;
             let lost = GiveUpReason { error: fault.kind.word(), reason: &fault.reason, answered: fault.answered, attempts_count };
             match next {
-                Next::Again { wait } if expires_at.is_some_and(|at| Instant::now() + wait >= at) => {
+                AfterFailure::Again { wait } if expires_at.is_some_and(|at| Instant::now() + wait >= at) => {
                     return self.give_up(receipt, &message, lost).await;
                 }
-                Next::Again { wait } => {
+                AfterFailure::Again { wait } => {
                     if self.wait_before_retry(wait, fault.kind.requests_delay()).await.is_err() {
                         return self.requeue(receipt, &message).await;
                     }
                 }
-                Next::DeadLetter => return self.give_up(receipt, &message, lost).await,
-                Next::Requeue => return self.requeue(receipt, &message).await,
+                AfterFailure::DeadLetter => return self.give_up(receipt, &message, lost).await,
+                AfterFailure::Requeue => return self.requeue(receipt, &message).await,
             }
         }
     }
@@ -420,7 +420,7 @@ impl Worker {
     }
 
     /// Counts a fault, reports it and decides the next step.
-    fn next(&self, fault: &Fault, message: &Message, history: &mut History) -> Next {
+    fn next(&self, fault: &Fault, message: &Message, history: &mut History) -> AfterFailure {
         let counters = &self.status.counters;
         if fault.kind.counts() {
             count(&counters.failed);
@@ -431,7 +431,7 @@ impl Worker {
         }
         let next = history.next(fault.kind, &self.program.variant.retry, &mut rand::rng());
         // Once a part of an answer has left, another attempt would repeat it.
-        let next = if fault.answered == Answered::Not { next } else { Next::DeadLetter };
+        let next = if fault.answered == Answered::Not { next } else { AfterFailure::DeadLetter };
         message_trace::failed(&self.program.variant, message, history.attempts_count, fault, next);
         next
     }

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 const MAX_TERM_BYTES: usize = 100;
 
 /// How many of the best are compared with those already chosen, for each requested term.
-const EXAMINED_BYTES: usize = 20;
+const EXAMINED_PER_KEYWORD: usize = 20;
 
 /// A term of a text.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -37,7 +37,7 @@ pub fn keywords(text: &str, settings: &Settings) -> Vec<Keyword> {
         .collect();
     ranked.sort_by(|one, other| one.0.total_cmp(&other.0).then(one.1.cmp(&other.1)).then(one.2.len().cmp(&other.2.len())));
     let mut chosen: Vec<Keyword> = Vec::new();
-    for (score, _, words) in ranked.into_iter().take(EXAMINED_BYTES * settings.count) {
+    for (score, _, words) in ranked.into_iter().take(EXAMINED_PER_KEYWORD * settings.count) {
         let term = written(&vocabulary, words);
         if chosen.len() == settings.count {
             break;

@@ -1,6 +1,6 @@
 //! The size of everything is limited, so that everything can be read at once.
 
-use weir_config::protocol::{Bound, Key};
+use weir_config::protocol::{ConfigLimit, Key};
 use weir_config::{Batch, ConfigError, Store};
 use weir_pubsub::Limits;
 
@@ -107,7 +107,7 @@ async fn an_oversized_configuration_is_read_in_parts_and_can_shrink() {
     let keys = (0..20).map(|at| Key { config_type: "large".into(), key: at.to_string() }).collect();
     assert_eq!(client.get_in_portions(keys).await.unwrap().value.len(), 16);
     let refused = client.apply(Batch::new().put("t", "more", "v")).await.unwrap_err();
-    assert!(matches!(refused, ConfigError::Answered { exceeded: Some(Bound::Configuration), .. }), "{refused:?}");
+    assert!(matches!(refused, ConfigError::Answered { exceeded: Some(ConfigLimit::Configuration), .. }), "{refused:?}");
     client.apply(Batch::new().put("t", "k", "w")).await.unwrap();
     let delete = (0..12).fold(Batch::new(), |batch, at| batch.delete("large", at.to_string()));
     client.apply(delete).await.unwrap();

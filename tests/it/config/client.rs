@@ -16,7 +16,7 @@ async fn a_put_of_ten_mebibytes_is_refused_before_it_is_sent() {
     let client = fixture.client().await;
     let error = client.apply(Batch::new().put("t", "k", "x".repeat(10 << 20))).await.unwrap_err();
     assert!(matches!(error, ConfigError::TooLarge { source: PubsubError::TooLarge { limit_bytes, .. } } if limit_bytes == 4 << 20));
-    assert!(!error.is_passing());
+    assert!(!error.is_transient());
     assert_eq!(client.get_one("t", "k").await.unwrap(), None);
 }
 
@@ -35,7 +35,7 @@ async fn a_missing_service_is_a_temporary_error() {
     let fixture = ConfigFixture::new();
     let client = fixture.client().await;
     let error = within_deadline(client.version()).await.unwrap_err();
-    assert!(matches!(error, ConfigError::Unavailable { .. }) && error.is_passing(), "{error}");
+    assert!(matches!(error, ConfigError::Unavailable { .. }) && error.is_transient(), "{error}");
     let _service = fixture.service().await;
     client.version().await.unwrap();
 }

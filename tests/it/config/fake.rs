@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
 use tokio::task::JoinHandle;
-use weir_config::protocol::{Bound, Notify, Request, Response, ServiceError, Value};
+use weir_config::protocol::{ConfigLimit, Notify, Request, Response, ServiceError, Value};
 use weir_pubsub::{Backend, CORRELATION_ID, ConsumerOptions, Message, Producer, Queue, QueueSpec};
 
 /// What the service does with one request instead of answering it normally.
@@ -135,7 +135,7 @@ impl State {
             }
             Some(Instead::TooLarge) => {
                 let error = Some(ServiceError { kind: "config-error".into(), message: "too large by script".into() });
-                (None, body(Response { error, exceeded: Some(Bound::Answer), ..Response::default() }))
+                (None, body(Response { error, exceeded: Some(ConfigLimit::Answer), ..Response::default() }))
             }
             Some(Instead::Silence) => (None, None),
             Some(Instead::Nonsense) => (None, Some(b"nonsense".to_vec())),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use weir_config::protocol::{Bound, Key, Notify, Value};
+use weir_config::protocol::{ConfigLimit, Key, Notify, Value};
 use weir_config::{Batch, ConfigClient, ConfigError, ConfigService, Store};
 use weir_pubsub::Limits;
 
@@ -229,7 +229,7 @@ async fn an_answer_above_the_brokers_limit_is_an_error() {
     fixture.store().await.apply(&quotes).await.unwrap();
     for answer in [client.everything().await.map(|_| ()), client.values("u").await.map(|_| ())] {
         let Err(ConfigError::Answered { kind, message, exceeded }) = answer else { panic!("{answer:?}") };
-        assert_eq!((&*kind, exceeded), ("config-error", Some(Bound::Answer)));
+        assert_eq!((&*kind, exceeded), ("config-error", Some(ConfigLimit::Answer)));
         assert!(message.contains("4096 bytes"), "{message}");
     }
     client.values("t").await.unwrap();

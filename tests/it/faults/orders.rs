@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
-use weir_flow::plan::SwapOrder;
+use weir_flow::plan::SwapRequest;
 use weir_flow::{FlowClient, FlowError, StartFlow};
 use weir_tests::wait::{DEADLINE, before};
 
-use super::steps::Operation;
+use super::failpoints::Operation;
 
 /// The time-out for an answer if a request may be lost: longer than an operation takes.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(4);
@@ -71,8 +71,8 @@ impl Orders {
                         continue;
                     }
                 };
-                let is_passing = matches!(&error, FlowError::Broker { source, .. } if source.is_passing());
-                if self.keeps_requests || !is_passing {
+                let is_transient = matches!(&error, FlowError::Broker { source, .. } if source.is_transient());
+                if self.keeps_requests || !is_transient {
                     return Err(weir_pubsub::chain(&error));
                 }
                 answer = self.begin(order.clone()).answer;
@@ -91,7 +91,7 @@ impl Orders {
             Operation::StopIfEmpty => self.flows.stop_empty_flow(flow).await,
             Operation::Swap => {
                 let (flow, processor) = ((*flow).to_owned(), (*processor).to_owned());
-                let order = SwapOrder { flow, processor, component: component.clone(), ..SwapOrder::default() };
+                let order = SwapRequest { flow, processor, component: component.clone(), ..SwapRequest::default() };
                 self.flows.swap(order).await.map(|_| ())
             }
         }

@@ -17,13 +17,13 @@ use tokio::time::Instant;
 use weir_config::{Batch, ConfigClient, ConfigService, Store};
 use weir_flow::FlowClient;
 use weir_pubsub::{Backend, Message};
-use weir_tests::steps::Steps;
+use weir_tests::failpoints::Failpoints;
 use weir_tests::wait::{DEADLINE, eventually, pass};
 use weir_tests::weir::command;
 
+use super::failpoints::{Operation, STEPS};
 use super::orders::{Begun, Order, Orders};
 use super::space::{ProxiedLine, TestBroker};
-use super::steps::{Operation, STEPS};
 
 /// How long the standby may need in addition to the broker's own release of the lock.
 const TAKEOVER_TIME: Duration = Duration::from_secs(5);
@@ -33,7 +33,7 @@ struct Server {
     child: Child,
     line: ProxiedLine,
     log: PathBuf,
-    steps: Steps,
+    steps: Failpoints,
 }
 
 impl Server {
@@ -45,7 +45,7 @@ impl Server {
         let output = File::create(&log).unwrap();
         let mut command = command(&data, &["up", "--listen", "127.0.0.1:0"]);
         command.envs(fixture.space.environment(Some(&line)));
-        let steps = Steps::of(&mut command, &data);
+        let steps = Failpoints::of(&mut command, &data);
         let child = command.stdout(output.try_clone().unwrap()).stderr(output).spawn().unwrap();
         Server { child, line, log, steps }
     }

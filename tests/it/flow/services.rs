@@ -1,7 +1,7 @@
 //! The services' own topics: no flow reads the requests to them, and another subscription to these requests does not block the services.
 
 use serde_json::json;
-use weir_pubsub::{Backend, Delete, Inspect, Message, PubsubError, Queue, Start};
+use weir_pubsub::{Backend, BrowseStart, Delete, Inspect, Message, PubsubError, Queue};
 use weir_tests::look::put;
 
 use super::support::{FlowFixture, names, spec, within_deadline};
@@ -13,7 +13,7 @@ async fn fill(fixture: &FlowFixture, queue: &Queue) {
     put(&*fixture.broker, &from.queue, Message::new("x")).await.unwrap();
     for bytes in [1 << 20, 1 << 14, 64] {
         for sent in 0.. {
-            let page = fixture.broker.browse(&from.queue, Start::Oldest, 1, 0).await.unwrap();
+            let page = fixture.broker.browse(&from.queue, BrowseStart::Oldest, 1, 0).await.unwrap();
             let message = Message::new(vec![b'x'; bytes]);
             match within_deadline(fixture.broker.redrive(&from.queue, &page.messages[0].named(), queue, message)).await {
                 Ok(moved) => assert!(moved && sent < 1000, "the queue never fills"),

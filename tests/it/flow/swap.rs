@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use weir_config::records::HostSummary;
 use weir_flow::FlowService;
-use weir_flow::plan::SwapOrder;
+use weir_flow::plan::SwapRequest;
 use weir_flow::protocol::Swapped;
 use weir_pubsub::Message;
 
@@ -28,8 +28,8 @@ fn record(byte: &str, change: impl FnOnce(&mut Value)) -> Value {
 /// A version, what makes its component unfit, and words of the error.
 type Fault = (&'static str, fn(&mut Value), &'static [&'static str]);
 
-fn order(component: &str) -> SwapOrder {
-    SwapOrder { flow: "one".to_owned(), processor: "splitter".to_owned(), component: component.to_owned(), ..SwapOrder::default() }
+fn order(component: &str) -> SwapRequest {
+    SwapRequest { flow: "one".to_owned(), processor: "splitter".to_owned(), component: component.to_owned(), ..SwapRequest::default() }
 }
 
 /// A running flow `one`, and a second version of its splitter.
@@ -40,11 +40,11 @@ async fn ready() -> (FlowFixture, FlowService) {
     (fixture, service)
 }
 
-async fn swap(fixture: &FlowFixture, order: SwapOrder) -> Swapped {
+async fn swap(fixture: &FlowFixture, order: SwapRequest) -> Swapped {
     within_deadline(fixture.flows.swap(order)).await.unwrap()
 }
 
-async fn refusal(fixture: &FlowFixture, order: SwapOrder) -> String {
+async fn refusal(fixture: &FlowFixture, order: SwapRequest) -> String {
     let before = fixture.everything().await;
     let error = within_deadline(fixture.flows.swap(order)).await.unwrap_err().to_string();
     assert_eq!(fixture.everything().await, before, "a refused swap changes nothing");
@@ -75,7 +75,7 @@ async fn a_swap_changes_the_component_of_one_flow_and_records_the_previous_one()
     assert_eq!(fixture.get("processor:splitter", "two").await, other);
     assert_eq!(notifies.next().await.types, ["flow-service", "processor:splitter"], "one write, and none for the swap to what it had");
     // And back.
-    let back = swap(&fixture, SwapOrder { processor: "splitter:one".to_owned(), ..order("splitter@1.0.0") }).await;
+    let back = swap(&fixture, SwapRequest { processor: "splitter:one".to_owned(), ..order("splitter@1.0.0") }).await;
     assert_eq!(back.component.key(), "splitter@1.0.0");
     assert_eq!(entry(&fixture).await["previous"], component("2.0.0", "cd"));
     let _ = &mut notifies;
@@ -127,15 +127,15 @@ async fn a_grant_of_another_form_makes_only_its_deployment_unreadable() {
 #[tokio::test]
 async fn missing_names_are_reported_with_the_existing_ones() {
     let (fixture, _service) = ready().await;
-    let check = async |order: SwapOrder, words: &[&str]| {
+    let check = async |order: SwapRequest, words: &[&str]| {
         let error = refusal(&fixture, order).await;
         assert!(words.iter().all(|word| error.contains(word)), "{words:?}: {error}");
     };
-    check(SwapOrder { flow: "three".to_owned(), ..order("splitter") }, &["flow `three` does not exist", "weir flow list"]).await;
-    check(SwapOrder { processor: "chunker".to_owned(), ..order("splitter") }, &["no such processor", "counter, splitter"]).await;
+    check(SwapRequest { flow: "three".to_owned(), ..order("splitter") }, &["flow `three` does not exist", "weir flow list"]).await;
+    check(SwapRequest { processor: "chunker".to_owned(), ..order("splitter") }, &["no such processor", "counter, splitter"]).await;
     check(order("splitter@9.0.0"), &["`splitter@9.0.0` is not deployed", "splitter@1.0.0, splitter@2.0.0"]).await;
     check(order("nothing"), &["`nothing` is not deployed", "deploy it"]).await;
-    check(SwapOrder { processor: "counter".to_owned(), ..order("splitter") }, &["processor `counter`", "the output `output`"]).await;
+    check(SwapRequest { processor: "counter".to_owned(), ..order("splitter") }, &["processor `counter`", "the output `output`"]).await;
     let raw = fixture.raw().await;
     for (field, missing) in [("processor", json!({"component": "x"})), ("component", json!({"processor": "x"}))] {
         let mut request = json!({"operation": "swap", "flow_id": "one"});
@@ -159,10 +159,10 @@ async fn a_shared_entry_is_swapped_for_all_of_its_flows_or_none() {
     for id in ["three", "four"] {
         fixture.start_on("shared", id, json!({})).await.unwrap();
     }
-    let three = || SwapOrder { flow: "three".to_owned(), ..order("splitter@2.0.0") };
+    let three = || SwapRequest { flow: "three".to_owned(), ..order("splitter@2.0.0") };
     let error = refusal(&fixture, three()).await;
     assert!(error.contains("shared with other flows (four)") && error.contains("--shared"), "{error}");
-    let swapped = swap(&fixture, SwapOrder { shared: true, ..three() }).await;
+    let swapped = swap(&fixture, SwapRequest { shared: true, ..three() }).await;
     assert_eq!((swapped.variant.as_str(), swapped.sharers), ("shared", vec!["four".to_owned()]));
     assert_eq!(fixture.get("processor:splitter", "shared").await.unwrap()["component"], component("2.0.0", "cd"));
 }
@@ -172,7 +172,7 @@ async fn a_swap_with_forget_keeps_no_previous_component() {
     let (fixture, _service) = ready().await;
     swap(&fixture, order("splitter@2.0.0")).await;
     assert_eq!(fixture.get("processor:splitter", "one").await.unwrap()["previous"], component("1.0.0", "ab"));
-    swap(&fixture, SwapOrder { forget: true, ..order("splitter@1.0.0") }).await;
+    swap(&fixture, SwapRequest { forget: true, ..order("splitter@1.0.0") }).await;
     let entry = fixture.get("processor:splitter", "one").await.unwrap();
     assert_eq!((&entry["component"], &entry["previous"]), (&component("1.0.0", "ab"), &Value::Null));
 }
@@ -205,9 +205,9 @@ async fn until_component(fixture: &FlowFixture, flow: &str, version: &str) -> Va
 async fn a_permanently_refused_component_is_reverted() {
     let (fixture, _service) = ready().await;
     fixture.start("two", json!({"size": "20"})).await.unwrap();
-    let two = || SwapOrder { flow: "two".to_owned(), ..order("splitter@2.0.0") };
+    let two = || SwapRequest { flow: "two".to_owned(), ..order("splitter@2.0.0") };
     // It was started with the newest one.
-    swap(&fixture, SwapOrder { component: "splitter@1.0.0".to_owned(), ..two() }).await;
+    swap(&fixture, SwapRequest { component: "splitter@1.0.0".to_owned(), ..two() }).await;
     swap(&fixture, order("splitter@2.0.0")).await;
     swap(&fixture, two()).await;
     // A temporary failure, and one of a component that the entry does not name, have no effect: the other flow's, after them, has.
@@ -268,7 +268,7 @@ async fn an_entry_without_a_component_can_be_swapped_to_a_fitting_one() {
         .await;
     let before = fixture.get("processor:counter", "text").await.unwrap();
     assert_eq!(before.get("component"), None);
-    let swapped = swap(&fixture, SwapOrder { processor: "counter".to_owned(), ..order("counter") }).await;
+    let swapped = swap(&fixture, SwapRequest { processor: "counter".to_owned(), ..order("counter") }).await;
     assert_eq!((swapped.component.key(), swapped.previous, swapped.unchanged), ("counter@1.0.0".into(), None, false));
     let mut wanted = before;
     wanted["component"] = json!({"name": "counter", "version": "1.0.0", "digest": digest("ee")});
@@ -283,6 +283,6 @@ async fn an_entry_without_a_component_can_be_swapped_to_a_fitting_one() {
             }),
         )
         .await;
-    let error = refusal(&fixture, SwapOrder { processor: "counter".to_owned(), ..order("counter") }).await;
+    let error = refusal(&fixture, SwapRequest { processor: "counter".to_owned(), ..order("counter") }).await;
     assert!(error.contains("more"), "{error}");
 }

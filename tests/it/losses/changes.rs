@@ -7,7 +7,7 @@ use serde_json::json;
 use weir_config::Batch;
 use weir_config::records::{COMPONENT_TYPE, ComponentRecord, ProcessorState};
 use weir_flow::FlowError;
-use weir_flow::plan::SwapOrder;
+use weir_flow::plan::SwapRequest;
 use weir_runtime::inspect;
 use weir_tests::guest;
 use weir_tests::wait::seed;
@@ -97,8 +97,12 @@ async fn a_processor_switches_components_back_and_forth_across_lost_connections(
     let swapping = async {
         for version in ["2.0.0", "1.0.0", "2.0.0"] {
             let component = format!("echo@{version}");
-            let order =
-                || SwapOrder { flow: "one".to_owned(), processor: "echo".to_owned(), component: component.clone(), ..SwapOrder::default() };
+            let order = || SwapRequest {
+                flow: "one".to_owned(),
+                processor: "echo".to_owned(),
+                component: component.clone(),
+                ..SwapRequest::default()
+            };
             // A swap whose answer was lost may have been done.
             let swapped = async || fixture.flows.swap(order()).await.is_ok();
             fixture.until("the swap", async || swapped().await || runs(version)).await;

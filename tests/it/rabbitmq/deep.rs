@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use weir_pubsub::{Backend, Message, MessageId, Named, PubsubError, QueueSpec, Result, Start};
+use weir_pubsub::{Backend, BrowseStart, Message, MessageId, Named, PubsubError, QueueSpec, Result};
 use weir_tests::rabbitmq::{Broker, DefaultQueues};
 use weir_tests::wait::{before, eventually};
 
@@ -40,7 +40,7 @@ async fn what_is_deeper_in_a_queue_than_a_look_goes_is_unsupported_and_not_the_e
     let named = |number: u128| Named { cursor: format!("{number:032x}").parse().unwrap(), id: Some(MessageId(number)) };
     let (last_seen, unseen) = (named(DEPTH_COUNT), named(DEPTH_COUNT + 1));
     let inspect = backend.inspect();
-    let looked = answered(|| inspect.browse(&queue, Start::Behind(last_seen.cursor), 1, 0)).await;
+    let looked = answered(|| inspect.browse(&queue, BrowseStart::Behind(last_seen.cursor), 1, 0)).await;
     assert!(matches!(looked, Err(PubsubError::Unsupported { .. })), "{looked:?}");
     let removed = answered(|| inspect.remove(&queue, &unseen)).await;
     assert!(matches!(removed, Err(PubsubError::Unsupported { .. })), "{removed:?}");

@@ -12,7 +12,7 @@ const SOURCES: &str = "host/pubsub/src/";
 /// The modules of the broker from the bottom to the top: each may use those of the rows before its own. `mod.rs` and `tests` may use all, and
 /// nothing uses these.
 const ROWS: &[&[&str]] =
-    &[&["definition", "lock", "numbers", "options", "log_position", "refusal"], &["damage"], &["log", "state"], &["commit"], &["handles"]];
+    &[&["definition", "numbers", "options", "log_position", "refusal"], &["damage"], &["log", "state"], &["commit"], &["handles"]];
 
 /// The module of a file of the crate.
 fn module_of(file: &str) -> Path {
@@ -22,7 +22,7 @@ fn module_of(file: &str) -> Path {
 
 /// What may use the broker: its settings, the table of all brokers, the tests of connecting, and what remains of its files when no process
 /// uses them.
-const ABOVE: &[&str] = &["broker_settings", "kind", "connect", "disk"];
+const ABOVE: &[&str] = &["broker_settings", "broker_kind", "connect", "disk"];
 
 /// Uses of the broker in a file of the crate that is not below it.
 fn wrong_arrows(file: &str, text: &str) -> Vec<String> {
@@ -94,6 +94,20 @@ fn files_of_a_broker_have_no_cyclic_uses() {
 }
 
 #[test]
+fn brokers_do_not_use_each_other() {
+    const BROKERS: [&str; 3] = ["embedded", "pulsar", "rabbitmq"];
+    let mut findings = Vec::new();
+    for (file, text) in rust_files().filter(|(file, _)| file.starts_with(SOURCES)) {
+        let module = module_of(&file);
+        let Some(own) = module.first().filter(|first| BROKERS.contains(&first.as_str())) else { continue };
+        let others = uses(&module, &text, &[]);
+        let others = others.iter().filter(|used| used.path.first().is_some_and(|first| first != own && BROKERS.contains(&first.as_str())));
+        findings.extend(others.map(|used| format!("{file} uses crate::{}", used.path.join("::"))));
+    }
+    none(findings, "a broker that uses a file of another: move what both need beside them, or into `network`");
+}
+
+#[test]
 fn uses_are_found_in_any_notation() {
     let found = |text: &str| wrong_arrows("host/pubsub/src/embedded/log/reader.rs", text).len();
     for wrong in [
@@ -114,7 +128,7 @@ fn uses_are_found_in_any_notation() {
     }
     for right in [
         "use super::segment::{self, Header};\npub(super) fn f(&self) { self.f() }",
-        "use crate::embedded::{lock::lock, log_position::{LogPosition, Moved}};\nuse crate::{error::Result, topic::Queue};",
+        "use crate::embedded::{numbers::Numbers, log_position::{LogPosition, Moved}};\nuse crate::{error::Result, topic::Queue};",
         "// use crate::embedded::state::Step;\nconst TEXT: &str = \"crate::embedded::state \\\" {\";",
         "mod tests { use super::*; use super::super::frame::Frame; }",
         "pub(in crate::embedded) struct A;",

@@ -2,13 +2,13 @@
 
 use std::num::NonZeroU32;
 
-use weir_pubsub::{Browsed, Class, Cursor, Message, Named, Page, PubsubError, Queue, Start};
+use weir_pubsub::{BrowseStart, Browsed, Class, Cursor, Message, Named, Page, PubsubError, Queue};
 
 use super::fixture::{BrokerFixture, expect, message, next, text, texts};
 use crate::wait::{DEADLINE, eventually, within};
 
 /// Browses whole messages of a queue.
-pub(super) async fn look(fixture: &BrokerFixture, queue: &Queue, start: Start, limit_count: u32) -> Page {
+pub(super) async fn look(fixture: &BrokerFixture, queue: &Queue, start: BrowseStart, limit_count: u32) -> Page {
     fixture.inspect().browse(queue, start, limit_count, usize::MAX).await.unwrap()
 }
 
@@ -18,7 +18,7 @@ fn body(shown: &Browsed) -> String {
 
 /// The bodies of all browsed messages of a queue.
 pub(super) async fn shown(fixture: &BrokerFixture, queue: &Queue) -> Vec<String> {
-    look(fixture, queue, Start::Oldest, u32::MAX).await.messages.iter().map(body).collect()
+    look(fixture, queue, BrowseStart::Oldest, u32::MAX).await.messages.iter().map(body).collect()
 }
 
 /// `browse`: shows messages without taking them.
@@ -41,7 +41,7 @@ pub async fn browsing_continues_after_a_cursor(fixture: &mut BrokerFixture) {
     let queue = fixture.filled("a", &["1", "2", "3", "4", "5"]).await;
     let mut seen: Vec<Browsed> = Vec::new();
     loop {
-        let start = seen.last().map_or(Start::Oldest, |last| Start::Behind(last.cursor));
+        let start = seen.last().map_or(BrowseStart::Oldest, |last| BrowseStart::Behind(last.cursor));
         let page = look(fixture, &queue, start, 2).await;
         assert!(page.messages.len() <= 2);
         if page.messages.is_empty() {
@@ -51,15 +51,15 @@ pub async fn browsing_continues_after_a_cursor(fixture: &mut BrokerFixture) {
     }
     assert_eq!(seen.iter().map(body).collect::<Vec<_>>(), ["1", "2", "3", "4", "5"]);
     assert!(seen.is_sorted_by(|a, b| if a.cursor.is_position() { a.cursor < b.cursor } else { a.cursor != b.cursor }));
-    assert!(look(fixture, &queue, Start::Oldest, 0).await.messages.is_empty());
+    assert!(look(fixture, &queue, BrowseStart::Oldest, 0).await.messages.is_empty());
 }
 
-/// `Start::At`: at the message with this cursor, or after it if that is gone.
+/// `BrowseStart::At`: at the message with this cursor, or after it if that is gone.
 pub async fn browsing_begins_at_a_cursor_or_after_it(fixture: &mut BrokerFixture) {
     let queue = fixture.filled("a", &["1", "2", "3"]).await;
-    let seen = look(fixture, &queue, Start::Oldest, 9).await.messages;
+    let seen = look(fixture, &queue, BrowseStart::Oldest, 9).await.messages;
     let second = seen[1].named();
-    let from_second = async || look(fixture, &queue, Start::At(second.cursor), 9).await.messages.iter().map(body).collect::<Vec<_>>();
+    let from_second = async || look(fixture, &queue, BrowseStart::At(second.cursor), 9).await.messages.iter().map(body).collect::<Vec<_>>();
     assert_eq!(from_second().await, ["2", "3"]);
     assert!(fixture.inspect().remove(&queue, &second).await.unwrap());
     assert_eq!(from_second().await, ["3"]);
@@ -91,10 +91,10 @@ pub async fn browsing_shows_the_beginning_of_each_body_and_its_size(fixture: &mu
             if restarted && class == Class::Flow {
                 fixture.restart().await;
             }
-            let heads = fixture.inspect().browse(&queue, Start::Oldest, 9, 3).await.unwrap().messages;
+            let heads = fixture.inspect().browse(&queue, BrowseStart::Oldest, 9, 3).await.unwrap().messages;
             let shown: Vec<_> = heads.iter().map(|head| (body(head), head.body_bytes)).collect();
             assert_eq!(shown, [(String::new(), 0), ("123".to_owned(), 5), ("xxx".to_owned(), large.len() as u64)]);
-            let wholes = look(fixture, &queue, Start::Oldest, 9).await.messages;
+            let wholes = look(fixture, &queue, BrowseStart::Oldest, 9).await.messages;
             let whole = wholes[2].message.as_ref().unwrap();
             let expected = Message { body: b"xxx".as_slice().into(), ..whole.clone() };
             assert_eq!((heads[2].message.as_ref(), heads[2].cursor), (Ok(&expected), wholes[2].cursor));
@@ -106,29 +106,29 @@ pub async fn browsing_shows_the_beginning_of_each_body_and_its_size(fixture: &mu
 /// `Page::newest`: the cursor of the newest message that the queue ever had; whatever arrives later is after it.
 pub async fn the_last_page_names_the_newest_message(fixture: &mut BrokerFixture) {
     let queue = fixture.filled("a", &["1", "2", "3", "4"]).await;
-    let whole = look(fixture, &queue, Start::Oldest, 9).await;
+    let whole = look(fixture, &queue, BrowseStart::Oldest, 9).await;
     let newest = whole.messages[3].cursor;
     assert_eq!(whole.newest, Some(newest));
     for limit_count in 1..=4 {
-        let page = look(fixture, &queue, Start::Oldest, limit_count).await;
+        let page = look(fixture, &queue, BrowseStart::Oldest, limit_count).await;
         assert!(page.newest.is_none_or(|named| named == newest), "of {limit_count}: {:?}", page.newest);
     }
-    let rest = look(fixture, &queue, Start::Behind(whole.messages[1].cursor), 9).await;
+    let rest = look(fixture, &queue, BrowseStart::Behind(whole.messages[1].cursor), 9).await;
     assert_eq!((rest.messages.len(), rest.newest), (2, Some(newest)));
 }
 
 /// `Page::newest`: also if the page ends before the queue does, and messages are in flight.
 pub async fn every_page_names_the_newest_message(fixture: &mut BrokerFixture) {
     let queue = fixture.made(Class::Flow, "a", "reader").await;
-    assert_eq!(look(fixture, &queue, Start::Oldest, 9).await.newest, None);
+    assert_eq!(look(fixture, &queue, BrowseStart::Oldest, 9).await.newest, None);
     fixture.publish(queue.topic(), &["1", "2", "3"]).await;
     let consumer = fixture.windowed(&queue, 1).await;
     let held = expect(&*consumer, "1").await;
-    let page = look(fixture, &queue, Start::Oldest, 1).await;
+    let page = look(fixture, &queue, BrowseStart::Oldest, 1).await;
     assert_eq!(page.messages.iter().map(body).collect::<Vec<_>>(), ["2"]);
     fixture.settle(&held).await;
     fixture.publish(queue.topic(), &["4"]).await;
-    let rest = look(fixture, &queue, Start::Behind(page.messages[0].cursor), 9).await;
+    let rest = look(fixture, &queue, BrowseStart::Behind(page.messages[0].cursor), 9).await;
     assert_eq!(rest.messages.iter().map(body).collect::<Vec<_>>(), ["3", "4"]);
     let [third, fourth] = &rest.messages[..] else { unreachable!() };
     assert_eq!((page.newest, rest.newest), (Some(third.cursor), Some(fourth.cursor)));
@@ -139,7 +139,7 @@ pub async fn a_shown_message_can_be_removed(fixture: &mut BrokerFixture) {
     for &class in fixture.queue_classes() {
         let queue = fixture.made(class, "a", "reader").await;
         fixture.publish(queue.topic(), &["1", "2", "3"]).await;
-        let second = look(fixture, &queue, Start::Oldest, 2).await.messages[1].named();
+        let second = look(fixture, &queue, BrowseStart::Oldest, 2).await.messages[1].named();
         assert!(fixture.inspect().remove(&queue, &second).await.unwrap());
         assert_eq!(fixture.drained(&queue).await, ["1", "3"]);
     }
@@ -153,7 +153,7 @@ pub(super) fn absent() -> Cursor {
 /// `remove`: `false` if the message is gone or in flight.
 pub async fn messages_in_flight_or_gone_cannot_be_removed(fixture: &mut BrokerFixture) {
     let queue = fixture.filled("a", &["1", "2"]).await;
-    let seen: Vec<Named> = look(fixture, &queue, Start::Oldest, 2).await.messages.iter().map(Browsed::named).collect();
+    let seen: Vec<Named> = look(fixture, &queue, BrowseStart::Oldest, 2).await.messages.iter().map(Browsed::named).collect();
     let consumer = fixture.windowed(&queue, 1).await;
     let held = next(&*consumer).await;
     assert!(!fixture.inspect().remove(&queue, &seen[0]).await.unwrap(), "in work");
@@ -174,7 +174,7 @@ pub async fn browsing_a_missing_queue_is_queue_not_found(fixture: &mut BrokerFix
     let queue = fixture.queue(Class::Flow, "a", "reader");
     let named = Named { cursor: absent(), id: None };
     let errors = [
-        fixture.inspect().browse(&queue, Start::Oldest, 1, 1).await.unwrap_err(),
+        fixture.inspect().browse(&queue, BrowseStart::Oldest, 1, 1).await.unwrap_err(),
         fixture.inspect().remove(&queue, &named).await.unwrap_err(),
     ];
     for error in errors {
@@ -196,11 +196,11 @@ pub async fn taps_of_a_closed_backend_are_unavailable(fixture: &mut BrokerFixtur
 /// `browse`, `remove`, `redrive`: `Unavailable` when the backend is closed.
 pub async fn browsing_a_closed_backend_is_unavailable(fixture: &mut BrokerFixture) {
     let queue = fixture.filled("a", &["1"]).await;
-    let named = look(fixture, &queue, Start::Oldest, 1).await.messages[0].named();
+    let named = look(fixture, &queue, BrowseStart::Oldest, 1).await.messages[0].named();
     fixture.close().await;
     let inspect = fixture.inspect();
     let errors = [
-        ("browse", inspect.browse(&queue, Start::Oldest, 1, 1).await.err()),
+        ("browse", inspect.browse(&queue, BrowseStart::Oldest, 1, 1).await.err()),
         ("remove", inspect.remove(&queue, &named).await.err()),
         ("redrive", inspect.redrive(&queue, &named, &queue, message("x")).await.err()),
     ];
@@ -219,25 +219,25 @@ pub async fn an_unreadable_message_is_shown_with_the_reason(fixture: &mut Broker
         producer.publish_confirmed(message("3")).await.ok()
     };
     let is_taken = late().await.is_some();
-    let page = fixture.inspect().browse(&queue, Start::Oldest, 9, usize::MAX).await.unwrap();
+    let page = fixture.inspect().browse(&queue, BrowseStart::Oldest, 9, usize::MAX).await.unwrap();
     assert_eq!(page.messages.len(), 2 + usize::from(is_taken), "each message is shown");
     for shown in &page.messages[..2] {
         let reason = shown.message.as_ref().unwrap_err();
         assert!(reason.contains("cannot be read") && shown.body_bytes == 0 && shown.named().id.is_none(), "{reason}");
     }
     fixture.go_on().await;
-    let page = fixture.inspect().browse(&queue, Start::Oldest, 9, usize::MAX).await.unwrap();
+    let page = fixture.inspect().browse(&queue, BrowseStart::Oldest, 9, usize::MAX).await.unwrap();
     assert!(page.messages.iter().all(|shown| shown.message.is_ok()), "{page:?}");
 }
 
-/// `Start`: if the message of the cursor is gone, browsing begins after its position; if the cursor is not a position, at the oldest
+/// `BrowseStart`: if the message of the cursor is gone, browsing begins after its position; if the cursor is not a position, at the oldest
 /// message.
 pub async fn browsing_from_a_removed_message_begins_after_it_or_at_the_oldest(fixture: &mut BrokerFixture) {
     let queue = fixture.filled("a", &["1", "2", "3", "4"]).await;
-    let second = look(fixture, &queue, Start::Oldest, 9).await.messages[1].clone();
+    let second = look(fixture, &queue, BrowseStart::Oldest, 9).await.messages[1].clone();
     assert!(fixture.inspect().remove(&queue, &second.named()).await.unwrap());
     let expected: &[&str] = if second.cursor.is_position() { &["3", "4"] } else { &["1", "3", "4"] };
-    for start in [Start::At(second.cursor), Start::Behind(second.cursor)] {
+    for start in [BrowseStart::At(second.cursor), BrowseStart::Behind(second.cursor)] {
         let shown: Vec<String> = look(fixture, &queue, start, 9).await.messages.iter().map(body).collect();
         assert_eq!(shown, expected, "{start:?}");
     }
@@ -250,7 +250,7 @@ pub async fn only_one_of_two_messages_with_the_same_id_is_removed(fixture: &mut 
     for text in ["first", "second"] {
         producer.publish_confirmed(Message { id: Some(weir_pubsub::MessageId(7)), ..message(text) }).await.unwrap();
     }
-    let second = look(fixture, &queue, Start::Oldest, 9).await.messages[1].clone();
+    let second = look(fixture, &queue, BrowseStart::Oldest, 9).await.messages[1].clone();
     assert!(fixture.inspect().remove(&queue, &second.named()).await.unwrap());
     let left = if second.cursor.is_position() { "first" } else { "second" };
     assert_eq!(fixture.drained(&queue).await, [left]);

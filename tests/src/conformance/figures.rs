@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 
-use weir_pubsub::{Class, Delete, Named, Overflow, PubsubError, Queue, QueueSpec, QueueStats, Start};
+use weir_pubsub::{BrowseStart, Class, Delete, Named, Overflow, PubsubError, Queue, QueueSpec, QueueStats};
 
 use super::filling::fill;
 use super::fixture::{BrokerFixture, expect, message, next};
@@ -201,7 +201,7 @@ pub async fn figures_that_a_broker_cannot_show_are_unsupported(fixture: &mut Bro
     let outcomes = [
         ("list_queues", inspect.list_queues().await.err()),
         ("tap", inspect.tap(queue.topic(), NonZeroU32::MIN).await.err()),
-        ("browse", inspect.browse(&queue, Start::Oldest, 1, 0).await.err()),
+        ("browse", inspect.browse(&queue, BrowseStart::Oldest, 1, 0).await.err()),
         ("redrive", inspect.redrive(&queue, &named, &queue, message("2")).await.err()),
         ("remove", inspect.remove(&queue, &named).await.err()),
     ];

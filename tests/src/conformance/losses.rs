@@ -111,7 +111,7 @@ pub async fn the_error_of_a_loss_keeps_its_source(fixture: &mut BrokerFixture) {
     let (ended, ()) = within("the end", async { tokio::join!(consumer.receive(), fixture.lose_connection()) }).await;
     for error in [ended.unwrap_err(), consumer.receive().await.unwrap_err()] {
         let source = error.source().unwrap_or_else(|| panic!("{error} has no source")).to_string();
-        assert!(chain(&error).contains(&source) && error.is_passing(), "{error}");
+        assert!(chain(&error).contains(&source) && error.is_transient(), "{error}");
     }
 }
 

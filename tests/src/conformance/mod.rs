@@ -20,6 +20,7 @@ pub mod filling;
 mod fixture;
 pub mod locks;
 pub mod losses;
+mod own_nodes;
 pub mod partial;
 pub mod publishing;
 mod pulsar;

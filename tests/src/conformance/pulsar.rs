@@ -6,16 +6,17 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use reqwest::Method;
 use serde_json::Value;
-use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
+use tokio::sync::OnceCell;
 use weir_pubsub::{Backend, Limits, PulsarBroker, PulsarSettings, TlsFiles};
 
 use super::brokers::Broker;
+use super::own_nodes::{OwnNode, OwnNodes};
 use crate::proxy::Proxy;
 use crate::pulsar::{Broker as Server, Node, Role};
 use crate::wait::{DEADLINE, eventually, within};
 
-/// How many nodes of single tests run at a time: each takes some 600 MB, and both cores while it starts.
-static NODES: Semaphore = Semaphore::const_new(1);
+/// Each takes some 600 MB, and both cores while it starts.
+static NODES: OwnNodes<Node> = OwnNodes::at_most(1);
 
 /// Tenants of the node that all tests share, or, for promises about restarts, of a separate node.
 pub struct Pulsar {
@@ -32,7 +33,7 @@ struct BrokerProxies {
     // Dropped in this order.
     proxy: Proxy,
     admin_proxy: Proxy,
-    own: Option<(Node, SemaphorePermit<'static>)>,
+    own: Option<OwnNode<Node>>,
 }
 
 impl Pulsar {
@@ -54,14 +55,9 @@ impl Pulsar {
     }
 
     async fn make(&self) -> BrokerProxies {
-        let own = if self.has_own_node {
-            let permit = NODES.acquire().await.unwrap();
-            Some((Node::start().await, permit))
-        } else {
-            None
-        };
+        let own = if self.has_own_node { Some(NODES.acquire(Node::start).await) } else { None };
         let server = match &own {
-            Some((node, _)) => node,
+            Some(node) => node,
             None => self.shared().await,
         };
         let proxy = Proxy::in_place_of(server.address()).await;
@@ -75,7 +71,7 @@ impl Pulsar {
 
     async fn server(&self) -> &Server {
         match &self.proxies().await.own {
-            Some((node, _)) => node,
+            Some(node) => node,
             None => self.shared().await,
         }
     }
@@ -90,7 +86,7 @@ impl Pulsar {
 
     fn node(&self) -> &Node {
         let own = self.proxies.get().and_then(|proxies| proxies.own.as_ref());
-        &own.expect("the name of a promise that needs a node of its own holds `restart` or `close`").0
+        own.expect("the name of a promise that needs a node of its own holds `restart` or `close`")
     }
 }
 
@@ -125,7 +121,7 @@ impl Broker for Pulsar {
             if let Some(broker) = self.open.take() {
                 broker.close().await;
             }
-            if let Some((node, _)) = &self.proxies().await.own {
+            if let Some(node) = &self.proxies().await.own {
                 node.terminate().await;
                 node.start_again().await;
             }

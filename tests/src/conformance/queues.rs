@@ -33,7 +33,7 @@ pub async fn creating_a_queue_with_other_properties_is_a_mismatch(fixture: &mut 
         matches!(&error, PubsubError::QueueMismatch { queue: named, difference } if *named == queue && !difference.is_empty()),
         "{error}"
     );
-    assert!(!error.is_passing(), "{error}");
+    assert!(!error.is_transient(), "{error}");
     let error = fixture.backend().ensure_queue(&bounded).await.unwrap_err();
     assert!(matches!(error, PubsubError::QueueMismatch { .. }), "{error}");
 }

@@ -4,16 +4,17 @@ use std::sync::Arc;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
+use tokio::sync::OnceCell;
 use weir_pubsub::{Backend, Limits, Queue, RabbitBroker, TlsFiles};
 
 use super::brokers::Broker;
+use super::own_nodes::{OwnNode, OwnNodes};
 use crate::proxy::Proxy;
 use crate::rabbitmq::{Broker as Server, DefaultQueues, Node, Vhost};
 use crate::wait::{DEADLINE, eventually, within};
 
-/// How many nodes of single tests run at a time: each takes some 300 MB, and both cores while it starts.
-static NODES: Semaphore = Semaphore::const_new(2);
+/// Each takes some 300 MB, and both cores while it starts.
+static NODES: OwnNodes<Node> = OwnNodes::at_most(2);
 
 /// The user of tests that revoke permissions.
 const USER: &str = "conformance";
@@ -30,7 +31,7 @@ struct BrokerProxies {
     // Dropped in this order.
     vhost: Vhost,
     proxy: Proxy,
-    own: Option<(Node, SemaphorePermit<'static>)>,
+    own: Option<OwnNode<Node>>,
 }
 
 impl RabbitMq {
@@ -54,14 +55,9 @@ impl RabbitMq {
     }
 
     async fn make(&self) -> BrokerProxies {
-        let own = if self.has_own_node {
-            let permit = NODES.acquire().await.unwrap();
-            Some((Node::start().await, permit))
-        } else {
-            None
-        };
+        let own = if self.has_own_node { Some(NODES.acquire(Node::start).await) } else { None };
         let server: &Server = match &own {
-            Some((node, _)) => node,
+            Some(node) => node,
             None => Server::shared().await,
         };
         let vhost = server.vhost(self.queues).await;
@@ -71,7 +67,7 @@ impl RabbitMq {
 
     async fn server(&self) -> &Server {
         match &self.proxies().await.own {
-            Some((node, _)) => node,
+            Some(node) => node,
             None => Server::shared().await,
         }
     }
@@ -95,9 +91,15 @@ impl RabbitMq {
         self.server().await.management().permit(&user, proxies.vhost.name(), pattern, pattern, pattern).await;
     }
 
+    fn set_reusable(&mut self, is_reusable: bool) {
+        if let Some(own) = self.proxies.get_mut().and_then(|proxies| proxies.own.as_mut()) {
+            own.set_reusable(is_reusable);
+        }
+    }
+
     fn node(&self) -> &Node {
         let own = self.proxies.get().and_then(|proxies| proxies.own.as_ref());
-        &own.expect("the name of a promise that needs a node of its own holds `restart`, `close` or `block`").0
+        own.expect("the name of a promise that needs a node of its own holds `restart`, `close` or `block`")
     }
 }
 
@@ -120,7 +122,7 @@ impl Broker for RabbitMq {
             if let Some(broker) = self.open.take() {
                 broker.close().await;
             }
-            if let Some((node, _)) = &self.proxies().await.own {
+            if let Some(node) = &self.proxies().await.own {
                 node.keep_declarations().await;
                 node.terminate().await;
                 node.start_again().await;
@@ -187,11 +189,19 @@ impl Broker for RabbitMq {
     }
 
     fn block(&mut self) -> BoxFuture<'_, ()> {
-        async { self.node().raise_memory_alarm().await }.boxed()
+        async {
+            self.node().raise_memory_alarm().await;
+            self.set_reusable(false);
+        }
+        .boxed()
     }
 
     fn unblock(&mut self) -> BoxFuture<'_, ()> {
-        async { self.node().end_memory_alarm().await }.boxed()
+        async {
+            self.node().end_memory_alarm().await;
+            self.set_reusable(true);
+        }
+        .boxed()
     }
 
     fn deny(&mut self) -> BoxFuture<'_, ()> {

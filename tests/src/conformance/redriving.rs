@@ -1,7 +1,7 @@
 //! Moving a browsed message from one queue into another.
 
 use futures_util::future::join_all;
-use weir_pubsub::{Class, Message, MessageId, Missing, Named, PubsubError, Queue, Start};
+use weir_pubsub::{BrowseStart, Class, Message, MessageId, Missing, Named, PubsubError, Queue};
 
 use super::browsing::{absent, look};
 use super::filling::fill;
@@ -11,7 +11,7 @@ use crate::wait::{DEADLINE, eventually, within};
 
 /// The identity of the only message of a queue.
 async fn named_in(fixture: &BrokerFixture, queue: &Queue) -> Named {
-    look(fixture, queue, Start::Oldest, 1).await.messages[0].named()
+    look(fixture, queue, BrowseStart::Oldest, 1).await.messages[0].named()
 }
 
 /// `redrive`: into one queue, bypassing the topic's other subscriptions, as a message that was never delivered.
@@ -77,7 +77,7 @@ pub async fn redriving_applies_the_publishing_limits_and_keeps_the_message(fixtu
 /// `redrive`: exactly once: of several calls for one message exactly one sends.
 pub async fn only_one_of_several_redrives_of_a_message_sends(fixture: &mut BrokerFixture) {
     let (from, to) = (fixture.filled("letters", &["0", "1", "2", "3"]).await, fixture.made(Class::Flow, "a", "one").await);
-    let seen = look(fixture, &from, Start::Oldest, 4).await.messages;
+    let seen = look(fixture, &from, BrowseStart::Oldest, 4).await.messages;
     let calls = seen.iter().flat_map(|letter| std::iter::repeat_n((letter.named(), letter.message.clone().unwrap()), 8));
     let redrives = calls.map(async |(named, sent)| fixture.inspect().redrive(&from, &named, &to, sent).await.unwrap());
     let sent_count = join_all(redrives).await.into_iter().filter(|sent| *sent).count();
@@ -136,7 +136,7 @@ pub async fn a_redrive_interrupted_by_a_lost_connection_loses_nothing(fixture: &
     for round in 0..8 {
         publish_again(&*producer, "letter").await;
         drop(fixture.consumer_again(&from).await);
-        let looked = || async { fixture.inspect().browse(&from, Start::Oldest, 1, usize::MAX).await.ok()?.messages.pop() };
+        let looked = || async { fixture.inspect().browse(&from, BrowseStart::Oldest, 1, usize::MAX).await.ok()?.messages.pop() };
         let named = eventually(DEADLINE, "the letter", looked).await.named();
         let backend = fixture.backend().clone();
         let redrive = backend.inspect().redrive(&from, &named, &to, message("letter"));

@@ -10,7 +10,7 @@ use crate::wait::{DEADLINE, eventually, within};
 /// Asserts that an operation was permanently refused, with an actionable reason.
 fn assert_refused<T>(what: &str, outcome: Result<T>) {
     match outcome {
-        Err(error @ PubsubError::Refused { .. }) => assert!(!error.is_passing() && !error.to_string().is_empty(), "{what}: {error}"),
+        Err(error @ PubsubError::Refused { .. }) => assert!(!error.is_transient() && !error.to_string().is_empty(), "{what}: {error}"),
         Err(error) => panic!("{what}: {error}"),
         Ok(_) => panic!("{what} was not refused"),
     }

@@ -14,7 +14,7 @@ use crate::output::{self, Format};
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Answer {
+struct ComponentsResponse {
     values: Vec<Deployment>,
 }
 
@@ -46,7 +46,7 @@ async fn remove(session: &Session, component: &str) -> Result<()> {
 /// Lists the deployments, with the inputs, outputs and parameters of each.
 async fn list(session: &Session) -> Result<()> {
     let request = json!({"operation": "getvalues", "type": COMPONENT_TYPE});
-    let Answer { values } = session.client.post("/api/v1/config", request.to_string()).await?;
+    let ComponentsResponse { values } = session.client.post("/api/v1/config", request.to_string()).await?;
     let (mut known, mut unreadable) = (Vec::new(), Vec::new());
     for Deployment { key, value } in &values {
         match serde_json::from_str::<ComponentRecord>(value) {

@@ -24,7 +24,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(100);
 const PASSING: Duration = Duration::from_secs(5);
 
 #[derive(Deserialize)]
-struct Answer {
+struct SwapResponse {
     swapped: Swapped,
 }
 
@@ -73,7 +73,7 @@ pub(crate) async fn begin(session: &Session, swap: &Swap, keeps: KeepPrevious) -
         "operation": "swap", "flow-id": swap.flow, "processor": swap.processor, "component": swap.component, "shared": swap.shared,
         "forget": keeps == KeepPrevious::Nothing,
     });
-    let Answer { swapped } = serde_json::from_value(session.client.ask_flow(&request).await?)?;
+    let SwapResponse { swapped } = serde_json::from_value(session.client.ask_flow(&request).await?)?;
     Ok(StartedSwap { swapped, before })
 }
 

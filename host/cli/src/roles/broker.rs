@@ -51,7 +51,7 @@ pub(crate) async fn make_exchange(backend: &dyn Backend, settings: &Settings) ->
     let topic = exchange_topic(settings)?;
     let make = || async {
         match backend.producer(&topic).await {
-            Err(error) if error.is_passing() => Err(error),
+            Err(error) if error.is_transient() => Err(error),
             made => Ok(made),
         }
     };
@@ -68,7 +68,7 @@ pub(crate) async fn reach_within(settings: &Settings, patience: Duration) -> Res
     loop {
         match backend.producer(&topic).await {
             Ok(_) => return Ok(backend),
-            Err(error) if !error.is_passing() => return Err(refused(settings, error)),
+            Err(error) if !error.is_transient() => return Err(refused(settings, error)),
             Err(error) if Instant::now() >= end => return Err(not_reached(settings, error)),
             Err(_) => tokio::time::sleep(TRY_TIME).await,
         }
@@ -95,7 +95,7 @@ pub(crate) async fn try_message(backend: &dyn Backend, settings: &Settings) -> R
 async fn until_it_accepts(backend: &dyn Backend, settings: &Settings) -> Result<(), Problem> {
     let try_one = || async {
         match try_message(backend, settings).await {
-            Err(error) if error.is_passing() => Err(error),
+            Err(error) if error.is_transient() => Err(error),
             ended => Ok(ended),
         }
     };

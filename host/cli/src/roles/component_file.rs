@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use weir_config::records::{ComponentRecord, ComponentRef, GivenLimits};
-use weir_gateway::Inspect;
+use weir_gateway::ComponentCheck;
 use weir_runtime::GivenComponent;
 
 use super::Context;
@@ -38,7 +38,7 @@ impl ComponentFile {
         Ok(read)
     }
 
-    async fn read(processor: &str, file: &Path, settings: &Settings, inspect: &Inspect) -> Result<Self, Problem> {
+    async fn read(processor: &str, file: &Path, settings: &Settings, inspect: &ComponentCheck) -> Result<Self, Problem> {
         let bytes = read_input(file)?;
         let most_bytes = settings.gateway.max_component_bytes;
         let refused = |why: String| {

@@ -109,7 +109,7 @@ pub(super) async fn record(config: &ConfigClient, file: &ComponentFile) -> Resul
             match record_deployment(config, &key, file.record.clone()).await {
                 Ok(_) => return Ok(file.given(&version)),
                 Err(error @ GatewayError::VersionTaken { .. }) => break log_version_taken(file, &version, &error.to_string()),
-                Err(GatewayError::Config(error)) if error.is_passing() && Instant::now() < end => {
+                Err(GatewayError::Config(error)) if error.is_transient() && Instant::now() < end => {
                     tracing::warn!(component = key, error = %chain(&error), "component not deployed yet, retrying");
                     tokio::time::sleep(RETRY_EVERY).await;
                 }

@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use weir_config::ConfigClient;
 use weir_config::records::{ComponentRecord, GivenLimits};
-use weir_gateway::{Components, GatewayError, GatewayParts, GatewaySettings, Inspect, RemoteGateway, UnusedCode};
+use weir_gateway::{ComponentCheck, Components, GatewayError, GatewayParts, GatewaySettings, RemoteGateway, UnusedCode};
 use weir_pubsub::{chain, task_failure};
 use weir_runtime::{Checker, Inspected, RuntimeError, WORLD_VERSION};
 
@@ -113,7 +113,7 @@ impl LazyChecker {
 
 /// Checks components under their effective limits: given limits, then those that the component requests, as far as they are granted, then the
 /// settings. The record has the first two.
-pub(super) fn inspect_with(settings: &Settings, checker: LazyChecker) -> Inspect {
+pub(super) fn inspect_with(settings: &Settings, checker: LazyChecker) -> ComponentCheck {
     let (limits, most) = (settings.limits.clone(), settings.grantable.clone());
     Arc::new(move |bytes: &[u8], given: &GivenLimits| {
         let mut granted = given.clone();

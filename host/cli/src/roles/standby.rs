@@ -154,7 +154,7 @@ where
                     return Ok(None);
                 }
             }
-            Err(error) if is_passing(&error) => {
+            Err(error) if is_transient(&error) => {
                 if !std::mem::replace(&mut is_logged, true) {
                     tracing::warn!(service = S::NAME, error = chain(error.as_ref()), "service standing by: broker not available");
                 }
@@ -165,6 +165,6 @@ where
     }
 }
 
-fn is_passing(error: &anyhow::Error) -> bool {
-    error.chain().filter_map(|cause| cause.downcast_ref::<PubsubError>()).any(PubsubError::is_passing)
+fn is_transient(error: &anyhow::Error) -> bool {
+    error.chain().filter_map(|cause| cause.downcast_ref::<PubsubError>()).any(PubsubError::is_transient)
 }

@@ -25,18 +25,18 @@ pub struct Incoming {
 struct Open {
     file: File,
     hasher: Sha256,
-    part: Part,
+    part: TemporaryFile,
     path: PathBuf,
 }
 
 /// A file that is removed on drop unless it was kept.
 #[derive(Debug)]
-struct Part {
+struct TemporaryFile {
     path: PathBuf,
     is_kept: bool,
 }
 
-impl Drop for Part {
+impl Drop for TemporaryFile {
     fn drop(&mut self) {
         if !self.is_kept {
             // Files that cannot be removed now are removed with other leftovers of interrupted writes.
@@ -50,7 +50,7 @@ impl Incoming {
         let part = part_of(folder, digest);
         let opened = fs::create_dir_all(folder).and_then(|()| File::create_new(&part));
         let file = opened.map_err(|source| ConfigError::ComponentFolder { doing: "write", path: part.clone(), source })?;
-        let part = Part { path: part, is_kept: false };
+        let part = TemporaryFile { path: part, is_kept: false };
         let open = Some(Open { file, hasher: Sha256::new(), part, path });
         Ok(Incoming { digest, most_bytes, written_bytes: 0, open })
     }

@@ -16,7 +16,7 @@ const HOUR_MS: u64 = 3_600_000;
 
 /// The allowed values.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Bound {
+pub(super) enum FieldLimit {
     /// An integer within these bounds.
     Number(u64, u64),
     /// A string of at most this many bytes; other values are left to the type.
@@ -26,7 +26,7 @@ pub(super) enum Bound {
 }
 
 /// A path to values, with `*` for each element of a list or map, and their bound.
-pub(super) type Rule = (&'static [&'static str], Bound);
+pub(super) type Rule = (&'static [&'static str], FieldLimit);
 
 /// A value that is out of its bound.
 #[derive(Debug, PartialEq, Eq)]
@@ -37,64 +37,64 @@ pub(super) struct OutOfBound {
     pub(super) problem: String,
 }
 
-const NAME: Bound = Bound::Text(128);
-const PROSE: Bound = Bound::Text(8 * KIB);
+const NAME: FieldLimit = FieldLimit::Text(128);
+const PROSE: FieldLimit = FieldLimit::Text(8 * KIB);
 
 /// Rules for descriptors, whose total size is limited, too.
 pub(super) const DESCRIPTOR: &[Rule] = &[
     (&["name"], NAME),
     (&["version"], NAME),
     (&["description"], PROSE),
-    (&["concurrency"], Bound::Number(1, MAX_CONCURRENCY as u64)),
-    (&["consumers"], Bound::List(64)),
+    (&["concurrency"], FieldLimit::Number(1, MAX_CONCURRENCY as u64)),
+    (&["consumers"], FieldLimit::List(64)),
     (&["consumers", "*"], NAME),
     (&["consumers", "*", "name"], NAME),
     (&["consumers", "*", "description"], PROSE),
-    (&["consumers", "*", "concurrency"], Bound::Number(1, MAX_CONCURRENCY as u64)),
+    (&["consumers", "*", "concurrency"], FieldLimit::Number(1, MAX_CONCURRENCY as u64)),
     (&["consumers", "*", "order-by"], NAME),
     (&["consumers", "*", "reply"], NAME),
-    (&["producers"], Bound::List(256)),
+    (&["producers"], FieldLimit::List(256)),
     (&["producers", "*"], NAME),
     (&["producers", "*", "name"], NAME),
     (&["producers", "*", "description"], PROSE),
-    (&["requests"], Bound::List(64)),
+    (&["requests"], FieldLimit::List(64)),
     (&["requests", "*", "name"], NAME),
     (&["requests", "*", "request"], NAME),
     (&["requests", "*", "response"], NAME),
-    (&["requests", "*", "timeout-ms"], Bound::Number(1, HOUR_MS)),
+    (&["requests", "*", "timeout-ms"], FieldLimit::Number(1, HOUR_MS)),
     (&["requests", "*", "description"], PROSE),
-    (&["parameters"], Bound::List(256)),
+    (&["parameters"], FieldLimit::List(256)),
     (&["parameters", "*"], NAME),
     (&["parameters", "*", "name"], NAME),
     (&["parameters", "*", "default"], PROSE),
-    (&["parameters", "*", "enum"], Bound::List(256)),
+    (&["parameters", "*", "enum"], FieldLimit::List(256)),
     (&["parameters", "*", "enum", "*"], PROSE),
     (&["parameters", "*", "description"], PROSE),
-    (&["config-types"], Bound::List(64)),
+    (&["config-types"], FieldLimit::List(64)),
     (&["config-types", "*"], NAME),
     (&["config-types", "*", "name"], NAME),
     (&["config-types", "*", "description"], PROSE),
-    (&["grants"], Bound::List(64)),
+    (&["grants"], FieldLimit::List(64)),
     (&["grants", "*", "grant"], NAME),
-    (&["grants", "*", "what"], Bound::List(64)),
-    (&["grants", "*", "what", "*"], Bound::Text(KIB)),
+    (&["grants", "*", "what"], FieldLimit::List(64)),
+    (&["grants", "*", "what", "*"], FieldLimit::Text(KIB)),
     (&["grants", "*", "why"], PROSE),
-    (&["limits", "memory-bytes"], Bound::Number(64 << 10, MAX_MEMORY_BYTES)),
-    (&["limits", "time-ms"], Bound::Number(1, HOUR_MS)),
+    (&["limits", "memory-bytes"], FieldLimit::Number(64 << 10, MAX_MEMORY_BYTES)),
+    (&["limits", "time-ms"], FieldLimit::Number(1, HOUR_MS)),
 ];
 
 /// Rules for deployments, except their descriptors and limits.
 pub(super) const COMPONENT: &[Rule] = &[
-    (&["size-bytes"], Bound::Number(0, 1 << 40)),
+    (&["size-bytes"], FieldLimit::Number(0, 1 << 40)),
     (&["world"], NAME),
-    (&["exports"], Bound::List(64)),
+    (&["exports"], FieldLimit::List(64)),
     (&["exports", "*"], NAME),
-    (&["grants"], Bound::List(64)),
+    (&["grants"], FieldLimit::List(64)),
     (&["grants", "*", "grant"], NAME),
-    (&["grants", "*", "what"], Bound::List(64)),
-    (&["grants", "*", "what", "*"], Bound::Text(KIB)),
-    (&["concurrency"], Bound::Number(1, MAX_CONCURRENCY as u64)),
-    (&["window"], Bound::Number(1, MAX_WINDOW as u64)),
+    (&["grants", "*", "what"], FieldLimit::List(64)),
+    (&["grants", "*", "what", "*"], FieldLimit::Text(KIB)),
+    (&["concurrency"], FieldLimit::Number(1, MAX_CONCURRENCY as u64)),
+    (&["window"], FieldLimit::Number(1, MAX_WINDOW as u64)),
 ];
 
 /// Finds the first value that is out of its bound.
@@ -102,7 +102,7 @@ pub(super) fn check(value: &Value, rules: &[Rule]) -> Result<(), OutOfBound> {
     rules.iter().try_for_each(|(path, bound)| check_path(value, path, *bound, &mut Vec::new()))
 }
 
-fn check_path(value: &Value, path: &[&str], bound: Bound, at: &mut Vec<String>) -> Result<(), OutOfBound> {
+fn check_path(value: &Value, path: &[&str], bound: FieldLimit, at: &mut Vec<String>) -> Result<(), OutOfBound> {
     let Some((first, rest)) = path.split_first() else { return check_value(value, bound, at) };
     let mut step = |name: String, value: &Value| {
         at.push(name);
@@ -128,17 +128,17 @@ fn element_name(index: usize, item: &Value) -> String {
     }
 }
 
-fn check_value(value: &Value, bound: Bound, at: &[String]) -> Result<(), OutOfBound> {
+fn check_value(value: &Value, bound: FieldLimit, at: &[String]) -> Result<(), OutOfBound> {
     let problem = match (bound, value) {
         // Same as absent.
         (_, Value::Null) => None,
-        (Bound::Number(from, to), value) => {
+        (FieldLimit::Number(from, to), value) => {
             let fits = value.as_u64().is_some_and(|number| (from..=to).contains(&number));
             (!fits).then(|| format!("is {}; it must be a whole number from {from} to {to}", weir_pubsub::shown(&value.to_string())))
         }
-        (Bound::Text(most), Value::String(text)) => too_many(text.len(), most, "bytes"),
-        (Bound::List(most), Value::Array(items)) => too_many(items.len(), most, "elements"),
-        (Bound::List(most), Value::Object(fields)) => too_many(fields.len(), most, "elements"),
+        (FieldLimit::Text(most), Value::String(text)) => too_many(text.len(), most, "bytes"),
+        (FieldLimit::List(most), Value::Array(items)) => too_many(items.len(), most, "elements"),
+        (FieldLimit::List(most), Value::Object(fields)) => too_many(fields.len(), most, "elements"),
         _ => None,
     };
     problem.map_or(Ok(()), |problem| Err(OutOfBound { field: at.join("."), problem }))

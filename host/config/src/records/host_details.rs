@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::report_parts::{List, Part, ReportMessages, ReportPart, messages};
+use super::report_parts::{List, PartNumber, ReportMessages, ReportPart, messages};
 use super::status::{HostStatus, ProcessorStatus};
 
 /// A request for the details of every host.
@@ -28,13 +28,13 @@ impl HostDetails {
     /// The messages that answer these requests, each of at most this many bytes.
     pub fn messages(&self, answers: &[u64], max_bytes: usize) -> ReportMessages {
         #[derive(Serialize)]
-        struct Head<'a> {
+        struct DetailsHeader<'a> {
             #[serde(flatten)]
             status: &'a HostStatus,
             answers: &'a [u64],
         }
         let lists = [Some(List::of("processors", &self.processors)), self.serves.as_ref().map(|serves| List::of("serves", serves))];
-        messages(&Head { status: &self.status, answers }, lists.into_iter().flatten().collect(), max_bytes)
+        messages(&DetailsHeader { status: &self.status, answers }, lists.into_iter().flatten().collect(), max_bytes)
     }
 }
 
@@ -54,7 +54,7 @@ pub struct ReceivedDetails {
     #[serde(default, deserialize_with = "one", rename = "processors")]
     arrays: Vec<Box<RawValue>>,
     #[serde(default)]
-    part: Option<Part>,
+    part: Option<PartNumber>,
 }
 
 fn one<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<Box<RawValue>>, D::Error> {
@@ -90,7 +90,7 @@ impl ReportPart for ReceivedDetails {
         &self.status.host
     }
 
-    fn part(&self) -> Option<Part> {
+    fn part(&self) -> Option<PartNumber> {
         self.part
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::component::Digest;
-use super::report_parts::{List, Part, ReportMessages, ReportPart, messages};
+use super::report_parts::{List, PartNumber, ReportMessages, ReportPart, messages};
 use super::status::{HostStatus, ProcessorState, ProcessorStatus, Refusal};
 
 /// Maximum number of flows and of digests named in a summary; its counts include all.
@@ -50,7 +50,7 @@ pub struct HostSummary {
     pub errors: Vec<VariantError>,
     /// Which part of the summary this is, if it consists of several messages.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub part: Option<Part>,
+    pub part: Option<PartNumber>,
 }
 
 /// Sums over all current variants of a host; removed variants are not included.
@@ -148,7 +148,7 @@ impl HostSummary {
         ];
         #[derive(Serialize)]
         #[serde(rename_all = "kebab-case")]
-        struct Head<'a> {
+        struct SummaryHeader<'a> {
             #[serde(flatten)]
             status: &'a HostStatus,
             states: &'a BTreeMap<ProcessorState, u64>,
@@ -157,7 +157,7 @@ impl HostSummary {
             digests_count: u64,
         }
         let HostSummary { status, states, totals, flows_count, digests_count, .. } = &self;
-        let head = Head { status, states, totals: *totals, flows_count: *flows_count, digests_count: *digests_count };
+        let head = SummaryHeader { status, states, totals: *totals, flows_count: *flows_count, digests_count: *digests_count };
         messages(&head, lists.into_iter().flatten().collect(), max_bytes)
     }
 }
@@ -173,7 +173,7 @@ impl ReportPart for HostSummary {
         &self.status.host
     }
 
-    fn part(&self) -> Option<Part> {
+    fn part(&self) -> Option<PartNumber> {
         self.part
     }
 

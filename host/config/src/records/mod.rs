@@ -35,6 +35,6 @@ pub use host_summary::{HostSummary, MAX_ERRORS_COUNT, MAX_NAMED_COUNT, Totals, V
 pub use limits::{ComponentDefaults, ComponentLimits, Effective, GivenLimits, GivenRetry, LimitError, MAX_MEMORY_BYTES, RetryPolicy};
 pub use mismatch::{Mismatch, Unfit};
 pub use references::{entries_naming, named_digests, names_components};
-pub use report_parts::{Part, ReportMessages, ReportPart, ReportParts};
+pub use report_parts::{PartNumber, ReportMessages, ReportPart, ReportParts};
 pub use requested::{GrantableLimits, NotGranted, RequestedLimits};
 pub use status::{HostStatus, ProcessorState, ProcessorStatus, Refusal};

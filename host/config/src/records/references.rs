@@ -57,13 +57,13 @@ fn note(found: &mut BTreeSet<String>, key: &str, processor: &str, variant: &str,
 /// The part of a flow's record that contains entries while the flow starts or stops.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Held {
-    plan: Option<Plan>,
+struct RecordedFlow {
+    plan: Option<RecordedPlan>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Plan {
+struct RecordedPlan {
     entries: Vec<HeldEntry>,
 }
 
@@ -77,7 +77,7 @@ struct HeldEntry {
 }
 
 fn held_entries(text: &str) -> Vec<HeldEntry> {
-    serde_json::from_str::<Held>(text).ok().and_then(|held| held.plan).unwrap_or_default().entries
+    serde_json::from_str::<RecordedFlow>(text).ok().and_then(|held| held.plan).unwrap_or_default().entries
 }
 
 #[cfg(test)]

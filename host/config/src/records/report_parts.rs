@@ -13,7 +13,7 @@ const FRAME_BYTES: usize = 640;
 
 /// Which part of a report a message is. Absent in a report that is a single message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Part {
+pub struct PartNumber {
     /// The same in all parts of a report, and different in the host's next report.
     pub report: u64,
     /// From 0.
@@ -57,7 +57,7 @@ pub(super) fn messages(head: &impl Serialize, lists: Vec<List>, max_bytes: usize
         )
     });
     let (report, count) = (rand::random::<u64>(), u32::try_from(parts.len()).expect("there are at most MAX_PARTS_COUNT"));
-    let part = |number: u32| (count > 1).then_some(Part { report, number, count });
+    let part = |number: u32| (count > 1).then_some(PartNumber { report, number, count });
     let names: Vec<&str> = lists.iter().map(|list| list.name).collect();
     let body = |(number, items): (u32, &Vec<Item>)| written(&head, &names, items, part(number), problem.as_deref());
     ReportMessages { bodies: (0..).zip(&parts).map(body).collect(), problem }
@@ -96,7 +96,7 @@ fn divided(lists: &[List], room_bytes: usize) -> (Vec<Vec<Item<'_>>>, Omitted) {
 }
 
 /// A message: the head's fields, then the lists; the first message also has the empty ones.
-fn written(head: &[u8], names: &[&str], items: &[Item], part: Option<Part>, problem: Option<&str>) -> Vec<u8> {
+fn written(head: &[u8], names: &[&str], items: &[Item], part: Option<PartNumber>, problem: Option<&str>) -> Vec<u8> {
     let mut body = Vec::with_capacity(head.len() + FRAME_BYTES + items.iter().map(|(_, item)| item.len() + 1).sum::<usize>());
     body.extend_from_slice(head.strip_suffix(b"}").expect("a head is an object"));
     let mut rest = items;
@@ -139,7 +139,7 @@ pub trait ReportPart {
     fn host(&self) -> &str;
 
     /// Which part it is; `None` for a complete report.
-    fn part(&self) -> Option<Part>;
+    fn part(&self) -> Option<PartNumber>;
 
     /// Adds the lists of the next part.
     fn append(&mut self, later: Self);
@@ -164,7 +164,7 @@ impl<T> Default for ReportParts<T> {
 impl<T: ReportPart> ReportParts<T> {
     /// Adds a part, and returns the whole report once all of its parts have arrived. An incomplete report is dropped with the host's next report.
     pub fn take(&mut self, read: T) -> Option<T> {
-        let Some(Part { report, number, count }) = read.part() else {
+        let Some(PartNumber { report, number, count }) = read.part() else {
             self.0.remove(read.host());
             return Some(read);
         };

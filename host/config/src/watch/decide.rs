@@ -66,7 +66,7 @@ mod tests {
         };
         let many: Vec<String> = (0..=MAX_KEYS_COUNT).map(|n| n.to_string()).collect();
         let many: Vec<&str> = many.iter().map(String::as_str).collect();
-        for (name, given, interest) in [
+        for (name, given, expected) in [
             ("older", notify(4, &["a"], &[]), NotifyAction::Skip),
             ("the same", notify(5, &["a"], &[]), NotifyAction::Skip),
             ("the same, empty types", notify(5, &[], &[]), NotifyAction::Skip),
@@ -87,7 +87,7 @@ mod tests {
             ("a type fetched since", notify(6, &["late"], &[]), NotifyAction::MoveVersion),
             ("a type fetched since and another", notify(6, &["late", "b"], &[]), fetch(&[("b", None)])),
         ] {
-            assert_eq!(decide(5, known, &given), interest, "{name}");
+            assert_eq!(decide(5, known, &given), expected, "{name}");
         }
     }
 }

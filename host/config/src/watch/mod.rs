@@ -188,7 +188,7 @@ impl RunningFollower {
                     None
                 }
                 Err(error) => {
-                    if !error.is_passing() {
+                    if !error.is_transient() {
                         self.pending = Some(PendingFetch::All);
                     }
                     self.failed("fetch of the configuration failed", &error);

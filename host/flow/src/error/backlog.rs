@@ -9,7 +9,7 @@ use crate::protocol::FlowRecord;
 
 /// The messages that a flow still holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Held {
+pub struct HeldMessages {
     /// The flow.
     pub flow: String,
     /// Where they are and how many, as far as the broker counts them.
@@ -38,11 +38,11 @@ pub enum HeldAt {
     },
 }
 
-impl Held {
+impl HeldMessages {
     /// Finds what these queues of a flow are for.
     pub fn of(flow: &str, record: &FlowRecord, backlog: &[Backlog]) -> Self {
         let places = backlog.iter().map(|found| (place(flow, record, &found.queue), found.count)).collect();
-        Held { flow: flow.to_owned(), places }
+        HeldMessages { flow: flow.to_owned(), places }
     }
 
     /// The next step for the user.
@@ -57,7 +57,7 @@ impl Held {
     }
 }
 
-impl fmt::Display for Held {
+impl fmt::Display for HeldMessages {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.places.iter().try_fold(0_u64, |sum, (_, count)| Some(sum + (*count)?)) {
             None => f.write_str("messages: "),
@@ -113,7 +113,7 @@ mod tests {
         let record: FlowRecord = serde_json::from_str(record).unwrap();
         let input = found("flow:tg:in", "splitter--one--input", Some(2));
         let exit = found("flow:tg:out", "gateway--one--out", Some(1));
-        let held = |backlog: &[Backlog]| Held::of("one", &record, backlog);
+        let held = |backlog: &[Backlog]| HeldMessages::of("one", &record, backlog);
         let both = held(&[input.clone(), exit.clone()]);
         assert_eq!(both.to_string(), "3 messages: 2 for processor `splitter` (splitter--one--input), 1 at the exit `out`");
         assert_eq!(both.places[1], (HeldAt::Exit { interface: "out".to_owned() }, Some(1)));

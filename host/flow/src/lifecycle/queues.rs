@@ -10,7 +10,7 @@ use weir_pubsub::{Delete, Deletion, NameError, Overflow, PubsubError, Queue, Que
 use super::Lifecycle;
 use super::registry::Flows;
 use crate::error::{FlowError, Result, is_unanswered};
-use crate::plan::{Plan, owned_queues};
+use crate::plan::{StartPlan, owned_queues};
 use crate::protocol::{FlowRecord, LEFTOVER_TYPE, QUEUE_MADE_TYPE, QueueRecord};
 use weir_pubsub::chain;
 
@@ -161,7 +161,7 @@ impl Lifecycle {
     /// Deletes those of a new flow's queues that an earlier stop left over, so that the flow does not receive old messages. Returns their names;
     /// their records are deleted in the write that announces the start. One that may have consumers, because their number is unknown, is only deleted
     /// if it is empty.
-    pub(super) async fn delete_leftovers_of(&self, plan: &Plan, flows: &Flows) -> Result<Vec<String>> {
+    pub(super) async fn delete_leftovers_of(&self, plan: &StartPlan, flows: &Flows) -> Result<Vec<String>> {
         let names = self.config.list(LEFTOVER_TYPE).await.map_err(FlowError::config("reading the leftover queues"))?.value;
         let owned = owned_queues(&flows.records, "");
         let mut deleted = Vec::new();

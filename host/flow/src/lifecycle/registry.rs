@@ -19,10 +19,10 @@ pub(super) struct Flows {
 
 /// All flows.
 #[derive(Default)]
-pub(super) struct FlowRegistry(Mutex<State>);
+pub(super) struct FlowRegistry(Mutex<RegistryState>);
 
 #[derive(Default)]
-struct State {
+struct RegistryState {
     flows: BTreeMap<String, RegisteredFlow>,
     /// The ids of flows with a queue or an output of a topic.
     by_topic: HashMap<String, BTreeSet<String>>,
@@ -154,12 +154,12 @@ impl FlowRegistry {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, RegistryState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl RegistryState {
     fn take_all(&mut self, version: u64, records: &Content) {
         self.version = version;
         let gone: Vec<String> = self.flows.keys().filter(|id| !records.contains_key(*id)).cloned().collect();

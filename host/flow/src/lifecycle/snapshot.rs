@@ -77,7 +77,7 @@ impl Lifecycle {
     async fn adopt(&self, id: &str, before: String, mut record: FlowRecord) -> Result<()> {
         let plan = match self.plan_of_foreign(id, &record).await {
             Ok(plan) => plan,
-            Err(error) if error.is_passing() => return Err(error),
+            Err(error) if error.is_transient() => return Err(error),
             Err(error) => {
                 tracing::warn!(flow = id, error = %chain(&error), "foreign flow planned from its entries: blueprint unusable");
                 let entries = self.entries_of_variants(&BTreeSet::from([id])).await?.remove(id).unwrap_or_default();
@@ -97,7 +97,7 @@ impl Lifecycle {
                 self.known.set_plan(id, &before, plan);
                 Ok(())
             }
-            Err(error) if error.is_passing() => Err(FlowError::config("storing the plan of a foreign flow")(error)),
+            Err(error) if error.is_transient() => Err(FlowError::config("storing the plan of a foreign flow")(error)),
             Err(error) => {
                 tracing::warn!(flow = id, error = %chain(&error), "plan of a foreign flow not stored");
                 self.known.set_plan(id, &before, plan);

@@ -10,15 +10,15 @@ use super::registry::Flows;
 use super::snapshot::Entries;
 use super::stored::json;
 use crate::error::{FlowError, Result};
+use crate::failpoint::failpoint;
 use crate::parameters::resolve;
-use crate::plan::{Draft, EntryKey, Exits, FlowIdentity, Plan, Readers, affected_entries, check_readers, owned_queues, plan_start};
+use crate::plan::{Draft, EntryKey, Exits, FlowIdentity, Readers, StartPlan, affected_entries, check_readers, owned_queues, plan_start};
 use crate::protocol::{FLOW_TYPE, FlowRecord, FlowStatus, LEFTOVER_TYPE, QUEUE_MADE_TYPE, QueueRecord};
-use crate::steps::step;
 use weir_pubsub::chain;
 
 /// The flow to start.
 #[derive(Clone)]
-pub(crate) struct Start {
+pub(crate) struct StartRequest {
     pub(crate) flow: FlowIdentity,
     pub(crate) parameters: BTreeMap<String, serde_json::Value>,
     pub(crate) drop_exits: bool,
@@ -37,7 +37,7 @@ enum StartFailure {
 
 impl Lifecycle {
     /// Starts a flow. Returns assumptions, for people.
-    pub(crate) async fn start(&self, start: Start) -> Result<Vec<String>> {
+    pub(crate) async fn start(&self, start: StartRequest) -> Result<Vec<String>> {
         let (id, request) = (start.flow.id.clone(), start.request.clone());
         let _flow = self.flows.lock(&id).await;
         let started = match self.try_start(start.clone()).await {
@@ -102,21 +102,21 @@ impl Lifecycle {
         }
     }
 
-    async fn try_start(&self, start: Start) -> Result<Vec<String>, StartFailure> {
+    async fn try_start(&self, start: StartRequest) -> Result<Vec<String>, StartFailure> {
         let _writer = self.writer.lock().await;
         let id = start.flow.id.clone();
         let (plan, flows, entries) = self.plan(start).await.map_err(StartFailure::Before)?;
         // A write without an answer may have been executed.
-        let failed = |error: FlowError| if error.is_passing() { StartFailure::Halfway(error) } else { StartFailure::Before(error) };
+        let failed = |error: FlowError| if error.is_transient() { StartFailure::Halfway(error) } else { StartFailure::Before(error) };
         self.check_size(&id, &plan, &entries).map_err(StartFailure::Before)?;
         let starting = self.write_starting(&id, &plan, &flows).await.map_err(failed)?;
-        step("start-announced").await;
+        failpoint("start-announced").await;
         self.make(&id, &plan, &entries, starting).await.map_err(StartFailure::Halfway)?;
-        step("start-done").await;
+        failpoint("start-done").await;
         Ok(plan.notes)
     }
 
-    async fn plan(&self, start: Start) -> Result<(Plan, Flows, Entries)> {
+    async fn plan(&self, start: StartRequest) -> Result<(StartPlan, Flows, Entries)> {
         let (id, request) = (start.flow.id.clone(), start.request);
         self.catch_up().await?;
         if self.known.contains(&id) {
@@ -137,7 +137,7 @@ impl Lifecycle {
     }
 
     /// Refuses a flow that cannot be written or rolled back in one write to the configuration.
-    fn check_size(&self, id: &str, plan: &Plan, entries: &Entries) -> Result<()> {
+    fn check_size(&self, id: &str, plan: &StartPlan, entries: &Entries) -> Result<()> {
         let starting = json(&plan.starting_record(&BTreeSet::new()));
         let announced = made(Batch::new().put(FLOW_TYPE, id, &starting).on_condition(FLOW_TYPE, id, None), plan.queues.iter());
         let deletes = plan.entries.keys().map(EntryKey::config_key);
@@ -150,7 +150,7 @@ impl Lifecycle {
     }
 
     /// Announces the start in the configuration, with everything required to roll it back. Returns the text that it wrote.
-    async fn write_starting(&self, id: &str, plan: &Plan, flows: &Flows) -> Result<String> {
+    async fn write_starting(&self, id: &str, plan: &StartPlan, flows: &Flows) -> Result<String> {
         let leftovers = self.delete_leftovers_of(plan, flows).await?;
         let owned = owned_queues(&flows.records, id);
         let mut found = BTreeSet::new();
@@ -180,9 +180,9 @@ impl Lifecycle {
     }
 
     /// Creates queues, entries and the record without status: the last two in one write, so that no reader sees one without the other.
-    async fn make(&self, id: &str, plan: &Plan, entries: &Entries, starting: String) -> Result<()> {
+    async fn make(&self, id: &str, plan: &StartPlan, entries: &Entries, starting: String) -> Result<()> {
         self.create_queues(&plan.queues).await?;
-        step("start-queues-made").await;
+        failpoint("start-queues-made").await;
         let batch = running(id, plan, entries, starting);
         self.writes.write(batch).await.map_err(FlowError::writing(format!("flow `{id}` or an entry that it shares")))
     }
@@ -199,7 +199,7 @@ pub(super) fn gone<'q>(batch: Batch, queues: impl Iterator<Item = &'q QueueRecor
 }
 
 /// The batch for the running flow: entries and the record without status, in one write.
-fn running(id: &str, plan: &Plan, entries: &Entries, starting: String) -> Batch {
+fn running(id: &str, plan: &StartPlan, entries: &Entries, starting: String) -> Batch {
     let batch = Batch::new().put(FLOW_TYPE, id, json(&plan.record)).on_condition(FLOW_TYPE, id, Some(starting));
     let changed = plan.entries.iter().chain(&plan.rewritten);
     changed.fold(batch, |batch, (key, entry)| put_entry(batch, key, &json(entry), entries))

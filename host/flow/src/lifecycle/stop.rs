@@ -11,9 +11,9 @@ use super::snapshot::Entries;
 use super::start::{gone, keys_of_interest, put_entry};
 use super::stored::json;
 use crate::error::{FlowError, Result};
+use crate::failpoint::failpoint;
 use crate::plan::{EntryKey, Release, Snapshot, release};
 use crate::protocol::{Backlog, FLOW_TYPE, FlowStatus, LEFTOVER_TYPE, PlanRecord, QueueRecord};
-use crate::steps::step;
 
 /// A flow whose entries are removed.
 struct Stopping {
@@ -45,10 +45,10 @@ impl Lifecycle {
     /// Stops a flow even if it holds messages. The flow's lock must be held.
     pub(super) async fn stop_locked(&self, id: &str, request: Option<&str>) -> Result<Vec<String>> {
         let stopping = self.delete_entries(id, request).await?;
-        step("stop-announced").await;
+        failpoint("stop-announced").await;
         self.wait_for_processors(id, &stopping.queues).await?;
         let deleted = self.delete_queues(id, stopping.queues).await?;
-        step("stop-queues-deleted").await;
+        failpoint("stop-queues-deleted").await;
         let batch = Batch::new().delete(FLOW_TYPE, id).on_condition(FLOW_TYPE, id, Some(stopping.text)).with_reserve();
         let mut batch = gone(batch, deleted.gone.iter());
         let mut notes = Vec::new();
@@ -59,7 +59,7 @@ impl Lifecycle {
             batch = batch.put(LEFTOVER_TYPE, name, json(queue));
         }
         self.done.write(&self.writes, batch, &stopping.requests).await.map_err(FlowError::writing(format!("flow `{id}`")))?;
-        step("stop-done").await;
+        failpoint("stop-done").await;
         Ok(notes)
     }
 

@@ -9,15 +9,15 @@ use super::Lifecycle;
 use super::start::put_entry;
 use super::stored::json;
 use crate::error::{FlowError, Result};
-use crate::plan::{EntryKey, SwapOrder, plan_swap, revert, swapped_component, swapped_entry};
+use crate::failpoint::failpoint;
+use crate::plan::{EntryKey, SwapRequest, plan_swap, revert, swapped_component, swapped_entry};
 use crate::protocol::Swapped;
-use crate::steps::step;
 use weir_pubsub::chain;
 
 impl Lifecycle {
     /// Changes the component of a processor of a flow, for the request with this id. Hosts switch once they have loaded it; this does not wait for
     /// them. A completed request that is redelivered changes nothing: another one may have changed the component since.
-    pub(crate) async fn swap(&self, order: SwapOrder, request: &str) -> Result<Swapped> {
+    pub(crate) async fn swap(&self, order: SwapRequest, request: &str) -> Result<Swapped> {
         let _flow = self.flows.lock(&order.flow).await;
         let was_done = self.done.contains(request).await?;
         let _writer = self.writer.lock().await;
@@ -36,11 +36,11 @@ impl Lifecycle {
         if unchanged {
             self.done.note(request).await?;
         } else {
-            step("swap-planned").await;
+            failpoint("swap-planned").await;
             let batch = put_entry(Batch::new(), &key, &json(&swap.entry), &entries);
             let written = self.done.write(&self.writes, batch, &[request.to_owned()]).await;
             written.map_err(FlowError::writing(format!("the entry of processor `{}`", key.processor)))?;
-            step("swap-done").await;
+            failpoint("swap-done").await;
             let (from, to) = (swap.old.as_ref().map(ComponentRef::key), component.key());
             tracing::info!(flow = order.flow, processor = key.processor, variant = key.variant, from, to, "component swapped");
         }

@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use weir_pubsub::{Class, Topic};
 
 use super::draft::Draft;
-use super::{Plan, Snapshot, ownership};
+use super::{Snapshot, StartPlan, ownership};
 use crate::naming::shown;
 use crate::protocol::{EntryRecord, Interface};
 
 /// Outputs without a consumer, and interfaces unknown to all processors, for people.
-pub(super) fn dangling_ends(draft: &Draft, plan: &Plan, snapshot: &Snapshot) -> Vec<String> {
+pub(super) fn dangling_ends(draft: &Draft, plan: &StartPlan, snapshot: &Snapshot) -> Vec<String> {
     let others = || ownership::plans(&snapshot.flows, &draft.id);
     let read_by_others: BTreeSet<&str> = others().flat_map(|plan| &plan.queues).map(|queue| queue.topic.as_str()).collect();
     // The entries of a plan are in the order of the processors.

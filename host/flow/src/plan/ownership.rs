@@ -6,7 +6,7 @@ use weir_config::records::Entry;
 use weir_pubsub::Topic;
 
 use super::draft::refuse;
-use super::{EntryKey, Plan, PlanRefusal, Snapshot};
+use super::{EntryKey, PlanRefusal, Snapshot, StartPlan};
 use crate::error::Result;
 use crate::naming::shown;
 use crate::protocol::{FlowRecord, FlowStatus, PlanRecord, QueueRecord};
@@ -70,7 +70,7 @@ pub(super) fn senders<'f>(
 ///
 /// # Errors
 /// If the flow would change the topics or parameters of an entry that others use; the error names them.
-pub(super) fn join(id: &str, plan: &mut Plan, snapshot: &Snapshot) -> Result<()> {
+pub(super) fn join(id: &str, plan: &mut StartPlan, snapshot: &Snapshot) -> Result<()> {
     let shared: BTreeSet<EntryKey> = plans(&snapshot.flows, id).flat_map(|plan| &plan.entries).map(EntryKey::of).collect();
     for (key, entry) in &mut plan.entries {
         if let Some(there) = there(key, snapshot).filter(|_| shared.contains(key)) {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::queues::Queues;
-use super::{Draft, EntryKey, Exits, Plan, Snapshot, components, dangling, directions, ownership};
+use super::{Draft, EntryKey, Exits, Snapshot, StartPlan, components, dangling, directions, ownership};
 use crate::error::Result;
 use crate::protocol::{EntryRecord, FlowRecord, PlanRecord};
 
@@ -11,7 +11,7 @@ use crate::protocol::{EntryRecord, FlowRecord, PlanRecord};
 ///
 /// # Errors
 /// [`crate::FlowError::Plan`], naming the processor, the field and the fix.
-pub fn plan_start(draft: &Draft, snapshot: &Snapshot, exits: Exits) -> Result<Plan> {
+pub fn plan_start(draft: &Draft, snapshot: &Snapshot, exits: Exits) -> Result<StartPlan> {
     let mut notes = draft.notes.clone();
     let mut entries = BTreeMap::new();
     let mut records = Vec::new();
@@ -37,7 +37,7 @@ pub fn plan_start(draft: &Draft, snapshot: &Snapshot, exits: Exits) -> Result<Pl
     let queues = queues.into_records();
     let plan = PlanRecord { queues: queues.clone(), entries: records };
     let record = FlowRecord { plan: Some(plan), ..draft.record() };
-    let mut plan = Plan { queues, entries, rewritten: BTreeMap::new(), record, notes };
+    let mut plan = StartPlan { queues, entries, rewritten: BTreeMap::new(), record, notes };
     ownership::join(&draft.id, &mut plan, snapshot)?;
     let loose = dangling::dangling_ends(draft, &plan, snapshot);
     plan.notes.extend(loose);

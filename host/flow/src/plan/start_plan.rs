@@ -21,7 +21,7 @@ pub enum Exits {
 
 /// The changes that starting a flow requires.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Plan {
+pub struct StartPlan {
     /// The queues that it needs, including existing ones of other flows.
     pub queues: Vec<QueueRecord>,
     /// Its complete entries.
@@ -34,7 +34,7 @@ pub struct Plan {
     pub notes: Vec<String>,
 }
 
-impl Plan {
+impl StartPlan {
     /// The record while the flow starts: with everything needed to roll back the start. `found` are the queues that already exist.
     pub fn starting_record(&self, found: &BTreeSet<usize>) -> FlowRecord {
         let mut record = FlowRecord { status: Some(FlowStatus::Starting), ..self.record.clone() };

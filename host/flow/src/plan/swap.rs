@@ -13,7 +13,7 @@ use crate::protocol::{EntryRecord, FlowRecord, FlowStatus};
 
 /// The swap to plan.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SwapOrder {
+pub struct SwapRequest {
     /// The flow.
     pub flow: String,
     /// The processor: `NAME`, or `NAME:VARIANT` if the flow has several with that name.
@@ -48,7 +48,7 @@ fn refuse<T>(place: impl Into<String>, refusal: impl Into<SwapRefusal>) -> Resul
 ///
 /// # Errors
 /// [`FlowError::Swap`]: there is no such processor, or several, or the flow is not running.
-pub fn swapped_entry(order: &SwapOrder, flow: &FlowRecord) -> Result<EntryKey> {
+pub fn swapped_entry(order: &SwapRequest, flow: &FlowRecord) -> Result<EntryKey> {
     let place = || format!("flow `{}`, processor `{}`", shown(&order.flow), shown(&order.processor));
     match flow.status {
         None => {}
@@ -75,7 +75,7 @@ pub fn swapped_entry(order: &SwapOrder, flow: &FlowRecord) -> Result<EntryKey> {
 ///
 /// # Errors
 /// [`FlowError::Swap`]: it is not deployed.
-pub fn swapped_component(order: &SwapOrder, snapshot: &Snapshot) -> Result<String> {
+pub fn swapped_component(order: &SwapRequest, snapshot: &Snapshot) -> Result<String> {
     components::deployment(&order.component, snapshot)
         .or_else(|error| refuse(format!("flow `{}`, component `{}`", shown(&order.flow), shown(&order.component)), error))
 }
@@ -84,7 +84,7 @@ pub fn swapped_component(order: &SwapOrder, snapshot: &Snapshot) -> Result<Strin
 ///
 /// # Errors
 /// [`FlowError::Swap`], naming the topic, parameter or grant and the fix.
-pub fn plan_swap(order: &SwapOrder, key: &EntryKey, snapshot: &Snapshot, bad: &[ComponentRef]) -> Result<Swap> {
+pub fn plan_swap(order: &SwapRequest, key: &EntryKey, snapshot: &Snapshot, bad: &[ComponentRef]) -> Result<Swap> {
     let place = format!("flow `{}`, processor `{}`", shown(&order.flow), shown(&key.processor));
     let Some(entry) = snapshot.entries.get(key) else {
         return refuse(place, SwapRefusal::EntryGone { variant: key.variant.clone() });

@@ -30,20 +30,20 @@ fn deploy(snapshot: &mut Snapshot, key: &str, descriptor: &Value) {
 }
 
 /// Applies the plan.
-fn apply_plan(snapshot: &mut Snapshot, id: &str, plan: &Plan) {
+fn apply_plan(snapshot: &mut Snapshot, id: &str, plan: &StartPlan) {
     snapshot.flows.insert(id.to_owned(), plan.record.clone());
     for (key, entry) in plan.entries.iter().chain(&plan.rewritten) {
         snapshot.entries.insert(key.clone(), entry.clone());
     }
 }
 
-fn start(snapshot: &mut Snapshot, id: &str, blueprint: &Value, parameters: &[(&str, &str)]) -> Result<Plan> {
+fn start(snapshot: &mut Snapshot, id: &str, blueprint: &Value, parameters: &[(&str, &str)]) -> Result<StartPlan> {
     let plan = plan_start(&draft(id, blueprint, parameters)?, snapshot, EXITS)?;
     apply_plan(snapshot, id, &plan);
     Ok(plan)
 }
 
-fn show(plan: &Plan) -> String {
+fn show(plan: &StartPlan) -> String {
     let mut text = String::new();
     for queue in &plan.queues {
         let bound = queue.drop_oldest_above_bytes.map(|bytes| format!(" (bounded, {bytes})")).unwrap_or_default();
@@ -58,11 +58,11 @@ fn show(plan: &Plan) -> String {
     text
 }
 
-fn check(plan: &Plan, expected: &Expect) {
+fn check(plan: &StartPlan, expected: &Expect) {
     expected.assert_eq(&show(plan));
 }
 
-fn check_error(result: Result<Plan>, expected: &str) {
+fn check_error(result: Result<StartPlan>, expected: &str) {
     assert_eq!(chain(&result.unwrap_err()), expected);
 }
 
@@ -422,7 +422,7 @@ fn refusals_of_a_swap_are_distinguished_and_report_the_fix() {
     deploy(&mut snapshot, "p@2.0.0", &json!({"schema": 1, "consumers": ["input", "more"]}));
     deploy(&mut snapshot, "p@3.0.0", &json!({"schema": 1, "producers": ["*"]}));
     let key = EntryKey { processor: "p".to_owned(), variant: "b".to_owned() };
-    let order = |component: &str, shared: bool| SwapOrder {
+    let order = |component: &str, shared: bool| SwapRequest {
         flow: "one".to_owned(),
         processor: "p".to_owned(),
         component: component.to_owned(),
@@ -467,7 +467,7 @@ fn refusals_of_a_swap_are_distinguished_and_report_the_fix() {
         SwapRefusal::EntryGone { variant: "b".to_owned() },
         "flow `one`, processor `p`: its entry (variant `b`) is missing or unreadable: start the flow again",
     );
-    let unknown = swapped_entry(&SwapOrder { processor: "q".to_owned(), ..order("p", false) }, &snapshot.flows["one"]).unwrap_err();
+    let unknown = swapped_entry(&SwapRequest { processor: "q".to_owned(), ..order("p", false) }, &snapshot.flows["one"]).unwrap_err();
     assert_eq!(chain(&unknown), "flow `one`, processor `q`: the flow has no such processor; it has p");
     snapshot.flows.get_mut("one").unwrap().status = Some(FlowStatus::Stopping);
     let stopping = swapped_entry(&order("p", false), &snapshot.flows["one"]).unwrap_err();

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use futures_util::future::join_all;
 use weir_config::records::DeadLetter;
-use weir_pubsub::{Browsed, Class, Cursor, Message, Page, PubsubError, Queue, QueueStats, Start, chain};
+use weir_pubsub::{BrowseStart, Browsed, Class, Cursor, Message, Page, PubsubError, Queue, QueueStats, chain};
 
 use super::owners::{Owner, Owners};
 use super::selection::{DeadLetterKey, Selection};
@@ -37,7 +37,7 @@ pub(crate) enum Action {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Portion {
     /// Where to begin.
-    pub(crate) start: Start,
+    pub(crate) start: BrowseStart,
     /// The last position to process; by default the newest one at the beginning, so that messages dead-lettered again meanwhile are not processed
     /// twice.
     pub(crate) through: Option<Cursor>,
@@ -47,7 +47,7 @@ pub(crate) struct Portion {
 
 /// The outcome for the selected dead letters.
 #[derive(Debug, Default)]
-pub(crate) struct Outcome {
+pub(crate) struct BatchReport {
     pub(crate) done_count: u64,
     pub(crate) failed_count: u64,
     pub(crate) failures: Vec<DeadLetterFailure>,
@@ -87,13 +87,13 @@ pub(crate) async fn work(
     mut selection: Selection,
     owners: &Owners,
     portion: Portion,
-) -> Result<Outcome> {
-    let mut work = BatchRun { gateway, action, owners, stuck: HashMap::new(), outcome: Outcome::default() };
+) -> Result<BatchReport> {
+    let mut work = BatchRun { gateway, action, owners, stuck: HashMap::new(), outcome: BatchReport::default() };
     if let Some(positions) = selection.only_positions() {
         for some in positions.chunks(BATCH_COUNT) {
             let mut found = Vec::new();
             for at in some.iter().copied() {
-                let page = list_heads(gateway, Start::At(at), 1, work.body_bytes()).await?;
+                let page = list_heads(gateway, BrowseStart::At(at), 1, work.body_bytes()).await?;
                 found.extend(page.messages.into_iter().filter(|head| head.cursor == at && selection.takes(head, None)));
             }
             work.process_all(found).await?;
@@ -153,7 +153,7 @@ struct BatchRun<'a> {
     owners: &'a Owners,
     /// Queues that cannot be sent to now, with the reason. Nothing more is sent to them, which keeps the order of their messages.
     stuck: HashMap<Queue, (&'static str, String)>,
-    outcome: Outcome,
+    outcome: BatchReport,
 }
 
 impl BatchRun<'_> {
@@ -188,7 +188,7 @@ impl BatchRun<'_> {
             if extent.is_over {
                 return Ok(());
             }
-            start = Start::Behind(last);
+            start = BrowseStart::Behind(last);
             // All named dead letters must be searched for, to find out which do not exist.
             if matches!(selection, Selection::Named { .. }) {
                 continue;
@@ -208,7 +208,7 @@ impl BatchRun<'_> {
         if page.newest.is_some() {
             return Extent::of(Some(&page.messages));
         }
-        let all = list_heads(self.gateway, Start::Oldest, u32::MAX, 0).await.ok();
+        let all = list_heads(self.gateway, BrowseStart::Oldest, u32::MAX, 0).await.ok();
         Extent::of(all.as_ref().map(|page| &*page.messages))
     }
 

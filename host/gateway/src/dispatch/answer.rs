@@ -6,13 +6,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use weir_pubsub::{Message, PubsubError, Replies, WEIR_ERROR};
 
-use super::Dispatch;
-use super::dispatcher::SharedRequester;
+use super::FlowDirectory;
 use super::flow::Interface;
+use super::tracked::SharedRequester;
 use crate::error::{GatewayError, Result};
 
 /// Sends one message to a `flow` interface; it is durable when this returns.
-pub(crate) async fn send(dispatch: &Dispatch, interface: &Interface, body: Bytes) -> Result<()> {
+pub(crate) async fn send(dispatch: &FlowDirectory, interface: &Interface, body: Bytes) -> Result<()> {
     let producer = dispatch.producer(interface).await?;
     match producer.publish_confirmed(Message::new(body)).await {
         Ok(()) => Ok(()),
@@ -22,8 +22,8 @@ pub(crate) async fn send(dispatch: &Dispatch, interface: &Interface, body: Bytes
 
 /// Sends a request to a `request` interface, and returns the body of the answer, or of its last part if it has several. An error from the responder
 /// is returned as an answer, too.
-pub(crate) async fn ask(dispatch: &Dispatch, interface: &Arc<Interface>, body: Bytes, time: Duration) -> Result<Bytes> {
-    let mut answer = Answer::begin(dispatch, interface, body, time).await?;
+pub(crate) async fn ask(dispatch: &FlowDirectory, interface: &Arc<Interface>, body: Bytes, time: Duration) -> Result<Bytes> {
+    let mut answer = PendingAnswer::begin(dispatch, interface, body, time).await?;
     let mut last = Bytes::new();
     while let Some(part) = answer.next_part().await? {
         last = part.body;
@@ -32,19 +32,19 @@ pub(crate) async fn ask(dispatch: &Dispatch, interface: &Arc<Interface>, body: B
 }
 
 /// An answer in progress.
-pub(crate) struct Answer {
+pub(crate) struct PendingAnswer {
     interface: Arc<Interface>,
     replies: Replies,
     /// Receives the parts while it lives.
     _requester: SharedRequester,
 }
 
-impl Answer {
-    /// Sends the request. Read the parts of the answer with [`Answer::next`].
-    pub(crate) async fn begin(dispatch: &Dispatch, interface: &Arc<Interface>, body: Bytes, time: Duration) -> Result<Self> {
+impl PendingAnswer {
+    /// Sends the request. Read the parts of the answer with [`PendingAnswer::next`].
+    pub(crate) async fn begin(dispatch: &FlowDirectory, interface: &Arc<Interface>, body: Bytes, time: Duration) -> Result<Self> {
         let requester = dispatch.requester(interface).await?;
         match requester.begin(Message::new(body), time).await {
-            Ok(replies) => Ok(Answer { interface: interface.clone(), replies, _requester: requester }),
+            Ok(replies) => Ok(PendingAnswer { interface: interface.clone(), replies, _requester: requester }),
             Err(error) => Err(not_sent(dispatch, interface, error).await),
         }
     }
@@ -82,7 +82,7 @@ fn said(part: &Message, kind: &str) -> String {
 }
 
 /// Why a message was not sent into a flow.
-pub(crate) async fn not_sent(dispatch: &Dispatch, interface: &Interface, error: PubsubError) -> GatewayError {
+pub(crate) async fn not_sent(dispatch: &FlowDirectory, interface: &Interface, error: PubsubError) -> GatewayError {
     let what = format!("the message was not sent to interface `{}` of flow `{}`", interface.name, interface.flow);
     match error {
         PubsubError::QueueNotFound { .. } if dispatch.is_stopped(interface).await => interface.gone(),

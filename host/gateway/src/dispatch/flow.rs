@@ -9,8 +9,8 @@ use weir_config::names::exit_subscription;
 use weir_flow::protocol::{FlowRecord, Interface as Offered};
 use weir_pubsub::{Queue, Topic};
 
-use super::dispatcher::{SharedProducer, SharedRequester};
-use super::link::Link;
+use super::connector::Connector;
+use super::tracked::{SharedProducer, SharedRequester};
 use crate::error::{GatewayError, Result};
 
 /// One running flow.
@@ -28,11 +28,11 @@ impl Flow {
         let stopped = CancellationToken::new();
         let (undecided, is_undecided) = watch::channel(false);
         let interface = |(name, offered): (&String, &Offered)| {
-            let line = InterfaceTarget::of(offered)?;
+            let endpoint = Endpoint::of(offered)?;
             Ok(Arc::new(Interface {
                 flow: id.to_owned(),
                 name: name.clone(),
-                line,
+                endpoint,
                 stopped: stopped.clone(),
                 undecided: is_undecided.clone(),
             }))
@@ -76,7 +76,7 @@ pub(crate) struct Interface {
     /// The interface's name.
     pub(crate) name: String,
     /// The traffic of the interface.
-    pub(crate) line: InterfaceTarget,
+    pub(crate) endpoint: Endpoint,
     /// Cancelled when the flow is stopped, not while its stop may still be refused.
     pub(crate) stopped: CancellationToken,
     /// Whether a stop that may still be refused is in progress.
@@ -84,20 +84,20 @@ pub(crate) struct Interface {
 }
 
 /// The traffic of an interface, with its connection.
-pub(crate) enum InterfaceTarget {
+pub(crate) enum Endpoint {
     /// Messages enter or leave the flow.
     Flow { topic: Topic, producer: OnceCell<SharedProducer> },
     /// Requests and their answers.
     Request { request: Topic, response: Topic, requester: OnceCell<SharedRequester> },
 }
 
-impl InterfaceTarget {
-    fn of(offered: &Offered) -> Result<InterfaceTarget, String> {
+impl Endpoint {
+    fn of(offered: &Offered) -> Result<Endpoint, String> {
         let topic = |text: &str| text.parse::<Topic>().map_err(|error| format!("has an invalid topic: {error}"));
         Ok(match offered {
-            Offered::Flow { flow } => InterfaceTarget::Flow { topic: topic(flow)?, producer: OnceCell::new() },
+            Offered::Flow { flow } => Endpoint::Flow { topic: topic(flow)?, producer: OnceCell::new() },
             Offered::Service { request, response } => {
-                InterfaceTarget::Request { request: topic(request)?, response: topic(response)?, requester: OnceCell::new() }
+                Endpoint::Request { request: topic(request)?, response: topic(response)?, requester: OnceCell::new() }
             }
         })
     }
@@ -106,19 +106,19 @@ impl InterfaceTarget {
 impl Interface {
     /// The topic of the interface's messages or requests.
     pub(crate) fn input_topic(&self) -> &Topic {
-        let (InterfaceTarget::Flow { topic, .. } | InterfaceTarget::Request { request: topic, .. }) = &self.line;
+        let (Endpoint::Flow { topic, .. } | Endpoint::Request { request: topic, .. }) = &self.endpoint;
         topic
     }
 
     /// The producer for a `flow` interface.
-    pub(super) async fn producer(&self, link: &Link) -> Result<SharedProducer> {
-        let InterfaceTarget::Flow { topic, producer } = &self.line else { return Err(self.takes_requests()) };
+    pub(super) async fn producer(&self, link: &Connector) -> Result<SharedProducer> {
+        let Endpoint::Flow { topic, producer } = &self.endpoint else { return Err(self.takes_requests()) };
         producer.get_or_try_init(|| link.producer(topic)).await.cloned()
     }
 
     /// The requester for a `request` interface.
-    pub(super) async fn requester(&self, link: &Link) -> Result<SharedRequester> {
-        let InterfaceTarget::Request { request, response, requester } = &self.line else {
+    pub(super) async fn requester(&self, link: &Connector) -> Result<SharedRequester> {
+        let Endpoint::Request { request, response, requester } = &self.endpoint else {
             return Err(self.wrong("accepts messages but does not answer: use `weir send`".to_owned()));
         };
         requester.get_or_try_init(|| link.requester(request, response)).await.cloned()
@@ -126,7 +126,7 @@ impl Interface {
 
     /// The queue that keeps the output of this interface until it is read.
     pub(crate) fn exit_queue(&self) -> Result<Queue> {
-        let InterfaceTarget::Flow { topic, .. } = &self.line else { return Err(self.takes_requests()) };
+        let Endpoint::Flow { topic, .. } = &self.endpoint else { return Err(self.takes_requests()) };
         let subscription = exit_subscription(&self.flow, &self.name)
             .map_err(|_| self.wrong("cannot have an exit: its name and the flow's are too long for a queue".to_owned()))?;
         Queue::new(topic.clone(), subscription).map_err(|error| self.wrong(format!("cannot have an exit: {error}")))
@@ -179,8 +179,8 @@ mod tests {
 
     #[test]
     fn interfaces_are_read_from_the_record() {
-        assert!(matches!(&flow().interface("in").unwrap().line, InterfaceTarget::Flow { topic, .. } if topic.to_string() == "flow:tg:in"));
-        assert!(matches!(flow().interface("ask").unwrap().line, InterfaceTarget::Request { .. }));
+        assert!(matches!(&flow().interface("in").unwrap().endpoint, Endpoint::Flow { topic, .. } if topic.to_string() == "flow:tg:in"));
+        assert!(matches!(flow().interface("ask").unwrap().endpoint, Endpoint::Request { .. }));
     }
 
     #[test]

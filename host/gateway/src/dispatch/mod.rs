@@ -5,10 +5,10 @@
 //! service, and waits until the follower has that version.
 
 mod answer;
-mod dispatcher;
+mod connector;
 mod flow;
 mod known;
-mod link;
+mod tracked;
 
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -20,24 +20,24 @@ use weir_config::{Change, ConfigClient, FollowerHandle, FollowerStatus};
 use weir_flow::protocol::FLOW_TYPE;
 use weir_pubsub::Backend;
 
-use self::dispatcher::SharedRequester;
 use self::flow::Flow;
 use self::known::{FlowState, KnownFlows, read};
+use self::tracked::SharedRequester;
 use crate::caller::Caller;
 use crate::error::{GatewayError, Result};
 
-pub(crate) use self::answer::{Answer, ask, not_sent, send};
-pub(crate) use self::dispatcher::SharedProducer;
-pub(crate) use self::flow::{Interface, InterfaceTarget};
-pub(crate) use self::link::Link;
+pub(crate) use self::answer::{PendingAnswer, ask, not_sent, send};
+pub(crate) use self::connector::Connector;
+pub(crate) use self::flow::{Endpoint, Interface};
+pub(crate) use self::tracked::SharedProducer;
 
 /// How long the follower may lag behind. In one process it takes a few milliseconds; after this time it cannot fetch.
 const BEHIND_TIME: Duration = Duration::from_secs(5);
 
 /// The running flows, with producers and requesters for their interfaces.
-pub(crate) struct Dispatch {
+pub(crate) struct FlowDirectory {
     config: ConfigClient,
-    link: Link,
+    link: Connector,
     /// Cancelled on shutdown.
     stopping: CancellationToken,
     known: RwLock<KnownFlows>,
@@ -46,11 +46,11 @@ pub(crate) struct Dispatch {
     follower: watch::Receiver<FollowerStatus>,
 }
 
-impl Dispatch {
-    /// No flows are known before the first [change](Dispatch::apply) from the follower of this handle.
-    pub(crate) fn new(config: ConfigClient, link: Link, follower: &FollowerHandle, stopping: CancellationToken) -> Self {
+impl FlowDirectory {
+    /// No flows are known before the first [change](FlowDirectory::apply) from the follower of this handle.
+    pub(crate) fn new(config: ConfigClient, link: Connector, follower: &FollowerHandle, stopping: CancellationToken) -> Self {
         let (version, follower) = (follower.version(), follower.status());
-        Dispatch { config, link, stopping, known: RwLock::default(), version, follower }
+        FlowDirectory { config, link, stopping, known: RwLock::default(), version, follower }
     }
 
     /// Applies the current records of all flows.

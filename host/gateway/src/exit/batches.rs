@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 use weir_pubsub::Receipt;
 
-use super::held::MAX_COUNT;
+use super::lease_window::MAX_COUNT;
 
 /// Maximum size of a batch of more than one message.
 pub(crate) const BATCH_BYTES: usize = 64 << 10;

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use weir_pubsub::{Backend, Receipt, Settled, Unsettled};
 
-use super::held::{Held, Refused};
+use super::lease_window::{LeaseWindow, Refused};
 use crate::error::{GatewayError, Result};
 
 /// The id of a lease: 128 random bits, so that it cannot be guessed. On the wire: 32 hexadecimal digits.
@@ -99,7 +99,7 @@ pub(crate) struct Lease {
     flow: String,
     interface: String,
     backend: Arc<dyn Backend>,
-    held: Mutex<Held>,
+    held: Mutex<LeaseWindow>,
     /// Settles whose outcome is pending.
     settling_count: AtomicUsize,
     /// Notified when a message is acknowledged, or delivered while none was held.
@@ -118,7 +118,7 @@ impl Lease {
             flow: flow.to_owned(),
             interface: interface.to_owned(),
             backend,
-            held: Mutex::new(Held::new(count, lease_time)),
+            held: Mutex::new(LeaseWindow::new(count, lease_time)),
             settling_count: AtomicUsize::new(0),
             changed: Notify::new(),
             released: CancellationToken::new(),
@@ -142,7 +142,7 @@ impl Lease {
     pub(crate) async fn acknowledge(&self, through: u64, then: Then) -> Result<u64> {
         let in_flight = self.begin_settling(through, then)?;
         // `begin_settling` counted them: they count until their outcome is known or the requester is gone.
-        let _counted = Counted { total: &self.settling_count, count: in_flight.len() };
+        let _counted = SettlingGuard { total: &self.settling_count, count: in_flight.len() };
         let mut settled_count = 0;
         for settling in in_flight {
             match settling.await {
@@ -248,10 +248,10 @@ impl Lease {
 
     /// Waits until everything delivered is acknowledged.
     pub(super) async fn emptied(&self) {
-        self.becomes(Held::is_empty).await;
+        self.becomes(LeaseWindow::is_empty).await;
     }
 
-    async fn becomes(&self, wanted: impl Fn(&Held) -> bool) {
+    async fn becomes(&self, wanted: impl Fn(&LeaseWindow) -> bool) {
         loop {
             let mut changed = pin!(self.changed.notified());
             // A change between the check and the wait is noticed.
@@ -288,7 +288,7 @@ impl Lease {
         }
     }
 
-    fn held(&self) -> MutexGuard<'_, Held> {
+    fn held(&self) -> MutexGuard<'_, LeaseWindow> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -320,12 +320,12 @@ pub(super) enum LeaseEnd {
 }
 
 /// A count that is decreased when this is dropped.
-struct Counted<'a> {
+struct SettlingGuard<'a> {
     total: &'a AtomicUsize,
     count: usize,
 }
 
-impl Drop for Counted<'_> {
+impl Drop for SettlingGuard<'_> {
     fn drop(&mut self) {
         self.total.fetch_sub(self.count, Ordering::AcqRel);
     }

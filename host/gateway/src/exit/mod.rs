@@ -4,8 +4,8 @@
 //! A WebSocket export, whose readers do not acknowledge, counts its [`batches`] by pings and pongs.
 
 mod batches;
-mod held;
 mod lease;
+mod lease_window;
 mod reading;
 mod taking;
 

@@ -4,12 +4,12 @@ use std::num::NonZeroU32;
 
 use weir_pubsub::{Consumer, ConsumerOptions, PubsubError};
 
-use crate::dispatch::{Dispatch, Interface};
+use crate::dispatch::{FlowDirectory, Interface};
 use crate::error::{GatewayError, Result};
 use crate::reader_backoff::ReaderBackoff;
 
 /// A consumer of the interface's exit; `None` if it has no exit.
-pub(crate) async fn consumer(dispatch: &Dispatch, interface: &Interface, window: NonZeroU32) -> Result<Option<Box<dyn Consumer>>> {
+pub(crate) async fn consumer(dispatch: &FlowDirectory, interface: &Interface, window: NonZeroU32) -> Result<Option<Box<dyn Consumer>>> {
     let queue = interface.exit_queue()?;
     let options = ConsumerOptions { window, ..ConsumerOptions::default() };
     match dispatch.backend().consumer(queue.topic(), queue.subscription(), options).await {
@@ -22,7 +22,7 @@ pub(crate) async fn consumer(dispatch: &Dispatch, interface: &Interface, window:
 
 /// A new consumer after the connection to the broker was lost; waits for the connection.
 pub(crate) async fn consumer_again(
-    dispatch: &Dispatch,
+    dispatch: &FlowDirectory,
     interface: &Interface,
     window: NonZeroU32,
     reader_backoff: &mut ReaderBackoff,

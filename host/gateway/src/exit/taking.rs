@@ -14,13 +14,13 @@ use tokio::time::Instant;
 use weir_pubsub::{Consumer, Delivery, PubsubError, Queue, QueueStats, Receipt};
 
 use super::batches::BATCH_BYTES;
-use super::held::MAX_COUNT;
 use super::lease::{HandedOut, LeaseEnd, Registered};
+use super::lease_window::MAX_COUNT;
 use super::reading::consumer_again;
-use crate::dispatch::{Dispatch, Interface};
+use crate::dispatch::{FlowDirectory, Interface};
 use crate::error::{GatewayError, Result};
-use crate::line;
-use crate::metrics::open::Opened;
+use crate::message_json;
+use crate::metrics::open::OpenGuard;
 use crate::ndjson::error_line;
 use crate::reader_backoff::{ReaderBackoff, until_deadline};
 
@@ -38,7 +38,7 @@ const MAX_POLLS_WITHOUT_FIGURES: u32 = 3;
 
 /// Takes from an exit for one connection.
 pub(crate) struct Taking {
-    pub(crate) dispatch: Arc<Dispatch>,
+    pub(crate) dispatch: Arc<FlowDirectory>,
     pub(crate) interface: Arc<Interface>,
     pub(crate) queue: Queue,
     pub(crate) consumer: Box<dyn Consumer>,
@@ -48,7 +48,7 @@ pub(crate) struct Taking {
     /// End if no message arrived for this long; `None`: continue.
     pub(crate) wait: Option<Duration>,
     /// Counts the stream while it is open.
-    pub(crate) open: Opened,
+    pub(crate) open: OpenGuard,
 }
 
 /// The lines of a body: the lease, then the messages, and an error as the last one.
@@ -70,7 +70,7 @@ pub(crate) fn lines(taking: Taking) -> Body {
 
 /// The next step after a chunk.
 #[derive(PartialEq, Eq)]
-enum Step {
+enum AfterChunk {
     /// More.
     More,
     /// End: the count is reached, or the exit is empty, and everything is acknowledged; or the connection is closed.
@@ -78,7 +78,7 @@ enum Step {
 }
 
 /// A line that is not delivered yet.
-struct Next {
+struct PendingLine {
     receipt: Receipt,
     line: Vec<u8>,
 }
@@ -118,7 +118,7 @@ impl Taking {
                     LeaseEnd::Released => Ok(()),
                 },
                 () = pieces.closed() => return Ok(()),
-                step = self.step(pieces, &mut next) => if step? == Step::End {
+                step = self.step(pieces, &mut next) => if step? == AfterChunk::End {
                     return Ok(());
                 },
             }
@@ -126,30 +126,30 @@ impl Taking {
     }
 
     /// Delivers a message and those already available, once the connection accepts them.
-    async fn step(&mut self, pieces: &mpsc::Sender<Bytes>, next: &mut Option<Next>) -> Result<Step> {
-        let Ok(permit) = pieces.reserve().await else { return Ok(Step::End) };
+    async fn step(&mut self, pieces: &mpsc::Sender<Bytes>, next: &mut Option<PendingLine>) -> Result<AfterChunk> {
+        let Ok(permit) = pieces.reserve().await else { return Ok(AfterChunk::End) };
         if next.is_none() {
             let delivery = if self.lease.may_take() { self.receive().await? } else { None };
             let Some(delivery) = delivery else {
                 drop(permit);
                 self.lease.emptied().await;
-                return Ok(Step::End);
+                return Ok(AfterChunk::End);
             };
             let mut line = Vec::new();
-            line::write_with_receipt(self.lease.next_number(), &delivery.message, &mut line);
-            *next = Some(Next { receipt: delivery.receipt, line });
+            message_json::write_with_receipt(self.lease.next_number(), &delivery.message, &mut line);
+            *next = Some(PendingLine { receipt: delivery.receipt, line });
         }
         self.lease.room(next.as_ref().map_or(0, |next| next.line.len())).await;
         permit.send(self.batch(next));
-        Ok(Step::More)
+        Ok(AfterChunk::More)
     }
 
     /// The waiting line, for which there is room, and the lines of messages that are already available.
-    fn batch(&self, next: &mut Option<Next>) -> Bytes {
+    fn batch(&self, next: &mut Option<PendingLine>) -> Bytes {
         let mut lines = Vec::new();
-        while let Some(Next { receipt, line }) = next.take() {
+        while let Some(PendingLine { receipt, line }) = next.take() {
             if self.lease.hand_out(receipt, line.len()) == HandedOut::NotYet {
-                *next = Some(Next { receipt, line });
+                *next = Some(PendingLine { receipt, line });
                 break;
             }
             if lines.is_empty() {
@@ -162,8 +162,8 @@ impl Taking {
             }
             *next = self.fitting().receive().now_or_never().and_then(Result::ok).map(|delivery| {
                 let mut line = Vec::new();
-                line::write_with_receipt(self.lease.next_number(), &delivery.message, &mut line);
-                Next { receipt: delivery.receipt, line }
+                message_json::write_with_receipt(self.lease.next_number(), &delivery.message, &mut line);
+                PendingLine { receipt: delivery.receipt, line }
             });
         }
         Bytes::from(lines)
@@ -244,7 +244,7 @@ fn may_come(stats: &QueueStats, own_count: u64, looks_count: u32) -> bool {
 }
 
 /// Why an exit cannot be read any further.
-pub(crate) async fn cut_off(dispatch: &Dispatch, interface: &Interface, error: PubsubError) -> GatewayError {
+pub(crate) async fn cut_off(dispatch: &FlowDirectory, interface: &Interface, error: PubsubError) -> GatewayError {
     match error {
         PubsubError::QueueNotFound { .. } if dispatch.is_stopped(interface).await => interface.gone(),
         error => GatewayError::broker("reading the exit failed")(error),

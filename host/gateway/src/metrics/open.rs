@@ -1,4 +1,4 @@
-//! Open resources of the gateway: connections to the broker, and streams of its callers.
+//! OpenCounts resources of the gateway: connections to the broker, and streams of its callers.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -30,13 +30,13 @@ const STREAMS: [(What, &str); 5] =
 
 /// Counts of open resources.
 #[derive(Default)]
-pub(crate) struct Open([AtomicU64; DISPATCHERS.len() + STREAMS.len()]);
+pub(crate) struct OpenCounts([AtomicU64; DISPATCHERS.len() + STREAMS.len()]);
 
-impl Open {
+impl OpenCounts {
     /// Counts one more until the returned value is dropped.
-    pub(crate) fn begin(self: &Arc<Self>, what: What) -> Opened {
+    pub(crate) fn begin(self: &Arc<Self>, what: What) -> OpenGuard {
         self.count_of(what).fetch_add(1, Ordering::Relaxed);
-        Opened { open: self.clone(), what }
+        OpenGuard { open: self.clone(), what }
     }
 
     /// Writes the counts.
@@ -61,12 +61,12 @@ impl Open {
 }
 
 /// An open resource, counted until this is dropped.
-pub(crate) struct Opened {
-    open: Arc<Open>,
+pub(crate) struct OpenGuard {
+    open: Arc<OpenCounts>,
     what: What,
 }
 
-impl Drop for Opened {
+impl Drop for OpenGuard {
     fn drop(&mut self) {
         self.open.count_of(self.what).fetch_sub(1, Ordering::Relaxed);
     }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use weir_pubsub::{Cursor, NotACursor, Start};
+use weir_pubsub::{BrowseStart, Cursor, NotACursor};
 
 /// A position in a queue in the broker's format: a number, or a string of 32 hexadecimal digits on brokers without numbers. Treat it as
 /// opaque.
@@ -30,8 +30,8 @@ impl Position {
     ///
     /// # Errors
     /// As [`Position::cursor`].
-    pub fn behind(&self) -> Result<Start, NotACursor> {
-        if self.to_string() == "0" { Ok(Start::Oldest) } else { Ok(Start::Behind(self.cursor()?)) }
+    pub fn behind(&self) -> Result<BrowseStart, NotACursor> {
+        if self.to_string() == "0" { Ok(BrowseStart::Oldest) } else { Ok(BrowseStart::Behind(self.cursor()?)) }
     }
 
     /// Whether it is known to be after another.
@@ -71,7 +71,7 @@ mod tests {
                 assert_eq!(serde_json::from_str::<Position>(&read).unwrap().cursor(), Ok(cursor), "{read}");
             }
         }
-        assert_eq!(Position::Number(0).behind(), Ok(Start::Oldest));
+        assert_eq!(Position::Number(0).behind(), Ok(BrowseStart::Oldest));
         assert!(Position::Number(0).cursor().is_err() && Position::Text("x".to_owned()).behind().is_err());
         assert!(Position::Number(10).is_behind(&Position::Text("9".to_owned())));
         assert!(!Position::Text(id.to_owned()).is_behind(&Position::Text("f".repeat(32))));

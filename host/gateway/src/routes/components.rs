@@ -31,7 +31,7 @@ const READS_COUNT: usize = 16;
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(crate) struct Target {
+pub(crate) struct DeployQuery {
     /// The deployment's name; default: the descriptor's.
     name: Option<String>,
     /// Its version; default: the descriptor's.
@@ -52,7 +52,7 @@ struct ComponentBytes(#[allow(dead_code, reason = "it is described, never made")
     path = "/api/v1/weir/components",
     operation_id = "deploy",
     tag = "components",
-    params(Target),
+    params(DeployQuery),
     request_body(content = inline(ComponentBytes), content_type = "application/wasm", description = "The component file"),
     responses(
         (status = 200, description = "Deployed", body = Deployed),
@@ -60,7 +60,7 @@ struct ComponentBytes(#[allow(dead_code, reason = "it is described, never made")
         (status = 422, description = "The component cannot run on any host; the message states why", body = ErrorAnswer),
     )
 )]
-pub(crate) async fn post(State(gateway): State<Shared>, Fields(target): Fields<Target>, request: Request) -> Result<Response> {
+pub(crate) async fn post(State(gateway): State<Shared>, Fields(target): Fields<DeployQuery>, request: Request) -> Result<Response> {
     body::expect_type(request.headers(), "application/wasm")?;
     let folder = match &gateway.components {
         Components::Here(folder) => folder,
@@ -149,7 +149,7 @@ async fn inspect(gateway: &Gateway, bytes: Bytes, limits: GivenLimits) -> Result
     checked.map_err(|problem| GatewayError::BadComponent { problem })
 }
 
-fn name_of(target: Target, descriptor: &Descriptor) -> Result<(String, String)> {
+fn name_of(target: DeployQuery, descriptor: &Descriptor) -> Result<(String, String)> {
     let missing = |field: &str, example: &str| GatewayError::BadField {
         field: field.to_owned(),
         problem: format!("is missing from the request and the component's descriptor; add it: `weir deploy {example} FILE.wasm`"),

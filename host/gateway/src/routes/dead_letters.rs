@@ -8,18 +8,18 @@ use serde::Deserialize;
 use std::cmp::Ordering;
 use utoipa::IntoParams;
 use weir_config::records::DeadLetter;
-use weir_pubsub::{Browsed, Cursor, MessageId, PubsubError, Start};
+use weir_pubsub::{BrowseStart, Browsed, Cursor, MessageId, PubsubError};
 
 use crate::body::NDJSON;
 use crate::dead_letters::{DeadLetterKey, Owners, PAGE_COUNT, Selection, list_heads, parse_key, queue, whole as whole_letter, wrong};
 use crate::error::{GatewayError, Result};
 use crate::flows;
 use crate::gateway::{Gateway, Shared};
-use crate::held::Received;
-use crate::line;
+use crate::message_json;
 use crate::ndjson::ndjson;
 use crate::protocol::{DeadLetterId, DeadLetterLine, DeadLetterOrder, DeadLetterSummary, DeadLetters, Position};
 use crate::query::Fields;
+use crate::request_share::RequestShare;
 
 /// Default and maximum number of dead letters in one response.
 const DEFAULT_LIMIT: u32 = 100;
@@ -76,7 +76,7 @@ pub(crate) async fn get(State(gateway): State<Shared>, Fields(extent): Fields<Li
         });
     }
     let selection = extent.selection()?;
-    let start = extent.after.clone().map_or(Ok(Start::Oldest), |after| Position::Text(after).behind()).map_err(wrong("after"))?;
+    let start = extent.after.clone().map_or(Ok(BrowseStart::Oldest), |after| Position::Text(after).behind()).map_err(wrong("after"))?;
     let depth = match gateway.backend.inspect().stats(&queue(&gateway)?).await {
         Ok(stats) => stats.depth_count,
         // The flow service creates it; before that there are no dead letters.
@@ -89,7 +89,7 @@ pub(crate) async fn get(State(gateway): State<Shared>, Fields(extent): Fields<Li
 }
 
 /// The selected dead letters from a position on, up to the limits of one response.
-async fn list(gateway: &Gateway, mut selection: Selection, owners: &Owners, mut start: Start, limit: usize) -> Result<DeadLetters> {
+async fn list(gateway: &Gateway, mut selection: Selection, owners: &Owners, mut start: BrowseStart, limit: usize) -> Result<DeadLetters> {
     let mut listed = DeadLetters::default();
     let (mut bytes, mut looked_at_count) = (0, 0);
     loop {
@@ -102,7 +102,7 @@ async fn list(gateway: &Gateway, mut selection: Selection, owners: &Owners, mut 
             return Ok(listed);
         }
         for head in page.messages {
-            start = Start::Behind(head.cursor);
+            start = BrowseStart::Behind(head.cursor);
             looked_at_count += 1;
             let read = head.message.as_ref().ok().and_then(DeadLetter::of_message);
             if selection.takes(&head, read.as_ref().and_then(|read| owners.owner(read)).as_ref()) {
@@ -131,7 +131,7 @@ async fn list(gateway: &Gateway, mut selection: Selection, owners: &Owners, mut 
 pub(crate) async fn whole(
     State(gateway): State<Shared>,
     Path(letter): Path<String>,
-    Extension(held): Extension<Received>,
+    Extension(held): Extension<RequestShare>,
 ) -> Result<Response> {
     let cursors = match parse_key(&letter)? {
         DeadLetterKey::Position(position) => vec![position],
@@ -161,7 +161,7 @@ pub(crate) async fn whole(
         lines.extend_from_slice(b"{\"letter\":");
         serde_json::to_writer(&mut lines, &summary(&head, &owners)).map_err(|_| GatewayError::Broken { what: "writing a dead letter" })?;
         lines.extend_from_slice(b",\"message\":");
-        line::write(message, &mut lines);
+        message_json::write(message, &mut lines);
         // The message ends with its own line end, which must follow the whole object.
         lines.pop();
         lines.extend_from_slice(b"}\n");
@@ -172,11 +172,11 @@ pub(crate) async fn whole(
 /// The positions of the dead letters of a message.
 async fn cursors_of(gateway: &Gateway, id: MessageId) -> Result<Vec<Cursor>> {
     let mut found = Vec::new();
-    let mut start = Start::Oldest;
+    let mut start = BrowseStart::Oldest;
     while found.len() < WHOLE_COUNT {
         let page = list_heads(gateway, start, PAGE_COUNT, 0).await?;
         let Some(last) = page.messages.last() else { break };
-        start = Start::Behind(last.cursor);
+        start = BrowseStart::Behind(last.cursor);
         let has_id = |head: &&Browsed| head.message.as_ref().is_ok_and(|message| message.id == Some(id));
         found.extend(page.messages.iter().filter(has_id).map(|head| head.cursor));
     }

@@ -8,9 +8,9 @@ use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use axum::response::{IntoResponse, Redirect, Response};
 
 use super::services::json;
+use crate::api_page;
 use crate::error::{GatewayError, Result};
 use crate::gateway::Shared;
-use crate::page;
 
 /// The page is self-contained: it may not load or run anything.
 const NOTHING_ELSE: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
@@ -51,7 +51,7 @@ pub(crate) async fn front() -> Redirect {
 )]
 pub(crate) async fn docs(State(gateway): State<Shared>) -> Result<Response> {
     static PAGE: OnceLock<Option<Bytes>> = OnceLock::new();
-    let page = PAGE.get_or_init(|| serde_json::to_value((gateway.document)()).ok().map(|document| Bytes::from(page::of(&document))));
+    let page = PAGE.get_or_init(|| serde_json::to_value((gateway.document)()).ok().map(|document| Bytes::from(api_page::of(&document))));
     let page = page.clone().ok_or(GatewayError::Broken { what: "writing the page" })?;
     Ok(([(CONTENT_TYPE, "text/html; charset=utf-8"), (CONTENT_SECURITY_POLICY, NOTHING_ELSE)], page).into_response())
 }

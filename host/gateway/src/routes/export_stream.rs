@@ -18,11 +18,11 @@ use crate::dispatch::Interface;
 use crate::error::{GatewayError, Result};
 use crate::exit::{self, BATCH_BYTES, Batches};
 use crate::gateway::{Gateway, Shared};
-use crate::line;
+use crate::message_json;
 use crate::metrics::open::What;
 use crate::reader_backoff::ReaderBackoff;
 use crate::settling::Settling;
-use crate::socket::{Connection, End, Gone, Received, Upgrade};
+use crate::socket::{Connection, End, Gone, PeerMessage, Upgrade};
 
 /// Size limit for messages from the reader: none are expected.
 const MAX_HEARD_BYTES: usize = 64 << 10;
@@ -199,21 +199,21 @@ impl Export {
     }
 
     /// A pong settles everything before its ping. Otherwise only the end of the reader matters.
-    async fn heard(&mut self, received: Received) -> Result<(), StreamEnd> {
+    async fn heard(&mut self, received: PeerMessage) -> Result<(), StreamEnd> {
         match (received, &mut self.source) {
-            (Received::Pong(carried), Source::Exit { batches, .. }) => match batches.answered(&carried, Instant::now()) {
+            (PeerMessage::Pong(carried), Source::Exit { batches, .. }) => match batches.answered(&carried, Instant::now()) {
                 Some(receipts) => self.settling.settle(receipts.into_iter()).await.map_err(StreamEnd::Failed),
                 None => Ok(()),
             },
-            (Received::Text(_) | Received::Binary | Received::Pong(_), _) => Ok(()),
-            (Received::Closed, _) => Err(StreamEnd::Closed),
-            (Received::Cut(_), _) => Err(StreamEnd::Gone),
-            (Received::TooLarge { actual_bytes }, _) => {
+            (PeerMessage::Text(_) | PeerMessage::Binary | PeerMessage::Pong(_), _) => Ok(()),
+            (PeerMessage::Closed, _) => Err(StreamEnd::Closed),
+            (PeerMessage::Cut(_), _) => Err(StreamEnd::Gone),
+            (PeerMessage::TooLarge { actual_bytes }, _) => {
                 let what = "the message".to_owned();
                 Err(StreamEnd::Failed(GatewayError::MessageTooLarge { what, actual_bytes, limit_bytes: MAX_HEARD_BYTES }))
             }
-            (Received::Refused(error), _) => Err(StreamEnd::Failed(error)),
-            (Received::Unreadable(problem), _) => Err(StreamEnd::Failed(GatewayError::BodyBroken { problem })),
+            (PeerMessage::Refused(error), _) => Err(StreamEnd::Failed(error)),
+            (PeerMessage::Unreadable(problem), _) => Err(StreamEnd::Failed(GatewayError::BodyBroken { problem })),
         }
     }
 }
@@ -230,7 +230,7 @@ async fn cut_off(gateway: &Gateway, interface: &Interface, error: PubsubError) -
 fn frame(delivery: Delivery) -> Message {
     let body = delivery.message.body;
     match body.clone().try_into() {
-        Ok(text) if line::check_json(&body).is_ok() => Message::Text(text),
+        Ok(text) if message_json::check_json(&body).is_ok() => Message::Text(text),
         _ => Message::Binary(body),
     }
 }

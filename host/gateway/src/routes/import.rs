@@ -21,8 +21,8 @@ use crate::dispatch::{Interface, not_sent};
 use crate::error::{GatewayError, Result};
 use crate::gateway::{Gateway, Shared};
 use crate::import::{Ended, Import};
-use crate::line;
-use crate::metrics::open::{Opened, What};
+use crate::message_json;
+use crate::metrics::open::{OpenGuard, What};
 use crate::ndjson::ndjson;
 use crate::protocol::Imported;
 use crate::query::Fields;
@@ -113,20 +113,20 @@ async fn import_lines(gateway: &Gateway, interface: &Interface, import: &mut Imp
 }
 
 async fn pump(gateway: &Gateway, interface: &Interface, import: &mut Import, lines: &mut Lines) -> Result<(), Ended> {
-    while step(gateway, interface, import, lines).await? == Step::Done {}
+    while step(gateway, interface, import, lines).await? == ImportStep::Done {}
     Ok(())
 }
 
 /// Whether more may follow.
 #[derive(PartialEq, Eq)]
-enum Step {
+enum ImportStep {
     /// One more message was accepted, or reported as stored.
     Done,
     /// The body has ended.
     End,
 }
 
-async fn step(gateway: &Gateway, interface: &Interface, import: &mut Import, lines: &mut Lines) -> Result<Step, Ended> {
+async fn step(gateway: &Gateway, interface: &Interface, import: &mut Import, lines: &mut Lines) -> Result<ImportStep, Ended> {
     tokio::select! {
         biased;
         error = gateway.dispatch.over(interface) => Err(error.into()),
@@ -134,16 +134,16 @@ async fn step(gateway: &Gateway, interface: &Interface, import: &mut Import, lin
     }
 }
 
-async fn forward(interface: &Interface, import: &mut Import, lines: &mut Lines) -> Result<Step, Ended> {
+async fn forward(interface: &Interface, import: &mut Import, lines: &mut Lines) -> Result<ImportStep, Ended> {
     tokio::select! {
         biased;
         // Counts messages stored meanwhile, so that they do not wait for a sender that pauses.
-        Some(outcome) = import.next() => import.take_known(outcome).await.map(|()| Step::Done),
+        Some(outcome) = import.next() => import.take_known(outcome).await.map(|()| ImportStep::Done),
         // Accepts nothing while the flow's stop may still be refused.
         next = async { interface.decided().await; lines.next().await } => {
-            let Some((number, text)) = next? else { return Ok(Step::End) };
-            line::check_json(&text).map_err(|source| GatewayError::NotJson { what: format!("line {number}"), source })?;
-            import.send(number, text).await.map(|()| Step::Done)
+            let Some((number, text)) = next? else { return Ok(ImportStep::End) };
+            message_json::check_json(&text).map_err(|source| GatewayError::NotJson { what: format!("line {number}"), source })?;
+            import.send(number, text).await.map(|()| ImportStep::Done)
         }
     }
 }
@@ -176,7 +176,7 @@ fn not_a_list(source: serde_json::Error) -> GatewayError {
 
 /// Streams a line for each stored message, and finally the result of an import without answers. The body is only read when the connection requests
 /// more lines: a caller that does not read is not read from.
-fn answered(gateway: Shared, interface: Arc<Interface>, import: Import, body: Body, open: Opened) -> Response {
+fn answered(gateway: Shared, interface: Arc<Interface>, import: Import, body: Body, open: OpenGuard) -> Response {
     let lines = lines_of(&gateway, body);
     let answers = Answers { gateway, interface, import, lines, told: false, _open: open };
     let lines = stream::unfold(Some(answers), |answers: Option<Answers>| async move {
@@ -200,7 +200,7 @@ struct Answers {
     lines: Lines,
     /// Whether the last line was returned.
     told: bool,
-    _open: Opened,
+    _open: OpenGuard,
 }
 
 impl Answers {
@@ -211,7 +211,7 @@ impl Answers {
         }
         loop {
             let done = step(&self.gateway, &self.interface, &mut self.import, &mut self.lines).await;
-            if !matches!(done, Ok(Step::Done)) {
+            if !matches!(done, Ok(ImportStep::Done)) {
                 return Some(self.last(done.map(|_| ())).await);
             }
             let lines = self.lines();

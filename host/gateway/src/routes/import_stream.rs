@@ -18,10 +18,10 @@ use crate::dispatch::Interface;
 use crate::error::{GatewayError, Result};
 use crate::gateway::Shared;
 use crate::import::{Ended, Import};
-use crate::line;
+use crate::message_json;
 use crate::metrics::open::What;
 use crate::query::Fields;
-use crate::socket::{Connection, End, Received, Upgrade};
+use crate::socket::{Connection, End, PeerMessage, Upgrade};
 
 /// How to answer.
 #[derive(Deserialize, IntoParams)]
@@ -138,24 +138,24 @@ impl Stream {
         }
     }
 
-    async fn take(&mut self, received: Received) -> Result<(), StreamEnd> {
-        self.number += u64::from(!matches!(received, Received::Pong(_)));
+    async fn take(&mut self, received: PeerMessage) -> Result<(), StreamEnd> {
+        self.number += u64::from(!matches!(received, PeerMessage::Pong(_)));
         let what = || format!("message {}", self.number);
         let error = match received {
-            Received::Pong(_) => return Ok(()),
-            Received::Text(text) => match line::check_json(&text) {
+            PeerMessage::Pong(_) => return Ok(()),
+            PeerMessage::Text(text) => match message_json::check_json(&text) {
                 Ok(()) => return self.import.send(self.number, text).await.map_err(StreamEnd::from),
                 Err(source) => GatewayError::NotJson { what: what(), source },
             },
-            Received::Binary => GatewayError::BinaryMessage { what: what() },
-            Received::TooLarge { actual_bytes } => {
+            PeerMessage::Binary => GatewayError::BinaryMessage { what: what() },
+            PeerMessage::TooLarge { actual_bytes } => {
                 let limit_bytes = self.gateway.backend.limits().max_message_bytes;
                 GatewayError::MessageTooLarge { what: what(), actual_bytes, limit_bytes }
             }
-            Received::Refused(error) => error,
-            Received::Unreadable(problem) => GatewayError::BodyBroken { problem: format!("{}: {problem}", what()) },
-            Received::Closed => return Err(StreamEnd::Closed),
-            Received::Cut(why) => {
+            PeerMessage::Refused(error) => error,
+            PeerMessage::Unreadable(problem) => GatewayError::BodyBroken { problem: format!("{}: {problem}", what()) },
+            PeerMessage::Closed => return Err(StreamEnd::Closed),
+            PeerMessage::Cut(why) => {
                 tracing::debug!(flow = self.interface.flow, why, "import aborted");
                 return Err(StreamEnd::Gone);
             }

@@ -5,11 +5,11 @@ use axum::response::Response;
 use bytes::Bytes;
 
 use super::services::json;
-use crate::dispatch::{self, InterfaceTarget};
+use crate::dispatch::{self, Endpoint};
 use crate::error::GatewayError;
-use crate::error_answer::SharedPathError;
+use crate::error_response::SharedPathError;
 use crate::gateway::Shared;
-use crate::{body, line};
+use crate::{body, message_json};
 
 /// Sends one message into a flow, or one request.
 ///
@@ -30,11 +30,11 @@ pub(crate) async fn post(
     request: Request,
 ) -> Result<Response, SharedPathError> {
     let body = body::read_json(request, gateway.settings.max_body_bytes, gateway.settings.body_timeout).await?;
-    line::check_json(&body).map_err(|source| GatewayError::NotJson { what: "the body".to_owned(), source })?;
+    message_json::check_json(&body).map_err(|source| GatewayError::NotJson { what: "the body".to_owned(), source })?;
     let interface = gateway.dispatch.find(&flow, &name).await?;
-    let answer = match &interface.line {
-        InterfaceTarget::Flow { .. } => dispatch::send(&gateway.dispatch, &interface, body).await.map(|()| Bytes::from_static(b"{}"))?,
-        InterfaceTarget::Request { .. } => dispatch::ask(&gateway.dispatch, &interface, body, gateway.settings.interface_timeout).await?,
+    let answer = match &interface.endpoint {
+        Endpoint::Flow { .. } => dispatch::send(&gateway.dispatch, &interface, body).await.map(|()| Bytes::from_static(b"{}"))?,
+        Endpoint::Request { .. } => dispatch::ask(&gateway.dispatch, &interface, body, gateway.settings.interface_timeout).await?,
     };
     Ok(json(answer))
 }

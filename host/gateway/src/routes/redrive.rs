@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::{Request, State};
-use weir_pubsub::Start;
+use weir_pubsub::BrowseStart;
 
 use crate::body;
 use crate::dead_letters::{Action, Owners, Portion, Selection, work, wrong};
@@ -59,12 +59,12 @@ pub(crate) async fn delete(State(gateway): State<Shared>, request: Request) -> R
     }))
 }
 
-async fn perform(gateway: &Shared, request: Request, action: Action) -> Result<crate::dead_letters::Outcome> {
+async fn perform(gateway: &Shared, request: Request, action: Action) -> Result<crate::dead_letters::BatchReport> {
     let order: DeadLetterOrder = body::read_as(request, MAX_ORDER_BYTES, gateway.settings.body_timeout).await?;
     let selection = Selection::read(&order)?;
     let (_, records) = flows::records(&gateway.config).await?;
     let portion = Portion {
-        start: order.after.as_ref().map_or(Ok(Start::Oldest), Position::behind).map_err(wrong("after"))?,
+        start: order.after.as_ref().map_or(Ok(BrowseStart::Oldest), Position::behind).map_err(wrong("after"))?,
         through: order.through.as_ref().map(Position::cursor).transpose().map_err(wrong("through"))?,
         limit_count: order.limit,
     };

@@ -11,13 +11,13 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::body::NDJSON;
-use crate::dispatch::Answer;
+use crate::dispatch::PendingAnswer;
 use crate::error::{GatewayError, Result};
 use crate::gateway::Shared;
 use crate::ndjson::{error_line, ndjson};
 use crate::protocol::MessageLine;
 use crate::query::Fields;
-use crate::{body, line};
+use crate::{body, message_json};
 
 /// How long to wait.
 #[derive(Deserialize, IntoParams)]
@@ -52,11 +52,11 @@ pub(crate) async fn post(
     request: Request,
 ) -> Result<Response> {
     let body = body::read_json(request, gateway.settings.max_body_bytes, gateway.settings.body_timeout).await?;
-    line::check_json(&body).map_err(|source| GatewayError::NotJson { what: "the body".to_owned(), source })?;
+    message_json::check_json(&body).map_err(|source| GatewayError::NotJson { what: "the body".to_owned(), source })?;
     let interface = gateway.dispatch.find(&flow, &name).await?;
     let longest = gateway.settings.interface_timeout;
     let timeout = patience.timeout_ms.map_or(longest, |ms| Duration::from_millis(ms).min(longest));
-    let answer = Answer::begin(&gateway.dispatch, &interface, body, timeout).await?;
+    let answer = PendingAnswer::begin(&gateway.dispatch, &interface, body, timeout).await?;
     let mut parts = Parts { gateway, answer, ended: false };
     let first = parts.next().await?;
     // A part is sent before waiting for the next one.
@@ -73,7 +73,7 @@ pub(crate) async fn post(
 /// The lines of an answer.
 struct Parts {
     gateway: Shared,
-    answer: Answer,
+    answer: PendingAnswer,
     ended: bool,
 }
 
@@ -97,7 +97,7 @@ impl Parts {
         };
         let Some(part) = next? else { return Ok(None) };
         let mut line = Vec::new();
-        line::write(&part, &mut line);
+        message_json::write(&part, &mut line);
         Ok(Some(Bytes::from(line)))
     }
 }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use crate::body;
 use crate::caller::Caller;
-use crate::error_answer::SharedPathError;
+use crate::error_response::SharedPathError;
 use crate::gateway::Shared;
 
 /// Config service: values by type and key.

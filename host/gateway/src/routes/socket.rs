@@ -14,12 +14,12 @@ use weir_pubsub::{Message, WEIR_PART};
 
 use crate::budget::Share;
 use crate::caller::Caller;
-use crate::dispatch::{self, Answer, InterfaceTarget};
+use crate::dispatch::{self, Endpoint, PendingAnswer};
 use crate::error::{GatewayError, Result};
 use crate::gateway::{Gateway, Shared};
 use crate::metrics::open::What;
 use crate::scope::Scope;
-use crate::socket::{self, Connection, End, Gone, Place, Received, Refused, SocketRequest, Target, Upgrade};
+use crate::socket::{self, Connection, End, Gone, PeerMessage, Place, Refused, RequestedService, SocketRequest, Upgrade};
 
 /// Sends many requests over one WebSocket.
 ///
@@ -62,7 +62,7 @@ struct Answered {
 }
 
 /// The next step of a socket.
-enum Step {
+enum SocketStep {
     Next,
     /// The peer disconnected, or does not read.
     Gone,
@@ -72,9 +72,9 @@ enum Step {
     Failed(GatewayError),
 }
 
-impl From<Result<(), Gone>> for Step {
+impl From<Result<(), Gone>> for SocketStep {
     fn from(sent: Result<(), Gone>) -> Self {
-        sent.map_or(Step::Gone, |()| Step::Next)
+        sent.map_or(SocketStep::Gone, |()| SocketStep::Next)
     }
 }
 
@@ -82,52 +82,52 @@ impl Requests {
     async fn serve(&mut self, mut connection: Connection) {
         loop {
             match self.step(&mut connection).await {
-                Step::Next => {}
-                Step::Gone => return,
-                Step::Closed => return connection.acknowledge().await,
-                Step::Failed(error) => return connection.end(&End::of(&error)).await,
+                SocketStep::Next => {}
+                SocketStep::Gone => return,
+                SocketStep::Closed => return connection.acknowledge().await,
+                SocketStep::Failed(error) => return connection.end(&End::of(&error)).await,
             }
         }
     }
 
-    async fn step(&mut self, connection: &mut Connection) -> Step {
+    async fn step(&mut self, connection: &mut Connection) -> SocketStep {
         let has_room = self.answers.capacity() > 1;
         tokio::select! {
             biased;
             Some(answer) = self.answered.recv() => connection.send_held(answer.text, answer.share).await.into(),
             Some(done) = self.in_flight.join_next() => match done {
-                Ok(()) => Step::Next,
-                Err(_) => Step::Failed(GatewayError::Broken { what: "a request" }),
+                Ok(()) => SocketStep::Next,
+                Err(_) => SocketStep::Failed(GatewayError::Broken { what: "a request" }),
             },
             () = self.gateway.stopping.cancelled() => self.last(GatewayError::ShuttingDown, connection).await,
             received = connection.receive(), if has_room => self.take(received, connection).await,
         }
     }
 
-    async fn take(&mut self, received: Received, connection: &mut Connection) -> Step {
+    async fn take(&mut self, received: PeerMessage, connection: &mut Connection) -> SocketStep {
         match received {
-            Received::Text(text) => match socket::read(&text) {
+            PeerMessage::Text(text) => match socket::read(&text) {
                 Ok(asked) => match self.begin(asked) {
-                    Ok(()) => Step::Next,
+                    Ok(()) => SocketStep::Next,
                     Err((id, error)) => connection.send(socket::error(Some(&id), &error.to_body())).await.into(),
                 },
                 Err(Refused { id, error }) => connection.send(socket::error(id.as_deref(), &error.to_body())).await.into(),
             },
-            Received::Binary => {
+            PeerMessage::Binary => {
                 let error = GatewayError::BinaryMessage { what: "the message".to_owned() };
                 connection.send(socket::error(None, &error.to_body())).await.into()
             }
-            Received::TooLarge { actual_bytes } => {
+            PeerMessage::TooLarge { actual_bytes } => {
                 let limit_bytes = self.gateway.settings.max_body_bytes;
                 self.last(GatewayError::MessageTooLarge { what: "the message".to_owned(), actual_bytes, limit_bytes }, connection).await
             }
-            Received::Refused(error) => self.last(error, connection).await,
-            Received::Unreadable(problem) => self.last(GatewayError::BodyBroken { problem }, connection).await,
-            Received::Pong(_) => Step::Next,
-            Received::Closed => Step::Closed,
-            Received::Cut(why) => {
+            PeerMessage::Refused(error) => self.last(error, connection).await,
+            PeerMessage::Unreadable(problem) => self.last(GatewayError::BodyBroken { problem }, connection).await,
+            PeerMessage::Pong(_) => SocketStep::Next,
+            PeerMessage::Closed => SocketStep::Closed,
+            PeerMessage::Cut(why) => {
                 tracing::debug!(why, "socket aborted");
-                Step::Gone
+                SocketStep::Gone
             }
         }
     }
@@ -151,7 +151,7 @@ impl Requests {
     }
 
     /// Nothing more is read: requests in flight are answered, then this error is sent.
-    async fn last(&mut self, error: GatewayError, connection: &mut Connection) -> Step {
+    async fn last(&mut self, error: GatewayError, connection: &mut Connection) -> SocketStep {
         let told = async {
             while !self.in_flight.is_empty() {
                 tokio::select! {
@@ -164,7 +164,7 @@ impl Requests {
             }
             connection.send(socket::error(None, &error.to_body())).await
         };
-        if told.await.is_err() { Step::Gone } else { Step::Failed(error) }
+        if told.await.is_err() { SocketStep::Gone } else { SocketStep::Failed(error) }
     }
 }
 
@@ -172,12 +172,14 @@ impl Requests {
 async fn work(gateway: &Gateway, caller: Caller, asked: SocketRequest, answers: &mpsc::Sender<Answered>) -> Answered {
     let SocketRequest { id, target, request } = asked;
     let worked = match target {
-        Target::Config => service_answer(gateway, &id, gateway.services.ask_config(&request, caller).await),
-        Target::Flow => service_answer(gateway, &id, gateway.services.ask_flow(&request, caller).await),
-        Target::Interface { flow, name } => match caller.require(Scope::Operate, || "a request to an interface of a flow".to_owned()) {
-            Ok(()) => ask(gateway, (&flow, &name), request, &id, answers).await,
-            Err(error) => Err(error),
-        },
+        RequestedService::Config => service_answer(gateway, &id, gateway.services.ask_config(&request, caller).await),
+        RequestedService::Flow => service_answer(gateway, &id, gateway.services.ask_flow(&request, caller).await),
+        RequestedService::Interface { flow, name } => {
+            match caller.require(Scope::Operate, || "a request to an interface of a flow".to_owned()) {
+                Ok(()) => ask(gateway, (&flow, &name), request, &id, answers).await,
+                Err(error) => Err(error),
+            }
+        }
     };
     worked.unwrap_or_else(|error| Answered { text: socket::error(Some(&id), &error.to_body()), share: gateway.budget.share() })
 }
@@ -195,11 +197,11 @@ async fn ask(gateway: &Gateway, (flow, name): (&str, &str), body: Bytes, id: &st
         Ok(Answered { text: socket::answer(id, body, place), share })
     };
     let interface = gateway.dispatch.find(flow, name).await?;
-    if let InterfaceTarget::Flow { .. } = interface.line {
+    if let Endpoint::Flow { .. } = interface.endpoint {
         dispatch::send(&gateway.dispatch, &interface, body).await?;
         return answered(b"{}", Place::Last);
     }
-    let mut answer = Answer::begin(&gateway.dispatch, &interface, body, gateway.settings.interface_timeout).await?;
+    let mut answer = PendingAnswer::begin(&gateway.dispatch, &interface, body, gateway.settings.interface_timeout).await?;
     loop {
         let Some(part) = answer.next().await? else { return Err(GatewayError::Broken { what: "an answer" }) };
         match place_of(&part) {

@@ -26,7 +26,7 @@ const SERVICE_TIME: Duration = Duration::from_secs(5);
 /// and the queues with their contents. While the config service does not answer: only the hosts and what is missing.
 #[utoipa::path(get, path = "/api/v1/weir/status", operation_id = "status", tag = "views", responses((status = 200, description = "The \
      current state", body = Status)))]
-pub(crate) async fn get(State(gateway): State<Shared>) -> Result<Json<Answer>> {
+pub(crate) async fn get(State(gateway): State<Shared>) -> Result<Json<StatusResponse>> {
     let mut looking = pin!(look(&gateway));
     let mut details_requester = pin!(missing_services(&gateway, SERVICE_TIME));
     let is_config = |missing: &[MissingService]| missing.iter().any(|missing| missing.service == ServiceName::Config);
@@ -44,7 +44,7 @@ pub(crate) async fn get(State(gateway): State<Shared>) -> Result<Json<Answer>> {
         Some(Err(_)) | None => (gateway.hosts.fresh(&gateway.details_requester).await, ObservedState::default()),
     };
     let ObservedState { config_version, config_usage, flows, queues } = seen;
-    Ok(Json(Answer {
+    Ok(Json(StatusResponse {
         version: env!("CARGO_PKG_VERSION"),
         contract: gateway.contract,
         time_ms: now_ms(),
@@ -89,7 +89,7 @@ async fn look(gateway: &Gateway) -> Result<(Vec<ShownHost>, ObservedState)> {
 /// A [`Status`] for serialization: the processors of hosts are passed on unparsed.
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) struct Answer {
+pub(crate) struct StatusResponse {
     version: &'static str,
     contract: &'static str,
     time_ms: u64,

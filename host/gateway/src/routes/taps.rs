@@ -18,8 +18,8 @@ use crate::body::NDJSON;
 use crate::dispatch::Interface;
 use crate::error::{GatewayError, Result};
 use crate::gateway::{Gateway, Shared};
-use crate::line;
-use crate::metrics::open::{Opened, What};
+use crate::message_json;
+use crate::metrics::open::{OpenGuard, What};
 use crate::ndjson::{error_line, ndjson};
 use crate::protocol::MessageLine;
 use crate::query::Fields;
@@ -96,7 +96,7 @@ struct Tap {
     wait: Option<Duration>,
     /// When it ends without another message: the rest of a wait that began before the connection was lost.
     ends_at: Option<Instant>,
-    _open: Opened,
+    _open: OpenGuard,
 }
 
 impl Tap {
@@ -107,19 +107,19 @@ impl Tap {
         // A lost connection does not restart the wait: the time before it counts.
         let ends_at = self.ends_at.take().or(self.wait.map(|wait| Instant::now() + wait));
         let error = match receive(&self.gateway, &self.interface, &*self.reader, ends_at).await {
-            Next::Delivery(delivery) => {
+            TapEvent::Delivery(delivery) => {
                 self.reader_backoff.reset();
                 self.left = self.left.map(|left| left - 1);
                 let mut line = Vec::new();
-                line::write(&delivery.message, &mut line);
+                message_json::write(&delivery.message, &mut line);
                 return Some(Bytes::from(line));
             }
-            Next::Failed(PubsubError::Lagged { missed_count }) => return Some(Bytes::from(format!("{{\"missed\":{missed_count}}}\n"))),
-            Next::End => return None,
-            Next::Stopped => self.interface.gone(),
-            Next::ShuttingDown => GatewayError::ShuttingDown,
+            TapEvent::Failed(PubsubError::Lagged { missed_count }) => return Some(Bytes::from(format!("{{\"missed\":{missed_count}}}\n"))),
+            TapEvent::End => return None,
+            TapEvent::Stopped => self.interface.gone(),
+            TapEvent::ShuttingDown => GatewayError::ShuttingDown,
             // The number of messages that passed without a connection is unknown.
-            Next::Failed(PubsubError::Unavailable { .. }) => {
+            TapEvent::Failed(PubsubError::Unavailable { .. }) => {
                 match until_deadline(ends_at, tap_again(&self.gateway, &self.interface, &mut self.reader_backoff)).await {
                     Some(Err(error)) => error,
                     tapped => {
@@ -131,7 +131,7 @@ impl Tap {
                     }
                 }
             }
-            Next::Failed(error) => GatewayError::broker("the tap ended")(error),
+            TapEvent::Failed(error) => GatewayError::broker("the tap ended")(error),
         };
         self.left = Some(0);
         Some(error_line(&error))
@@ -139,7 +139,7 @@ impl Tap {
 }
 
 /// The events that a reader of an interface waits for.
-enum Next {
+enum TapEvent {
     /// A message.
     Delivery(Box<Delivery>),
     /// The broker reports why there is none.
@@ -153,12 +153,12 @@ enum Next {
 }
 
 /// Waits for the next message.
-async fn receive(gateway: &Gateway, interface: &Interface, consumer: &dyn Consumer, ends_at: Option<Instant>) -> Next {
+async fn receive(gateway: &Gateway, interface: &Interface, consumer: &dyn Consumer, ends_at: Option<Instant>) -> TapEvent {
     tokio::select! {
         biased;
-        () = gateway.stopping.cancelled() => Next::ShuttingDown,
-        next = consumer.receive() => next.map_or_else(Next::Failed, |delivery| Next::Delivery(Box::new(delivery))),
-        () = interface.stopped.cancelled() => Next::Stopped,
-        _ = until_deadline(ends_at, std::future::pending::<()>()) => Next::End,
+        () = gateway.stopping.cancelled() => TapEvent::ShuttingDown,
+        next = consumer.receive() => next.map_or_else(TapEvent::Failed, |delivery| TapEvent::Delivery(Box::new(delivery))),
+        () = interface.stopped.cancelled() => TapEvent::Stopped,
+        _ = until_deadline(ends_at, std::future::pending::<()>()) => TapEvent::End,
     }
 }

@@ -14,7 +14,7 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 use weir_pubsub::chain;
 
-use super::counted::Counted;
+use super::counted::CountedStream;
 use super::end::End;
 use crate::budget::Share;
 use crate::error::GatewayError;
@@ -27,7 +27,7 @@ const DRAIN_TIME: Duration = Duration::from_secs(10);
 const DRAIN_PAUSE: Duration = Duration::from_secs(2);
 
 /// A message from the peer, or how it closed.
-pub(crate) enum Received {
+pub(crate) enum PeerMessage {
     /// A text message.
     Text(Bytes),
     /// A binary message.
@@ -52,7 +52,7 @@ pub(crate) enum Received {
 /// The peer disconnected, or does not read.
 pub(crate) struct Gone;
 
-type Stream = WebSocketStream<Counted<TokioIo<Upgraded>>>;
+type Stream = WebSocketStream<CountedStream<TokioIo<Upgraded>>>;
 
 /// A WebSocket.
 pub(crate) struct Connection {
@@ -73,7 +73,7 @@ impl Connection {
     pub(crate) async fn new(upgraded: Upgraded, max_message_bytes: usize, gateway: &Gateway) -> Self {
         let settings = &gateway.settings;
         let config = WebSocketConfig::default().max_message_size(Some(max_message_bytes)).max_frame_size(Some(max_message_bytes));
-        let raw = Counted::new(TokioIo::new(upgraded), gateway.budget.share());
+        let raw = CountedStream::new(TokioIo::new(upgraded), gateway.budget.share());
         let stream = WebSocketStream::from_raw_socket(raw, Role::Server, Some(config)).await;
         let mut pings = tokio::time::interval(settings.ping_interval);
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -94,17 +94,17 @@ impl Connection {
     ///
     /// # Cancel safety
     /// No message is lost.
-    pub(crate) async fn receive(&mut self) -> Received {
+    pub(crate) async fn receive(&mut self) -> PeerMessage {
         loop {
             let next = tokio::select! {
                 biased;
                 next = self.stream.next() => next,
                 _ = self.pings.tick() => {
                     if std::mem::replace(&mut self.is_silent, true) {
-                        return Received::Cut("it was idle and did not answer a ping".to_owned());
+                        return PeerMessage::Cut("it was idle and did not answer a ping".to_owned());
                     }
                     if self.ping(self.newest_ping.clone()).await.is_err() {
-                        return Received::Cut("the ping could not be sent".to_owned());
+                        return PeerMessage::Cut("the ping could not be sent".to_owned());
                     }
                     continue;
                 }
@@ -112,14 +112,16 @@ impl Connection {
             self.is_silent = false;
             self.count(next.as_ref());
             match next {
-                Some(Ok(Message::Text(text))) => return Received::Text(Bytes::from(text)),
-                Some(Ok(Message::Binary(_))) => return Received::Binary,
-                Some(Ok(Message::Close(_))) => return Received::Closed,
-                Some(Ok(Message::Pong(carried))) if !carried.is_empty() && carried == self.newest_ping => return Received::Pong(carried),
+                Some(Ok(Message::Text(text))) => return PeerMessage::Text(Bytes::from(text)),
+                Some(Ok(Message::Binary(_))) => return PeerMessage::Binary,
+                Some(Ok(Message::Close(_))) => return PeerMessage::Closed,
+                Some(Ok(Message::Pong(carried))) if !carried.is_empty() && carried == self.newest_ping => {
+                    return PeerMessage::Pong(carried);
+                }
                 // The stream answers pings automatically.
                 Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
                 Some(Err(error)) => return self.failed(error),
-                None => return Received::Cut("it disconnected".to_owned()),
+                None => return PeerMessage::Cut("it disconnected".to_owned()),
             }
         }
     }
@@ -135,15 +137,15 @@ impl Connection {
         }
     }
 
-    fn failed(&mut self, error: Error) -> Received {
+    fn failed(&mut self, error: Error) -> PeerMessage {
         self.is_unreadable = true;
         match error {
-            Error::Capacity(CapacityError::MessageTooLong { size, .. }) => Received::TooLarge { actual_bytes: size },
-            Error::Utf8(_) => Received::Unreadable("a text message is not UTF-8".to_owned()),
-            Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Received::Cut(error.to_string()),
-            Error::Protocol(_) => Received::Unreadable(error.to_string()),
+            Error::Capacity(CapacityError::MessageTooLong { size, .. }) => PeerMessage::TooLarge { actual_bytes: size },
+            Error::Utf8(_) => PeerMessage::Unreadable("a text message is not UTF-8".to_owned()),
+            Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => PeerMessage::Cut(error.to_string()),
+            Error::Protocol(_) => PeerMessage::Unreadable(error.to_string()),
             Error::Io(error) => refused(error),
-            error => Received::Cut(error.to_string()),
+            error => PeerMessage::Cut(error.to_string()),
         }
     }
 
@@ -225,10 +227,10 @@ impl Connection {
 }
 
 /// An error of the connection, or of the budget.
-fn refused(error: std::io::Error) -> Received {
+fn refused(error: std::io::Error) -> PeerMessage {
     match error.downcast::<GatewayError>() {
-        Ok(error) => Received::Refused(error),
-        Err(error) => Received::Cut(error.to_string()),
+        Ok(error) => PeerMessage::Refused(error),
+        Err(error) => PeerMessage::Cut(error.to_string()),
     }
 }
 

@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use crate::budget::Share;
 
 /// A stream whose input is counted until it is released. Reading fails if the budget is exhausted.
-pub(super) struct Counted<S> {
+pub(super) struct CountedStream<S> {
     stream: S,
     share: Share,
     read_bytes: usize,
@@ -22,9 +22,9 @@ enum Counting {
     Off,
 }
 
-impl<S> Counted<S> {
+impl<S> CountedStream<S> {
     pub(super) fn new(stream: S, share: Share) -> Self {
-        Counted { stream, share, read_bytes: 0, counting: Counting::On }
+        CountedStream { stream, share, read_bytes: 0, counting: Counting::On }
     }
 
     /// Releases the bytes of a complete message: its owner counts them from now on.
@@ -46,7 +46,7 @@ impl<S> Counted<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for CountedStream<S> {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before_count = buffer.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
@@ -59,7 +59,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for CountedStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }

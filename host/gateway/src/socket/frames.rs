@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::error::GatewayError;
-use crate::line;
+use crate::message_json;
 use crate::protocol::ErrorBody;
 
 /// The id is repeated in every answer, so its length is limited.
@@ -17,14 +17,14 @@ pub(crate) struct SocketRequest {
     /// The id of its answers, as it was written.
     pub(crate) id: String,
     /// The requested service.
-    pub(crate) target: Target,
+    pub(crate) target: RequestedService,
     /// The request.
     pub(crate) request: Bytes,
 }
 
 /// The requested service.
 #[derive(Debug, PartialEq)]
-pub(crate) enum Target {
+pub(crate) enum RequestedService {
     /// The config service.
     Config,
     /// The flow service.
@@ -89,15 +89,15 @@ fn id_of(id: Option<&RawValue>) -> Result<String, GatewayError> {
     Ok(id.to_owned())
 }
 
-fn target(fields: &Fields<'_>) -> Result<Target, GatewayError> {
+fn target(fields: &Fields<'_>) -> Result<RequestedService, GatewayError> {
     let text =
         |field: &str, value: &RawValue| serde_json::from_str::<String>(value.get()).map_err(|_| bad(field, "must be a string".to_owned()));
     let missing = || bad("service", "is missing: `config`, `flow`, or with `flow` an interface of that flow".to_owned());
     let service = text("service", fields.service.ok_or_else(missing)?)?;
     match (fields.flow, service.as_str()) {
-        (Some(flow), _) => Ok(Target::Interface { flow: text("flow", flow)?, name: service }),
-        (None, "config") => Ok(Target::Config),
-        (None, "flow") => Ok(Target::Flow),
+        (Some(flow), _) => Ok(RequestedService::Interface { flow: text("flow", flow)?, name: service }),
+        (None, "config") => Ok(RequestedService::Config),
+        (None, "flow") => Ok(RequestedService::Flow),
         (None, _) => Err(GatewayError::UnknownService { service: weir_pubsub::shown(&service) }),
     }
 }
@@ -118,7 +118,7 @@ pub(crate) enum Place {
 /// An answer, or a part of one. If it is not JSON, an error is sent instead.
 pub(crate) fn answer(id: &str, body: &[u8], place: Place) -> String {
     let body = match std::str::from_utf8(body) {
-        Ok(text) if line::check_json(body).is_ok() => text,
+        Ok(text) if message_json::check_json(body).is_ok() => text,
         _ => {
             let message = "the answer is not JSON, so it cannot be sent here".to_owned();
             return error(Some(id), &ErrorBody { kind: "request-failed".to_owned(), message });
@@ -156,10 +156,10 @@ mod tests {
     #[test]
     fn requests_keep_their_content_unchanged() {
         let asked = |id: &str, target, request: &'static str| SocketRequest { id: id.to_owned(), target, request: request.into() };
-        let flow = |flow: &str, name: &str| Target::Interface { flow: flow.to_owned(), name: name.to_owned() };
+        let flow = |flow: &str, name: &str| RequestedService::Interface { flow: flow.to_owned(), name: name.to_owned() };
         for (text, expected) in [
-            (r#"{"id":"a","service":"config","request":{"b": 1.00}}"#, asked("\"a\"", Target::Config, r#"{"b": 1.00}"#)),
-            (r#"{"id":-1,"service":"flow","flow":null,"request":[],"more":1}"#, asked("-1", Target::Flow, "[]")),
+            (r#"{"id":"a","service":"config","request":{"b": 1.00}}"#, asked("\"a\"", RequestedService::Config, r#"{"b": 1.00}"#)),
+            (r#"{"id":-1,"service":"flow","flow":null,"request":[],"more":1}"#, asked("-1", RequestedService::Flow, "[]")),
             (r#"{"request":1,"flow":"f","service":"config","id":7}"#, asked("7", flow("f", "config"), "1")),
         ] {
             assert_eq!(read(text.as_bytes()).unwrap(), expected, "{text}");

@@ -6,7 +6,7 @@ mod end;
 mod frames;
 mod upgrade;
 
-pub(crate) use connection::{Connection, Gone, Received};
+pub(crate) use connection::{Connection, Gone, PeerMessage};
 pub(crate) use end::End;
-pub(crate) use frames::{Place, Refused, SocketRequest, Target, answer, error, read, service_answer};
+pub(crate) use frames::{Place, Refused, RequestedService, SocketRequest, answer, error, read, service_answer};
 pub(crate) use upgrade::Upgrade;

@@ -48,7 +48,7 @@ enum State {
 
 /// The outcome of opening a connection.
 #[derive(Debug)]
-pub(crate) enum Opened {
+pub(crate) enum HandshakeOutcome {
     /// Requests can be read.
     Ready,
     /// Its client does not use TLS, which this gateway requires.
@@ -71,23 +71,23 @@ impl IncomingConnection {
     ///
     /// # Cancel safety
     /// Nothing is lost: the next call continues.
-    pub(crate) async fn open(&mut self) -> Opened {
+    pub(crate) async fn open(&mut self) -> HandshakeOutcome {
         match self.shake_hands().await {
             Ok(opened) => opened,
             Err(error) => {
                 self.state = State::Lost;
-                Opened::Failed(error)
+                HandshakeOutcome::Failed(error)
             }
         }
     }
 
-    async fn shake_hands(&mut self) -> io::Result<Opened> {
-        let Some(tls) = &self.tls else { return Ok(Opened::Ready) };
+    async fn shake_hands(&mut self) -> io::Result<HandshakeOutcome> {
+        let Some(tls) = &self.tls else { return Ok(HandshakeOutcome::Ready) };
         if let State::Fresh(stream) = &self.state {
             let mut first = [0];
             match stream.peek(&mut first).await? {
                 0 => return Err(ErrorKind::UnexpectedEof.into()),
-                _ if first[0] != HANDSHAKE_RECORD => return Ok(Opened::NotTls),
+                _ if first[0] != HANDSHAKE_RECORD => return Ok(HandshakeOutcome::NotTls),
                 _ => {}
             }
             if let State::Fresh(stream) = std::mem::replace(&mut self.state, State::Lost) {
@@ -101,7 +101,7 @@ impl IncomingConnection {
         }
         match self.state {
             State::Lost => Err(ErrorKind::NotConnected.into()),
-            _ => Ok(Opened::Ready),
+            _ => Ok(HandshakeOutcome::Ready),
         }
     }
 
@@ -112,9 +112,9 @@ impl IncomingConnection {
     /// Nothing is lost.
     pub(crate) async fn look(&mut self, head: &mut Vec<u8>, limit_bytes: usize) -> io::Result<()> {
         match self.open().await {
-            Opened::Ready => {}
-            Opened::NotTls => return std::future::pending().await,
-            Opened::Failed(error) => return Err(error),
+            HandshakeOutcome::Ready => {}
+            HandshakeOutcome::NotTls => return std::future::pending().await,
+            HandshakeOutcome::Failed(error) => return Err(error),
         }
         match &mut self.state {
             State::Fresh(stream) => {
@@ -137,7 +137,7 @@ impl IncomingConnection {
         Ok(())
     }
 
-    /// The connection, once it is [ready](Opened::Ready), or without TLS; `None` if the handshake failed.
+    /// The connection, once it is [ready](HandshakeOutcome::Ready), or without TLS; `None` if the handshake failed.
     pub(crate) fn into_stream(self) -> Option<Stream> {
         match self.state {
             State::Fresh(stream) => Some(Either::Left(Reading::new(stream, self.unread_timeout, self.activity))),

@@ -12,7 +12,7 @@ use std::time::Duration;
 use weir_config::Change;
 use weir_config::records::{ComponentRecord, ComponentRef, Descriptor, Entry, GivenLimits, GrantableLimits};
 use weir_pubsub::{CORRELATION_ID, Message, MessageId};
-use weir_runtime::{Engine, Inspected, Instance, Loaded, Outcome, Program, RuntimeError, VariantContext};
+use weir_runtime::{CompiledComponent, Engine, Inspected, Instance, Outcome, Program, RuntimeError, VariantContext};
 
 use self::capture::Capture;
 pub use self::observed::{LogLine, Observed, ObservedFailure};
@@ -27,7 +27,7 @@ const INSTANCES_COUNT: u32 = 64;
 
 /// A component that was loaded.
 pub struct Harness {
-    loaded: Arc<Loaded>,
+    loaded: Arc<CompiledComponent>,
     component: ComponentRef,
     record: ComponentRecord,
 }
@@ -48,12 +48,12 @@ pub struct Case {
     /// Limits that override those that the component requests.
     pub limits: GivenLimits,
     /// The messages.
-    pub steps: Vec<Step>,
+    pub steps: Vec<CaseMessage>,
 }
 
 /// One message.
 #[derive(Clone, Debug)]
-pub struct Step {
+pub struct CaseMessage {
     /// The input's name.
     pub input: String,
     /// The message. Its id is set if it has none.
@@ -82,7 +82,7 @@ impl Harness {
         let engine = Engine::new(INSTANCES_COUNT, code_folder).map_err(ProjectError::Runtime)?;
         let unusable =
             |error: RuntimeError| ProjectError::Component { file: file.to_owned(), problem: weir_pubsub::chain(&error), fix: None };
-        let loaded = Arc::new(Loaded::of_bytes(&engine, bytes).map_err(unusable)?);
+        let loaded = Arc::new(CompiledComponent::of_bytes(&engine, bytes).map_err(unusable)?);
         remove_other_code(code_folder, &inspected.digest.to_hex());
         let descriptor = &inspected.descriptor;
         let component = ComponentRef {
@@ -175,7 +175,7 @@ impl Harness {
     }
 
     /// The message of a step, which is numbered from 1.
-    fn message(&self, step: &Step, number: usize) -> Message {
+    fn message(&self, step: &CaseMessage, number: usize) -> Message {
         let mut message = step.message.clone();
         message.id = message.id.or(Some(MessageId(number as u128)));
         let answers = self.descriptor().consumers.iter().any(|consumer| consumer.name == step.input && consumer.reply.is_some());

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use weir_pubsub::nearest;
 
+use crate::command_runner::CommandRunner;
 use crate::error::ProjectError;
-use crate::steps::Steps;
 
 /// All languages.
 pub const LANGUAGES: &[&Language] = &[&rust::RUST, &python::PYTHON, &js::JS, &js::TS];
@@ -55,7 +55,7 @@ pub(crate) struct BuildContext<'a> {
     /// The purpose of the build.
     pub(crate) purpose: Purpose,
     /// Runs the tools.
-    pub(crate) steps: &'a Steps<'a>,
+    pub(crate) steps: &'a CommandRunner<'a>,
 }
 
 /// A language by its name.

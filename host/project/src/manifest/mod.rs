@@ -134,7 +134,7 @@ struct Limits {
 
 /// A manifest that was read and checked, with the descriptor that it makes.
 #[derive(Debug)]
-pub struct Checked {
+pub struct CheckedManifest {
     /// The manifest.
     pub manifest: Manifest,
     /// Its descriptor.
@@ -146,11 +146,11 @@ impl Manifest {
     ///
     /// # Errors
     /// [`ManifestError`], naming file, line and key.
-    pub fn parse(file: &Path, text: &str) -> Result<Checked, ManifestError> {
+    pub fn parse(file: &Path, text: &str) -> Result<CheckedManifest, ManifestError> {
         let manifest: Manifest = toml::from_str(text).map_err(|error| reading::malformed(file, text, &error))?;
         manifest.check_language().map_err(|problem| reading::fault(file, text, "language", problem))?;
         let descriptor = manifest.descriptor().map_err(|(field, problem)| reading::fault(file, text, &field, problem))?;
-        Ok(Checked { manifest, descriptor })
+        Ok(CheckedManifest { manifest, descriptor })
     }
 
     /// The language of the sources.

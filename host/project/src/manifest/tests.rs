@@ -9,7 +9,7 @@ use super::*;
 
 const MINIMAL_MANIFEST: &str = "language = \"rust\"\nname = \"a\"\nversion = \"1.0.0\"\nconsumers = [\"input\"]\n";
 
-fn parse(text: &str) -> Result<Checked, ManifestError> {
+fn parse(text: &str) -> Result<CheckedManifest, ManifestError> {
     Manifest::parse(Path::new("weir.toml"), text)
 }
 
@@ -61,7 +61,7 @@ fn everything_in_a_manifest_is_in_the_descriptor() {
         memory = "192 MiB"
         time = "30 s"
     "#;
-    let Checked { manifest, descriptor } = parse(text).unwrap();
+    let CheckedManifest { manifest, descriptor } = parse(text).unwrap();
     assert_eq!((manifest.language().title, manifest.source()), ("Python", Path::new("main.py")));
     assert_eq!(
         (descriptor.name.as_deref(), descriptor.version.as_deref(), descriptor.concurrency),

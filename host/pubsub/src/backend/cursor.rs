@@ -13,10 +13,10 @@ use crate::message::MessageId;
 /// such numbers uses the *id* of the message: such cursors can only be compared for equality ([`PartialOrd`] returns `None`), and the messages after
 /// one can only be found while its message exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Cursor(Kind);
+pub struct Cursor(CursorKind);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Kind {
+enum CursorKind {
     Position(u64),
     Id(MessageId),
 }
@@ -24,32 +24,32 @@ enum Kind {
 impl Cursor {
     /// The position with this number; numbers start at 1 and rise in the order of the queue.
     pub(crate) fn position(number: u64) -> Self {
-        Cursor(Kind::Position(number))
+        Cursor(CursorKind::Position(number))
     }
 
     /// The message with this id, for brokers without positions.
     pub(crate) fn id(id: MessageId) -> Self {
-        Cursor(Kind::Id(id))
+        Cursor(CursorKind::Id(id))
     }
 
     /// The number of a position; `None` for a cursor by id, which a caller can pass although its broker never creates one.
     pub(crate) fn as_position(&self) -> Option<u64> {
         match self.0 {
-            Kind::Position(number) => Some(number),
-            Kind::Id(_) => None,
+            CursorKind::Position(number) => Some(number),
+            CursorKind::Id(_) => None,
         }
     }
 
     /// Whether it is a position: ordered, and valid after its message is gone.
     pub fn is_position(&self) -> bool {
-        matches!(self.0, Kind::Position(_))
+        matches!(self.0, CursorKind::Position(_))
     }
 }
 
 impl PartialOrd for Cursor {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         match (self.0, other.0) {
-            (Kind::Position(one), Kind::Position(other)) => Some(one.cmp(&other)),
+            (CursorKind::Position(one), CursorKind::Position(other)) => Some(one.cmp(&other)),
             (one, other) => (one == other).then_some(Ordering::Equal),
         }
     }
@@ -59,8 +59,8 @@ impl PartialOrd for Cursor {
 impl fmt::Display for Cursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            Kind::Position(number) => number.fmt(f),
-            Kind::Id(id) => id.fmt(f),
+            CursorKind::Position(number) => number.fmt(f),
+            CursorKind::Id(id) => id.fmt(f),
         }
     }
 }
@@ -75,10 +75,10 @@ impl FromStr for Cursor {
 
     fn from_str(text: &str) -> Result<Self, NotACursor> {
         if let Ok(id) = text.parse() {
-            return Ok(Cursor(Kind::Id(id)));
+            return Ok(Cursor(CursorKind::Id(id)));
         }
         match text.parse() {
-            Ok(number @ 1..) if text.bytes().all(|byte| byte.is_ascii_digit()) => Ok(Cursor(Kind::Position(number))),
+            Ok(number @ 1..) if text.bytes().all(|byte| byte.is_ascii_digit()) => Ok(Cursor(CursorKind::Position(number))),
             _ => Err(NotACursor),
         }
     }

@@ -64,7 +64,7 @@ pub trait Inspect: Send + Sync {
     ///
     /// # Errors
     /// `QueueNotFound`, `Unavailable`; `Unsupported` also if the page is too deep in the queue for the broker to reach.
-    async fn browse(&self, _queue: &Queue, _start: Start, _limit_count: u32, _body_bytes: usize) -> Result<Page> {
+    async fn browse(&self, _queue: &Queue, _start: BrowseStart, _limit_count: u32, _body_bytes: usize) -> Result<Page> {
         Err(unsupported("browsing the messages of a queue"))
     }
 
@@ -97,7 +97,7 @@ fn unsupported(what: &'static str) -> PubsubError {
 
 /// Where browsing a queue begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Start {
+pub enum BrowseStart {
     /// At its oldest message.
     Oldest,
     /// At the message with this cursor, or after it if that message is gone; at the oldest message if it is gone and the cursor is not a position.

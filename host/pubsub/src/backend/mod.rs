@@ -2,7 +2,7 @@
 //! their reasons. "Where the broker supports it" marks the guarantees that may have such an exception.
 //!
 //! To add a broker: implement [`Backend`], with its [`Producer`] and [`Consumer`], in a folder next to this one; as much of [`Inspect`] as the broker
-//! supports; an entry in `kind.rs`; and its settings, if any, in `broker_settings.rs` and the list of `cli`. Concepts of client libraries map as
+//! supports; an entry in `broker_kind.rs`; and its settings, if any, in `broker_settings.rs` and the list of `cli`. Concepts of client libraries map as
 //! follows:
 //!
 //! | here | on a broker |
@@ -59,7 +59,7 @@ use crate::topic::{Queue, Subscription, Topic};
 
 pub use self::consumer::{Consumer, ConsumerOptions, Delivery, DeliveryCount, Receipt, Sharing};
 pub use self::cursor::{Cursor, NotACursor};
-pub use self::inspect::{Browsed, Inspect, Named, Page, QueueStats, Start};
+pub use self::inspect::{BrowseStart, Browsed, Inspect, Named, Page, QueueStats};
 pub use self::lock::{Lock, LockHolder};
 pub use self::policy::{Policy, PolicyState, Provision};
 pub use self::producer::{Confirm, Producer};

@@ -91,13 +91,13 @@ impl dyn Producer + '_ {
 #[derive(Debug)]
 #[must_use = "unconfirmed messages may not be stored"]
 pub struct Confirm {
-    state: State,
+    state: ConfirmState,
     /// The identity of the message, if its events are recorded.
     recorded: Option<(Topic, MessageId)>,
 }
 
 #[derive(Debug)]
-enum State {
+enum ConfirmState {
     Known(Option<Result<()>>),
     Waiting(oneshot::Receiver<Result<()>>),
 }
@@ -105,12 +105,12 @@ enum State {
 impl Confirm {
     /// A confirmation whose outcome is already known.
     pub fn resolved(outcome: Result<()>) -> Self {
-        Confirm { state: State::Known(Some(outcome)), recorded: None }
+        Confirm { state: ConfirmState::Known(Some(outcome)), recorded: None }
     }
 
     /// A confirmation that arrives over a channel. A sender that is dropped without sending means `OutcomeUnknown`.
     pub fn waiting(outcome: oneshot::Receiver<Result<()>>) -> Self {
-        Confirm { state: State::Waiting(outcome), recorded: None }
+        Confirm { state: ConfirmState::Waiting(outcome), recorded: None }
     }
 
     /// Records an event of the message when it is confirmed (target `weir::message`).
@@ -127,10 +127,10 @@ impl Future for Confirm {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let outcome = match &mut self.state {
-            State::Known(outcome) => outcome.take().unwrap_or_else(|| Err(PubsubError::outcome_unknown("it was requested twice"))),
-            State::Waiting(outcome) => match Pin::new(outcome).poll(context) {
+            ConfirmState::Known(outcome) => outcome.take().unwrap_or_else(|| Err(PubsubError::outcome_unknown("it was requested twice"))),
+            ConfirmState::Waiting(outcome) => match Pin::new(outcome).poll(context) {
                 Poll::Ready(outcome) => {
-                    self.state = State::Known(None);
+                    self.state = ConfirmState::Known(None);
                     outcome.unwrap_or_else(|_| Err(PubsubError::outcome_unknown("the broker ended before confirming")))
                 }
                 Poll::Pending => return Poll::Pending,

@@ -5,7 +5,7 @@ use crate::topic::Queue;
 
 /// A queue as the log defines it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Definition {
+pub(crate) struct QueueDefinition {
     pub(crate) number: u64,
     pub(crate) queue: Queue,
     pub(crate) overflow: Overflow,
@@ -16,9 +16,9 @@ pub(crate) struct Definition {
     pub(crate) live_count: u64,
 }
 
-impl Definition {
+impl QueueDefinition {
     /// A new queue.
     pub(crate) fn new(number: u64, spec: &QueueSpec) -> Self {
-        Definition { number, queue: spec.queue.clone(), overflow: spec.overflow, next_sequence: 1, dropped_count: 0, live_count: 0 }
+        QueueDefinition { number, queue: spec.queue.clone(), overflow: spec.overflow, next_sequence: 1, dropped_count: 0, live_count: 0 }
     }
 }

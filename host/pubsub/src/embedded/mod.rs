@@ -9,7 +9,7 @@
 //!       |     \
 //!     state/   log/    the queues as a state machine without IO; segments on disk, whose documentation is the format
 //!       |     /
-//!     definition, lock, numbers, options, log_position, damage, refusal
+//!     definition, numbers, options, log_position, damage, refusal
 //! ```
 //!
 //! Each module uses those below it and nothing else of the broker; no two files use each other. `tests/it/tidy/modules.rs` checks both. So `log` and
@@ -61,8 +61,8 @@ use self::log::{Log, Opened};
 use self::numbers::FIRST_EPHEMERAL;
 use self::state::{Bounded, Operation};
 use crate::backend::{
-    Backend, Consumer, ConsumerOptions, Delete, Deletion, Inspect, Lock, LockHolder, LockName, Named, Notice, Output, Page, Producer,
-    QueueSpec, QueueStats, Receipt, Settled, Start, Unsettled,
+    Backend, BrowseStart, Consumer, ConsumerOptions, Delete, Deletion, Inspect, Lock, LockHolder, LockName, Named, Notice, Output, Page,
+    Producer, QueueSpec, QueueStats, Receipt, Settled, Unsettled,
 };
 use crate::error::{PubsubError, Result};
 use crate::limits::Limits;
@@ -353,7 +353,7 @@ impl Inspect for EmbeddedBroker {
         self.listen(topic, Mailbox::new(buffer_count, TAPPED_BYTES))
     }
 
-    async fn browse(&self, queue: &Queue, start: Start, limit_count: u32, body_bytes: usize) -> Result<Page> {
+    async fn browse(&self, queue: &Queue, start: BrowseStart, limit_count: u32, body_bytes: usize) -> Result<Page> {
         self.shared.clone().browse(queue, start, limit_count, body_bytes).await
     }
 

@@ -17,14 +17,14 @@ pub(crate) const BUFFERED_COUNT: NonZeroU32 = NonZeroU32::MIN.saturating_add(65_
 const BUFFERED_BYTES: usize = 16 << 20;
 
 /// The buffered messages, and why no more will arrive.
-pub(crate) struct Buffer {
+pub(crate) struct SubscriberBuffer {
     pub(crate) mailbox: Mailbox,
     end: OnceLock<PubsubError>,
 }
 
-impl Buffer {
+impl SubscriberBuffer {
     pub(crate) fn new(count: NonZeroU32) -> Arc<Self> {
-        Arc::new(Buffer { mailbox: Mailbox::new(count, BUFFERED_BYTES), end: OnceLock::new() })
+        Arc::new(SubscriberBuffer { mailbox: Mailbox::new(count, BUFFERED_BYTES), end: OnceLock::new() })
     }
 
     /// Ends the buffer: no more messages will arrive. The first reason is kept.
@@ -40,7 +40,7 @@ impl Buffer {
 
 /// The reader of a buffer. Dropping it cancels `left`, which ends the task that fills the buffer.
 pub(crate) struct Buffered {
-    pub(crate) buffer: Arc<Buffer>,
+    pub(crate) buffer: Arc<SubscriberBuffer>,
     pub(crate) left: CancellationToken,
 }
 

@@ -7,7 +7,7 @@ mod keyed_locks;
 mod settling;
 mod until;
 
-pub(crate) use buffered::{BUFFERED_COUNT, Buffer, Buffered};
+pub(crate) use buffered::{BUFFERED_COUNT, Buffered, SubscriberBuffer};
 pub(crate) use detached::run_detached;
 pub(crate) use held_lock::{HeldLock, LockState};
 pub(crate) use keyed_locks::KeyedLocks;

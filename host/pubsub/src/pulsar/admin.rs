@@ -11,11 +11,11 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::answer::Answer;
+use super::answer::AdminResponse;
 use super::api_url::{FORM, parse};
+use super::broker_error::{ANY_SPACE, NO_REASON, fix, is_of_policy, storage_fix};
 use super::connection_settings::ConnectionSettings;
 use super::names::{TopicName, quoted};
-use super::refusal::{ANY_SPACE, NO_REASON, fix, is_of_policy, storage_fix};
 use super::tls;
 use crate::error::{Cause, PubsubError, Result};
 
@@ -307,17 +307,17 @@ impl Admin {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase", default)]
         #[derive(Default)]
-        struct Found {
+        struct TopicOwner {
             broker_url: Option<String>,
             broker_url_ssl: Option<String>,
         }
-        let found: Option<Found> = self.get(&format!("{LOOKUP}{}", topic_name.path())).await?;
+        let found: Option<TopicOwner> = self.get(&format!("{LOOKUP}{}", topic_name.path())).await?;
         Ok(found.and_then(|found| if self.settings.address.is_encrypted { found.broker_url_ssl } else { found.broker_url }))
     }
 
     /// # Errors
     /// `Refused` if another program responded that nothing is at a path: a broker states what is missing.
-    fn check_missing(&self, answer: &Answer) -> Result<()> {
+    fn check_missing(&self, answer: &AdminResponse) -> Result<()> {
         if answer.value()["reason"].is_string() {
             return Ok(());
         }
@@ -330,7 +330,7 @@ impl Admin {
         if answer.is_there_already() { Ok(()) } else { self.checked(answer).map(|_| ()) }
     }
 
-    fn read<T: DeserializeOwned>(&self, answer: &Answer) -> Result<T> {
+    fn read<T: DeserializeOwned>(&self, answer: &AdminResponse) -> Result<T> {
         serde_json::from_slice(&answer.body).map_err(|error| {
             PubsubError::refused(format!(
                 "broker.pulsar-admin, {}: this is not the admin API of Pulsar: its answer cannot be read: {error}",
@@ -341,12 +341,12 @@ impl Admin {
 
     /// # Errors
     /// Any response that is not a success.
-    pub(super) fn checked(&self, answer: Answer) -> Result<Answer> {
+    pub(super) fn checked(&self, answer: AdminResponse) -> Result<AdminResponse> {
         self.checked_in(ANY_SPACE, answer)
     }
 
     /// The same for a request about a namespace.
-    fn checked_in(&self, space: &str, answer: Answer) -> Result<Answer> {
+    fn checked_in(&self, space: &str, answer: AdminResponse) -> Result<AdminResponse> {
         if answer.status.is_success() {
             return Ok(answer);
         }
@@ -375,7 +375,7 @@ impl Admin {
         })
     }
 
-    fn done(&self, topic_name: &TopicName, answer: Answer) -> Result<()> {
+    fn done(&self, topic_name: &TopicName, answer: AdminResponse) -> Result<()> {
         if answer.lacks_namespace() {
             let TopicName { tenant, namespace, .. } = topic_name;
             return Err(PubsubError::refused(format!(
@@ -396,7 +396,7 @@ impl Admin {
     }
 
     /// Sends a request, following redirects to other nodes; each of them receives the token.
-    pub(super) async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Answer> {
+    pub(super) async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<AdminResponse> {
         let base = self.url.as_str().trim_end_matches('/');
         let folder = if path.starts_with(LOOKUP) { "" } else { "admin/v2/" };
         let mut url: Url = format!("{base}/{folder}{path}").parse().map_err(|_| self.refused("the name is not valid in a path"))?;
@@ -428,7 +428,7 @@ impl Admin {
                 }
                 answer.extend_from_slice(&part);
             }
-            return Ok(Answer { status, body: answer });
+            return Ok(AdminResponse { status, body: answer });
         }
         Err(PubsubError::unavailable("redirect loop between the broker's nodes for a request to the admin API"))
     }
@@ -462,6 +462,6 @@ fn is_foreign(error: &reqwest::Error) -> bool {
 /// The kind of quota that limits bytes.
 const DESTINATION: &str = "destination_storage";
 
-fn is_switched_off(answer: &Answer) -> bool {
+fn is_switched_off(answer: &AdminResponse) -> bool {
     answer.is(StatusCode::METHOD_NOT_ALLOWED)
 }

@@ -3,16 +3,16 @@
 use reqwest::StatusCode;
 use serde_json::Value;
 
-use super::refusal::shown_long;
+use super::broker_error::shown_long;
 
 /// The response to a request that reached the server.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(super) struct AdminResponse {
     pub(super) status: StatusCode,
     pub(super) body: Vec<u8>,
 }
 
-impl Answer {
+impl AdminResponse {
     pub(super) fn is(&self, status: StatusCode) -> bool {
         self.status == status
     }
@@ -62,7 +62,7 @@ mod tests {
 
     #[test]
     fn an_error_response_is_shown_on_one_line() {
-        let answer = |body: &str| Answer { status: StatusCode::NOT_FOUND, body: body.as_bytes().to_vec() };
+        let answer = |body: &str| AdminResponse { status: StatusCode::NOT_FOUND, body: body.as_bytes().to_vec() };
         assert_eq!(answer(r#"{"reason":"Namespace not found"}"#).text(), "Namespace not found");
         assert!(answer(r#"{"reason":"Namespace not found"}"#).lacks_namespace());
         assert_eq!(answer("\n --- An unexpected error\n\tat java").text(), "--- An unexpected error");

@@ -5,10 +5,10 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use super::admin::Admin;
+use super::broker_error::BrokerErrorKind;
 use super::link::Link;
 use super::names::TopicName;
-use super::refusal::Kind;
-use super::subscription::{Reading, Start, Subscribed};
+use super::subscription::{InitialPosition, Reading, Subscribed};
 use super::wire::Failure;
 use crate::error::{PubsubError, Result};
 use crate::lock::lock;
@@ -113,7 +113,7 @@ async fn settled(link: &Link, admin: &Admin, topic_name: &TopicName) -> Result<C
 async fn seen(link: &Link, admin: &Admin, topic_name: &TopicName) -> Result<Comparison> {
     let by_broker = match link.owner(&topic_name.url()).await {
         Ok(owner) => Some(owner),
-        Err(Failure::Refused(refusal)) if refusal.kind == Kind::NotFound => None,
+        Err(Failure::Refused(refusal)) if refusal.kind == BrokerErrorKind::NotFound => None,
         Err(_) => return Ok(Comparison::Unknown),
     };
     Ok(match (by_broker, admin.owner(topic_name).await?) {
@@ -136,7 +136,7 @@ async fn is_found(link: &Link, admin: &Admin, topic_name: &TopicName) -> Result<
         is_shared: false,
         is_durable: false,
         makes_topic: false,
-        start: Start::Newest,
+        start: InitialPosition::Newest,
     };
     let found = match Subscribed::open(link, reading).await {
         Ok(subscribed) => {
@@ -144,7 +144,7 @@ async fn is_found(link: &Link, admin: &Admin, topic_name: &TopicName) -> Result<
             true
         }
         // Other errors prove nothing.
-        Err(Failure::Refused(refusal)) => refusal.kind != Kind::NotFound,
+        Err(Failure::Refused(refusal)) => refusal.kind != BrokerErrorKind::NotFound,
         Err(Failure::Lost(_)) => true,
     };
     let _ = admin.delete_topic(&topic_name).await;

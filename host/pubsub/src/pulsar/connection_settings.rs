@@ -16,7 +16,7 @@ use tokio_rustls::TlsConnector;
 use super::address::{Address, Node};
 use super::tls;
 use crate::error::{PubsubError, Result};
-use crate::rabbitmq::TlsFiles;
+use crate::tls_files::TlsFiles;
 
 /// The time-out for connecting to one node, including TLS.
 const CONNECT_TIME: Duration = Duration::from_secs(10);

@@ -1,6 +1,6 @@
 //! Why a command failed: the broker refused it, or did not respond.
 
-use super::refusal::Refusal;
+use super::broker_error::BrokerError;
 use crate::error::PubsubError;
 use crate::topic::{Queue, Topic};
 
@@ -8,7 +8,7 @@ use crate::topic::{Queue, Topic};
 #[derive(Clone, Debug)]
 pub(super) enum Failure {
     /// The broker refused it.
-    Refused(Refusal),
+    Refused(BrokerError),
     /// There was no response.
     Lost(PubsubError),
 }

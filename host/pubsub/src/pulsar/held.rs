@@ -82,14 +82,14 @@ pub(super) enum RequeueTarget {
 
 /// The messages of one consumer.
 pub(super) struct HeldMessages {
-    state: Mutex<State>,
+    state: Mutex<HeldState>,
     changed: Notify,
     freed: Notify,
     /// Whether the broker forgets what it has sent, as for requests.
     is_local: bool,
 }
 
-struct State {
+struct HeldState {
     messages: BTreeMap<u64, HeldMessage>,
     waiting: VecDeque<u64>,
     waiting_bytes: u64,
@@ -101,7 +101,7 @@ struct State {
     end: Option<PubsubError>,
 }
 
-impl State {
+impl HeldState {
     fn set(&mut self, tag: u64, to: Phase) {
         let Some(one) = self.messages.get_mut(&tag) else { return };
         let from = std::mem::replace(&mut one.phase, to);
@@ -140,7 +140,7 @@ impl State {
 
 impl HeldMessages {
     pub(super) fn new(window: u32, is_local: bool) -> Self {
-        let state = State {
+        let state = HeldState {
             messages: BTreeMap::new(),
             waiting: VecDeque::new(),
             waiting_bytes: 0,
@@ -249,12 +249,12 @@ impl HeldMessages {
     }
 
     /// Waits until `found` returns a value, or no more messages will arrive.
-    async fn when<T>(&self, mut found: impl FnMut(&mut State, bool) -> Option<T>) -> Result<T> {
+    async fn when<T>(&self, mut found: impl FnMut(&mut HeldState, bool) -> Option<T>) -> Result<T> {
         self.until(|state| found(state, self.is_local).map(Ok).or_else(|| state.end.clone().map(Err))).await
     }
 
     /// Waits until `found` returns a value; it is called after each change.
-    async fn until<T>(&self, found: impl FnMut(&mut State) -> Option<T>) -> T {
+    async fn until<T>(&self, found: impl FnMut(&mut HeldState) -> Option<T>) -> T {
         until(&self.state, &self.changed, found).await
     }
 

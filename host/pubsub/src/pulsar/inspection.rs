@@ -20,9 +20,9 @@ use super::positions::{Deleted, Position};
 use super::proto::MessageIdData;
 use super::shared::Shared;
 use super::subscriber::Subscriber;
-use super::subscription::{Reading, Start as From, Subscribed};
+use super::subscription::{InitialPosition, Reading, Subscribed};
 use super::wire::{ConsumerEvent, Failure};
-use crate::backend::{Browsed, Consumer, Cursor, Inspect, LockHolder, LockName, Named, Page, QueueStats, Start};
+use crate::backend::{BrowseStart, Browsed, Consumer, Cursor, Inspect, LockHolder, LockName, Named, Page, QueueStats};
 use crate::error::{PubsubError, Result};
 use crate::message::Message;
 use crate::topic::{Class, Queue, Topic};
@@ -82,13 +82,13 @@ impl Inspect for Arc<Shared> {
         Ok(Box::new(Subscriber::tap(self, topic, buffer_count).await?))
     }
 
-    async fn browse(&self, queue: &Queue, start: Start, limit_count: u32, body_bytes: usize) -> Result<Page> {
+    async fn browse(&self, queue: &Queue, start: BrowseStart, limit_count: u32, body_bytes: usize) -> Result<Page> {
         self.check_up()?;
         let mut view = View::of(self, queue).await?;
         let first = match start {
-            Start::Oldest => Position::default(),
-            Start::At(cursor) => Position::of(&cursor).unwrap_or_default(),
-            Start::Behind(cursor) => Position::of(&cursor).map(Position::next).unwrap_or_default(),
+            BrowseStart::Oldest => Position::default(),
+            BrowseStart::At(cursor) => Position::of(&cursor).unwrap_or_default(),
+            BrowseStart::Behind(cursor) => Position::of(&cursor).map(Position::next).unwrap_or_default(),
         };
         let mut messages = Vec::new();
         let limit_count = limit_count as usize;
@@ -143,7 +143,7 @@ fn whole(number: i64) -> u64 {
 
 impl Shared {
     /// Finds a message that is neither gone nor in flight in this process.
-    async fn find(self: &Arc<Self>, queue: &Queue, message: &Named) -> Result<Option<(Position, Found)>> {
+    async fn find(self: &Arc<Self>, queue: &Queue, message: &Named) -> Result<Option<(Position, EntryRead)>> {
         let mut view = View::of(self, queue).await?;
         let Some(position) = Position::of(&message.cursor) else { return Ok(None) };
         if !view.may_hold(position) {
@@ -167,7 +167,7 @@ impl Shared {
             is_shared: true,
             is_durable: true,
             makes_topic: false,
-            start: From::Oldest,
+            start: InitialPosition::Oldest,
         };
         // Permits no messages, so no other consumer misses one.
         let subscribed = Subscribed::open(&self.consuming, reading).await.map_err(|failure| failure.about(queue))?;
@@ -178,13 +178,13 @@ impl Shared {
 }
 
 /// The content of one position of a topic.
-struct Found {
+struct EntryRead {
     messages: Vec<Option<Incoming>>,
     error: Option<String>,
     count: usize,
 }
 
-impl Found {
+impl EntryRead {
     fn shown(self, cursor: Cursor, body_bytes: usize) -> Vec<Browsed> {
         if let Some(error) = self.error {
             return vec![Browsed { cursor, message: Err(error), body_bytes: 0 }];
@@ -253,7 +253,7 @@ impl View {
             return Ok(());
         }
         let subscription = format!("{BROWSE_PREFIX}{:016x}", rand::random::<u64>());
-        let start = From::Behind(self.from.before());
+        let start = InitialPosition::Behind(self.from.before());
         let reading =
             Reading { topic: &self.url, subscription: &subscription, is_shared: false, is_durable: false, makes_topic: false, start };
         let reading = Subscribed::open(&self.shared.consuming, reading).await.map_err(|failure: Failure| failure.about(&self.queue))?;
@@ -262,7 +262,7 @@ impl View {
     }
 
     /// The next remaining message.
-    async fn next(&mut self) -> Result<Option<(Position, Found)>> {
+    async fn next(&mut self) -> Result<Option<(Position, EntryRead)>> {
         loop {
             let Some(newest) = self.newest.filter(|newest| self.from <= *newest) else { return Ok(None) };
             let Some(reading) = &mut self.reading else { return Ok(None) };
@@ -279,8 +279,8 @@ impl View {
             };
             let position = Position::at(&arrived.id);
             let found = match envelope::read(Class::Flow, self.queue.subscription(), arrived.bytes) {
-                Ok(messages) => Found { count: messages.len(), messages, error: None },
-                Err(error) => Found { count: 1, messages: Vec::new(), error: Some(error.to_string()) },
+                Ok(messages) => EntryRead { count: messages.len(), messages, error: None },
+                Err(error) => EntryRead { count: 1, messages: Vec::new(), error: Some(error.to_string()) },
             };
             self.permitted_count = self.permitted_count.saturating_sub(u32::try_from(found.count).unwrap_or(1));
             if position < self.from {

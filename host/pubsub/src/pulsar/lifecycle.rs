@@ -8,9 +8,9 @@ use std::time::Duration;
 use tokio::sync::OwnedMutexGuard;
 
 use super::admin::{Admin, Begin, Created, Quota};
+use super::broker_error::BrokerErrorKind;
 use super::link::Link;
 use super::names::{TopicName, is_queue};
-use super::refusal::Kind;
 use super::session::Session;
 use super::wire::Failure;
 use crate::backend::{Backlog, Delete, Deletion, Overflow, QueueSpec};
@@ -286,7 +286,7 @@ impl Lifecycle {
         match Session::exclusive(&self.publishing, &topic_name.url(), None).await {
             Ok(session) => Ok(Some(session)),
             // No fence either without the permission to publish, or if the topic is full.
-            Err(Failure::Refused(refusal)) if refusal.kind != Kind::Passing => Ok(None),
+            Err(Failure::Refused(refusal)) if refusal.kind != BrokerErrorKind::Passing => Ok(None),
             Err(failure) => Err(failure.plain()),
         }
     }

@@ -10,9 +10,9 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::address::{Address, Node};
+use super::broker_error::BrokerError;
 use super::connection_settings::ConnectionSettings;
 use super::proto::{BaseCommand, CONNECT_THERE, Lookup, LookupResponse, REDIRECT, kind};
-use super::refusal::Refusal;
 use super::wire::{Failure, Wire};
 use crate::error::{PubsubError, Result};
 use crate::lock::lock;
@@ -30,7 +30,7 @@ struct Owner {
 }
 
 #[derive(Clone)]
-enum State {
+enum LinkState {
     /// Not connected, with the reason.
     Down(PubsubError),
     Up(Arc<Wire>),
@@ -41,7 +41,7 @@ enum State {
 pub(super) struct Link {
     settings: Arc<ConnectionSettings>,
     purpose: &'static str,
-    state: watch::Receiver<State>,
+    state: watch::Receiver<LinkState>,
     /// Connections to other nodes, by the URL that the broker reports.
     others: Mutex<HashMap<String, Arc<Wire>>>,
     stop: CancellationToken,
@@ -51,7 +51,7 @@ pub(super) struct Link {
 impl Link {
     /// Begins to connect. `purpose` names the connection in the log and on the broker.
     pub(super) fn start(settings: Arc<ConnectionSettings>, purpose: &'static str) -> Self {
-        let (state, seen) = watch::channel(State::Down(PubsubError::unavailable("it is not connected yet")));
+        let (state, seen) = watch::channel(LinkState::Down(PubsubError::unavailable("it is not connected yet")));
         let (stop, ended) = (CancellationToken::new(), CancellationToken::new());
         let task = LinkTask { settings: settings.clone(), purpose, state, stop: stop.clone(), first_node: 0, is_first: true };
         let guard = ended.clone().drop_guard();
@@ -68,10 +68,10 @@ impl Link {
     /// `Unavailable`, or `Refused`, with the reason, while not connected.
     pub(super) fn up(&self) -> Result<Arc<Wire>> {
         match &*self.state.borrow() {
-            State::Up(wire) if wire.is_up() => Ok(wire.clone()),
-            State::Up(wire) => Err(wire.reason()),
-            State::Down(error) => Err(error.clone()),
-            State::Closed => Err(closed()),
+            LinkState::Up(wire) if wire.is_up() => Ok(wire.clone()),
+            LinkState::Up(wire) => Err(wire.reason()),
+            LinkState::Down(error) => Err(error.clone()),
+            LinkState::Closed => Err(closed()),
         }
     }
 
@@ -88,11 +88,11 @@ impl Link {
 
     async fn reached(&self) -> Result<()> {
         let mut state = self.state.clone();
-        let found = state.wait_for(|state| !matches!(state, State::Down(PubsubError::Unavailable { .. }))).await;
+        let found = state.wait_for(|state| !matches!(state, LinkState::Down(PubsubError::Unavailable { .. }))).await;
         match found.as_deref() {
-            Ok(State::Up(_)) => Ok(()),
-            Ok(State::Down(error)) => Err(error.clone()),
-            Ok(State::Closed) | Err(_) => Err(closed()),
+            Ok(LinkState::Up(_)) => Ok(()),
+            Ok(LinkState::Down(error)) => Err(error.clone()),
+            Ok(LinkState::Closed) | Err(_) => Err(closed()),
         }
     }
 
@@ -125,7 +125,12 @@ impl Link {
                     wire = self.connected(main, &url, is_proxied).await?;
                     is_authoritative = found.authoritative == Some(true);
                 }
-                _ => return Err(Failure::Refused(Refusal::of(6, found.message.as_deref().unwrap_or("the topic is currently not served")))),
+                _ => {
+                    return Err(Failure::Refused(BrokerError::of(
+                        6,
+                        found.message.as_deref().unwrap_or("the topic is currently not served"),
+                    )));
+                }
             }
         }
         Err(PubsubError::unavailable("redirect loop between the broker's nodes during the lookup of a topic").into())
@@ -185,7 +190,7 @@ impl Drop for Link {
 struct LinkTask {
     settings: Arc<ConnectionSettings>,
     purpose: &'static str,
-    state: watch::Sender<State>,
+    state: watch::Sender<LinkState>,
     stop: CancellationToken,
     first_node: usize,
     is_first: bool,
@@ -196,15 +201,15 @@ impl LinkTask {
         let stop = self.stop.clone();
         let mut recovery = Recovery::of(format!("connection to {} for {}", self.settings.address, self.purpose));
         while let Some(wire) = stop.run_until_cancelled(self.connect(&mut recovery)).await {
-            self.state.send_replace(State::Up(wire.clone()));
+            self.state.send_replace(LinkState::Up(wire.clone()));
             let Some(error) = stop.run_until_cancelled(wire.ended()).await else {
                 wire.close();
                 break;
             };
             recovery.lost(&error);
-            self.state.send_replace(State::Down(error));
+            self.state.send_replace(LinkState::Down(error));
         }
-        self.state.send_replace(State::Closed);
+        self.state.send_replace(LinkState::Closed);
     }
 
     /// Tries all nodes, repeatedly.
@@ -225,7 +230,7 @@ impl LinkTask {
                     return wire;
                 }
                 Err(error) => {
-                    self.state.send_replace(State::Down(error));
+                    self.state.send_replace(LinkState::Down(error));
                 }
             }
         }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
+use super::broker_error::BrokerErrorKind;
 use super::names::TopicName;
-use super::refusal::Kind;
 use super::session::Session;
 use super::shared::Shared;
 use super::subscription::process;
@@ -26,14 +26,14 @@ pub(super) async fn take(shared: &Arc<Shared>, name: &LockName) -> Result<HeldLo
     let url = topic_name.url();
     let take = || Session::exclusive(&shared.consuming, &url, Some(format!("{} {:08x}", process(), rand::random::<u32>())));
     let taken = match take().await {
-        Err(Failure::Refused(refusal)) if refusal.kind == Kind::NotFound => {
+        Err(Failure::Refused(refusal)) if refusal.kind == BrokerErrorKind::NotFound => {
             shared.admin.make_topic(&topic_name).await?;
             take().await
         }
         taken => taken,
     };
     let session = taken.map_err(|failure| match failure {
-        Failure::Refused(refusal) if refusal.kind == Kind::Fenced => PubsubError::LockHeld { lock: name.clone() },
+        Failure::Refused(refusal) if refusal.kind == BrokerErrorKind::Fenced => PubsubError::LockHeld { lock: name.clone() },
         failure => failure.plain(),
     })?;
     let (held, lock_state) = HeldLock::new();

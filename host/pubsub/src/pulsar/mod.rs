@@ -23,6 +23,7 @@ mod address;
 mod admin;
 mod answer;
 mod api_url;
+mod broker_error;
 mod cluster_check;
 mod connection_settings;
 mod consumers;
@@ -43,7 +44,6 @@ mod proto;
 mod publisher;
 mod publishing;
 mod reader;
-mod refusal;
 mod restrictions;
 mod session;
 mod settling;
@@ -89,7 +89,7 @@ use crate::error_text::chain;
 use crate::limits::Limits;
 use crate::message::Message;
 use crate::network::run_detached;
-use crate::rabbitmq::TlsFiles;
+use crate::tls_files::TlsFiles;
 use crate::topic::{Queue, Subscription, Topic};
 
 /// How long a close waits for messages that are being settled, and then for published messages.

@@ -14,7 +14,7 @@ use crate::error_text::chain;
 use crate::topic::{Class, Topic};
 
 /// One resource that one call creates or sets.
-struct Step {
+struct Provisioning {
     name: String,
     reason: &'static str,
     /// The command for an administrator, in place of the call.
@@ -81,8 +81,8 @@ fn looked(space: &str) -> String {
 }
 
 /// Checks one of the steps, and executes it if requested.
-async fn seen(admin: &Admin, step: Step, provision: Provision) -> Result<Policy> {
-    let policy = |state, is_new, step: Step| Policy { name: step.name, reason: step.reason, command: step.command, state, is_new };
+async fn seen(admin: &Admin, step: Provisioning, provision: Provision) -> Result<Policy> {
+    let policy = |state, is_new, step: Provisioning| Policy { name: step.name, reason: step.reason, command: step.command, state, is_new };
     match is_there(admin, &step).await {
         Ok(true) => return Ok(policy(PolicyState::Set, false, step)),
         Ok(false) if provision == Provision::Look => {
@@ -105,7 +105,7 @@ async fn seen(admin: &Admin, step: Step, provision: Provision) -> Result<Policy>
     }
 }
 
-async fn is_there(admin: &Admin, step: &Step) -> Result<bool> {
+async fn is_there(admin: &Admin, step: &Provisioning) -> Result<bool> {
     let found: Option<Value> = admin.get(&looked(&step.space)).await?;
     Ok(found.is_some_and(|value| (step.is_there)(&value)))
 }
@@ -147,9 +147,9 @@ async fn bounds(admin: &Admin, topicspace: &str) -> Result<Option<Policy>> {
 }
 
 /// All steps, in order of execution.
-fn steps(topicspace: &str, clusters: &[String]) -> Vec<Step> {
+fn steps(topicspace: &str, clusters: &[String]) -> Vec<Provisioning> {
     let tenant = quoted(topicspace);
-    let mut steps = vec![Step {
+    let mut steps = vec![Provisioning {
         name: format!("tenant {topicspace}"),
         reason: TENANT,
         command: format!("pulsar-admin tenants create {topicspace} --admin-roles ROLE"),
@@ -161,7 +161,7 @@ fn steps(topicspace: &str, clusters: &[String]) -> Vec<Step> {
     }];
     for class in Class::ALL {
         let path = format!("namespaces/{tenant}/{class}");
-        steps.push(Step {
+        steps.push(Provisioning {
             name: format!("namespace {topicspace}/{class}"),
             reason: NAMESPACE,
             command: format!("pulsar-admin namespaces create {topicspace}/{class}"),
@@ -178,11 +178,11 @@ fn steps(topicspace: &str, clusters: &[String]) -> Vec<Step> {
     steps
 }
 
-fn auto_created_topics(topicspace: &str, class: Class) -> Step {
+fn auto_created_topics(topicspace: &str, class: Class) -> Provisioning {
     let on = !class.has_queues();
     let flags = if on { "--enable --type non-partitioned" } else { "--disable" };
     let namespace = format!("namespaces/{}/{class}", quoted(topicspace));
-    Step {
+    Provisioning {
         name: format!("automatic topics of {topicspace}/{class}: {}", if on { "on" } else { "off" }),
         reason: if on { AUTO_CREATED_TOPICS } else { NO_AUTO_CREATED_TOPICS },
         command: format!("pulsar-admin namespaces set-auto-topic-creation {topicspace}/{class} {flags}"),
@@ -205,9 +205,9 @@ fn auto_created_topics(topicspace: &str, class: Class) -> Step {
 }
 
 /// Policies that preserve messages and queues of flows.
-fn flow_policies(topicspace: &str) -> Vec<Step> {
+fn flow_policies(topicspace: &str) -> Vec<Provisioning> {
     let namespace = format!("namespaces/{}/flow", quoted(topicspace));
-    let step = |name: &str, reason, command: String, is_there, method, path: &str, body| Step {
+    let step = |name: &str, reason, command: String, is_there, method, path: &str, body| Provisioning {
         name: name.replace("flow", &format!("{topicspace}/flow")),
         reason,
         command,
@@ -271,9 +271,9 @@ fn flow_policies(topicspace: &str) -> Vec<Step> {
     ]
 }
 
-fn idle_topics(topicspace: &str, class: Class) -> Step {
+fn idle_topics(topicspace: &str, class: Class) -> Provisioning {
     let namespace = format!("namespaces/{}/{class}", quoted(topicspace));
-    Step {
+    Provisioning {
         name: format!("idle topics of {topicspace}/{class}: kept"),
         reason: KEPT_WHEN_IDLE,
         command: format!(
@@ -302,7 +302,7 @@ mod tests {
         let on: Vec<_> = steps.iter().filter(|step| step.body["allowAutoTopicCreation"] == json!(true)).map(|step| &step.path).collect();
         assert_eq!(on, ["namespaces/tg/response/autoTopicCreation", "namespaces/tg/notify/autoTopicCreation"]);
         // In a namespace without any settings, all of them are missing.
-        let is_set = |step: &&Step| step.method == Method::POST;
+        let is_set = |step: &&Provisioning| step.method == Method::POST;
         assert_eq!(steps.iter().filter(is_set).count(), 9);
         for step in steps.iter().filter(is_set) {
             assert!(!(step.is_there)(&json!({})), "{}", step.name);

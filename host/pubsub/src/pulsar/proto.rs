@@ -71,7 +71,7 @@ pub(super) struct BaseCommand {
     #[prost(message, optional, tag = "13")]
     pub(super) success: Option<Success>,
     #[prost(message, optional, tag = "14")]
-    pub(super) error: Option<Failure>,
+    pub(super) error: Option<ErrorResponse>,
     #[prost(message, optional, tag = "15")]
     pub(super) close_producer: Option<Close>,
     #[prost(message, optional, tag = "16")]
@@ -388,7 +388,7 @@ pub(super) struct Success {
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct Failure {
+pub(super) struct ErrorResponse {
     #[prost(uint64, required, tag = "1")]
     pub(super) request_id: u64,
     #[prost(int32, required, tag = "2")]

@@ -13,13 +13,13 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout};
 use tokio_util::task::TaskTracker;
 
+use super::broker_error::{BrokerError, BrokerErrorKind};
 use super::envelope::metadata;
 use super::frame;
 use super::lifecycle::{Lifecycle, refuses};
 use super::names::TopicName;
 use super::proto::{BaseCommand, MessageMetadata, Send, kind};
 use super::publishing::Publishing;
-use super::refusal::{Kind, Refusal};
 use super::session::Session;
 use super::topic_limits::{self, TopicLimits};
 use super::wire::{Failure, ProducerEvent};
@@ -323,9 +323,9 @@ impl Publisher {
     }
 
     /// The error for a message that the broker refuses.
-    async fn refused(&self, number: u64, refusal: Refusal) -> PubsubError {
+    async fn refused(&self, number: u64, refusal: BrokerError) -> PubsubError {
         let post = self.in_flight.iter().find(|(of, ..)| *of == number).map(|(.., post)| post);
-        let Some(post) = post.filter(|_| refusal.kind == Kind::TooLarge) else { return refusal.of_publishing(&self.topic) };
+        let Some(post) = post.filter(|_| refusal.kind == BrokerErrorKind::TooLarge) else { return refusal.of_publishing(&self.topic) };
         let actual_bytes = (post.body.len() + post.metadata.encoded_len()) as u64;
         // If the policy is unreadable, or was changed since, the limit was at least below this size.
         let shown_bytes = self.publishers.lifecycle.admin.largest_message_bytes(&self.topic_name).await.ok().flatten();
@@ -438,8 +438,9 @@ impl Publisher {
                 Err(failure) => failure,
             };
             let wait = backoff.next_wait(&mut rand::rng());
-            let is_passing = matches!(&failure, Failure::Refused(refusal) if matches!(refusal.kind, Kind::Passing | Kind::Fenced));
-            if !is_passing || Instant::now() + wait >= deadline {
+            let is_transient =
+                matches!(&failure, Failure::Refused(refusal) if matches!(refusal.kind, BrokerErrorKind::Passing | BrokerErrorKind::Fenced));
+            if !is_transient || Instant::now() + wait >= deadline {
                 return Err(match failure.of_publishing(&self.topic) {
                     PubsubError::QueueFull { what, used_bytes, fix, .. } => {
                         PubsubError::QueueFull { what, used_bytes, limit_bytes: self.refusing_bytes, fix }
@@ -466,7 +467,7 @@ impl Publisher {
         let url = self.topic_name.url();
         match Session::open(link, &url, UNCONFIRMED_COUNT).await {
             // `response` and `notify` topics are created on first use.
-            Err(Failure::Refused(refusal)) if refusal.kind == Kind::NotFound && !has_queues => {
+            Err(Failure::Refused(refusal)) if refusal.kind == BrokerErrorKind::NotFound && !has_queues => {
                 lifecycle.admin.make_topic(&self.topic_name).await?;
                 Session::open(link, &url, UNCONFIRMED_COUNT).await
             }

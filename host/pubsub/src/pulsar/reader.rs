@@ -17,7 +17,7 @@ use super::held::{HeldEntry, HeldMessages};
 use super::names::TopicName;
 use super::settling::settle;
 use super::shared::Shared;
-use super::subscription::{PERMITTED_COUNT, Reading, Start, Subscribed};
+use super::subscription::{InitialPosition, PERMITTED_COUNT, Reading, Subscribed};
 use super::wire::{ConsumerEvent, Ended, ReceivedEntry, Wire};
 use crate::backend::{Consumer, ConsumerOptions, Delivery, DeliveryCount, Receipt, Sharing};
 use crate::error::{PubsubError, Result};
@@ -56,7 +56,7 @@ impl QueueConsumer {
             is_shared: options.sharing == Sharing::Competing,
             is_durable: true,
             makes_topic: false,
-            start: Start::Oldest,
+            start: InitialPosition::Oldest,
         };
         let subscribed = Subscribed::open(&shared.consuming, reading).await.map_err(|failure| failure.about(&queue))?;
         let is_local = queue.topic().class() == Class::Request;
@@ -73,7 +73,7 @@ impl QueueConsumer {
         let settling = tokio::spawn(settle(acknowledger.clone(), held.clone(), given));
         let (number, is_deleted) = shared.consumers.add(queue.clone(), held.clone(), acknowledger, settles);
         let left = CancellationToken::new();
-        let pump = Pump {
+        let pump = ConsumerTask {
             shared: shared.clone(),
             queue,
             number,
@@ -114,7 +114,7 @@ impl Drop for QueueConsumer {
 }
 
 /// The task of a consumer: takes messages until the consumer leaves or is ended.
-struct Pump {
+struct ConsumerTask {
     shared: Arc<Shared>,
     queue: Queue,
     number: u64,
@@ -139,7 +139,7 @@ enum Stopped {
     Lost(PubsubError),
 }
 
-impl Pump {
+impl ConsumerTask {
     async fn run(mut self, mut subscribed: Subscribed) {
         match self.take(&mut subscribed).await {
             Stopped::Left => self.leave(subscribed).await,

@@ -137,7 +137,7 @@ mod tests {
     use super::super::wire::Wire;
     use super::*;
     use crate::message::Message;
-    use crate::rabbitmq::TlsFiles;
+    use crate::tls_files::TlsFiles;
     use crate::topic::Class;
 
     /// Reads the next command of a client.

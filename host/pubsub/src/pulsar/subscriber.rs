@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::broker_error::BrokerErrorKind;
 use super::envelope;
 use super::names::{BROWSE_PREFIX, TopicName};
-use super::refusal::Kind;
 use super::shared::Shared;
-use super::subscription::{Reading, Start, Subscribed};
+use super::subscription::{InitialPosition, Reading, Subscribed};
 use super::wire::{ConsumerEvent, Failure, ReceivedEntry};
 use crate::error::{PubsubError, Result};
-use crate::network::{BUFFERED_COUNT, Buffer, Buffered, closed};
+use crate::network::{BUFFERED_COUNT, Buffered, SubscriberBuffer, closed};
 use crate::topic::{Class, Subscription, Topic};
 
 /// How many messages the broker may send ahead; a permit is free again as soon as a message arrives.
@@ -30,11 +30,11 @@ impl Subscriber {
         shared.check_up()?;
         let topic_name = TopicName::of(topic)?;
         let subscription = format!("{name}-{:016x}", rand::random::<u64>());
-        let pump = Pump::new(shared, topic, &topic_name, subscription, BUFFERED_COUNT);
-        let subscribed = match pump.subscribe(Start::Newest, true).await {
-            Err(Failure::Refused(refusal)) if refusal.kind == Kind::NotFound => {
+        let pump = SubscriberTask::new(shared, topic, &topic_name, subscription, BUFFERED_COUNT);
+        let subscribed = match pump.subscribe(InitialPosition::Newest, true).await {
+            Err(Failure::Refused(refusal)) if refusal.kind == BrokerErrorKind::NotFound => {
                 shared.admin.make_topic(&topic_name).await?;
-                pump.subscribe(Start::Newest, true).await
+                pump.subscribe(InitialPosition::Newest, true).await
             }
             subscribed => subscribed,
         };
@@ -46,17 +46,17 @@ impl Subscriber {
         shared.check_up()?;
         let topic_name = TopicName::of(topic)?;
         let subscription = format!("{BROWSE_PREFIX}tap.{:016x}", rand::random::<u64>());
-        let pump = Pump::new(shared, topic, &topic_name, subscription, buffer_count);
-        match pump.subscribe(Start::Newest, !topic.class().has_queues()).await {
+        let pump = SubscriberTask::new(shared, topic, &topic_name, subscription, buffer_count);
+        match pump.subscribe(InitialPosition::Newest, !topic.class().has_queues()).await {
             Ok(subscribed) => Ok(pump.start(Some(subscribed))),
-            Err(Failure::Refused(refusal)) if refusal.kind == Kind::NotFound => Ok(pump.start(None)),
+            Err(Failure::Refused(refusal)) if refusal.kind == BrokerErrorKind::NotFound => Ok(pump.start(None)),
             Err(failure) => Err(failure.plain()),
         }
     }
 }
 
 /// The task of a subscriber.
-struct Pump {
+struct SubscriberTask {
     shared: Arc<Shared>,
     class: Class,
     url: String,
@@ -64,14 +64,14 @@ struct Pump {
     /// The subscription for reading messages; no ids are derived from them.
     reader: Option<Subscription>,
     is_tap: bool,
-    buffer: Arc<Buffer>,
+    buffer: Arc<SubscriberBuffer>,
     left: CancellationToken,
 }
 
-impl Pump {
+impl SubscriberTask {
     fn new(shared: &Arc<Shared>, topic: &Topic, topic_name: &TopicName, subscription: String, buffer_count: NonZeroU32) -> Self {
-        let buffer = Buffer::new(buffer_count);
-        Pump {
+        let buffer = SubscriberBuffer::new(buffer_count);
+        SubscriberTask {
             shared: shared.clone(),
             class: topic.class(),
             url: topic_name.url(),
@@ -90,7 +90,7 @@ impl Pump {
         Buffered { buffer, left }
     }
 
-    async fn subscribe(&self, start: Start, makes_topic: bool) -> Result<Subscribed, Failure> {
+    async fn subscribe(&self, start: InitialPosition, makes_topic: bool) -> Result<Subscribed, Failure> {
         let reading =
             Reading { topic: &self.url, subscription: &self.subscription, is_shared: false, is_durable: false, makes_topic, start };
         let subscribed = Subscribed::open(&self.shared.consuming, reading).await?;
@@ -136,9 +136,11 @@ impl Pump {
     /// Waits for a missing topic, and reads it from its beginning: all of that is new.
     async fn found(&self) -> Result<Subscribed> {
         loop {
-            match self.subscribe(Start::Oldest, false).await {
+            match self.subscribe(InitialPosition::Oldest, false).await {
                 Ok(subscribed) => return Ok(subscribed),
-                Err(Failure::Refused(refusal)) if matches!(refusal.kind, Kind::NotFound | Kind::Passing | Kind::Fenced) => {
+                Err(Failure::Refused(refusal))
+                    if matches!(refusal.kind, BrokerErrorKind::NotFound | BrokerErrorKind::Passing | BrokerErrorKind::Fenced) =>
+                {
                     tokio::time::sleep(POLL_INTERVAL).await
                 }
                 Err(failure) => return Err(failure.plain()),

@@ -28,11 +28,11 @@ pub(super) struct Reading<'a> {
     pub(super) is_durable: bool,
     /// Whether a missing topic is created, if the namespace allows that.
     pub(super) makes_topic: bool,
-    pub(super) start: Start,
+    pub(super) start: InitialPosition,
 }
 
 /// Where a new subscription begins.
-pub(super) enum Start {
+pub(super) enum InitialPosition {
     Newest,
     Oldest,
     /// After this position.
@@ -56,9 +56,9 @@ impl Subscribed {
         // From here on it is ended when dropped, also if the caller gives up.
         let mut subscribed = Subscribed { wire: wire.clone(), id, arrivals, is_ended: false };
         let (initial_position, start_message_id) = match reading.start {
-            Start::Newest => (LATEST, None),
-            Start::Oldest => (EARLIEST, None),
-            Start::Behind(position) => (EARLIEST, Some(position)),
+            InitialPosition::Newest => (LATEST, None),
+            InitialPosition::Oldest => (EARLIEST, None),
+            InitialPosition::Behind(position) => (EARLIEST, Some(position)),
         };
         let opened = wire.request("a subscription", |request_id| {
             let subscribe = Subscribe {

@@ -13,11 +13,11 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::address::Node;
+use super::broker_error::BrokerError;
 use super::connection_settings::{ConnectionSettings, Stream};
 pub(super) use super::failure::Failure;
 use super::frame::{self, Frame, NotAFrame, PADDING_BYTES, Written};
 use super::proto::{AuthData, AuthResponse, BaseCommand, Connect, FeatureFlags, MessageIdData, Nothing, PROTOCOL_VERSION, SendError, kind};
-use super::refusal::Refusal;
 use super::tls;
 use crate::error::{PubsubError, Result};
 use crate::lock::lock;
@@ -43,7 +43,7 @@ pub(super) enum ProducerEvent {
     /// The message with this number is stored.
     Stored(u64),
     /// The message with this number is refused.
-    Refused(u64, Refusal),
+    Refused(u64, BrokerError),
     /// The broker has ended the producer: its topic is gone, or moves.
     Closed,
 }
@@ -88,7 +88,7 @@ struct PendingReplies {
 
 #[derive(Default)]
 struct Waiting {
-    requests: HashMap<u64, oneshot::Sender<Result<BaseCommand, Refusal>>>,
+    requests: HashMap<u64, oneshot::Sender<Result<BaseCommand, BrokerError>>>,
     producers: HashMap<u64, mpsc::Sender<ProducerEvent>>,
     consumers: HashMap<u64, mpsc::Sender<ConsumerEvent>>,
     is_over: bool,
@@ -148,7 +148,7 @@ impl Wire {
                 let told = connected.max_message_size.and_then(|bytes| usize::try_from(bytes).ok()).filter(|bytes| *bytes > 0);
                 told.unwrap_or(DEFAULT_MESSAGE_BYTES)
             }
-            BaseCommand { error: Some(error), .. } => return Err(at(node, Refusal::of(error.error, &error.message).plain())),
+            BaseCommand { error: Some(error), .. } => return Err(at(node, BrokerError::of(error.error, &error.message).plain())),
             _ => return Err(PubsubError::refused(format!("{node} does not answer as a Pulsar broker: check broker.url"))),
         };
         let (writing, written) = mpsc::channel(WAITING_COUNT);
@@ -421,7 +421,7 @@ impl Reader {
             }
             kind::SEND_ERROR => {
                 if let Some(SendError { producer_id, sequence_id, error, message }) = command.send_error {
-                    self.to_producer(producer_id, ProducerEvent::Refused(sequence_id, Refusal::of(error, &message)))?;
+                    self.to_producer(producer_id, ProducerEvent::Refused(sequence_id, BrokerError::of(error, &message)))?;
                 }
             }
             kind::CLOSE_PRODUCER => {
@@ -438,7 +438,7 @@ impl Reader {
             kind::AUTH_CHALLENGE => self.authenticate()?,
             _ => match command.error {
                 // Not about a request: the reason why the broker ends the connection.
-                Some(error) if error.request_id == u64::MAX => return Err(lost(Refusal::of(error.error, &error.message).to_string())),
+                Some(error) if error.request_id == u64::MAX => return Err(lost(BrokerError::of(error.error, &error.message).to_string())),
                 error => self.answered(BaseCommand { error, ..command }),
             },
         }
@@ -478,15 +478,15 @@ impl Reader {
             BaseCommand { success: Some(success), .. } => (success.request_id, None),
             BaseCommand { producer_success: Some(success), .. } => (success.request_id, None),
             BaseCommand { lookup_response: Some(response), .. } => {
-                let refusal = response.error.map(|error| Refusal::of(error, response.message.as_deref().unwrap_or_default()));
+                let refusal = response.error.map(|error| BrokerError::of(error, response.message.as_deref().unwrap_or_default()));
                 (response.request_id, refusal)
             }
             BaseCommand { ack_response: Some(response), .. } => {
-                let refusal = response.error.map(|error| Refusal::of(error, response.message.as_deref().unwrap_or_default()));
+                let refusal = response.error.map(|error| BrokerError::of(error, response.message.as_deref().unwrap_or_default()));
                 let Some(number) = response.request_id else { return };
                 (number, refusal)
             }
-            BaseCommand { error: Some(error), .. } => (error.request_id, Some(Refusal::of(error.error, &error.message))),
+            BaseCommand { error: Some(error), .. } => (error.request_id, Some(BrokerError::of(error.error, &error.message))),
             _ => return,
         };
         let (number, refusal) = answer;

@@ -7,8 +7,8 @@ use std::time::Duration;
 use lapin::Channel;
 use tokio::time::timeout;
 
+use super::broker_error::BrokerError;
 use super::link::{ConnectionSettings, Link, Up};
-use super::refusal::Refusal;
 use crate::error::Result;
 use crate::lock::lock;
 
@@ -57,16 +57,16 @@ impl ChannelPool {
 /// Opens a channel of a link's connection.
 pub(super) async fn open(link: &Link, up: &Up) -> Result<Channel> {
     let opened = call(link, "opening a channel", up.connection.create_channel()).await;
-    opened.map_err(Refusal::plain)
+    opened.map_err(BrokerError::plain)
 }
 
 /// Waits for the broker's response to a call. After a time-out the connection is abandoned: the broker may still execute the call.
-pub(super) async fn call<T>(link: &Link, what: &str, answer: impl Future<Output = lapin::Result<T>>) -> Result<T, Refusal> {
+pub(super) async fn call<T>(link: &Link, what: &str, answer: impl Future<Output = lapin::Result<T>>) -> Result<T, BrokerError> {
     match timeout(CALL_TIME, answer).await {
-        Ok(answer) => answer.map_err(Refusal::from),
+        Ok(answer) => answer.map_err(BrokerError::from),
         Err(_) => {
             link.renew();
-            Err(Refusal::timed_out(what))
+            Err(BrokerError::timed_out(what))
         }
     }
 }
@@ -85,7 +85,7 @@ impl PooledChannel {
     }
 
     /// Waits for the response to a call on this channel.
-    pub(super) async fn call<T>(&self, what: &str, answer: impl Future<Output = lapin::Result<T>>) -> Result<T, Refusal> {
+    pub(super) async fn call<T>(&self, what: &str, answer: impl Future<Output = lapin::Result<T>>) -> Result<T, BrokerError> {
         call(&self.link, what, answer).await
     }
 }

@@ -29,12 +29,12 @@ enum Phase {
 /// Deliveries of one channel.
 #[derive(Default)]
 pub(super) struct HeldMessages {
-    state: Mutex<State>,
+    state: Mutex<HeldState>,
     changed: Notify,
 }
 
 #[derive(Default)]
-struct State {
+struct HeldState {
     phases: BTreeMap<u64, Phase>,
     waiting: VecDeque<(u64, Incoming)>,
     end: Option<PubsubError>,
@@ -42,7 +42,7 @@ struct State {
     is_consuming: bool,
 }
 
-impl State {
+impl HeldState {
     fn count_up_to(&self, tag: u64) -> usize {
         self.phases.range(..=tag).filter(|(_, phase)| **phase != Phase::Gone).count()
     }
@@ -127,12 +127,12 @@ impl HeldMessages {
     }
 
     /// Waits until `found` returns a value, or no more deliveries will arrive.
-    async fn when<T>(&self, mut found: impl FnMut(&mut State) -> Option<T>) -> Result<T> {
+    async fn when<T>(&self, mut found: impl FnMut(&mut HeldState) -> Option<T>) -> Result<T> {
         self.until(|state| found(state).map(Ok).or_else(|| state.end.clone().map(Err))).await
     }
 
     /// Waits until `found` returns a value; it is called after each change.
-    async fn until<T>(&self, found: impl FnMut(&mut State) -> Option<T>) -> T {
+    async fn until<T>(&self, found: impl FnMut(&mut HeldState) -> Option<T>) -> T {
         until(&self.state, &self.changed, found).await
     }
 

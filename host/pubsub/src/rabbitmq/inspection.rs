@@ -8,15 +8,15 @@ use async_trait::async_trait;
 use lapin::message::BasicGetMessage;
 use lapin::options::{BasicAckOptions, BasicGetOptions, BasicNackOptions};
 
+use super::broker_error::BrokerError;
 use super::channel_pool::{CALL_TIME, call, open};
 use super::envelope::Incoming;
 use super::listing;
 use super::lock;
 use super::names;
-use super::refusal::Refusal;
 use super::shared::Shared;
 use super::subscriber::Subscriber;
-use crate::backend::{Browsed, Consumer, Cursor, Inspect, LockHolder, LockName, Named, Page, QueueStats, Start};
+use crate::backend::{BrowseStart, Browsed, Consumer, Cursor, Inspect, LockHolder, LockName, Named, Page, QueueStats};
 use crate::error::{PubsubError, Result};
 use crate::message::{Message, MessageId};
 use crate::topic::{Queue, Subscription, Topic};
@@ -54,7 +54,7 @@ impl Inspect for Arc<Shared> {
         Ok(Box::new(Subscriber::open(self, topic, &name, buffer_count).await?))
     }
 
-    async fn browse(&self, queue: &Queue, start: Start, limit_count: u32, body_bytes: usize) -> Result<Page> {
+    async fn browse(&self, queue: &Queue, start: BrowseStart, limit_count: u32, body_bytes: usize) -> Result<Page> {
         let mut taken = BorrowedMessages::of(self, queue).await?;
         let looked = page(&mut taken, start, limit_count as usize, body_bytes).await;
         taken.requeue().await;
@@ -104,11 +104,11 @@ fn cursor(incoming: &Incoming) -> Cursor {
 
 /// Fetches messages up to the end of a page. If the start is not found, it is gone with everything before it, and the page begins at the oldest
 /// message.
-async fn page(taken: &mut BorrowedMessages, start: Start, limit_count: usize, body_bytes: usize) -> Result<Page> {
+async fn page(taken: &mut BorrowedMessages, start: BrowseStart, limit_count: usize, body_bytes: usize) -> Result<Page> {
     let (from, includes) = match start {
-        Start::Oldest => (None, true),
-        Start::At(cursor) => (Some(cursor), true),
-        Start::Behind(cursor) => (Some(cursor), false),
+        BrowseStart::Oldest => (None, true),
+        BrowseStart::At(cursor) => (Some(cursor), true),
+        BrowseStart::Behind(cursor) => (Some(cursor), false),
     };
     let mut all: Vec<Browsed> = Vec::new();
     let mut found_at = from.is_none().then_some(0);
@@ -186,7 +186,7 @@ impl BorrowedMessages {
 
     async fn acknowledge(&mut self, tag: u64) -> Result<()> {
         let acknowledged = self.channel.basic_ack(tag, BasicAckOptions::default());
-        call(&self.shared.consuming, "removing a message", acknowledged).await.map_err(Refusal::plain)
+        call(&self.shared.consuming, "removing a message", acknowledged).await.map_err(BrokerError::plain)
     }
 
     async fn requeue(self) {

@@ -11,10 +11,10 @@ use lapin::options::{
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use tokio::time::{Instant, timeout};
 
+use super::broker_error::{BrokerError, BrokerErrorKind};
 use super::channel_pool::{CALL_TIME, ChannelPool, call, open};
 use super::link::Link;
 use super::names;
-use super::refusal::{Kind, Refusal};
 use crate::backend::{Backlog, Delete, Deletion, Overflow, QueueSpec};
 use crate::error::{PubsubError, Result};
 use crate::error_text::chain;
@@ -186,8 +186,8 @@ impl Lifecycle {
         let is_unbounded = spec.overflow == Overflow::None;
         match refusal.kind {
             // Whether flow queues are quorum queues is the operator's choice, which may have changed since this one was created.
-            Kind::Mismatch if is_type && is_unbounded => self.passive(&spec.queue, name).await.map(|_| ()),
-            Kind::Mismatch if on_mismatch == OnMismatch::Keep && spec.overflow.refuse_above_bytes().is_some() => {
+            BrokerErrorKind::Mismatch if is_type && is_unbounded => self.passive(&spec.queue, name).await.map(|_| ()),
+            BrokerErrorKind::Mismatch if on_mismatch == OnMismatch::Keep && spec.overflow.refuse_above_bytes().is_some() => {
                 // Queues are ensured repeatedly; log this once.
                 if lock(&self.kept).insert(spec.queue.clone()) {
                     tracing::warn!(queue = %spec.queue, difference = refusal.text(), "queue exists with other properties, left unchanged");
@@ -217,7 +217,7 @@ impl Lifecycle {
                     *lock(&self.transient_denied) = Some(false);
                     return Ok(());
                 }
-                Err(refusal) if refusal.kind == Kind::TransientDenied => self.note_denial(),
+                Err(refusal) if refusal.kind == BrokerErrorKind::TransientDenied => self.note_denial(),
                 Err(refusal) => return Err(refusal.about(queue)),
             }
         }
@@ -234,7 +234,7 @@ impl Lifecycle {
         }
     }
 
-    async fn declare_risky(&self, name: &ShortString, arguments: FieldTable) -> Result<Result<(), Refusal>> {
+    async fn declare_risky(&self, name: &ShortString, arguments: FieldTable) -> Result<Result<(), BrokerError>> {
         let up = self.risky.wait().await.ok_or_else(crate::network::closed)?;
         let channel = open(&self.risky, &up).await?;
         let declared = channel.queue_declare(name.clone(), QueueDeclareOptions::default(), arguments);
@@ -245,10 +245,15 @@ impl Lifecycle {
         let up = self.risky.wait().await.ok_or_else(crate::network::closed)?;
         let channel = open(&self.risky, &up).await?;
         let deleted = channel.queue_delete(name.clone(), QueueDeleteOptions::default());
-        call(&self.risky, "deleting a queue", deleted).await.map(|_| ()).map_err(Refusal::plain)
+        call(&self.risky, "deleting a queue", deleted).await.map(|_| ()).map_err(BrokerError::plain)
     }
 
-    async fn declare(&self, name: &ShortString, options: QueueDeclareOptions, arguments: FieldTable) -> Result<Result<QueueInfo, Refusal>> {
+    async fn declare(
+        &self,
+        name: &ShortString,
+        options: QueueDeclareOptions,
+        arguments: FieldTable,
+    ) -> Result<Result<QueueInfo, BrokerError>> {
         let channel = self.channels.channel().await?;
         let declaring = channel.raw();
         let declared = declaring.queue_declare(name.clone(), options, arguments);
@@ -263,7 +268,7 @@ impl Lifecycle {
         name: &ShortString,
         options: QueueDeclareOptions,
         arguments: FieldTable,
-    ) -> Result<Result<QueueInfo, Refusal>> {
+    ) -> Result<Result<QueueInfo, BrokerError>> {
         let up = match timeout(CALL_TIME, self.risky.wait()).await {
             Ok(up) => up.ok_or_else(crate::network::closed)?,
             Err(_) => self.risky.up()?,
@@ -317,7 +322,7 @@ impl Lifecycle {
         let deleted = deleting.queue_delete(name, QueueDeleteOptions::default());
         match channel.call("deleting a queue", deleted).await {
             Ok(_) => {}
-            Err(refusal) if refusal.kind == Kind::NotFound => {}
+            Err(refusal) if refusal.kind == BrokerErrorKind::NotFound => {}
             Err(refusal) => return Err(refusal.about(queue)),
         }
         Ok(())
@@ -337,7 +342,7 @@ impl Lifecycle {
         let unbound = unbinding.queue_unbind(name.clone(), exchange.clone(), key, FieldTable::default());
         match channel.call("unbinding a queue", unbound).await {
             Ok(()) => {}
-            Err(refusal) if refusal.kind == Kind::NotFound => return Ok(Deletion::Deleted),
+            Err(refusal) if refusal.kind == BrokerErrorKind::NotFound => return Ok(Deletion::Deleted),
             Err(refusal) => return Err(refusal.about(queue)),
         }
         drop(channel);
@@ -385,7 +390,9 @@ impl Lifecycle {
                 requeued.map(|_| true).map_err(|refusal| refusal.about(queue))
             }
             // The queue is gone, or has an exclusive consumer, which receives its messages.
-            Err(refusal) if matches!(refusal.kind, Kind::NotFound | Kind::Held | Kind::Refused) => Ok(false),
+            Err(refusal) if matches!(refusal.kind, BrokerErrorKind::NotFound | BrokerErrorKind::Held | BrokerErrorKind::Refused) => {
+                Ok(false)
+            }
             Err(refusal) => Err(refusal.about(queue)),
         }
     }
@@ -400,7 +407,7 @@ impl Lifecycle {
                 Err(error) => error,
             };
             let wait = backoff.next_wait(&mut rand::rng());
-            if !error.is_passing() || self.channels.link().is_closed() || Instant::now() + wait >= deadline {
+            if !error.is_transient() || self.channels.link().is_closed() || Instant::now() + wait >= deadline {
                 let (error_text, next) = (chain(&error), "it is bound again when its flow or its service starts");
                 tracing::error!(queue = %queue, error = error_text, next, "queue not bound to its topic");
                 return Err(error);
@@ -450,9 +457,9 @@ fn arguments(overflow: Overflow) -> FieldTable {
     arguments
 }
 
-fn exchange_refused(topicspace: &str, refusal: Refusal) -> PubsubError {
+fn exchange_refused(topicspace: &str, refusal: BrokerError) -> PubsubError {
     match refusal.kind {
-        Kind::Mismatch => PubsubError::Refused {
+        BrokerErrorKind::Mismatch => PubsubError::Refused {
             reason: format!(
                 "exchange `{topicspace}` exists and is not a durable exchange of type topic ({}): delete it, or choose another `topicspace`",
                 refusal.text()

@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::address::{Address, shown};
-use super::refusal::Refusal;
+use super::broker_error::BrokerError;
 use crate::error::{PubsubError, Result};
 use crate::network::closed;
 use crate::recovery::Recovery;
@@ -48,7 +48,7 @@ pub(super) struct Up {
 }
 
 #[derive(Clone)]
-enum State {
+enum LinkState {
     /// Not connected, with the reason.
     Down(PubsubError),
     Up(Up),
@@ -77,7 +77,7 @@ pub(super) async fn blocked_for(blocked: &mut watch::Receiver<Option<Blocked>>, 
 
 /// A connection that is re-established when it is lost.
 pub(super) struct Link {
-    state: watch::Receiver<State>,
+    state: watch::Receiver<LinkState>,
     blocked: watch::Receiver<Option<Blocked>>,
     renew: Arc<Notify>,
     stop: CancellationToken,
@@ -87,7 +87,7 @@ pub(super) struct Link {
 impl Link {
     /// Begins to connect. `purpose` is part of the connection's name, also in the broker's tools.
     pub(super) fn start(settings: Arc<ConnectionSettings>, purpose: &'static str) -> Self {
-        let (state, seen) = watch::channel(State::Down(PubsubError::unavailable("it is not connected yet")));
+        let (state, seen) = watch::channel(LinkState::Down(PubsubError::unavailable("it is not connected yet")));
         let (blocked, is_blocked) = watch::channel(None);
         let (renew, stop, ended) = (Arc::new(Notify::new()), CancellationToken::new(), CancellationToken::new());
         let task = LinkTask { settings, purpose, state, blocked, renew: renew.clone(), stop: stop.clone(), number: 0, first_node: 0 };
@@ -105,10 +105,10 @@ impl Link {
     /// `Unavailable`, or `Refused`, with the reason, while not connected.
     pub(super) fn up(&self) -> Result<Up> {
         match &*self.state.borrow() {
-            State::Up(up) if up.connection.status().connected() => Ok(up.clone()),
-            State::Up(_) => Err(PubsubError::unavailable("the connection to the broker was lost")),
-            State::Down(error) => Err(error.clone()),
-            State::Closed => Err(closed()),
+            LinkState::Up(up) if up.connection.status().connected() => Ok(up.clone()),
+            LinkState::Up(_) => Err(PubsubError::unavailable("the connection to the broker was lost")),
+            LinkState::Down(error) => Err(error.clone()),
+            LinkState::Closed => Err(closed()),
         }
     }
 
@@ -118,20 +118,20 @@ impl Link {
     /// `Refused`, if a node refuses. An unreachable broker is retried.
     pub(super) async fn first(&self) -> Result<()> {
         let mut state = self.state.clone();
-        let found = state.wait_for(|state| !matches!(state, State::Down(PubsubError::Unavailable { .. }))).await;
+        let found = state.wait_for(|state| !matches!(state, LinkState::Down(PubsubError::Unavailable { .. }))).await;
         match found.as_deref() {
-            Ok(State::Up(_)) => Ok(()),
-            Ok(State::Down(error)) => Err(error.clone()),
-            Ok(State::Closed) | Err(_) => Err(closed()),
+            Ok(LinkState::Up(_)) => Ok(()),
+            Ok(LinkState::Down(error)) => Err(error.clone()),
+            Ok(LinkState::Closed) | Err(_) => Err(closed()),
         }
     }
 
     /// Waits for a connection; `None` when the link is closed.
     pub(super) async fn wait(&self) -> Option<Up> {
         let mut state = self.state.clone();
-        let found = state.wait_for(|state| matches!(state, State::Up(_) | State::Closed)).await;
+        let found = state.wait_for(|state| matches!(state, LinkState::Up(_) | LinkState::Closed)).await;
         match found.as_deref() {
-            Ok(State::Up(up)) => Some(up.clone()),
+            Ok(LinkState::Up(up)) => Some(up.clone()),
             _ => None,
         }
     }
@@ -139,10 +139,10 @@ impl Link {
     /// Why this connection was lost; `None` if it is up.
     pub(super) fn lost(&self, number: u64) -> Option<PubsubError> {
         match &*self.state.borrow() {
-            State::Up(up) if up.number == number && up.connection.status().connected() => None,
-            State::Down(error) => Some(error.clone()),
-            State::Closed => Some(closed()),
-            State::Up(_) => Some(PubsubError::unavailable_because("the connection to the broker was lost", Ended::default())),
+            LinkState::Up(up) if up.number == number && up.connection.status().connected() => None,
+            LinkState::Down(error) => Some(error.clone()),
+            LinkState::Closed => Some(closed()),
+            LinkState::Up(_) => Some(PubsubError::unavailable_because("the connection to the broker was lost", Ended::default())),
         }
     }
 
@@ -154,7 +154,7 @@ impl Link {
     /// Waits until this is no longer the link's connection.
     pub(super) async fn gone(&self, number: u64) {
         let mut state = self.state.clone();
-        let _ = state.wait_for(|state| !matches!(state, State::Up(up) if up.number == number)).await;
+        let _ = state.wait_for(|state| !matches!(state, LinkState::Up(up) if up.number == number)).await;
     }
 
     /// Whether the broker accepts no publishes at present, and why: a memory or disk alarm.
@@ -184,7 +184,7 @@ impl Drop for Link {
 struct LinkTask {
     settings: Arc<ConnectionSettings>,
     purpose: &'static str,
-    state: watch::Sender<State>,
+    state: watch::Sender<LinkState>,
     blocked: watch::Sender<Option<Blocked>>,
     renew: Arc<Notify>,
     stop: CancellationToken,
@@ -198,19 +198,19 @@ impl LinkTask {
         // One for the link's whole life, so that a broker that accepts and closes connections is tried with growing waits.
         let mut recovery = Recovery::of(format!("connection to {} for {}", self.settings.address, self.purpose));
         while let Some(up) = stop.run_until_cancelled(self.connect(&mut recovery)).await {
-            self.state.send_replace(State::Up(up.clone()));
+            self.state.send_replace(LinkState::Up(up.clone()));
             let reason = stop.run_until_cancelled(self.watch(&up)).await;
             self.blocked.send_replace(None);
             let Some(reason) = reason else {
-                self.state.send_replace(State::Closed);
+                self.state.send_replace(LinkState::Closed);
                 let _ = timeout(CLOSE_TIME, up.connection.close(200, "closed".into())).await;
                 break;
             };
             let error = PubsubError::unavailable_because("the connection to the broker was lost", reason);
             recovery.lost(&error);
-            self.state.send_replace(State::Down(error));
+            self.state.send_replace(LinkState::Down(error));
         }
-        self.state.send_replace(State::Closed);
+        self.state.send_replace(LinkState::Closed);
     }
 
     /// Tries all nodes, repeatedly.
@@ -242,7 +242,7 @@ impl LinkTask {
                 }
                 Err(error) => {
                     retries_now = true;
-                    self.state.send_replace(State::Down(error));
+                    self.state.send_replace(LinkState::Down(error));
                 }
             }
         }
@@ -278,8 +278,8 @@ impl LinkTask {
         let connecting = super::stream::connect(node.clone(), properties, config);
         match timeout(CONNECT_TIME, connecting).await {
             Ok(Ok(connection)) => Ok(connection),
-            Ok(Err(error)) => Err(at_node(node, Refusal::from(error))),
-            Err(_) => Err(at_node(node, Refusal::timed_out("the connection"))),
+            Ok(Err(error)) => Err(at_node(node, BrokerError::from(error))),
+            Err(_) => Err(at_node(node, BrokerError::timed_out("the connection"))),
         }
     }
 
@@ -300,7 +300,7 @@ impl LinkTask {
                         self.blocked.send_replace(None);
                     }
                     // Errors of channels arrive here too.
-                    Some(Event::Error(error)) => reason = Some(Ended(Refusal::from(error).text().to_owned())),
+                    Some(Event::Error(error)) => reason = Some(Ended(BrokerError::from(error).text().to_owned())),
                     Some(_) => {}
                     None => return reason.unwrap_or_default(),
                 },
@@ -335,11 +335,11 @@ fn drop_connection(up: &Up) {
 }
 
 /// The error of a node, with the fix.
-fn at_node(node: &AMQPUri, refusal: Refusal) -> PubsubError {
-    let permit = shown(node);
+fn at_node(node: &AMQPUri, refusal: BrokerError) -> PubsubError {
+    let node_url = shown(node);
     if !refusal.is_for_good() {
         let hint = if refusal.is_aborted() { "; check that this is its port for AMQP (5672, with TLS 5671)" } else { "" };
-        return PubsubError::unavailable_because(format!("{permit} cannot be reached"), Ended(format!("{}{hint}", refusal.text())));
+        return PubsubError::unavailable_because(format!("{node_url} cannot be reached"), Ended(format!("{}{hint}", refusal.text())));
     }
     let user = &node.authority.userinfo.username;
     let fix = if refusal.text().contains("limit") {
@@ -352,6 +352,6 @@ fn at_node(node: &AMQPUri, refusal: Refusal) -> PubsubError {
     } else {
         format!("check user `{user}` and the password of broker.url")
     };
-    let reason = format!("{permit}: {}; {fix}", refusal.text());
+    let reason = format!("{node_url}: {}; {fix}", refusal.text());
     PubsubError::refused_because(reason, refusal.plain())
 }

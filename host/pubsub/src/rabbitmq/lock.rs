@@ -10,10 +10,10 @@ use lapin::types::{AMQPValue, FieldTable, ShortString};
 use serde::Deserialize;
 use tokio::time::timeout;
 
+use super::broker_error::{BrokerError, BrokerErrorKind};
 use super::channel_pool::{CALL_TIME, call, open};
 use super::management::Management;
 use super::names;
-use super::refusal::{Kind, Refusal};
 use super::shared::Shared;
 use crate::backend::{LockHolder, LockName};
 use crate::error::{PubsubError, Result};
@@ -54,7 +54,7 @@ impl LockTask {
                 delivery = stream.next() => match delivery {
                     // A message was published to it, which does not affect the lock.
                     Some(Ok(_)) => continue,
-                    Some(Err(error)) => Refusal::from(error).plain(),
+                    Some(Err(error)) => BrokerError::from(error).plain(),
                     None => self.shared.consuming.lost(self.link_number).unwrap_or_else(ended),
                 },
             };
@@ -72,7 +72,7 @@ pub(super) async fn holder(shared: &Shared, name: &LockName) -> Result<Option<Lo
     let refused = |refusal| refused(name, &shared.vhost, refusal);
     match shared.lifecycle.declare_lock(&queue, passive, FieldTable::default()).await? {
         Ok(_) => {}
-        Err(refusal) if refusal.kind == Kind::NotFound => return Ok(None),
+        Err(refusal) if refusal.kind == BrokerErrorKind::NotFound => return Ok(None),
         Err(refusal) => return Err(refused(refusal)),
     }
     // The queue exists, so this creates nothing; unlike a passive declaration it shows whether the queue can be a lock.
@@ -125,14 +125,14 @@ fn arguments() -> FieldTable {
 }
 
 /// Why this process does not get the lock, with the fix.
-fn refused(name: &LockName, vhost: &str, refusal: Refusal) -> PubsubError {
+fn refused(name: &LockName, vhost: &str, refusal: BrokerError) -> PubsubError {
     let text = refusal.text();
     match refusal.kind {
-        Kind::Held => PubsubError::LockHeld { lock: name.clone() },
-        Kind::Mismatch | Kind::TransientDenied => PubsubError::refused(format!(
+        BrokerErrorKind::Held => PubsubError::LockHeld { lock: name.clone() },
+        BrokerErrorKind::Mismatch | BrokerErrorKind::TransientDenied => PubsubError::refused(format!(
             "queue {name} is not the queue of a lock ({text}), so no process can take the lock: delete it with rabbitmqctl delete_queue -p '{vhost}' '{name}'"
         )),
-        Kind::NodeDown | Kind::TimedOut => PubsubError::unavailable_because(
+        BrokerErrorKind::NodeDown | BrokerErrorKind::TimedOut => PubsubError::unavailable_because(
             format!(
                 "no process can take lock {name} while the node of its queue is down: start that node, or remove it permanently with \
                      rabbitmqctl forget_cluster_node"

@@ -19,6 +19,7 @@
 
 mod acks;
 mod address;
+mod broker_error;
 mod cancelled;
 mod channel_pool;
 mod consumers;
@@ -36,7 +37,6 @@ mod producer;
 mod publish_permits;
 mod publisher;
 mod reader;
-mod refusal;
 mod sanitizer;
 mod settling;
 mod shared;
@@ -77,19 +77,11 @@ use crate::error_text::chain;
 use crate::limits::Limits;
 use crate::message::Message;
 use crate::network::{BUFFERED_COUNT, run_detached};
+use crate::tls_files::TlsFiles;
 use crate::topic::{Queue, Subscription, Topic};
 
 /// How long a close waits for messages that are being settled.
 const CLOSE_TIME: Duration = Duration::from_secs(10);
-
-/// Files for TLS, used with `amqps` only.
-#[derive(Clone, Debug, Default)]
-pub struct TlsFiles {
-    /// Certificate authorities in PEM; those of the system if `None`.
-    pub ca_file: Option<PathBuf>,
-    /// The client's certificate and its key, in PEM.
-    pub certificate_files: Option<(PathBuf, PathBuf)>,
-}
 
 /// RabbitMQ as a [`Backend`].
 pub struct RabbitBroker {

@@ -90,7 +90,7 @@ struct ShownQueue {
 
 /// One policy, as the management API returns it.
 #[derive(Debug, Deserialize)]
-struct Definition {
+struct PolicyDefinition {
     name: String,
     definition: Map<String, Value>,
 }
@@ -156,7 +156,7 @@ async fn observe(management: &Management, lifecycle: &Lifecycle, topicspace: &st
     let deleted = lifecycle.delete_now(&probe, names::queue(&probe)?).await;
     let queues = queues?;
     deleted?;
-    let policies: Option<Vec<Definition>> = management.get(&["policies", &management.vhost], &[]).await?;
+    let policies: Option<Vec<PolicyDefinition>> = management.get(&["policies", &management.vhost], &[]).await?;
     let policies = policies.unwrap_or_default().into_iter().map(|policy| (policy.name, policy.definition)).collect();
     Ok(ObservedPolicies { version, queues, policies })
 }

@@ -15,13 +15,13 @@ use lapin::types::ShortString;
 use lapin::{BasicProperties, Channel, Confirmation, PublisherConfirm};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 
+use super::broker_error::{BrokerError, BrokerErrorKind};
 use super::channel_pool::{call, open};
 use super::envelope::properties;
 use super::lifecycle::Lifecycle;
 use super::link::{Blocked, Link, Up, blocked_for};
 use super::names;
 use super::publish_permits::no_permit;
-use super::refusal::{Kind, Refusal};
 use crate::backend::Confirm;
 use crate::error::{PubsubError, Result};
 use crate::message::Message;
@@ -226,7 +226,7 @@ impl Writer {
     async fn open(&self, up: &Up) -> Result<Channel> {
         let channel = open(&self.link, up).await?;
         let confirmed = channel.confirm_select(ConfirmSelectOptions::default());
-        call(&self.link, "enabling publisher confirms", confirmed).await.map_err(Refusal::plain)?;
+        call(&self.link, "enabling publisher confirms", confirmed).await.map_err(BrokerError::plain)?;
         Ok(channel)
     }
 
@@ -366,7 +366,7 @@ async fn confirm(
         let outcome = match outcome {
             Ok(confirmation) => meaning(&message, confirmation, &lifecycle),
             Err((error, may_be_sent)) => {
-                let refusal = Refusal::from(error);
+                let refusal = BrokerError::from(error);
                 if let Some(limit_bytes) = refusal.largest_body_bytes() {
                     largest.learn(limit_bytes);
                 }
@@ -384,8 +384,8 @@ fn in_doubt(Blocked { reason, .. }: &Blocked) -> PubsubError {
     ))
 }
 
-fn failed(refusal: Refusal, may_be_sent: bool, lifecycle: &Lifecycle) -> PubsubError {
-    if refusal.kind == Kind::NotFound {
+fn failed(refusal: BrokerError, may_be_sent: bool, lifecycle: &Lifecycle) -> PubsubError {
+    if refusal.kind == BrokerErrorKind::NotFound {
         lifecycle.forget_exchanges();
     }
     if may_be_sent { refusal.in_doubt() } else { refusal.plain() }

@@ -15,11 +15,11 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use super::broker_error::BrokerError;
 use super::channel_pool::{call, open};
 use super::envelope::Incoming;
 use super::held::HeldMessages;
 use super::names;
-use super::refusal::Refusal;
 use super::settling::{requeue, settle};
 use super::shared::Shared;
 use crate::backend::{Consumer, ConsumerOptions, Delivery, DeliveryCount, Receipt, Sharing};
@@ -73,7 +73,7 @@ impl QueueConsumer {
         let settling = tokio::spawn(settle(channel.clone(), held.clone(), given, windows.clone()));
         let number = shared.consumers.add(queue, channel, held.clone(), settles);
         let left = CancellationToken::new();
-        let pump = Pump { consume, number, held: held.clone(), windows, left: left.clone(), link_number: up.number, settling };
+        let pump = ConsumerTask { consume, number, held: held.clone(), windows, left: left.clone(), link_number: up.number, settling };
         tokio::spawn(pump.run(stream));
         Ok(QueueConsumer { number, held, window, left })
     }
@@ -137,7 +137,7 @@ impl Consume {
 }
 
 /// The task of a consumer: takes deliveries from the channel until it leaves or is ended.
-struct Pump {
+struct ConsumerTask {
     consume: Consume,
     number: u64,
     held: Arc<HeldMessages>,
@@ -154,10 +154,10 @@ enum Stopped {
     /// It is exclusive, and its window was changed, for which it would have to release the queue.
     Changed(lapin::Consumer),
     /// It was ended by the broker or a lost connection.
-    Ended(Option<Refusal>),
+    Ended(Option<BrokerError>),
 }
 
-impl Pump {
+impl ConsumerTask {
     async fn run(mut self, stream: lapin::Consumer) {
         match self.take(stream).await {
             Stopped::Left(stream) => self.consume.cancel(&stream).await,
@@ -271,7 +271,7 @@ impl Pump {
     }
 
     /// Why the broker has ended the consumer, which it reports only for a lost connection or channel.
-    async fn reason(&self, refusal: Option<Refusal>) -> PubsubError {
+    async fn reason(&self, refusal: Option<BrokerError>) -> PubsubError {
         let Shared { lifecycle, consuming, .. } = &*self.consume.shared;
         let mut looked = Ok(());
         for wait in DELETION_WAITS {
@@ -290,7 +290,7 @@ impl Pump {
             return missing;
         }
         let ended = || PubsubError::unavailable("the broker closed the consumer: its node or the connection to it is lost");
-        refusal.map_or_else(ended, Refusal::plain)
+        refusal.map_or_else(ended, BrokerError::plain)
     }
 
     /// Requeues deliveries that are not being settled, waits for the others, and closes the channel.

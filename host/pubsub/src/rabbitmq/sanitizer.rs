@@ -154,7 +154,7 @@ impl Sanitizer {
     }
 
     fn read_method(&mut self, payload: &mut [u8]) {
-        let mut cursor = Cursor::over(payload);
+        let mut cursor = ByteCursor::over(payload);
         let (class, method) = (cursor.number(), cursor.number());
         match (class, method) {
             // connection.tune
@@ -216,7 +216,7 @@ fn clean_header(payload: &mut [u8]) -> bool {
         return false;
     }
     let flags = u16::from_be_bytes([before[BEFORE_FLAGS_BYTES], before[BEFORE_FLAGS_BYTES + 1]]);
-    let mut cursor = Cursor::over(properties);
+    let mut cursor = ByteCursor::over(properties);
     for (at, property) in PROPERTIES.into_iter().enumerate() {
         if flags & 1 << (15 - at) == 0 {
             continue;
@@ -238,7 +238,7 @@ fn without_headers(payload: &mut [u8]) -> Option<usize> {
     let (before, properties) = payload.split_at_mut_checked(BEFORE_FLAGS_BYTES + 2)?;
     let flags = u16::from_be_bytes([before[BEFORE_FLAGS_BYTES], before[BEFORE_FLAGS_BYTES + 1]]);
     let all_bytes = properties.len();
-    let mut cursor = Cursor::over(properties);
+    let mut cursor = ByteCursor::over(properties);
     for at in 0..2 {
         if flags & 1 << (15 - at) != 0 {
             cursor.text()?;
@@ -259,14 +259,14 @@ fn without_headers(payload: &mut [u8]) -> Option<usize> {
 }
 
 /// Reads through bytes and replaces what is invalid.
-struct Cursor<'b> {
+struct ByteCursor<'b> {
     rest: &'b mut [u8],
     is_changed: bool,
 }
 
-impl<'b> Cursor<'b> {
+impl<'b> ByteCursor<'b> {
     fn over(bytes: &'b mut [u8]) -> Self {
-        Cursor { rest: bytes, is_changed: false }
+        ByteCursor { rest: bytes, is_changed: false }
     }
 
     fn take(&mut self, size: usize) -> Option<&'b mut [u8]> {
@@ -298,7 +298,7 @@ impl<'b> Cursor<'b> {
     /// Reads a table; returns whether it is well-formed.
     fn table(&mut self, depth: usize) -> bool {
         let Some(fields) = self.long().and_then(|size| self.take(size)) else { return false };
-        let mut fields = Cursor::over(fields);
+        let mut fields = ByteCursor::over(fields);
         let mut is_read = true;
         while is_read && !fields.rest.is_empty() {
             is_read = fields.text().is_some() && fields.value(depth);
@@ -309,7 +309,7 @@ impl<'b> Cursor<'b> {
 
     fn list(&mut self, depth: usize) -> bool {
         let Some(values) = self.long().and_then(|size| self.take(size)) else { return false };
-        let mut values = Cursor::over(values);
+        let mut values = ByteCursor::over(values);
         let mut is_read = true;
         while is_read && !values.rest.is_empty() {
             is_read = values.value(depth);

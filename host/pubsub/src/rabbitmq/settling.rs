@@ -12,8 +12,8 @@ use lapin::options::BasicAckOptions;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::acks::Ack;
+use super::broker_error::BrokerError;
 use super::held::HeldMessages;
-use super::refusal::Refusal;
 use crate::backend::{Settled, Unsettled};
 use crate::error::{PubsubError, Result};
 use crate::network::{BATCH_COUNT, Confirmed, Settling, few_count, gathered, judge, outcomes};
@@ -86,7 +86,7 @@ async fn acknowledge(channel: &Channel, held: &HeldMessages, confirmed: &mut Vec
 }
 
 fn lost(error: Option<lapin::Error>) -> PubsubError {
-    error.map_or_else(|| PubsubError::outcome_unknown(LOST), |error| Refusal::from(error).in_doubt())
+    error.map_or_else(|| PubsubError::outcome_unknown(LOST), |error| BrokerError::from(error).in_doubt())
 }
 
 const LOST: &str = "the connection to the broker was lost before the message was acknowledged";

@@ -71,12 +71,12 @@ pub(super) struct Stream {
     /// Data to pass on, from `handed_bytes` on.
     ready: Vec<u8>,
     handed_bytes: usize,
-    reason_and_cause: RateLimitedLog,
+    replacement_log: RateLimitedLog,
 }
 
 impl Stream {
     fn over(socket: Socket) -> Self {
-        Stream { socket, sanitizer: Sanitizer::default(), ready: Vec::new(), handed_bytes: 0, reason_and_cause: RateLimitedLog::default() }
+        Stream { socket, sanitizer: Sanitizer::default(), ready: Vec::new(), handed_bytes: 0, replacement_log: RateLimitedLog::default() }
     }
 
     fn hand_over(&mut self, buffer: &mut [u8]) -> usize {
@@ -92,7 +92,7 @@ impl Stream {
         if replaced_count == 0 {
             return;
         }
-        if let Some(parts_count) = self.reason_and_cause.count(replaced_count) {
+        if let Some(parts_count) = self.replacement_log.count(replaced_count) {
             let last_routing_key = self.sanitizer.routing_key();
             tracing::warn!(
                 parts_count,

@@ -9,13 +9,13 @@ use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions, Queu
 use lapin::types::{FieldTable, ShortString};
 use tokio_util::sync::CancellationToken;
 
+use super::broker_error::BrokerError;
 use super::channel_pool::{call, open};
 use super::envelope::Incoming;
 use super::names;
-use super::refusal::Refusal;
 use super::shared::Shared;
 use crate::error::{PubsubError, Result};
-use crate::network::{Buffer, Buffered, closed, run_detached};
+use crate::network::{Buffered, SubscriberBuffer, closed, run_detached};
 use crate::topic::{Subscription, Topic};
 
 /// How many unacknowledged messages the broker sends.
@@ -38,17 +38,17 @@ impl Subscriber {
         let exchange = shared.lifecycle.exchange(topic.topicspace()).await?;
         let up = shared.consuming.up()?;
         let channel = open(&shared.consuming, &up).await?;
-        let stream = bound(&shared, &channel, exchange, names::routing_key(&topic)?).await.map_err(Refusal::plain)?;
-        let buffer = Buffer::new(buffer_count);
+        let stream = bound(&shared, &channel, exchange, names::routing_key(&topic)?).await.map_err(BrokerError::plain)?;
+        let buffer = SubscriberBuffer::new(buffer_count);
         let left = CancellationToken::new();
         let link_number = up.number;
-        let pump = Pump { shared, channel, topic, name, buffer: buffer.clone(), left: left.clone(), link_number };
+        let pump = SubscriberTask { shared, channel, topic, name, buffer: buffer.clone(), left: left.clone(), link_number };
         tokio::spawn(pump.run(stream));
         Ok(Buffered { buffer, left })
     }
 }
 
-async fn bound(shared: &Shared, channel: &Channel, exchange: ShortString, key: ShortString) -> Result<lapin::Consumer, Refusal> {
+async fn bound(shared: &Shared, channel: &Channel, exchange: ShortString, key: ShortString) -> Result<lapin::Consumer, BrokerError> {
     let link = &shared.consuming;
     let own = QueueDeclareOptions { exclusive: true, auto_delete: true, ..QueueDeclareOptions::default() };
     let declared = channel.queue_declare(ShortString::default(), own, FieldTable::default());
@@ -61,17 +61,17 @@ async fn bound(shared: &Shared, channel: &Channel, exchange: ShortString, key: S
 }
 
 /// The task of a subscriber.
-struct Pump {
+struct SubscriberTask {
     shared: Arc<Shared>,
     channel: Channel,
     topic: Topic,
     name: Subscription,
-    buffer: Arc<Buffer>,
+    buffer: Arc<SubscriberBuffer>,
     left: CancellationToken,
     link_number: u64,
 }
 
-impl Pump {
+impl SubscriberTask {
     async fn run(self, stream: lapin::Consumer) {
         // All ready messages are taken together, so that one acknowledgement is enough.
         let mut ready = stream.ready_chunks(ACKNOWLEDGED_COUNT);
@@ -97,7 +97,7 @@ impl Pump {
                         last = Some(delivery.delivery_tag);
                         self.buffer.mailbox.push(&Incoming::read(self.topic.class(), &self.name, delivery).message);
                     }
-                    Err(error) => self.buffer.end(Refusal::from(error).plain()),
+                    Err(error) => self.buffer.end(BrokerError::from(error).plain()),
                 }
             }
             if let Some(tag) = last {

@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn a_variant_runs_when_all_its_inputs_do() {
-    let key = Key { processor: "p".into(), variant: "v".into() };
+    let key = VariantKey { processor: "p".into(), variant: "v".into() };
     let status = VariantStatus::new(key, Arc::default());
     status.set_inputs(["a"].into_iter());
     status.set_state(ProcessorState::Running);
@@ -20,7 +20,7 @@ fn a_variant_runs_when_all_its_inputs_do() {
 
 #[test]
 fn a_processor_that_starts_waits_for_its_own_inputs_alone() {
-    let status = VariantStatus::new(Key { processor: "p".into(), variant: "v".into() }, Arc::default());
+    let status = VariantStatus::new(VariantKey { processor: "p".into(), variant: "v".into() }, Arc::default());
     status.set_state(ProcessorState::Running);
     status.set_inputs(["a", "b"].into_iter());
     status.input_fails("b", InputPart::Consumer, "no queue");
@@ -35,7 +35,7 @@ fn a_processor_that_starts_waits_for_its_own_inputs_alone() {
 
 #[test]
 fn a_part_of_an_input_that_goes_on_says_nothing_of_the_other() {
-    let status = VariantStatus::new(Key { processor: "p".into(), variant: "v".into() }, Arc::default());
+    let status = VariantStatus::new(VariantKey { processor: "p".into(), variant: "v".into() }, Arc::default());
     status.set_state(ProcessorState::Running);
     status.input_fails("a", InputPart::Consumer, "stalled");
     status.input_fails("a", InputPart::Settles, "no queue");
@@ -53,7 +53,7 @@ fn a_part_of_an_input_that_goes_on_says_nothing_of_the_other() {
 
 #[test]
 fn an_error_that_stops_an_input_precedes_newer_ones_of_messages() {
-    let status = VariantStatus::new(Key { processor: "p".into(), variant: "v".into() }, Arc::default());
+    let status = VariantStatus::new(VariantKey { processor: "p".into(), variant: "v".into() }, Arc::default());
     status.input_fails("a", InputPart::Settles, "no queue");
     status.note_error(ErrorSource::Message, "reject: no text");
     assert_eq!(status.report().last_error.as_deref(), Some("no queue"));
@@ -63,7 +63,7 @@ fn an_error_that_stops_an_input_precedes_newer_ones_of_messages() {
 
 #[test]
 fn ongoing_errors_precede_newer_resolved_ones() {
-    let status = VariantStatus::new(Key { processor: "p".into(), variant: "v".into() }, Arc::default());
+    let status = VariantStatus::new(VariantKey { processor: "p".into(), variant: "v".into() }, Arc::default());
     status.note_error(ErrorSource::Component, "cannot run");
     let since = status.report().last_error_ms;
     status.note_error(ErrorSource::Message, "trap");
@@ -78,7 +78,7 @@ fn ongoing_errors_precede_newer_resolved_ones() {
 #[test]
 fn a_refusal_that_is_found_again_by_another_try_keeps_its_time() {
     let changed = Arc::new(Notify::new());
-    let status = VariantStatus::new(Key { processor: "p".into(), variant: "v".into() }, changed.clone());
+    let status = VariantStatus::new(VariantKey { processor: "p".into(), variant: "v".into() }, changed.clone());
     let digest = weir_config::records::Digest::from_sha256([1; 32]);
     let component = ComponentRef { name: "p".into(), version: "2".into(), digest };
     let refused =
@@ -102,7 +102,7 @@ fn a_refusal_that_is_found_again_by_another_try_keeps_its_time() {
 
 #[test]
 fn a_refusal_of_a_component_is_cleared_when_it_is_named_again() {
-    let status = VariantStatus::new(Key { processor: "p".into(), variant: "v".into() }, Arc::default());
+    let status = VariantStatus::new(VariantKey { processor: "p".into(), variant: "v".into() }, Arc::default());
     let digest = weir_config::records::Digest::from_sha256([1; 32]);
     let component = |version: &str| ComponentRef { name: "p".into(), version: version.into(), digest };
     status.set_desired(Some(&component("2")));

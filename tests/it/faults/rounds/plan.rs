@@ -4,7 +4,7 @@ use rand::rngs::StdRng;
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{Rng, RngExt};
 
-use crate::faults::steps::{Operation, STEPS};
+use crate::faults::failpoints::{Operation, STEPS};
 
 /// This many rounds include every kind of fault, and every step of an operation.
 pub(crate) const ROUNDS_COUNT: usize = 20;

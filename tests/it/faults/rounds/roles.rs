@@ -5,18 +5,18 @@ use std::collections::BTreeMap;
 use weir_config::ConfigClient;
 use weir_flow::FlowClient;
 use weir_pubsub::{ConsumerOptions, Message};
+use weir_tests::failpoints::Failpoints;
 use weir_tests::roles::{Process, Role, Site};
-use weir_tests::steps::Steps;
 use weir_tests::tally::Tally;
 use weir_tests::wait::{DEADLINE, eventually, within};
 use weir_tests::weir::Weir;
 use weir_tests::{guest_path, marked_guest};
 
 use super::plan::Gateway;
+use crate::faults::failpoints::Operation;
 use crate::faults::load::{Load, Pace};
 use crate::faults::orders::{Begun, Order, Orders};
 use crate::faults::space::{ProxiedLine, TestBroker};
-use crate::faults::steps::Operation;
 use crate::guests;
 
 /// The hosts, by name.
@@ -34,7 +34,7 @@ pub(super) struct RolesFixture {
 pub(super) struct FlowServer {
     pub(super) process: Process,
     pub(super) line: ProxiedLine,
-    pub(super) steps: Steps,
+    pub(super) steps: Failpoints,
     name: &'static str,
 }
 
@@ -99,7 +99,7 @@ impl FlowServer {
         let line = space.line().await;
         let mut command = site.command(Role::Flow, name, &[]);
         command.envs(space.environment(Some(&line)));
-        let steps = Steps::of(&mut command, &site.data(name));
+        let steps = Failpoints::of(&mut command, &site.data(name));
         let mut process = site.run(Role::Flow, name, command);
         process.says(says).await;
         FlowServer { process, line, steps, name }

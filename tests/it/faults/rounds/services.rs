@@ -11,7 +11,7 @@ use weir_tests::wait::{DEADLINE, before, eventually, within};
 
 use super::hosts::{moment, some};
 use super::roles::{HOSTS, Roles};
-use crate::faults::steps::Operation;
+use crate::faults::failpoints::Operation;
 
 /// The config type of the values written while the service is killed.
 const WRITTEN: &str = "written-in-a-round";

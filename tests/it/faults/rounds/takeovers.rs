@@ -9,9 +9,9 @@ use weir_tests::wait::{DEADLINE, eventually, pass};
 use super::hosts::moment;
 use super::plan::Loss;
 use super::roles::{FlowServer, Roles};
+use crate::faults::failpoints::Operation;
 use crate::faults::load::Load;
 use crate::faults::orders::Begun;
-use crate::faults::steps::Operation;
 
 /// The flow of an operation: the one that is swapped has the load.
 fn flow_of(operation: Operation) -> &'static str {

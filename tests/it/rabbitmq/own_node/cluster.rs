@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use weir_pubsub::{
-    Backend, ConsumerOptions, Delete, Deletion, Lock, LockName, Message, PubsubError, QueueSpec, RabbitBroker, Result, Start, chain,
+    Backend, BrowseStart, ConsumerOptions, Delete, Deletion, Lock, LockName, Message, PubsubError, QueueSpec, RabbitBroker, Result, chain,
 };
 use weir_tests::rabbitmq::{DefaultQueues, Node, Setup, Vhost};
 use weir_tests::wait::{before, eventually, within};
@@ -106,7 +106,7 @@ async fn while_the_node_of_a_queue_is_away_it_is_unavailable_and_keeps_its_messa
         ("queue_exists", backend.queue_exists(&queue).await.err()),
         ("consumer", backend.consumer(queue.topic(), queue.subscription(), options).await.err()),
         ("stats", backend.inspect().stats(&queue).await.err()),
-        ("browse", backend.inspect().browse(&queue, Start::Oldest, 1, 0).await.err()),
+        ("browse", backend.inspect().browse(&queue, BrowseStart::Oldest, 1, 0).await.err()),
         ("publish", producer.publish_confirmed(Message::new("refused")).await.err()),
     ];
     let wrong: Vec<_> = outcomes.iter().filter(|(_, error)| !matches!(error, Some(PubsubError::Unavailable { .. }))).collect();

@@ -34,7 +34,7 @@ pub(crate) type Values = BTreeMap<String, BTreeMap<String, String>>;
 /// The used fields of the config service's answers.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Answer {
+struct ConfigResponse {
     version: u64,
     values: Vec<Stored>,
     directory: Vec<String>,
@@ -77,7 +77,7 @@ fn guard(config_type: &str, force: bool) -> Result<(), Problem> {
     Err(Problem::new(Exit::Usage, what).next("use weir flow start, weir flow stop, weir swap or weir deploy; --force overrides this check"))
 }
 
-async fn ask(session: &Session, request: &Value) -> Result<Answer, Problem> {
+async fn ask(session: &Session, request: &Value) -> Result<ConfigResponse, Problem> {
     session.client.post("/api/v1/config", request.to_string()).await
 }
 

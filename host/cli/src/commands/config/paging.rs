@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use super::{Answer, Stored, Values, ask};
+use super::{ConfigResponse, Stored, Values, ask};
 use crate::commands::Session;
 use crate::problem::Problem;
 
 /// Everything, type by type; the version is the lowest of all answers.
 pub(super) async fn all(session: &Session) -> Result<(u64, Values), Problem> {
-    let Answer { mut version, directory, .. } = ask(session, &json!({"operation": "list-types"})).await?;
+    let ConfigResponse { mut version, directory, .. } = ask(session, &json!({"operation": "list-types"})).await?;
     let mut all = Values::new();
     for config_type in directory {
         let (read, keys) = values(session, &config_type).await?;
@@ -27,7 +27,7 @@ pub(super) async fn values(session: &Session, config_type: &str) -> Result<(u64,
         Err(problem) => problem,
     };
     let one_by_one = async {
-        let Answer { mut version, directory, .. } = ask(session, &json!({"operation": "list", "type": config_type})).await?;
+        let ConfigResponse { mut version, directory, .. } = ask(session, &json!({"operation": "list", "type": config_type})).await?;
         let mut keys = BTreeMap::new();
         for key in directory {
             let answer = ask(session, &json!({"operation": "get", "keys": [{"type": config_type, "key": key}]})).await?;

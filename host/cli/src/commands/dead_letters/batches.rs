@@ -68,7 +68,7 @@ impl Action {
 /// The answer to either request.
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case")]
-struct Answer {
+struct BatchResponse {
     #[serde(alias = "redriven-count", alias = "deleted-count")]
     done_count: u64,
     failed_count: u64,
@@ -130,7 +130,7 @@ async fn portions(
     loop {
         let body =
             serde_json::to_string(&order).map_err(|error| Problem::new(Exit::Failed, "the request cannot be written").because(error))?;
-        let answer: Answer = session.client.post(action.path(), body).await?;
+        let answer: BatchResponse = session.client.post(action.path(), body).await?;
         outcome.done_count += answer.done_count;
         outcome.failed_count += answer.failed_count;
         outcome.failures.extend(answer.failures.into_iter().take(SHOWN_COUNT - outcome.failures.len()));

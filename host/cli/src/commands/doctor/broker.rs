@@ -64,7 +64,7 @@ async fn messages(backend: &dyn Backend, settings: &Settings) -> Finding {
     };
     match tried {
         Ok(Ok(())) => ok(CHECK, "the broker accepts them"),
-        Ok(Err(error)) if error.is_passing() => fail(CHECK, chain(&error), NEXT),
+        Ok(Err(error)) if error.is_transient() => fail(CHECK, chain(&error), NEXT),
         Ok(Err(error)) => refusal(CHECK, &refused(settings, error)),
         Err(_) => {
             let silent = || format!("the broker does not confirm a message within {} s", CONFIRM_TIME.as_secs());

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use weir_config::names::spec_of_subscription;
 use weir_config::records::{COMPONENT_TYPE, ComponentRecord, DEAD_LETTER_PREFIX, Entry, GivenLimits, entry_type};
 use weir_gateway::protocol::DeadLetterSummary;
-use weir_project::{Case, CaseError, Harness, Observed, Step};
+use weir_project::{Case, CaseError, CaseMessage, Harness, Observed};
 use weir_pubsub::Message;
 
 use super::folder::Folder;
@@ -128,7 +128,7 @@ async fn case(
             || descriptor.requests.iter().any(|request| request.request == *name || request.response == *name)
     };
     let outputs = if is_open { entry.topics.keys().filter(|name| !is_named(name)).cloned().collect() } else { Vec::new() };
-    let step = Step { input: input.to_owned(), message: message(letter, line), attempt: 1 };
+    let step = CaseMessage { input: input.to_owned(), message: message(letter, line), attempt: 1 };
     let flow = Some((entry.flow.unwrap_or_default(), letter.variant.clone()));
     Ok((version, Case { flow, parameters: entry.parameters, config, outputs, limits, steps: vec![step], ..Case::default() }))
 }

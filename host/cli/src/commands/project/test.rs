@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use serde_json::{Value, json};
-use weir_project::{Checked, Difference, Harness, Report, Verdict, accept, fixture_files, run_fixtures};
+use weir_project::{CheckedManifest, Difference, Harness, Report, Verdict, accept, fixture_files, run_fixtures};
 
 use super::build::built;
 use super::problem;
@@ -22,7 +22,7 @@ pub(crate) fn run(format: Format, command: &Test) -> Result<ExitCode> {
     let folder = &command.folder;
     let component = match &command.component {
         Some(file) => file.clone(),
-        None => built(folder, &Checked::read(folder).map_err(problem)?)?,
+        None => built(folder, &CheckedManifest::read(folder).map_err(problem)?)?,
     };
     let files = chosen(folder, &command.fixtures)?;
     let harness = load(folder, &component)?;

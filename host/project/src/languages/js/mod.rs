@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::{BuildContext, Language, SDK_VERSION};
+use crate::command_runner::program;
 use crate::error::ProjectError;
-use crate::steps::program;
 
 /// The contract, which the build reads from a folder.
 const CONTRACT: &str = include_str!("../../../../../wit/processor.wit");

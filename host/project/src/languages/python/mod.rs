@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::{BuildContext, Language, SDK_VERSION, sdk_folder};
+use crate::command_runner::program;
 use crate::error::ProjectError;
-use crate::steps::program;
 
 /// Records what is installed in the environment, which is recreated when that changes.
 const INSTALLED: &str = "weir-installed.txt";

@@ -6,8 +6,8 @@ use std::process::Command;
 use serde::Deserialize;
 
 use super::{BuildContext, Language, Purpose, SDK_VERSION};
+use crate::command_runner::program;
 use crate::error::ProjectError;
-use crate::steps::program;
 
 const TARGET: &str = "wasm32-wasip2";
 /// Settings that reduce a build of one crate to a second once its dependencies are built.

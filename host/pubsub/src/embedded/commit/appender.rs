@@ -6,7 +6,7 @@ use super::records;
 use super::shared::Shared;
 use crate::embedded::log::Log;
 use crate::embedded::refusal::WriteFailure;
-use crate::embedded::state::{Group, State, Step};
+use crate::embedded::state::{BrokerState, Group, StateChange};
 use crate::lock::lock;
 
 /// An active segment without live messages is replaced when idle if it is above this size; a new one costs three flushes.
@@ -33,7 +33,7 @@ impl Appender {
     }
 
     /// Adds the deliveries since the last commit.
-    pub(super) fn add_counts(&self, state: &mut State, group: &mut Group) {
+    pub(super) fn add_counts(&self, state: &mut BrokerState, group: &mut Group) {
         // Not in the loop head, where the lock would be held until the loop ends.
         let slots = std::mem::take(&mut *lock(&self.shared.received));
         for (queue, slot) in slots {
@@ -53,7 +53,7 @@ impl Appender {
     }
 
     /// Writes steps; on a full disk, into the reserved space.
-    pub(super) fn write(&mut self, steps: &mut [Step]) -> Result<u64, WriteFailure> {
+    pub(super) fn write(&mut self, steps: &mut [StateChange]) -> Result<u64, WriteFailure> {
         match records::write(&mut self.log, steps) {
             Err(WriteFailure::DiskFull(_)) if self.log.held_reserve_bytes() > 0 => {
                 let definitions = lock(&self.shared.state).definitions_before(steps);

@@ -11,7 +11,7 @@ use super::records;
 use crate::embedded::damage::Damage;
 use crate::embedded::log::{Chunk, ReadFault};
 use crate::embedded::refusal::WriteFailure;
-use crate::embedded::state::{Compaction, Content, Copied, Group, Step, is_compaction_due};
+use crate::embedded::state::{Compaction, Copied, CopySource, Group, StateChange, is_compaction_due};
 use crate::lock::lock;
 
 /// Minimum number of bytes copied at a time, unless fewer are left: each portion costs a flush.
@@ -182,7 +182,7 @@ impl Maintenance {
         &mut self,
         appender: &Appender,
         portion: Vec<Copied>,
-        steps: &mut Vec<Step>,
+        steps: &mut Vec<StateChange>,
     ) -> Result<Vec<(Copied, Box<Damage>)>, WriteFailure> {
         let mut damaged = Vec::new();
         let mut fault = None;
@@ -190,7 +190,7 @@ impl Maintenance {
             match appender.shared.reader.block(copied.position, &mut self.chunk) {
                 Ok(block) => {
                     let Copied { targets, size_bytes, position } = copied;
-                    steps.push(Step::Move { targets, size_bytes, content: Content::Block(block), position });
+                    steps.push(StateChange::Move { targets, size_bytes, content: CopySource::Block(block), position });
                 }
                 Err(ReadFault::Damaged(damage)) => damaged.push((copied, damage)),
                 Err(ReadFault::Failed { path, offset, source }) => {

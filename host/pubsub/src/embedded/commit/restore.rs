@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use crate::embedded::log::{RecoveredMessage, RecoveredQueue};
 use crate::embedded::options::EmbeddedOptions;
-use crate::embedded::state::{Counting, Entry, State, sharers};
+use crate::embedded::state::{BrokerState, Counting, Entry, sharers};
 
 /// The state with these queues, for a log of these segments.
-pub(crate) fn restore(options: EmbeddedOptions, queues: BTreeMap<u64, RecoveredQueue>, segments: &[u32]) -> State {
-    let mut state = State::new(options);
+pub(crate) fn restore(options: EmbeddedOptions, queues: BTreeMap<u64, RecoveredQueue>, segments: &[u32]) -> BrokerState {
+    let mut state = BrokerState::new(options);
     segments.iter().for_each(|segment| state.live.begin(*segment));
     for RecoveredQueue { definition, entries, missing_count, .. } in queues.into_values() {
         state.restore_queue(definition, missing_count, entries.into_iter().map(|(sequence, message)| entry(sequence, message)));

@@ -13,7 +13,7 @@ use crate::embedded::damage::Damage;
 use crate::embedded::log::{Chunk, Log, ReadFault, Reader};
 use crate::embedded::log_position::LogPosition;
 use crate::embedded::refusal::{closed, lost};
-use crate::embedded::state::{Operation, Slot, State};
+use crate::embedded::state::{BrokerState, Operation, Slot};
 use crate::error::Result;
 use crate::limits::Limits;
 use crate::lock::lock;
@@ -27,7 +27,7 @@ pub(crate) struct Shared {
     /// Checked before anything else.
     pub(crate) limits: Limits,
     /// Not held while waiting or reading files.
-    pub(crate) state: Mutex<State>,
+    pub(crate) state: Mutex<BrokerState>,
     pub(crate) inbox: Inbox,
     /// Admission of messages on their way to the log.
     pub(crate) admission: Admission,
@@ -54,7 +54,7 @@ pub(crate) struct Shared {
 
 impl Shared {
     /// `state` must be the content of `log`.
-    pub(crate) fn new(limits: Limits, state: State, log: &Log) -> Self {
+    pub(crate) fn new(limits: Limits, state: BrokerState, log: &Log) -> Self {
         Shared {
             limits,
             state: Mutex::new(state),

@@ -12,7 +12,7 @@ use super::maintenance::{Maintenance, Pace};
 use super::retries::Retries;
 use super::shared::Shared;
 use crate::embedded::log::Log;
-use crate::embedded::state::{Group, Operation, Step};
+use crate::embedded::state::{Group, Operation, StateChange};
 use crate::lock::lock;
 
 /// Maximum number of operations in one frame: bounds how long the lock is held.
@@ -124,7 +124,7 @@ impl Writer {
                     self.appender.is_emptying_futile = false;
                 }
                 Err(failure) => {
-                    self.retries.park(steps.iter().filter_map(Step::to_repeat));
+                    self.retries.park(steps.iter().filter_map(StateChange::to_repeat));
                     let wakeups = lock(&self.shared.state).undo(steps, &failure);
                     wakeups.send();
                     group.fail(&failure);

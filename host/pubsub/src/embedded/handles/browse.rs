@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::backend::{Browsed, Cursor, Page, Start};
+use crate::backend::{BrowseStart, Browsed, Cursor, Page};
 use crate::embedded::commit::Shared;
 use crate::embedded::log::Chunk;
 use crate::embedded::state::Entry;
@@ -15,12 +15,12 @@ use crate::topic::Queue;
 
 impl Shared {
     /// Messages with the beginnings of their bodies.
-    pub(crate) async fn browse(self: Arc<Self>, queue: &Queue, start: Start, limit_count: u32, body_bytes: usize) -> Result<Page> {
+    pub(crate) async fn browse(self: Arc<Self>, queue: &Queue, start: BrowseStart, limit_count: u32, body_bytes: usize) -> Result<Page> {
         // A cursor of another kind identifies no message here, like one whose message is gone.
         let after = match start {
-            Start::Oldest => 0,
-            Start::At(cursor) => cursor.as_position().unwrap_or(0).saturating_sub(1),
-            Start::Behind(cursor) => cursor.as_position().unwrap_or(0),
+            BrowseStart::Oldest => 0,
+            BrowseStart::At(cursor) => cursor.as_position().unwrap_or(0).saturating_sub(1),
+            BrowseStart::Behind(cursor) => cursor.as_position().unwrap_or(0),
         };
         let (number, entries, newest) = self.ready_after(queue, after, limit_count)?;
         let queue = queue.clone();

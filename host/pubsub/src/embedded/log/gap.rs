@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use super::recovered::{LostPart, Recovered, RecoveredMessage, RecoveredQueue, SegmentStart};
-use crate::embedded::definition::Definition;
+use crate::embedded::definition::QueueDefinition;
 use crate::embedded::log_position::LogPosition;
 
 /// The first format in which a segment counts the messages of earlier segments.
@@ -63,7 +63,7 @@ impl Recovered {
         }
     }
 
-    pub(super) fn define(&mut self, definition: Definition) {
+    pub(super) fn define(&mut self, definition: QueueDefinition) {
         let number = definition.number;
         let is_known = match self.queues.get_mut(&number) {
             Some(queue) if !queue.is_behind_gap => {

@@ -111,7 +111,7 @@ pub use self::damage::damaged_files;
 pub use self::disk::DiskUse;
 pub use self::mark::lost_mark;
 pub(crate) use self::reader::{Chunk, Reader};
-pub(crate) use self::record::{Content, Record};
+pub(crate) use self::record::{Record, RecordContent};
 pub(crate) use self::recovered::{RecoveredMessage, RecoveredQueue};
 pub use self::reserve::DiskReserve;
 pub(crate) use self::segments::{Log, NewFrame, Opened};

@@ -3,7 +3,7 @@
 use super::block::{BLOCK_HEADER_BYTES, skip_block, write_block};
 use super::fields::{Fields, WriteFields};
 use crate::backend::Overflow;
-use crate::embedded::definition::Definition;
+use crate::embedded::definition::QueueDefinition;
 use crate::embedded::log_position::Moved;
 use crate::message::Message;
 use crate::topic::Queue;
@@ -26,7 +26,7 @@ const REFUSING: u64 = 1 << 63;
 /// A record to be written; see [the format](super).
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Record<'a> {
-    Defined(&'a Definition),
+    Defined(&'a QueueDefinition),
     Deleted {
         queue: u64,
     },
@@ -52,7 +52,7 @@ pub(crate) enum Record<'a> {
     Moved {
         targets: &'a [Moved],
         size_bytes: u32,
-        content: Content<'a>,
+        content: RecordContent<'a>,
     },
     SetAside {
         queue: u64,
@@ -62,7 +62,7 @@ pub(crate) enum Record<'a> {
 
 /// The message of a Moved record.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Content<'a> {
+pub(crate) enum RecordContent<'a> {
     /// As read from the log, with its length and checksum.
     Block(&'a [u8]),
     Message(&'a Message),
@@ -92,7 +92,7 @@ impl Record<'_> {
                     bytes.long(*sequence);
                 }
                 bytes.word(size_bytes);
-                return Some(write_content(bytes, Content::Message(message)));
+                return Some(write_content(bytes, RecordContent::Message(message)));
             }
             Record::Moved { targets, size_bytes, content } => {
                 bytes.byte(MOVED);
@@ -119,7 +119,7 @@ impl Record<'_> {
     }
 }
 
-fn write_definition(bytes: &mut Vec<u8>, definition: &Definition) {
+fn write_definition(bytes: &mut Vec<u8>, definition: &QueueDefinition) {
     bytes.byte(DEFINED);
     bytes.queue(definition.number);
     bytes.text(definition.queue.topic().as_str());
@@ -140,11 +140,11 @@ fn write_message_gone(bytes: &mut Vec<u8>, kind: u8, queue: u64, sequence: u64) 
     bytes.long(sequence);
 }
 
-fn write_content(bytes: &mut Vec<u8>, content: Content<'_>) -> Block {
+fn write_content(bytes: &mut Vec<u8>, content: RecordContent<'_>) -> Block {
     let offset = bytes.len();
     let length = match content {
-        Content::Message(message) => write_block(bytes, message),
-        Content::Block(block) => {
+        RecordContent::Message(message) => write_block(bytes, message),
+        RecordContent::Block(block) => {
             bytes.extend_from_slice(block);
             (block.len() - BLOCK_HEADER_BYTES) as u32
         }
@@ -155,7 +155,7 @@ fn write_content(bytes: &mut Vec<u8>, content: Content<'_>) -> Block {
 /// A record as it is read; a message is given by the offset of its block in the payload and the length of its content.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum ReadRecord {
-    Defined(Definition),
+    Defined(QueueDefinition),
     Deleted { queue: u64 },
     Put { targets: Vec<(u64, u64)>, size_bytes: u32, offset: usize, length: u32 },
     Removed { queue: u64, sequence: u64 },
@@ -217,12 +217,12 @@ impl<'a> Records<'a> {
     }
 }
 
-fn definition(rest: &mut Fields<'_>) -> Option<Definition> {
+fn definition(rest: &mut Fields<'_>) -> Option<QueueDefinition> {
     let number = rest.queue()?;
     let topic = rest.text()?.parse().ok()?;
     let subscription = rest.text()?.parse().ok()?;
     let bound = rest.long()?;
-    Some(Definition {
+    Some(QueueDefinition {
         number,
         queue: Queue::new(topic, subscription).ok()?,
         overflow: overflow_of(bound),

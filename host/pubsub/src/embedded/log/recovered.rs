@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::damage::DamagedFiles;
 use super::mark::{self, Mark};
-use crate::embedded::definition::Definition;
+use crate::embedded::definition::QueueDefinition;
 use crate::embedded::log_position::LogPosition;
 use crate::embedded::options::{OpeningReport, TornTail};
 
@@ -24,7 +24,7 @@ pub(crate) struct RecoveredMessage {
 /// A queue in the log.
 #[derive(Debug)]
 pub(crate) struct RecoveredQueue {
-    pub(crate) definition: Definition,
+    pub(crate) definition: QueueDefinition,
     pub(crate) entries: BTreeMap<u64, RecoveredMessage>,
     /// Messages that it should have, but that are missing with their segments.
     pub(crate) missing_count: u64,
@@ -37,7 +37,7 @@ pub(crate) struct RecoveredQueue {
 }
 
 impl RecoveredQueue {
-    pub(super) fn new(definition: Definition) -> Self {
+    pub(super) fn new(definition: QueueDefinition) -> Self {
         RecoveredQueue { definition, entries: BTreeMap::new(), missing_count: 0, missing_below: 0, repeated_count: 0, is_behind_gap: false }
     }
 

@@ -17,7 +17,7 @@ use super::recovery;
 use super::reserve::DiskReserve;
 use super::segment::{self, FORMAT_VERSION, HEADER_BYTES, Header};
 use super::write_errors::WriteErrors;
-use crate::embedded::definition::Definition;
+use crate::embedded::definition::QueueDefinition;
 use crate::embedded::log_position::LogPosition;
 use crate::embedded::options::{EmbeddedOptions, OpenError, OpeningReport, SyncMode};
 use crate::embedded::refusal::{DiskFull, WriteFailure};
@@ -191,7 +191,7 @@ impl Log {
     }
 
     /// Begins a new segment that defines these queues.
-    pub(crate) fn rotate(&mut self, queues: &[Definition]) -> Result<(), WriteFailure> {
+    pub(crate) fn rotate(&mut self, queues: &[QueueDefinition]) -> Result<(), WriteFailure> {
         self.check()?;
         let number = self.active.number + 1;
         let made = create(&self.folder, self.sync, number, self.next_frame, queues);
@@ -199,7 +199,7 @@ impl Log {
     }
 
     /// Begins a new segment in the reserved space.
-    pub(crate) fn rotate_into_reserve(&mut self, queues: &[Definition]) -> Result<(), WriteFailure> {
+    pub(crate) fn rotate_into_reserve(&mut self, queues: &[QueueDefinition]) -> Result<(), WriteFailure> {
         self.check()?;
         let number = self.active.number + 1;
         let full = || std::io::Error::from(std::io::ErrorKind::StorageFull);
@@ -317,14 +317,14 @@ impl NewFrame<'_> {
 }
 
 /// Creates a segment with its first frame, durable together with its name.
-fn create(folder: &Path, sync: SyncMode, number: u32, first_frame: u64, queues: &[Definition]) -> std::io::Result<Active> {
+fn create(folder: &Path, sync: SyncMode, number: u32, first_frame: u64, queues: &[QueueDefinition]) -> std::io::Result<Active> {
     let active = begin(segment::create_new(folder, number)?, sync, number, first_frame, queues)?;
     segment::sync_folder(folder, sync)?;
     Ok(active)
 }
 
 /// Writes the header and the first frame of a segment into an empty file.
-fn begin(file: File, sync: SyncMode, number: u32, first_frame: u64, queues: &[Definition]) -> std::io::Result<Active> {
+fn begin(file: File, sync: SyncMode, number: u32, first_frame: u64, queues: &[QueueDefinition]) -> std::io::Result<Active> {
     let header = Header::new(u64::from(number), first_frame, rand::random());
     let seed = header.seed();
     let mut frame = FrameBuffer::default();

@@ -8,12 +8,12 @@ use bytes::Bytes;
 
 use super::frame::FrameBuffer;
 use super::reader::Chunk;
-use super::record::{Content as Written, Record};
+use super::record::{Record, RecordContent};
 use super::recovered::RecoveredQueue;
 use super::segment::{HEADER_BYTES, Header};
 use super::segments::{Log, Opened};
 use crate::backend::QueueSpec;
-use crate::embedded::definition::Definition;
+use crate::embedded::definition::QueueDefinition;
 use crate::embedded::log_position::Moved;
 use crate::embedded::options::{EmbeddedOptions, OpenError, SyncMode};
 use crate::embedded::refusal::WriteFailure;
@@ -48,13 +48,13 @@ fn write(log: &mut Log, changes: &[Change]) -> Result<u64, WriteFailure> {
     let mut frame = log.begin_frame()?;
     for change in changes {
         match change {
-            Change::Define(number) => frame.push(Record::Defined(&Definition::new(*number, &QueueSpec::new(queue(*number))))),
+            Change::Define(number) => frame.push(Record::Defined(&QueueDefinition::new(*number, &QueueSpec::new(queue(*number))))),
             Change::Delete(queue) => frame.push(Record::Deleted { queue: *queue }),
             Change::Put(targets, message) => frame.push(Record::Put { targets, size_bytes: size_of(message) as u32, message }),
             Change::Remove(queue, sequence) => frame.push(Record::Removed { queue: *queue, sequence: *sequence }),
             Change::Deliver(queue, sequence) => frame.push(Record::Delivered { queue: *queue, first: *sequence, last: *sequence }),
             Change::Move { targets, size_bytes, block } => {
-                frame.push(Record::Moved { targets, size_bytes: *size_bytes, content: Written::Block(block) })
+                frame.push(Record::Moved { targets, size_bytes: *size_bytes, content: RecordContent::Block(block) })
             }
         };
     }
@@ -260,7 +260,7 @@ fn missing_oldest_segments_are_reported_message_by_message() {
     let folder = tempfile::tempdir().unwrap();
     small_log(folder.path());
     let mut opened = Log::open(folder.path(), &options()).unwrap();
-    let live = |queue: &RecoveredQueue| Definition { live_count: queue.entries.len() as u64, ..queue.definition.clone() };
+    let live = |queue: &RecoveredQueue| QueueDefinition { live_count: queue.entries.len() as u64, ..queue.definition.clone() };
     let definitions: Vec<_> = opened.queues.values().map(live).collect();
     opened.log.rotate(&definitions).unwrap();
     let missing = || {

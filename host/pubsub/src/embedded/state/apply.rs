@@ -6,57 +6,57 @@ use super::consumer::Wakeups;
 use super::entry::{Counting, Entry, sharers};
 use super::in_memory::append_ephemeral;
 use super::queue::QueueState;
-use super::queues::State;
-use super::step::{Reason, Step};
+use super::queues::BrokerState;
+use super::step::{Reason, StateChange};
 use super::stored::Stored;
 use crate::embedded::damage::Damage;
 use crate::embedded::log_position::{LogPosition, Moved};
 use crate::embedded::refusal::WriteFailure;
 
-impl State {
+impl BrokerState {
     /// Makes the steps of a committed group visible.
-    pub(crate) fn apply(&mut self, steps: Vec<Step>) -> Wakeups {
+    pub(crate) fn apply(&mut self, steps: Vec<StateChange>) -> Wakeups {
         let mut touched = Vec::new();
         let mut wakeups = Vec::new();
         for step in steps {
             match step {
-                Step::Put { targets, stored, position, taps } => {
+                StateChange::Put { targets, stored, position, taps } => {
                     self.apply_put(&targets, &stored, position, &mut touched);
                     taps.iter().for_each(|tap| tap.push(&stored.message));
                 }
-                Step::Remove { queue, entry, reason } => self.apply_remove(queue, &entry, reason, &mut touched),
-                Step::Delivered { .. } => {}
-                Step::Move { targets, position, .. } => self.apply_move(&targets, position),
-                Step::Marked { queue, sequences } => {
+                StateChange::Remove { queue, entry, reason } => self.apply_remove(queue, &entry, reason, &mut touched),
+                StateChange::Delivered { .. } => {}
+                StateChange::Move { targets, position, .. } => self.apply_move(&targets, position),
+                StateChange::Marked { queue, sequences } => {
                     self.finish_marking(queue, &sequences);
                     touched.push(queue);
                 }
-                Step::Return { queue, sequence, consumer } => wakeups.push(self.requeue(queue, sequence, consumer)),
-                Step::SetAside { queue, entry, holder, damage } => {
+                StateChange::Return { queue, sequence, consumer } => wakeups.push(self.requeue(queue, sequence, consumer)),
+                StateChange::SetAside { queue, entry, holder, damage } => {
                     self.apply_set_aside(queue, &entry, holder, &damage);
                     touched.push(queue);
                 }
-                Step::Define { number, spec } => self.insert_queue(QueueState::new(spec.queue, number, spec.overflow)),
-                Step::Bound { definition } => {
+                StateChange::Define { number, spec } => self.insert_queue(QueueState::new(spec.queue, number, spec.overflow)),
+                StateChange::Bound { definition } => {
                     if let Some(queue) = self.queues.get_mut(&definition.number) {
                         queue.set_overflow(definition.overflow);
                     }
                 }
-                Step::Delete { number } => {
+                StateChange::Delete { number } => {
                     if let Some(gone) = self.remove_queue(number) {
                         self.discard(gone);
                     }
                 }
-                Step::DeleteEmpty { state } => self.discard(*state),
-                Step::Ephemeral { topic, stored } => self.publish_ephemeral(&topic, &stored, &mut touched),
-                Step::EphemeralTo { queue, stored } => {
+                StateChange::DeleteEmpty { state } => self.discard(*state),
+                StateChange::Ephemeral { topic, stored } => self.publish_ephemeral(&topic, &stored, &mut touched),
+                StateChange::EphemeralTo { queue, stored } => {
                     if let Some(state) = self.queues.get_mut(&queue) {
                         append_ephemeral(state, &stored);
                         touched.push(queue);
                     }
                 }
-                Step::Unblock { consumer } => self.unblock(consumer),
-                Step::Leave { consumer } => wakeups.push(self.finish_leaving(consumer)),
+                StateChange::Unblock { consumer } => self.unblock(consumer),
+                StateChange::Leave { consumer } => wakeups.push(self.finish_leaving(consumer)),
             }
         }
         self.collect_wakeups(touched, wakeups)
@@ -174,36 +174,40 @@ impl State {
     }
 
     /// Undoes the steps of a group that could not be written, which restores the state before. The broker's own operations are repeated later
-    /// ([`Step::to_repeat`]): messages to be marked stay in that state, and their consumers get the reason.
-    pub(crate) fn undo(&mut self, steps: Vec<Step>, failure: &WriteFailure) -> Wakeups {
+    /// ([`StateChange::to_repeat`]): messages to be marked stay in that state, and their consumers get the reason.
+    pub(crate) fn undo(&mut self, steps: Vec<StateChange>, failure: &WriteFailure) -> Wakeups {
         let mut touched = Vec::new();
         let mut wakeups = Vec::new();
         for step in steps.into_iter().rev() {
             match step {
-                Step::Put { targets, stored, .. } => {
+                StateChange::Put { targets, stored, .. } => {
                     for (number, _) in targets {
                         if let Some(queue) = self.queues.get_mut(&number) {
                             queue.incoming_bytes -= stored.size_bytes;
                         }
                     }
                 }
-                Step::Remove { queue, entry, reason } => {
+                StateChange::Remove { queue, entry, reason } => {
                     self.undo_remove(queue, entry, reason);
                     touched.push(queue);
                 }
-                Step::Move { .. } | Step::Delivered { .. } | Step::Define { .. } | Step::Bound { .. } | Step::Delete { .. } => {}
-                Step::Ephemeral { .. } | Step::EphemeralTo { .. } => {}
-                Step::DeleteEmpty { state } => self.undo_delete(*state),
-                Step::Marked { queue: number, .. } => {
+                StateChange::Move { .. }
+                | StateChange::Delivered { .. }
+                | StateChange::Define { .. }
+                | StateChange::Bound { .. }
+                | StateChange::Delete { .. } => {}
+                StateChange::Ephemeral { .. } | StateChange::EphemeralTo { .. } => {}
+                StateChange::DeleteEmpty { state } => self.undo_delete(*state),
+                StateChange::Marked { queue: number, .. } => {
                     if let Some(queue) = self.queues.get_mut(&number) {
                         queue.blocked = Some(failure.clone());
                         touched.push(number);
                     }
                 }
-                Step::Return { queue, sequence, consumer } => wakeups.push(self.requeue(queue, sequence, consumer)),
-                Step::SetAside { queue, entry, holder, .. } => self.undo_set_aside(queue, entry, holder),
-                Step::Unblock { consumer } => self.unblock(consumer),
-                Step::Leave { consumer } => wakeups.push(self.finish_leaving(consumer)),
+                StateChange::Return { queue, sequence, consumer } => wakeups.push(self.requeue(queue, sequence, consumer)),
+                StateChange::SetAside { queue, entry, holder, .. } => self.undo_set_aside(queue, entry, holder),
+                StateChange::Unblock { consumer } => self.unblock(consumer),
+                StateChange::Leave { consumer } => wakeups.push(self.finish_leaving(consumer)),
             }
         }
         self.collect_wakeups(touched, wakeups)

@@ -4,8 +4,8 @@
 use super::entry::Located;
 use super::group::Group;
 use super::queue::QueueState;
-use super::queues::State;
-use super::step::{Content, Step};
+use super::queues::BrokerState;
+use super::step::{CopySource, StateChange};
 use crate::embedded::damage::Damage;
 use crate::embedded::log_position::{LogPosition, Moved};
 use crate::embedded::numbers::FIRST_EPHEMERAL;
@@ -35,7 +35,7 @@ pub(crate) struct Compaction {
 }
 
 impl Compaction {
-    pub(crate) fn new(state: &State, segment: u32) -> Self {
+    pub(crate) fn new(state: &BrokerState, segment: u32) -> Self {
         let queues = state.queues.keys().copied().filter(|number| *number < FIRST_EPHEMERAL).collect();
         Compaction { segment, queues, after: None, found: Vec::new(), done_count: 0 }
     }
@@ -47,7 +47,7 @@ impl Compaction {
 
     /// Examines about `limit_count` messages; `true` once all are done. Messages that change hands concurrently may be missed; a later compaction of
     /// the same segment finds them.
-    pub(crate) fn look(&mut self, state: &State, limit_count: usize) -> bool {
+    pub(crate) fn look(&mut self, state: &BrokerState, limit_count: usize) -> bool {
         let mut left_count = limit_count;
         while let Some(number) = self.queues.last() {
             if left_count == 0 {
@@ -75,7 +75,7 @@ impl Compaction {
     /// The next messages to copy, up to about `limit_bytes`.
     ///
     /// Earlier deliveries must be recorded in the log before or by this commit: the returned delivery counts assume that.
-    pub(crate) fn next_portion(&mut self, state: &State, limit_bytes: u64) -> Vec<Copied> {
+    pub(crate) fn next_portion(&mut self, state: &BrokerState, limit_bytes: u64) -> Vec<Copied> {
         let mut portion = Vec::new();
         let (mut bytes, mut count) = (0, 0);
         while bytes < limit_bytes && count < PORTION_COUNT {
@@ -103,7 +103,7 @@ impl Compaction {
 
 /// Whether the last delivery of a message, which is counted in memory, is not recorded in the log yet: its consumer has prefetched it, or has just
 /// received it.
-fn is_delivery_unknown(state: &State, queue: &QueueState, sequence: u64) -> bool {
+fn is_delivery_unknown(state: &BrokerState, queue: &QueueState, sequence: u64) -> bool {
     let Some(consumer) = queue.holder(sequence).and_then(|id| state.consumers.get(&id)) else { return false };
     // Under one lock: on receipt a message moves from one list to the other.
     let buffer = lock(&consumer.slot.buffer);
@@ -119,16 +119,16 @@ pub(crate) struct Copied {
     pub(crate) position: LogPosition,
 }
 
-impl State {
+impl BrokerState {
     /// Decides how to treat a message whose source is damaged: it is written from memory if it is cached, and set aside otherwise. Returns `Some` if
     /// it stays because a consumer has received it.
-    pub(crate) fn rescue(&mut self, copied: Copied, damage: Box<Damage>, steps: &mut Vec<Step>) -> Option<()> {
+    pub(crate) fn rescue(&mut self, copied: Copied, damage: Box<Damage>, steps: &mut Vec<StateChange>) -> Option<()> {
         let Copied { mut targets, size_bytes, position } = copied;
         // Some may have left their queues since they were found.
         targets.retain(|target| self.place_of(target.queue, target.sequence) == Some(position));
         let stored = targets.iter().find_map(|target| self.queues.get(&target.queue)?.entry(target.sequence)?.stored.clone());
         if let Some(stored) = stored {
-            steps.push(Step::Move { targets, size_bytes, content: Content::Memory(stored), position });
+            steps.push(StateChange::Move { targets, size_bytes, content: CopySource::Memory(stored), position });
             return None;
         }
         let mut stays = None;

@@ -18,12 +18,12 @@ pub(crate) struct Slot {
     pub(crate) wakeup: Notify,
     /// Set when the queue was deleted or the broker closed: the content of `buffer` is void.
     pub(crate) gone: AtomicBool,
-    pub(crate) buffer: Mutex<Buffer>,
+    pub(crate) buffer: Mutex<PrefetchBuffer>,
 }
 
 /// Prefetched messages that are not received yet, and the sequences received since they were last collected for the log (ranges, ends included).
 #[derive(Debug, Default)]
-pub(crate) struct Buffer {
+pub(crate) struct PrefetchBuffer {
     pub(crate) messages: VecDeque<Prefetched>,
     pub(crate) received: Vec<(u64, u64)>,
 }

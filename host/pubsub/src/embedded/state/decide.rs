@@ -6,22 +6,22 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::entry::Counting;
-use super::group::{Answer, Group};
+use super::group::{Completion, Group};
 use super::operation::{Operation, Outgoing, Redriven};
 use super::queue::QueueState;
-use super::queues::State;
-use super::step::{Reason, Step};
+use super::queues::BrokerState;
+use super::step::{Reason, StateChange};
 use super::stored::Stored;
 use crate::backend::{Backlog, Deletion, Overflow, QueueSpec, Receipt, Routing, Settled};
 use crate::embedded::damage::Damage;
-use crate::embedded::definition::Definition;
+use crate::embedded::definition::QueueDefinition;
 use crate::embedded::log_position::LogPosition;
 use crate::embedded::numbers::FIRST_EPHEMERAL;
 use crate::embedded::refusal::not_found;
 use crate::error::{PubsubError, Result};
 use crate::topic::{Queue, Topic};
 
-impl State {
+impl BrokerState {
     /// Decides one operation and adds its steps to the group. Nothing is visible yet.
     pub(crate) fn decide(&mut self, operation: Operation, group: &mut Group, now: Instant) {
         group.operations_count += 1;
@@ -29,54 +29,54 @@ impl State {
             Operation::Publish { topic, stored, permit, done } => {
                 let outcome = self.decide_publish(&topic, stored, group);
                 group.permits.push(permit);
-                group.answers.push(Answer::Unit(done, outcome));
+                group.answers.push(Completion::Unit(done, outcome));
             }
             Operation::Settle { receipt, outputs, done } => {
                 let outcome = self.decide_settle(&receipt, outputs, &mut group.steps);
                 if receipt.origin >= FIRST_EPHEMERAL {
-                    group.steps.push(Step::Unblock { consumer: receipt.consumer });
+                    group.steps.push(StateChange::Unblock { consumer: receipt.consumer });
                 }
-                group.answers.push(Answer::Settled(done, outcome));
+                group.answers.push(Completion::Settled(done, outcome));
             }
             Operation::Take { queue, position, done } => {
                 let outcome = self.decide_take(&queue, position, &mut group.steps);
-                group.answers.push(Answer::Flag(done, outcome));
+                group.answers.push(Completion::Flag(done, outcome));
             }
             Operation::Redrive { moved, stored, permit, done } => {
                 let outcome = self.decide_redrive(&moved, stored, group, now);
                 group.permits.push(permit);
-                group.answers.push(Answer::Flag(done, outcome));
+                group.answers.push(Completion::Flag(done, outcome));
             }
             Operation::Mark { queue, sequences } => self.decide_mark(queue, sequences, group),
             Operation::SetAside { queue, sequence, holder, damage } => self.decide_set_aside(queue, sequence, holder, damage, group),
-            Operation::Leave { consumer } => group.steps.push(Step::Leave { consumer }),
+            Operation::Leave { consumer } => group.steps.push(StateChange::Leave { consumer }),
             Operation::Create { spec, done } => {
                 let outcome = self.check_spec(&spec).map(|exists| {
                     if !exists {
-                        group.steps.push(Step::Define { number: self.next_durable, spec });
+                        group.steps.push(StateChange::Define { number: self.next_durable, spec });
                         self.next_durable += 1;
                     }
                 });
-                group.answers.push(Answer::Unit(done, outcome));
+                group.answers.push(Completion::Unit(done, outcome));
             }
             Operation::Bound { spec, done } => {
                 let outcome = self.decide_bound(spec, &mut group.steps);
-                group.answers.push(Answer::Unit(done, outcome));
+                group.answers.push(Completion::Unit(done, outcome));
             }
             Operation::Delete { queue, done } => {
                 // The queue stays until the deletion is durable: a consumer that leaves or requeues in the meantime finds it, and there is nothing to
                 // undo.
-                group.steps.extend(self.find(&queue).map(|number| Step::Delete { number }));
-                group.answers.push(Answer::Unit(done, Ok(())));
+                group.steps.extend(self.find(&queue).map(|number| StateChange::Delete { number }));
+                group.answers.push(Completion::Unit(done, Ok(())));
             }
             Operation::DeleteIfEmpty { queues, done } => {
                 let outcome = self.decide_delete_if_empty(&queues, &mut group.steps, now);
-                group.answers.push(Answer::Deletion(done, Ok(outcome)));
+                group.answers.push(Completion::Deletion(done, Ok(outcome)));
             }
         }
     }
 
-    fn decide_delete_if_empty(&mut self, names: &[Queue], steps: &mut Vec<Step>, now: Instant) -> Deletion {
+    fn decide_delete_if_empty(&mut self, names: &[Queue], steps: &mut Vec<StateChange>, now: Instant) -> Deletion {
         let numbers: BTreeSet<u64> = names.iter().filter_map(|name| self.find(name)).collect();
         let queues = numbers.iter().filter_map(|number| self.queues.get(number));
         let counted = queues.map(|queue| Backlog { queue: queue.name.clone(), count: Some(queue.unexpired_count(now)) });
@@ -85,7 +85,7 @@ impl State {
             return Deletion::NotEmpty(holding);
         }
         let gone = numbers.into_iter().filter_map(|number| self.remove_queue(number));
-        steps.extend(gone.map(|state| Step::DeleteEmpty { state: Box::new(state) }));
+        steps.extend(gone.map(|state| StateChange::DeleteEmpty { state: Box::new(state) }));
         Deletion::Deleted
     }
 
@@ -94,7 +94,7 @@ impl State {
         for number in std::mem::take(&mut self.uncounted) {
             let Some(queue) = self.queues.get_mut(&number) else { continue };
             for (first, last) in queue.uncounted.drain(..) {
-                group.steps.push(Step::Delivered { queue: number, first, last });
+                group.steps.push(StateChange::Delivered { queue: number, first, last });
             }
         }
     }
@@ -119,7 +119,7 @@ impl State {
         let number = self.find(name).ok_or_else(|| not_found(name))?;
         if number >= FIRST_EPHEMERAL {
             self.check_request_room(number, &stored, now)?;
-            group.steps.push(Step::EphemeralTo { queue: number, stored });
+            group.steps.push(StateChange::EphemeralTo { queue: number, stored });
             return Ok(());
         }
         if let Some(disk) = &self.disk_full {
@@ -130,13 +130,13 @@ impl State {
         check_room(queue, stored.size_bytes, high)?;
         queue.incoming_bytes += stored.size_bytes;
         let targets = vec![(number, queue.assign())];
-        group.steps.push(Step::Put { targets, stored, position: LogPosition::default(), taps: Vec::new() });
+        group.steps.push(StateChange::Put { targets, stored, position: LogPosition::default(), taps: Vec::new() });
         drop_oldest(queue, &mut group.steps);
         Ok(())
     }
 
     /// Decides a settle; also used for settles that do not reach the log.
-    pub(crate) fn decide_settle(&mut self, receipt: &Receipt, outputs: Vec<Outgoing>, steps: &mut Vec<Step>) -> Result<Settled> {
+    pub(crate) fn decide_settle(&mut self, receipt: &Receipt, outputs: Vec<Outgoing>, steps: &mut Vec<StateChange>) -> Result<Settled> {
         if !self.queues.get(&receipt.origin).is_some_and(|queue| queue.is_held(receipt.delivery, receipt.consumer)) {
             return Ok(Settled::NoLongerHeld);
         }
@@ -152,7 +152,7 @@ impl State {
             && let Some(entry) = queue.unhold(receipt.delivery, receipt.consumer)
         {
             queue.outgoing_bytes += u64::from(entry.size_bytes);
-            steps.push(Step::Remove { queue: receipt.origin, entry, reason: Reason::Settled(receipt.consumer) });
+            steps.push(StateChange::Remove { queue: receipt.origin, entry, reason: Reason::Settled(receipt.consumer) });
         }
         let mut dropped_count = 0;
         for output in outputs {
@@ -161,7 +161,7 @@ impl State {
             } else {
                 let unrouted = output.topic.class().has_queues() && self.subscribers.get(&output.topic).is_none_or(|a| a.queues.is_empty());
                 dropped_count += u32::from(unrouted);
-                steps.push(Step::Ephemeral { topic: output.topic, stored: output.stored });
+                steps.push(StateChange::Ephemeral { topic: output.topic, stored: output.stored });
             }
         }
         Ok(Settled::Done { dropped_count })
@@ -217,7 +217,7 @@ impl State {
     }
 
     /// Puts a message into all queues of a durable topic; `false` if it has none.
-    fn put(&mut self, topic: &Topic, stored: Arc<Stored>, steps: &mut Vec<Step>) -> bool {
+    fn put(&mut self, topic: &Topic, stored: Arc<Stored>, steps: &mut Vec<StateChange>) -> bool {
         let Some(subscribers) = self.subscribers.get(topic) else { return false };
         let mut targets = Vec::with_capacity(subscribers.queues.len());
         let mut bounded = false;
@@ -230,7 +230,7 @@ impl State {
         }
         let numbers: Vec<u64> = if bounded { subscribers.queues.clone() } else { Vec::new() };
         let found = !targets.is_empty();
-        steps.push(Step::Put { targets, stored, position: LogPosition::default(), taps: subscribers.mailboxes.clone() });
+        steps.push(StateChange::Put { targets, stored, position: LogPosition::default(), taps: subscribers.mailboxes.clone() });
         for number in numbers {
             if let Some(queue) = self.queues.get_mut(&number) {
                 drop_oldest(queue, steps);
@@ -239,7 +239,7 @@ impl State {
         found
     }
 
-    fn decide_take(&mut self, name: &Queue, position: u64, steps: &mut Vec<Step>) -> Result<bool> {
+    fn decide_take(&mut self, name: &Queue, position: u64, steps: &mut Vec<StateChange>) -> Result<bool> {
         let number = self.find(name).ok_or_else(|| not_found(name))?;
         let queue = self.queues.get_mut(&number).ok_or_else(|| not_found(name))?;
         if queue.ready_mut(position).is_none_or(|entry| entry.counting == Counting::Marking) {
@@ -247,7 +247,7 @@ impl State {
         }
         let Some(entry) = queue.take_ready(position) else { return Ok(false) };
         queue.outgoing_bytes += u64::from(entry.size_bytes);
-        steps.push(Step::Remove { queue: number, entry, reason: Reason::Taken });
+        steps.push(StateChange::Remove { queue: number, entry, reason: Reason::Taken });
         Ok(true)
     }
 
@@ -264,11 +264,11 @@ impl State {
     }
 
     /// Changes the bound of a queue to the refusing one of a specification, unless another caller has done so in the meantime.
-    fn decide_bound(&mut self, spec: QueueSpec, steps: &mut Vec<Step>) -> Result<()> {
+    fn decide_bound(&mut self, spec: QueueSpec, steps: &mut Vec<StateChange>) -> Result<()> {
         match self.find_boundable(&spec).and_then(|number| self.queues.get(&number)) {
             Some(queue) => {
-                let definition = Definition { overflow: spec.overflow, ..queue.definition() };
-                steps.push(Step::Bound { definition });
+                let definition = QueueDefinition { overflow: spec.overflow, ..queue.definition() };
+                steps.push(StateChange::Bound { definition });
                 Ok(())
             }
             None => match self.check_spec(&spec)? {
@@ -285,7 +285,7 @@ impl State {
         let entry = match (holder, held_at) {
             (Some(consumer), Some(position)) if position == damage.position => queue.unhold(sequence, consumer),
             (Some(consumer), Some(_)) => {
-                group.steps.push(Step::Return { queue: number, sequence, consumer });
+                group.steps.push(StateChange::Return { queue: number, sequence, consumer });
                 None
             }
             _ if queue.ready_mut(sequence).is_some_and(|entry| entry.position == damage.position) => queue.take_ready(sequence),
@@ -294,7 +294,7 @@ impl State {
         let Some(entry) = entry else { return };
         queue.outgoing_bytes += u64::from(entry.size_bytes);
         let holder = holder.filter(|_| held_at.is_some());
-        group.steps.push(Step::SetAside { queue: number, entry, holder, damage });
+        group.steps.push(StateChange::SetAside { queue: number, entry, holder, damage });
     }
 
     fn decide_mark(&mut self, number: u64, mut sequences: Vec<u64>, group: &mut Group) {
@@ -307,8 +307,8 @@ impl State {
                 _ => runs.push((*sequence, *sequence)),
             }
         }
-        group.steps.extend(runs.into_iter().map(|(first, last)| Step::Delivered { queue: number, first, last }));
-        group.steps.push(Step::Marked { queue: number, sequences });
+        group.steps.extend(runs.into_iter().map(|(first, last)| StateChange::Delivered { queue: number, first, last }));
+        group.steps.push(StateChange::Marked { queue: number, sequences });
     }
 }
 
@@ -323,11 +323,11 @@ fn check_room(queue: &mut QueueState, size_bytes: u64, high_bytes: u64) -> Resul
 }
 
 /// Drops the oldest ready messages of a bounded queue until the incoming ones fit.
-fn drop_oldest(queue: &mut QueueState, steps: &mut Vec<Step>) {
+fn drop_oldest(queue: &mut QueueState, steps: &mut Vec<StateChange>) {
     let Some(bound) = queue.overflow.drop_oldest_above_bytes() else { return };
     while queue.projected_size_bytes() > bound && queue.first_ready().is_some_and(|first| first.counting != Counting::Marking) {
         let Some(entry) = queue.pop_ready() else { break };
         queue.outgoing_bytes += u64::from(entry.size_bytes);
-        steps.push(Step::Remove { queue: queue.number, entry, reason: Reason::Dropped });
+        steps.push(StateChange::Remove { queue: queue.number, entry, reason: Reason::Dropped });
     }
 }

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::consumer::{Body, Buffer, ConsumerState, Prefetch, Prefetched, Slot, Wakeups};
+use super::consumer::{Body, ConsumerState, Prefetch, PrefetchBuffer, Prefetched, Slot, Wakeups};
 use super::entry::{Counting, Entry};
 use super::queue::QueueState;
-use super::queues::State;
+use super::queues::BrokerState;
 use super::window::{Load, Window};
 use crate::backend::{ConsumerOptions, Sharing};
 use crate::embedded::refusal::not_found;
@@ -19,7 +19,7 @@ use crate::topic::Queue;
 /// Maximum number of messages in one prefetch: large enough to keep locking cheap, small enough to share messages fairly.
 const BATCH_COUNT: usize = 64;
 
-impl State {
+impl BrokerState {
     /// Adds a consumer to a queue.
     pub(crate) fn add_consumer(&mut self, queue: &Queue, options: ConsumerOptions) -> Result<(u64, u64, Arc<Slot>)> {
         self.check_open()?;
@@ -47,8 +47,8 @@ impl State {
     }
 
     /// Stops a consumer: it gets no more messages and no longer counts as one of its queue. Returns `true` if it may have settles in flight, which
-    /// [`State::finish_leaving`] must then follow.
-    pub(crate) fn begin_leaving(&mut self, consumer: u64, buffer: Buffer) -> (bool, Wakeups) {
+    /// [`BrokerState::finish_leaving`] must then follow.
+    pub(crate) fn begin_leaving(&mut self, consumer: u64, buffer: PrefetchBuffer) -> (bool, Wakeups) {
         let Some(state) = self.consumers.get_mut(&consumer) else { return (false, Wakeups::default()) };
         state.window.set_count(0);
         let number = state.queue;

@@ -6,13 +6,13 @@ use tokio::time::Instant;
 
 use super::entry::{Counting, Entry};
 use super::queue::QueueState;
-use super::queues::State;
+use super::queues::BrokerState;
 use super::stored::Stored;
 use crate::embedded::log_position::LogPosition;
 use crate::error::{PubsubError, Result};
 use crate::topic::Topic;
 
-impl State {
+impl BrokerState {
     /// Refuses a message of an external sender if a queue in memory has no room for it; expired messages are removed first.
     pub(super) fn check_request_room(&mut self, number: u64, stored: &Stored, now: Instant) -> Result<()> {
         let (limit_bytes, limit_count) = (self.options.request_queue_bytes, self.options.request_queue_count);

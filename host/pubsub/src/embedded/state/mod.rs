@@ -31,6 +31,6 @@ pub(crate) use self::consumer::{Body, Prefetch, Prefetched, Slot};
 pub(crate) use self::entry::{Counting, Entry, sharers};
 pub(crate) use self::group::Group;
 pub(crate) use self::operation::{Operation, Outgoing, Permit, Redriven};
-pub(crate) use self::queues::{Bounded, State};
-pub(crate) use self::step::{Content, Reason, Step};
+pub(crate) use self::queues::{Bounded, BrokerState};
+pub(crate) use self::step::{CopySource, Reason, StateChange};
 pub(crate) use self::stored::Stored;

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::entry::{Entry, Located};
 use crate::backend::{Overflow, QueueStats};
-use crate::embedded::definition::Definition;
+use crate::embedded::definition::QueueDefinition;
 use crate::embedded::log_position::LogPosition;
 use crate::embedded::numbers::{FIRST_EPHEMERAL, NumberMap};
 use crate::embedded::refusal::WriteFailure;
@@ -104,8 +104,8 @@ impl QueueState {
     }
 
     /// Its definition for the log.
-    pub(super) fn definition(&self) -> Definition {
-        Definition {
+    pub(super) fn definition(&self) -> QueueDefinition {
+        QueueDefinition {
             number: self.number,
             queue: self.name.clone(),
             overflow: self.overflow,

@@ -1,6 +1,6 @@
 //! All queues, their consumers, and the subscribers of each topic.
 //!
-//! One lock guards it. Changes of durable state go through [`State::decide`], the log, and [`State::apply`] (`decide.rs`, `apply.rs`); all others
+//! One lock guards it. Changes of durable state go through [`BrokerState::decide`], the log, and [`BrokerState::apply`] (`decide.rs`, `apply.rs`); all others
 //! take effect immediately.
 
 use std::collections::{BTreeMap, HashMap};
@@ -11,9 +11,9 @@ use super::consumer::ConsumerState;
 use super::entry::Entry;
 use super::live::LiveSegments;
 use super::queue::QueueState;
-use super::step::Step;
+use super::step::StateChange;
 use crate::backend::{Overflow, QueueSpec};
-use crate::embedded::definition::Definition;
+use crate::embedded::definition::QueueDefinition;
 use crate::embedded::log_position::LogPosition;
 use crate::embedded::numbers::{FIRST_EPHEMERAL, NumberMap};
 use crate::embedded::options::EmbeddedOptions;
@@ -31,7 +31,7 @@ pub(crate) struct Subscribers {
 
 /// The state of the broker.
 #[derive(Debug)]
-pub(crate) struct State {
+pub(crate) struct BrokerState {
     pub(super) options: EmbeddedOptions,
     pub(crate) queues: NumberMap<QueueState>,
     pub(super) subscribers: HashMap<Topic, Subscribers>,
@@ -61,9 +61,9 @@ pub(crate) enum Bounded {
     Not,
 }
 
-impl State {
+impl BrokerState {
     pub(crate) fn new(options: EmbeddedOptions) -> Self {
-        State {
+        BrokerState {
             options,
             queues: NumberMap::default(),
             subscribers: HashMap::new(),
@@ -80,7 +80,7 @@ impl State {
     }
 
     /// Restores a queue of the log with its messages, in order of sequence.
-    pub(crate) fn restore_queue(&mut self, definition: Definition, missing_count: u64, entries: impl Iterator<Item = Entry>) {
+    pub(crate) fn restore_queue(&mut self, definition: QueueDefinition, missing_count: u64, entries: impl Iterator<Item = Entry>) {
         let number = definition.number;
         let mut queue = QueueState::new(definition.queue, number, definition.overflow);
         queue.next_sequence = definition.next_sequence;
@@ -95,7 +95,7 @@ impl State {
     }
 
     /// All queues of the log, for the first frame of a new segment.
-    pub(crate) fn definitions(&self) -> Vec<Definition> {
+    pub(crate) fn definitions(&self) -> Vec<QueueDefinition> {
         let durable = self.queues.values().filter(|queue| queue.number < FIRST_EPHEMERAL);
         let mut definitions: Vec<_> = durable.map(QueueState::definition).collect();
         definitions.sort_by_key(|definition| definition.number);
@@ -108,18 +108,18 @@ impl State {
     }
 
     /// The definitions before these steps, which are decided but not written yet.
-    pub(crate) fn definitions_before(&self, steps: &[Step]) -> Vec<Definition> {
-        let mut definitions: BTreeMap<u64, Definition> = self.definitions().into_iter().map(|it| (it.number, it)).collect();
+    pub(crate) fn definitions_before(&self, steps: &[StateChange]) -> Vec<QueueDefinition> {
+        let mut definitions: BTreeMap<u64, QueueDefinition> = self.definitions().into_iter().map(|it| (it.number, it)).collect();
         for step in steps {
             match step {
-                Step::Put { targets, .. } => {
+                StateChange::Put { targets, .. } => {
                     for (queue, sequence) in targets {
                         if let Some(definition) = definitions.get_mut(queue) {
                             definition.next_sequence = definition.next_sequence.min(*sequence);
                         }
                     }
                 }
-                Step::DeleteEmpty { state } if state.number < FIRST_EPHEMERAL => {
+                StateChange::DeleteEmpty { state } if state.number < FIRST_EPHEMERAL => {
                     definitions.insert(state.number, state.definition());
                 }
                 _ => {}

@@ -10,7 +10,7 @@ use super::queue::QueueState;
 use super::stored::Stored;
 use crate::backend::QueueSpec;
 use crate::embedded::damage::Damage;
-use crate::embedded::definition::Definition;
+use crate::embedded::definition::QueueDefinition;
 use crate::embedded::log_position::{LogPosition, Moved};
 use crate::embedded::numbers::FIRST_EPHEMERAL;
 use crate::mailbox::Mailbox;
@@ -27,7 +27,7 @@ pub(crate) enum Reason {
 
 /// The content of a message that is copied forward.
 #[derive(Debug)]
-pub(crate) enum Content {
+pub(crate) enum CopySource {
     /// As stored in the log, with its length and checksum.
     Block(Bytes),
     /// From memory, because it is damaged in the log.
@@ -36,7 +36,7 @@ pub(crate) enum Content {
 
 /// One decided change.
 #[derive(Debug)]
-pub(crate) enum Step {
+pub(crate) enum StateChange {
     /// A message enters these durable queues (number, sequence); taps get a copy.
     Put {
         targets: Vec<(u64, u64)>,
@@ -54,7 +54,7 @@ pub(crate) enum Step {
     Move {
         targets: Vec<Moved>,
         size_bytes: u32,
-        content: Content,
+        content: CopySource,
         position: LogPosition,
     },
     /// Deliveries of these sequences, ends included, happened or are about to happen.
@@ -87,7 +87,7 @@ pub(crate) enum Step {
     },
     /// An existing queue gets another bound of its own.
     Bound {
-        definition: Definition,
+        definition: QueueDefinition,
     },
     /// An empty queue is deleted; it was already removed from the state, so nothing can enter it.
     DeleteEmpty {
@@ -116,27 +116,29 @@ pub(crate) enum Step {
     },
 }
 
-impl Step {
+impl StateChange {
     /// Whether it must be written to the log.
     pub(super) fn is_durable(&self) -> bool {
         match self {
-            Step::Put { targets, .. } => !targets.is_empty(),
-            Step::Remove { queue, .. } => *queue < FIRST_EPHEMERAL,
-            Step::DeleteEmpty { state } => state.number < FIRST_EPHEMERAL,
-            Step::Move { .. } | Step::Delivered { .. } | Step::SetAside { .. } => true,
-            Step::Define { .. } | Step::Bound { .. } | Step::Delete { .. } => true,
-            Step::Marked { .. } | Step::Return { .. } | Step::Ephemeral { .. } | Step::EphemeralTo { .. } => false,
-            Step::Unblock { .. } | Step::Leave { .. } => false,
+            StateChange::Put { targets, .. } => !targets.is_empty(),
+            StateChange::Remove { queue, .. } => *queue < FIRST_EPHEMERAL,
+            StateChange::DeleteEmpty { state } => state.number < FIRST_EPHEMERAL,
+            StateChange::Move { .. } | StateChange::Delivered { .. } | StateChange::SetAside { .. } => true,
+            StateChange::Define { .. } | StateChange::Bound { .. } | StateChange::Delete { .. } => true,
+            StateChange::Marked { .. } | StateChange::Return { .. } | StateChange::Ephemeral { .. } | StateChange::EphemeralTo { .. } => {
+                false
+            }
+            StateChange::Unblock { .. } | StateChange::Leave { .. } => false,
         }
     }
 }
 
-impl Step {
+impl StateChange {
     /// The operation to repeat if the step could not be written and no caller repeats it.
     pub(crate) fn to_repeat(&self) -> Option<Operation> {
         match self {
-            Step::Marked { queue, sequences } => Some(Operation::Mark { queue: *queue, sequences: sequences.clone() }),
-            Step::SetAside { queue, entry, holder, damage } => {
+            StateChange::Marked { queue, sequences } => Some(Operation::Mark { queue: *queue, sequences: sequences.clone() }),
+            StateChange::SetAside { queue, entry, holder, damage } => {
                 Some(Operation::SetAside { queue: *queue, sequence: entry.sequence, holder: *holder, damage: damage.clone() })
             }
             _ => None,

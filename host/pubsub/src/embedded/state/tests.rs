@@ -5,11 +5,11 @@ use std::sync::Arc;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::Instant;
 
-use super::consumer::{Buffer, Prefetch};
+use super::consumer::{Prefetch, PrefetchBuffer};
 use super::group::Group;
 use super::operation::Operation;
 use super::queue::QueueState;
-use super::queues::State;
+use super::queues::BrokerState;
 use super::stored::Stored;
 use crate::backend::{ConsumerOptions, Overflow};
 use crate::embedded::options::EmbeddedOptions;
@@ -19,12 +19,12 @@ use crate::topic::{Class, Queue};
 
 #[test]
 fn a_reader_closed_during_a_failed_deletion_leaves_nothing_behind() {
-    let mut state = State::new(EmbeddedOptions::default());
+    let mut state = BrokerState::new(EmbeddedOptions::default());
     let a = Queue::new("flow:tg:a".parse().unwrap(), "s".parse().unwrap()).unwrap();
     state.insert_queue(QueueState::new(a.clone(), 1, Overflow::None));
     let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
     let now = Instant::now();
-    let run = |state: &mut State, operation| {
+    let run = |state: &mut BrokerState, operation| {
         let mut group = Group::default();
         state.decide(operation, &mut group, now);
         std::mem::take(&mut group.steps)
@@ -38,7 +38,7 @@ fn a_reader_closed_during_a_failed_deletion_leaves_nothing_behind() {
     assert_eq!(taken.len(), 1);
     let deleting = run(&mut state, Operation::Delete { queue: a.clone(), done: oneshot::channel().0 });
     // Between the decision and the failed write, a consumer leaves with an unread message.
-    let buffer = Buffer { messages: taken.into(), ..Default::default() };
+    let buffer = PrefetchBuffer { messages: taken.into(), ..Default::default() };
     let (holds, wakeups) = state.begin_leaving(leaving, buffer);
     assert!(!holds);
     drop(wakeups);

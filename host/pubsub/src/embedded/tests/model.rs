@@ -12,9 +12,9 @@ use tokio::time::Instant;
 
 use super::queue_view::shown;
 use crate::backend::{Backend, Consumer, ConsumerOptions, Delivery, Inspect, Output, QueueSpec, Receipt, Routing, Settled, Sharing};
-use crate::embedded::definition::Definition;
+use crate::embedded::definition::QueueDefinition;
 use crate::embedded::refusal::WriteFailure;
-use crate::embedded::state::{Body, Group, Operation, Outgoing, Prefetch, State, Stored};
+use crate::embedded::state::{Body, BrokerState, Group, Operation, Outgoing, Prefetch, Stored};
 use crate::embedded::{EmbeddedBroker, EmbeddedOptions, SyncMode};
 use crate::message::Message;
 use crate::topic::{Class, Queue, Topic};
@@ -101,7 +101,7 @@ impl Model {
 
 /// The state machine on its own: consumer `c` reads queue `c % 3`; every other settle cannot be written.
 struct StateMachineFixture {
-    state: State,
+    state: BrokerState,
     consumers: [u64; 6],
     held: [Vec<(u64, String)>; 6],
     /// The deliveries that each consumer must repeat or requeue before it can settle others, in order.
@@ -112,9 +112,9 @@ struct StateMachineFixture {
 
 impl StateMachineFixture {
     fn new() -> Self {
-        let mut state = State::new(EmbeddedOptions::default());
+        let mut state = BrokerState::new(EmbeddedOptions::default());
         for (number, name) in QUEUES {
-            state.restore_queue(Definition::new(number, &QueueSpec::new(queue(number, name))), 0, std::iter::empty());
+            state.restore_queue(QueueDefinition::new(number, &QueueSpec::new(queue(number, name))), 0, std::iter::empty());
         }
         let (held, refused) = (Default::default(), Default::default());
         let mut machine = StateMachineFixture { state, consumers: [0; 6], held, refused, model: Model::default(), settles: 0 };

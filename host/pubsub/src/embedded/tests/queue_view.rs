@@ -1,13 +1,13 @@
 //! Views of a queue for tests.
 
-use crate::backend::{Browsed, Inspect, Start};
+use crate::backend::{BrowseStart, Browsed, Inspect};
 use crate::embedded::EmbeddedBroker;
 use crate::message::Message;
 use crate::topic::Queue;
 
 /// The waiting messages of a queue, with whole bodies.
 pub(super) async fn shown(broker: &EmbeddedBroker, queue: &Queue, limit_count: u32) -> Vec<Browsed> {
-    broker.browse(queue, Start::Oldest, limit_count, usize::MAX).await.unwrap().messages
+    broker.browse(queue, BrowseStart::Oldest, limit_count, usize::MAX).await.unwrap().messages
 }
 
 /// The waiting messages of a queue.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use tokio::time::Instant;
 use weir_config::names::deployment_key;
-use weir_project::{Checked, Purpose, Steps, Verdict, fixture_files, run_fixtures};
+use weir_project::{CheckedManifest, CommandRunner, Purpose, Verdict, fixture_files, run_fixtures};
 
 use super::super::test::{fixtures_count, load, print};
 use super::super::{print_step, problem};
@@ -104,16 +104,16 @@ impl<'a> DevCycles<'a> {
 /// The result of building in a cycle.
 pub(super) struct BuildResult {
     began: Instant,
-    checked: Checked,
+    checked: CheckedManifest,
     file: PathBuf,
     component: String,
 }
 
 /// Builds and tests; returns the file and the short digest of its content.
-fn make(folder: &Path) -> Result<(Checked, PathBuf, String), Problem> {
-    let checked = Checked::read(folder).map_err(problem)?;
+fn make(folder: &Path) -> Result<(CheckedManifest, PathBuf, String), Problem> {
+    let checked = CheckedManifest::read(folder).map_err(problem)?;
     let file = folder.join(".weir/dev.wasm");
-    let steps = Steps { print_note: &print_step };
+    let steps = CommandRunner { print_note: &print_step };
     let built = weir_project::build(folder, &checked, &file, Purpose::Try, &steps).map_err(problem)?;
     let fixtures = fixture_files(folder).map_err(problem)?;
     if !fixtures.is_empty() {

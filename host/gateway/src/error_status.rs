@@ -2,13 +2,13 @@
 
 use axum::http::StatusCode;
 use weir_config::ConfigError;
-use weir_config::protocol::Bound;
+use weir_config::protocol::ConfigLimit;
 use weir_pubsub::PubsubError;
 
 /// Of the config service. Permanent and temporary failures have different statuses.
 pub(crate) fn kind_of_config(error: &ConfigError) -> (StatusCode, &'static str) {
     match error {
-        _ if error.exceeded() == Some(Bound::Configuration) => (StatusCode::INSUFFICIENT_STORAGE, "configuration-full"),
+        _ if error.exceeded() == Some(ConfigLimit::Configuration) => (StatusCode::INSUFFICIENT_STORAGE, "configuration-full"),
         ConfigError::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too-large"),
         _ => (StatusCode::SERVICE_UNAVAILABLE, "config-error"),
     }

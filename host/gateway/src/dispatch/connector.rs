@@ -4,21 +4,21 @@ use std::sync::Arc;
 
 use weir_pubsub::{Backend, Requester, Subscription, Topic};
 
-use super::dispatcher::{Dispatcher, SharedProducer, SharedRequester};
+use super::tracked::{SharedProducer, SharedRequester, Tracked};
 use crate::error::{GatewayError, Result};
-use crate::metrics::open::{Open, What};
+use crate::metrics::open::{OpenCounts, What};
 
 /// Creates producers and requesters, and counts the open ones.
-pub(crate) struct Link {
+pub(crate) struct Connector {
     backend: Arc<dyn Backend>,
     /// The subscription for answers.
     subscription: Subscription,
-    open: Arc<Open>,
+    open: Arc<OpenCounts>,
 }
 
-impl Link {
-    pub(crate) fn new(backend: Arc<dyn Backend>, subscription: Subscription, open: Arc<Open>) -> Self {
-        Link { backend, subscription, open }
+impl Connector {
+    pub(crate) fn new(backend: Arc<dyn Backend>, subscription: Subscription, open: Arc<OpenCounts>) -> Self {
+        Connector { backend, subscription, open }
     }
 
     pub(super) fn backend(&self) -> &dyn Backend {
@@ -28,13 +28,13 @@ impl Link {
     /// A producer for a topic.
     pub(super) async fn producer(&self, topic: &Topic) -> Result<SharedProducer> {
         let made = self.backend.producer(topic).await.map_err(GatewayError::broker("the broker cannot be reached"))?;
-        Ok(Arc::new(Dispatcher::new(made, self.open.begin(What::Producer))))
+        Ok(Arc::new(Tracked::new(made, self.open.begin(What::Producer))))
     }
 
     /// A requester for the requests on a topic.
     pub(super) async fn requester(&self, request: &Topic, response: &Topic) -> Result<SharedRequester> {
         let made = Requester::connect(self.backend.clone(), request, response, &self.subscription).await;
         let made = made.map_err(GatewayError::broker("the broker cannot be reached"))?;
-        Ok(Arc::new(Dispatcher::new(made, self.open.begin(What::Requester))))
+        Ok(Arc::new(Tracked::new(made, self.open.begin(What::Requester))))
     }
 }

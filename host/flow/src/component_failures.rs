@@ -17,10 +17,10 @@ const SERVES_FOR: Duration = Duration::from_secs(20);
 
 /// The refusals that hosts report.
 #[derive(Default)]
-pub(crate) struct Refusals(Mutex<State>);
+pub(crate) struct Refusals(Mutex<ReportState>);
 
 #[derive(Default)]
-struct State {
+struct ReportState {
     hosts: BTreeMap<String, Reported>,
     /// Parts of summaries that arrive in several messages.
     parts: ReportParts<HostSummary>,
@@ -37,7 +37,7 @@ impl Refusals {
     /// Processes a host's summary, or a part of one, and returns the new permanent refusals. Earlier ones are not returned again, since the same
     /// component may have been swapped in again.
     pub(crate) fn take(&self, part: HostSummary) -> Vec<(EntryKey, Refusal)> {
-        let State { hosts, parts } = &mut *self.lock();
+        let ReportState { hosts, parts } = &mut *self.lock();
         let Some(HostSummary { status, serves, processors, refusals, .. }) = parts.take(part) else { return Vec::new() };
         let names = processors.into_iter().chain(serves.into_iter().flatten()).collect();
         let by_entry = |VariantRefusal { processor, variant, refused }| (EntryKey { processor, variant }, refused);
@@ -68,7 +68,7 @@ impl Refusals {
         current.flat_map(|reported| reported.names.iter().cloned()).collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, ReportState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

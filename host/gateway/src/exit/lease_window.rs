@@ -16,7 +16,7 @@ const MAX_BYTES: usize = 1 << 20;
 /// Receipts are numbered from 1 in the order of delivery. The lease expires when nothing was acknowledged for the lease time although messages were
 /// unacknowledged.
 #[derive(Debug)]
-pub(super) struct Held {
+pub(super) struct LeaseWindow {
     lease_time: Duration,
     /// How many messages may still be delivered; `None`: unlimited.
     left_count: Option<u64>,
@@ -42,11 +42,11 @@ pub(super) enum Refused {
     },
 }
 
-impl Held {
+impl LeaseWindow {
     /// Holds nothing yet; at most `count` messages will be delivered.
     pub(super) fn new(count: Option<u64>, lease_time: Duration) -> Self {
         let unacknowledged = VecDeque::new();
-        Held { lease_time, left_count: count, first: 1, unacknowledged, size_bytes: 0, deadline: None, has_ended: false }
+        LeaseWindow { lease_time, left_count: count, first: 1, unacknowledged, size_bytes: 0, deadline: None, has_ended: false }
     }
 
     /// The number that the next message gets.
@@ -81,7 +81,7 @@ impl Held {
         self.unacknowledged.len()
     }
 
-    /// Records the delivery of a message under [`Held::next_number`].
+    /// Records the delivery of a message under [`LeaseWindow::next_number`].
     pub(super) fn hand_out(&mut self, receipt: Receipt, size_bytes: usize, now: Instant) {
         if self.unacknowledged.is_empty() {
             self.deadline = Some(now + self.lease_time);
@@ -141,8 +141,8 @@ mod tests {
         Receipt::for_test(sequence)
     }
 
-    fn handed_out(count: u64, now: Instant) -> Held {
-        let mut held = Held::new(None, LEASE);
+    fn handed_out(count: u64, now: Instant) -> LeaseWindow {
+        let mut held = LeaseWindow::new(None, LEASE);
         (1..=count).for_each(|sequence| held.hand_out(receipt(sequence), 100, now));
         held
     }
@@ -179,7 +179,7 @@ mod tests {
     #[test]
     fn the_window_has_1024_messages_or_1_mib_and_at_least_one_message() {
         let now = Instant::now();
-        let mut held = Held::new(None, LEASE);
+        let mut held = LeaseWindow::new(None, LEASE);
         assert!(held.has_room(5 << 20));
         held.hand_out(receipt(1), 5 << 20, now);
         assert!(!held.has_room(1));
@@ -194,7 +194,7 @@ mod tests {
     #[test]
     fn no_more_than_the_requested_count_is_delivered() {
         let now = Instant::now();
-        let mut held = Held::new(Some(2), LEASE);
+        let mut held = LeaseWindow::new(Some(2), LEASE);
         held.hand_out(receipt(1), 1, now);
         assert_eq!((held.may_take(), held.window()), (true, Some(2)));
         held.acknowledge(1, now).unwrap();
@@ -202,6 +202,6 @@ mod tests {
         held.hand_out(receipt(2), 1, now);
         held.acknowledge(2, now).unwrap();
         assert!(!held.may_take());
-        assert_eq!((Held::new(Some(u64::MAX), LEASE).window(), Held::new(None, LEASE).window()), (Some(MAX_COUNT), None));
+        assert_eq!((LeaseWindow::new(Some(u64::MAX), LEASE).window(), LeaseWindow::new(None, LEASE).window()), (Some(MAX_COUNT), None));
     }
 }

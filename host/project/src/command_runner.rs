@@ -10,12 +10,12 @@ use crate::error::ProjectError;
 const MAX_OUTPUT_BYTES: usize = 64 << 10;
 
 /// The steps of a build: each is reported before it runs.
-pub struct Steps<'a> {
+pub struct CommandRunner<'a> {
     /// Receives a line about each step.
     pub print_note: &'a (dyn Fn(&str) + Sync),
 }
 
-impl Steps<'_> {
+impl CommandRunner<'_> {
     /// Runs a command to its end, and returns what it printed on standard output. Nothing is read from standard input.
     ///
     /// # Errors
@@ -46,7 +46,7 @@ impl Steps<'_> {
     }
 }
 
-impl std::fmt::Debug for Steps<'_> {
+impl std::fmt::Debug for CommandRunner<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Steps").finish_non_exhaustive()
     }
@@ -80,7 +80,7 @@ mod tests {
     fn a_failed_step_reports_its_whole_output() {
         let told = std::sync::Mutex::new(Vec::new());
         let print_note = |line: &str| told.lock().unwrap().push(line.to_owned());
-        let steps = Steps { print_note: &print_note };
+        let steps = CommandRunner { print_note: &print_note };
         assert_eq!(steps.run("say", Command::new("sh").args(["-c", "echo fine"])).unwrap(), "fine\n");
         let error = steps.run("break", Command::new("sh").args(["-c", "echo out; echo err >&2; exit 3"])).unwrap_err();
         assert_eq!((error.to_string().as_str(), error.output()), ("break failed", Some("out\nerr")));

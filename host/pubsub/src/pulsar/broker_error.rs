@@ -7,14 +7,14 @@ use crate::topic::{Queue, Topic};
 /// An error of the binary protocol in response to a command.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{text}")]
-pub(super) struct Refusal {
-    pub(super) kind: Kind,
+pub(super) struct BrokerError {
+    pub(super) kind: BrokerErrorKind,
     text: String,
 }
 
 /// The kind of error, by what can be done about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum BrokerErrorKind {
     /// The topic, subscription, namespace or tenant does not exist.
     NotFound,
     /// A consumer holds it exclusively, or an exclusive consumer was requested and it has others.
@@ -31,17 +31,17 @@ pub(super) enum Kind {
     Passing,
 }
 
-impl Refusal {
+impl BrokerError {
     /// Classifies an error by its code and the broker's text.
     pub(super) fn of(error: i32, text: &str) -> Self {
-        Refusal { kind: meaning(error, text), text: shown_long(text) }
+        BrokerError { kind: meaning(error, text), text: shown_long(text) }
     }
 
     /// Converts it to an error about a queue.
     pub(super) fn about(self, queue: &Queue) -> PubsubError {
         match self.kind {
-            Kind::NotFound => PubsubError::no_queue(queue),
-            Kind::Held => PubsubError::QueueHeld { queue: queue.clone() },
+            BrokerErrorKind::NotFound => PubsubError::no_queue(queue),
+            BrokerErrorKind::Held => PubsubError::QueueHeld { queue: queue.clone() },
             _ => self.plain_in(&space(queue.topic())),
         }
     }
@@ -49,8 +49,8 @@ impl Refusal {
     /// Converts it to an error about a topic that is published on.
     pub(super) fn of_publishing(self, topic: &Topic) -> PubsubError {
         match self.kind {
-            Kind::NotFound => PubsubError::no_queue_of(topic),
-            Kind::Full => PubsubError::full(format!("a queue of {topic}"), None, None),
+            BrokerErrorKind::NotFound => PubsubError::no_queue_of(topic),
+            BrokerErrorKind::Full => PubsubError::full(format!("a queue of {topic}"), None, None),
             _ => self.plain_in(&space(topic)),
         }
     }
@@ -62,9 +62,11 @@ impl Refusal {
 
     fn plain_in(self, space: &str) -> PubsubError {
         match self.kind {
-            Kind::Refused | Kind::TooLarge => PubsubError::refused(format!("{}{}", self.text, fix(&self.text, space))),
-            Kind::NotFound => PubsubError::refused(format!("{}; `weir init` creates the tenant and the namespaces", self.text)),
-            Kind::Held | Kind::Full | Kind::Fenced | Kind::Passing => {
+            BrokerErrorKind::Refused | BrokerErrorKind::TooLarge => {
+                PubsubError::refused(format!("{}{}", self.text, fix(&self.text, space)))
+            }
+            BrokerErrorKind::NotFound => PubsubError::refused(format!("{}; `weir init` creates the tenant and the namespaces", self.text)),
+            BrokerErrorKind::Held | BrokerErrorKind::Full | BrokerErrorKind::Fenced | BrokerErrorKind::Passing => {
                 let fix = storage_fix(&self.text);
                 PubsubError::unavailable_because(format!("the broker refused for now{fix}"), self)
             }
@@ -138,21 +140,21 @@ pub(super) fn is_of_policy(text: &str) -> bool {
 }
 
 /// The meaning of `ServerError` and its text.
-fn meaning(error: i32, text: &str) -> Kind {
+fn meaning(error: i32, text: &str) -> BrokerErrorKind {
     match error {
-        _ if text.contains("aximum message size") => Kind::TooLarge,
+        _ if text.contains("aximum message size") => BrokerErrorKind::TooLarge,
         // MetadataError, ConsumerBusy, ProducerBusy, NotAllowed.
-        1 | 5 | 16 | 22 if is_of_policy(text) => Kind::Refused,
+        1 | 5 | 16 | 22 if is_of_policy(text) => BrokerErrorKind::Refused,
         // MetadataError: the response to a lookup in a missing namespace.
-        1 if text.contains("not found") || text.contains("NotFound") => Kind::NotFound,
-        3 | 4 => Kind::Refused,
-        5 => Kind::Held,
-        7 | 8 => Kind::Full,
-        11 | 12 => Kind::NotFound,
-        16 | 25 => Kind::Fenced,
+        1 if text.contains("not found") || text.contains("NotFound") => BrokerErrorKind::NotFound,
+        3 | 4 => BrokerErrorKind::Refused,
+        5 => BrokerErrorKind::Held,
+        7 | 8 => BrokerErrorKind::Full,
+        11 | 12 => BrokerErrorKind::NotFound,
+        16 | 25 => BrokerErrorKind::Fenced,
         // UnsupportedVersion, TopicTerminated, InvalidTopicName, IncompatibleSchema, NotAllowed.
-        10 | 15 | 17 | 18 | 22 => Kind::Refused,
-        _ => Kind::Passing,
+        10 | 15 | 17 | 18 | 22 => BrokerErrorKind::Refused,
+        _ => BrokerErrorKind::Passing,
     }
 }
 
@@ -180,29 +182,29 @@ mod tests {
     #[test]
     fn errors_are_read() {
         let cases = [
-            (11, "Topic does not exist", Kind::NotFound),
-            (12, "Subscription does not exist", Kind::NotFound),
-            (5, "Exclusive consumer is already connected", Kind::Held),
-            (8, "Cannot create producer on topic with backlog quota exceeded", Kind::Full),
-            (4, "Client is not authorized to Produce", Kind::Refused),
-            (22, "Partitioned topic is not allowed", Kind::Refused),
-            (6, "Topic is temporarily unavailable", Kind::Passing),
-            (1, "Namespace not found", Kind::NotFound),
-            (1, "Encryption is required in persistent://tg/flow/a", Kind::Refused),
-            (5, "Topic reached max consumers limit", Kind::Refused),
-            (16, "Topic reached max producers limit", Kind::Refused),
-            (16, "Producer with name 'a' is already connected to topic", Kind::Fenced),
-            (22, "Exceed maximum message size", Kind::TooLarge),
+            (11, "Topic does not exist", BrokerErrorKind::NotFound),
+            (12, "Subscription does not exist", BrokerErrorKind::NotFound),
+            (5, "Exclusive consumer is already connected", BrokerErrorKind::Held),
+            (8, "Cannot create producer on topic with backlog quota exceeded", BrokerErrorKind::Full),
+            (4, "Client is not authorized to Produce", BrokerErrorKind::Refused),
+            (22, "Partitioned topic is not allowed", BrokerErrorKind::Refused),
+            (6, "Topic is temporarily unavailable", BrokerErrorKind::Passing),
+            (1, "Namespace not found", BrokerErrorKind::NotFound),
+            (1, "Encryption is required in persistent://tg/flow/a", BrokerErrorKind::Refused),
+            (5, "Topic reached max consumers limit", BrokerErrorKind::Refused),
+            (16, "Topic reached max producers limit", BrokerErrorKind::Refused),
+            (16, "Producer with name 'a' is already connected to topic", BrokerErrorKind::Fenced),
+            (22, "Exceed maximum message size", BrokerErrorKind::TooLarge),
         ];
         for (error, text, kind) in cases {
-            assert_eq!(Refusal::of(error, text).kind, kind, "{text}");
+            assert_eq!(BrokerError::of(error, text).kind, kind, "{text}");
         }
     }
 
     #[test]
     fn each_fix_is_that_of_its_reason_and_names_the_namespace() {
         let topic: Topic = "flow:tg:a".parse().expect("a topic");
-        let told = |error: i32, text: &str| crate::error_text::chain(&Refusal::of(error, text).of_publishing(&topic));
+        let told = |error: i32, text: &str| crate::error_text::chain(&BrokerError::of(error, text).of_publishing(&topic));
         let cases = [
             (4, "Client is not authorized to Produce", "administrator of the tenant", "broker.token-file"),
             (3, "Failed to authenticate", "broker.token-file", "administrator"),

@@ -17,12 +17,12 @@ use crate::error::Result;
 
 /// The share of the budget that a request holds while its handler runs.
 #[derive(Clone)]
-pub(crate) struct Received(Arc<Mutex<Share>>);
+pub(crate) struct RequestShare(Arc<Mutex<Share>>);
 
-impl Received {
+impl RequestShare {
     /// The share of a request.
     pub(crate) fn of(extensions: &Extensions) -> Option<Self> {
-        extensions.get::<Received>().cloned()
+        extensions.get::<RequestShare>().cloned()
     }
 
     /// Resizes it to the bytes read.
@@ -35,14 +35,14 @@ impl Received {
 }
 
 /// Starts counting the bytes of a request.
-pub(crate) fn begin(budget: &Arc<Budget>, request: &mut Request) -> Received {
-    let received = Received(Arc::new(Mutex::new(budget.share())));
+pub(crate) fn begin(budget: &Arc<Budget>, request: &mut Request) -> RequestShare {
+    let received = RequestShare(Arc::new(Mutex::new(budget.share())));
     request.extensions_mut().insert(received.clone());
     received
 }
 
 /// Counts a response in place of its request; replaces one that exceeds the budget by an error.
-pub(crate) fn answer(received: &Received, response: Response, budget: &Arc<Budget>) -> Response {
+pub(crate) fn answer(received: &RequestShare, response: Response, budget: &Arc<Budget>) -> Response {
     let _ = received.resize(0);
     counted(response, budget)
 }

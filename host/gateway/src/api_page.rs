@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use markup::{escaped, fields, prose, text};
 
-const STYLE: &str = include_str!("page/page.css");
+const STYLE: &str = include_str!("api_page/page.css");
 
 /// The complete page.
 pub(crate) fn of(document: &Value) -> String {

@@ -17,9 +17,9 @@ use super::start::{gone, keys_of_interest};
 use super::stop::release_entries;
 use super::stored::json;
 use crate::error::{FlowError, Result};
-use crate::plan::{EntryKey, Held, Release, Restored, Snapshot, refusing_record, release, restore};
+use crate::failpoint::failpoint;
+use crate::plan::{EntryKey, HeldMessages, Release, Restored, Snapshot, refusing_record, release, restore};
 use crate::protocol::{FLOW_TYPE, FlowRecord, FlowStatus, PlanRecord, QueueRecord};
-use crate::steps::step;
 
 /// How far a stop got before it failed.
 enum StopFailure {
@@ -50,7 +50,7 @@ impl Lifecycle {
     pub(super) async fn stop_if_empty(&self, id: &str, request: &str) -> Result<Vec<String>> {
         let stopped = match self.take_entries(id).await {
             Ok(Some(queues)) => {
-                step("refuse-announced").await;
+                failpoint("refuse-announced").await;
                 self.delete_if_empty(id, &queues, request).await
             }
             // It never ran, or an earlier request is already stopping it.
@@ -92,7 +92,7 @@ impl Lifecycle {
         fits.map_err(|source| StopFailure::Before(FlowError::TooLargeToRefuse { id: id.to_owned(), source }))?;
         let written = self.writes.write(batch).await.map_err(FlowError::writing(format!("flow `{id}` or one of its entries")));
         // A write without an answer may have been executed.
-        written.map_err(|error| if error.is_passing() { StopFailure::Halfway(error) } else { StopFailure::Before(error) })?;
+        written.map_err(|error| if error.is_transient() { StopFailure::Halfway(error) } else { StopFailure::Before(error) })?;
         Ok(Some(stopped_flow.release.queues))
     }
 
@@ -154,7 +154,7 @@ impl Lifecycle {
             Deletion::Deleted => {}
             Deletion::NotEmpty(backlog) => return Err(StopFailure::Halfway(not_empty(id, &stopped_flow.record, &backlog))),
         }
-        step("refuse-queues-deleted").await;
+        failpoint("refuse-queues-deleted").await;
         let batch = Batch::new().delete(FLOW_TYPE, id).on_condition(FLOW_TYPE, id, Some(stopped_flow.text.clone())).with_reserve();
         let batch = gone(batch, stopped_flow.release.queues.iter());
         let batch = release_entries(batch, &stopped_flow.release, &stopped_flow.plan(), &stopped_flow.entries);
@@ -202,5 +202,5 @@ fn restoring_batch(id: &str, restored: Restored, stopping: String) -> Batch {
 }
 
 fn not_empty(id: &str, record: &FlowRecord, backlog: &[Backlog]) -> FlowError {
-    FlowError::NotEmpty { held: Held::of(id, record, backlog) }
+    FlowError::NotEmpty { held: HeldMessages::of(id, record, backlog) }
 }

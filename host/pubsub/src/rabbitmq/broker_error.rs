@@ -7,15 +7,15 @@ use crate::topic::Queue;
 
 /// An error of the broker or the connection in response to a call.
 #[derive(Debug)]
-pub(super) struct Refusal {
-    pub(super) kind: Kind,
+pub(super) struct BrokerError {
+    pub(super) kind: BrokerErrorKind,
     error: Option<lapin::Error>,
     text: String,
 }
 
 /// The kind of error, by what can be done about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum BrokerErrorKind {
     /// The queue or exchange does not exist.
     NotFound,
     /// The node of the queue is down.
@@ -34,15 +34,15 @@ pub(super) enum Kind {
     Lost,
 }
 
-impl Refusal {
+impl BrokerError {
     /// No response within the time-out.
     pub(super) fn timed_out(what: &str) -> Self {
-        Refusal { kind: Kind::TimedOut, error: None, text: format!("no answer to {what} in time") }
+        BrokerError { kind: BrokerErrorKind::TimedOut, error: None, text: format!("no answer to {what} in time") }
     }
 
     /// Whether retries fail until an operator acts: no permission, a wrong password, no such virtual host.
     pub(super) fn is_for_good(&self) -> bool {
-        self.kind == Kind::Refused
+        self.kind == BrokerErrorKind::Refused
     }
 
     /// The largest body that the broker accepts, if the error states that one was larger. The broker closes the channel, with all messages in flight.
@@ -64,9 +64,9 @@ impl Refusal {
     /// Converts it to an error about a queue.
     pub(super) fn about(self, queue: &Queue) -> PubsubError {
         match self.kind {
-            Kind::NotFound => PubsubError::no_queue(queue),
-            Kind::Held => PubsubError::QueueHeld { queue: queue.clone() },
-            Kind::Mismatch => PubsubError::QueueMismatch { queue: queue.clone(), difference: self.mismatch(&queue.wire_name()) },
+            BrokerErrorKind::NotFound => PubsubError::no_queue(queue),
+            BrokerErrorKind::Held => PubsubError::QueueHeld { queue: queue.clone() },
+            BrokerErrorKind::Mismatch => PubsubError::QueueMismatch { queue: queue.clone(), difference: self.mismatch(&queue.wire_name()) },
             _ => self.plain(),
         }
     }
@@ -82,14 +82,16 @@ impl Refusal {
         let kind = self.kind;
         let (reason, source) = self.reason_and_cause();
         match kind {
-            Kind::Refused | Kind::Mismatch | Kind::TransientDenied => PubsubError::Refused { reason, source },
+            BrokerErrorKind::Refused | BrokerErrorKind::Mismatch | BrokerErrorKind::TransientDenied => {
+                PubsubError::Refused { reason, source }
+            }
             _ => PubsubError::Unavailable { reason, source },
         }
     }
 
     /// Converts it to an error about a message that may have been sent.
     pub(super) fn in_doubt(self) -> PubsubError {
-        if self.kind == Kind::Refused {
+        if self.kind == BrokerErrorKind::Refused {
             return self.plain();
         }
         let (reason, source) = self.reason_and_cause();
@@ -105,39 +107,39 @@ impl Refusal {
     }
 }
 
-impl From<lapin::Error> for Refusal {
+impl From<lapin::Error> for BrokerError {
     fn from(error: lapin::Error) -> Self {
         let (kind, text) = read(&error);
-        Refusal { kind, error: Some(error), text }
+        BrokerError { kind, error: Some(error), text }
     }
 }
 
-fn read(error: &lapin::Error) -> (Kind, String) {
+fn read(error: &lapin::Error) -> (BrokerErrorKind, String) {
     match error.kind() {
         ErrorKind::ProtocolError(refused) => (meaning(refused.get_id(), refused.get_message().as_str()), refused.get_message().to_string()),
         ErrorKind::ChannelsLimitReached => {
-            (Kind::Refused, "all channels of the connection are in use: raise `channel_max` of the broker".to_owned())
+            (BrokerErrorKind::Refused, "all channels of the connection are in use: raise `channel_max` of the broker".to_owned())
         }
-        ErrorKind::IOError(source) => (Kind::Lost, source.to_string()),
-        ErrorKind::MissingHeartbeatError => (Kind::Lost, "the broker no longer answers".to_owned()),
-        _ => (Kind::Lost, "the connection to the broker was lost".to_owned()),
+        ErrorKind::IOError(source) => (BrokerErrorKind::Lost, source.to_string()),
+        ErrorKind::MissingHeartbeatError => (BrokerErrorKind::Lost, "the broker no longer answers".to_owned()),
+        _ => (BrokerErrorKind::Lost, "the connection to the broker was lost".to_owned()),
     }
 }
 
 /// The meaning of a reply code of AMQP 0-9-1 and RabbitMQ's text for it.
-fn meaning(code: u16, text: &str) -> Kind {
+fn meaning(code: u16, text: &str) -> BrokerErrorKind {
     match code {
-        403 if text.contains("exclusive use") => Kind::Held,
-        405 => Kind::Held,
-        530 if text.ends_with("is down") => Kind::NodeDown,
-        403 | 530 => Kind::Refused,
-        404 if text.contains("no queue") || text.contains("no exchange") => Kind::NotFound,
-        404 => Kind::NodeDown,
-        406 if text.contains("inequivalent arg") || text.contains("invalid arg") => Kind::Mismatch,
-        540 => Kind::Mismatch,
-        541 if text.contains("transient_nonexcl_queues") => Kind::TransientDenied,
-        541 => Kind::NodeDown,
-        _ => Kind::Lost,
+        403 if text.contains("exclusive use") => BrokerErrorKind::Held,
+        405 => BrokerErrorKind::Held,
+        530 if text.ends_with("is down") => BrokerErrorKind::NodeDown,
+        403 | 530 => BrokerErrorKind::Refused,
+        404 if text.contains("no queue") || text.contains("no exchange") => BrokerErrorKind::NotFound,
+        404 => BrokerErrorKind::NodeDown,
+        406 if text.contains("inequivalent arg") || text.contains("invalid arg") => BrokerErrorKind::Mismatch,
+        540 => BrokerErrorKind::Mismatch,
+        541 if text.contains("transient_nonexcl_queues") => BrokerErrorKind::TransientDenied,
+        541 => BrokerErrorKind::NodeDown,
+        _ => BrokerErrorKind::Lost,
     }
 }
 
@@ -155,18 +157,18 @@ mod tests {
     #[test]
     fn the_error_text_decides_where_the_code_is_ambiguous() {
         let cases = [
-            (404, "NOT_FOUND - no queue 'tg.flow.a.b' in vhost '/'", Kind::NotFound),
-            (404, "NOT_FOUND - queue 'q' in vhost '/' process is stopped by supervisor", Kind::NodeDown),
-            (404, "NOT_FOUND - failed to perform operation on queue 'q' in vhost '/' due to timeout", Kind::NodeDown),
-            (403, "ACCESS_REFUSED - queue 'q' in vhost '/' in exclusive use", Kind::Held),
-            (403, "ACCESS_REFUSED - configure access to queue 'q' in vhost '/' refused for user 'u'", Kind::Refused),
-            (405, "RESOURCE_LOCKED - cannot obtain exclusive access to locked queue 'q' in vhost '/'", Kind::Held),
-            (406, "PRECONDITION_FAILED - inequivalent arg 'durable' for queue 'q' in vhost '/'", Kind::Mismatch),
-            (406, "PRECONDITION_FAILED - delivery acknowledgement on channel 1 timed out.", Kind::Lost),
-            (530, "NOT_ALLOWED - vhost 'x' not found", Kind::Refused),
-            (530, "NOT_ALLOWED - access to vhost 'x' refused for user 'u': vhost 'x' is down", Kind::NodeDown),
-            (541, "INTERNAL_ERROR - Feature `transient_nonexcl_queues` is deprecated.", Kind::TransientDenied),
-            (541, "INTERNAL_ERROR - metadata store operation timed out", Kind::NodeDown),
+            (404, "NOT_FOUND - no queue 'tg.flow.a.b' in vhost '/'", BrokerErrorKind::NotFound),
+            (404, "NOT_FOUND - queue 'q' in vhost '/' process is stopped by supervisor", BrokerErrorKind::NodeDown),
+            (404, "NOT_FOUND - failed to perform operation on queue 'q' in vhost '/' due to timeout", BrokerErrorKind::NodeDown),
+            (403, "ACCESS_REFUSED - queue 'q' in vhost '/' in exclusive use", BrokerErrorKind::Held),
+            (403, "ACCESS_REFUSED - configure access to queue 'q' in vhost '/' refused for user 'u'", BrokerErrorKind::Refused),
+            (405, "RESOURCE_LOCKED - cannot obtain exclusive access to locked queue 'q' in vhost '/'", BrokerErrorKind::Held),
+            (406, "PRECONDITION_FAILED - inequivalent arg 'durable' for queue 'q' in vhost '/'", BrokerErrorKind::Mismatch),
+            (406, "PRECONDITION_FAILED - delivery acknowledgement on channel 1 timed out.", BrokerErrorKind::Lost),
+            (530, "NOT_ALLOWED - vhost 'x' not found", BrokerErrorKind::Refused),
+            (530, "NOT_ALLOWED - access to vhost 'x' refused for user 'u': vhost 'x' is down", BrokerErrorKind::NodeDown),
+            (541, "INTERNAL_ERROR - Feature `transient_nonexcl_queues` is deprecated.", BrokerErrorKind::TransientDenied),
+            (541, "INTERNAL_ERROR - metadata store operation timed out", BrokerErrorKind::NodeDown),
         ];
         for (code, text, kind) in cases {
             assert_eq!(meaning(code, text), kind, "{text}");

@@ -1,4 +1,4 @@
-//! Holding a flow service at a named step of an operation; debug builds have the steps of `host/flow/src/steps.rs`.
+//! Holding a flow service at a named step of an operation; debug builds have the steps of `host/flow/src/failpoint.rs`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,11 +8,11 @@ use crate::wait::{DEADLINE, eventually};
 
 /// The steps of one process.
 #[derive(Debug)]
-pub struct Steps {
+pub struct Failpoints {
     folder: PathBuf,
 }
 
-impl Steps {
+impl Failpoints {
     /// The steps of a process that is not started yet, with a folder for them in its data folder. No step is held.
     ///
     /// # Panics
@@ -23,7 +23,7 @@ impl Steps {
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(&folder).unwrap();
         command.env("WEIR_TEST_STEPS", &folder);
-        Steps { folder }
+        Failpoints { folder }
     }
 
     /// Holds each operation of the process at this step from now on.
