@@ -106,7 +106,7 @@ fn is_of_the_outer_build(name: &OsStr) -> bool {
     ours && !kept
 }
 
-/// Copies what changed, whole or not at all, and removes what is no component any more.
+/// Copies what changed, whole or not at all, and removes files that are no longer components.
 fn collect(components: &BTreeMap<String, PathBuf>, folder: &Path) {
     fs::create_dir_all(folder).expect("the target folder is writable");
     for stale in stems(folder, "wasm").iter().filter(|name| !components.contains_key(*name)) {

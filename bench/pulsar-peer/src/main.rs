@@ -16,7 +16,7 @@ use pulsar::{Authentication, Consumer, ConsumerOptions, Producer, ProducerOption
 
 /// How long a batch waits for further messages.
 const BATCH_TIME: Duration = Duration::from_millis(1);
-/// How long the broker may take for what was acknowledged last: the crate asks for no answer to an acknowledgement.
+/// How long the broker may take for what was acknowledged last: the crate requests no response to an acknowledgement.
 const LAST_TIME: Duration = Duration::from_millis(300);
 
 /// What to do.

@@ -7,6 +7,7 @@ mod flow;
 mod project;
 mod reach;
 mod run;
+mod settings;
 mod take;
 
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use weir_config::records::GivenLimits;
 use weir_config::units::parse_time;
 
+#[cfg(test)]
 pub(crate) use self::access::AccessFlags;
 pub(crate) use self::components::{Components, ComponentsCommand, Prune};
 pub(crate) use self::dead_letters::{DeadLetterSelection, DeadLetters, Redrive};
@@ -23,7 +25,8 @@ pub(crate) use self::flow::Flow;
 pub(crate) use self::project::{Build, Dev, New, Replay, Test};
 pub(crate) use self::reach::Reach;
 use self::run::parse_served;
-pub(crate) use self::run::{RoleFlags, Run, ServedProcessor};
+pub(crate) use self::run::{Run, ServedProcessor};
+pub(crate) use self::settings::{RoleFlags, SettingFlags};
 pub(crate) use self::take::Take;
 
 /// Runs message processors as sandboxed WebAssembly components between durable queues.
@@ -168,39 +171,6 @@ pub(crate) struct Up {
     /// that names a component]
     #[arg(long = "processor", value_name = "NAME[=FILE]", value_parser = parse_served)]
     pub(crate) processors: Vec<ServedProcessor>,
-}
-
-/// Settings that are given on the command line. They are read with all others, so that everything that is wrong is told at once.
-#[derive(Clone, Debug, Default, Args)]
-pub(crate) struct SettingFlags {
-    #[command(flatten)]
-    pub(crate) of_roles: RoleFlags,
-    #[command(flatten)]
-    pub(crate) access: AccessFlags,
-    /// Store no components here; forward uploads and fetches to the gateway at this URL [env: WEIR_GATEWAY_COMPONENTS_FROM]
-    #[arg(long, value_name = "URL")]
-    pub(crate) components_from: Option<String>,
-}
-
-impl SettingFlags {
-    /// The given settings: flag, name and value of each.
-    pub(crate) fn given(&self) -> Vec<(String, &str, &str)> {
-        let own = self.of_roles.own().map(|(flag, name, value)| (flag, name, value.as_deref()));
-        let store = ("--components-from", "gateway.components-from", self.components_from.as_deref());
-        let own = self.access.given().chain([store]).chain(own).filter_map(|(flag, name, value)| Some((flag.to_owned(), name, value?)));
-        let any = self.of_roles.set.iter().map(|text| {
-            let (name, value) = text.split_once('=').unwrap_or((text, ""));
-            ("--set".to_owned(), name, value)
-        });
-        // `--set` comes last, so it takes precedence.
-        own.chain(any).collect()
-    }
-}
-
-impl From<RoleFlags> for SettingFlags {
-    fn from(of_roles: RoleFlags) -> Self {
-        SettingFlags { of_roles, ..SettingFlags::default() }
-    }
 }
 
 /// Arguments of `weir doctor`.

@@ -106,7 +106,7 @@ export class BuildSystem {
   /** A function of another interface than WASI preview 1. */
   outside(from, name) {
     if (from.startsWith('wasi:clocks/monotonic-clock@') && name === 'now') return () => 0n;
-    // What `Math.random` begins with. `crypto` asks for bytes, which must never be the same in all instances.
+    // What `Math.random` begins with. `crypto` requests bytes, which must never be the same in all instances.
     if (from.startsWith('wasi:random/random@') && name === 'get-random-u64') return () => BUILD_TIME_NS;
     return () => {
       throw new NoHost(from, name);

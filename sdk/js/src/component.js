@@ -21,9 +21,9 @@ export function component(host, author, { declared, source, canSetUp }) {
   if (!(made instanceof Processor)) throw new TypeError(`${source} ${missing(author)}: write \`export const handler = processor((doc) => { ... })\``);
   made.check(declared);
   if (made.hasSetup && !canSetUp) throw new TypeError('`setup` requires the world `configurable-processor`, but the component is built for another one');
-  // While the component is built there is no host; nor is there one for what goes on after a handler has returned.
+  // There is no host while the component is built, nor for code that runs after a handler has returned.
   let isAtWork = false;
-  // Memory that has run out once is in pieces: the next call ends the instance by an exception that nobody wraps, and gets a new one.
+  // Memory that has run out once is in pieces: the next call ends the instance with an unwrapped exception, and a new instance replaces it.
   let isUsedUp = false;
   const giveUp = () => {
     isUsedUp = true;

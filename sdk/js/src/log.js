@@ -4,7 +4,7 @@ import { atWork } from './host.js';
 import { shown } from './inspect.js';
 
 function write(level, message, fields = {}) {
-  // At the top level of a module, and in tests of functions on their own, there is nobody to keep a line.
+  // At the top level of a module, and in tests of functions on their own, no host keeps a line.
   const log = atWork()?.host.log;
   if (!log?.enabled(level)) return;
   log.write(level, shown(message), Object.entries(fields).map(([name, value]) => [name, shown(value)]));

@@ -58,7 +58,7 @@ pub fn version(config_type: &str) -> u64 {
 /// use serde::Deserialize;
 /// use weir::{Json, Result, config};
 ///
-/// /// Words in lower case, in the order that a binary search wants.
+/// /// Words in lower case, in the order that a binary search requires.
 /// #[derive(Default, Deserialize)]
 /// #[serde(try_from = "Vec<String>")]
 /// struct StopWords(Vec<String>);

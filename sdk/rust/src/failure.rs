@@ -26,7 +26,7 @@ pub type Result<T = (), E = Failure> = std::result::Result<T, E>;
 ///     }
 ///     let limit: usize = std::fs::read_to_string("limit")?.trim().parse()?; // what fails here is tried again
 ///     if pages.len() > limit {
-///         return Err(Failure::busy("the service wants patience").after(Duration::from_secs(30)));
+///         return Err(Failure::busy("the service is overloaded").after(Duration::from_secs(30)));
 ///     }
 ///     Ok(())
 /// }

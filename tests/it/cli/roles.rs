@@ -25,7 +25,7 @@ async fn a_single_role_requires_a_shared_broker() {
         78,
         &expect![[r#"
             error: weir run host requires a broker shared by all roles: the embedded broker serves a single process
-              next: set the broker: --broker amqp://HOST/VHOST, or, if the URL has a password, WEIR_BROKER_URL or `url` in section [broker] of the settings file; or run all roles in one process: weir up
+              next: set the broker: --broker amqp://HOST/VHOST or --broker pulsar://HOST, or, if the URL has a password, WEIR_BROKER_URL or `url` in section [broker] of the settings file; or run all roles in one process: weir up
         "#]],
     );
     assert!(std::fs::read_dir(folder.path()).unwrap().next().is_none(), "nothing was made");

@@ -24,12 +24,12 @@ pub(crate) const STEPS: [(Operation, &str); 10] = [
 ];
 
 #[test]
-fn every_step_of_the_flow_service_is_listed() {
+fn every_failpoint_of_the_flow_service_is_listed() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../host/flow/src/lifecycle");
     let mut named = Vec::new();
     for file in std::fs::read_dir(folder).unwrap() {
         let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
-        named.extend(text.split("step(\"").skip(1).map(|rest| rest.split('"').next().unwrap().to_owned()));
+        named.extend(text.split("failpoint(\"").skip(1).map(|rest| rest.split('"').next().unwrap().to_owned()));
     }
     named.sort();
     let mut listed = STEPS.map(|(_, step)| step);

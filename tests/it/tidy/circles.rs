@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::paths::{Path, path, tokens, uses};
 use super::{none, rust_files};
 
-/// The crates without any cycle, and the minimum number of files of each.
+/// The crates without any circle, and the minimum number of files in each.
 ///
-/// `sdk/rust` is not listed: calls of the host and the test kit, which replaces the host everywhere except in wasm, use each other.
-const CRATES: [(&str, usize); 9] = [
-    ("host/cli/src/", 100),
+/// Not listed: `host/cli`, where modules of commands and settings define what their own parts use (`doctor` the findings of its checks, for example),
+/// and `sdk/rust`, where calls of the host and the test kit, which stands in for the host outside wasm, use each other.
+const CRATES: [(&str, usize); 8] = [
     ("host/config/src/", 35),
     ("host/flow/src/", 35),
     ("host/gateway/src/", 80),

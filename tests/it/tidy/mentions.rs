@@ -2,7 +2,7 @@
 
 use super::{files, none};
 
-/// The paths of Rust sources that a line mentions in backticks; `a/{b,c}.rs` mentions two.
+/// The paths of Rust sources that a line mentions in backticks; names in braces are several paths.
 fn mentioned(line: &str) -> Vec<String> {
     let quoted = line.split('`').skip(1).step_by(2);
     let is_path = |text: &&str| text.ends_with(".rs") && text.chars().all(|c| c.is_ascii_alphanumeric() || "_-/.,{}".contains(c));

@@ -1,4 +1,4 @@
-//! Words that must not come back in texts for people: the documents, and the strings of the programs.
+//! Words that must not come back in texts for people: the documents, the strings of the programs, and comments.
 
 use super::{files, none};
 
@@ -143,6 +143,24 @@ fn strings<'s>(text: &'s str, syntax: &Syntax) -> Vec<(usize, &'s str)> {
     found
 }
 
+/// The lines of a source that are comments, each with the position at which it begins. Quoted code is blank.
+fn comments(text: &str, syntax: &Syntax) -> Vec<(usize, String)> {
+    let mut found = Vec::new();
+    let mut begin = 0;
+    for line in text.split_inclusive('\n') {
+        if line.trim_start().starts_with(syntax.comment) {
+            let mut is_code = false;
+            let blank = |c: char| {
+                is_code ^= c == '`';
+                if is_code && c.is_ascii() { ' ' } else { c }
+            };
+            found.push((begin, line.chars().map(blank).collect()));
+        }
+        begin += line.len();
+    }
+    found
+}
+
 /// Whether a Rust character literal begins here that could be taken for a quote.
 fn is_char(rest: &str, syntax: &Syntax) -> bool {
     syntax.quotes == RUST.quotes && rest.starts_with('\'') && rest.chars().nth(2) == Some('\'')
@@ -178,13 +196,19 @@ fn is_test(path: &str) -> bool {
 }
 
 #[test]
-fn documents_and_strings_are_in_plain_english() {
+fn documents_strings_and_comments_are_in_plain_english() {
     let mut findings = Vec::new();
     for (path, text) in files() {
         let is_document = (path.starts_with("docs/") && path.ends_with(".md")) || DOCUMENTS.contains(&path.as_str());
         if is_document && !QUOTES.iter().any(|folder| path.starts_with(folder)) {
             let text = text.replace(TYPED, "");
             findings.extend(faults(&text).into_iter().map(|(at, rule)| format!("{path}:{}: {rule}", line_of(&text, at))));
+        }
+        // This file names the words.
+        if let Some(syntax) = syntax_of(&path).filter(|_| path != "tests/it/tidy/words.rs") {
+            for (begin, comment) in comments(&text, syntax) {
+                findings.extend(faults(&comment).into_iter().map(|(at, rule)| format!("{path}:{}: {rule}", line_of(&text, begin + at))));
+            }
         }
         let is_program = ["host/", "sdk/", "plugins/", "demo/"].iter().any(|folder| path.starts_with(folder)) && !is_test(&path);
         if let (true, Some(syntax)) = (is_program, syntax_of(&path)) {
@@ -227,5 +251,6 @@ fn strings_are_told_from_comments_and_code() {
     assert_eq!(strings(python, &PYTHON).into_iter().map(|(_, text)| text).collect::<Vec<_>>(), ["a", "b\n'c'"]);
     let javascript = "// it's amiss\nx = `a ${b}` + 'c'";
     assert_eq!(strings(javascript, &JAVASCRIPT).into_iter().map(|(_, text)| text).collect::<Vec<_>>(), ["a ${b}", "c"]);
+    assert_eq!(comments("let a = \"// x\";\n  // amiss `nobody`\nb", &RUST), [(16, "  // amiss        `\n".to_owned())]);
     assert_eq!(line_of("a\nb\nc", 4), 3);
 }

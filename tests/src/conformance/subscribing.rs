@@ -11,7 +11,7 @@ async fn tap(fixture: &BrokerFixture, topic: &Topic, buffer_count: u32) -> Box<d
     fixture.inspect().tap(topic, NonZeroU32::new(buffer_count).unwrap()).await.unwrap()
 }
 
-/// `consumer`, `response` and `notify`: every subscriber gets every message; the name only tells people which reader it is.
+/// `consumer`, `response` and `notify`: every subscriber gets every message; the name only shows which reader it is.
 pub async fn every_subscriber_gets_every_message(fixture: &mut BrokerFixture) {
     for class in [Class::Response, Class::Notify] {
         let topic = fixture.topic(class, "a");

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-/// The gateway that a command speaks to.
+/// The gateway that a command connects to.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct Reach {
     /// The gateway of a running Weir, http://HOST:PORT or https://HOST:PORT, instead of the one recorded in the data folder

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::SettingFlags;
 use super::flow::check_processor;
+use super::settings::{RoleFlags, SettingFlags};
 
 pub(super) const HELP: &str = "\
 All roles share one broker, set by --broker, WEIR_BROKER_URL or the settings file, and each has its own data folder. They can be started in \
@@ -24,6 +24,13 @@ pub(crate) enum Run {
     Gateway(RunGateway),
 }
 
+/// Arguments of `weir run gateway`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct RunGateway {
+    #[command(flatten)]
+    pub(crate) flags: SettingFlags,
+}
+
 /// Arguments of `weir run host`.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct RunHost {
@@ -39,59 +46,6 @@ pub(crate) struct RunHost {
     /// A file with the token that the host sends to the gateway of --gateway; otherwise the environment variable WEIR_TOKEN
     #[arg(long, value_name = "FILE")]
     pub(crate) token_file: Option<PathBuf>,
-}
-
-/// Arguments of `weir run gateway`.
-#[derive(Clone, Debug, Args)]
-pub(crate) struct RunGateway {
-    #[command(flatten)]
-    pub(crate) flags: SettingFlags,
-}
-
-/// Settings of every role that are given on the command line.
-#[derive(Clone, Debug, Default, Args)]
-pub(crate) struct RoleFlags {
-    /// The settings file, instead of settings.toml in the data folder
-    #[arg(long, value_name = "FILE", env = "WEIR_SETTINGS")]
-    pub(crate) settings: Option<PathBuf>,
-    /// The broker: embedded:, amqp://USER:PASSWORD@HOST:PORT/VHOST or pulsar://HOST:PORT. A password here is visible in `ps`: use the variable or the
-    /// settings file for it [env: WEIR_BROKER_URL] [default: embedded:]
-    #[arg(long, value_name = "URL")]
-    pub(crate) broker: Option<String>,
-    /// The management API of RabbitMQ, for example http://HOST:15672: lists queues and shows policies [env: WEIR_BROKER_MANAGEMENT]
-    #[arg(long, value_name = "URL")]
-    pub(crate) broker_management: Option<String>,
-    /// The admin API of Pulsar, for example http://HOST:8080 [env: WEIR_BROKER_PULSAR_ADMIN]
-    #[arg(long, value_name = "URL")]
-    pub(crate) pulsar_admin: Option<String>,
-    /// How long to finish messages in flight on shutdown, for example 10s, 500ms or 2m [env: WEIR_GRACE] [default: 10s]
-    #[arg(long, value_name = "TIME")]
-    pub(crate) grace: Option<String>,
-    /// Whether to start on a data folder that all users of the machine can write to: refuse or allow [env: WEIR_SHARED_DATA_FOLDER]
-    /// [default: refuse]
-    #[arg(long, value_name = "WORD")]
-    pub(crate) shared_data_folder: Option<String>,
-    /// How log lines are written: text or json [env: WEIR_LOG_FORMAT] [default: text]
-    #[arg(long, value_name = "FORMAT")]
-    pub(crate) log_format: Option<String>,
-    /// Override any setting, for example --set broker.queue-limit=2GiB; weir settings show lists them. May be repeated
-    #[arg(long, value_name = "NAME=VALUE")]
-    pub(crate) set: Vec<String>,
-}
-
-impl RoleFlags {
-    /// For each flag except `--set`: its name, the setting's name, and the value if given.
-    pub(super) fn own(&self) -> impl Iterator<Item = (&'static str, &'static str, &Option<String>)> {
-        [
-            ("--grace", "grace", &self.grace),
-            ("--shared-data-folder", "shared-data-folder", &self.shared_data_folder),
-            ("--log-format", "log.format", &self.log_format),
-            ("--broker", "broker.url", &self.broker),
-            ("--broker-management", "broker.management", &self.broker_management),
-            ("--pulsar-admin", "broker.pulsar-admin", &self.pulsar_admin),
-        ]
-        .into_iter()
-    }
 }
 
 /// A processor that a host serves.

@@ -44,7 +44,7 @@ pub struct RetryPolicy {
     pub longest_wait_ms: u64,
     /// All waits of one message together.
     pub waiting_ms: u64,
-    /// How long a message may be answered with `busy` before it is given back to its queue.
+    /// How long a message may be answered with `busy` before it is requeued.
     pub busy_ms: u64,
 }
 

@@ -69,7 +69,7 @@ pub enum ProcessorState {
     Paused,
     /// Cannot work now, and is tried again.
     Failing,
-    /// Cannot work until somebody changes something.
+    /// Cannot work until its entry, its component or the settings change.
     Broken,
     /// Finishing its messages.
     Stopping,

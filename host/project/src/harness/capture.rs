@@ -8,10 +8,19 @@ use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::{Context, SubscriberExt};
 
-use super::observed::LogLine;
-
 /// The target under which the runtime logs what components log.
 const TARGET: &str = "weir::component";
+
+/// A log line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogLine {
+    /// `trace` to `error`.
+    pub level: &'static str,
+    /// The line.
+    pub text: String,
+    /// Its fields as the log shows them: `name="value"`, with spaces between.
+    pub fields: String,
+}
 
 /// The lines since they were last taken.
 #[derive(Clone, Default)]

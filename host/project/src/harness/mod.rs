@@ -7,7 +7,6 @@ mod stub_broker;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use weir_config::Change;
 use weir_config::records::{ComponentRecord, ComponentRef, Descriptor, Entry, GivenLimits, GrantableLimits};
@@ -15,7 +14,9 @@ use weir_pubsub::{CORRELATION_ID, Message, MessageId};
 use weir_runtime::{CompiledComponent, Engine, Inspected, Instance, Outcome, Program, RuntimeError, VariantContext};
 
 use self::capture::Capture;
-pub use self::observed::{LogLine, Observed, ObservedFailure};
+pub use self::capture::LogLine;
+pub(crate) use self::observed::in_ms;
+pub use self::observed::{Observed, ObservedFailure};
 pub use self::stub_broker::Answer;
 use self::stub_broker::StubBroker;
 use crate::error::ProjectError;
@@ -202,11 +203,6 @@ fn remove_other_code(folder: &Path, digest: &str) {
             let _ = std::fs::remove_file(entry.path());
         }
     }
-}
-
-/// A delay in milliseconds, for people and fixtures.
-pub(crate) fn in_ms(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl std::fmt::Debug for Harness {

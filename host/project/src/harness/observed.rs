@@ -1,12 +1,12 @@
 //! The results of one message.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use weir_pubsub::Message;
 use weir_runtime::{FaultKind, Outcome};
 
-use super::capture::Capture;
-use super::in_ms;
+use super::capture::{Capture, LogLine};
 use super::stub_broker::StubBroker;
 
 /// The results of one message.
@@ -37,17 +37,6 @@ pub struct ObservedFailure {
     pub delay_ms: Option<u64>,
 }
 
-/// A log line.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LogLine {
-    /// `trace` to `error`.
-    pub level: &'static str,
-    /// The line.
-    pub text: String,
-    /// Its fields as the log shows them: `name="value"`, with spaces between.
-    pub fields: String,
-}
-
 impl Observed {
     pub(super) fn of(outcome: Outcome, stub: &StubBroker, capture: &Capture) -> Self {
         let mut observed = Observed { log: capture.take(), ..Observed::default() };
@@ -69,4 +58,9 @@ impl Observed {
         }
         observed
     }
+}
+
+/// A delay in milliseconds, for people and fixtures.
+pub(crate) fn in_ms(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

@@ -1,4 +1,4 @@
-// The descriptor, checked as a host does, and with errors for keys that nobody knows.
+// The descriptor, checked as a host does, and with errors for unknown keys.
 
 import { MAX_WORKERS_COUNT, names, outOfBounds, shown } from './bounds.js';
 

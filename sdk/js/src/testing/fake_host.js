@@ -138,7 +138,7 @@ function messagingOf(kit) {
       refuse(sizeProblem(message, MAX_MESSAGE_BYTES));
       kit.call.requests.push({ to, message: asReceived(message) });
       const { parts, error } = kit.ask(to, asReceived(message), timeoutMs);
-      // What cannot be sent is told at once, and not by the answer.
+      // A request that cannot be sent fails at once, not with the response.
       if (parts.length === 0 && ['unavailable', 'invalid'].includes(error?.kind)) throw refusal(error.kind, error.reason);
       begun.push({ state: 'open', parts, error });
       return begun.length - 1;

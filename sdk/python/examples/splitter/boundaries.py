@@ -14,7 +14,7 @@ _CLASSES = {
     "Numeric": "N", "ATerm": "A", "SContinue": "c", "STerm": "T", "Close": "Q",
 }  # fmt: skip
 
-#: SB3 to SB11: what may end a sentence, and what then tells that it does not.
+#: SB3 to SB11: what may end a sentence, and what then shows that it does not.
 _END = re.compile(
     r"(?:CL|[CLS])"
     r"|(?:(?P<letter>[Ul]E*)?(?P<point>A)|T)E*(?P<closing>(?:QE*)*)(?P<space>(?:PE*)*)(?P<break>CL|[CLS])?"

@@ -13,7 +13,7 @@ import boundaries
 MAX_PIECES = 20_000
 MIN_SIZE, MAX_SIZE = 16, 1_000_000
 
-#: Stands for two line breaks that are no better than the end of a sentence, and counts as two characters.
+#: Represents two line breaks that are no better than the end of a sentence, and counts as two characters.
 NEXT_LINE = "\x85"
 #: White space as Unicode has it; `str.strip` knows some more.
 BLANK = "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000"
@@ -197,7 +197,7 @@ class _Chunks:
         """The last kind of which the first section fits, and the end of the first section that does not."""
         firsts = [(kind, next(iter(kind()), None)) for kind in kinds]
         ends = [(kind, first[1]) for kind, first in firsts if first is not None]
-        # A larger kind with a shorter section stands for both.
+        # A larger kind with a shorter section represents both.
         kept = [ends[index] for index in range(len(ends)) if index + 1 == len(ends) or ends[index][1] < ends[index + 1][1]]
         best = None
         for kind, end in kept:

@@ -69,7 +69,7 @@ def _headline(error: BaseException) -> str:
     if isinstance(error, SystemExit):
         return f"the handler ended the process ({_exit(error)}): return, or raise weir.Retry or weir.Reject"
     if isinstance(error, SyntaxError) and error.filename:
-        # Its place is told with the line of the source.
+        # Its position is reported with the line of the source.
         return f"{type(error).__name__}: {error.msg}"
     if isinstance(error, MemoryError):
         return "MemoryError: out of memory: set a higher limit in weir.toml (`[limits]`, `memory`), or use less memory"

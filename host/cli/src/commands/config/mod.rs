@@ -1,6 +1,7 @@
 //! `weir config`: the configuration, value by value.
 
 mod paging;
+mod response;
 mod wait;
 
 use std::collections::BTreeMap;
@@ -8,11 +9,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
-use serde::Deserialize;
 use serde_json::{Value, json};
 use weir_config::names::{COMPONENT_TYPE, ENTRY_TYPE_PREFIX, FLOW_SERVICE_TYPE, FLOW_TYPE, LEFTOVER_TYPE};
 use weir_gateway::protocol::Status;
 
+pub(crate) use self::response::Values;
+use self::response::ask;
 use super::{Session, check_json, print_note, status};
 use crate::args::{Config, ConfigPut};
 use crate::input::read_input;
@@ -27,25 +29,6 @@ const POLL_INTERVAL: Duration = Duration::from_secs(1);
 const GUARDED: &[&str] = &[FLOW_TYPE, COMPONENT_TYPE, LEFTOVER_TYPE, FLOW_SERVICE_TYPE];
 /// Maximum number of characters of a value shown in a list.
 const SHOWN_COUNT: usize = 60;
-
-/// Values by type and key.
-pub(crate) type Values = BTreeMap<String, BTreeMap<String, String>>;
-
-/// The used fields of the config service's answers.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct ConfigResponse {
-    version: u64,
-    values: Vec<Stored>,
-    directory: Vec<String>,
-    config: Values,
-}
-
-#[derive(Deserialize)]
-struct Stored {
-    key: String,
-    value: Option<String>,
-}
 
 /// Runs one of the commands.
 pub(crate) async fn run(session: &Session, command: Config) -> Result<()> {
@@ -75,10 +58,6 @@ fn guard(config_type: &str, force: bool) -> Result<(), Problem> {
         output::cut(config_type, 200)
     );
     Err(Problem::new(Exit::Usage, what).next("use weir flow start, weir flow stop, weir swap or weir deploy; --force overrides this check"))
-}
-
-async fn ask(session: &Session, request: &Value) -> Result<ConfigResponse, Problem> {
-    session.client.post("/api/v1/config", request.to_string()).await
 }
 
 /// The value, which must exist.

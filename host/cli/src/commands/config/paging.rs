@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use super::{ConfigResponse, Stored, Values, ask};
+use super::response::{ConfigResponse, Stored, Values, ask};
 use crate::commands::Session;
 use crate::problem::Problem;
 

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{BuildContext, Language, SDK_VERSION};
+use super::language::{BuildContext, Language, SDK_VERSION};
 use crate::command_runner::program;
 use crate::error::ProjectError;
 
@@ -132,7 +132,7 @@ fn install(context: &BuildContext<'_>) -> Result<(), ProjectError> {
     }
     if !context.folder.join(BUILD).is_file() {
         let problem = "the SDK is missing from its dependencies".to_owned();
-        let fix = Some(format!("add to \"devDependencies\": {}", sdk(super::sdk_folder().as_deref())));
+        let fix = Some(format!("add to \"devDependencies\": {}", sdk(super::language::sdk_folder().as_deref())));
         return Err(ProjectError::Component { file: manifest, problem, fix });
     }
     write(&installed, &wanted)

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{BuildContext, Language, SDK_VERSION, sdk_folder};
+use super::language::{BuildContext, Language, SDK_VERSION, sdk_folder};
 use crate::command_runner::program;
 use crate::error::ProjectError;
 

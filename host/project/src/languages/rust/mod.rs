@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde::Deserialize;
 
-use super::{BuildContext, Language, Purpose, SDK_VERSION};
+use super::language::{BuildContext, Language, Purpose, SDK_VERSION};
 use crate::command_runner::program;
 use crate::error::ProjectError;
 
@@ -101,7 +101,7 @@ fn check_target(folder: &Path) -> Result<(), ProjectError> {
 fn remaps() -> Vec<String> {
     let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     let home = home.or_else(|| Some(std::env::home_dir()?.join(".cargo")));
-    let pairs = [(home, "/cargo"), (super::sdk_folder(), "/weir/sdk")];
+    let pairs = [(home, "/cargo"), (super::language::sdk_folder(), "/weir/sdk")];
     let shown = |(from, to): (Option<PathBuf>, &str)| Some(format!("{:?}", format!("--remap-path-prefix={}={to}", from?.display())));
     pairs.into_iter().filter_map(shown).collect()
 }

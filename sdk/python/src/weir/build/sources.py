@@ -94,7 +94,7 @@ def _late_imports(relative: str, text: str) -> list[tuple[str, str]]:
     try:
         tree = ast.parse(text)
     except (SyntaxError, ValueError, RecursionError):
-        # The interpreter of the component tells; it may know more of the language than this one.
+        # The interpreter of the component reports it; that one may know more of the language than this one.
         return []
     found: dict[tuple[str, int], str] = {}
     for function in ast.walk(tree):
