@@ -1,5 +1,5 @@
 //! The activity of a connection: whether a request is in progress, and whether its peer reads. While others wait for a connection, one that has been
-//! idle or stalled for a while gives way.
+//! idle or stalled for a while yields.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -21,11 +21,11 @@ use tokio::time::Instant;
 
 use crate::error::GatewayError;
 
-/// A connection without a request in progress for this long gives way.
+/// A connection without a request in progress for this long yields.
 const IDLE_TIME: Duration = Duration::from_secs(1);
-/// A connection whose peer has read nothing for this long, although there is something to read, gives way.
+/// A connection whose peer has read nothing for this long, although there is something to read, yields.
 const STALLED_TIME: Duration = Duration::from_secs(2);
-/// How often a connection checks whether it has to give way.
+/// How often a connection checks whether it has to yield.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
 /// The connection is not quiet or not stalled.
 const NEVER: u64 = u64::MAX;
@@ -65,7 +65,7 @@ impl Drop for WaitGuard {
     }
 }
 
-/// How a connection gives way.
+/// Why a connection yields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum YieldReason {
     /// No request is in progress: it serves one that may already have been sent, and ends.
@@ -105,15 +105,15 @@ impl ConnectionActivity {
         self.cut_off.notify_one();
     }
 
-    /// Waits until it has to give way to a waiting connection.
-    pub(crate) async fn gives_way(&self, waiters: &WaiterCount) -> YieldReason {
+    /// Waits until it has to yield to a waiting connection.
+    pub(crate) async fn wait_to_yield(&self, waiters: &WaiterCount) -> YieldReason {
         loop {
             tokio::time::sleep(POLL_INTERVAL).await;
             if !waiters.is_waiting() {
                 continue;
             }
-            if let Some(way) = self.way() {
-                return way;
+            if let Some(reason) = self.yield_reason() {
+                return reason;
             }
         }
     }
@@ -126,7 +126,7 @@ impl ConnectionActivity {
         }
     }
 
-    fn way(&self) -> Option<YieldReason> {
+    fn yield_reason(&self) -> Option<YieldReason> {
         let is_over = |since: &AtomicU64, time: Duration| {
             let since = since.load(Ordering::Relaxed);
             since != NEVER && self.now().saturating_sub(since) >= time.as_millis() as u64
@@ -221,19 +221,19 @@ mod tests {
         let (activity, waiters) = (Arc::new(ConnectionActivity::new()), Arc::new(WaiterCount::default()));
         let request = activity.begin();
         tokio::time::advance(Duration::from_secs(60)).await;
-        assert_eq!(activity.way(), None);
+        assert_eq!(activity.yield_reason(), None);
         activity.stall();
         tokio::time::advance(Duration::from_secs(6)).await;
-        assert_eq!(activity.way(), Some(YieldReason::Stalled));
+        assert_eq!(activity.yield_reason(), Some(YieldReason::Stalled));
         activity.flow();
         drop(request);
-        assert_eq!(activity.way(), None);
+        assert_eq!(activity.yield_reason(), None);
         let waits = async {
             tokio::time::advance(Duration::from_secs(60)).await;
             waiters.wait()
         };
         let begun = Instant::now();
-        let (way, _waiting) = tokio::join!(activity.gives_way(&waiters), waits);
-        assert!(way == YieldReason::Quiet && begun.elapsed() >= Duration::from_secs(60));
+        let (reason, _waiting) = tokio::join!(activity.wait_to_yield(&waiters), waits);
+        assert!(reason == YieldReason::Quiet && begun.elapsed() >= Duration::from_secs(60));
     }
 }

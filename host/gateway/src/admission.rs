@@ -34,7 +34,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// The waiting connections.
 pub(crate) struct Admission {
-    places: Arc<Semaphore>,
+    slots: Arc<Semaphore>,
     health: Arc<Semaphore>,
     refused: Arc<Semaphore>,
     waiters: Arc<WaiterCount>,
@@ -59,15 +59,15 @@ pub(crate) enum AdmissionOutcome {
 /// A connection that is refused because all slots are taken.
 pub(crate) struct RefusedConnection {
     incoming: IncomingConnection,
-    place: Option<OwnedSemaphorePermit>,
+    slot: Option<OwnedSemaphorePermit>,
     limit_count: usize,
 }
 
 impl Admission {
     /// No waiting connections yet.
-    pub(crate) fn new(places: Arc<Semaphore>, waiters: Arc<WaiterCount>, settings: &GatewaySettings) -> Self {
+    pub(crate) fn new(slots: Arc<Semaphore>, waiters: Arc<WaiterCount>, settings: &GatewaySettings) -> Self {
         Admission {
-            places,
+            slots,
             health: Arc::new(Semaphore::new(HEALTH_COUNT)),
             refused: Arc::new(Semaphore::new(REFUSED_COUNT)),
             waiters,
@@ -87,7 +87,7 @@ impl Admission {
         }
         let token = CancellationToken::new();
         self.waiting.push_back(token.clone());
-        let (places, health, refused) = (self.places.clone(), self.health.clone(), self.refused.clone());
+        let (slots, health, refused) = (self.slots.clone(), self.health.clone(), self.refused.clone());
         let (waits, limit_count, time) = (self.waiters.wait(), self.limit_count, self.time);
         async move {
             let _left = token.clone().drop_guard();
@@ -98,25 +98,25 @@ impl Admission {
             };
             let end = tokio::select! {
                 biased;
-                place = places.acquire_owned() => WaitEnd::Place(place.ok()),
+                slot = slots.acquire_owned() => WaitEnd::Slot(slot.ok()),
                 end = for_health => end,
                 () = token.cancelled() => WaitEnd::Refused,
                 () = tokio::time::sleep(time) => WaitEnd::Refused,
             };
             match end {
-                WaitEnd::Place(Some(place)) => AdmissionOutcome::Admitted(incoming, place),
-                WaitEnd::Health(Some(place)) => AdmissionOutcome::HealthOnly(incoming, place),
+                WaitEnd::Slot(Some(slot)) => AdmissionOutcome::Admitted(incoming, slot),
+                WaitEnd::Health(Some(slot)) => AdmissionOutcome::HealthOnly(incoming, slot),
                 WaitEnd::Refused => {
-                    AdmissionOutcome::Refused(RefusedConnection { incoming, place: refused.try_acquire_owned().ok(), limit_count })
+                    AdmissionOutcome::Refused(RefusedConnection { incoming, slot: refused.try_acquire_owned().ok(), limit_count })
                 }
-                WaitEnd::Gone | WaitEnd::Place(None) | WaitEnd::Health(None) => AdmissionOutcome::Gone,
+                WaitEnd::Gone | WaitEnd::Slot(None) | WaitEnd::Health(None) => AdmissionOutcome::Gone,
             }
         }
     }
 }
 
 enum WaitEnd {
-    Place(Option<OwnedSemaphorePermit>),
+    Slot(Option<OwnedSemaphorePermit>),
     Health(Option<OwnedSemaphorePermit>),
     Refused,
     Gone,
@@ -156,8 +156,8 @@ fn asks(head: &[u8]) -> Option<bool> {
 impl RefusedConnection {
     /// Sends the refusal, unless too many are being refused already, and closes the connection.
     pub(crate) async fn answer(self) {
-        let RefusedConnection { mut incoming, place, limit_count } = self;
-        if place.is_none() {
+        let RefusedConnection { mut incoming, slot, limit_count } = self;
+        if slot.is_none() {
             return;
         }
         let told = async {
@@ -191,7 +191,7 @@ mod tests {
     use super::*;
 
     /// A connection that requests health.
-    async fn details_requester(listener: &TcpListener) -> (TcpStream, IncomingConnection) {
+    async fn health_connection(listener: &TcpListener) -> (TcpStream, IncomingConnection) {
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         client.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
         let (stream, _) = listener.accept().await.unwrap();
@@ -203,18 +203,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_request_for_health_that_finds_no_place_is_refused_in_time() {
+    async fn a_request_for_health_that_finds_no_slot_is_refused_in_time() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let settings = GatewaySettings { idle_timeout: Duration::from_secs(1), ..GatewaySettings::default() };
         let mut admission = Admission::new(Arc::new(Semaphore::new(0)), Arc::default(), &settings);
         let mut served = Vec::new();
         for _ in 0..HEALTH_COUNT {
-            let (client, incoming) = details_requester(&listener).await;
+            let (client, incoming) = health_connection(&listener).await;
             let left = soon(admission.admit(incoming)).await;
             assert!(matches!(left, AdmissionOutcome::HealthOnly(..)));
             served.push((client, left));
         }
-        let (_client, incoming) = details_requester(&listener).await;
+        let (_client, incoming) = health_connection(&listener).await;
         assert!(matches!(soon(admission.admit(incoming)).await, AdmissionOutcome::Refused(_)));
     }
 

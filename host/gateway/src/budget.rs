@@ -146,15 +146,15 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_stream_waits_briefly_for_messages_requeued_by_others() {
+    async fn a_stream_waits_briefly_for_bytes_released_by_others() {
         let budget = Arc::new(Budget::new(1000));
         let (first, mut second) = (budget.hold(FREE_BYTES + 1000).unwrap(), budget.share());
         assert!(second.resize_soon(FREE_BYTES + 1).await.is_err());
-        let requeue = async {
+        let release = async {
             tokio::time::advance(Duration::from_secs(1)).await;
             drop(first);
         };
-        let (held, ()) = tokio::join!(second.resize_soon(FREE_BYTES + 1), requeue);
+        let (held, ()) = tokio::join!(second.resize_soon(FREE_BYTES + 1), release);
         held.unwrap();
         assert_eq!(budget.held_bytes(), 1);
     }

@@ -1,7 +1,7 @@
 //! The connections of the gateway: their maximum number, how long one may stay idle, and how long a response may wait for its reader.
 //!
 //! Served here and not by axum, which sets no limits: idle connections would take the file descriptors that the broker needs. When all slots are
-//! taken, further connections wait for [admission](crate::admission), idle and stalled ones give way, and requests for health and metrics are still
+//! taken, further connections wait for [admission](crate::admission), idle and stalled ones yield, and requests for health and metrics are still
 //! served.
 
 use std::pin::Pin;
@@ -34,23 +34,23 @@ const READ_AHEAD_BYTES: usize = 128 << 10;
 /// # Cancel safety
 /// Dropping the future closes all connections immediately.
 pub(crate) async fn serve(listener: TcpListener, router: Router, settings: &GatewaySettings, token: &CancellationToken) {
-    let places = Arc::new(Semaphore::new(settings.max_connections_count));
+    let slots = Arc::new(Semaphore::new(settings.max_connections_count));
     let server = Arc::new(Server::new(router, settings, token.clone()));
-    let mut admission = Admission::new(places.clone(), server.waiters.clone(), settings);
+    let mut admission = Admission::new(slots.clone(), server.waiters.clone(), settings);
     let mut connections = JoinSet::new();
     while let Some(stream) = token.run_until_cancelled(next(&listener)).await {
         // Responses are small, and should be sent without waiting for more data.
         let _ = stream.set_nodelay(true);
         let incoming = IncomingConnection::new(stream, settings.tls.clone(), settings.unread_timeout);
         let server = server.clone();
-        match places.clone().try_acquire_owned() {
-            Ok(place) => connections.spawn(async move { server.work(incoming, place).await }),
+        match slots.clone().try_acquire_owned() {
+            Ok(slot) => connections.spawn(async move { server.work(incoming, slot).await }),
             Err(_) => {
                 let waiting = admission.admit(incoming);
                 connections.spawn(async move {
                     match server.token.clone().run_until_cancelled(waiting).await {
-                        Some(AdmissionOutcome::Admitted(incoming, place)) => server.work(incoming, place).await,
-                        Some(AdmissionOutcome::HealthOnly(incoming, place)) => server.answer_health(incoming, place).await,
+                        Some(AdmissionOutcome::Admitted(incoming, slot)) => server.work(incoming, slot).await,
+                        Some(AdmissionOutcome::HealthOnly(incoming, slot)) => server.answer_health(incoming, slot).await,
                         Some(AdmissionOutcome::Refused(refused)) => refused.answer().await,
                         Some(AdmissionOutcome::Gone) | None => {}
                     }
@@ -104,7 +104,7 @@ impl Server {
             biased;
             opened = incoming.open() => opened,
             () = self.token.cancelled() => return,
-            _ = activity.gives_way(&self.waiters) => return,
+            _ = activity.wait_to_yield(&self.waiters) => return,
             () = tokio::time::sleep(HANDSHAKE_TIME) => HandshakeOutcome::Failed(std::io::ErrorKind::TimedOut.into()),
         };
         activity.restart();
@@ -129,7 +129,7 @@ impl Server {
                 connection.as_mut().graceful_shutdown();
                 self.serve_to_end(connection, &activity).await
             }
-            way = activity.gives_way(&self.waiters) => match way {
+            reason = activity.wait_to_yield(&self.waiters) => match reason {
                 YieldReason::Quiet => {
                     connection.as_mut().graceful_shutdown();
                     tokio::select! {

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::error::{GatewayError, Result};
 
-/// The field with which a step of the flow service uses space that is reserved for it.
+/// The field by which the flow service may use the reserved part of the configuration's capacity; removed from requests of clients.
 const RESERVE: &str = "reserve";
 
 /// The request in the flow service's format.
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn room_that_is_kept_free_for_the_flow_service_is_not_for_clients() {
+    fn clients_cannot_use_the_capacity_reserved_for_the_flow_service() {
         let there = config_request(br#"{"operation": "put", "reserve": true, "type": ""}"#).unwrap();
         assert_eq!(there, r#"{"operation":"put","type":""}"#);
     }

@@ -56,7 +56,8 @@ pub(crate) struct Call {
     pub(crate) requests_count: u32,
     pub(crate) sends_count: u32,
     pub(crate) sends_bytes: u64,
-    pub(crate) left_count: u32,
+    /// Messages already published: those to topics of other classes than `flow`.
+    pub(crate) already_sent_count: u32,
     pub(crate) dropped_count: u32,
     /// The correlation id of the answer to the request in flight.
     pub(crate) correlation: Option<String>,
@@ -121,7 +122,7 @@ impl Call {
             requests_count: 0,
             sends_count: 0,
             sends_bytes: 0,
-            left_count: 0,
+            already_sent_count: 0,
             dropped_count: 0,
             correlation: None,
             answer: AnswerState::None,
@@ -165,7 +166,7 @@ impl Call {
         self.has_yielded = false;
         self.sent_counts.fill(0);
         self.requests_count = 0;
-        (self.sends_count, self.sends_bytes, self.left_count, self.dropped_count) = (0, 0, 0, 0);
+        (self.sends_count, self.sends_bytes, self.already_sent_count, self.dropped_count) = (0, 0, 0, 0);
         self.begun.clear();
         if !self.trace.is_empty() {
             self.trace = Properties::new();

@@ -107,7 +107,7 @@ impl ReadEntry {
             let component = entry.component.take();
             Named { entry: Arc::new(entry), component }
         };
-        let faulty = |error| format!("the entry unreadable: {error}; write it by starting a flow");
+        let faulty = |error| format!("the entry is unreadable: {error}; write it by starting a flow");
         ReadEntry(serde_json::from_str(text).map(named).map_err(faulty))
     }
 }

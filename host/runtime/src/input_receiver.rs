@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_input_without_messages_is_well_again_when_its_broker_is() {
+    async fn an_idle_input_recovers_with_its_broker() {
         let warm = receiver();
         check(&warm, async { drop(warm.next().await) }).await;
         let cold = receiver();

@@ -217,7 +217,7 @@ impl Instance {
         let call = &mut self.store.data_mut().call;
         call.charge.end_attempt();
         let (outputs, charge) = (std::mem::take(&mut call.outputs), std::mem::take(&mut call.charge));
-        Handled { outputs, left_count: call.left_count, dropped_count: call.dropped_count, charge }
+        Handled { outputs, already_sent_count: call.already_sent_count, dropped_count: call.dropped_count, charge }
     }
 
     /// Ends an answer whose last part was not marked, with an empty part.

@@ -45,7 +45,7 @@ pub(crate) fn received(of: &Variant, input: usize, message: &Message, delivery_c
 pub(crate) fn handled(of: &Variant, message: &Message, attempt: u32, began: Instant, handled: &Handled) {
     let Variant { processor, name: variant, flow, deployment, .. } = of;
     let (message_id, elapsed_ms) = (message.id.map(display), began.elapsed().as_millis() as u64);
-    let outputs_count = handled.outputs.len() as u64 + u64::from(handled.left_count);
+    let outputs_count = handled.outputs.len() as u64 + u64::from(handled.already_sent_count);
     tracing::debug!(
         target: TARGET,
         processor = &**processor,

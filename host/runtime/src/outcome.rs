@@ -20,7 +20,7 @@ pub struct Handled {
     /// The outputs to `flow` topics, which are sent when the message is settled.
     pub outputs: Vec<Output>,
     /// Messages already sent: to topics of other classes.
-    pub left_count: u32,
+    pub already_sent_count: u32,
     /// Messages that were dropped because their output has no topic.
     pub dropped_count: u32,
     /// The account that the outputs are charged to.

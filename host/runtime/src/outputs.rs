@@ -8,7 +8,7 @@
 //! - To guarantee progress, one message at a time bypasses the budget, unless an earlier message of its input that bypassed it is not settled yet. A
 //!   slow message does not block the others: after a second the next one may bypass it.
 //! - A message of a flow that waits releases its instance when its processor stops, or when others wait for an instance; it is handled from
-//!   the beginning once there is room. BudgetWaiter does not count against its time.
+//!   the beginning once there is room. The wait does not count against its time-out.
 //! - A quarter of the budget is reserved for requests: they never wait for messages of flows, for which requesters may be waiting themselves. Their
 //!   time-out continues while they wait.
 

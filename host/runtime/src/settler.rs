@@ -36,7 +36,7 @@ pub(crate) struct Settlement {
     /// Outputs not sent yet.
     pub(crate) outputs: Vec<Output>,
     /// Messages that have been sent already.
-    pub(crate) left_count: u32,
+    pub(crate) already_sent_count: u32,
     /// Messages that were dropped already.
     pub(crate) dropped_count: u32,
     pub(crate) kind: SettlementKind,
@@ -54,7 +54,7 @@ impl Settlement {
             return;
         }
         self.dropped_count += unsettled.dropped_count;
-        self.left_count += done_count.saturating_sub(unsettled.dropped_count);
+        self.already_sent_count += done_count.saturating_sub(unsettled.dropped_count);
         let mut place = 0;
         self.outputs.retain(|_| {
             place += 1;
@@ -128,9 +128,9 @@ impl Settler {
         while is_open || !pending.is_empty() || !refused.is_empty() {
             tokio::select! {
                 biased;
-                settle_state = oldest(&mut pending), if !pending.is_empty() => {
+                outcome = oldest(&mut pending), if !pending.is_empty() => {
                     let Pending { mut settlement, .. } = pending.pop_front().expect("the outcome was of the first");
-                    let unsettled = match settle_state {
+                    let unsettled = match outcome {
                         Ok(settled) => {
                             self.finish(settlement, Ok(settled)).await;
                             continue;
@@ -188,12 +188,12 @@ impl Settler {
             let (VariantKey { processor, variant }, behind_count) = (&self.status.key, behind.len());
             tracing::warn!(processor, variant, behind_count, error = %chain(&error), "settle repeated; outputs may be duplicated");
         }
-        let settle_state = self.repeat(&mut settlement, error, RetryPosition::InOrder).await;
+        let outcome = self.repeat(&mut settlement, error, RetryPosition::InOrder).await;
         self.status.input_goes_on(&self.input, InputPart::Settles);
-        let full = match settle_state {
+        let full = match outcome {
             Err(error) if retries_aside(&settlement, &error) && !self.stop.is_cancelled() => Some((settlement, error)),
-            settle_state => {
-                self.finish(settlement, settle_state).await;
+            outcome => {
+                self.finish(settlement, outcome).await;
                 None
             }
         };
@@ -211,17 +211,17 @@ impl Settler {
 
     /// Retries a dead letter that does not fit into its queue.
     async fn finish_repeated(&self, mut settlement: Settlement, error: PubsubError) {
-        let settle_state = self.repeat(&mut settlement, error, RetryPosition::Aside).await;
-        self.finish(settlement, settle_state).await;
+        let outcome = self.repeat(&mut settlement, error, RetryPosition::Aside).await;
+        self.finish(settlement, outcome).await;
     }
 
-    async fn finish(&self, mut settlement: Settlement, settle_state: Result<Settled, PubsubError>) {
+    async fn finish(&self, mut settlement: Settlement, outcome: Result<Settled, PubsubError>) {
         let counters = &self.status.counters;
         settlement.in_flight = None;
-        if let (Some(id), Ok(_)) = (settlement.message_id, &settle_state) {
+        if let (Some(id), Ok(_)) = (settlement.message_id, &outcome) {
             self.oversized.settled(id);
         }
-        match settle_state {
+        match outcome {
             Ok(Settled::Done { dropped_count }) => {
                 message_trace::settled(&self.status.key.processor, &self.status.key.variant, settlement.message_id);
                 self.count(&settlement, dropped_count);
@@ -252,7 +252,7 @@ impl Settler {
         if settlement.kind == SettlementKind::Handled {
             count(&counters.handled);
             self.status.end_errors(|of| *of == ErrorSource::Message);
-            let sent_count = settlement.outputs.len() as u64 + u64::from(settlement.left_count);
+            let sent_count = settlement.outputs.len() as u64 + u64::from(settlement.already_sent_count);
             counters.sent.fetch_add(sent_count.saturating_sub(u64::from(dropped_count)), Ordering::Relaxed);
         } else {
             count(&counters.dead);
@@ -403,7 +403,7 @@ mod tests {
             receipt: Receipt::none(),
             message_id: None,
             outputs: ["flow:tg:a", "flow:tg:b", "flow:tg:c", "flow:tg:d"].map(output).into(),
-            left_count: 10,
+            already_sent_count: 10,
             dropped_count: 20,
             kind: SettlementKind::Handled,
             in_flight: None,
@@ -412,9 +412,9 @@ mod tests {
         // Of the four, one was sent, one found no queue, and two were not sent.
         let error = PubsubError::unavailable("lost");
         settlement.keep_unsent(&Unsettled { error, unsent: vec![1, 3], dropped_count: 1 });
-        assert_eq!((settlement.left_count, settlement.dropped_count), (11, 21));
+        assert_eq!((settlement.already_sent_count, settlement.dropped_count), (11, 21));
         assert_eq!(settlement.outputs.iter().map(|output| output.topic.to_string()).collect::<Vec<_>>(), ["flow:tg:b", "flow:tg:d"]);
         settlement.keep_unsent(&Unsettled { error: PubsubError::unavailable("lost"), unsent: vec![0, 1], dropped_count: 0 });
-        assert_eq!((settlement.left_count, settlement.dropped_count, settlement.outputs.len()), (11, 21, 2));
+        assert_eq!((settlement.already_sent_count, settlement.dropped_count, settlement.outputs.len()), (11, 21, 2));
     }
 }

@@ -31,7 +31,8 @@ pub(crate) struct Counters {
     pub(crate) sent: AtomicU64,
     pub(crate) dropped: AtomicU64,
     pub(crate) received: AtomicU64,
-    pub(crate) let_go: AtomicU64,
+    /// Received messages that are settled, requeued or dropped.
+    pub(crate) no_longer_in_flight: AtomicU64,
     /// Messages meanwhile settled by another consumer.
     pub(crate) no_longer_held: AtomicU64,
     /// Tasks that panicked and were restarted.
@@ -46,8 +47,8 @@ pub(crate) struct Counters {
 
 impl Counters {
     pub(crate) fn in_flight(&self) -> u64 {
-        let let_go = self.let_go.load(Ordering::Relaxed);
-        self.received.load(Ordering::Relaxed).saturating_sub(let_go)
+        let no_longer_in_flight = self.let_go.load(Ordering::Relaxed);
+        self.received.load(Ordering::Relaxed).saturating_sub(no_longer_in_flight)
     }
 }
 
@@ -69,7 +70,7 @@ impl InFlight {
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        count(&self.0.counters.let_go);
+        count(&self.0.counters.no_longer_in_flight);
     }
 }
 

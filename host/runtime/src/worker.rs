@@ -191,7 +191,7 @@ impl Worker {
                     if let Some(began) = began {
                         message_trace::handled(&self.program.variant, &message, attempt, began, &handled);
                     }
-                    let (left_count, dropped_count) = (handled.left_count, handled.dropped_count);
+                    let (already_sent_count, dropped_count) = (handled.already_sent_count, handled.dropped_count);
                     let kind = SettlementKind::Handled;
                     let (message_id, outputs, charge) = (message.id, handled.outputs, handled.charge);
                     if let Err(error) = self.program.variant.message_limits.check_settle(&outputs) {
@@ -202,7 +202,16 @@ impl Worker {
                     }
                     let in_flight = self.in_flight.take();
                     return self
-                        .settle(Settlement { receipt, message_id, outputs, left_count, dropped_count, kind, in_flight, _charge: charge })
+                        .settle(Settlement {
+                            receipt,
+                            message_id,
+                            outputs,
+                            already_sent_count,
+                            dropped_count,
+                            kind,
+                            in_flight,
+                            _charge: charge,
+                        })
                         .await;
                 }
                 Outcome::Failed(fault) if fault.kind == FaultKind::Yielded => match self.wait_for_budget().await {
@@ -441,7 +450,7 @@ impl Worker {
         let (program, config_version) = (self.program.clone(), self.config.borrow().version);
         let (kind, outputs) = lost.give_up(&program.variant, self.input, message, config_version, &self.dead_letters).await;
         let (message_id, in_flight, _charge) = (message.id, self.in_flight.take(), Charge::default());
-        self.settle(Settlement { receipt, message_id, outputs, left_count: 0, dropped_count: 0, kind, in_flight, _charge }).await;
+        self.settle(Settlement { receipt, message_id, outputs, already_sent_count: 0, dropped_count: 0, kind, in_flight, _charge }).await;
     }
 
     async fn settle(&mut self, settlement: Settlement) {

@@ -183,7 +183,7 @@ pub async fn a_closed_backend_is_unavailable(fixture: &mut BrokerFixture) {
         ("consumer", backend.consumer(queue.topic(), queue.subscription(), options).await.err()),
         ("stats", backend.inspect().stats(&queue).await.err()),
         ("acknowledge", join_all(backend.acknowledge(&[held.receipt])).await.pop().unwrap().err().map(Into::into)),
-        ("give_back", backend.requeue(&held.receipt).await.err()),
+        ("requeue", backend.requeue(&held.receipt).await.err()),
         ("lock", backend.lock(&LockName::new("one", queue.topic().topicspace()).unwrap()).await.err()),
         ("subscriber", backend.consumer(&fixture.topic(Class::Notify, "a"), queue.subscription(), options).await.err()),
     ];

@@ -49,7 +49,7 @@ const RIGHTS_ARE_KEPT: &str =
 
 const NOT_ALONE: &str = "a quorum queue gives messages to others beside an exclusive consumer: queues that need one are classic";
 const BEHIND_THE_OTHERS: &str =
-    "a quorum queue puts what is given back behind the others, a look too: queues that Weir looks into are classic";
+    "a quorum queue puts requeued messages behind the others, even after browsing: queues that Weir browses are classic";
 
 const REQUESTS_ARE_NOT_KEPT: &str = "a request goes to the consumers that are there when it is published, and is lost where there is none";
 const CHECKED_NOW_AND_THEN: &str =
@@ -109,7 +109,7 @@ exceptions! { $
             "a queue is unbound while it is looked at: what is published meanwhile may be refused although the queue stays",
         a_failed_settle_sends_nothing: NOT_ATOMIC,
         a_settle_into_a_refusing_queue_sends_nothing: NOT_ATOMIC,
-        later_settles_are_refused_until_a_failed_one_is_repeated_or_requeued: "a settle that fails holds up no other one",
+        later_settles_are_refused_until_a_failed_one_is_repeated_or_requeued: "a failed settle does not block later ones",
         while_one_queue_holds_messages_none_is_deleted: ONE_BY_ONE,
         a_message_published_while_several_queues_are_deleted_is_counted_or_refused: ONE_BY_ONE,
         queues_deleted_together_are_gone_together_after_a_restart: ONE_BY_ONE,
@@ -126,7 +126,7 @@ exceptions! { $
         a_changed_window_keeps_its_byte_limit: NO_WINDOW_OF_BYTES,
         a_message_larger_than_the_window_is_held_alone: NO_WINDOW_OF_BYTES,
         a_window_limits_bytes_after_a_restart: NO_WINDOW_OF_BYTES,
-        a_requeued_message_precedes_later_messages: "a message that is given back may come after one that is given back later",
+        a_requeued_message_precedes_later_messages: "a message may be redelivered after one that was requeued later",
         all_figures_are_known: FEW_FIGURES,
         messages_dropped_by_a_bound_are_counted: FEW_FIGURES,
         a_refusing_queue_shows_its_bound_and_its_refusals: FEW_FIGURES,
@@ -166,7 +166,7 @@ exceptions! { $
         expired_requests_do_not_keep_a_queue_from_being_deleted: REQUESTS_ARE_NOT_KEPT,
         a_failed_settle_sends_nothing: NOT_ATOMIC,
         a_settle_into_a_refusing_queue_sends_nothing: NOT_ATOMIC,
-        later_settles_are_refused_until_a_failed_one_is_repeated_or_requeued: "a settle that fails holds up no other one",
+        later_settles_are_refused_until_a_failed_one_is_repeated_or_requeued: "a failed settle does not block later ones",
         while_one_queue_holds_messages_none_is_deleted: ONE_BY_ONE,
         a_message_published_while_several_queues_are_deleted_is_counted_or_refused: ONE_BY_ONE,
         queues_deleted_together_are_gone_together_after_a_restart: ONE_BY_ONE,
@@ -182,7 +182,7 @@ exceptions! { $
         a_changed_window_keeps_its_byte_limit: NO_WINDOW_OF_BYTES,
         a_message_larger_than_the_window_is_held_alone: NO_WINDOW_OF_BYTES,
         a_window_limits_bytes_after_a_restart: NO_WINDOW_OF_BYTES,
-        a_requeued_message_precedes_later_messages: "a message that is given back may come after one that is given back later",
+        a_requeued_message_precedes_later_messages: "a message may be redelivered after one that was requeued later",
         ensuring_a_queue_binds_it_to_its_topic_again: NO_BINDINGS,
         all_figures_are_known: "of its figures, bytes and what was dropped or refused are not known",
         messages_dropped_by_a_bound_are_counted: "of its figures, bytes and what was dropped or refused are not known",
@@ -206,7 +206,7 @@ exceptions! { $
         queues_of_subscribers_and_taps_end_with_them: "queues cannot be listed",
         a_failed_settle_sends_nothing: NOT_ATOMIC,
         a_settle_into_a_refusing_queue_sends_nothing: NOT_ATOMIC,
-        later_settles_are_refused_until_a_failed_one_is_repeated_or_requeued: "a settle that fails holds up no other one",
+        later_settles_are_refused_until_a_failed_one_is_repeated_or_requeued: "a failed settle does not block later ones",
         while_one_queue_holds_messages_none_is_deleted: ONE_BY_ONE,
         a_message_published_while_several_queues_are_deleted_is_counted_or_refused: ONE_BY_ONE,
         queues_deleted_together_are_gone_together_after_a_restart: ONE_BY_ONE,

@@ -295,7 +295,7 @@ pub async fn operations_are_unavailable_until_the_connection_is_restored(fixture
             ("delete_queues_if_empty", backend.delete_queues_if_empty(std::slice::from_ref(&queue)).await.err()),
             ("consumer", backend.consumer(queue.topic(), queue.subscription(), options).await.err()),
             ("subscriber", backend.consumer(&notify, queue.subscription(), options).await.err()),
-            ("give_back", backend.requeue(&held.receipt).await.err()),
+            ("requeue", backend.requeue(&held.receipt).await.err()),
             ("stats", backend.inspect().stats(&queue).await.err()),
             ("tap", backend.inspect().tap(queue.topic(), NonZeroU32::MIN).await.err()),
         ]

@@ -166,7 +166,7 @@ mod tests {
         };
         check(Some("one"), &["one"], "weir swap one p:v p@1.0.0 --wait");
         check(None, &["one", "two"], "weir swap one p:v p@1.0.0 --wait --shared");
-        check(None, &[], "(no flow uses p:v: restart it where it was started)");
+        check(None, &[], "(no running flow uses p:v: restart the program that created this entry)");
     }
 
     #[test]

@@ -55,7 +55,7 @@ impl PendingAnswer {
         match part.as_ref().and_then(|part| Some((part, part.properties.get(WEIR_ERROR)?))) {
             Some((part, kind)) => {
                 let flow = self.interface.flow.clone();
-                Err(GatewayError::RequestFailed { flow, kind: kind.to_owned(), said: said(part, kind) })
+                Err(GatewayError::RequestFailed { flow, kind: kind.to_owned(), said: error_message(part, kind) })
             }
             None => Ok(part),
         }
@@ -75,7 +75,7 @@ impl PendingAnswer {
 }
 
 /// The message of an error answer.
-fn said(part: &Message, kind: &str) -> String {
+fn error_message(part: &Message, kind: &str) -> String {
     let body: Option<serde_json::Value> = serde_json::from_slice(&part.body).ok();
     let text = body.as_ref().and_then(|body| body.pointer("/error/message")?.as_str());
     text.unwrap_or(kind).to_owned()

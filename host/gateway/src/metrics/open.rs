@@ -1,4 +1,4 @@
-//! OpenCounts resources of the gateway: connections to the broker, and streams of its callers.
+//! Counts the open resources of the gateway: connections to the broker, and streams of its callers.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

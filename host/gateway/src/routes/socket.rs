@@ -138,14 +138,14 @@ impl Requests {
             Ok(held) => held,
             Err(error) => return Err((asked.id, error)),
         };
-        let Ok(place) = self.answers.clone().try_reserve_owned() else {
-            return Err((asked.id, GatewayError::Broken { what: "a place for the answer" }));
+        let Ok(slot) = self.answers.clone().try_reserve_owned() else {
+            return Err((asked.id, GatewayError::Broken { what: "a slot for the answer" }));
         };
         let (gateway, caller, answers) = (self.gateway.clone(), self.caller, self.answers.clone());
         self.in_flight.spawn(async move {
             let last = work(&gateway, caller, asked, &answers).await;
             drop(held);
-            place.send(last);
+            slot.send(last);
         });
         Ok(())
     }

@@ -58,12 +58,12 @@ impl Upgrade {
         R: Future<Output = ()> + Send + 'static,
     {
         let limit_count = gateway.settings.max_sockets_count;
-        let place = gateway.sockets.clone().try_acquire_owned().map_err(|_| GatewayError::TooManySockets { limit_count })?;
+        let slot = gateway.sockets.clone().try_acquire_owned().map_err(|_| GatewayError::TooManySockets { limit_count })?;
         let open = gateway.open.begin(what);
         let accept = derive_accept_key(self.key.as_bytes());
         tokio::spawn(async move {
             // The slot and the count are released when the task ends for any reason.
-            let _held = (place, open);
+            let _held = (slot, open);
             match self.upgraded.await {
                 Ok(upgraded) => {
                     let connection = Connection::new(upgraded, max_message_bytes, &gateway).await;

@@ -48,13 +48,13 @@ const ANY_TOPIC: &str = "weir-probe";
 /// permitted. Restrictions set by an administrator are reported and left unchanged.
 pub(super) async fn policies(admin: &Admin, topicspace: &str, provision: Provision) -> Result<Vec<Policy>> {
     // Nothing can be read or set in a tenant of other administrators.
-    if admin.is_forbidden(&looked(topicspace)).await? {
+    if admin.is_forbidden(&namespace_path(topicspace)).await? {
         return Ok(vec![of_others(topicspace)]);
     }
     let mut policies = Vec::new();
     let clusters: Vec<String> = admin.get("clusters").await?.unwrap_or_default();
     for step in steps(topicspace, &clusters) {
-        policies.push(seen(admin, step, provision).await?);
+        policies.push(check_or_execute(admin, step, provision).await?);
     }
     for class in Class::ALL {
         policies.extend(limits(admin, topicspace, class).await?);
@@ -75,13 +75,13 @@ fn of_others(topicspace: &str) -> Policy {
 }
 
 /// The path of a tenant or a namespace in the admin API.
-fn looked(space: &str) -> String {
+fn namespace_path(space: &str) -> String {
     let parts: Vec<String> = space.split('/').map(quoted).collect();
     format!("namespaces/{}", parts.join("/"))
 }
 
 /// Checks one of the steps, and executes it if requested.
-async fn seen(admin: &Admin, step: Provisioning, provision: Provision) -> Result<Policy> {
+async fn check_or_execute(admin: &Admin, step: Provisioning, provision: Provision) -> Result<Policy> {
     let policy = |state, is_new, step: Provisioning| Policy { name: step.name, reason: step.reason, command: step.command, state, is_new };
     match is_there(admin, &step).await {
         Ok(true) => return Ok(policy(PolicyState::Set, false, step)),
@@ -106,13 +106,13 @@ async fn seen(admin: &Admin, step: Provisioning, provision: Provision) -> Result
 }
 
 async fn is_there(admin: &Admin, step: &Provisioning) -> Result<bool> {
-    let found: Option<Value> = admin.get(&looked(&step.space)).await?;
+    let found: Option<Value> = admin.get(&namespace_path(&step.space)).await?;
     Ok(found.is_some_and(|value| (step.is_there)(&value)))
 }
 
 /// Restrictions in the policies of a namespace; `None` without the permission to read them, which other policies report.
 async fn limits(admin: &Admin, topicspace: &str, class: Class) -> Result<Option<Policy>> {
-    let found: Option<Value> = match admin.get(&looked(&format!("{topicspace}/{class}"))).await {
+    let found: Option<Value> = match admin.get(&namespace_path(&format!("{topicspace}/{class}"))).await {
         Err(PubsubError::Refused { .. }) => return Ok(None),
         found => found?,
     };

@@ -146,7 +146,7 @@ impl Guest {
                 if let Some(topic) = &variant.outputs[output].topic {
                     message_trace::sent(variant, topic, id, Some(self.call.id));
                 }
-                self.call.left_count += 1;
+                self.call.already_sent_count += 1;
                 Ok(())
             }
             Err(error) => Err(unavailable(&error)),

@@ -281,7 +281,7 @@ impl BrokerState {
     /// Sets a damaged message aside, unless it is gone or was moved in the meantime.
     pub(super) fn decide_set_aside(&mut self, number: u64, sequence: u64, holder: Option<u64>, damage: Box<Damage>, group: &mut Group) {
         let Some(queue) = self.queues.get_mut(&number) else { return };
-        let held_at = holder.and_then(|consumer| queue.held_place(sequence, consumer));
+        let held_at = holder.and_then(|consumer| queue.held_position(sequence, consumer));
         let entry = match (holder, held_at) {
             (Some(consumer), Some(position)) if position == damage.position => queue.unhold(sequence, consumer),
             (Some(consumer), Some(_)) => {

@@ -330,7 +330,7 @@ impl QueueState {
     }
 
     /// The position of a message that this consumer holds.
-    pub(super) fn held_place(&self, sequence: u64, consumer: u64) -> Option<LogPosition> {
+    pub(super) fn held_position(&self, sequence: u64, consumer: u64) -> Option<LogPosition> {
         self.held.get(&sequence).filter(|held| held.consumer == consumer).map(|held| held.entry.position)
     }
 

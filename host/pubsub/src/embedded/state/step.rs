@@ -34,7 +34,7 @@ pub(crate) enum CopySource {
     Memory(Arc<Stored>),
 }
 
-/// One decided change.
+/// One step: a decided change of the state, which is written to the log if durable, then applied or undone.
 #[derive(Debug)]
 pub(crate) enum StateChange {
     /// A message enters these durable queues (number, sequence); taps get a copy.

@@ -66,7 +66,7 @@ impl BorrowedProcessor {
     }
 
     /// Swaps back to what ran before, unless another swap happened in between, and removes the development versions.
-    pub(super) async fn requeue(mut self) -> Result<(), Problem> {
+    pub(super) async fn swap_back(mut self) -> Result<(), Problem> {
         let restored = self.restore().await;
         let left = self.remove_unused().await;
         restored?;

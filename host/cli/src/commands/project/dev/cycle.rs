@@ -95,7 +95,7 @@ impl<'a> DevCycles<'a> {
     /// Restores the processor of a running Weir.
     pub(super) async fn end(self) -> Result<(), Problem> {
         match self.target {
-            Target::Running(borrowed) => borrowed.requeue().await,
+            Target::Running(borrowed) => borrowed.swap_back().await,
             Target::Own(_) => Ok(()),
         }
     }
