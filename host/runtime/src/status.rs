@@ -47,7 +47,7 @@ pub(crate) struct Counters {
 
 impl Counters {
     pub(crate) fn in_flight(&self) -> u64 {
-        let no_longer_in_flight = self.let_go.load(Ordering::Relaxed);
+        let no_longer_in_flight = self.no_longer_in_flight.load(Ordering::Relaxed);
         self.received.load(Ordering::Relaxed).saturating_sub(no_longer_in_flight)
     }
 }
