@@ -75,9 +75,9 @@ pub(crate) async fn runs_on_during(space: TestBroker, test: &str, faults: impl F
     weir.must(&["flow", "start", "b", "two"]).await;
     echoes(&weir, "two", "all the same").await;
     for flow in ["one", "two"] {
-        // Its admin API may fail for a moment after a node has returned.
-        let stop = || async { weir.run(&["flow", "stop", flow, "--discard"]).await.status.success().then_some(()) };
-        eventually(DEADLINE, format!("flow {flow} to stop"), stop).await;
+        // The admin API of Pulsar may fail for a moment after a node has returned: unavailable (69), and nothing else, is worth a retry.
+        let stop = || async { weir.run(&["flow", "stop", flow, "--discard"]).await.status.code().filter(|code| *code != 69) };
+        assert_eq!(eventually(DEADLINE, format!("flow {flow} to stop"), stop).await, 0);
     }
     drop(load);
     assert_eq!(weir.end().await.code(), Some(0));
