@@ -3,18 +3,20 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use weir_config::ConfigClient;
 use weir_config::records::ProcessorStatus;
+use weir_config::{ConfigClient, ConfigService, Store};
 use weir_flow::FlowClient;
 use weir_flow::protocol::Request;
 use weir_pubsub::embedded::{EmbeddedBroker, EmbeddedOptions};
-use weir_pubsub::{Backend, Message, Requester, Topic};
+use weir_pubsub::{Backend, Message, Queue, Requester, Topic};
 use weir_runtime::Host;
 use weir_tests::cutting::Cutting;
+use weir_tests::look::depth;
 use weir_tests::wait::{DEADLINE, eventually, pass, within};
 
 use super::fixture::WeirFixture;
 use super::lines::Lines;
+use crate::host_fixture::queue;
 
 fn topic(name: &str) -> Topic {
     name.parse().unwrap()
@@ -87,27 +89,41 @@ async fn a_message_whose_settle_is_refused_is_settled_once_permissions_are_resto
 }
 
 /// Calls a service whose publishes fail from before its answer until it has settled the request.
-async fn answered_late<T>(fixture: &WeirFixture, queue: (&str, &str), ask: impl Future<Output = T>) -> T {
-    let requests = fixture.broker.inspect().tap(&topic(queue.0), NonZeroU32::MIN).await.unwrap();
-    fixture.cutting.publishing_down();
+async fn answered_late<T>(broker: &EmbeddedBroker, cutting: &Cutting, queue: &Queue, ask: impl Future<Output = T>) -> T {
+    let requests = broker.inspect().tap(queue.topic(), NonZeroU32::MIN).await.unwrap();
+    cutting.publishing_down();
     let repairing = async {
         within("the request", requests.receive()).await.unwrap();
-        fixture.until("its end", async || fixture.depth(queue.0, queue.1).await == 0).await;
-        fixture.cutting.up();
+        let is_settled = || async { (depth(broker, queue).await == 0).then_some(()) };
+        eventually(DEADLINE, "its settle", is_settled).await;
+        cutting.up();
     };
     within("the answer", async { tokio::join!(ask, repairing) }).await.0
 }
 
+// Without a flow service: a request of its own whose answer cannot be sent would end the session of the config service.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_unsent_answer_is_retried() {
-    let fixture = WeirFixture::new().await;
-    // Clients that lose nothing.
-    let config = ConfigClient::connect(fixture.broker.clone(), "tg").await.unwrap();
-    let flows = FlowClient::connect(fixture.broker.clone(), "tg").await.unwrap();
-    let values = answered_late(&fixture, ("request:tg:config", "config-svc"), config.values("a")).await.unwrap();
+async fn an_unsent_answer_of_the_config_service_is_retried() {
+    let folder = tempfile::tempdir().unwrap();
+    let broker = EmbeddedBroker::open(&folder.path().join("queues"), EmbeddedOptions::default()).unwrap();
+    let cutting = Cutting::over(broker.clone());
+    let store = Store::open(&folder.path().join("config.sqlite")).await.unwrap();
+    let _service = ConfigService::start(cutting.clone(), "tg", store).await.unwrap();
+    // A client that loses nothing.
+    let config = ConfigClient::connect(broker.clone(), "tg").await.unwrap();
+    let queue = queue("request:tg:config", "config-svc");
+    let values = answered_late(&broker, &cutting, &queue, config.values("a")).await.unwrap();
     assert!(values.value.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unsent_answer_of_the_flow_service_is_retried() {
+    let fixture = WeirFixture::new().await;
+    // A client that loses nothing.
+    let flows = FlowClient::connect(fixture.broker.clone(), "tg").await.unwrap();
     let request = Request::new("unknown");
-    let answer = answered_late(&fixture, ("request:tg:flow", "flow-svc"), flows.request_raw(&request)).await.unwrap();
+    let queue = queue("request:tg:flow", "flow-svc");
+    let answer = answered_late(&fixture.broker, &fixture.cutting, &queue, flows.request_raw(&request)).await.unwrap();
     assert!(answer.error.unwrap().message.contains("unknown"));
 }
 
