@@ -2,8 +2,9 @@
 # Installs an Apache Pulsar broker for the tests and prints its folder: pulsar.sh [4.0]
 #
 # The jars are those of Maven Central, in a folder that a standalone broker runs from (tests/src/pulsar/). It needs Java 17 and Maven, and
-# no root. Nothing is started. A finished installation is used again and fetches nothing; an interrupted one is repeated; a second run waits
-# for the first. The folder lies in $WEIR_BROKERS, by default ~/.cache/weir/brokers.
+# no root. A broker is started once, to archive the classes that it loads (class data sharing): brokers then start in less than half the time.
+# A finished installation is used again and fetches nothing; an interrupted one is repeated; a second run waits for the first. The folder lies
+# in $WEIR_BROKERS, by default ~/.cache/weir/brokers.
 set -euo pipefail
 
 # Raise it when what is installed changes: installations of another edition are replaced.
@@ -59,13 +60,67 @@ POM
   mv "$WORK/tree" "$FOLDER"
 }
 
+# An archive is for one release of Java.
+is_archived() { [ "$(cat "$FOLDER/classes.java" 2>/dev/null)" = "$(java -version 2>&1)" ]; }
+
+# Starts a broker, waits until it answers, and ends it: Java then writes the archive.
+archive_classes() {
+  local port admin_port pid
+  echo "weir: archiving the classes of Pulsar in $FOLDER" >&2
+  rm -rf "$WORK"
+  mkdir -p "$WORK"
+  read -r port admin_port < <(python3 -c 'import socket
+held = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
+print(*(each.getsockname()[1] for each in held))')
+  cat >"$WORK/standalone.conf" <<CONF
+clusterName=standalone
+brokerServicePort=$port
+webServicePort=$admin_port
+bindAddress=127.0.0.1
+advertisedAddress=127.0.0.1
+managedLedgerDefaultEnsembleSize=1
+managedLedgerDefaultWriteQuorum=1
+managedLedgerDefaultAckQuorum=1
+loadBalancerEnabled=false
+brokerShutdownTimeoutMs=1000
+CONF
+  java -XX:ArchiveClassesAtExit="$WORK/classes.jsa" -Xms64m -Xmx384m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Djava.net.preferIPv4Stack=true \
+    --add-opens java.base/sun.net=ALL-UNNAMED --add-opens java.base/java.lang=ALL-UNNAMED \
+    --add-opens java.management/sun.management=ALL-UNNAMED --add-opens jdk.management/com.sun.management.internal=ALL-UNNAMED \
+    -cp "$FOLDER/lib/*" org.apache.pulsar.PulsarStandaloneStarter -nfw -nss -a 127.0.0.1 -c "$WORK/standalone.conf" \
+    --metadata-dir "$WORK/metadata" --bookkeeper-dir "$WORK/bookkeeper" >"$WORK/output.log" 2>&1 9>&- &
+  pid=$!
+  python3 - "$admin_port" "$pid" <<'PY' && kill "$pid"
+import os, sys, time, urllib.request
+url, deadline = f"http://127.0.0.1:{sys.argv[1]}/admin/v2/brokers/health", time.monotonic() + 180
+while time.monotonic() < deadline:
+    os.kill(int(sys.argv[2]), 0)
+    try:
+        urllib.request.urlopen(url, timeout=60)
+        sys.exit(0)
+    except OSError:
+        time.sleep(0.2)
+os.kill(int(sys.argv[2]), 9)
+sys.exit(1)
+PY
+  wait "$pid" || true
+  if [ -f "$WORK/classes.jsa" ]; then
+    mv -f "$WORK/classes.jsa" "$FOLDER/classes.jsa"
+  else
+    tail -n 20 "$WORK/output.log" >&2
+    echo "pulsar.sh: Java archived no classes (see above): brokers of the tests start more slowly" >&2
+  fi
+  java -version >"$FOLDER/classes.java" 2>&1
+}
+
 check_tools
-if ! is_finished; then
+if ! is_finished || ! is_archived; then
   WORK="$FOLDER.partial"
   exec 9>"$FOLDER.lock"
   flock 9
   trap 'rm -rf "$WORK"' EXIT
   # Another run may have finished it meanwhile.
   is_finished || install
+  is_archived || archive_classes
 fi
 echo "$FOLDER"

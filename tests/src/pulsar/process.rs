@@ -122,6 +122,11 @@ pub(super) fn java(root: &Path, heap: &str, options: &[String], class: &str) -> 
     let words = "setpriv --pdeathsig KILL java -Xms64m -XX:+UseSerialGC -XX:MaxDirectMemorySize=256m -XX:TieredStopAtLevel=1 -Djava.net.preferIPv4Stack=true";
     let mut command: Vec<OsString> = words.split(' ').map(Into::into).collect();
     command.push(format!("-Xmx{heap}").into());
+    // Java ignores an archive of another release.
+    let classes = root.join("classes.jsa");
+    if classes.exists() {
+        command.push(format!("-XX:SharedArchiveFile={}", classes.display()).into());
+    }
     for opened in OPENED {
         command.extend(["--add-opens".into(), opened.into()]);
     }
