@@ -10,6 +10,7 @@ pub mod cutting;
 pub mod disk;
 pub mod failpoints;
 mod guests;
+pub mod http;
 pub mod look;
 mod ports;
 pub mod process;

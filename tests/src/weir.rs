@@ -141,7 +141,7 @@ impl Weir {
     fn spawn(data: &Path, log: PathBuf, mut command: Command) -> Self {
         let child = command.spawn().unwrap();
         // Verifying the gateway's certificate is left to the tests about it.
-        let http = reqwest::Client::builder().no_proxy().timeout(DEADLINE).tls_danger_accept_invalid_certs(true).build().unwrap();
+        let http = crate::http::client().tls_danger_accept_invalid_certs(true).build().unwrap();
         Weir { data: data.to_owned(), log, child, url: String::new(), http }
     }
 

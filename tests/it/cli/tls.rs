@@ -149,7 +149,7 @@ async fn an_address_of_the_wrong_scheme_is_reported() {
 #[tokio::test]
 async fn a_new_certificate_is_used_for_new_connections_and_a_bad_one_is_not() {
     let secure = Secure::up(|authority| authority.certificate(&NAMES), &[]).await;
-    let client = reqwest::Client::builder().no_proxy().timeout(DEADLINE).tls_danger_accept_invalid_certs(true).tls_info(true);
+    let client = weir_tests::http::client().tls_danger_accept_invalid_certs(true).tls_info(true);
     let open = client.build().unwrap();
     let certificate = async |client: &reqwest::Client| {
         let response = client.get(secure.weir.path("/healthz")).send().await.unwrap();
@@ -157,8 +157,7 @@ async fn a_new_certificate_is_used_for_new_connections_and_a_bad_one_is_not() {
         assert_eq!(response.text().await.unwrap(), "{\"status\":\"ok\"}");
         certificate
     };
-    let fresh =
-        || reqwest::Client::builder().no_proxy().timeout(DEADLINE).tls_danger_accept_invalid_certs(true).tls_info(true).build().unwrap();
+    let fresh = || weir_tests::http::client().tls_danger_accept_invalid_certs(true).tls_info(true).build().unwrap();
     let first = certificate(&open).await;
     secure.replace(&secure.authority.certificate(&NAMES), REREAD).await;
     let second = certificate(&fresh()).await;

@@ -102,7 +102,7 @@ impl GatewayFixture {
         let address = listener.local_addr().unwrap();
         let token = CancellationToken::new();
         let serving = Some(tokio::spawn(weir_gateway::serve(listener, parts, token.clone())));
-        let http = reqwest::Client::builder().no_proxy().timeout(DEADLINE).build().unwrap();
+        let http = weir_tests::http::client().build().unwrap();
         GatewayFixture { backend, config, address, http, services: None, ends: Some(token.drop_guard()), serving, folder }
     }
 

@@ -39,7 +39,7 @@ impl Gateway {
         let address = format!("http://{}", listener.local_addr().unwrap());
         let token = CancellationToken::new();
         tokio::spawn(weir_gateway::serve(listener, parts, token.clone()));
-        let http = Client::builder().no_proxy().timeout(DEADLINE).build().unwrap();
+        let http = weir_tests::http::client().timeout(DEADLINE).build().unwrap();
         Gateway { address, http, ends: token.drop_guard() }
     }
 

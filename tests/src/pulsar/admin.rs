@@ -3,8 +3,6 @@
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::wait::DEADLINE;
-
 /// A client of the admin API. It holds no connection, so every runtime can use the same one.
 #[derive(Clone, Debug)]
 pub struct Admin {
@@ -59,7 +57,7 @@ impl Admin {
     }
 
     async fn send_to(&self, method: Method, path: &str, body: Option<&Value>) -> Option<(StatusCode, Value)> {
-        let client = reqwest::Client::builder().no_proxy().timeout(DEADLINE).pool_max_idle_per_host(0).build().unwrap();
+        let client = crate::http::client().pool_max_idle_per_host(0).build().unwrap();
         let mut request = client.request(method, format!("{}/{path}", self.url));
         if let Some(token) = &self.token {
             request = request.bearer_auth(token);

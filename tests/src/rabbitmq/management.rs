@@ -3,8 +3,6 @@
 use reqwest::{Method, StatusCode, Url};
 use serde_json::{Value, json};
 
-use crate::wait::DEADLINE;
-
 /// A client of the management API. It holds no connection, so every runtime can use the same one.
 #[derive(Clone, Debug)]
 pub struct Management {
@@ -29,7 +27,7 @@ impl Management {
 
     /// Sends a request; `None` if the broker does not answer. `path` begins after `/api/`, with `%2F` for a slash in a name.
     pub async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Option<(StatusCode, Value)> {
-        let client = reqwest::Client::builder().no_proxy().timeout(DEADLINE).pool_max_idle_per_host(0).build().unwrap();
+        let client = crate::http::client().pool_max_idle_per_host(0).build().unwrap();
         let mut request = client.request(method, format!("{}/api/{path}", self.url()));
         if let Some(body) = body {
             request = request.json(body);

@@ -22,7 +22,7 @@ const FIRST_MARK: u8 = 100;
 
 /// A client with the time-out of the tests.
 pub(super) fn client() -> reqwest::Client {
-    reqwest::Client::builder().no_proxy().timeout(DEADLINE).build().unwrap()
+    weir_tests::http::client().build().unwrap()
 }
 
 /// What is uploaded, and through which gateways.
