@@ -1,6 +1,7 @@
 //! The command line's arguments. The doc comments here are its documentation: `weir help COMMAND` shows them.
 
 mod access;
+mod broker;
 mod components;
 mod dead_letters;
 mod flow;
@@ -19,6 +20,7 @@ use weir_config::units::parse_time;
 
 #[cfg(test)]
 pub(crate) use self::access::AccessFlags;
+pub(crate) use self::broker::BrokerFlags;
 pub(crate) use self::components::{Components, ComponentsCommand, Prune};
 pub(crate) use self::dead_letters::{DeadLetterSelection, DeadLetters, Redrive};
 pub(crate) use self::flow::Flow;
@@ -61,6 +63,12 @@ Environment: WEIR_TOKEN is the token of the gateway: `weir up` requires it from 
 `weir up` logs, for example WEIR_LOG=debug or WEIR_LOG=warn,weir_runtime=debug. NO_COLOR turns colours off, CLICOLOR_FORCE turns them on \
 where the output is not a terminal. Every setting has a variable; the file that `weir init` writes lists them. WEIR_BROKER_URL is the URL \
 of the broker, with its password.";
+
+const INIT_BROKER_HELP: &str = "\
+Prepare this broker: create the exchange on RabbitMQ, or the tenant and namespaces on Pulsar, and set policies or print the commands for them \
+[env: WEIR_BROKER_URL]";
+
+const INIT_MANAGEMENT_HELP: &str = "The management API of that broker, through which policies are set [env: WEIR_BROKER_MANAGEMENT]";
 
 const SETTINGS_HELP: &str = "\
 Sources, each overriding those before it: defaults, settings.toml in the data folder (or --settings FILE), WEIR_... in the environment, \
@@ -145,17 +153,10 @@ pub(crate) enum Command {
 
 /// Arguments of `weir init`.
 #[derive(Clone, Debug, Args)]
+#[command(mut_arg("url", |arg| arg.help(INIT_BROKER_HELP)), mut_arg("management", |arg| arg.help(INIT_MANAGEMENT_HELP)))]
 pub(crate) struct Init {
-    /// Prepare this broker: create the exchange on RabbitMQ, or the tenant and namespaces on Pulsar, and set policies or print the
-    /// commands for them [env: WEIR_BROKER_URL]
-    #[arg(long, value_name = "URL")]
-    pub(crate) broker: Option<String>,
-    /// The management API of that broker, through which policies are set [env: WEIR_BROKER_MANAGEMENT]
-    #[arg(long, value_name = "URL")]
-    pub(crate) broker_management: Option<String>,
-    /// The admin API of Pulsar, for example http://HOST:8080 [env: WEIR_BROKER_PULSAR_ADMIN]
-    #[arg(long, value_name = "URL")]
-    pub(crate) pulsar_admin: Option<String>,
+    #[command(flatten)]
+    pub(crate) broker: BrokerFlags,
     /// The settings file that names the broker, instead of settings.toml in the data folder
     #[arg(long, value_name = "FILE", env = "WEIR_SETTINGS")]
     pub(crate) settings: Option<PathBuf>,

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::access::AccessFlags;
+use super::broker::BrokerFlags;
 
 /// Settings that are given on the command line. They are read with all others, so that all errors are reported together.
 #[derive(Clone, Debug, Default, Args)]
@@ -45,16 +46,8 @@ pub(crate) struct RoleFlags {
     /// The settings file, instead of settings.toml in the data folder
     #[arg(long, value_name = "FILE", env = "WEIR_SETTINGS")]
     pub(crate) settings: Option<PathBuf>,
-    /// The broker: embedded:, amqp://USER:PASSWORD@HOST:PORT/VHOST or pulsar://HOST:PORT. A password here is visible in `ps`: use the variable or the
-    /// settings file for it [env: WEIR_BROKER_URL] [default: embedded:]
-    #[arg(long, value_name = "URL")]
-    pub(crate) broker: Option<String>,
-    /// The management API of RabbitMQ, for example http://HOST:15672: lists queues and shows policies [env: WEIR_BROKER_MANAGEMENT]
-    #[arg(long, value_name = "URL")]
-    pub(crate) broker_management: Option<String>,
-    /// The admin API of Pulsar, for example http://HOST:8080 [env: WEIR_BROKER_PULSAR_ADMIN]
-    #[arg(long, value_name = "URL")]
-    pub(crate) pulsar_admin: Option<String>,
+    #[command(flatten)]
+    pub(crate) broker: BrokerFlags,
     /// How long to finish messages in flight on shutdown, for example 10s, 500ms or 2m [env: WEIR_GRACE] [default: 10s]
     #[arg(long, value_name = "TIME")]
     pub(crate) grace: Option<String>,
@@ -77,10 +70,8 @@ impl RoleFlags {
             ("--grace", "grace", &self.grace),
             ("--shared-data-folder", "shared-data-folder", &self.shared_data_folder),
             ("--log-format", "log.format", &self.log_format),
-            ("--broker", "broker.url", &self.broker),
-            ("--broker-management", "broker.management", &self.broker_management),
-            ("--pulsar-admin", "broker.pulsar-admin", &self.pulsar_admin),
         ]
         .into_iter()
+        .chain(self.broker.given())
     }
 }

@@ -29,14 +29,9 @@ const BROKER_VARIABLE: &str = "WEIR_BROKER_URL";
 
 /// Creates the folder and the file; an existing file is not changed. If the settings name an external broker, prepares that.
 pub(crate) async fn run(data: &Path, format: Format, command: &Init) -> Result<()> {
-    let Init { broker, broker_management, pulsar_admin, settings } = command.clone();
-    let flags = RoleFlags { broker, broker_management, pulsar_admin, settings, ..RoleFlags::default() };
-    let is_asked = flags.broker.is_some()
-        || flags.broker_management.is_some()
-        || flags.pulsar_admin.is_some()
-        || flags.settings.is_some()
-        || std::env::var_os(BROKER_VARIABLE).is_some();
-    let flags = flags.into();
+    let Init { broker, settings } = command.clone();
+    let is_asked = broker.is_any() || settings.is_some() || std::env::var_os(BROKER_VARIABLE).is_some();
+    let flags = RoleFlags { broker, settings, ..RoleFlags::default() }.into();
     // An invalid settings file is reported by other commands, unless it is needed here.
     let loaded = if is_asked { settings::load(data, &flags)? } else { settings::load(data, &flags).unwrap_or_default() };
     if !loaded.settings.broker.kind().is_shared {

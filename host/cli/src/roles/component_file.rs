@@ -4,14 +4,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use weir_config::ConfigError;
 use weir_config::records::{ComponentRecord, ComponentRef, GivenLimits};
 use weir_gateway::ComponentCheck;
 use weir_runtime::GivenComponent;
 
 use super::Context;
-use super::components::unusable;
-use super::gateway::{LazyChecker, inspect_with};
-use super::host::instances_count;
+use super::component_check::{LazyChecker, inspect_with};
 use crate::input::read_input;
 use crate::problem::{Exit, Problem};
 use crate::settings::Settings;
@@ -28,7 +27,7 @@ pub(super) struct ComponentFile {
 impl ComponentFile {
     /// Reads files and checks that this host can run them.
     pub(super) async fn read_all(context: &Context<'_>, files: &BTreeMap<String, PathBuf>) -> Result<Vec<Self>, Problem> {
-        let inspect = inspect_with(context.settings, LazyChecker::new(instances_count(context.settings)));
+        let inspect = inspect_with(context.settings, LazyChecker::new(context.settings.instance_slots_count()));
         let mut read = Vec::with_capacity(files.len());
         for (processor, file) in files {
             let component = Self::read(processor, file, context.settings, &inspect).await?;
@@ -70,4 +69,9 @@ impl ComponentFile {
     pub(super) fn given_by_itself(&self) -> GivenComponent {
         self.given(&self.versions()[0])
     }
+}
+
+/// The folder of components cannot be used.
+pub(super) fn unusable(error: ConfigError) -> Problem {
+    Problem::new(Exit::NoFolder, "components cannot be stored in the data folder").because(error)
 }

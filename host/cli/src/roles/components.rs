@@ -6,15 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use weir_config::records::Digest;
-use weir_config::{ComponentSource, ConfigClient, ConfigError, remove_unused};
+use weir_config::{ComponentSource, ConfigClient, remove_unused};
 use weir_gateway::{RemoteGateway, TokenReach, Trust};
 use weir_pubsub::chain;
 use weir_runtime::{FetchedComponents, GivenComponent, LocalComponents};
 
 use super::Context;
-use super::component_file::ComponentFile;
+use super::component_file::{ComponentFile, unusable};
 use super::deploying::{Undeployed, deploy, record};
-use super::host::HostOptions;
+use super::host_options::HostOptions;
 use crate::problem::{Exit, Problem};
 use crate::settings::Settings;
 use crate::token::Secret;
@@ -108,8 +108,4 @@ fn remote(url: &str, token: Option<&Secret>, ca: Option<&Path>) -> Result<Remote
     let trust = ca.map_or(Trust::System, |file| Trust::Authorities(file.to_owned()));
     RemoteGateway::new(url, &trust, token.map(Secret::text), TokenReach::Encrypted)
         .map_err(|error| Problem::new(Exit::Usage, format!("the gateway {url} cannot be used")).because(error))
-}
-
-pub(super) fn unusable(error: ConfigError) -> Problem {
-    Problem::new(Exit::NoFolder, "components cannot be stored in the data folder").because(error)
 }

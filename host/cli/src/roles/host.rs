@@ -1,13 +1,10 @@
 //! The host of processors.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::task::JoinSet;
 use weir_config::ConfigClient;
-use weir_config::records::ComponentDefaults;
 use weir_pubsub::task_failure;
 use weir_runtime::{EngineStart, Host, HostSettings, Served};
 
@@ -17,22 +14,6 @@ use super::deploying::deploy_once_reachable;
 use crate::folder::DataFolder;
 use crate::holder::machine;
 use crate::settings::Settings;
-use crate::token::Secret;
-
-/// Options of a host besides the settings, only from the command line of `weir run host`.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct HostOptions {
-    /// Its name in the status; `None`: a unique one.
-    pub(crate) name: Option<String>,
-    /// The gateway that stores the components.
-    pub(crate) gateway: Option<String>,
-    /// CAs for that gateway's certificate; `None`: those of the system.
-    pub(crate) ca: Option<PathBuf>,
-    /// The token for that gateway.
-    pub(crate) token: Option<Secret>,
-    /// Components in files, by the name of their processor.
-    pub(crate) files: BTreeMap<String, PathBuf>,
-}
 
 /// A running host, and files that it still has to deploy.
 pub(super) struct HostRole {
@@ -62,7 +43,7 @@ impl HostRole {
 
 /// Starts creating its engine, which needs neither the broker nor another role.
 pub(super) fn engine(folder: &DataFolder, settings: &Settings) -> EngineStart {
-    EngineStart::begin(instances_count(settings), folder.cache())
+    EngineStart::begin(settings.instance_slots_count(), folder.cache())
 }
 
 /// Starts it on an engine of [`engine`].
@@ -86,10 +67,10 @@ pub(super) async fn start(
         served: if settings.processors.is_empty() { Served::All } else { Served::Names(settings.processors.clone()) },
         given,
         cache_bytes,
-        instances_count: instances_count(settings),
+        instances_count: settings.instance_slots_count(),
         outputs_bytes: settings.outputs_bytes,
         dead_letters_max_bytes: settings.flow.dead_letters_max_bytes,
-        defaults: defaults(settings),
+        defaults: settings.component_defaults(),
     };
     let host = Host::start_on(engine, context.backend.clone(), config, host).await.context("the host of processors did not start")?;
     let mut deploying = JoinSet::new();
@@ -97,19 +78,6 @@ pub(super) async fn start(
         deploying.spawn(async move { deploy_once_reachable(&gateway, &file).await });
     }
     Ok(HostRole { host, deploying })
-}
-
-/// The instance slots of the host.
-pub(super) fn instances_count(settings: &Settings) -> u32 {
-    match settings.instances_count {
-        0 => HostSettings::instances_for_this_machine(),
-        count => count,
-    }
-}
-
-/// The defaults of components whose deployment gives no value.
-pub(super) fn defaults(settings: &Settings) -> ComponentDefaults {
-    ComponentDefaults { limits: settings.limits.clone(), retry: settings.retry.clone() }
 }
 
 /// Unique for each process, even if processes in several containers have the same id and start at the same time.

@@ -3,6 +3,7 @@
 mod access;
 mod all;
 mod broker;
+mod component_check;
 mod component_file;
 mod components;
 mod config;
@@ -10,6 +11,7 @@ mod deploying;
 mod flow;
 mod gateway;
 mod host;
+mod host_options;
 mod single;
 mod standby;
 mod waiting;
@@ -26,7 +28,7 @@ use crate::settings::Settings;
 pub(crate) use self::access::{Access, RENEWAL_TIME, check as check_access, identity};
 pub(crate) use self::all::{Prerequisites, Roles};
 pub(crate) use self::broker::{make_exchange, reach_within, refused, try_message};
-pub(crate) use self::host::HostOptions;
+pub(crate) use self::host_options::HostOptions;
 pub(crate) use self::single::{Chosen, Single};
 
 /// The context to start a role in.

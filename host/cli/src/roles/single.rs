@@ -12,7 +12,8 @@ use weir_pubsub::{Backend, Notice};
 
 use super::all::{close, is_broken};
 use super::gateway::GatewayRole;
-use super::host::{HostOptions, HostRole};
+use super::host::HostRole;
+use super::host_options::HostOptions;
 use super::standby::Role;
 use super::waiting::Waiting;
 use super::{Access, Context, broker, components, config, flow, gateway, host};

@@ -3,7 +3,9 @@
 use weir_pubsub::{BROKER_KINDS, has_password};
 
 use super::fault::{Fault, Place};
-use super::{Loaded, Settings, list};
+use super::list;
+use super::loaded::Loaded;
+use super::values::Settings;
 
 /// Files that only TLS uses, and what is missing when one is given alone.
 const TLS_FILES: [&str; 3] = ["broker.ca-file", "broker.certificate-file", "broker.key-file"];

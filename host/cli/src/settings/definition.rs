@@ -1,8 +1,8 @@
 //! One setting: its name, allowed values, default with the reason, and accessors. The parser, the file that `weir init` writes, `weir settings show`
 //! and the table in docs/operating.md are generated from these.
 
-use super::Settings;
 use super::kind::{Kind, Value};
+use super::values::Settings;
 
 /// A setting.
 pub(crate) struct Definition {

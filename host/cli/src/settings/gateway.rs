@@ -1,7 +1,7 @@
 //! Settings of the gateway that depend on each other.
 
-use super::Loaded;
 use super::fault::Fault;
+use super::loaded::Loaded;
 
 const CERT: &str = "gateway.tls-cert";
 const KEY: &str = "gateway.tls-key";

@@ -5,8 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
-
-use super::units::{parse_size, parse_time, shown_size, shown_time};
+use weir_config::units::{parse_size, parse_time, shown_size, shown_time};
 use weir_pubsub::{Class, Topic, check_management_url, check_pulsar_admin_url, check_url, nearest, shown_url};
 
 /// A setting's value.

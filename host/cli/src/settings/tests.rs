@@ -1,6 +1,8 @@
 //! The precedence of sources, and that all faults are reported.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use std::time::Duration;
+
 use super::*;
 use crate::args::{AccessFlags, RoleFlags};
 

@@ -1,23 +1,22 @@
 //! `weir dead-letters`: messages that could not be handled.
 
 mod batches;
+mod pages;
 mod redrive_to;
 
 use anyhow::Result;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use weir_config::records::DEAD_LETTER_PREFIX;
-use weir_gateway::protocol::{DeadLetterSummary, DeadLetters as Answer, Position};
+use weir_gateway::protocol::{DeadLetterSummary, Position};
 
 use self::batches::Action;
+use self::pages::{PAGE_COUNT, Pages};
 use super::Session;
 use crate::args::{DeadLetterSelection, DeadLetters, Redrive};
 use crate::client::escaped;
 use crate::output::{self, Format};
 use crate::problem::{Exit, Problem};
-
-/// Maximum number of dead letters per list request.
-const PAGE_COUNT: u32 = 1000;
 
 /// Runs one of the commands.
 pub(crate) async fn run(session: &Session, command: DeadLetters) -> Result<()> {
@@ -38,38 +37,8 @@ async fn send_again(session: &Session, redrive: &Redrive) -> Result<()> {
     batches::work(session, Action::Redrive, &redrive.letters, ready.through, ready.swapped).await
 }
 
-/// The dead letters of a flow and a processor, one page at a time.
-struct Pages<'s> {
-    session: &'s Session,
-    query: String,
-    after: Option<Position>,
-}
-
-impl<'s> Pages<'s> {
-    fn new(session: &'s Session, flow: Option<&str>, processor: Option<&str>) -> Self {
-        let of = |name: &str, value: Option<&str>| value.map_or(String::new(), |value| format!("&{name}={}", escaped(value)));
-        Pages { session, query: format!("{}{}", of("flow", flow), of("processor", processor)), after: None }
-    }
-
-    /// The next page, and whether there may be another.
-    async fn next(&mut self, limit: u32) -> Result<(Answer, bool), Problem> {
-        let path = format!("/api/v1/weir/dead-letters?limit={limit}{}{}", behind(self.after.as_ref()), self.query);
-        let page: Answer = self.session.client.get(&path).await?;
-        let more = page.next_after.is_some();
-        if more {
-            self.after.clone_from(&page.next_after);
-        }
-        Ok((page, more))
-    }
-}
-
-/// The part of a query that selects what is after a position.
-fn behind(after: Option<&Position>) -> String {
-    after.map_or(String::new(), |after| format!("&after={}", escaped(&after.to_string())))
-}
-
 async fn list(session: &Session, limit: u32, flow: Option<&str>, processor: Option<&str>) -> Result<()> {
-    let mut pages = Pages::new(session, flow, processor);
+    let mut pages = Pages::of(session, flow, processor);
     let mut letters = Vec::new();
     let (depth_count, more) = loop {
         let (page, more) = pages.next(limit - letters.len() as u32).await?;
@@ -168,7 +137,7 @@ async fn show(session: &Session, letters: &DeadLetterSelection) -> Result<()> {
 
 /// Shows the dead letters of a flow or a processor, or all current ones; omits those that are removed meanwhile.
 async fn show_selected(session: &Session, letters: &DeadLetterSelection) -> Result<()> {
-    let mut pages = Pages::new(session, letters.flow.as_deref(), letters.processor.as_deref());
+    let mut pages = Pages::of(session, letters.flow.as_deref(), letters.processor.as_deref());
     let mut newest = None;
     let mut is_any = false;
     loop {
@@ -182,7 +151,7 @@ async fn show_selected(session: &Session, letters: &DeadLetterSelection) -> Resu
                 shown => shown?,
             }
         }
-        if !more || pages.after.as_ref().is_some_and(is_later) {
+        if !more || pages.after().is_some_and(is_later) {
             break;
         }
     }

@@ -6,11 +6,10 @@ use anyhow::Result;
 use serde_json::{Value, json};
 use weir_config::names::entry_name;
 use weir_config::records::ComponentRef;
-use weir_gateway::protocol::{DeadLetterSummary, DeadLetters, FlowSummary, Position, Status};
+use weir_gateway::protocol::{DeadLetterSummary, FlowSummary, Position, Status};
 
-use super::behind;
+use super::pages::{PAGE_COUNT, Pages};
 use crate::args::{DeadLetterSelection, Redrive, Swap};
-use crate::client::escaped;
 use crate::commands::{Session, status, swap};
 use crate::output::{self, Format};
 use crate::problem::{Exit, Problem};
@@ -24,6 +23,26 @@ struct Selected {
     entries: BTreeSet<Entry>,
     /// The newest dead letter at that time: later ones are not sent.
     newest: Option<Position>,
+}
+
+impl Selected {
+    /// Adds the dead letters of all pages, except those that arrived after the first page.
+    async fn add(&mut self, mut pages: Pages<'_>) -> Result<(), Problem> {
+        let mut newest = None;
+        loop {
+            let (page, more) = pages.next(PAGE_COUNT).await?;
+            newest = newest.or(page.newest);
+            if let Some(newest) = newest.as_ref().filter(|newest| self.newest.as_ref().is_none_or(|known| newest.is_behind(known))) {
+                self.newest = Some(newest.clone());
+            }
+            let is_later = |position: &Position| newest.as_ref().is_some_and(|newest| position.is_behind(newest));
+            let old = page.letters.into_iter().filter(|letter| !is_later(&letter.position) && !letter.processor.is_empty());
+            self.entries.extend(old.map(|DeadLetterSummary { processor, variant, .. }| (processor, variant)));
+            if !more || pages.after().is_some_and(is_later) {
+                return Ok(());
+            }
+        }
+    }
 }
 
 /// What was swapped, and the last dead letter that may be sent now.
@@ -74,34 +93,12 @@ fn as_problem(error: anyhow::Error, told: &str) -> anyhow::Error {
 async fn look(session: &Session, letters: &DeadLetterSelection) -> Result<Selected> {
     let mut selected = Selected::default();
     if letters.ids.is_empty() {
-        let of = |name: &str, value: &Option<String>| value.as_ref().map_or(String::new(), |value| format!("&{name}={}", escaped(value)));
-        let query = format!("{}{}", of("flow", &letters.flow), of("processor", &letters.processor));
-        pages(session, &query, &mut selected).await?;
+        selected.add(Pages::of(session, letters.flow.as_deref(), letters.processor.as_deref())).await?;
     }
     for id in &letters.ids {
-        pages(session, &format!("&id={}", escaped(id)), &mut selected).await?;
+        selected.add(Pages::with_id(session, id)).await?;
     }
     Ok(selected)
-}
-
-async fn pages(session: &Session, query: &str, selected: &mut Selected) -> Result<(), Problem> {
-    let mut after = None;
-    let mut newest = None;
-    loop {
-        let page: DeadLetters =
-            session.client.get(&format!("/api/v1/weir/dead-letters?limit=1000{}{query}", behind(after.as_ref()))).await?;
-        newest = newest.or(page.newest);
-        if let Some(newest) = newest.as_ref().filter(|newest| selected.newest.as_ref().is_none_or(|known| newest.is_behind(known))) {
-            selected.newest = Some(newest.clone());
-        }
-        let is_later = |position: &Position| newest.as_ref().is_some_and(|newest| position.is_behind(newest));
-        let old = page.letters.into_iter().filter(|letter| !is_later(&letter.position) && !letter.processor.is_empty());
-        selected.entries.extend(old.map(|DeadLetterSummary { processor, variant, .. }| (processor, variant)));
-        match page.next_after {
-            Some(next) if !is_later(&next) => after = Some(next),
-            _ => return Ok(()),
-        }
-    }
 }
 
 /// One swap for each entry that a flow has, or why it is refused.

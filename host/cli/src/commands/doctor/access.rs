@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use weir_gateway::Validity;
 use weir_pubsub::chain;
 
-use super::{Finding, fail, ok, warn};
+use super::finding::{Finding, fail, ok, warn};
 use crate::permissions;
 use crate::roles::{RENEWAL_TIME, check_access, identity};
 use crate::settings::Settings;

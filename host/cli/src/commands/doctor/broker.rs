@@ -8,7 +8,8 @@ use weir_pubsub::{
     chain, shown_url,
 };
 
-use super::{Finding, fail, locks as services, ok, skip, warn};
+use super::finding::{Finding, fail, ok, skip, warn};
+use super::locks as services;
 use crate::problem::Problem;
 use crate::roles::{reach_within, refused, try_message};
 use crate::settings::Settings;

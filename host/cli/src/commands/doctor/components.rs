@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use weir_config::records::{COMPONENT_TYPE, ComponentRecord};
 
-use super::{Finding, fail};
+use super::finding::{Finding, fail};
 use crate::client::Client;
 use crate::output::cut;
 use crate::problem::Problem;

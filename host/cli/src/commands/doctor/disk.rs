@@ -6,7 +6,7 @@ use weir_config::names::is_dead_letters;
 use weir_gateway::protocol::QueueSummary;
 use weir_pubsub::disk::DiskUse;
 
-use super::{Finding, Grade, fail, ok, skip, warn};
+use super::finding::{Finding, Grade, fail, ok, skip, warn};
 use crate::output::{number_if_known, size, size_if_known};
 use crate::settings::Settings;
 

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use weir_pubsub::disk::{damaged_files, lost_mark};
 
-use super::{Finding, fail, ok, warn};
+use super::finding::{Finding, fail, ok, warn};
 use crate::client::data_option;
 use crate::folder::{FORMAT, fix_hint, read_note, read_version};
 use crate::holder::Holder;
@@ -194,7 +194,7 @@ fn check_clock_skew(now: SystemTime, newest: Option<SystemTime>) -> Finding {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Grade;
+    use super::super::finding::Grade;
     use super::*;
 
     #[test]

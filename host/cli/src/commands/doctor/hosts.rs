@@ -4,8 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use weir_gateway::protocol::{HostReport, Presence, Status};
 
-use super::running::some;
-use super::{Finding, fail, ok, warn};
+use super::finding::{Finding, fail, ok, some, warn};
 use crate::hosts::{clock_problems, duplicate_names, label, other_versions, reporting};
 use crate::output::{age, cut};
 
@@ -73,7 +72,7 @@ fn hosts_present(hosts: &[HostReport]) -> Finding {
 mod tests {
     use serde_json::json;
 
-    use super::super::Grade;
+    use super::super::finding::Grade;
     use super::*;
 
     #[test]

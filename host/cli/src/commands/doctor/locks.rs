@@ -3,7 +3,7 @@
 use weir_config::names::{CONFIG_SERVICE, FLOW_SERVICE, Service};
 use weir_pubsub::{Backend, LockHolder, PubsubError, Result, chain};
 
-use super::{Finding, fail, ok, warn};
+use super::finding::{Finding, fail, ok, warn};
 
 /// Checks both locks, without disturbing the processes that hold them or stand by.
 pub(super) async fn check(backend: &dyn Backend, topicspace: &str) -> Vec<Finding> {
@@ -40,7 +40,7 @@ fn finding(check: &'static str, service: Service, holder: Result<Option<LockHold
 
 #[cfg(test)]
 mod tests {
-    use super::super::Grade;
+    use super::super::finding::Grade;
     use super::*;
 
     #[test]

@@ -5,6 +5,7 @@ mod access;
 mod broker;
 mod components;
 mod disk;
+mod finding;
 mod folder;
 mod hosts;
 mod locks;
@@ -18,77 +19,13 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 
-use anstyle::{AnsiColor, Style};
 use anyhow::Result;
 use serde_json::{Value, json};
 
+use self::finding::{Finding, Grade, fail, ok, warn};
 use crate::args;
 use crate::output::{self, Format};
 use crate::settings::{self, Loaded};
-
-/// The grade of a check.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Grade {
-    /// As it should be.
-    Ok,
-    /// It works, but needs attention.
-    Warn,
-    /// It does not work.
-    Fail,
-    /// It could not be checked.
-    Skip,
-}
-
-impl Grade {
-    fn word(self) -> &'static str {
-        match self {
-            Grade::Ok => "ok",
-            Grade::Warn => "warn",
-            Grade::Fail => "fail",
-            Grade::Skip => "skip",
-        }
-    }
-
-    fn shown(self) -> String {
-        let colour = match self {
-            Grade::Ok => AnsiColor::Green,
-            Grade::Skip => AnsiColor::Blue,
-            Grade::Warn => AnsiColor::Yellow,
-            Grade::Fail => AnsiColor::Red,
-        };
-        let style = Style::new().bold().fg_color(Some(colour.into()));
-        format!("{style}{:<4}{style:#}", self.word())
-    }
-}
-
-/// The result of one check.
-#[derive(Debug)]
-pub(super) struct Finding {
-    check: &'static str,
-    pub(super) grade: Grade,
-    what: String,
-    next: Option<String>,
-}
-
-/// As it should be.
-pub(super) fn ok(check: &'static str, what: impl Into<String>) -> Finding {
-    Finding { check, grade: Grade::Ok, what: what.into(), next: None }
-}
-
-/// It works, but needs attention.
-pub(super) fn warn(check: &'static str, what: impl Into<String>, next: impl Into<String>) -> Finding {
-    Finding { check, grade: Grade::Warn, what: what.into(), next: Some(next.into()) }
-}
-
-/// It does not work.
-pub(super) fn fail(check: &'static str, what: impl Into<String>, next: impl Into<String>) -> Finding {
-    Finding { check, grade: Grade::Fail, what: what.into(), next: Some(next.into()) }
-}
-
-/// It could not be checked.
-pub(super) fn skip(check: &'static str, what: impl Into<String>, next: impl Into<String>) -> Finding {
-    Finding { check, grade: Grade::Skip, what: what.into(), next: Some(next.into()) }
-}
 
 /// Runs all checks, and fails if one fails.
 pub(crate) async fn run(data: &Path, reach: &args::Reach, format: Format, command: &args::Doctor) -> Result<ExitCode> {

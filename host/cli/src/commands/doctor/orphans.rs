@@ -5,7 +5,8 @@ use weir_flow::protocol::{Backlog, Orphan};
 use weir_gateway::protocol::QueueSummary;
 use weir_pubsub::chain;
 
-use super::{Finding, fail, ok, skip, unowned, warn};
+use super::finding::{Finding, fail, ok, skip, warn};
+use super::unowned;
 use crate::args;
 use crate::client::Client;
 use crate::output::number;
@@ -120,7 +121,7 @@ fn of_others(others: &[QueueSummary], settings: &Settings) -> Finding {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Grade;
+    use super::super::finding::Grade;
     use super::*;
 
     #[test]

@@ -2,8 +2,7 @@
 
 use weir_gateway::protocol::QueueSummary;
 
-use super::running::some;
-use super::{Finding, fail, ok, warn};
+use super::finding::{Finding, fail, ok, some, warn};
 use crate::output::{number, number_if_known, size, size_if_known};
 
 /// A queue above this share of its limit is nearly full.
@@ -115,7 +114,7 @@ pub(super) fn dead_letters(queues: &[QueueSummary]) -> Finding {
 mod tests {
     use serde_json::json;
 
-    use super::super::Grade;
+    use super::super::finding::Grade;
     use super::*;
 
     fn queue(size_bytes: u64) -> QueueSummary {

@@ -4,8 +4,7 @@ use weir_config::names::spec_of_subscription;
 use weir_config::records::ProcessorState;
 use weir_gateway::protocol::{FlowProcessor, FlowSummary, QueueSummary, Status};
 
-use super::running::some;
-use super::{Finding, fail, ok, warn};
+use super::finding::{Finding, fail, ok, some, warn};
 use crate::output::number;
 
 const CHECK: &str = "readers";
@@ -87,7 +86,7 @@ fn processor<'s>(status: &'s Status, queue: &QueueSummary) -> Option<(&'s FlowSu
 mod tests {
     use serde_json::json;
 
-    use super::super::Grade;
+    use super::super::finding::Grade;
     use super::*;
 
     #[test]

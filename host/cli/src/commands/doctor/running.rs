@@ -10,8 +10,9 @@ use weir_config::records::{ProcessorState, ProcessorStatus};
 use weir_gateway::protocol::{FlowSummary, HostReport, MissingService, QueueSummary, ServiceName, Status};
 use weir_pubsub::chain;
 
+use super::finding::{Finding, Grade, fail, ok, skip, some, warn};
 use super::folder::State;
-use super::{Finding, Grade, components, disk, fail, hosts, ok, orphans, queues, readers, skip, unowned, warn};
+use super::{components, disk, hosts, orphans, queues, readers, unowned};
 use crate::args;
 use crate::client::{Client, data_option};
 use crate::folder::read_note;
@@ -26,8 +27,6 @@ const REPORTING: Duration = Duration::from_secs(6);
 const POLL_INTERVAL: Duration = Duration::from_millis(300);
 /// Maximum number of characters of a processor's problem shown: its cause comes last, after the digests that it names.
 const PROBLEM_COUNT: usize = 600;
-/// How many items of a kind are named; the rest is counted.
-const NAMED_COUNT: usize = 5;
 
 /// All checks that need a gateway.
 pub(super) async fn check(data: &Path, reach: &args::Reach, state: &State, settings: &Settings, command: &args::Doctor) -> Vec<Finding> {
@@ -303,15 +302,6 @@ fn processors(hosts: &[HostReport]) -> Finding {
     }
 }
 
-/// The first items, and the number of further ones.
-pub(super) fn some(all: &[String]) -> String {
-    let named = all.iter().take(NAMED_COUNT).cloned().collect::<Vec<_>>().join("\n");
-    match all.len().saturating_sub(NAMED_COUNT) {
-        0 => named,
-        more => format!("{named}\nand {more} more"),
-    }
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
@@ -357,12 +347,5 @@ mod tests {
             serde_json::from_value::<Status>(status).unwrap()
         };
         assert_eq!((is_settled(&status(0)), is_settled(&status(1))), (false, true));
-    }
-
-    #[test]
-    fn many_findings_of_a_kind_are_counted() {
-        let all: Vec<String> = (0..7).map(|at| at.to_string()).collect();
-        assert_eq!(some(&all), "0\n1\n2\n3\n4\nand 2 more");
-        assert_eq!(some(&all[..2]), "0\n1");
     }
 }

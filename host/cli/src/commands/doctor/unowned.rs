@@ -5,7 +5,7 @@ use weir_config::records::COMPONENT_TYPE;
 use weir_flow::protocol::BLUEPRINT_TYPE;
 use weir_gateway::protocol::{QueueSummary, Status};
 
-use super::{Finding, fail, warn};
+use super::finding::{Finding, fail, warn};
 use crate::client::Client;
 use crate::output::{number, size_if_known};
 use crate::problem::Problem;
@@ -86,7 +86,7 @@ async fn keys_count(client: &Client, config_type: &str) -> Result<usize, Problem
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
-    use super::super::Grade;
+    use super::super::finding::Grade;
     use super::*;
 
     #[test]

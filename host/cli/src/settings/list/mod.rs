@@ -38,7 +38,7 @@ pub(crate) fn about(section: &str) -> &'static str {
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::super::Settings;
+    use super::super::values::Settings;
     use super::*;
 
     #[test]

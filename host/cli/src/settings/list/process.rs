@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::super::LogFormat;
 use super::super::definition::Definition;
 use super::super::kind::{Kind, Value};
+use super::super::values::LogFormat;
 use crate::permissions::SharedFolder;
 
 pub(super) const LIST: &[Definition] = &[

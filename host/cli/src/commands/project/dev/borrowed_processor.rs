@@ -7,7 +7,7 @@ use serde_json::json;
 use weir_flow::protocol::Swapped;
 use weir_gateway::protocol::RemovedComponent;
 
-use super::print_status;
+use super::status_line::print_status;
 use crate::args::Swap;
 use crate::commands::deploy::deploy_as;
 use crate::commands::swap::KeepPrevious;

@@ -11,7 +11,7 @@ use super::super::{print_step, problem};
 use super::borrowed_processor::BorrowedProcessor;
 use super::dev_weir::DevWeir;
 use super::output_tap::OutputTap;
-use super::print_status;
+use super::status_line::{print_status, unwritten};
 use crate::args::{Dev, Reach};
 use crate::client::Client;
 use crate::commands::Session;
@@ -120,7 +120,7 @@ fn make(folder: &Path) -> Result<(CheckedManifest, PathBuf, String), Problem> {
         let reports = run_fixtures(&load(folder, &file)?, &fixtures);
         let failed = reports.iter().filter(|report| !matches!(report.verdict, Verdict::Same)).count();
         if failed > 0 {
-            print(folder, &reports, &[]).map_err(super::unwritten)?;
+            print(folder, &reports, &[]).map_err(unwritten)?;
             return Err(Problem::new(Exit::Failed, "fixtures failed: the component is not deployed"));
         }
         print_step(&format!("{} passed", fixtures_count(reports.len())));

@@ -4,6 +4,7 @@ mod borrowed_processor;
 mod cycle;
 mod dev_weir;
 mod output_tap;
+mod status_line;
 
 use std::path::Path;
 use std::time::Duration;
@@ -15,7 +16,6 @@ use self::cycle::DevCycles;
 use super::print_note;
 use crate::args::{Dev, Reach};
 use crate::output::{self, Format};
-use crate::problem::{Exit, Problem};
 use crate::report;
 use crate::shutdown::Signals;
 
@@ -83,12 +83,4 @@ async fn finish_or_break<T>(work: impl Future<Output = T>, signals: &mut Signals
         done = &mut work => (Some(done), true),
         _ = signals.next() => (None, true),
     }
-}
-
-fn print_status(line: &str) -> Result<(), Problem> {
-    output::line(line).map_err(unwritten)
-}
-
-fn unwritten(error: std::io::Error) -> Problem {
-    Problem::new(Exit::Failed, "the output cannot be written").because(error)
 }
