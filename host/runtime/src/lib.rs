@@ -43,15 +43,15 @@
 //! use weir_config::Change;
 //! use weir_config::records::{ComponentRecord, ComponentRef, Entry};
 //! use weir_pubsub::{Backend, Message};
-//! use weir_runtime::{Engine, Instance, CompiledComponent, Outcome, Program, VariantContext, inspect};
+//! use weir_runtime::{Engine, Instance, CompiledComponent, Outcome, Program, ProgramEnvironment, inspect};
 //!
 //! # async fn example(bytes: &[u8], backend: Arc<dyn Backend>, entry: Entry) -> Result<(), Box<dyn std::error::Error>> {
 //! let engine = Engine::new(4, "code-cache".as_ref())?;
 //! let loaded = Arc::new(CompiledComponent::of_bytes(&engine, bytes)?);
 //! let record = ComponentRecord::from(inspect(bytes)?);
 //! let component = ComponentRef { name: "summarizer".to_owned(), version: "1.0.0".to_owned(), digest: record.digest };
-//! let context = VariantContext { backend, stop: Default::default(), defaults: Default::default() };
-//! let program = Arc::new(Program::new(("summarizer", "news"), &entry, component, &record, loaded, context)?);
+//! let environment = ProgramEnvironment { backend, stop: Default::default(), defaults: Default::default() };
+//! let program = Arc::new(Program::new(("summarizer", "news"), &entry, component, &record, loaded, environment)?);
 //!
 //! let mut instance = Instance::start_alone(&program, Change::default()).await?;
 //! match instance.handle(0, &Message::new(r#"{"text": "long"}"#), 1).await {
@@ -85,6 +85,7 @@ mod fetched;
 mod generation;
 mod guest;
 mod host;
+mod host_context;
 mod imports;
 mod in_use;
 mod input_receiver;
@@ -127,4 +128,4 @@ pub use inspect::{DESCRIPTOR_SECTION, Inspected, digest_of, inspect};
 pub use instance::Instance;
 pub use outcome::{Answered, Fault, Handled, Outcome};
 pub use program::Program;
-pub use variant::VariantContext;
+pub use variant::ProgramEnvironment;

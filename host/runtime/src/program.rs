@@ -9,7 +9,7 @@ use crate::error::RuntimeError;
 use crate::replacements::Replacements;
 use crate::routes::Input;
 use crate::slots::{Purpose, Slot};
-use crate::variant::{Variant, VariantContext};
+use crate::variant::{ProgramEnvironment, Variant};
 
 /// A component with the parts that one entry defines.
 pub struct Program {
@@ -29,9 +29,9 @@ impl Program {
         component: ComponentRef,
         record: &ComponentRecord,
         loaded: Arc<CompiledComponent>,
-        context: VariantContext,
+        environment: ProgramEnvironment,
     ) -> Result<Self, RuntimeError> {
-        let variant = Arc::new(Variant::new(names, entry, component, record, context)?);
+        let variant = Arc::new(Variant::new(names, entry, component, record, environment)?);
         Ok(Program { variant, loaded, replacements: Replacements::default() })
     }
 

@@ -134,7 +134,7 @@ impl Guest {
             expires_in: None,
         };
         match &route.topic {
-            Some(topic) => variant.context.backend.check(topic, &message).map(|()| message).or_else(|error| invalid(error.to_string())),
+            Some(topic) => variant.backend.check(topic, &message).map(|()| message).or_else(|error| invalid(error.to_string())),
             None => Ok(message),
         }
     }
