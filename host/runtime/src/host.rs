@@ -29,7 +29,7 @@ use crate::engine_start::EngineStart;
 use crate::error::RuntimeError;
 use crate::host_context::HostContext;
 use crate::in_use::TypesInUse;
-use crate::outputs::Outputs;
+use crate::output_budget::OutputBudget;
 use crate::reporting::Reporter;
 use crate::status::VariantKey;
 use crate::status_board::{Identity, StatusBoard};
@@ -163,7 +163,7 @@ impl Host {
             stop: stop.clone(),
             tasks: tasks.clone(),
             defaults: settings.defaults,
-            outputs: Outputs::new(settings.outputs_bytes),
+            output_budget: OutputBudget::new(settings.outputs_bytes),
         };
         let mut work = JoinSet::new();
         work.spawn(Reconciler::new(subscription, board.clone(), Arc::new(context), settings.served, settings.given).run());

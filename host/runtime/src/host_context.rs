@@ -12,7 +12,7 @@ use weir_pubsub::{Backend, QueueSpec};
 use crate::component::Loader;
 use crate::config_state::ConfigState;
 use crate::in_use::TypesInUse;
-use crate::outputs::Outputs;
+use crate::output_budget::OutputBudget;
 use crate::variant::ProgramEnvironment;
 
 /// What all variants of a host share.
@@ -31,7 +31,7 @@ pub(crate) struct HostContext {
     /// The defaults where a deployment gives no value.
     pub(crate) defaults: ComponentDefaults,
     /// The budget of unsettled outputs of all processors together.
-    pub(crate) outputs: Outputs,
+    pub(crate) output_budget: OutputBudget,
 }
 
 impl HostContext {

@@ -2,7 +2,7 @@
 //!
 //! `host` follows the configuration; for every desired variant a `variant_supervisor` starts, swaps and stops a `processor`, which has a
 //! consumer, workers and a settler for each input. A `worker` passes each message to its `instance` of the variant's `program`, and then
-//! hands it to the `settler` together with the messages sent; `outputs` limits how much of these all of them hold.
+//! hands it to the `settler` together with the messages sent; `output_budget` limits how much of these all of them hold.
 //!
 //! A component can be inspected without running or compiling it:
 //!
@@ -95,7 +95,7 @@ mod memory;
 mod memory_limit;
 mod message_trace;
 mod outcome;
-mod outputs;
+mod output_budget;
 mod oversized;
 mod processor;
 mod program;
@@ -109,9 +109,9 @@ mod status;
 mod status_board;
 mod stub;
 mod suspects;
+mod untimed_waits;
 mod variant;
 mod variant_supervisor;
-mod waits;
 mod worker;
 
 pub use check::Checker;

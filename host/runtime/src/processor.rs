@@ -16,7 +16,7 @@ use crate::consumed::Consumed;
 use crate::generation::{Generation, WarmCounts};
 use crate::host_context::HostContext;
 use crate::input_receiver::InputReceiver;
-use crate::outputs::Account;
+use crate::output_budget::Account;
 use crate::oversized::Oversized;
 use crate::program::Program;
 use crate::routes::Input;
@@ -217,7 +217,7 @@ impl Intake {
     ) -> IntakeExit {
         let (index, slots) = (self.index, self.slots());
         let purpose = self.program().purpose(index);
-        let account = self.host.outputs.account(purpose, slots.clone(), stop.clone(), self.status.clone());
+        let account = self.host.output_budget.account(purpose, slots.clone(), stop.clone(), self.status.clone());
         let input = self.program().variant.inputs[index].name.clone();
         let receiver = InputReceiver::new(input, consumer.clone(), slots.clone(), self.status.clone(), account.clone());
         let mut workers = JoinSet::new();

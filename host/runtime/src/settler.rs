@@ -20,7 +20,7 @@ use weir_pubsub::{MessageId, Output, PubsubError, Receipt, Settled, Unsettled, W
 use crate::consumed::Consumed;
 use crate::host_context::HostContext;
 use crate::message_trace;
-use crate::outputs::Charge;
+use crate::output_budget::Charge;
 use crate::oversized::Oversized;
 use crate::status::{ErrorSource, InFlight, InputPart, VariantKey, VariantStatus, count};
 use weir_pubsub::chain;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use weir_config::records::{ComponentRef, ProcessorState, Refusal};
 use weir_pubsub::Backoff;
 
@@ -18,7 +18,7 @@ use crate::instance::Instance;
 use crate::processor::Processor;
 use crate::program::Program;
 use crate::reconcile::{ReconcileAction, next_action};
-use crate::slots::Slot;
+use crate::slots::{SetupPermit, SlotPermit};
 use crate::status::{ErrorSource, VariantKey, VariantStatus, WaitingForSlot, cut, now_ms};
 use weir_pubsub::{chain, restart_on_panic};
 
@@ -184,7 +184,7 @@ impl VariantSupervisor {
         let warm_count =
             |input: usize| warm_counts.get(input).copied().unwrap_or(0).min(program.variant.inputs[input].concurrency as usize);
         let first = (0..ready.len()).find(|input| warm_count(*input) > 0).unwrap_or(0);
-        let (_turn, slot) = self.setup_slot(&program, first, work).await;
+        let (_setup, slot) = self.setup_slot(&program, first, work).await;
         let instance = Movable::new(start(slot, program.clone(), known.clone())).await?;
         if let Some(ready) = ready.get_mut(first) {
             ready.push(instance);
@@ -201,18 +201,18 @@ impl VariantSupervisor {
     }
 
     /// Waits for a slot to set up an instance. The status shows the wait, after some time as the reason why the work is not applied.
-    async fn setup_slot(&self, program: &Program, input: usize, work: &Workload) -> (OwnedSemaphorePermit, Slot) {
+    async fn setup_slot(&self, program: &Program, input: usize, work: &Workload) -> (SetupPermit, SlotPermit) {
         let slots = program.loaded.engine.slots();
         let _waiting = WaitingForSlot::begin(&self.status);
         let waited = async {
-            let turn = slots.setup_turn().await;
-            (turn, program.slot(input).await)
+            let setup = slots.acquire_setup().await;
+            (setup, program.slot(input).await)
         };
         tokio::pin!(waited);
         tokio::select! {
             biased;
             slot = &mut waited => return slot,
-            () = tokio::time::sleep(SLOT_TIMEOUT) => self.report_shortage(work, slots.largest_count()),
+            () = tokio::time::sleep(SLOT_TIMEOUT) => self.report_shortage(work, slots.max_count_per_instance()),
         }
         waited.await
     }
@@ -327,6 +327,6 @@ fn refusal(component: &ComponentRef, problem: &str, permanent: bool) -> Refusal 
 }
 
 /// A component's setup may use the CPU for as long as its `handle` may: it owns what it needs, so that it can be moved to the background.
-async fn start(slot: Slot, program: Arc<Program>, known: Arc<ConfigState>) -> Result<Instance, RuntimeError> {
+async fn start(slot: SlotPermit, program: Arc<Program>, known: Arc<ConfigState>) -> Result<Instance, RuntimeError> {
     Instance::start(slot, &program, known).await
 }

@@ -19,11 +19,11 @@ use crate::input_receiver::InputReceiver;
 use crate::instance::Instance;
 use crate::message_trace;
 use crate::outcome::{Answered, Fault, Outcome};
-use crate::outputs::{Account, Charge};
+use crate::output_budget::{Account, Charge};
 use crate::oversized::Oversized;
 use crate::program::Program;
 use crate::settler::{Settlement, SettlementKind};
-use crate::slots::{Purpose, Slot, Slots};
+use crate::slots::{Purpose, SlotPermit, Slots};
 use crate::status::{ErrorSource, InFlight, VariantStatus, count};
 use crate::suspects::{MAX_TRIALS_COUNT, NoteName};
 use weir_pubsub::chain;
@@ -59,7 +59,7 @@ pub(crate) struct Worker {
     pub(crate) stop: CancellationToken,
     pub(crate) held: Option<HeldInstance>,
     /// For the next instance to be created.
-    pub(crate) slot: Option<Slot>,
+    pub(crate) slot: Option<SlotPermit>,
     /// Counts the message in flight.
     pub(crate) in_flight: Option<InFlight>,
     /// The last field, so that it is dropped after the consumer.
@@ -302,7 +302,7 @@ impl Worker {
 
     /// Waits, without an instance, until a message that yielded before may be retried.
     async fn wait_for_budget(&mut self) -> Result<(), Interrupted> {
-        self.stop.run_until_cancelled(self.account.wait_to_begin()).await.ok_or(Interrupted)
+        self.stop.run_until_cancelled(self.account.admit_next()).await.ok_or(Interrupted)
     }
 
     /// As [`Worker::attempt`], under a note that survives the host.
