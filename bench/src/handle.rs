@@ -9,7 +9,7 @@ use serde_json::json;
 use tokio::time::Instant;
 use weir_config::Change;
 use weir_pubsub::{Message, MessageId};
-use weir_runtime::{CompiledComponent, Engine, Instance, Outcome, Program, VariantContext};
+use weir_runtime::{CompiledComponent, Engine, Instance, Outcome, Program, ProgramEnvironment};
 
 use crate::bare::Bare;
 use crate::{body, fixture};
@@ -50,10 +50,10 @@ pub(crate) async fn run(subject: &Subject, rounds: u32) -> anyhow::Result<()> {
     let engine = Engine::new(4, &folder.path().join("cache"))?;
     let loaded = Arc::new(CompiledComponent::of_bytes(&engine, &subject.bytes)?);
     let (component, record) = fixture::deployment(&subject.bytes)?;
-    let context = VariantContext { backend: broker, stop: Default::default(), defaults: Default::default() };
+    let environment = ProgramEnvironment { backend: broker, stop: Default::default(), defaults: Default::default() };
     let mut entry = fixture::entry();
     entry.parameters = subject.parameters()?.into_iter().collect();
-    let program = Arc::new(Program::new(("echo", "bench"), &entry, component, &record, loaded, context)?);
+    let program = Arc::new(Program::new(("echo", "bench"), &entry, component, &record, loaded, environment)?);
     let (mut best_bare, mut best, mut memory) = (f64::MAX, f64::MAX, String::new());
     for round in 0..rounds {
         // New instances for each round: some languages leak what they send.

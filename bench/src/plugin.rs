@@ -12,7 +12,7 @@ use weir_config::records::{ComponentRecord, Descriptor, Entry};
 use weir_config::{Change, Content};
 use weir_pubsub::embedded::EmbeddedBroker;
 use weir_pubsub::{Message, MessageId};
-use weir_runtime::{CompiledComponent, Engine, Instance, Outcome, Program, VariantContext};
+use weir_runtime::{CompiledComponent, Engine, Instance, Outcome, Program, ProgramEnvironment};
 
 use crate::fixture;
 
@@ -108,8 +108,8 @@ impl Subject {
         }
         // As many as the texts require.
         record.limits.sends_count = Some(1 << 20);
-        let context = VariantContext { backend: self.broker.clone(), stop: Default::default(), defaults: Default::default() };
-        let program = Program::new(("subject", "bench"), &self.entry, component, &record, self.loaded.clone(), context)?;
+        let environment = ProgramEnvironment { backend: self.broker.clone(), stop: Default::default(), defaults: Default::default() };
+        let program = Program::new(("subject", "bench"), &self.entry, component, &record, self.loaded.clone(), environment)?;
         Ok(Instance::start_alone(&Arc::new(program), self.config.clone()).await?)
     }
 

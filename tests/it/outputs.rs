@@ -8,7 +8,7 @@ use weir_pubsub::Message;
 use weir_runtime::HostSettings;
 use weir_tests::wait::DEADLINE;
 
-use crate::contract::service::{begin, parts, requester, run_asked};
+use crate::contract::service::{SERVICE, Service, begin, parts, requester, run_asked};
 use crate::guests;
 use crate::host_fixture::{HostFixture, entry};
 
@@ -27,9 +27,15 @@ fn concurrency(count: u32) -> impl FnOnce(&mut ComponentRecord) {
 
 /// Runs a component as a processor between its own queues. Its messages are settled once there is a queue for what it sends.
 async fn run(fixture: &HostFixture, processor: &str, component: &ComponentRef) {
+    run_with(fixture, processor, component, &[]).await;
+}
+
+/// As [`run`], with further topics.
+async fn run_with(fixture: &HostFixture, processor: &str, component: &ComponentRef, more: &[(&str, &str)]) {
     let (input, output) = (format!("flow:tg:in-{processor}"), format!("flow:tg:out-{processor}"));
     fixture.create(&input, &format!("{processor}--v--input")).await;
-    let entry = Entry { consumed: vec!["output".to_owned()], ..entry(component, &[("input", &input), ("output", &output)], &[]) };
+    let topics = [&[("input", &*input), ("output", &*output)], more].concat();
+    let entry = Entry { consumed: vec!["output".to_owned()], ..entry(component, &topics, &[]) };
     fixture.put(&entry_type(processor), "v", &entry).await;
     fixture.until_state(processor, ProcessorState::Running).await;
 }
@@ -51,11 +57,26 @@ async fn sent_count(fixture: &HostFixture, processor: &str) -> u64 {
     fixture.stats(&format!("flow:tg:out-{processor}"), "test").await.depth_count
 }
 
-/// Makes all workers of a processor take one small message, so that each later waits for budget on its own: those that have not begun wait
-/// for their turn behind the first that waits for budget.
-async fn begin_all(fixture: &HostFixture, processor: &str, count: usize) {
-    send(fixture, processor, count, 1, 1).await;
-    fixture.until(processor, |status| status.in_hand_count == count as u64).await;
+/// Runs `blocked`, whose outputs have no queue, with this many workers, of which each has handled one small message. So all of them have an
+/// instance, and each later waits for budget on its own: of workers without one, only the first waits for budget, and the others for their
+/// turn behind it.
+async fn run_blocked(fixture: &HostFixture, workers_count: u32) {
+    let component = fixture.deploy(guests::GATED_OUTPUT, concurrency(workers_count)).await;
+    let service = Service::open(fixture).await;
+    run_with(fixture, "blocked", &component, &SERVICE).await;
+    let body = json!({"count": 1, "bytes": 1, "gated": true}).to_string();
+    for _ in 0..workers_count {
+        fixture.send("flow:tg:in-blocked", Message::new(body.clone())).await;
+    }
+    // A worker is blocked until its request is answered: so many requests come from as many workers.
+    let mut requests = Vec::new();
+    for _ in 0..workers_count {
+        requests.push(service.asked().await.1);
+    }
+    for request in requests {
+        service.answer(&request, "").await;
+    }
+    fixture.until("blocked", |status| status.outputs_bytes > 0 && status.in_hand_count == u64::from(workers_count)).await;
 }
 
 /// Waits until a processor has handled this many messages and holds nothing any more; it has had no failure.
@@ -68,13 +89,11 @@ async fn until_done(fixture: &HostFixture, processor: &str, handled_count: u64) 
 async fn a_processor_that_cannot_settle_holds_its_share_and_the_others_continue() {
     let fixture = fixture(8 * MIB, 16).await;
     let component = fixture.deploy(guests::BIG_OUTPUT, concurrency(4)).await;
-    run(&fixture, "blocked", &component).await;
+    run_blocked(&fixture, 4).await;
     run(&fixture, "healthy", &component).await;
     read(&fixture, "healthy").await;
-    begin_all(&fixture, "blocked", 4).await;
     send(&fixture, "blocked", 50, 100, 16 << 10).await;
-    // A worker that took no small message waits for its turn, not for the budget.
-    fixture.until("blocked", |status| status.waiting_for_outputs_count > 0 && status.outputs_bytes > 2 * MIB).await;
+    fixture.until("blocked", |status| status.waiting_for_outputs_count == 4).await;
     send(&fixture, "healthy", 20, 100, 16 << 10).await;
     until_done(&fixture, "healthy", 20).await;
     assert_eq!(sent_count(&fixture, "healthy").await, 2_000);
@@ -118,11 +137,9 @@ async fn the_memory_overhead_of_small_outputs_is_counted() {
     fixture.end().await;
 }
 
-/// A processor whose two workers wait: one with a message that it has not begun, the other in the middle of one.
+/// A processor whose two workers wait for budget, before a message or within one.
 async fn waiting(fixture: &HostFixture) {
-    let component = fixture.deploy(guests::BIG_OUTPUT, concurrency(2)).await;
-    run(fixture, "blocked", &component).await;
-    begin_all(fixture, "blocked", 2).await;
+    run_blocked(fixture, 2).await;
     send(fixture, "blocked", 2, 100, 16 << 10).await;
     fixture.until("blocked", |status| status.waiting_for_outputs_count == 2).await;
 }

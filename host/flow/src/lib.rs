@@ -49,6 +49,7 @@ mod orphans;
 pub mod parameters;
 pub mod plan;
 pub mod protocol;
+pub mod references;
 mod service;
 mod settings;
 pub mod template;

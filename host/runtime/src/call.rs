@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use weir_pubsub::{CORRELATION_ID, Message, MessageId, Output, Properties, Replies};
 
-use crate::outputs::Charge;
+use crate::output_budget::Charge;
 use crate::variant::Variant;
 
 /// What an instance is doing.

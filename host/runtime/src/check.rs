@@ -42,7 +42,7 @@ impl Checker {
         let engine = wasmtime::Engine::new(&settings(instances_count)).map_err(failed)?;
         let mut linker = Linker::new(&engine);
         imports::add_to_linker(&mut linker).map_err(failed)?;
-        Ok(Checker { engine, linker, largest_count: Slots::new(host_instances_count).largest_count() })
+        Ok(Checker { engine, linker, largest_count: Slots::new(host_instances_count).max_count_per_instance() })
     }
 
     /// Inspects a component and checks that this host can run it under these limits. Takes up to seconds, and blocks.

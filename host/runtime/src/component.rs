@@ -51,7 +51,7 @@ impl CompiledComponent {
         let unfit = |error: wasmtime::Error| RuntimeError::ComponentUnfit { digest, source: error.into() };
         let pre = engine.linker().instantiate_pre(component).map_err(unfit)?;
         let (processor, setup) = indices(engine.inner(), component, &pre).map_err(unfit)?;
-        let slots_count = slots_count(digest, component, engine.slots().largest_count())?;
+        let slots_count = slots_count(digest, component, engine.slots().max_count_per_instance())?;
         Ok(CompiledComponent { digest, engine: engine.clone(), pre, processor, setup, slots_count })
     }
 }
@@ -254,7 +254,7 @@ mod tests {
         let digest = Digest::from_sha256([1; 32]);
         let count = |memories_count| {
             let component = Component::new(engine.inner(), component(memories_count)).unwrap();
-            slots_count(digest, &component, engine.slots().largest_count())
+            slots_count(digest, &component, engine.slots().max_count_per_instance())
         };
         assert_eq!((count(0).unwrap(), count(1).unwrap(), count(3).unwrap()), (1, 1, 3));
         let refused = count(4).unwrap_err();

@@ -132,7 +132,7 @@ fn give_back_memory() {
 
 impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Engine").field("free_slots_count", &self.slots.free_count()).finish_non_exhaustive()
+        f.debug_struct("Engine").field("free_slots_count", &self.slots.available_count()).finish_non_exhaustive()
     }
 }
 

@@ -10,8 +10,8 @@ use crate::call::Call;
 use crate::config_state::ConfigState;
 use crate::console::{Console, LogContext};
 use crate::memory_limit::MemoryLimit;
+use crate::untimed_waits::UntimedWaits;
 use crate::variant::Variant;
-use crate::waits::Waits;
 
 /// The store data of an instance.
 pub(crate) struct Guest {
@@ -21,7 +21,7 @@ pub(crate) struct Guest {
     pub(crate) memory: MemoryLimit,
     pub(crate) log_context: Arc<LogContext>,
     pub(crate) stderr: Console,
-    pub(crate) waits: Waits,
+    pub(crate) waits: UntimedWaits,
     wasi: WasiCtx,
     table: ResourceTable,
 }
@@ -40,7 +40,7 @@ impl Guest {
         table.set_max_capacity(MAX_RESOURCES_COUNT);
         let memory = MemoryLimit::new(variant.limits.memory_bytes);
         let call = Call::new(variant.outputs.len());
-        Guest { variant, call, config, memory, log_context, stderr, waits: Waits::new(), wasi, table }
+        Guest { variant, call, config, memory, log_context, stderr, waits: UntimedWaits::new(), wasi, table }
     }
 }
 

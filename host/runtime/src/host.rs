@@ -27,12 +27,13 @@ use crate::desired::{Desired, Served, types_to_follow};
 use crate::desired_state::{Changes, DesiredState};
 use crate::engine_start::EngineStart;
 use crate::error::RuntimeError;
+use crate::host_context::HostContext;
 use crate::in_use::TypesInUse;
-use crate::outputs::Outputs;
+use crate::output_budget::OutputBudget;
 use crate::reporting::Reporter;
 use crate::status::VariantKey;
 use crate::status_board::{Identity, StatusBoard};
-use crate::variant_supervisor::{HostContext, VariantSupervisor};
+use crate::variant_supervisor::VariantSupervisor;
 use weir_pubsub::{chain, panic_text, restart_on_panic, task_failure};
 
 /// The time-out for dropped tasks to end.
@@ -153,18 +154,16 @@ impl Host {
         services.spawn(follower.run(end.clone()));
         let loader = Arc::new(Loader::new(engine, settings.components, settings.cache_bytes));
         let tasks = TaskTracker::new();
-        let (defaults, outputs) = (Arc::new(settings.defaults), Outputs::new(settings.outputs_bytes));
-        let in_use = TypesInUse::new();
         let context = HostContext {
             backend,
             loader,
             config: receiver,
-            in_use,
+            in_use: TypesInUse::new(),
             dead_letters,
             stop: stop.clone(),
             tasks: tasks.clone(),
-            defaults,
-            outputs,
+            defaults: settings.defaults,
+            output_budget: OutputBudget::new(settings.outputs_bytes),
         };
         let mut work = JoinSet::new();
         work.spawn(Reconciler::new(subscription, board.clone(), Arc::new(context), settings.served, settings.given).run());
@@ -263,7 +262,7 @@ fn register(handle: &FollowerHandle, followed_types: FollowedTypes, sender: Arc<
 struct Reconciler {
     subscription: ConfigSubscription,
     board: Arc<StatusBoard>,
-    context: Arc<HostContext>,
+    host: Arc<HostContext>,
     served: Served,
     desired_senders: BTreeMap<VariantKey, watch::Sender<Option<Desired>>>,
     supervisors: JoinSet<()>,
@@ -277,18 +276,18 @@ impl Reconciler {
     fn new(
         subscription: ConfigSubscription,
         board: Arc<StatusBoard>,
-        context: Arc<HostContext>,
+        host: Arc<HostContext>,
         served: Served,
         given: BTreeMap<String, GivenComponent>,
     ) -> Self {
         let (to_compile, digests) = mpsc::channel(1_024);
         let mut supervisors = JoinSet::new();
-        supervisors.spawn(compile_ahead(context.clone(), digests));
+        supervisors.spawn(compile_ahead(host.clone(), digests));
         let (desired_senders, compiled) = (BTreeMap::new(), BTreeSet::new());
         Reconciler {
             subscription,
             board,
-            context,
+            host,
             served,
             desired_senders,
             supervisors,
@@ -300,8 +299,8 @@ impl Reconciler {
     }
 
     async fn run(mut self) {
-        let mut config = self.context.config.clone();
-        let (mut in_use, stop) = (self.context.in_use.changes(), self.context.stop.clone());
+        let mut config = self.host.config.clone();
+        let (mut in_use, stop) = (self.host.in_use.changes(), self.host.stop.clone());
         let first = config.borrow_and_update().clone();
         self.reconcile(&first);
         loop {
@@ -340,14 +339,13 @@ impl Reconciler {
     }
 
     fn follow(&mut self) {
-        self.subscription.follow(types_to_follow(&self.served, self.desired_state.all(), self.context.in_use.names()));
+        self.subscription.follow(types_to_follow(&self.served, self.desired_state.all(), self.host.in_use.names()));
     }
 
     fn spawn_supervisor(&mut self, key: VariantKey, desired: Desired) {
         let (sender, receiver) = watch::channel(Some(desired));
         let supervisor = VariantSupervisor {
-            key: key.clone(),
-            context: self.context.clone(),
+            host: self.host.clone(),
             status: self.board.variant(&key),
             desired: receiver,
             consumed: Consumed::new(),
@@ -395,16 +393,16 @@ async fn supervisor_panic(supervisors: &mut JoinSet<()>) -> Infallible {
     std::future::pending().await
 }
 
-async fn compile_ahead(context: Arc<HostContext>, mut digests: mpsc::Receiver<(Digest, u64)>) {
+async fn compile_ahead(host: Arc<HostContext>, mut digests: mpsc::Receiver<(Digest, u64)>) {
     let work = async {
         while let Some((digest, size_bytes)) = digests.recv().await {
-            let loaded = AssertUnwindSafe(context.loader.load(digest, size_bytes)).catch_unwind().await;
+            let loaded = AssertUnwindSafe(host.loader.load(digest, size_bytes)).catch_unwind().await;
             if let Err(error) = loaded.map_or_else(|payload| Err(panic_text(&*payload)), |loaded| loaded.map_err(|error| chain(&error))) {
                 tracing::warn!(%digest, error, "deployed component not loaded");
             }
         }
     };
-    context.stop.run_until_cancelled(work).await;
+    host.stop.run_until_cancelled(work).await;
 }
 
 #[cfg(test)]

@@ -10,8 +10,8 @@ use futures_util::FutureExt;
 use tokio::sync::Semaphore;
 use weir_pubsub::{Backoff, Consumer, Delivery, PubsubError, chain};
 
-use crate::outputs::Account;
-use crate::slots::{Purpose, Slot, Slots};
+use crate::output_budget::Account;
+use crate::slots::{Purpose, SlotPermit, Slots};
 use crate::status::{InputPart, VariantKey, VariantStatus, WaitingForSlot};
 
 /// Waits while the broker cannot deliver.
@@ -56,7 +56,7 @@ impl InputReceiver {
     pub(crate) async fn next(&self) -> Result<Delivery, PubsubError> {
         let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
         loop {
-            self.account.wait_to_begin().await;
+            self.account.admit_next().await;
             match self.noticing_recovery(self.consumer.receive()).await {
                 Err(error @ PubsubError::Stalled { .. }) => self.stalled(&error, &mut backoff).await,
                 received => {
@@ -74,11 +74,11 @@ impl InputReceiver {
     ///
     /// # Cancel safety
     /// Yes.
-    pub(crate) async fn next_with_slot(&self, purpose: Purpose, count: u32) -> Result<(Delivery, Slot), PubsubError> {
+    pub(crate) async fn next_with_slot(&self, purpose: Purpose, count: u32) -> Result<(Delivery, SlotPermit), PubsubError> {
         let _turn = self.turn.acquire().await.expect("the semaphore is never closed");
         let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
         loop {
-            self.account.wait_to_begin().await;
+            self.account.admit_next().await;
             let error = match self.next_now(purpose, count).await {
                 None => continue,
                 Some(Err(error @ PubsubError::Stalled { .. })) => error,
@@ -92,7 +92,7 @@ impl InputReceiver {
     }
 
     /// Waits for a message, then for a slot; `None` if another worker has taken the message meanwhile.
-    async fn next_now(&self, purpose: Purpose, count: u32) -> Option<Result<(Delivery, Slot), PubsubError>> {
+    async fn next_now(&self, purpose: Purpose, count: u32) -> Option<Result<(Delivery, SlotPermit), PubsubError>> {
         if let Err(error) = self.noticing_recovery(self.consumer.readable()).await {
             return Some(Err(error));
         }
@@ -138,12 +138,12 @@ impl InputReceiver {
     ///
     /// # Cancel safety
     /// Dropping the future loses only the turn.
-    pub(crate) async fn slot(&self, purpose: Purpose, count: u32) -> Slot {
-        if let Some(slot) = self.slots.try_take(purpose, count) {
+    pub(crate) async fn slot(&self, purpose: Purpose, count: u32) -> SlotPermit {
+        if let Some(slot) = self.slots.try_acquire(purpose, count) {
             return slot;
         }
         let _waiting = WaitingForSlot::begin(&self.status);
-        self.slots.take(purpose, count).await
+        self.slots.acquire(purpose, count).await
     }
 }
 
@@ -157,7 +157,7 @@ mod tests {
     use weir_config::records::ProcessorState;
 
     use super::*;
-    use crate::outputs::Outputs;
+    use crate::output_budget::OutputBudget;
 
     /// Stalls once, then has no message.
     #[derive(Default)]
@@ -183,7 +183,7 @@ mod tests {
         let (slots, status) =
             (Slots::new(4), Arc::new(VariantStatus::new(VariantKey { processor: "p".into(), variant: "v".into() }, Arc::default())));
         status.set_state(ProcessorState::Running);
-        let account = Outputs::new(1 << 20).account(Purpose::Flow, slots.clone(), CancellationToken::new(), status.clone());
+        let account = OutputBudget::new(1 << 20).account(Purpose::Flow, slots.clone(), CancellationToken::new(), status.clone());
         InputReceiver::new("a".into(), Arc::new(Recovering::default()), slots, status, account)
     }
 

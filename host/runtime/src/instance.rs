@@ -22,10 +22,10 @@ use crate::failure::FaultKind;
 use crate::guest::Guest;
 use crate::imports::is_reserved;
 use crate::outcome::{Answered, Fault, Handled, Outcome};
-use crate::outputs::{Account, Charge};
+use crate::output_budget::{Account, Charge};
 use crate::program::Program;
-use crate::slots::Slot;
-use crate::waits::Waits;
+use crate::slots::SlotPermit;
+use crate::untimed_waits::UntimedWaits;
 
 /// How long an instance may keep its slot while others wait for one.
 const SLOT_QUANTUM: Duration = Duration::from_secs(1);
@@ -38,10 +38,10 @@ pub struct Instance {
     store: Store<Guest>,
     processor: Processor,
     setup: Option<Configurable>,
-    waits: Waits,
+    waits: UntimedWaits,
     began: Instant,
     calls_count: u32,
-    _slot: Slot,
+    _slot: SlotPermit,
 }
 
 impl Instance {
@@ -49,7 +49,7 @@ impl Instance {
     ///
     /// # Errors
     /// `Instance` (try again), `ComponentUnfit`, `SetupRefused`, `SetupFailed`.
-    pub(crate) async fn start(slot: Slot, program: &Arc<Program>, config: Arc<ConfigState>) -> Result<Self, RuntimeError> {
+    pub(crate) async fn start(slot: SlotPermit, program: &Arc<Program>, config: Arc<ConfigState>) -> Result<Self, RuntimeError> {
         let mut instance = Self::make(program, config, slot).await?;
         let all = program.variant.config_types.clone();
         instance.configure(&all).await?;
@@ -67,7 +67,7 @@ impl Instance {
         config: Arc<ConfigState>,
     ) -> Result<Option<Self>, RuntimeError> {
         let (purpose, count) = program.needs(input);
-        match program.loaded.engine.slots().try_take(purpose, count) {
+        match program.loaded.engine.slots().try_acquire(purpose, count) {
             Some(slot) => Self::start(slot, program, config).await.map(Some),
             None => Ok(None),
         }
@@ -82,7 +82,7 @@ impl Instance {
         Self::start(slot, program, Arc::new(ConfigState::default().after(config, None))).await
     }
 
-    async fn make(program: &Arc<Program>, config: Arc<ConfigState>, slot: Slot) -> Result<Self, RuntimeError> {
+    async fn make(program: &Arc<Program>, config: Arc<ConfigState>, slot: SlotPermit) -> Result<Self, RuntimeError> {
         let loaded = &program.loaded;
         // Not the whole state: thousands of idle instances would keep as many old ones.
         let config = Arc::new(config.only(&program.variant.config_types));
@@ -306,7 +306,7 @@ fn cut(mut text: String) -> String {
 
 /// Waits for a call no longer than this, excluding the time for which it waits for the host. Most calls never wait: only one that does gets
 /// a timer, and its CPU time is measured from then on.
-async fn within<T>(limit: Duration, waits: &Waits, call: impl Future<Output = T>) -> Option<T> {
+async fn within<T>(limit: Duration, waits: &UntimedWaits, call: impl Future<Output = T>) -> Option<T> {
     waits.reset();
     let mut call = pin!(call);
     match poll_fn(|context| Poll::Ready(call.as_mut().poll(context))).await {

@@ -2,7 +2,7 @@
 //!
 //! `host` follows the configuration; for every desired variant a `variant_supervisor` starts, swaps and stops a `processor`, which has a
 //! consumer, workers and a settler for each input. A `worker` passes each message to its `instance` of the variant's `program`, and then
-//! hands it to the `settler` together with the messages sent; `outputs` limits how much of these all of them hold.
+//! hands it to the `settler` together with the messages sent; `output_budget` limits how much of these all of them hold.
 //!
 //! A component can be inspected without running or compiling it:
 //!
@@ -43,15 +43,15 @@
 //! use weir_config::Change;
 //! use weir_config::records::{ComponentRecord, ComponentRef, Entry};
 //! use weir_pubsub::{Backend, Message};
-//! use weir_runtime::{Engine, Instance, CompiledComponent, Outcome, Program, VariantContext, inspect};
+//! use weir_runtime::{Engine, Instance, CompiledComponent, Outcome, Program, ProgramEnvironment, inspect};
 //!
 //! # async fn example(bytes: &[u8], backend: Arc<dyn Backend>, entry: Entry) -> Result<(), Box<dyn std::error::Error>> {
 //! let engine = Engine::new(4, "code-cache".as_ref())?;
 //! let loaded = Arc::new(CompiledComponent::of_bytes(&engine, bytes)?);
 //! let record = ComponentRecord::from(inspect(bytes)?);
 //! let component = ComponentRef { name: "summarizer".to_owned(), version: "1.0.0".to_owned(), digest: record.digest };
-//! let context = VariantContext { backend, stop: Default::default(), defaults: Default::default() };
-//! let program = Arc::new(Program::new(("summarizer", "news"), &entry, component, &record, loaded, context)?);
+//! let environment = ProgramEnvironment { backend, stop: Default::default(), defaults: Default::default() };
+//! let program = Arc::new(Program::new(("summarizer", "news"), &entry, component, &record, loaded, environment)?);
 //!
 //! let mut instance = Instance::start_alone(&program, Change::default()).await?;
 //! match instance.handle(0, &Message::new(r#"{"text": "long"}"#), 1).await {
@@ -85,6 +85,7 @@ mod fetched;
 mod generation;
 mod guest;
 mod host;
+mod host_context;
 mod imports;
 mod in_use;
 mod input_receiver;
@@ -94,7 +95,7 @@ mod memory;
 mod memory_limit;
 mod message_trace;
 mod outcome;
-mod outputs;
+mod output_budget;
 mod oversized;
 mod processor;
 mod program;
@@ -108,9 +109,9 @@ mod status;
 mod status_board;
 mod stub;
 mod suspects;
+mod untimed_waits;
 mod variant;
 mod variant_supervisor;
-mod waits;
 mod worker;
 
 pub use check::Checker;
@@ -127,4 +128,4 @@ pub use inspect::{DESCRIPTOR_SECTION, Inspected, digest_of, inspect};
 pub use instance::Instance;
 pub use outcome::{Answered, Fault, Handled, Outcome};
 pub use program::Program;
-pub use variant::VariantContext;
+pub use variant::ProgramEnvironment;

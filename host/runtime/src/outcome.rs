@@ -3,7 +3,7 @@
 use weir_pubsub::Output;
 
 use crate::failure::FaultKind;
-use crate::outputs::Charge;
+use crate::output_budget::Charge;
 
 /// The outcome of a call of `handle`.
 #[derive(Debug)]

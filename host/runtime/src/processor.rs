@@ -9,14 +9,14 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::task_tracker::TaskTrackerToken;
-use weir_pubsub::{Backend, Consumer, ConsumerOptions, PubsubError, Queue, QueueSpec, Recovery};
+use weir_pubsub::{Consumer, ConsumerOptions, PubsubError, Queue, Recovery};
 
 use crate::background::Movable;
-use crate::config_state::ConfigState;
 use crate::consumed::Consumed;
 use crate::generation::{Generation, WarmCounts};
+use crate::host_context::HostContext;
 use crate::input_receiver::InputReceiver;
-use crate::outputs::{Account, Outputs};
+use crate::output_budget::Account;
 use crate::oversized::Oversized;
 use crate::program::Program;
 use crate::routes::Input;
@@ -29,19 +29,6 @@ use weir_pubsub::{chain, restart_on_panic, task_failure};
 /// How many messages workers may be ahead of the settler.
 const HANDOVER_COUNT: usize = 256;
 
-/// The environment of a processor.
-#[derive(Clone)]
-pub(crate) struct ProcessorContext {
-    pub(crate) backend: Arc<dyn Backend>,
-    pub(crate) config: watch::Receiver<Arc<ConfigState>>,
-    pub(crate) dead_letters: QueueSpec,
-    pub(crate) consumed: Consumed,
-    pub(crate) status: Arc<VariantStatus>,
-    pub(crate) outputs: Outputs,
-    /// Released with the task that holds it, after everything else.
-    pub(crate) alive: TaskTrackerToken,
-}
-
 /// A running variant. Dropping it drops all its work, and its messages are requeued.
 pub(crate) struct Processor {
     generation: watch::Sender<Arc<Generation>>,
@@ -52,16 +39,24 @@ pub(crate) struct Processor {
 
 impl Processor {
     /// Starts to take messages.
-    pub(crate) fn start(generation: Generation, context: &ProcessorContext, stop: CancellationToken) -> Self {
-        let program = generation.program.clone();
+    pub(crate) fn start(generation: Generation, host: &Arc<HostContext>, status: &Arc<VariantStatus>, consumed: &Consumed) -> Self {
+        let (program, stop) = (generation.program.clone(), host.stop.child_token());
         let warm = WarmCounts::new(program.variant.inputs.len());
         let (sender, _) = watch::channel(Arc::new(generation));
         let mut intakes = JoinSet::new();
-        context.status.set_inputs(program.variant.inputs.iter().map(|input| &*input.name));
+        status.set_inputs(program.variant.inputs.iter().map(|input| &*input.name));
         for index in 0..program.variant.inputs.len() {
-            let generation = sender.subscribe();
-            let (warm, context, stop) = (warm.clone(), context.clone(), stop.clone());
-            let intake = Intake { index, generation, warm, context, oversized: Arc::default(), stop };
+            let intake = Intake {
+                index,
+                generation: sender.subscribe(),
+                warm: warm.clone(),
+                host: host.clone(),
+                status: status.clone(),
+                consumed: consumed.clone(),
+                oversized: Arc::default(),
+                stop: stop.clone(),
+                alive: host.tasks.token(),
+            };
             intakes.spawn(intake.supervised());
         }
         Processor { generation: sender, warm, stop, intakes }
@@ -91,7 +86,7 @@ impl Processor {
     /// Stops: takes no further messages, finishes those in flight, settles them, and releases the queues.
     pub(crate) async fn stop(mut self) {
         self.stop.cancel();
-        self.program().variant.context.stop.cancel();
+        self.program().variant.stop.cancel();
         while let Some(ended) = self.intakes.join_next().await {
             if let Err(error) = ended {
                 tracing::error!(error = task_failure(error), "intake aborted");
@@ -106,9 +101,13 @@ struct Intake {
     index: usize,
     generation: watch::Receiver<Arc<Generation>>,
     warm: WarmCounts,
-    context: ProcessorContext,
+    host: Arc<HostContext>,
+    status: Arc<VariantStatus>,
+    consumed: Consumed,
     oversized: Arc<Oversized>,
     stop: CancellationToken,
+    /// The last field, so that it is dropped after everything else.
+    alive: TaskTrackerToken,
 }
 
 /// How the workers of an input ended.
@@ -126,20 +125,18 @@ impl Intake {
     /// and restarts after a wait.
     async fn supervised(self) {
         let work = || self.clone().run();
-        restart_on_panic(&self.stop, work, |panic| {
-            self.context.status.note_panic(Some(&self.program().variant.inputs[self.index].name), panic)
-        })
-        .await;
+        restart_on_panic(&self.stop, work, |panic| self.status.note_panic(Some(&self.program().variant.inputs[self.index].name), panic))
+            .await;
     }
 
     async fn run(mut self) {
         let (stop, name) = (self.stop.clone(), self.program().variant.inputs[self.index].name.clone());
-        let key = &self.context.status.key;
+        let key = &self.status.key;
         let mut recovery = Recovery::of(format!("input `{name}` of processor `{}`, variant `{}`", key.processor, key.variant));
         loop {
             // The queue may not exist yet.
             let Some(consumer) = stop.run_until_cancelled(recovery.get(|| self.consumer())).await else { return };
-            self.context.status.input_begins(&name);
+            self.status.input_begins(&name);
             let Some(error) = self.work(consumer.into()).await else { return };
             self.missing(&error);
             recovery.lost(&error);
@@ -153,7 +150,7 @@ impl Intake {
     async fn consumer(&self) -> Result<Box<dyn Consumer>, PubsubError> {
         let (queue, options) = self.queue();
         let generation = self.generation.borrow().clone();
-        let got = self.context.backend.consumer(queue.topic(), queue.subscription(), options);
+        let got = self.host.backend.consumer(queue.topic(), queue.subscription(), options);
         generation.yielding(&self.slots(), got).await.inspect_err(|error| {
             self.missing(error);
             // Without a consumer it would hold an idle instance while others wait for its slot.
@@ -176,7 +173,7 @@ impl Intake {
 
     fn missing(&self, error: &PubsubError) {
         let name = self.program().variant.inputs[self.index].name.clone();
-        self.context.status.input_fails(&name, InputPart::Consumer, &format!("input `{name}`: {}", chain(error)));
+        self.status.input_fails(&name, InputPart::Consumer, &format!("input `{name}`: {}", chain(error)));
     }
 
     /// Runs until the processor stops (`None`) or the consumer is lost.
@@ -186,13 +183,11 @@ impl Intake {
     async fn work(&mut self, consumer: Arc<dyn Consumer>) -> Option<PubsubError> {
         let stop = self.stop.child_token();
         let (sender, receiver) = mpsc::channel(HANDOVER_COUNT);
-        let context = &self.context;
         let settler = Settler {
-            backend: context.backend.clone(),
-            status: context.status.clone(),
+            host: self.host.clone(),
+            status: self.status.clone(),
             input: self.program().variant.inputs[self.index].name.clone(),
-            dead_letters: context.dead_letters.clone(),
-            consumed: context.consumed.clone(),
+            consumed: self.consumed.clone(),
             oversized: self.oversized.clone(),
             stop: stop.clone(),
         };
@@ -222,9 +217,9 @@ impl Intake {
     ) -> IntakeExit {
         let (index, slots) = (self.index, self.slots());
         let purpose = self.program().purpose(index);
-        let account = self.context.outputs.account(purpose, slots.clone(), stop.clone(), self.context.status.clone());
+        let account = self.host.output_budget.account(purpose, slots.clone(), stop.clone(), self.status.clone());
         let input = self.program().variant.inputs[index].name.clone();
-        let receiver = InputReceiver::new(input, consumer.clone(), slots.clone(), self.context.status.clone(), account.clone());
+        let receiver = InputReceiver::new(input, consumer.clone(), slots.clone(), self.status.clone(), account.clone());
         let mut workers = JoinSet::new();
         let mut employed = BTreeSet::new();
         let mut ending = IntakeExit::Stopped;
@@ -281,24 +276,24 @@ impl Intake {
     fn worker(&self, number: u32, ends: (InputReceiver, mpsc::Sender<Settlement>, Arc<Account>), stop: CancellationToken) -> Worker {
         let (receiver, settler, account) = ends;
         Worker {
+            host: self.host.clone(),
             number,
             program: self.program(),
             generation: self.generation.clone(),
             warm: self.warm.clone(),
             slots: self.slots(),
             receiver,
-            config: self.context.config.clone(),
+            config: self.host.config.clone(),
             input: self.index,
             settler,
             account,
-            status: self.context.status.clone(),
-            dead_letters: self.context.dead_letters.queue.topic().clone(),
+            status: self.status.clone(),
             oversized: self.oversized.clone(),
             stop,
             held: None,
             slot: None,
             in_flight: None,
-            _alive: self.context.alive.clone(),
+            _alive: self.alive.clone(),
         }
     }
 }

@@ -8,8 +8,8 @@ use crate::component::CompiledComponent;
 use crate::error::RuntimeError;
 use crate::replacements::Replacements;
 use crate::routes::Input;
-use crate::slots::{Purpose, Slot};
-use crate::variant::{Variant, VariantContext};
+use crate::slots::{Purpose, SlotPermit};
+use crate::variant::{ProgramEnvironment, Variant};
 
 /// A component with the parts that one entry defines.
 pub struct Program {
@@ -29,9 +29,9 @@ impl Program {
         component: ComponentRef,
         record: &ComponentRecord,
         loaded: Arc<CompiledComponent>,
-        context: VariantContext,
+        environment: ProgramEnvironment,
     ) -> Result<Self, RuntimeError> {
-        let variant = Arc::new(Variant::new(names, entry, component, record, context)?);
+        let variant = Arc::new(Variant::new(names, entry, component, record, environment)?);
         Ok(Program { variant, loaded, replacements: Replacements::default() })
     }
 
@@ -49,9 +49,9 @@ impl Program {
     ///
     /// # Cancel safety
     /// Dropping the future loses only the turn.
-    pub(crate) async fn slot(&self, input: usize) -> Slot {
+    pub(crate) async fn slot(&self, input: usize) -> SlotPermit {
         let (purpose, count) = self.needs(input);
-        self.loaded.engine.slots().take(purpose, count).await
+        self.loaded.engine.slots().acquire(purpose, count).await
     }
 }
 

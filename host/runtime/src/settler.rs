@@ -15,11 +15,12 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use weir_config::records::DeadLetter;
-use weir_pubsub::{Backend, MessageId, Output, PubsubError, QueueSpec, Receipt, Settled, Unsettled, Waits, ensure_bounded};
+use weir_pubsub::{MessageId, Output, PubsubError, Receipt, Settled, Unsettled, Waits, ensure_bounded};
 
 use crate::consumed::Consumed;
+use crate::host_context::HostContext;
 use crate::message_trace;
-use crate::outputs::Charge;
+use crate::output_budget::Charge;
 use crate::oversized::Oversized;
 use crate::status::{ErrorSource, InFlight, InputPart, VariantKey, VariantStatus, count};
 use weir_pubsub::chain;
@@ -76,12 +77,10 @@ pub(crate) enum SettlementKind {
 
 /// Settles the messages of one input.
 pub(crate) struct Settler {
-    pub(crate) backend: Arc<dyn Backend>,
+    pub(crate) host: Arc<HostContext>,
     pub(crate) status: Arc<VariantStatus>,
     /// The input's name.
     pub(crate) input: Arc<str>,
-    /// The dead-letter queue with its limit, which is created if missing.
-    pub(crate) dead_letters: QueueSpec,
     /// Which outputs must find a queue, currently.
     pub(crate) consumed: Consumed,
     /// Messages whose outputs the broker refused as too large.
@@ -165,7 +164,7 @@ impl Settler {
         if settlement.kind == SettlementKind::Handled {
             outputs.iter_mut().for_each(|output| output.routing = self.consumed.routing(&output.topic));
         }
-        self.backend.settle(&settlement.receipt, outputs)
+        self.host.backend.settle(&settlement.receipt, outputs)
     }
 
     /// Retries a failed settle, and after it the later ones that failed too, in their order. Meanwhile no later message is settled.
@@ -241,7 +240,7 @@ impl Settler {
                 if let (Some(id), PubsubError::TooLarge { .. }) = (settlement.message_id, &error) {
                     self.oversized.refused(id, chain(&error));
                 }
-                let _ = self.backend.requeue(&settlement.receipt).await;
+                let _ = self.host.backend.requeue(&settlement.receipt).await;
             }
         }
     }
@@ -322,8 +321,9 @@ impl Settler {
 
     /// Creates the dead-letter queue; `false` if it cannot be created: the reason is recorded in `unmade`, and logged once.
     async fn make_dead_letters(&self, unmade: &mut Option<PubsubError>) -> bool {
-        let queue = &self.dead_letters.queue;
-        match ensure_bounded(&*self.backend, &self.dead_letters).await {
+        let dead_letters = &self.host.dead_letters;
+        let queue = &dead_letters.queue;
+        match ensure_bounded(&*self.host.backend, dead_letters).await {
             Ok(()) => {
                 tracing::info!(%queue, "dead-letter queue created");
                 *unmade = None;

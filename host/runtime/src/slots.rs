@@ -19,31 +19,36 @@ pub(crate) enum Purpose {
 pub(crate) struct Slots(Arc<SlotPool>);
 
 struct SlotPool {
-    open: Arc<Semaphore>,
-    kept: Arc<Semaphore>,
-    open_count: u32,
-    kept_count: u32,
-    /// A quarter of the slots: a `configure` that hangs must not take the slots of all running flows.
+    /// For every purpose.
+    shared: Arc<Semaphore>,
+    /// For requests only.
+    reserved: Arc<Semaphore>,
+    shared_count: u32,
+    reserved_count: u32,
+    /// A quarter of the slots: a `configure` that hangs must not hold the slots of all running flows.
     setups: Arc<Semaphore>,
     waiting_count: AtomicUsize,
     shortage: Notify,
 }
 
 /// The slots of one instance; released when it is dropped.
-pub(crate) type Slot = OwnedSemaphorePermit;
+pub(crate) type SlotPermit = OwnedSemaphorePermit;
+
+/// The permit to set up an instance; released when it is dropped.
+pub(crate) type SetupPermit = OwnedSemaphorePermit;
 
 impl Slots {
     /// A quarter of the slots is reserved for requests.
     pub(crate) fn new(count: u32) -> Self {
-        let kept_count = if count < 2 { 0 } else { (count / 4).max(1) };
-        let open_count = count - kept_count;
+        let reserved_count = if count < 2 { 0 } else { (count / 4).max(1) };
+        let shared_count = count - reserved_count;
         let slots = |count: u32| Arc::new(Semaphore::new(count as usize));
-        let (open, kept, setups) = (slots(open_count), slots(kept_count), slots((count / 4).max(1)));
+        let (shared, reserved, setups) = (slots(shared_count), slots(reserved_count), slots((count / 4).max(1)));
         Slots(Arc::new(SlotPool {
-            open,
-            kept,
-            open_count,
-            kept_count,
+            shared,
+            reserved,
+            shared_count,
+            reserved_count,
             setups,
             waiting_count: AtomicUsize::new(0),
             shortage: Notify::new(),
@@ -51,41 +56,41 @@ impl Slots {
     }
 
     /// The most slots that one instance can have.
-    pub(crate) fn largest_count(&self) -> u32 {
-        self.0.open_count
+    pub(crate) fn max_count_per_instance(&self) -> u32 {
+        self.0.shared_count
     }
 
-    /// Takes this many slots, if they are free.
-    pub(crate) fn try_take(&self, purpose: Purpose, count: u32) -> Option<Slot> {
-        let open = self.0.open.clone().try_acquire_many_owned(count).ok();
+    /// Acquires this many slots, if they are available.
+    pub(crate) fn try_acquire(&self, purpose: Purpose, count: u32) -> Option<SlotPermit> {
+        let shared = self.0.shared.clone().try_acquire_many_owned(count).ok();
         match purpose {
-            Purpose::Flow => open,
-            Purpose::Request => open.or_else(|| self.0.kept.clone().try_acquire_many_owned(count).ok()),
+            Purpose::Flow => shared,
+            Purpose::Request => shared.or_else(|| self.0.reserved.clone().try_acquire_many_owned(count).ok()),
         }
     }
 
-    /// Waits for this many slots, at most [`Slots::largest_count`].
+    /// Waits for this many slots, at most [`Slots::max_count_per_instance`].
     ///
     /// # Cancel safety
     /// Dropping the future loses only the turn.
-    pub(crate) async fn take(&self, purpose: Purpose, count: u32) -> Slot {
-        if let Some(slot) = self.try_take(purpose, count) {
+    pub(crate) async fn acquire(&self, purpose: Purpose, count: u32) -> SlotPermit {
+        if let Some(slot) = self.try_acquire(purpose, count) {
             return slot;
         }
         let _waiting = SlotWaiter::begin(&self.0);
-        let open = self.0.open.clone().acquire_many_owned(count);
-        let taken = match purpose {
-            Purpose::Request if count <= self.0.kept_count => tokio::select! {
-                taken = open => taken,
-                taken = self.0.kept.clone().acquire_many_owned(count) => taken,
+        let shared = self.0.shared.clone().acquire_many_owned(count);
+        let acquired = match purpose {
+            Purpose::Request if count <= self.0.reserved_count => tokio::select! {
+                acquired = shared => acquired,
+                acquired = self.0.reserved.clone().acquire_many_owned(count) => acquired,
             },
-            _ => open.await,
+            _ => shared.await,
         };
-        taken.expect("the semaphores are never closed")
+        acquired.expect("the semaphores are never closed")
     }
 
-    /// Waits for its turn to set up an instance of a new or changed variant. A turn is taken before a slot.
-    pub(crate) async fn setup_turn(&self) -> OwnedSemaphorePermit {
+    /// Waits for the permit to set up an instance of a new or changed variant. It is acquired before a slot.
+    pub(crate) async fn acquire_setup(&self) -> SetupPermit {
         self.0.setups.clone().acquire_owned().await.expect("the semaphore is never closed")
     }
 
@@ -107,13 +112,13 @@ impl Slots {
         }
     }
 
-    /// How many slots are free.
-    pub(crate) fn free_count(&self) -> usize {
-        self.0.open.available_permits() + self.0.kept.available_permits()
+    /// How many slots are available.
+    pub(crate) fn available_count(&self) -> usize {
+        self.0.shared.available_permits() + self.0.reserved.available_permits()
     }
 }
 
-/// A waiting request for slots.
+/// A worker or a setup that waits for slots, counted until this is dropped.
 struct SlotWaiter<'a>(&'a SlotPool);
 
 impl<'a> SlotWaiter<'a> {
@@ -140,41 +145,41 @@ mod tests {
     #[test]
     fn a_quarter_of_the_slots_is_reserved_for_requests() {
         let slots = Slots::new(8);
-        let mut taken: Vec<_> = (0..6).map(|_| slots.try_take(Purpose::Flow, 1).unwrap()).collect();
-        assert!(slots.try_take(Purpose::Flow, 1).is_none());
-        taken.extend((0..2).map(|_| slots.try_take(Purpose::Request, 1).unwrap()));
-        assert!(slots.try_take(Purpose::Request, 1).is_none());
+        let mut taken: Vec<_> = (0..6).map(|_| slots.try_acquire(Purpose::Flow, 1).unwrap()).collect();
+        assert!(slots.try_acquire(Purpose::Flow, 1).is_none());
+        taken.extend((0..2).map(|_| slots.try_acquire(Purpose::Request, 1).unwrap()));
+        assert!(slots.try_acquire(Purpose::Request, 1).is_none());
         taken.truncate(5);
-        assert!(slots.try_take(Purpose::Request, 1).is_some(), "the open ones are for everybody");
-        assert!(Slots::new(1).try_take(Purpose::Flow, 1).is_some());
-        assert!(Slots::new(2).try_take(Purpose::Flow, 1).is_some());
+        assert!(slots.try_acquire(Purpose::Request, 1).is_some(), "the shared ones are for all purposes");
+        assert!(Slots::new(1).try_acquire(Purpose::Flow, 1).is_some());
+        assert!(Slots::new(2).try_acquire(Purpose::Flow, 1).is_some());
     }
 
     #[tokio::test]
     async fn holders_of_slots_are_notified_of_waiters() {
         let slots = Slots::new(1);
-        let held = slots.take(Purpose::Flow, 1).await;
+        let held = slots.acquire(Purpose::Flow, 1).await;
         let mut short = Box::pin(slots.shortage());
         assert!(short.as_mut().now_or_never().is_none() && !slots.has_waiters());
-        let mut waiting = Box::pin(slots.take(Purpose::Flow, 1));
+        let mut waiting = Box::pin(slots.acquire(Purpose::Flow, 1));
         assert!(waiting.as_mut().now_or_never().is_none());
         short.await;
         assert!(slots.has_waiters());
         drop(held);
         let taken = waiting.await;
-        assert!(!slots.has_waiters() && slots.free_count() == 0);
+        assert!(!slots.has_waiters() && slots.available_count() == 0);
         drop(taken);
-        assert_eq!(slots.free_count(), 1);
+        assert_eq!(slots.available_count(), 1);
     }
 
     #[tokio::test]
     async fn an_instance_with_several_memories_waits_for_as_many_slots_without_being_overtaken() {
         let slots = Slots::new(8);
-        let held = slots.take(Purpose::Flow, 3).await;
-        let mut large = Box::pin(slots.take(Purpose::Flow, 4));
+        let held = slots.acquire(Purpose::Flow, 3).await;
+        let mut large = Box::pin(slots.acquire(Purpose::Flow, 4));
         assert!(large.as_mut().now_or_never().is_none());
-        assert!(slots.try_take(Purpose::Flow, 1).is_none(), "three are free, for the one that waits");
-        assert!(slots.try_take(Purpose::Request, 3).is_none() && slots.try_take(Purpose::Request, 2).is_some());
+        assert!(slots.try_acquire(Purpose::Flow, 1).is_none(), "three are free, for the one that waits");
+        assert!(slots.try_acquire(Purpose::Request, 3).is_none() && slots.try_acquire(Purpose::Request, 2).is_some());
         drop(held);
         assert_eq!(large.await.num_permits(), 4);
     }
@@ -182,8 +187,8 @@ mod tests {
     #[tokio::test]
     async fn at_most_a_quarter_of_the_slots_is_in_setup_at_a_time() {
         let slots = Slots::new(8);
-        let _turns = (slots.setup_turn().await, slots.setup_turn().await);
-        assert!(Box::pin(slots.setup_turn()).now_or_never().is_none());
+        let _setups = (slots.acquire_setup().await, slots.acquire_setup().await);
+        assert!(Box::pin(slots.acquire_setup()).now_or_never().is_none());
         assert!(!slots.has_waiters(), "idle instances would not help");
     }
 }

@@ -15,15 +15,14 @@ use crate::routes::{Input, OutputRoute, RequestRoute};
 /// The default number of unsettled messages of a consumer.
 const WINDOW: u32 = 256;
 
-/// Where a program runs.
-#[derive(Clone)]
-pub struct VariantContext {
+/// What a program gets from its surroundings: from a host, or from a bench or a test harness that has none.
+pub struct ProgramEnvironment {
     /// The broker.
     pub backend: Arc<dyn Backend>,
-    /// Cancelled when the host is stopping.
+    /// Cancelled when the program should finish: a component then has no time left.
     pub stop: CancellationToken,
     /// The defaults where a deployment gives no value.
-    pub defaults: Arc<ComponentDefaults>,
+    pub defaults: ComponentDefaults,
 }
 
 /// What one entry and its deployment define for a component.
@@ -46,7 +45,9 @@ pub(crate) struct Variant {
     pub(crate) window: NonZeroU32,
     pub(crate) message_limits: Limits,
     pub(crate) log_quota: Arc<LogQuota>,
-    pub(crate) context: VariantContext,
+    pub(crate) backend: Arc<dyn Backend>,
+    /// Cancelled when the processor or the host stops.
+    pub(crate) stop: CancellationToken,
 }
 
 impl Variant {
@@ -59,11 +60,12 @@ impl Variant {
         entry: &Entry,
         component: ComponentRef,
         record: &ComponentRecord,
-        context: VariantContext,
+        environment: ProgramEnvironment,
     ) -> Result<Self, RuntimeError> {
+        let ProgramEnvironment { backend, stop, defaults } = environment;
         let (processor, variant) = names;
         let Fit { inputs, outputs, requests, parameters } = fit(processor, variant, entry, record)?;
-        let limits = within(record.limits_over(&context.defaults), context.backend.limits());
+        let limits = within(record.limits_over(&defaults), backend.limits());
         let outputs: Vec<OutputRoute> = outputs.into_iter().map(OutputRoute::new).collect();
         Ok(Variant {
             processor: processor.into(),
@@ -77,12 +79,13 @@ impl Variant {
             requests: requests.into_iter().map(|request| RequestRoute::new(request, names)).collect::<Result<_, _>>()?,
             parameters,
             config_types: record.descriptor.config_types.iter().map(|config_type| config_type.name.clone()).collect(),
-            retry: record.retry_over(&context.defaults),
+            retry: record.retry_over(&defaults),
             window: NonZeroU32::new(record.window.unwrap_or(WINDOW)).unwrap_or(NonZeroU32::MIN),
-            message_limits: *context.backend.limits(),
+            message_limits: *backend.limits(),
             log_quota: Arc::new(LogQuota::new(limits.log_bytes_per_minute)),
             limits,
-            context,
+            backend,
+            stop,
         })
     }
 
@@ -98,7 +101,7 @@ impl Variant {
     pub(crate) async fn publish(&self, output: usize, message: Message) -> Result<(), PubsubError> {
         let route = &self.outputs[output];
         let Some(topic) = &route.topic else { return Ok(()) };
-        let producer = route.producer.get_or_try_init(|| self.context.backend.producer(topic)).await?;
+        let producer = route.producer.get_or_try_init(|| self.backend.producer(topic)).await?;
         producer.publish_confirmed(message).await
     }
 
@@ -119,8 +122,7 @@ impl Variant {
     /// As [`Requester::connect`].
     pub(crate) async fn requester(&self, request: usize) -> Result<&Requester, PubsubError> {
         let route = &self.requests[request];
-        let connect =
-            || async { Requester::connect(self.context.backend.clone(), &route.request, &route.response, &route.subscription).await };
+        let connect = || async { Requester::connect(self.backend.clone(), &route.request, &route.response, &route.subscription).await };
         route.requester.get_or_try_init(connect).await
     }
 }

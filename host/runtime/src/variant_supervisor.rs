@@ -3,28 +3,23 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
-use weir_config::records::{ComponentDefaults, ComponentRef, ProcessorState, Refusal};
-use weir_pubsub::{Backend, Backoff, QueueSpec};
+use tokio::sync::{mpsc, watch};
+use weir_config::records::{ComponentRef, ProcessorState, Refusal};
+use weir_pubsub::Backoff;
 
 use crate::background::Movable;
-use crate::component::Loader;
 use crate::config_state::ConfigState;
 use crate::consumed::Consumed;
 use crate::desired::{Desired, Workload};
 use crate::error::RuntimeError;
 use crate::generation::Generation;
-use crate::in_use::TypesInUse;
+use crate::host_context::HostContext;
 use crate::instance::Instance;
-use crate::outputs::Outputs;
-use crate::processor::{Processor, ProcessorContext};
+use crate::processor::Processor;
 use crate::program::Program;
 use crate::reconcile::{ReconcileAction, next_action};
-use crate::slots::Slot;
+use crate::slots::{SetupPermit, SlotPermit};
 use crate::status::{ErrorSource, VariantKey, VariantStatus, WaitingForSlot, cut, now_ms};
-use crate::variant::VariantContext;
 use weir_pubsub::{chain, restart_on_panic};
 
 const FIRST_WAIT: Duration = Duration::from_millis(250);
@@ -32,28 +27,9 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// How long a setup waits for an instance slot before that is an error.
 const SLOT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The state that all supervisors of a host share.
-pub(crate) struct HostContext {
-    pub(crate) backend: Arc<dyn Backend>,
-    pub(crate) loader: Arc<Loader>,
-    pub(crate) config: watch::Receiver<Arc<ConfigState>>,
-    /// The config types that must be followed for running work.
-    pub(crate) in_use: TypesInUse,
-    pub(crate) dead_letters: QueueSpec,
-    /// Cancelled when the host stops.
-    pub(crate) stop: CancellationToken,
-    /// Tracks all tasks that hold consumers.
-    pub(crate) tasks: TaskTracker,
-    /// The defaults where a deployment gives no value.
-    pub(crate) defaults: Arc<ComponentDefaults>,
-    /// The budget of unsettled outputs of all processors together.
-    pub(crate) outputs: Outputs,
-}
-
 /// Supervises one variant.
 pub(crate) struct VariantSupervisor {
-    pub(crate) key: VariantKey,
-    pub(crate) context: Arc<HostContext>,
+    pub(crate) host: Arc<HostContext>,
     pub(crate) status: Arc<VariantStatus>,
     /// The newest desired state; `None`: it should not exist.
     pub(crate) desired: watch::Receiver<Option<Desired>>,
@@ -73,12 +49,12 @@ pub(crate) struct RunningWorkload {
 impl VariantSupervisor {
     /// As [`VariantSupervisor::run`], restarted after a panic: what ran is dropped, and its messages are redelivered.
     pub(crate) async fn supervised(self) {
-        let VariantSupervisor { key, context, status, desired, consumed, removed, running: _ } = self;
+        let VariantSupervisor { host, status, desired, consumed, removed, running: _ } = self;
         let work = || {
-            let (key, context, status, desired) = (key.clone(), context.clone(), status.clone(), desired.clone());
-            VariantSupervisor { key, context, status, desired, consumed: consumed.clone(), removed: removed.clone(), running: None }.run()
+            let (host, status, desired) = (host.clone(), status.clone(), desired.clone());
+            VariantSupervisor { host, status, desired, consumed: consumed.clone(), removed: removed.clone(), running: None }.run()
         };
-        restart_on_panic(&context.stop, work, |panic| status.note_panic(None, panic)).await;
+        restart_on_panic(&host.stop, work, |panic| status.note_panic(None, panic)).await;
     }
 
     /// Runs until the host stops or forgets the variant.
@@ -94,16 +70,16 @@ impl VariantSupervisor {
                 self.status.set_desired(desired.component());
             }
             let again = self.reconcile(desired.as_ref()).await;
-            if self.context.stop.is_cancelled() {
+            if self.host.stop.is_cancelled() {
                 return self.end().await;
             }
             let wait = if again { backoff.next_wait(&mut rand::rng()) } else { Duration::MAX };
             if !again {
                 backoff.reset();
             }
-            let context = self.context.clone();
+            let host = self.host.clone();
             tokio::select! {
-                () = context.stop.cancelled() => return self.end().await,
+                () = host.stop.cancelled() => return self.end().await,
                 changed = self.desired.changed() => match changed {
                     Ok(()) => backoff.reset(),
                     Err(_) => return self.end().await,
@@ -117,7 +93,7 @@ impl VariantSupervisor {
     async fn reconcile(&mut self, desired: Option<&Desired>) -> bool {
         match next_action(self.running.as_ref().map(|running| &running.work), desired) {
             ReconcileAction::Keep if desired.is_none() => {
-                let _ = self.removed.send(self.key.clone()).await;
+                let _ = self.removed.send(self.status.key.clone()).await;
             }
             // The entry names the running component: earlier refusals no longer apply.
             ReconcileAction::Keep => self.clear_component_error(),
@@ -134,7 +110,7 @@ impl VariantSupervisor {
             }
             ReconcileAction::Stop => {
                 self.end().await;
-                let _ = self.removed.send(self.key.clone()).await;
+                let _ = self.removed.send(self.status.key.clone()).await;
             }
         }
         false
@@ -177,7 +153,7 @@ impl VariantSupervisor {
         tokio::select! {
             prepared = self.prepare_whole(work) => Some(prepared),
             () = self.target_changed(target) => None,
-            () = self.context.stop.cancelled() => None,
+            () = self.host.stop.cancelled() => None,
         }
     }
 
@@ -194,14 +170,13 @@ impl VariantSupervisor {
 
     /// Fetches, compiles, fits and sets up: at least one instance, and as many as workers have now, so that none of them has to wait.
     async fn prepare_whole(&self, work: &Workload) -> Result<Generation, RuntimeError> {
-        let context = &self.context;
-        let loaded = context.loader.load(work.component.digest, work.record.size_bytes).await?;
-        let names = (&*self.key.processor, &*self.key.variant);
-        let variant_context =
-            VariantContext { backend: context.backend.clone(), stop: context.stop.child_token(), defaults: context.defaults.clone() };
-        let program = Arc::new(Program::new(names, &work.entry, work.component.clone(), &work.record, loaded, variant_context)?);
-        let types = context.in_use.hold(program.variant.config_types.iter().cloned());
-        let mut config = context.config.clone();
+        let host = &self.host;
+        let loaded = host.loader.load(work.component.digest, work.record.size_bytes).await?;
+        let names = (&*self.status.key.processor, &*self.status.key.variant);
+        let environment = host.program_environment();
+        let program = Arc::new(Program::new(names, &work.entry, work.component.clone(), &work.record, loaded, environment)?);
+        let types = host.in_use.hold(program.variant.config_types.iter().cloned());
+        let mut config = host.config.clone();
         let known =
             config.wait_for(|state| state.covers(&program.variant.config_types)).await.expect("the host outlives its supervisors").clone();
         let warm_counts = self.running.as_ref().map(|running| running.processor.warm_counts()).unwrap_or_default();
@@ -209,7 +184,7 @@ impl VariantSupervisor {
         let warm_count =
             |input: usize| warm_counts.get(input).copied().unwrap_or(0).min(program.variant.inputs[input].concurrency as usize);
         let first = (0..ready.len()).find(|input| warm_count(*input) > 0).unwrap_or(0);
-        let (_turn, slot) = self.setup_slot(&program, first, work).await;
+        let (_setup, slot) = self.setup_slot(&program, first, work).await;
         let instance = Movable::new(start(slot, program.clone(), known.clone())).await?;
         if let Some(ready) = ready.get_mut(first) {
             ready.push(instance);
@@ -226,24 +201,24 @@ impl VariantSupervisor {
     }
 
     /// Waits for a slot to set up an instance. The status shows the wait, after some time as the reason why the work is not applied.
-    async fn setup_slot(&self, program: &Program, input: usize, work: &Workload) -> (OwnedSemaphorePermit, Slot) {
+    async fn setup_slot(&self, program: &Program, input: usize, work: &Workload) -> (SetupPermit, SlotPermit) {
         let slots = program.loaded.engine.slots();
         let _waiting = WaitingForSlot::begin(&self.status);
         let waited = async {
-            let turn = slots.setup_turn().await;
-            (turn, program.slot(input).await)
+            let setup = slots.acquire_setup().await;
+            (setup, program.slot(input).await)
         };
         tokio::pin!(waited);
         tokio::select! {
             biased;
             slot = &mut waited => return slot,
-            () = tokio::time::sleep(SLOT_TIMEOUT) => self.report_shortage(work, slots.largest_count()),
+            () = tokio::time::sleep(SLOT_TIMEOUT) => self.report_shortage(work, slots.max_count_per_instance()),
         }
         waited.await
     }
 
     fn report_shortage(&self, work: &Workload, slots_count: u32) {
-        let (processor, variant, component) = (&*self.key.processor, &*self.key.variant, work.component.key());
+        let (processor, variant, component) = (&*self.status.key.processor, &*self.status.key.variant, work.component.key());
         let problem = format!(
             "no instance slot became free within {} s, still waiting: all {slots_count} are in use by other processors; stop some of them, \
                  or raise host.instances",
@@ -263,7 +238,7 @@ impl VariantSupervisor {
             self.status.end_errors(|of| matches!(of, ErrorSource::Component | ErrorSource::Memory));
         }
         self.status.set_refused(refused);
-        let (processor, variant, component) = (&*self.key.processor, &*self.key.variant, work.component.key());
+        let (processor, variant, component) = (&*self.status.key.processor, &*self.status.key.variant, work.component.key());
         match &mut self.running {
             Some(running) if running.processor.can_switch_to(&generation.program) => {
                 tracing::info!(processor, variant, component, "processor reconfigured");
@@ -275,31 +250,18 @@ impl VariantSupervisor {
                 // The running processor may take minutes to finish its messages.
                 let slots = generation.program.loaded.engine.slots().clone();
                 generation.yielding(&slots, self.end()).await;
-                let processor = Processor::start(generation, &self.processor_context(), self.context.stop.child_token());
+                let processor = Processor::start(generation, &self.host, &self.status, &self.consumed);
                 self.running = Some(RunningWorkload { work: work.clone(), processor });
             }
         }
         self.status.set_state(ProcessorState::Running);
     }
 
-    fn processor_context(&self) -> ProcessorContext {
-        let context = &self.context;
-        ProcessorContext {
-            backend: context.backend.clone(),
-            config: context.config.clone(),
-            dead_letters: context.dead_letters.clone(),
-            consumed: self.consumed.clone(),
-            status: self.status.clone(),
-            outputs: context.outputs.clone(),
-            alive: context.tasks.token(),
-        }
-    }
-
     /// Handles a component that cannot run: the old workload continues, or the entry's previous component runs, or nothing does. `true`:
     /// the failure may be temporary.
     async fn refused(&mut self, work: &Workload, error: &RuntimeError) -> bool {
         let (text, is_transient) = (chain(error), !error.is_permanent());
-        let (VariantKey { processor, variant }, component) = (self.key.clone(), work.component.key());
+        let (VariantKey { processor, variant }, component) = (self.status.key.clone(), work.component.key());
         let refusal = refusal(&work.component, &text, !is_transient);
         let may_go_on = self.running.as_ref().is_some_and(|running| running.work.has_same_io(work));
         if may_go_on {
@@ -338,7 +300,7 @@ impl VariantSupervisor {
     }
 
     fn fail(&self, problem: &str, state: ProcessorState) {
-        let (processor, variant) = (&*self.key.processor, &*self.key.variant);
+        let (processor, variant) = (&*self.status.key.processor, &*self.status.key.variant);
         // It is retried repeatedly; the same error is reported once.
         if self.status.has_component_error(problem) {
             tracing::debug!(processor, variant, error = problem, "processor still failing to start");
@@ -352,7 +314,7 @@ impl VariantSupervisor {
     /// Stops the running processor.
     async fn end(&mut self) {
         if let Some(RunningWorkload { processor, .. }) = self.running.take() {
-            tracing::info!(processor = self.key.processor, variant = self.key.variant, "processor stopping");
+            tracing::info!(processor = self.status.key.processor, variant = self.status.key.variant, "processor stopping");
             self.status.set_state(ProcessorState::Stopping);
             processor.stop().await;
             self.status.set_inputs(std::iter::empty());
@@ -365,6 +327,6 @@ fn refusal(component: &ComponentRef, problem: &str, permanent: bool) -> Refusal 
 }
 
 /// A component's setup may use the CPU for as long as its `handle` may: it owns what it needs, so that it can be moved to the background.
-async fn start(slot: Slot, program: Arc<Program>, known: Arc<ConfigState>) -> Result<Instance, RuntimeError> {
+async fn start(slot: SlotPermit, program: Arc<Program>, known: Arc<ConfigState>) -> Result<Instance, RuntimeError> {
     Instance::start(slot, &program, known).await
 }

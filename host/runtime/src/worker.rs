@@ -7,22 +7,23 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::task_tracker::TaskTrackerToken;
-use weir_pubsub::{Backoff, Delivery, DeliveryCount, Message, PubsubError, Receipt, Topic};
+use weir_pubsub::{Backoff, Delivery, DeliveryCount, Message, PubsubError, Receipt};
 
 use crate::config_state::ConfigState;
 use crate::dead_lettering::GiveUpReason;
 use crate::error::RuntimeError;
 use crate::failure::{AfterFailure, FaultKind, History, is_suspected_poison};
 use crate::generation::{Generation, HeldInstance, WarmCounts};
+use crate::host_context::HostContext;
 use crate::input_receiver::InputReceiver;
 use crate::instance::Instance;
 use crate::message_trace;
 use crate::outcome::{Answered, Fault, Outcome};
-use crate::outputs::{Account, Charge};
+use crate::output_budget::{Account, Charge};
 use crate::oversized::Oversized;
 use crate::program::Program;
 use crate::settler::{Settlement, SettlementKind};
-use crate::slots::{Purpose, Slot, Slots};
+use crate::slots::{Purpose, SlotPermit, Slots};
 use crate::status::{ErrorSource, InFlight, VariantStatus, count};
 use crate::suspects::{MAX_TRIALS_COUNT, NoteName};
 use weir_pubsub::chain;
@@ -34,6 +35,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// Takes the messages of one input, one at a time.
 pub(crate) struct Worker {
+    pub(crate) host: Arc<HostContext>,
     /// Its number among the workers of the input, from 0.
     pub(crate) number: u32,
     /// The program of its instance, even if a newer one exists.
@@ -51,14 +53,13 @@ pub(crate) struct Worker {
     /// The account that the outputs of its messages are charged to.
     pub(crate) account: Arc<Account>,
     pub(crate) status: Arc<VariantStatus>,
-    pub(crate) dead_letters: Topic,
     /// Messages whose outputs the broker refused as too large.
     pub(crate) oversized: Arc<Oversized>,
     /// Cancelled when no further message may be taken.
     pub(crate) stop: CancellationToken,
     pub(crate) held: Option<HeldInstance>,
     /// For the next instance to be created.
-    pub(crate) slot: Option<Slot>,
+    pub(crate) slot: Option<SlotPermit>,
     /// Counts the message in flight.
     pub(crate) in_flight: Option<InFlight>,
     /// The last field, so that it is dropped after the consumer.
@@ -301,7 +302,7 @@ impl Worker {
 
     /// Waits, without an instance, until a message that yielded before may be retried.
     async fn wait_for_budget(&mut self) -> Result<(), Interrupted> {
-        self.stop.run_until_cancelled(self.account.wait_to_begin()).await.ok_or(Interrupted)
+        self.stop.run_until_cancelled(self.account.admit_next()).await.ok_or(Interrupted)
     }
 
     /// As [`Worker::attempt`], under a note that survives the host.
@@ -448,7 +449,8 @@ impl Worker {
     /// Gives a message up and has the resulting message settled.
     async fn give_up(&mut self, receipt: Receipt, message: &Message, lost: GiveUpReason<'_>) {
         let (program, config_version) = (self.program.clone(), self.config.borrow().version);
-        let (kind, outputs) = lost.give_up(&program.variant, self.input, message, config_version, &self.dead_letters).await;
+        let (kind, outputs) =
+            lost.give_up(&program.variant, self.input, message, config_version, self.host.dead_letters.queue.topic()).await;
         let (message_id, in_flight, _charge) = (message.id, self.in_flight.take(), Charge::default());
         self.settle(Settlement { receipt, message_id, outputs, already_sent_count: 0, dropped_count: 0, kind, in_flight, _charge }).await;
     }
@@ -475,7 +477,7 @@ impl Worker {
     async fn requeue(&mut self, receipt: Receipt, message: &Message) {
         self.in_flight = None;
         message_trace::requeued(&self.program.variant, message);
-        if let Err(error) = self.program.variant.context.backend.requeue(&receipt).await {
+        if let Err(error) = self.host.backend.requeue(&receipt).await {
             let message_id = message.id.map(tracing::field::display);
             tracing::debug!(processor = &*self.program.variant.processor, message_id, error = %chain(&error), "message not requeued");
         }

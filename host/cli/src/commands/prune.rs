@@ -4,8 +4,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use serde_json::json;
-use weir_config::records::named_digests;
 use weir_config::{ComponentFolder, Store, remove_unused};
+use weir_flow::references::named_digests;
 use weir_gateway::protocol::{Pruned, pruned};
 use weir_runtime::{Checker, HostSettings};
 

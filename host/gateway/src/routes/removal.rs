@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use weir_config::records::{COMPONENT_TYPE, ComponentRecord, Digest, entries_naming, named_digests, names_components};
+use weir_config::records::{COMPONENT_TYPE, ComponentRecord, Digest};
 use weir_config::{Batch, ComponentFolder, ConfigError, UnusedFile, remove_unused};
+use weir_flow::references::{entries_naming, named_digests, names_components};
 use weir_pubsub::shown;
 
 use crate::body;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use weir_config::Change;
 use weir_config::records::{ComponentRecord, ComponentRef, Descriptor, Entry, GivenLimits, GrantableLimits};
 use weir_pubsub::{CORRELATION_ID, Message, MessageId};
-use weir_runtime::{CompiledComponent, Engine, Inspected, Instance, Outcome, Program, RuntimeError, VariantContext};
+use weir_runtime::{CompiledComponent, Engine, Inspected, Instance, Outcome, Program, ProgramEnvironment, RuntimeError};
 
 use self::capture::Capture;
 pub use self::capture::LogLine;
@@ -139,10 +139,10 @@ impl Harness {
         let most = GrantableLimits { time_ms: u64::MAX, ..GrantableLimits::default() };
         let limits = self.descriptor().limits.granted(&case.limits, &most).map_err(|error| CaseError::Case(error.to_string()))?;
         let record = ComponentRecord { limits, ..self.record.clone() };
-        let context = VariantContext { backend: stub, stop: Default::default(), defaults: Default::default() };
+        let environment = ProgramEnvironment { backend: stub, stop: Default::default(), defaults: Default::default() };
         let variant = case.flow.as_ref().map_or(FLOW, |(_, variant)| variant);
         let names = (self.component.name.as_str(), variant);
-        let program = Program::new(names, entry, self.component.clone(), &record, self.loaded.clone(), context);
+        let program = Program::new(names, entry, self.component.clone(), &record, self.loaded.clone(), environment);
         program.map_err(|error| CaseError::Case(weir_pubsub::chain(&error)))
     }
 

@@ -44,7 +44,7 @@ impl Host for Guest {
     }
 
     fn remaining_ms(&mut self) -> wasmtime::Result<u32> {
-        if self.call.phase == Phase::Idle || self.variant.context.stop.is_cancelled() {
+        if self.call.phase == Phase::Idle || self.variant.stop.is_cancelled() {
             return Ok(0);
         }
         let left = self.call.time.left();

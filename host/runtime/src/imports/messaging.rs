@@ -11,7 +11,7 @@ use crate::bindings::weir::processor::messaging::{CallError, ErrorKind, Host, Pa
 use crate::call::{AnswerState, BegunRequest, Call, Phase, TRACE_PROPERTIES};
 use crate::guest::Guest;
 use crate::message_trace;
-use crate::outputs::Yielded;
+use crate::output_budget::Yielded;
 use crate::variant::Variant;
 
 /// Properties of one message; more than anyone needs, and few enough for a linear search.
@@ -90,15 +90,15 @@ impl Guest {
     /// The attempt must end.
     async fn wait_for_budget(&mut self) -> wasmtime::Result<()> {
         let began = Instant::now();
-        let waits_count = self.call.charge.waits_count();
-        let wait = (!waits_count).then(|| self.waits.begin());
-        let admission = self.call.charge.admission().await;
+        let times_out_while_waiting = self.call.charge.times_out_while_waiting();
+        let wait = (!times_out_while_waiting).then(|| self.waits.begin());
+        let admitted = self.call.charge.admit().await;
         drop(wait);
-        if !waits_count {
+        if !times_out_while_waiting {
             self.call.time.extend(began.elapsed());
         }
-        self.call.has_yielded = admission.is_err();
-        admission.map_err(|Yielded| wasmtime::Error::msg("it waited for memory for its outputs (host.outputs)"))
+        self.call.has_yielded = admitted.is_err();
+        admitted.map_err(|Yielded| wasmtime::Error::msg("it waited for memory for its outputs (host.outputs)"))
     }
 
     /// Accepts a message for an output: all checks, and the properties that the host adds.
@@ -134,7 +134,7 @@ impl Guest {
             expires_in: None,
         };
         match &route.topic {
-            Some(topic) => variant.context.backend.check(topic, &message).map(|()| message).or_else(|error| invalid(error.to_string())),
+            Some(topic) => variant.backend.check(topic, &message).map(|()| message).or_else(|error| invalid(error.to_string())),
             None => Ok(message),
         }
     }

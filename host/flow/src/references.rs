@@ -3,10 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
+use weir_config::records::{COMPONENT_TYPE, ComponentRef, Digest, Entry, processor_of_entry_type};
 
-use super::component::Digest;
-use super::entry::Entry;
-use crate::names::{COMPONENT_TYPE, FLOW_TYPE, processor_of_entry_type};
+use crate::protocol::{EntryRecord, FLOW_TYPE};
 
 const DIGEST_PREFIX: &str = "sha256:";
 const HEX_BYTES: usize = 64;
@@ -46,7 +45,7 @@ pub fn entries_naming(key: &str, everything: &BTreeMap<String, BTreeMap<String, 
 
 fn note(found: &mut BTreeSet<String>, key: &str, processor: &str, variant: &str, entry: Option<Entry>) {
     let Some(Entry { component, previous, .. }) = entry else { return };
-    let is_it = |component: Option<super::component::ComponentRef>| component.is_some_and(|component| component.key() == key);
+    let is_it = |component: Option<ComponentRef>| component.is_some_and(|component| component.key() == key);
     if is_it(component) {
         found.insert(format!("{processor} ({variant})"));
     } else if is_it(previous) {
@@ -54,30 +53,21 @@ fn note(found: &mut BTreeSet<String>, key: &str, processor: &str, variant: &str,
     }
 }
 
-/// The part of a flow's record that contains entries while the flow starts or stops.
+/// The part of a flow's record that has entries while the flow starts or stops; the rest may be unreadable.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct RecordedFlow {
-    plan: Option<RecordedPlan>,
+struct FlowEntries {
+    plan: Option<PlanEntries>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct RecordedPlan {
-    entries: Vec<HeldEntry>,
+struct PlanEntries {
+    entries: Vec<EntryRecord>,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct HeldEntry {
-    processor: String,
-    variant: String,
-    entry: Option<Entry>,
-    kept: Option<String>,
-}
-
-fn held_entries(text: &str) -> Vec<HeldEntry> {
-    serde_json::from_str::<RecordedFlow>(text).ok().and_then(|held| held.plan).unwrap_or_default().entries
+fn held_entries(text: &str) -> Vec<EntryRecord> {
+    serde_json::from_str::<FlowEntries>(text).ok().and_then(|held| held.plan).unwrap_or_default().entries
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The waits of one call; shared by the call and its owner, which are polled by one task.
 #[derive(Clone)]
-pub(crate) struct Waits(Arc<WaitClock>);
+pub(crate) struct UntimedWaits(Arc<WaitClock>);
 
 struct WaitClock {
     /// The origin of the times.
@@ -23,9 +23,9 @@ struct WaitClock {
     since_us: AtomicU64,
 }
 
-impl Waits {
+impl UntimedWaits {
     pub(crate) fn new() -> Self {
-        Waits(Arc::new(WaitClock { start: Instant::now(), waited_us: AtomicU64::new(0), since_us: AtomicU64::new(0) }))
+        UntimedWaits(Arc::new(WaitClock { start: Instant::now(), waited_us: AtomicU64::new(0), since_us: AtomicU64::new(0) }))
     }
 
     /// Forgets the waits of the previous call.
@@ -35,9 +35,9 @@ impl Waits {
     }
 
     /// Begins a wait, which lasts until the returned guard is dropped.
-    pub(crate) fn begin(&self) -> Wait {
+    pub(crate) fn begin(&self) -> UntimedWait {
         self.0.since_us.store(self.now_us(), Ordering::Relaxed);
-        Wait(self.clone())
+        UntimedWait(self.clone())
     }
 
     /// Waits for a call no longer than this, excluding its own waits.
@@ -76,9 +76,9 @@ impl Waits {
 }
 
 /// A wait in progress.
-pub(crate) struct Wait(Waits);
+pub(crate) struct UntimedWait(UntimedWaits);
 
-impl Drop for Wait {
+impl Drop for UntimedWait {
     fn drop(&mut self) {
         let waited = self.0.waited();
         self.0.0.waited_us.store(u64::try_from(waited.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
@@ -93,7 +93,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn waits_do_not_count_against_the_limit() {
-        let (waits, limit) = (Waits::new(), Duration::from_secs(10));
+        let (waits, limit) = (UntimedWaits::new(), Duration::from_secs(10));
         let wait = async |seconds: u64| {
             let _wait = waits.begin();
             advance(Duration::from_secs(seconds)).await;
