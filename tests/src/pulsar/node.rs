@@ -114,11 +114,10 @@ impl Node {
 
     /// Waits until clients can use it; the error if it ends or takes too long.
     async fn booted(&self) -> Result<(), String> {
-        let is_healthy = || async {
-            let health = self.admin().send(Method::GET, "brokers/health", None).await;
-            health.is_some_and(|(status, _)| status.is_success())
-        };
-        self.process.booted(is_healthy).await
+        let succeeds = async |path| self.admin().send(Method::GET, path, None).await.is_some_and(|(status, _)| status.is_success());
+        // A new node creates its cluster, tenant and namespace after it is healthy.
+        let is_ready = || async { succeeds("namespaces/public/default").await && succeeds("brokers/health").await };
+        self.process.booted(is_ready).await
     }
 
     /// Its folder, with data, tokens and log.
