@@ -9,8 +9,8 @@ use weir_tests::weir::{Weir, binary};
 
 use super::project_fixture::{ProjectFixture, shared_target};
 
-/// Builds a crate from scratch, on a machine that is busy with other work.
-const BUILD_TIME: std::time::Duration = std::time::Duration::from_secs(300);
+/// Builds a crate from scratch, on a machine that is busy with other work: all tests that build crates wait for one folder.
+const BUILD_TIME: std::time::Duration = std::time::Duration::from_secs(900);
 
 /// A running `weir dev`, with its output in a file.
 struct Dev<'b> {

@@ -11,8 +11,8 @@ use std::time::Duration;
 use super::{Node, Version};
 use crate::ports::{free_port, is_free};
 
-/// Makes the programs of the node listen on loopback only, and leave the cores to others while they have nothing to do.
-const ERLANG_OPTIONS: &str = "+sbwt none +sbwtdcpu none +sbwtdio none -kernel inet_dist_use_interface {127,0,0,1}";
+/// Makes the programs of the node listen on loopback only.
+const LOOPBACK: &str = "-kernel inet_dist_use_interface {127,0,0,1}";
 /// Runs a command in the node's root folder `$0`, with the node's folder `$1` mounted in it, visible to this command only.
 const ENTER: &str = r#"mount --bind "$1" "$0/node" && mount -t proc proc "$0/proc" && shift && exec chroot "$0" "$@""#;
 
@@ -129,14 +129,14 @@ impl Setup {
             ("LANG", "C.UTF-8"),
             ("HOME", "/node"),
             ("ERL_EPMD_ADDRESS", "127.0.0.1"),
-            ("RABBITMQ_CTL_ERL_ARGS", ERLANG_OPTIONS),
+            ("RABBITMQ_CTL_ERL_ARGS", LOOPBACK),
             ("RABBITMQ_CONFIG_FILE", "/node/rabbitmq.conf"),
             ("RABBITMQ_MNESIA_BASE", "/node/db"),
             ("RABBITMQ_LOG_BASE", "/node/log"),
             ("RABBITMQ_ENABLED_PLUGINS_FILE", "/node/enabled_plugins"),
             ("RABBITMQ_NODENAME", name),
         ]);
-        command.env("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", format!("{ERLANG_OPTIONS}{}", self.arguments));
+        command.env("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", format!("{LOOPBACK}{}", self.arguments));
         command.env("RABBITMQ_DIST_PORT", ports.distribution.to_string()).env("ERL_EPMD_PORT", ports.epmd.to_string())
     }
 }
