@@ -32,7 +32,8 @@ check_tools() {
   for tool in java mvn flock; do
     command -v "$tool" >/dev/null || fail 69 "\`$tool\` is missing: install Java 17 and Maven (Debian: apt-get install openjdk-17-jre-headless maven), $ELSEWHERE"
   done
-  version=$(java -version 2>&1 | sed -n 's/.* version "\([0-9]*\).*/\1/p;T;q')
+  JAVA=$(java -version 2>&1)
+  version=$(sed -n 's/.* version "\([0-9]*\).*/\1/p;T;q' <<<"$JAVA")
   [ "${version:-0}" -ge 17 ] || fail 69 "Pulsar needs Java 17 or later, \`java\` is version ${version:-unknown}: install Java 17, $ELSEWHERE"
 }
 
@@ -61,7 +62,7 @@ POM
 }
 
 # An archive is for one release of Java.
-is_archived() { [ "$(cat "$FOLDER/classes.java" 2>/dev/null)" = "$(java -version 2>&1)" ]; }
+is_archived() { [ "$(cat "$FOLDER/classes.java" 2>/dev/null)" = "$JAVA" ]; }
 
 # Starts a broker, waits until it answers, and ends it: Java then writes the archive.
 archive_classes() {
@@ -110,7 +111,7 @@ PY
     tail -n 20 "$WORK/output.log" >&2
     echo "pulsar.sh: Java archived no classes (see above): brokers of the tests start more slowly" >&2
   fi
-  java -version >"$FOLDER/classes.java" 2>&1
+  echo "$JAVA" >"$FOLDER/classes.java"
 }
 
 check_tools
